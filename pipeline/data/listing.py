@@ -1,0 +1,89 @@
+"""What a data set's reader gives: the files, their labels and splits, before any file has been opened."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The files of one split.
+
+    Attributes:
+        paths: relative to the listing's root, with forward slashes.
+        labels: positions in the listing's `classes`, one for each path.
+    """
+
+    paths: list[str]
+    labels: list[int]
+
+    def __post_init__(self) -> None:
+        if len(self.paths) != len(self.labels):
+            raise ValueError(f"{len(self.paths)} paths but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A data set as its reader found it.
+
+    Attributes:
+        root: the folder that all paths are relative to.
+        classes: names that a person can read; a label is a position in this list.
+        splits: `train` and `test` always, `validation` only where the data set brings its own.
+        ignored: number of files left out because they are not images, by suffix.
+    """
+
+    root: Path
+    classes: list[str]
+    splits: dict[SplitName, Split]
+    ignored: dict[str, int] = field(default_factory=dict)
+
+
+class ReadSettings(Protocol):
+    """What a reader needs of the recipe's `data` section."""
+
+    @property
+    def test(self) -> float:
+        """Fraction split off for testing where the data set has no test split of its own."""
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of the splits, apart from the recipe's own seed."""
+
+
+class Reader(Protocol):
+    """The function that a data set registers."""
+
+    def __call__(self, root: Path | None, settings: ReadSettings) -> Listing:
+        """List the data set below `root`."""
+
+
+def listing_digest(listing: Listing) -> str:
+    """Hex SHA-256 over classes, splits, labels and each file's path, size and modification time.
+
+    Opens no file, so that an unchanged data set is recognised in a moment.
+
+    Raises:
+        OSError: a listed file is not there any more.
+    """
+    digest = hashlib.sha256(repr(listing.classes).encode())
+    for name in SPLITS:
+        if name not in listing.splits:
+            continue
+        split = listing.splits[name]
+        digest.update(f"\n{name} {len(split)}\n".encode())
+        for path, label in zip(split.paths, split.labels, strict=True):
+            status = (listing.root / path).stat()
+            digest.update(f"{path!r} {label} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
