@@ -1,0 +1,323 @@
+"""The schema of a recipe: every key, its meaning, its bounds and its default. No key is without effect."""
+
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from pipeline.distill.registry import METHODS
+from pipeline.recipe.catalog import clip_models
+from pipeline.recipe.settings import (
+    AugmentSettings,
+    DataSettings,
+    FitSettings,
+    ScheduleSettings,
+    Settings,
+    TextFitSettings,
+    TrainSettings,
+    problem,
+)
+
+__all__ = [
+    "AugmentSettings",
+    "BundleSettings",
+    "CeSettings",
+    "ContrastSettings",
+    "DataSettings",
+    "DistillSettings",
+    "EdgeView",
+    "ExportSettings",
+    "FeatureSettings",
+    "FitSettings",
+    "Fp32ParitySettings",
+    "HighFrequencyView",
+    "LogitsSettings",
+    "OnnxSettings",
+    "ParitySettings",
+    "Recipe",
+    "ScheduleSettings",
+    "Settings",
+    "StudentSettings",
+    "TeacherSettings",
+    "TextFitSettings",
+    "TextTeacherSettings",
+    "TrainSettings",
+    "ValidateSettings",
+    "ViewSettings",
+    "VisualTeacherSettings",
+    "WeightingSettings",
+]
+
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+class VisualTeacherSettings(Settings):
+    """The strong image classifier that the student learns from."""
+
+    model: NonEmpty = Field("resnet50", description="A torchvision, timm or CIFAR architecture by name.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
+    weights: NonEmpty = Field("imagenet", description="What it starts from: imagenet, none, or the path of a file.")
+    fit: FitSettings | None = Field(None, description="How it is trained on the data; null: used as it is.")
+
+    @model_validator(mode="after")
+    def _has_learned_something(self) -> Self:
+        if self.weights == "none" and self.fit is None:
+            raise problem("weights", "expected imagenet or a file where @fit is null, got none", "fit")
+        return self
+
+
+class TextTeacherSettings(Settings):
+    """CLIP: its text tower gives prompts their embeddings, its image tower tells which view shows the class best."""
+
+    model: NonEmpty = Field(
+        "ViT-B-32", description="An open_clip model, or a model description: a name of configs/clip or a .json path."
+    )
+    weights: NonEmpty = Field(
+        "laion2b_s34b_b79k",
+        description="An open_clip tag, a checkpoint file, an embeddings file (.npz), or fit: trained on the data.",
+    )
+    prompts: NonEmpty = Field("generic", description="The templates: generic, birds, or the path of a file.")
+    anchors: NonEmpty | None = Field(None, description="An .npz file of text anchors for the contrast (line 11).")
+    fit: TextFitSettings = Field(default_factory=TextFitSettings, description="weights: fit only: how it is trained.")
+
+    @property
+    def has_image_tower(self) -> bool:
+        """Whether it can look at images: an embeddings file holds texts only."""
+        return PurePath(self.weights).suffix != ".npz"
+
+    @model_validator(mode="after")
+    def _fit_needs_a_small_model(self) -> Self:
+        described = self.model in clip_models() or PurePath(self.model).suffix == ".json"
+        if self.weights == "fit" and not described:
+            names = ", ".join(clip_models())
+            raise problem(
+                "model",
+                f"expected a model description ({names}, or a .json path) for @weights fit, got {self.model}",
+                "weights",
+            )
+        return self
+
+
+class TeacherSettings(Settings):
+    """The two teachers."""
+
+    visual: VisualTeacherSettings = Field(default_factory=VisualTeacherSettings, description="The visual teacher.")
+    text: TextTeacherSettings = Field(default_factory=TextTeacherSettings, description="The text teacher.")
+
+
+class StudentSettings(Settings):
+    """The small classifier that ships."""
+
+    model: NonEmpty = Field("mobilenet_v2", description="A torchvision, timm or CIFAR architecture by name.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
+    weights: NonEmpty = Field("none", description="What it starts from: none, imagenet, or the path of a file.")
+
+
+class EdgeView(Settings):
+    """Line 1: the image with its edges enhanced."""
+
+    kind: Literal["edge"] = Field("edge", description="May be left out where the view is called edge.")
+    strength: float = Field(0.25, ge=0, le=4, description="λ_e; 0 gives the image itself.")
+    operator: Literal["sobel", "scharr", "laplacian"] = Field("sobel", description="The derivative.")
+    mode: Literal["enhance", "replace"] = Field("enhance", description="replace: the bare edge map.")
+
+
+class HighFrequencyView(Settings):
+    """Line 2: the image with its fine texture enhanced."""
+
+    kind: Literal["high_frequency"] = Field(
+        "high_frequency", description="May be left out where the view is called high_frequency."
+    )
+    cutoff: float = Field(0.25, ge=0, le=1, description="r, as a share of the Nyquist frequency.")
+    strength: float = Field(0.5, ge=0, le=4, description="λ_h; 0 gives the image itself.")
+    filter: Literal["fft", "gaussian"] = Field("fft", description="fft: a sharp cut; gaussian: a soft residual.")
+    mode: Literal["enhance", "replace"] = Field("enhance", description="replace: the bare high frequencies.")
+
+
+ViewSettings = Annotated[EdgeView | HighFrequencyView, Field(discriminator="kind")]
+ViewName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
+VIEW_KINDS = ("edge", "high_frequency")
+
+
+def _fill_kinds(views: Any) -> Any:
+    """Drop the views that are null, and name the kind of those that are called as their kind."""
+    if not isinstance(views, dict):
+        return views
+    return {
+        name: {"kind": name, **view} if isinstance(view, dict) and name in VIEW_KINDS else view
+        for name, view in views.items()
+        if view is not None
+    }
+
+
+def _not_rgb(views: dict[str, Any]) -> dict[str, Any]:
+    if "rgb" in views:
+        raise problem("rgb", "expected another name: the image itself is always the view rgb")
+    return views
+
+
+class WeightingSettings(Settings):
+    """Lines 5 and 6: how much each view of an image counts."""
+
+    by: Literal["image_text", "teacher_confidence", "text", "uniform"] = Field(
+        "image_text", description="What scores a view: CLIP, the visual teacher, the prompts alone, or nothing."
+    )
+    score: Literal["log_probability", "cosine"] = Field("log_probability", description="by: image_text only.")
+    temperature: float = Field(1.0, gt=0, description="τ_w; large values give every view the same weight.")
+
+
+class CeSettings(Settings):
+    """The cross-entropy with the true labels."""
+
+    weight: float | None = Field(None, ge=0, description="μ; null: the base's own.")
+
+
+class FeatureSettings(Settings):
+    """Line 9: the loss on feature maps."""
+
+    weight: float | None = Field(None, ge=0, description="β; null: the base's own.")
+    pool: int = Field(2, ge=1, le=32, description="Maps are pooled to pool × pool.")
+    normalise: bool = Field(True, description="Scale each class's map to length 1 first.")
+
+
+class LogitsSettings(Settings):
+    """Line 10: the loss on logits."""
+
+    weight: float | None = Field(None, ge=0, description="α; null: the base's own.")
+    temperature: float | None = Field(None, gt=0, description="T; null: the base's own.")
+
+
+class ContrastSettings(Settings):
+    """Line 11: the contrast of the student's features with the text anchors."""
+
+    weight: float = Field(0.8, ge=0, description="γ; 0 turns it off.")
+    temperature: float = Field(0.07, gt=0, description="τ.")
+    centre: bool = Field(True, description="Subtract the mean of the anchors over the classes.")
+
+
+def _known_method(name: str) -> str:
+    if name not in METHODS:
+        raise PydanticCustomError("unknown_name", "{expected}", {"expected": "one of " + ", ".join(METHODS)})
+    return name
+
+
+def _known_base(name: str) -> str:
+    bases = [method for method, entry in METHODS.items() if entry.can_be_base]
+    if name not in bases:
+        raise PydanticCustomError("unknown_name", "{expected}", {"expected": "one of " + ", ".join(bases)})
+    return name
+
+
+class DistillSettings(Settings):
+    """What the student is taught, and how."""
+
+    method: Annotated[str, AfterValidator(_known_method)] = Field("tmkd", description="The distillation method.")
+    base: Annotated[str, AfterValidator(_known_base)] = Field(
+        "cat_kd", description="method: tmkd only: the method that it plugs into."
+    )
+    ce: CeSettings = Field(default_factory=CeSettings, description="The cross-entropy.")
+    views: Annotated[dict[ViewName, ViewSettings], BeforeValidator(_fill_kinds), AfterValidator(_not_rgb)] = Field(
+        default_factory=lambda: {"edge": EdgeView(), "high_frequency": HighFrequencyView()},
+        description="The views beside rgb, by name; null removes one.",
+    )
+    weighting: WeightingSettings = Field(default_factory=WeightingSettings, description="How the views are weighed.")
+    feature: FeatureSettings = Field(default_factory=FeatureSettings, description="The loss on feature maps.")
+    logits: LogitsSettings = Field(default_factory=LogitsSettings, description="The loss on logits.")
+    contrast: ContrastSettings = Field(default_factory=ContrastSettings, description="The loss against text anchors.")
+    warmup: int | None = Field(
+        None, ge=0, description="Passes over which β and γ rise linearly; null: a tenth of train.epochs, at most 20."
+    )
+
+    def warmup_passes(self, epochs: int) -> int:
+        """Line 12: the passes over which β and γ rise, of `epochs` in all."""
+        return min(20, epochs // 10) if self.warmup is None else self.warmup
+
+
+class ValidateSettings(Settings):
+    """Gates on the validation split; a student that misses one does not ship (exit 3)."""
+
+    min_top1: float | None = Field(None, ge=0, le=1, description="Least accuracy; null: no gate.")
+    max_drop_from_teacher: float | None = Field(
+        None, ge=0, le=1, description="Largest difference to the teacher's accuracy; null: no gate."
+    )
+
+
+class OnnxSettings(Settings):
+    """The ONNX file."""
+
+    opset: int = Field(20, ge=18, le=25, description="Version of the ONNX operators.")
+
+
+class ExportSettings(Settings):
+    """What is exported."""
+
+    onnx: OnnxSettings = Field(default_factory=OnnxSettings, description="The ONNX file.")
+
+
+class Fp32ParitySettings(Settings):
+    """How far model.onnx may be from the student."""
+
+    max_scaled_error: float = Field(1e-4, gt=0, description="Largest error of a logit, relative to the logits' scale.")
+    min_agreement: float = Field(0.999, ge=0, le=1, description="Least share of images with the same top class.")
+    max_accuracy_drop: float = Field(0.001, ge=0, le=1, description="A drop of one image always passes.")
+
+
+class ParitySettings(Settings):
+    """The proof that what ships equals the student, on the whole validation split."""
+
+    provider: Literal["cpu", "cuda", "tensorrt"] = Field(
+        "cpu", description="Where ONNX Runtime runs it; never silently another."
+    )
+    fp32: Fp32ParitySettings = Field(default_factory=Fp32ParitySettings, description="Bounds for model.onnx.")
+
+
+class BundleSettings(Settings):
+    """What the bundle says of itself."""
+
+    licence: NonEmpty | None = Field(None, description="Of the shipped weights, as an SPDX identifier.")
+
+
+class Recipe(Settings):
+    """From a data set and two teachers to one small classifier that is safe to ship."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = Field(
+        "recipe", description="Names the run and the bundle; default: the file's name without .yaml."
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="Of initialisation, order and augmentation.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where training runs.")
+    data: DataSettings = Field(default_factory=DataSettings, description="The images.")
+    teacher: TeacherSettings = Field(default_factory=TeacherSettings, description="The two teachers.")
+    student: StudentSettings = Field(default_factory=StudentSettings, description="The student.")
+    distill: DistillSettings = Field(default_factory=DistillSettings, description="The distillation.")
+    train: TrainSettings = Field(default_factory=TrainSettings, description="The student's schedule.")
+    # Not called `validate` in Python: pydantic's models have a method of that name.
+    gates: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate", description="The gates.")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="What is exported.")
+    parity: ParitySettings = Field(default_factory=ParitySettings, description="The proof of equality.")
+    bundle: BundleSettings = Field(default_factory=BundleSettings, description="The bundle.")
+
+    @model_validator(mode="after")
+    def _weighting_has_its_tower(self) -> Self:
+        needs_images = self.distill.method == "tmkd" and self.distill.weighting.by == "image_text"
+        if needs_images and not self.teacher.text.has_image_tower:
+            raise problem(
+                "distill.weighting.by",
+                "expected teacher_confidence, text or uniform, because the embeddings file of @teacher.text.weights "
+                "has no image tower, got image_text",
+                "teacher.text.weights",
+                "distill.method",
+            )
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with every default written out, as plain YAML and JSON values."""
+        values = self.model_dump(mode="json", by_alias=True)
+        values["data"]["resize"] = self.data.resize_to
+        values["distill"]["warmup"] = self.distill.warmup_passes(self.train.epochs)
+        return values
+
+    def resolved_yaml(self) -> str:
+        """`resolved()` as the text of `recipe.lock.yaml`; loading it gives the same recipe."""
+        return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True)

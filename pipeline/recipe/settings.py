@@ -1,0 +1,199 @@
+"""The parts of a recipe that several sections share: the base class, data, and training schedules."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+from pipeline.data.registry import DATASETS
+
+SMALLEST_IMAGE_WITH_MARGIN = 96
+"""Below this size an image is resized to the crop itself: a margin of 1/8 would be a few pixels."""
+
+SYNTHETIC_DATASETS = frozenset({"birds_demo"})
+"""Data sets that are made on first use and so need no `data.root`."""
+
+
+class Settings(BaseModel):
+    """One section of a recipe: unknown keys are errors, values are never coerced, instances never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def problem(at: str, message: str, *involves: str) -> PydanticCustomError:
+    """A mistake that shows only when several keys are read together.
+
+    Args:
+        at: dotted path of the key to blame, relative to the model that raises.
+        message: what was expected and what was found; other keys are written `@path`, relative to the same model, and
+            shown with their full path.
+        involves: dotted paths of the other keys that the check read.
+    """
+    return PydanticCustomError("cross_field", "{message}", {"message": message, "at": at, "involves": involves})  # type: ignore[arg-type]
+
+
+def _known_dataset(name: str) -> str:
+    if name not in DATASETS:
+        raise PydanticCustomError("unknown_name", "{expected}", {"expected": "one of " + ", ".join(sorted(DATASETS))})
+    return name
+
+
+class AugmentSettings(Settings):
+    """How a training image is varied; the same draw is used for the student and every view of the teacher."""
+
+    crop: Literal["random", "resized", "shift", "none"] = Field(
+        "resized",
+        description="random: a random square of image_size from the resized image; resized: a random area of it, "
+        "scaled to image_size; shift: the image padded, then a random square; none: the centre crop.",
+    )
+    scale: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]], Strict(False)] = (
+        Field((0.5, 1.0), description="crop: resized only: smallest and largest share of the image's area.")
+    )
+    padding: int = Field(4, ge=1, le=64, description="crop: shift only: pixels added on each side.")
+    flip: bool = Field(True, description="Mirror half of the images left to right.")
+    jitter: float = Field(0.0, ge=0, le=1, description="Strength of the change of brightness, contrast, saturation.")
+
+    @model_validator(mode="after")
+    def _ordered_scale(self) -> Self:
+        if self.scale[0] > self.scale[1]:
+            raise problem("scale", f"expected the smaller share first, got {list(self.scale)}")
+        return self
+
+
+class DataSettings(Settings):
+    """The images: which, where, how they are split, sized and varied."""
+
+    dataset: Annotated[str, AfterValidator(_known_dataset)] = Field("birds_demo", description="A data set by name.")
+    root: str | None = Field(None, description="Its folder, relative to the working directory.")
+    image_size: int = Field(224, ge=16, le=1024, description="Side of the square image that the student sees, pixels.")
+    resize: int | None = Field(
+        None,
+        ge=16,
+        le=2048,
+        description="Shorter side before the crop; null: image_size below 96 px, else 8/7 of it (224 from 256).",
+    )
+    validation: float = Field(
+        0.1, gt=0, le=0.5, description="Fraction split from training, stratified; every choice is made on it."
+    )
+    test: float = Field(
+        0.2, gt=0, le=0.5, description="dataset: folder without a test split only: the fraction set aside, stratified."
+    )
+    split_seed: int = Field(0, ge=0, lt=2**32, description="Seed of the splits, apart from `seed`.")
+    on_error: Literal["fail", "skip"] = Field("fail", description="What an unreadable image does.")
+    workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = Field(
+        "auto", description="Processes that decode images; 0: none beside the main one."
+    )
+    augment: AugmentSettings = Field(default_factory=AugmentSettings, description="How training images are varied.")
+
+    @property
+    def resize_to(self) -> int:
+        """The shorter side before the crop, with the default filled in."""
+        if self.resize is not None:
+            return self.resize
+        if self.image_size < SMALLEST_IMAGE_WITH_MARGIN:
+            return self.image_size
+        return round(self.image_size * 8 / 7)
+
+    @model_validator(mode="after")
+    def _resize_holds_the_crop(self) -> Self:
+        if self.resize is not None and self.resize < self.image_size:
+            raise problem(
+                "resize", f"expected at least @image_size ({self.image_size}), got {self.resize}", "image_size"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _root_given(self) -> Self:
+        if self.root is None and self.dataset not in SYNTHETIC_DATASETS:
+            raise problem("root", f"expected the folder of @dataset {self.dataset}, got nothing", "dataset")
+        return self
+
+
+class ScheduleSettings(Settings):
+    """How the learning rate moves over the passes."""
+
+    kind: Literal["cosine", "milestones", "one_cycle", "constant"] = Field(
+        "cosine", description="Given milestones imply `milestones`."
+    )
+    milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)] = Field(
+        (), description="kind: milestones only: passes after which the learning rate is multiplied by gamma."
+    )
+    gamma: float = Field(0.1, gt=0, lt=1, description="kind: milestones only: the factor.")
+    warmup: float = Field(0.0, ge=0, description="Passes over which the learning rate first rises linearly.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _milestones_imply_the_kind(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("milestones") and "kind" not in value:
+            return {**value, "kind": "milestones"}
+        return value
+
+    @model_validator(mode="after")
+    def _milestones_fit_the_kind(self) -> Self:
+        if self.kind == "milestones" and not self.milestones:
+            raise problem("milestones", "expected at least one pass for @kind milestones, got none", "kind")
+        if self.kind != "milestones" and self.milestones:
+            raise problem("milestones", f"expected none for @kind {self.kind}, got {list(self.milestones)}", "kind")
+        if any(later <= earlier for earlier, later in zip(self.milestones, self.milestones[1:], strict=False)):
+            raise problem("milestones", f"expected passes in rising order, got {list(self.milestones)}")
+        return self
+
+
+class FitSettings(Settings):
+    """A training schedule."""
+
+    epochs: int = Field(60, ge=1, le=100_000, description="Passes over the training split.")
+    batch_size: int = Field(64, ge=1, le=65_536, description="Images per step, over all devices.")
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="The optimiser.")
+    lr: float = Field(0.01, gt=0, le=100, description="Highest learning rate.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="optimizer: sgd only.")
+    nesterov: bool = Field(False, description="optimizer: sgd only: Nesterov's momentum.")
+    weight_decay: float = Field(5e-4, ge=0, le=10, description="Decay of weights; not of biases and norms.")
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="The learning rate over time.")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Of the cross-entropy.")
+    gradient_clip: float | None = Field(None, gt=0, description="Largest L2 norm of the gradient; null: no limit.")
+
+    @model_validator(mode="after")
+    def _schedule_fits_the_epochs(self) -> Self:
+        late = [milestone for milestone in self.schedule.milestones if milestone >= self.epochs]
+        if late:
+            raise problem(
+                "schedule.milestones",
+                f"expected passes before the end of @epochs ({self.epochs}), got {late}; change both together",
+                "epochs",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _warmup_fits_the_epochs(self) -> Self:
+        if self.schedule.warmup >= self.epochs:
+            raise problem(
+                "schedule.warmup",
+                f"expected fewer passes than @epochs ({self.epochs}), got {self.schedule.warmup:g}",
+                "epochs",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise problem("nesterov", "expected false where @momentum is 0, got true", "momentum")
+        return self
+
+
+class TextFitSettings(FitSettings):
+    """The schedule of a small CLIP that is trained from scratch with the contrastive loss."""
+
+    epochs: int = Field(20, ge=1, le=100_000, description="Passes over the training split.")
+    optimizer: Literal["sgd", "adamw"] = Field("adamw", description="The optimiser.")
+    lr: float = Field(1e-3, gt=0, le=100, description="Highest learning rate.")
+    weight_decay: float = Field(0.05, ge=0, le=10, description="Decay of weights; not of biases and norms.")
+
+
+class TrainSettings(FitSettings):
+    """The schedule of the student."""
+
+    epochs: int = Field(240, ge=1, le=100_000, description="Passes over the training split.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Of all training, the teachers' too; auto: bf16 on CUDA where it is fast, else fp32."
+    )
