@@ -1,0 +1,129 @@
+"""The section `distill` of a recipe: the method, the views, how they are weighed, and the losses."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from pipeline.distill.registry import METHODS
+from pipeline.recipe.settings import Settings, problem
+
+
+class EdgeView(Settings):
+    """Line 1: the image with its edges enhanced."""
+
+    kind: Literal["edge"] = Field("edge", description="May be left out where the view is called edge.")
+    strength: float = Field(0.25, ge=0, le=4, description="λ_e; 0 gives the image itself.")
+    operator: Literal["sobel", "scharr", "laplacian"] = Field("sobel", description="The derivative.")
+    mode: Literal["enhance", "replace"] = Field("enhance", description="replace: the bare edge map.")
+
+
+class HighFrequencyView(Settings):
+    """Line 2: the image with its fine texture enhanced."""
+
+    kind: Literal["high_frequency"] = Field(
+        "high_frequency", description="May be left out where the view is called high_frequency."
+    )
+    cutoff: float = Field(0.25, ge=0, le=1, description="r, as a share of the Nyquist frequency.")
+    strength: float = Field(0.5, ge=0, le=4, description="λ_h; 0 gives the image itself.")
+    filter: Literal["fft", "gaussian"] = Field("fft", description="fft: a sharp cut; gaussian: a soft residual.")
+    mode: Literal["enhance", "replace"] = Field("enhance", description="replace: the bare high frequencies.")
+
+
+ViewSettings = Annotated[EdgeView | HighFrequencyView, Field(discriminator="kind")]
+ViewName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
+VIEW_KINDS = ("edge", "high_frequency")
+
+
+def _fill_kinds(views: Any) -> Any:
+    """Drop the views that are null, and name the kind of those that are called as their kind."""
+    if not isinstance(views, dict):
+        return views
+    return {
+        name: {"kind": name, **view} if isinstance(view, dict) and name in VIEW_KINDS else view
+        for name, view in views.items()
+        if view is not None
+    }
+
+
+def _not_rgb(views: dict[str, Any]) -> dict[str, Any]:
+    if "rgb" in views:
+        raise problem("rgb", "expected another name: the image itself is always the view rgb")
+    return views
+
+
+class WeightingSettings(Settings):
+    """Lines 5 and 6: how much each view of an image counts."""
+
+    by: Literal["image_text", "teacher_confidence", "text", "uniform"] = Field(
+        "image_text", description="What scores a view: CLIP, the visual teacher, the prompts alone, or nothing."
+    )
+    score: Literal["log_probability", "cosine"] = Field("log_probability", description="by: image_text only.")
+    temperature: float = Field(1.0, gt=0, description="τ_w; large values give every view the same weight.")
+
+
+class CeSettings(Settings):
+    """The cross-entropy with the true labels."""
+
+    weight: float | None = Field(None, ge=0, description="μ; null: the base's own.")
+
+
+class FeatureSettings(Settings):
+    """Line 9: the loss on feature maps."""
+
+    weight: float | None = Field(None, ge=0, description="β; null: the base's own.")
+    pool: int = Field(2, ge=1, le=32, description="Maps are pooled to pool × pool.")
+    normalise: bool = Field(True, description="Scale each class's map to length 1 first.")
+
+
+class LogitsSettings(Settings):
+    """Line 10: the loss on logits."""
+
+    weight: float | None = Field(None, ge=0, description="α; null: the base's own.")
+    temperature: float | None = Field(None, gt=0, description="T; null: the base's own.")
+
+
+class ContrastSettings(Settings):
+    """Line 11: the contrast of the student's features with the text anchors."""
+
+    weight: float = Field(0.8, ge=0, description="γ; 0 turns it off.")
+    temperature: float = Field(0.07, gt=0, description="τ.")
+    centre: bool = Field(True, description="Subtract the mean of the anchors over the classes.")
+
+
+def _known_method(name: str) -> str:
+    if name not in METHODS:
+        raise PydanticCustomError("unknown_name", "{expected}", {"expected": "one of " + ", ".join(METHODS)})
+    return name
+
+
+def _known_base(name: str) -> str:
+    bases = [method for method, entry in METHODS.items() if entry.can_be_base]
+    if name not in bases:
+        raise PydanticCustomError("unknown_name", "{expected}", {"expected": "one of " + ", ".join(bases)})
+    return name
+
+
+class DistillSettings(Settings):
+    """What the student is taught, and how."""
+
+    method: Annotated[str, AfterValidator(_known_method)] = Field("tmkd", description="The distillation method.")
+    base: Annotated[str, AfterValidator(_known_base)] = Field(
+        "cat_kd", description="method: tmkd only: the method that it plugs into."
+    )
+    ce: CeSettings = Field(default_factory=CeSettings, description="The cross-entropy.")
+    views: Annotated[dict[ViewName, ViewSettings], BeforeValidator(_fill_kinds), AfterValidator(_not_rgb)] = Field(
+        default_factory=lambda: {"edge": EdgeView(), "high_frequency": HighFrequencyView()},
+        description="The views beside rgb, by name; null removes one.",
+    )
+    weighting: WeightingSettings = Field(default_factory=WeightingSettings, description="How the views are weighed.")
+    feature: FeatureSettings = Field(default_factory=FeatureSettings, description="The loss on feature maps.")
+    logits: LogitsSettings = Field(default_factory=LogitsSettings, description="The loss on logits.")
+    contrast: ContrastSettings = Field(default_factory=ContrastSettings, description="The loss against text anchors.")
+    warmup: int | None = Field(
+        None, ge=0, description="Passes over which β and γ rise linearly; null: a tenth of train.epochs, at most 20."
+    )
+
+    def warmup_passes(self, epochs: int) -> int:
+        """Line 12: the passes over which β and γ rise, of `epochs` in all."""
+        return min(20, epochs // 10) if self.warmup is None else self.warmup
