@@ -1,0 +1,1 @@
+"""TMKD, line by line: views, prompts, weights, fusion, contrast."""

@@ -1,0 +1,1 @@
+"""Distillation: the methods, their losses and the registry that names them."""

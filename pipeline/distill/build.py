@@ -1,0 +1,41 @@
+"""From a recipe's `distill` to the method that computes its losses."""
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from exporters.errors import UsageError
+from pipeline.distill.methods.base import Method
+from pipeline.distill.methods.tmkd import Tmkd
+from pipeline.distill.registry import METHODS, load_method
+from pipeline.distill.settings import resolve_losses
+from pipeline.models.outputs import NetworkShape
+
+if TYPE_CHECKING:
+    from pipeline.recipe.schema import DistillSettings
+
+
+def build_method(
+    distill: "DistillSettings", student: NetworkShape, teacher: NetworkShape | None, anchors: Tensor | None
+) -> Method:
+    """The method of a run, on the CPU; its parameters are drawn from torch's global generator.
+
+    Args:
+        distill: the recipe's `distill`.
+        student: the student's shape.
+        teacher: the visual teacher's, None for a method that needs none.
+        anchors: `[K, D]` text embeddings of the classes (rgb prompts) for `tmkd`'s contrast, else None.
+
+    Raises:
+        UsageError: an unknown method or base, nets or classes that it cannot work with, or no anchors for a contrast.
+    """
+    losses = resolve_losses(distill)
+    if METHODS[distill.method].needs_teacher and teacher is not None and teacher.classes != student.classes:
+        raise UsageError(
+            f"teacher.visual: it tells {teacher.classes} classes apart, the student {student.classes}",
+            remedy="Fit the teacher to these classes (teacher.visual.fit), or give weights that have them.",
+        )
+    if distill.method == "tmkd":
+        base = load_method(distill.base)(losses, student, teacher)
+        return Tmkd(losses, student, teacher, base=base, anchors=anchors)
+    return load_method(distill.method)(losses, student, teacher)

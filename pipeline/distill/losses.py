@@ -1,0 +1,149 @@
+"""The losses that distillation methods share. All compute in fp32 whatever autocast says."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.tmkd.precision import full_precision, widen
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy, 0-d fp32, of `[B, K]` logits and `[B]` int64 labels."""
+    with full_precision(logits):
+        return F.cross_entropy(widen(logits), labels)
+
+
+def kl_logits(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """`T²·KL(softmax(z_t/T) ‖ softmax(z_s/T))`, mean over the batch (Hinton et al. 2015, arXiv 1503.02531).
+
+    TMKD (arXiv 2603.24208), our reconstruction, line 10, when the teacher's logits are the fused ones.
+
+    Args:
+        student_logits: `[B, K]`.
+        teacher_logits: `[B, K]`.
+        temperature: T above 0.
+
+    Returns:
+        0-d fp32 (float64 for float64), 0 for equal logits.
+    """
+    with full_precision(student_logits):
+        student = (widen(student_logits) / temperature).log_softmax(dim=-1)
+        teacher = (widen(teacher_logits) / temperature).log_softmax(dim=-1)
+        return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+def class_activation_maps(feature_map: Tensor, classifier_weight: Tensor) -> Tensor:
+    """The classifier as a bias-free 1×1 convolution on the last feature map (Zhou et al. 2016; CAT-KD, Guo et al. 2023).
+
+    Args:
+        feature_map: `[B, C, h, w]`.
+        classifier_weight: `[K, C]`.
+
+    Returns:
+        `[B, K, h, w]` fp32; its mean over the map plus the bias is the logits.
+    """
+    with full_precision(feature_map):
+        return F.conv2d(widen(feature_map), widen(classifier_weight)[:, :, None, None])
+
+
+def class_attention_loss(
+    student_map: Tensor,
+    student_weight: Tensor,
+    teacher_map: Tensor,
+    teacher_weight: Tensor,
+    pool: int,
+    normalise: bool,
+) -> Tensor:
+    """Mean squared error of pooled class activation maps (CAT-KD, Guo et al. 2023).
+
+    TMKD (arXiv 2603.24208), our reconstruction, line 9, when the teacher's map is the fused one.
+
+    Args:
+        student_map: `[B, C_s, h_s, w_s]`.
+        student_weight: `[K, C_s]`, the student's classifier.
+        teacher_map: `[B, C_t, h_t, w_t]`, of any size.
+        teacher_weight: `[K, C_t]`.
+        pool: side r of the maps that are compared.
+        normalise: whether each class map is scaled to length 1 first.
+
+    Returns:
+        0-d fp32 (float64 for float64).
+    """
+
+    def maps(feature_map: Tensor, weight: Tensor) -> Tensor:
+        # Pooling and the 1×1 convolution commute; in this order no K maps of full size are made.
+        pooled = class_activation_maps(F.adaptive_avg_pool2d(widen(feature_map), pool), weight).flatten(2)
+        return F.normalize(pooled, dim=-1) if normalise else pooled
+
+    with full_precision(student_map):
+        return F.mse_loss(maps(student_map, student_weight), maps(teacher_map, teacher_weight))
+
+
+def standardise(logits: Tensor) -> Tensor:
+    """Z-scores of each sample's logits over the classes (Sun et al. 2024, arXiv 2403.01427, eq. 10).
+
+    `[B, K]` → `[B, K]` fp32, mean 0 and population deviation 1; 0 for a row of equal logits.
+    """
+    with full_precision(logits):
+        logits = widen(logits)
+        centred = logits - logits.mean(dim=-1, keepdim=True)
+        # The small number keeps value and gradient finite for a row of equal logits.
+        return centred * (centred.square().mean(dim=-1, keepdim=True) + 1e-12).rsqrt()
+
+
+def decoupled_parts(
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """The two parts of KD, per image and without T² (DKD, Zhao et al. 2022, arXiv 2203.08679, eq. 5 to 7).
+
+    `KL = TCKD + (1 - p_t)·NCKD`, with `p_t` the teacher's probability of the class at temperature T.
+
+    Args:
+        student_logits: `[B, K]`, K at least 3.
+        teacher_logits: `[B, K]`.
+        labels: `[B]` int64 in [0, K).
+        temperature: T above 0.
+
+    Returns:
+        `tckd [B]`, the KL of (class, all others), and `nckd [B]`, the KL among the others; fp32.
+    """
+    with full_precision(student_logits):
+        order = torch.arange(student_logits.shape[1] - 1, device=labels.device)
+        others = order + (order >= labels[:, None])  # [B, K - 1], all classes but the image's own
+
+        def split(logits: Tensor) -> tuple[Tensor, Tensor]:
+            logits = widen(logits) / temperature
+            rest = logits.gather(1, others)
+            # log(1 - p) as a log-sum-exp: the difference itself would lose all digits where p is close to 1.
+            pair = torch.stack([logits.gather(1, labels[:, None]).squeeze(1), rest.logsumexp(dim=1)], dim=1)
+            return pair.log_softmax(dim=1), rest.log_softmax(dim=1)
+
+        student_pair, student_rest = split(student_logits)
+        teacher_pair, teacher_rest = split(teacher_logits)
+        tckd = F.kl_div(student_pair, teacher_pair, reduction="none", log_target=True).sum(dim=1)
+        nckd = F.kl_div(student_rest, teacher_rest, reduction="none", log_target=True).sum(dim=1)
+        return tckd, nckd
+
+
+def representation_contrast(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Contrast of student and teacher embeddings of the same image, with the batch's other classes as negatives.
+
+    The positive pair and the negatives ("any other class") are those of CRD (Tian et al. 2020, arXiv 1910.10699); the
+    estimator is InfoNCE over the batch instead of noise-contrastive estimation against a memory bank. Student against
+    teachers and teacher against students are added, as there.
+
+    Args:
+        student: `[B, D]`; normalised here.
+        teacher: `[B, D]`; normalised here.
+        labels: `[B]` int64.
+        temperature: τ above 0.
+
+    Returns:
+        0-d fp32 (float64 for float64); 0 for a batch of one class.
+    """
+    with full_precision(student):
+        scores = F.normalize(widen(student), dim=-1) @ F.normalize(widen(teacher), dim=-1).T / temperature
+        same = labels[:, None] == labels[None, :]
+        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        scores = scores.masked_fill(same & ~itself, -torch.inf)
+        return -(scores.log_softmax(dim=1).diagonal().mean() + scores.log_softmax(dim=0).diagonal().mean())

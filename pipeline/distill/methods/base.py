@@ -1,0 +1,116 @@
+"""What every distillation method is: tensors in, named and weighted losses out."""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from exporters.errors import UsageError
+from pipeline.distill.losses import cross_entropy
+from pipeline.distill.registry import METHODS
+from pipeline.distill.settings import LossSettings
+from pipeline.models.outputs import NetworkOutput, NetworkShape
+
+
+class Method(nn.Module):
+    """Cross-entropy and the method's own lines; a subclass gives `feature_loss`, `logits_loss` or both.
+
+    What a method learns besides the student (a projection, say) is a submodule, is trained with the student, and never
+    ships.
+
+    Args:
+        settings: resolved weights; a term of weight 0 is not computed.
+        student: the student's shape.
+        teacher: the teacher's, None for a method that takes nothing from a teacher.
+
+    Raises:
+        UsageError: a student or teacher that the method cannot work with.
+    """
+
+    ramps_logits: ClassVar[bool] = False  # whether the logits line is warmed up as well
+
+    def __init__(self, settings: LossSettings, student: NetworkShape, teacher: NetworkShape | None) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def feature_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
+        """Line 9 in the method's own form, 0-d, not weighted."""
+        raise NotImplementedError
+
+    def logits_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
+        """Line 10 in the method's own form, 0-d, not weighted."""
+        raise NotImplementedError
+
+    @classmethod
+    def has_feature_loss(cls) -> bool:
+        """Whether the method has a feature line of its own."""
+        return cls.feature_loss is not Method.feature_loss
+
+    @classmethod
+    def has_logits_loss(cls) -> bool:
+        """Whether the method has a logits line of its own."""
+        return cls.logits_loss is not Method.logits_loss
+
+    def forward(
+        self, student: NetworkOutput, teacher: NetworkOutput | None, labels: Tensor, ramp: float
+    ) -> dict[str, Tensor]:
+        """The weighted losses of a batch; the total (line 12) is their sum.
+
+        Args:
+            student: the student's output, with gradient.
+            teacher: the teacher's, or the fused views' (`pipeline.tmkd.fusion.fuse_output`), without gradient.
+            labels: `[B]` int64.
+            ramp: warm-up in [0, 1], a factor of the feature and contrast terms.
+
+        Returns:
+            Name (`ce`, `logits`, `feature`, `contrast`) → 0-d fp32; terms of weight 0 are left out.
+
+        Raises:
+            ValueError: no teacher where the method needs one.
+        """
+        losses: dict[str, Tensor] = {}
+        if self.settings.ce_weight:
+            losses["ce"] = self.settings.ce_weight * cross_entropy(student.logits, labels)
+        if self.has_logits_loss() and self.settings.logits_weight:
+            weight = self.settings.logits_weight * (ramp if self.ramps_logits else 1.0)
+            losses["logits"] = weight * self.logits_loss(student, self._given(teacher), labels)
+        if self.has_feature_loss() and self.settings.feature_weight:
+            weight = self.settings.feature_weight * ramp
+            losses["feature"] = weight * self.feature_loss(student, self._given(teacher), labels)
+        return losses
+
+    def _given(self, teacher: NetworkOutput | None) -> NetworkOutput:
+        if teacher is None:
+            raise ValueError(f"{type(self).__name__} needs a teacher's output")
+        return teacher
+
+
+def given_shape(teacher: NetworkShape | None, method: str) -> NetworkShape:
+    """The teacher's shape, for a method that cannot do without.
+
+    Raises:
+        UsageError: there is no teacher.
+    """
+    if teacher is None:
+        raise UsageError(f"distill.method: {method} needs a visual teacher", remedy="Give teacher.visual.model.")
+    return teacher
+
+
+def require_cam(student: NetworkShape, teacher: NetworkShape, what: str) -> None:
+    """Refuse nets without class activation maps.
+
+    Args:
+        student: the student's shape.
+        teacher: the teacher's shape.
+        what: key and subject of the message, such as `"distill.base: cat_kd"`.
+
+    Raises:
+        UsageError: either net has none, naming it and the bases that do work.
+    """
+    missing = [name for name, shape in (("student", student), ("teacher", teacher)) if not shape.has_cam]
+    if missing:
+        working = ", ".join(name for name, entry in METHODS.items() if entry.can_be_base and not entry.needs_cam)
+        raise UsageError(
+            f"{what} compares class activation maps, and the {' and the '.join(missing)} has none: its classifier is "
+            "not one linear layer on the pooled last feature map",
+            remedy=f"Bases that work with these nets: {working} (with distill.feature.weight left open).",
+        )

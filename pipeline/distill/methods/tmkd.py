@@ -1,0 +1,69 @@
+"""TMKD (arXiv 2603.24208), our reconstruction, lines 9 to 12: a plug-in on a base method."""
+
+from torch import Tensor
+
+from exporters.errors import UsageError
+from pipeline.distill.losses import kl_logits
+from pipeline.distill.methods.base import Method, given_shape, require_cam
+from pipeline.distill.methods.cat_kd import attention_transfer
+from pipeline.distill.settings import LossSettings
+from pipeline.models.outputs import NetworkOutput, NetworkShape
+from pipeline.tmkd.contrast import ContrastHead, centre_anchors, image_text_contrast
+
+
+class Tmkd(Method):
+    """The base's own losses on the fused teacher, completed by what it lacks of lines 9 and 10, and by line 11.
+
+    Args:
+        settings: resolved weights; the base has the same.
+        student: the student's shape.
+        teacher: the visual teacher's shape.
+        base: the method that it plugs into.
+        anchors: `[K, D]`, the rgb prompts' embeddings; needed where `contrast_weight` is above 0.
+
+    Raises:
+        UsageError: line 9 on nets without class activation maps, or line 11 without anchors of all classes.
+    """
+
+    anchors: Tensor
+
+    def __init__(
+        self,
+        settings: LossSettings,
+        student: NetworkShape,
+        teacher: NetworkShape | None,
+        *,
+        base: Method,
+        anchors: Tensor | None = None,
+    ) -> None:
+        super().__init__(settings, student, teacher)
+        self.base = base
+        if settings.feature_weight and not base.has_feature_loss():
+            require_cam(student, given_shape(teacher, "tmkd"), "distill.feature.weight: line 9")
+        if settings.contrast_weight:
+            if anchors is None or anchors.shape[0] != student.classes:
+                found = "none" if anchors is None else f"{anchors.shape[0]}"
+                raise UsageError(
+                    f"distill.contrast.weight: needs a text anchor of each of the {student.classes} classes, got {found}",
+                    remedy="Give teacher.text, or set distill.contrast.weight to 0.",
+                )
+            self.head = ContrastHead(student.channels, anchors.shape[1])
+            self.register_buffer("anchors", centre_anchors(anchors, settings.contrast_centre), persistent=False)
+
+    def forward(
+        self, student: NetworkOutput, teacher: NetworkOutput | None, labels: Tensor, ramp: float
+    ) -> dict[str, Tensor]:
+        """The base's losses and the added ones (line 12); see `Method.forward`."""
+        fused = self._given(teacher)
+        settings = self.settings
+        losses: dict[str, Tensor] = dict(self.base(student, fused, labels, ramp))
+        if settings.logits_weight and not self.base.has_logits_loss():
+            kl = kl_logits(student.logits, fused.logits, settings.logits_temperature)
+            losses["logits"] = settings.logits_weight * kl
+        if settings.feature_weight and not self.base.has_feature_loss():
+            losses["feature"] = settings.feature_weight * ramp * attention_transfer(settings, student, fused)
+        if settings.contrast_weight:
+            embeddings = self.head(student.pooled)
+            contrast = image_text_contrast(embeddings, self.anchors, labels, settings.contrast_temperature)
+            losses["contrast"] = settings.contrast_weight * ramp * contrast
+        return losses

@@ -1,0 +1,109 @@
+"""The distillation methods by name. No torch here: recipes are checked against this table.
+
+A new method is one file in `pipeline/distill/methods` and one entry here.
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.distill.methods.base import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodEntry:
+    """What is known of a method before torch is loaded.
+
+    Attributes:
+        module: `"package.module:Class"`.
+        lines: which of `"feature"` (line 9) and `"logits"` (line 10) the method has, in its own form.
+        ce_weight: default weight of the cross-entropy, μ.
+        feature_weight: default weight of its feature line, β; None where it has none.
+        logits_weight: default weight of its logits line, α; None where it has none.
+        logits_temperature: default T of its logits line; None where it has none.
+        needs_teacher: whether it takes anything from a teacher.
+        needs_feature_map: whether teacher and student must have a last feature map.
+        needs_cam: whether their classifiers must be one linear layer on that map, pooled.
+        can_be_base: whether `tmkd` can plug into it.
+    """
+
+    module: str
+    lines: frozenset[str]
+    ce_weight: float
+    feature_weight: float | None = None
+    logits_weight: float | None = None
+    logits_temperature: float | None = None
+    needs_teacher: bool = True
+    needs_feature_map: bool = False
+    needs_cam: bool = False
+    can_be_base: bool = True
+
+
+METHODS: dict[str, MethodEntry] = {
+    "ce": MethodEntry(
+        module="pipeline.distill.methods.ce:CrossEntropy",
+        lines=frozenset(),
+        ce_weight=1.0,
+        needs_teacher=False,
+        can_be_base=False,
+    ),
+    "kd": MethodEntry(
+        module="pipeline.distill.methods.kd:KnowledgeDistillation",
+        lines=frozenset({"logits"}),
+        ce_weight=0.1,
+        logits_weight=0.9,
+        logits_temperature=4.0,
+    ),
+    "dkd": MethodEntry(
+        module="pipeline.distill.methods.dkd:DecoupledDistillation",
+        lines=frozenset({"logits"}),
+        ce_weight=1.0,
+        logits_weight=1.0,
+        logits_temperature=4.0,
+    ),
+    "logit_std": MethodEntry(
+        module="pipeline.distill.methods.logit_std:LogitStandardisation",
+        lines=frozenset({"logits"}),
+        ce_weight=0.1,
+        logits_weight=9.0,
+        logits_temperature=2.0,
+    ),
+    "cat_kd": MethodEntry(
+        module="pipeline.distill.methods.cat_kd:ClassAttentionTransfer",
+        lines=frozenset({"feature"}),
+        ce_weight=1.0,
+        feature_weight=40.0,
+        needs_feature_map=True,
+        needs_cam=True,
+    ),
+    "crd": MethodEntry(
+        module="pipeline.distill.methods.crd:ContrastiveRepresentation",
+        lines=frozenset({"feature"}),
+        ce_weight=1.0,
+        feature_weight=0.8,
+    ),
+    # Its lines and weights are those of its base, completed by `pipeline.distill.settings.resolve_losses`.
+    "tmkd": MethodEntry(
+        module="pipeline.distill.methods.tmkd:Tmkd",
+        lines=frozenset({"feature", "logits"}),
+        ce_weight=1.0,
+        can_be_base=False,
+    ),
+}
+
+
+def base_methods() -> tuple[str, ...]:
+    """Names that `distill.base` takes."""
+    return tuple(name for name, entry in METHODS.items() if entry.can_be_base)
+
+
+def load_method(name: str) -> type["Method"]:
+    """The class of a registered method; loads torch.
+
+    Raises:
+        KeyError: no such method.
+    """
+    module, _, attribute = METHODS[name].module.partition(":")
+    found: type[Method] = getattr(importlib.import_module(module), attribute)
+    return found
