@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def build_method(
-    distill: "DistillSettings", student: NetworkShape, teacher: NetworkShape | None, anchors: Tensor | None
+    distill: "DistillSettings",
+    student: NetworkShape,
+    teacher: NetworkShape | None,
+    anchors: Tensor | None,
+    label_smoothing: float = 0.0,
 ) -> Method:
     """The method of a run, on the CPU; its parameters are drawn from torch's global generator.
 
@@ -25,11 +29,12 @@ def build_method(
         student: the student's shape.
         teacher: the visual teacher's, None for a method that needs none.
         anchors: `[K, D]` text embeddings of the classes (rgb prompts) for `tmkd`'s contrast, else None.
+        label_smoothing: the recipe's `train.label_smoothing`.
 
     Raises:
         UsageError: an unknown method or base, nets or classes that it cannot work with, or no anchors for a contrast.
     """
-    losses = resolve_losses(distill)
+    losses = resolve_losses(distill, label_smoothing)
     if METHODS[distill.method].needs_teacher and teacher is not None and teacher.classes != student.classes:
         raise UsageError(
             f"teacher.visual: it tells {teacher.classes} classes apart, the student {student.classes}",

@@ -7,10 +7,10 @@ from torch import Tensor
 from pipeline.tmkd.precision import full_precision, widen
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy, 0-d fp32, of `[B, K]` logits and `[B]` int64 labels."""
+def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy, 0-d fp32, of `[B, K]` logits and `[B]` int64 labels; `label_smoothing` in [0, 1)."""
     with full_precision(logits):
-        return F.cross_entropy(widen(logits), labels)
+        return F.cross_entropy(widen(logits), labels, label_smoothing=label_smoothing)
 
 
 def kl_logits(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -33,7 +33,7 @@ def kl_logits(student_logits: Tensor, teacher_logits: Tensor, temperature: float
 
 
 def class_activation_maps(feature_map: Tensor, classifier_weight: Tensor) -> Tensor:
-    """The classifier as a bias-free 1×1 convolution on the last feature map (Zhou et al. 2016; CAT-KD, Guo et al. 2023).
+    """The classifier as a bias-free 1×1 convolution on the last feature map (Zhou et al. 2016; Guo et al. 2023).
 
     Args:
         feature_map: `[B, C, h, w]`.
@@ -43,7 +43,8 @@ def class_activation_maps(feature_map: Tensor, classifier_weight: Tensor) -> Ten
         `[B, K, h, w]` fp32; its mean over the map plus the bias is the logits.
     """
     with full_precision(feature_map):
-        return F.conv2d(widen(feature_map), widen(classifier_weight)[:, :, None, None])
+        # Not a convolution: a GPU would round that to TF32.
+        return torch.einsum("kc,bchw->bkhw", widen(classifier_weight), widen(feature_map))
 
 
 def class_attention_loss(
@@ -51,6 +52,7 @@ def class_attention_loss(
     student_weight: Tensor,
     teacher_map: Tensor,
     teacher_weight: Tensor,
+    *,
     pool: int,
     normalise: bool,
 ) -> Tensor:

@@ -16,10 +16,11 @@ _ADDED_LOGITS_TEMPERATURE = 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class LossSettings:
-    """Resolved `distill.*` settings of the losses; 0 switches a term off.
+    """Resolved settings of the losses; a weight of 0 switches a term off.
 
     Attributes:
         ce_weight: μ of the cross-entropy.
+        label_smoothing: of the cross-entropy's targets, in [0, 1).
         feature_weight: β of the feature line (9).
         feature_pool: side r of the pooled class activation maps.
         feature_normalise: whether each class map is scaled to length 1.
@@ -31,6 +32,7 @@ class LossSettings:
     """
 
     ce_weight: float
+    label_smoothing: float = 0.0
     feature_weight: float = 0.0
     feature_pool: int = 2
     feature_normalise: bool = True
@@ -41,7 +43,7 @@ class LossSettings:
     contrast_centre: bool = True
 
 
-def resolve_losses(distill: "DistillSettings") -> LossSettings:
+def resolve_losses(distill: "DistillSettings", label_smoothing: float = 0.0) -> LossSettings:
     """Fill the weights that a recipe leaves open with the method's own (the base's, for `tmkd`).
 
     A method alone has only its own lines: settings of lines that it has not are ignored, so that one recipe serves
@@ -49,6 +51,7 @@ def resolve_losses(distill: "DistillSettings") -> LossSettings:
 
     Args:
         distill: the recipe's `distill`.
+        label_smoothing: the recipe's `train.label_smoothing`.
 
     Raises:
         UsageError: a method or base that does not exist or does not fit, or all terms switched off.
@@ -72,6 +75,7 @@ def resolve_losses(distill: "DistillSettings") -> LossSettings:
     has_logits = plugged or "logits" in own.lines
     losses = LossSettings(
         ce_weight=pick(distill.ce.weight, own.ce_weight, 0.0),
+        label_smoothing=label_smoothing,
         feature_weight=pick(distill.feature.weight, own.feature_weight, 0.0) if has_feature else 0.0,
         feature_pool=distill.feature.pool,
         feature_normalise=distill.feature.normalise,

@@ -69,7 +69,8 @@ class Method(nn.Module):
         """
         losses: dict[str, Tensor] = {}
         if self.settings.ce_weight:
-            losses["ce"] = self.settings.ce_weight * cross_entropy(student.logits, labels)
+            loss = cross_entropy(student.logits, labels, self.settings.label_smoothing)
+            losses["ce"] = self.settings.ce_weight * loss
         if self.has_logits_loss() and self.settings.logits_weight:
             weight = self.settings.logits_weight * (ramp if self.ramps_logits else 1.0)
             losses["logits"] = weight * self.logits_loss(student, self._given(teacher), labels)

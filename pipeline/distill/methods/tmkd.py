@@ -42,9 +42,9 @@ class Tmkd(Method):
             require_cam(student, given_shape(teacher, "tmkd"), "distill.feature.weight: line 9")
         if settings.contrast_weight:
             if anchors is None or anchors.shape[0] != student.classes:
-                found = "none" if anchors is None else f"{anchors.shape[0]}"
+                found = 0 if anchors is None else len(anchors)
                 raise UsageError(
-                    f"distill.contrast.weight: needs a text anchor of each of the {student.classes} classes, got {found}",
+                    f"distill.contrast.weight: expected text anchors of {student.classes} classes, got {found}",
                     remedy="Give teacher.text, or set distill.contrast.weight to 0.",
                 )
             self.head = ContrastHead(student.channels, anchors.shape[1])
