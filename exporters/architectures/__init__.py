@@ -1,0 +1,143 @@
+"""Build a network by name: torchvision, timm, or the CIFAR ResNets of the distillation papers.
+
+Nothing here imports torch before a name has to be looked up or a network built.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from exporters.errors import UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SOURCES = ("torchvision", "timm", "cifar")
+"""Where a bare name is looked up, in this order."""
+
+CIFAR_NAMES = (*(f"resnet{depth}" for depth in (8, 14, 20, 32, 44, 56, 110)), "resnet8x4", "resnet32x4")
+
+_NAME = re.compile(r"(?:(?P<source>[a-z]+):)?(?P<name>[A-Za-z0-9][A-Za-z0-9_.\-]*)")
+# These return a named tuple while training unless their auxiliary heads are off; a student is one classifier.
+_PLAIN_LOGITS = {
+    "googlenet": {"aux_logits": False, "init_weights": True},
+    "inception_v3": {"aux_logits": False, "init_weights": True},
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What `build` needs.
+
+    Args:
+        name: the name within its source, such as `mobilenet_v2`.
+        source: `torchvision`, `timm` or `cifar`.
+        arguments: further keyword arguments of the builder, plain JSON values.
+    """
+
+    name: str
+    source: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {"name": self.name, "source": self.source, "arguments": dict(self.arguments)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Architecture":
+        """Read what `to_json` wrote; a malformed value raises UsageError."""
+        if (
+            not isinstance(value, dict)
+            or set(value) != {"name", "source", "arguments"}
+            or not isinstance(value["name"], str)
+            or value["source"] not in SOURCES
+            or not isinstance(value["arguments"], dict)
+        ):
+            raise UsageError(f"architecture: need name, source ({', '.join(SOURCES)}) and arguments, not {value!r}")
+        return cls(value["name"], value["source"], dict(value["arguments"]))
+
+
+def parse(name: str) -> tuple[str | None, str]:
+    """Split `source:name`; the source is None for a bare name. Looks nothing up and imports nothing.
+
+    Raises:
+        UsageError: not a name at all, or an unknown prefix.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise UsageError(f"{name!r} is not a model name", remedy="Write e.g. mobilenet_v2, timm:convnext_atto, cifar:resnet20.")
+    source = match["source"]
+    if source is not None and source not in SOURCES:
+        raise UsageError(f"{name!r}: unknown source {source!r}", remedy=f"Known sources: {', '.join(SOURCES)}.")
+    return source, match["name"]
+
+
+def resolve(name: str) -> tuple[str, str]:
+    """Find a model by name.
+
+    Args:
+        name: `timm:x`, `torchvision:x`, `cifar:x`, or a bare name, which is looked up in that of `SOURCES` that knows
+            it first.
+
+    Returns:
+        (source, name within the source).
+
+    Raises:
+        UsageError: no source knows the name; the nearest names are told.
+        UnavailableError: torchvision or timm, which would have to be asked, is not installed.
+    """
+    source, bare = parse(name)
+    sources = SOURCES if source is None else (source,)
+    for candidate in sources:
+        if bare in _names(candidate):
+            return candidate, bare
+    known = [(f"{candidate}:{other}", other) for candidate in sources for other in _names(candidate)]
+    close = set(difflib.get_close_matches(bare, {other for _, other in known}, n=4, cutoff=0.6))
+    nearest = sorted(full for full, other in known if other in close)[:5]
+    raise UsageError(
+        f"no model named {name!r} in {', '.join(sources)}",
+        remedy=f"Nearest: {', '.join(nearest)}." if nearest else "`timm.list_models()` lists the largest collection.",
+    )
+
+
+def _names(source: str) -> frozenset[str]:
+    if source == "cifar":
+        return frozenset(CIFAR_NAMES)
+    try:
+        if source == "torchvision":
+            from torchvision import models  # noqa: PLC0415
+
+            return frozenset(models.list_models(module=models))
+        import timm  # noqa: PLC0415
+
+        return frozenset(timm.list_models())
+    except ImportError as error:
+        raise UnavailableError(
+            f"{source} is not installed or cannot be imported ({error})", remedy="pip install 'tmkd-pipeline[cpu]'"
+        ) from error
+
+
+def build(architecture: Architecture, classes: int) -> "nn.Module":
+    """Build the network with random weights; `forward` takes float `[B, 3, H, W]` and gives logits `[B, classes]`.
+
+    Raises:
+        UsageError: the source does not know the name, or does not take the arguments.
+    """
+    source, name = resolve(f"{architecture.source}:{architecture.name}")
+    arguments = dict(architecture.arguments)
+    try:
+        if source == "cifar":
+            from exporters.architectures.cifar import build_cifar  # noqa: PLC0415
+
+            return build_cifar(name, classes, **arguments)
+        if source == "torchvision":
+            from torchvision import models  # noqa: PLC0415
+
+            merged = {**_PLAIN_LOGITS.get(name, {}), **arguments}
+            return models.get_model(name, weights=None, num_classes=classes, **merged)
+        import timm  # noqa: PLC0415
+
+        return timm.create_model(name, pretrained=False, num_classes=classes, **arguments)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{source}:{name} cannot be built with {arguments}: {error}") from error

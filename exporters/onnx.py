@@ -1,0 +1,219 @@
+"""Export a student to one ONNX file that takes images as cameras give them.
+
+Input `image` uint8 `[batch, size, size, 3]` RGB; output `logits` float32 `[batch, K]`. Normalisation is inside the graph.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from exporters import __version__
+from exporters.errors import GateError, UnavailableError, UsageError
+from exporters.files import sha256_bytes, write_bytes
+from exporters.student import Student
+
+INPUT_NAME = "image"
+OUTPUT_NAME = "logits"
+MIN_OPSET, MAX_OPSET = 18, 25
+_LAST_OPSET_OF_IR_10 = 22
+_MAX_BYTES = 2**31 - 1  # of a protobuf message, and so of an ONNX file without external data
+
+
+@dataclass(frozen=True)
+class OnnxExport:
+    """What was written: the file, its sha256 and size, opset, IR version and operator counts."""
+
+    path: Path
+    sha256: str
+    size: int
+    opset: int
+    ir_version: int
+    operators: dict[str, int]
+
+
+class NormalisedStudent(nn.Module):
+    """The student with its preprocessing's mean and std in front.
+
+    Cast comes first, since TensorRT parses no transpose of uint8; scale and shift are (1/255)/std and -mean/std,
+    rounded once from float64.
+    """
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        mean = torch.tensor(student.preprocessing.mean, dtype=torch.float64).view(1, 3, 1, 1)
+        std = torch.tensor(student.preprocessing.std, dtype=torch.float64).view(1, 3, 1, 1)
+        self.student = student.module
+        self.register_buffer("scale", (1 / (255 * std)).float())
+        self.register_buffer("shift", (-mean / std).float())
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Uint8 `[B, H, W, 3]` to logits `[B, K]`."""
+        x = image.to(torch.float32).permute(0, 3, 1, 2)
+        return self.student(x * self.scale + self.shift)
+
+
+def export_onnx(student: Student, path: Path, opset: int = 20, *, licence: str | None = None) -> OnnxExport:
+    """Write `path`, one self-contained file; the same student gives the same bytes.
+
+    The model's metadata hold the labels, the preprocessing, the student's name, the tool's version and the licence
+    (if one is given), each as a JSON string. Stack traces, documentation and other traces of this machine are removed.
+
+    Args:
+        student: fp32, on the CPU, in eval mode throughout.
+        opset: 18 to 25; the file is checked to have it.
+        licence: of the weights; `None` is not stated.
+
+    Raises:
+        UsageError: an opset that the exporter would silently change, or a student in train mode.
+        UnavailableError: the network cannot be exported.
+        GateError: the file would not be what was asked for.
+    """
+    if not MIN_OPSET <= opset <= MAX_OPSET:
+        raise UsageError(f"opset {opset} cannot be exported", remedy=f"Choose {MIN_OPSET} to {MAX_OPSET}; 20 is well supported.")
+    _check_ready(student)
+    size = student.preprocessing.size
+    # A batch of 2: the exporter takes a dimension of 1 for a constant.
+    example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
+    wrapped = NormalisedStudent(student).eval()
+    with torch.no_grad():
+        shape = getattr(wrapped(example), "shape", None)
+    if shape != (2, len(student.labels)):
+        raise UsageError(f"the student gives {shape} for two images and has {len(student.labels)} labels")
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                wrapped,
+                (example,),
+                dynamo=True,
+                external_data=False,
+                dynamic_shapes=({0: "batch"},),
+                opset_version=opset,
+                input_names=[INPUT_NAME],
+                output_names=[OUTPUT_NAME],
+                verbose=False,
+            )
+            assert program is not None
+            model = program.model_proto
+    except Exception as error:  # the exporter wraps whatever the network's code raises
+        reason = str(error).strip().split("\n")[0][:300]
+        raise UnavailableError(f"{student.architecture.name} cannot be exported to ONNX: {reason}") from error
+    _strip(model)
+    _describe(model, student, licence)
+    model = _checked(model, student, opset)
+    data = model.SerializeToString(deterministic=True)
+    if len(data) > _MAX_BYTES:
+        raise GateError(f"{path.name}: {len(data):,} bytes do not fit into one ONNX file")
+    write_bytes(path, data)
+    return OnnxExport(path, sha256_bytes(data), len(data), opset, model.ir_version, _operators(model))
+
+
+def _check_ready(student: Student) -> None:
+    training = [name or "the student" for name, module in student.module.named_modules() if module.training]
+    if training:
+        raise UsageError(
+            f"{', '.join(training[:3])} is in train mode: its batch norm and dropout would be exported as in training",
+            remedy="Call `module.eval()` before the export.",
+        )
+    for name, value in student.module.state_dict().items():
+        if value.is_floating_point() and value.dtype != torch.float32:
+            raise UsageError(f"the student's {name} is {value.dtype}, not float32")
+        if value.device.type != "cpu":
+            raise UsageError(f"the student's {name} is on {value.device}, not on the CPU")
+        if not bool(torch.isfinite(value).all()):
+            raise GateError(f"the student's {name} holds NaN or infinity")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter reports its progress and its private API's deprecations to whoever listens; users need neither."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)
+
+
+def _strip(message: Any) -> None:
+    """Remove documentation and metadata from every part: they hold stack traces with the paths of this machine."""
+    for descriptor, value in message.ListFields():
+        if descriptor.name in {"metadata_props", "doc_string"}:
+            message.ClearField(descriptor.name)
+        elif descriptor.message_type is not None and descriptor.message_type.name != "TensorProto":
+            for part in value if descriptor.is_repeated else [value]:
+                _strip(part)
+        elif descriptor.message_type is not None:
+            for tensor in value if descriptor.is_repeated else [value]:
+                tensor.ClearField("metadata_props")
+                tensor.ClearField("doc_string")
+
+
+def _describe(model: onnx.ModelProto, student: Student, licence: str | None) -> None:
+    model.producer_name = "tmkd-pipeline"
+    model.producer_version = __version__
+    model.model_version = 1
+    model.graph.name = "student"
+    metadata: dict[str, Any] = {
+        "labels": student.labels,
+        "name": student.name,
+        "preprocessing": student.preprocessing.to_json(),
+        "version": __version__,
+    }
+    if licence is not None:
+        metadata["licence"] = licence
+    for key in sorted(metadata):
+        text = json.dumps(metadata[key], sort_keys=True, ensure_ascii=False)
+        model.metadata_props.add(key=key, value=text)
+
+
+def _checked(model: onnx.ModelProto, student: Student, opset: int) -> onnx.ModelProto:
+    """The model with inferred shapes, once it is exactly what the contract says."""
+    written = {entry.domain: entry.version for entry in model.opset_import}
+    if written != {"": opset}:
+        raise GateError(f"the exported model has operator sets {written}, not opset {opset}")
+    if opset <= _LAST_OPSET_OF_IR_10 and model.ir_version > 10:
+        raise GateError(f"the exported model has IR version {model.ir_version}; opset {opset} needs no more than 10")
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise GateError("the exported model keeps weights in a second file")
+    try:
+        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GateError(f"the exported model is not valid ONNX: {str(error).splitlines()[0]}") from error
+    size = student.preprocessing.size
+    expected = {
+        INPUT_NAME: (onnx.TensorProto.UINT8, ["batch", size, size, 3]),
+        OUTPUT_NAME: (onnx.TensorProto.FLOAT, ["batch", len(student.labels)]),
+    }
+    found = {value.name: _type_of(value) for value in [*model.graph.input, *model.graph.output]}
+    if found != expected:
+        raise GateError(f"the exported model has inputs and outputs {found}, not {expected}")
+    return model
+
+
+def _type_of(value: onnx.ValueInfoProto) -> tuple[int, list[int | str]]:
+    tensor = value.type.tensor_type
+    return tensor.elem_type, [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
+
+
+def _operators(model: onnx.ModelProto) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for node in model.graph.node:
+        counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    return dict(sorted(counts.items()))
