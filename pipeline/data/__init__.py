@@ -1,0 +1,1 @@
+"""Data sets by name, their splits and index, replayable augmentation, and batches."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
+import numpy as np
+
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
@@ -31,6 +33,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def select(self, mask: np.ndarray) -> "Split":
+        """The files where a bool `[N]` mask is true, in their order."""
+        chosen = np.flatnonzero(mask).tolist()
+        return Split([self.paths[i] for i in chosen], [self.labels[i] for i in chosen])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,275 @@
+"""The index of a data set: which files are in which split, what they hold, and one fingerprint of it all.
+
+The arrays are compact (about 100 bytes an image with its path), because a large data set has over a million.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from exporters.errors import UnavailableError
+from exporters.files import atomic_path, read_json, write_json
+from exporters.preprocessing import Preprocessing
+from pipeline.data.checking import available_processors, check_files
+from pipeline.data.listing import SPLITS, Listing, ReadSettings, SplitName
+from pipeline.data.path_table import PathTable
+from pipeline.data.registry import load_reader
+from pipeline.data.splits import stratified_mask
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedSplit:
+    """The usable files of one split; a sample's index is its position here.
+
+    Attributes:
+        paths: `[N]`, relative to the root.
+        labels: int64 `[N]`, positions in `DataIndex.classes`.
+        sha256: uint8 `[N, 32]`, of each file's bytes.
+        sizes: int32 `[N, 2]`, width and height as decoded and upright.
+    """
+
+    paths: PathTable
+    labels: np.ndarray
+    sha256: np.ndarray
+    sizes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def select(self, mask: np.ndarray) -> "IndexedSplit":
+        """The files where a bool `[N]` mask is true, in their order."""
+        paths = PathTable.of([self.paths[i] for i in np.flatnonzero(mask).tolist()])
+        return IndexedSplit(paths, self.labels[mask], self.sha256[mask], self.sizes[mask])
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """A file that was left out because it cannot be used."""
+
+    split: SplitName
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class DataIndex:
+    """A data set that has been read and checked.
+
+    Attributes:
+        root: where the files are; no part of the fingerprint, so that a data set may move.
+        classes: names that a person can read, in the order of the labels.
+        splits: `train`, `validation` and `test`.
+        skipped: the files left out under `data.on_error: skip`, by the split they were listed in.
+        ignored: number of files that are no images, by suffix.
+    """
+
+    root: Path
+    classes: list[str]
+    splits: dict[SplitName, IndexedSplit]
+    skipped: list[SkippedFile] = field(default_factory=list)
+    ignored: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 over the class names and, for each split, its paths, labels and the files' hashes, in order."""
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for name in SPLITS:
+            split = self.splits[name]
+            digest.update(f"\n{name} {len(split)}\n".encode())
+            for array in (split.paths.text, split.paths.offsets, split.labels, split.sha256):
+                digest.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+    def summary(self) -> dict[str, Any]:
+        """Counts as JSON values: classes, images of each split, smallest and largest class, skipped, ignored."""
+        splits = {}
+        for name in SPLITS:
+            counts = np.bincount(self.splits[name].labels, minlength=len(self.classes))
+            splits[name] = {
+                "images": len(self.splits[name]),
+                "smallest_class": int(counts.min()),
+                "largest_class": int(counts.max()),
+            }
+        return {
+            "classes": len(self.classes),
+            "splits": splits,
+            "skipped": len(self.skipped),
+            "ignored": self.ignored,
+            "fingerprint": self.fingerprint,
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write `index.npz`, `index.json` and `location.json` into a folder, each atomically.
+
+        The first two depend on the data alone; `location.json` holds the root of this machine.
+        """
+        arrays = {}
+        for name in SPLITS:
+            split = self.splits[name]
+            arrays[f"{name}.paths"], arrays[f"{name}.offsets"] = split.paths.text, split.paths.offsets
+            arrays[f"{name}.labels"], arrays[f"{name}.sha256"] = split.labels, split.sha256
+            arrays[f"{name}.sizes"] = split.sizes
+        with atomic_path(folder / "index.npz") as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
+        skipped = [{"split": file.split, "path": _printable(file.path), "reason": file.reason} for file in self.skipped]
+        described = {**self.summary(), "format": FORMAT, "classes": self.classes, "skipped": skipped}
+        write_json(folder / "index.json", described)
+        write_json(folder / "location.json", {"root": str(self.root)})
+
+    @classmethod
+    def load(cls, folder: Path) -> "DataIndex":
+        """Read what `save` wrote, and check it against its fingerprint.
+
+        Raises:
+            UnavailableError: a file is missing, damaged, or of another version; names it.
+        """
+        try:
+            described = read_json(folder / "index.json")
+            root = Path(read_json(folder / "location.json")["root"])
+            if described["format"] != FORMAT:
+                raise ValueError(f"format {described['format']}, this version reads {FORMAT}")
+            with np.load(folder / "index.npz", allow_pickle=False) as arrays:
+                splits = {
+                    name: IndexedSplit(
+                        PathTable(arrays[f"{name}.paths"], arrays[f"{name}.offsets"]),
+                        *(arrays[f"{name}.{part}"] for part in ("labels", "sha256", "sizes")),
+                    )
+                    for name in SPLITS
+                }
+            skipped = [SkippedFile(**file) for file in described["skipped"]]
+            index = cls(root, described["classes"], splits, skipped, described["ignored"])
+            if index.fingerprint != described["fingerprint"]:
+                raise ValueError("the arrays do not give the fingerprint of index.json")
+        except Exception as error:  # a damaged archive raises whatever zipfile, json and numpy meet
+            reason = f"{type(error).__name__}: {error}"
+            raise UnavailableError(
+                f"{folder}: the data index cannot be read: {reason}", remedy="run again with --force data"
+            ) from error
+        return index
+
+
+class IndexSettings(ReadSettings, Protocol):
+    """What an index needs of the recipe's `data` section."""
+
+    @property
+    def dataset(self) -> str:
+        """A name of `DATASETS`."""
+
+    @property
+    def root(self) -> str | None:
+        """The data set's folder."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the student's input."""
+
+    @property
+    def resize_to(self) -> int:
+        """Shorter side before the crop."""
+
+    @property
+    def validation(self) -> float:
+        """Fraction split from training."""
+
+    @property
+    def on_error(self) -> Literal["fail", "skip"]:
+        """What an unreadable image does."""
+
+
+def read_listing(settings: IndexSettings) -> Listing:
+    """List the data set that a recipe names; `birds_demo` is rendered first where it is not there yet.
+
+    Raises:
+        UnavailableError: the data set is not there, or not as its layout says.
+    """
+    root = None if settings.root is None else Path(settings.root)
+    return load_reader(settings.dataset)(root, settings)
+
+
+def build_index(
+    settings: IndexSettings,
+    *,
+    listing: Listing | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> DataIndex:
+    """Hash and decode every file of a data set, and split validation from training where it brings none.
+
+    Files that cannot be used are left out before the split, so that every class keeps images on both sides.
+
+    Args:
+        settings: the recipe's `data` section.
+        listing: what `read_listing(settings)` gave, where that was called already.
+        workers: threads; default: one for each processor.
+        progress: called with the number of files done and of all.
+
+    Raises:
+        UnavailableError: an image cannot be used under `on_error: fail` (names the first and how many more), a class
+            has too few images, or skipping left a split or a class without any.
+    """
+    listing = read_listing(settings) if listing is None else listing
+    total = sum(len(split) for split in listing.splits.values())
+    preprocessing = Preprocessing(settings.image_size, settings.resize_to, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    splits: dict[SplitName, IndexedSplit] = {}
+    skipped: list[SkippedFile] = []
+    done = 0
+    with ThreadPoolExecutor(workers or available_processors()) as pool:
+        for name in (name for name in SPLITS if name in listing.splits):
+            split = listing.splits[name]
+            kept = np.ones(len(split), dtype=bool)
+            everything = IndexedSplit(
+                PathTable.of(split.paths),
+                np.asarray(split.labels, dtype=np.int64),
+                np.zeros((len(split), 32), dtype=np.uint8),
+                np.zeros((len(split), 2), dtype=np.int32),
+            )
+            for position, checked in enumerate(check_files(listing.root, split.paths, preprocessing, pool)):
+                if checked.reason is None:
+                    everything.sha256[position] = np.frombuffer(checked.sha256, dtype=np.uint8)
+                    everything.sizes[position] = checked.size
+                else:
+                    kept[position] = False
+                    skipped.append(SkippedFile(name, split.paths[position], checked.reason))
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+            splits[name] = everything if kept.all() else everything.select(kept)
+    if skipped and settings.on_error == "fail":
+        more = f" (and {len(skipped) - 1} more cannot be used)" if len(skipped) > 1 else ""
+        raise UnavailableError(
+            skipped[0].reason + more,
+            remedy="repair or remove the file, or leave unreadable images out: --set data.on_error=skip",
+        )
+    for name, indexed in splits.items():
+        _check_classes(listing, name, indexed.labels)
+    if "validation" not in splits:
+        train = splits["train"]
+        taken = stratified_mask(
+            train.labels, listing.classes, settings.validation, settings.split_seed, "validation split"
+        )
+        splits["train"], splits["validation"] = train.select(~taken), train.select(taken)
+    return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored)
+
+
+def _check_classes(listing: Listing, name: SplitName, labels: np.ndarray) -> None:
+    present = set(labels.tolist())
+    for label in sorted(set(listing.splits[name].labels) - present):
+        raise UnavailableError(
+            f"class '{listing.classes[label]}' has no image left in the {name} split once unreadable ones are skipped",
+            remedy="repair its images, or remove the class from the data set",
+        )
+    if not present:
+        raise UnavailableError(f"the {name} split of {listing.root} has no images")
+
+
+def _printable(path: str) -> str:
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,215 @@
+"""Batches of a split: decoded, varied or centre-cropped, the same for any number of worker processes.
+
+Whether a split is kept decoded in memory decides how fast small data sets train on a CPU: decoding a PNG of 64 pixels
+takes longer than varying it, and it would be done again in every pass, by processes that compete with training for the
+same cores. So where all splits fit into `CACHE_BYTES` once decoded (the index knows every image's size), the first pass
+keeps the pixels and no worker process is started. The pixels kept are those that `open_rgb` gave, so that the batches
+are the same to the bit either way.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from exporters.errors import UnavailableError
+from exporters.images import UnreadableImageError, open_rgb
+from exporters.preprocessing import Preprocessing
+from pipeline.data.augmentation import Augmentation
+from pipeline.data.checking import available_processors
+from pipeline.data.index import DataIndex
+from pipeline.data.listing import SplitName
+from pipeline.randomness import generator
+
+CACHE_BYTES = 512 * 2**20
+
+
+class Batch(NamedTuple):
+    """Images with their labels.
+
+    Attributes:
+        images: uint8 `[B, 3, S, S]`, RGB, channels last in memory.
+        labels: int64 `[B]`.
+        indices: int64 `[B]`, positions within the split.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One batch, addressed: what a worker makes of it depends on nothing else."""
+
+    split: SplitName
+    transform: Augmentation | Preprocessing
+    pass_: int
+    indices: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An error on its way out of a worker; an exception would come out wrapped in the worker's traceback."""
+
+    message: str
+
+
+class _Images(Dataset[Any]):
+    """Answers requests; torch's loader hands each whole batch to `__getitems__`."""
+
+    def __init__(self, index: DataIndex, root: Path, cached: bool) -> None:
+        self.index = index
+        self.root = root
+        self.decoded: dict[tuple[SplitName, int], bytes] | None = {} if cached else None
+
+    def __getitems__(self, request: _Request) -> Batch | _Failure:
+        transform = request.transform
+        pictures = []
+        for position in request.indices.tolist():
+            try:
+                image = self._decode(request.split, position)
+                if isinstance(transform, Augmentation):
+                    pictures.append(transform(image, request.pass_, position))
+                else:
+                    pictures.append(transform.apply(image))
+            except (UnreadableImageError, OSError) as error:
+                path = self.root / self.index.splits[request.split].paths[position]
+                return _Failure(str(error) if str(path) in str(error) else f"{path}: {error}")
+        images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        labels = torch.from_numpy(self.index.splits[request.split].labels[request.indices])
+        return Batch(images, labels, torch.from_numpy(request.indices))
+
+    def _decode(self, name: SplitName, position: int) -> Image.Image:
+        split = self.index.splits[name]
+        size = (int(split.sizes[position, 0]), int(split.sizes[position, 1]))
+        if self.decoded is not None and (name, position) in self.decoded:
+            return Image.frombytes("RGB", size, self.decoded[name, position])
+        path = self.root / split.paths[position]
+        image = open_rgb(path)
+        if image.size != size:
+            raise UnreadableImageError(f"{path}: is {image.size} now and was {size} when the data was indexed")
+        if self.decoded is not None:
+            self.decoded[name, position] = image.tobytes()
+        return image
+
+
+class _Requests:
+    """The batch sampler of the one loader that serves all passes: its requests change, the workers stay."""
+
+    def __init__(self) -> None:
+        self.current: Sequence[_Request] = ()
+
+    def __iter__(self) -> Iterator[_Request]:
+        return iter(self.current)
+
+    def __len__(self) -> int:
+        return len(self.current)
+
+
+def pass_order(seed: int, pass_: int, count: int) -> np.ndarray:
+    """The order in which a pass visits the training images: int64 `[count]`, a permutation that (seed, pass) fixes."""
+    return generator(seed, "order", pass_).permutation(count).astype(np.int64)
+
+
+class Loader:
+    """Gives the batches of an index. Worker processes, where there are any, live as long as the loader.
+
+    With workers one sequence of batches can be open at a time: beginning another ends the one before.
+
+    Args:
+        index: the data.
+        root: where its files are, `index.root` unless they moved.
+        workers: processes that decode, `data.workers`; `auto` is none where everything fits into `cache_bytes`, else
+            one for each processor, 8 at most.
+        cache_bytes: decoded pixels that may be kept; only without worker processes, each of which would keep its own.
+    """
+
+    def __init__(
+        self, index: DataIndex, root: Path, workers: int | Literal["auto"] = "auto", cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        decoded_bytes = sum(3 * int(split.sizes.astype(np.int64).prod(axis=1).sum()) for split in index.splits.values())
+        fits = decoded_bytes <= cache_bytes
+        self.index = index
+        self.workers = (0 if fits else available_processors()) if workers == "auto" else workers
+        self.cached = fits and self.workers == 0
+        self._requests = _Requests()
+        self._loader = DataLoader(
+            _Images(index, root, self.cached),
+            batch_sampler=self._requests,  # type: ignore[arg-type]
+            num_workers=self.workers,
+            collate_fn=_as_it_is,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Of its own, because torch's loader draws from the global stream otherwise, once for each iterator.
+            generator=torch.Generator(),
+        )
+
+    def training_batches(
+        self, augmentation: Augmentation, batch_size: int, seed: int, pass_: int, drop_last: bool = False
+    ) -> Iterator[Batch]:
+        """One pass over the training split, in the order `pass_order(seed, pass_, N)`.
+
+        Args:
+            augmentation: applied to (pass, index).
+            batch_size: images in a batch.
+            seed: the recipe's seed.
+            pass_: the pass, from 0.
+            drop_last: leave out a last batch that is not full, unless it is the only one.
+
+        Raises:
+            UnavailableError: a file vanished or broke since it was indexed; names it.
+        """
+        order = pass_order(seed, pass_, len(self.index.splits["train"]))
+        if drop_last and len(order) > batch_size:
+            order = order[: len(order) // batch_size * batch_size]
+        return self._batches("train", augmentation, pass_, order, batch_size)
+
+    def evaluation_batches(self, split: SplitName, preprocessing: Preprocessing, batch_size: int) -> Iterator[Batch]:
+        """A split once, in its own order, each image as `Preprocessing.apply` gives it: what validates is what ships.
+
+        Raises:
+            UnavailableError: a file vanished or broke since it was indexed; names it.
+        """
+        order = np.arange(len(self.index.splits[split]), dtype=np.int64)
+        return self._batches(split, preprocessing, 0, order, batch_size)
+
+    def _batches(
+        self,
+        split: SplitName,
+        transform: Augmentation | Preprocessing,
+        pass_: int,
+        order: np.ndarray,
+        batch_size: int,
+    ) -> Iterator[Batch]:
+        starts = range(0, len(order), batch_size)
+        requests = [_Request(split, transform, pass_, order[start : start + batch_size]) for start in starts]
+        self._requests.current = requests
+        iterator = iter(self._loader)
+        for _ in requests:
+            if self.workers and self._requests.current is not requests:
+                raise RuntimeError("another sequence of batches was begun on this loader before this one ended")
+            try:
+                batch = next(iterator)
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise UnavailableError(
+                    "a process that decodes images was killed, as happens when memory or /dev/shm runs out",
+                    remedy="try --set data.workers=0, or give a container more by --shm-size=2g",
+                ) from error
+            if isinstance(batch, _Failure):
+                raise UnavailableError(
+                    batch.message, remedy="the file changed during the run; index it again: --force data"
+                )
+            yield batch
+
+
+def _as_it_is(batch: Batch | _Failure) -> Batch | _Failure:
+    return batch
