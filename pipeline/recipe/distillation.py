@@ -1,38 +1,44 @@
 """The section `distill` of a recipe: the method, the views, how they are weighed, and the losses."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from pipeline.distill.registry import METHODS
+from exporters.errors import UsageError
+from pipeline.distill.registry import METHODS, base_methods
+from pipeline.distill.settings import LossSettings, resolve_losses
 from pipeline.recipe.settings import Settings, problem
 
 
 class EdgeView(Settings):
     """Line 1: the image with its edges enhanced."""
 
-    kind: Literal["edge"] = Field("edge", description="May be left out where the view is called edge.")
-    strength: float = Field(0.25, ge=0, le=4, description="λ_e; 0 gives the image itself.")
-    operator: Literal["sobel", "scharr", "laplacian"] = Field("sobel", description="The derivative.")
-    mode: Literal["enhance", "replace"] = Field("enhance", description="replace: the bare edge map.")
+    kind: Literal["edge"] = Field(default="edge", description="May be left out where the view is called edge.")
+    strength: float = Field(default=0.25, ge=0, le=4, description="λ_e; 0 gives the image itself.")
+    operator: Literal["sobel", "scharr", "laplacian"] = Field(default="sobel", description="The derivative.")
+    mode: Literal["enhance", "replace"] = Field(default="enhance", description="replace: the bare edge map.")
 
 
 class HighFrequencyView(Settings):
     """Line 2: the image with its fine texture enhanced."""
 
     kind: Literal["high_frequency"] = Field(
-        "high_frequency", description="May be left out where the view is called high_frequency."
+        default="high_frequency", description="May be left out where the view is called high_frequency."
     )
-    cutoff: float = Field(0.25, ge=0, le=1, description="r, as a share of the Nyquist frequency.")
-    strength: float = Field(0.5, ge=0, le=4, description="λ_h; 0 gives the image itself.")
-    filter: Literal["fft", "gaussian"] = Field("fft", description="fft: a sharp cut; gaussian: a soft residual.")
-    mode: Literal["enhance", "replace"] = Field("enhance", description="replace: the bare high frequencies.")
+    cutoff: float = Field(default=0.25, ge=0, le=1, description="r, as a share of the Nyquist frequency.")
+    strength: float = Field(default=0.5, ge=0, le=4, description="λ_h; 0 gives the image itself.")
+    filter: Literal["fft", "gaussian"] = Field(default="fft", description="fft: a sharp cut; gaussian: a soft one.")
+    mode: Literal["enhance", "replace"] = Field(default="enhance", description="replace: the bare high frequencies.")
 
 
 ViewSettings = Annotated[EdgeView | HighFrequencyView, Field(discriminator="kind")]
 ViewName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
 VIEW_KINDS = ("edge", "high_frequency")
+
+
+def _default_views() -> dict[str, EdgeView | HighFrequencyView]:
+    return {"edge": EdgeView(), "high_frequency": HighFrequencyView()}
 
 
 def _fill_kinds(views: Any) -> Any:
@@ -56,64 +62,69 @@ class WeightingSettings(Settings):
     """Lines 5 and 6: how much each view of an image counts."""
 
     by: Literal["image_text", "teacher_confidence", "text", "uniform"] = Field(
-        "image_text", description="What scores a view: CLIP, the visual teacher, the prompts alone, or nothing."
+        default="image_text", description="What scores a view: CLIP, the visual teacher, the prompts alone, or nothing."
     )
-    score: Literal["log_probability", "cosine"] = Field("log_probability", description="by: image_text only.")
-    temperature: float = Field(1.0, gt=0, description="τ_w; large values give every view the same weight.")
+    score: Literal["log_probability", "cosine"] = Field(default="log_probability", description="by: image_text only.")
+    temperature: float = Field(default=1.0, gt=0, description="τ_w; large values give every view the same weight.")
 
 
 class CeSettings(Settings):
     """The cross-entropy with the true labels."""
 
-    weight: float | None = Field(None, ge=0, description="μ; null: the base's own.")
+    weight: float | None = Field(default=None, ge=0, description="μ; null: the base's own.")
 
 
 class FeatureSettings(Settings):
     """Line 9: the loss on feature maps."""
 
-    weight: float | None = Field(None, ge=0, description="β; null: the base's own.")
-    pool: int = Field(2, ge=1, le=32, description="Maps are pooled to pool × pool.")
-    normalise: bool = Field(True, description="Scale each class's map to length 1 first.")
+    weight: float | None = Field(default=None, ge=0, description="β; null: the base's own.")
+    pool: int = Field(default=2, ge=1, le=32, description="Maps are pooled to pool × pool.")
+    normalise: bool = Field(default=True, description="Scale each class's map to length 1 first.")
 
 
 class LogitsSettings(Settings):
     """Line 10: the loss on logits."""
 
-    weight: float | None = Field(None, ge=0, description="α; null: the base's own.")
-    temperature: float | None = Field(None, gt=0, description="T; null: the base's own.")
+    weight: float | None = Field(default=None, ge=0, description="α; null: the base's own.")
+    temperature: float | None = Field(default=None, gt=0, description="T; null: the base's own.")
 
 
 class ContrastSettings(Settings):
     """Line 11: the contrast of the student's features with the text anchors."""
 
-    weight: float = Field(0.8, ge=0, description="γ; 0 turns it off.")
-    temperature: float = Field(0.07, gt=0, description="τ.")
-    centre: bool = Field(True, description="Subtract the mean of the anchors over the classes.")
+    weight: float = Field(default=0.8, ge=0, description="γ; 0 turns it off.")
+    temperature: float = Field(default=0.07, gt=0, description="τ.")
+    centre: bool = Field(default=True, description="Subtract the mean of the anchors over the classes.")
 
 
-def _known_method(name: str) -> str:
-    if name not in METHODS:
-        raise PydanticCustomError("unknown_name", "{expected}", {"expected": "one of " + ", ".join(METHODS)})
-    return name
+_WEIGHTS = ("ce.weight", "feature.weight", "logits.weight", "contrast.weight")
+METHOD_NAMES = list(METHODS)
+BASE_NAMES = list(base_methods())
 
 
-def _known_base(name: str) -> str:
-    bases = [method for method, entry in METHODS.items() if entry.can_be_base]
-    if name not in bases:
-        raise PydanticCustomError("unknown_name", "{expected}", {"expected": "one of " + ", ".join(bases)})
-    return name
+def _one_of(names: list[str]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in names:
+            raise PydanticCustomError("unknown_name", "expected one of {names}", {"names": ", ".join(names)})
+        return name
+
+    return AfterValidator(check)
 
 
 class DistillSettings(Settings):
     """What the student is taught, and how."""
 
-    method: Annotated[str, AfterValidator(_known_method)] = Field("tmkd", description="The distillation method.")
-    base: Annotated[str, AfterValidator(_known_base)] = Field(
-        "cat_kd", description="method: tmkd only: the method that it plugs into."
+    method: Annotated[str, _one_of(METHOD_NAMES)] = Field(
+        default="tmkd", description="The distillation method.", json_schema_extra={"enum": [*METHOD_NAMES]}
+    )
+    base: Annotated[str, _one_of(BASE_NAMES)] = Field(
+        default="cat_kd",
+        description="method: tmkd only: the method that it plugs into.",
+        json_schema_extra={"enum": [*BASE_NAMES]},
     )
     ce: CeSettings = Field(default_factory=CeSettings, description="The cross-entropy.")
     views: Annotated[dict[ViewName, ViewSettings], BeforeValidator(_fill_kinds), AfterValidator(_not_rgb)] = Field(
-        default_factory=lambda: {"edge": EdgeView(), "high_frequency": HighFrequencyView()},
+        default_factory=_default_views,
         description="The views beside rgb, by name; null removes one.",
     )
     weighting: WeightingSettings = Field(default_factory=WeightingSettings, description="How the views are weighed.")
@@ -121,8 +132,23 @@ class DistillSettings(Settings):
     logits: LogitsSettings = Field(default_factory=LogitsSettings, description="The loss on logits.")
     contrast: ContrastSettings = Field(default_factory=ContrastSettings, description="The loss against text anchors.")
     warmup: int | None = Field(
-        None, ge=0, description="Passes over which β and γ rise linearly; null: a tenth of train.epochs, at most 20."
+        default=None,
+        ge=0,
+        description="Passes over which β and γ rise linearly; null: a tenth of train.epochs, 20 at most.",
     )
+
+    @model_validator(mode="after")
+    def _teaches_something(self) -> Self:
+        try:
+            resolve_losses(self)
+        except UsageError as error:
+            raise problem("method", error.message.removeprefix("distill: "), *_WEIGHTS) from error
+        return self
+
+    @property
+    def losses(self) -> LossSettings:
+        """The weights of the losses, those that are left open filled in with the method's own."""
+        return resolve_losses(self)
 
     def warmup_passes(self, epochs: int) -> int:
         """Line 12: the passes over which β and γ rise, of `epochs` in all."""

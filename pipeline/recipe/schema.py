@@ -3,11 +3,11 @@
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, StringConstraints, model_validator
 
 from pipeline.recipe.catalog import clip_models
 from pipeline.recipe.distillation import (
+    VIEW_KINDS,
     CeSettings,
     ContrastSettings,
     DistillSettings,
@@ -18,6 +18,7 @@ from pipeline.recipe.distillation import (
     ViewSettings,
     WeightingSettings,
 )
+from pipeline.recipe.document import dump_yaml
 from pipeline.recipe.settings import (
     AugmentSettings,
     DataSettings,
@@ -30,6 +31,7 @@ from pipeline.recipe.settings import (
 )
 
 __all__ = [
+    "VIEW_KINDS",
     "AugmentSettings",
     "BundleSettings",
     "CeSettings",
@@ -65,10 +67,12 @@ NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 class VisualTeacherSettings(Settings):
     """The strong image classifier that the student learns from."""
 
-    model: NonEmpty = Field("resnet50", description="A torchvision, timm or CIFAR architecture by name.")
+    model: NonEmpty = Field(default="resnet50", description="A torchvision, timm or CIFAR architecture by name.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
-    weights: NonEmpty = Field("imagenet", description="What it starts from: imagenet, none, or the path of a file.")
-    fit: FitSettings | None = Field(None, description="How it is trained on the data; null: used as it is.")
+    weights: NonEmpty = Field(
+        default="imagenet", description="What it starts from: imagenet, none, or the path of a file."
+    )
+    fit: FitSettings | None = Field(default=None, description="How it is trained on the data; null: used as it is.")
 
     @model_validator(mode="after")
     def _has_learned_something(self) -> Self:
@@ -81,14 +85,17 @@ class TextTeacherSettings(Settings):
     """CLIP: its text tower gives prompts their embeddings, its image tower tells which view shows the class best."""
 
     model: NonEmpty = Field(
-        "ViT-B-32", description="An open_clip model, or a model description: a name of configs/clip or a .json path."
+        default="ViT-B-32",
+        description="An open_clip model, or a model description: a name of configs/clip or a .json path.",
     )
     weights: NonEmpty = Field(
-        "laion2b_s34b_b79k",
+        default="laion2b_s34b_b79k",
         description="An open_clip tag, a checkpoint file, an embeddings file (.npz), or fit: trained on the data.",
     )
-    prompts: NonEmpty = Field("generic", description="The templates: generic, birds, or the path of a file.")
-    anchors: NonEmpty | None = Field(None, description="An .npz file of text anchors for the contrast (line 11).")
+    prompts: NonEmpty = Field(default="generic", description="The templates: generic, birds, or the path of a file.")
+    anchors: NonEmpty | None = Field(
+        default=None, description="An .npz file of text anchors for the contrast (line 11)."
+    )
     fit: TextFitSettings = Field(default_factory=TextFitSettings, description="weights: fit only: how it is trained.")
 
     @property
@@ -119,24 +126,24 @@ class TeacherSettings(Settings):
 class StudentSettings(Settings):
     """The small classifier that ships."""
 
-    model: NonEmpty = Field("mobilenet_v2", description="A torchvision, timm or CIFAR architecture by name.")
+    model: NonEmpty = Field(default="mobilenet_v2", description="A torchvision, timm or CIFAR architecture by name.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
-    weights: NonEmpty = Field("none", description="What it starts from: none, imagenet, or the path of a file.")
+    weights: NonEmpty = Field(default="none", description="What it starts from: none, imagenet, or the path of a file.")
 
 
 class ValidateSettings(Settings):
     """Gates on the validation split; a student that misses one does not ship (exit 3)."""
 
-    min_top1: float | None = Field(None, ge=0, le=1, description="Least accuracy; null: no gate.")
+    min_top1: float | None = Field(default=None, ge=0, le=1, description="Least accuracy; null: no gate.")
     max_drop_from_teacher: float | None = Field(
-        None, ge=0, le=1, description="Largest difference to the teacher's accuracy; null: no gate."
+        default=None, ge=0, le=1, description="Largest difference to the teacher's accuracy; null: no gate."
     )
 
 
 class OnnxSettings(Settings):
     """The ONNX file."""
 
-    opset: int = Field(20, ge=18, le=25, description="Version of the ONNX operators.")
+    opset: int = Field(default=20, ge=18, le=25, description="Version of the ONNX operators.")
 
 
 class ExportSettings(Settings):
@@ -148,16 +155,20 @@ class ExportSettings(Settings):
 class Fp32ParitySettings(Settings):
     """How far model.onnx may be from the student."""
 
-    max_scaled_error: float = Field(1e-4, gt=0, description="Largest error of a logit, relative to the logits' scale.")
-    min_agreement: float = Field(0.999, ge=0, le=1, description="Least share of images with the same top class.")
-    max_accuracy_drop: float = Field(0.001, ge=0, le=1, description="A drop of one image always passes.")
+    max_scaled_error: float = Field(
+        default=1e-4, gt=0, description="Largest error of a logit, relative to the logits' scale."
+    )
+    min_agreement: float = Field(
+        default=0.999, ge=0, le=1, description="Least share of images with the same top class."
+    )
+    max_accuracy_drop: float = Field(default=0.001, ge=0, le=1, description="A drop of one image always passes.")
 
 
 class ParitySettings(Settings):
     """The proof that what ships equals the student, on the whole validation split."""
 
     provider: Literal["cpu", "cuda", "tensorrt"] = Field(
-        "cpu", description="Where ONNX Runtime runs it; never silently another."
+        default="cpu", description="Where ONNX Runtime runs it; never silently another."
     )
     fp32: Fp32ParitySettings = Field(default_factory=Fp32ParitySettings, description="Bounds for model.onnx.")
 
@@ -165,17 +176,17 @@ class ParitySettings(Settings):
 class BundleSettings(Settings):
     """What the bundle says of itself."""
 
-    licence: NonEmpty | None = Field(None, description="Of the shipped weights, as an SPDX identifier.")
+    licence: NonEmpty | None = Field(default=None, description="Of the shipped weights, as an SPDX identifier.")
 
 
 class Recipe(Settings):
     """From a data set and two teachers to one small classifier that is safe to ship."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = Field(
-        "recipe", description="Names the run and the bundle; default: the file's name without .yaml."
+        default="recipe", description="Names the run and the bundle; default: the file's name without .yaml."
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="Of initialisation, order and augmentation.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where training runs.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Of initialisation, order and augmentation.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="Where training runs.")
     data: DataSettings = Field(default_factory=DataSettings, description="The images.")
     teacher: TeacherSettings = Field(default_factory=TeacherSettings, description="The two teachers.")
     student: StudentSettings = Field(default_factory=StudentSettings, description="The student.")
@@ -204,9 +215,13 @@ class Recipe(Settings):
         """The recipe with every default written out, as plain YAML and JSON values."""
         values = self.model_dump(mode="json", by_alias=True)
         values["data"]["resize"] = self.data.resize_to
+        losses = self.distill.losses
+        values["distill"]["ce"]["weight"] = losses.ce_weight
+        values["distill"]["feature"]["weight"] = losses.feature_weight
+        values["distill"]["logits"] |= {"weight": losses.logits_weight, "temperature": losses.logits_temperature}
         values["distill"]["warmup"] = self.distill.warmup_passes(self.train.epochs)
         return values
 
     def resolved_yaml(self) -> str:
         """`resolved()` as the text of `recipe.lock.yaml`; loading it gives the same recipe."""
-        return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True)
+        return dump_yaml(self.resolved())

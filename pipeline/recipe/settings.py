@@ -34,7 +34,7 @@ def problem(at: str, message: str, *involves: str) -> PydanticCustomError:
 
 def _known_dataset(name: str) -> str:
     if name not in DATASETS:
-        raise PydanticCustomError("unknown_name", "{expected}", {"expected": "one of " + ", ".join(sorted(DATASETS))})
+        raise PydanticCustomError("unknown_name", "expected one of {names}", {"names": ", ".join(sorted(DATASETS))})
     return name
 
 
@@ -42,16 +42,18 @@ class AugmentSettings(Settings):
     """How a training image is varied; the same draw is used for the student and every view of the teacher."""
 
     crop: Literal["random", "resized", "shift", "none"] = Field(
-        "resized",
+        default="resized",
         description="random: a random square of image_size from the resized image; resized: a random area of it, "
         "scaled to image_size; shift: the image padded, then a random square; none: the centre crop.",
     )
     scale: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]], Strict(False)] = (
-        Field((0.5, 1.0), description="crop: resized only: smallest and largest share of the image's area.")
+        Field(default=(0.5, 1.0), description="crop: resized only: smallest and largest share of the image's area.")
     )
-    padding: int = Field(4, ge=1, le=64, description="crop: shift only: pixels added on each side.")
-    flip: bool = Field(True, description="Mirror half of the images left to right.")
-    jitter: float = Field(0.0, ge=0, le=1, description="Strength of the change of brightness, contrast, saturation.")
+    padding: int = Field(default=4, ge=1, le=64, description="crop: shift only: pixels added on each side.")
+    flip: bool = Field(default=True, description="Mirror half of the images left to right.")
+    jitter: float = Field(
+        default=0.0, ge=0, le=1, description="Strength of the change of brightness, contrast, saturation."
+    )
 
     @model_validator(mode="after")
     def _ordered_scale(self) -> Self:
@@ -63,25 +65,32 @@ class AugmentSettings(Settings):
 class DataSettings(Settings):
     """The images: which, where, how they are split, sized and varied."""
 
-    dataset: Annotated[str, AfterValidator(_known_dataset)] = Field("birds_demo", description="A data set by name.")
-    root: str | None = Field(None, description="Its folder, relative to the working directory.")
-    image_size: int = Field(224, ge=16, le=1024, description="Side of the square image that the student sees, pixels.")
+    dataset: Annotated[str, AfterValidator(_known_dataset)] = Field(
+        default="birds_demo", description="A data set by name.", json_schema_extra={"enum": [*sorted(DATASETS)]}
+    )
+    root: str | None = Field(default=None, description="Its folder, relative to the working directory.")
+    image_size: int = Field(
+        default=224, ge=16, le=1024, description="Side of the square image that the student sees, pixels."
+    )
     resize: int | None = Field(
-        None,
+        default=None,
         ge=16,
         le=2048,
         description="Shorter side before the crop; null: image_size below 96 px, else 8/7 of it (224 from 256).",
     )
     validation: float = Field(
-        0.1, gt=0, le=0.5, description="Fraction split from training, stratified; every choice is made on it."
+        default=0.1, gt=0, le=0.5, description="Fraction split from training, stratified; every choice is made on it."
     )
     test: float = Field(
-        0.2, gt=0, le=0.5, description="dataset: folder without a test split only: the fraction set aside, stratified."
+        default=0.2,
+        gt=0,
+        le=0.5,
+        description="dataset: folder without a test split only: the fraction set aside, stratified.",
     )
-    split_seed: int = Field(0, ge=0, lt=2**32, description="Seed of the splits, apart from `seed`.")
-    on_error: Literal["fail", "skip"] = Field("fail", description="What an unreadable image does.")
+    split_seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the splits, apart from `seed`.")
+    on_error: Literal["fail", "skip"] = Field(default="fail", description="What an unreadable image does.")
     workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = Field(
-        "auto", description="Processes that decode images; 0: none beside the main one."
+        default="auto", description="Processes that decode images; 0: none beside the main one."
     )
     augment: AugmentSettings = Field(default_factory=AugmentSettings, description="How training images are varied.")
 
@@ -113,13 +122,13 @@ class ScheduleSettings(Settings):
     """How the learning rate moves over the passes."""
 
     kind: Literal["cosine", "milestones", "one_cycle", "constant"] = Field(
-        "cosine", description="Given milestones imply `milestones`."
+        default="cosine", description="Given milestones imply `milestones`."
     )
     milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)] = Field(
-        (), description="kind: milestones only: passes after which the learning rate is multiplied by gamma."
+        default=(), description="kind: milestones only: passes after which the learning rate is multiplied by gamma."
     )
-    gamma: float = Field(0.1, gt=0, lt=1, description="kind: milestones only: the factor.")
-    warmup: float = Field(0.0, ge=0, description="Passes over which the learning rate first rises linearly.")
+    gamma: float = Field(default=0.1, gt=0, lt=1, description="kind: milestones only: the factor.")
+    warmup: float = Field(default=0.0, ge=0, description="Passes over which the learning rate first rises linearly.")
 
     @model_validator(mode="before")
     @classmethod
@@ -142,16 +151,18 @@ class ScheduleSettings(Settings):
 class FitSettings(Settings):
     """A training schedule."""
 
-    epochs: int = Field(60, ge=1, le=100_000, description="Passes over the training split.")
-    batch_size: int = Field(64, ge=1, le=65_536, description="Images per step, over all devices.")
-    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="The optimiser.")
-    lr: float = Field(0.01, gt=0, le=100, description="Highest learning rate.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="optimizer: sgd only.")
-    nesterov: bool = Field(False, description="optimizer: sgd only: Nesterov's momentum.")
-    weight_decay: float = Field(5e-4, ge=0, le=10, description="Decay of weights; not of biases and norms.")
+    epochs: int = Field(default=60, ge=1, le=100_000, description="Passes over the training split.")
+    batch_size: int = Field(default=64, ge=1, le=65_536, description="Images per step, over all devices.")
+    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="The optimiser.")
+    lr: float = Field(default=0.01, gt=0, le=100, description="Highest learning rate.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="optimizer: sgd only.")
+    nesterov: bool = Field(default=False, description="optimizer: sgd only: Nesterov's momentum.")
+    weight_decay: float = Field(default=5e-4, ge=0, le=10, description="Decay of weights; not of biases and norms.")
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="The learning rate over time.")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Of the cross-entropy.")
-    gradient_clip: float | None = Field(None, gt=0, description="Largest L2 norm of the gradient; null: no limit.")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Of the cross-entropy.")
+    gradient_clip: float | None = Field(
+        default=None, gt=0, description="Largest L2 norm of the gradient; null: no limit."
+    )
 
     @model_validator(mode="after")
     def _schedule_fits_the_epochs(self) -> Self:
@@ -184,16 +195,17 @@ class FitSettings(Settings):
 class TextFitSettings(FitSettings):
     """The schedule of a small CLIP that is trained from scratch with the contrastive loss."""
 
-    epochs: int = Field(20, ge=1, le=100_000, description="Passes over the training split.")
-    optimizer: Literal["sgd", "adamw"] = Field("adamw", description="The optimiser.")
-    lr: float = Field(1e-3, gt=0, le=100, description="Highest learning rate.")
-    weight_decay: float = Field(0.05, ge=0, le=10, description="Decay of weights; not of biases and norms.")
+    epochs: int = Field(default=20, ge=1, le=100_000, description="Passes over the training split.")
+    optimizer: Literal["sgd", "adamw"] = Field(default="adamw", description="The optimiser.")
+    lr: float = Field(default=1e-3, gt=0, le=100, description="Highest learning rate.")
+    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decay of weights; not of biases and norms.")
 
 
 class TrainSettings(FitSettings):
     """The schedule of the student."""
 
-    epochs: int = Field(240, ge=1, le=100_000, description="Passes over the training split.")
+    epochs: int = Field(default=240, ge=1, le=100_000, description="Passes over the training split.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="Of all training, the teachers' too; auto: bf16 on CUDA where it is fast, else fp32."
+        default="auto",
+        description="Of all training, the teachers' too; auto: bf16 on CUDA where it is fast, else fp32.",
     )

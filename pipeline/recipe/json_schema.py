@@ -1,0 +1,26 @@
+"""The JSON Schema of recipes: for editors, and for messages that say what was expected."""
+
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+from pipeline.recipe.schema import Recipe
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    schema = Recipe.model_json_schema(by_alias=True)
+    schema["properties"]["name"].pop("default")  # the loader takes the file's name
+    views = schema["$defs"]["DistillSettings"]["properties"]["views"]
+    # A view's kind may be left out, so that `oneOf` would find two matches; null removes a view.
+    views["additionalProperties"] = {"anyOf": [*views["additionalProperties"]["oneOf"], {"type": "null"}]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "tmkd-pipeline recipe",
+    }
+
+
+def recipe_json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a recipe, with the data sets and methods by name."""
+    return deepcopy(_schema())
