@@ -12,8 +12,10 @@ def _schema() -> dict[str, Any]:
     schema = Recipe.model_json_schema(by_alias=True)
     schema["properties"]["name"].pop("default")  # the loader takes the file's name
     views = schema["$defs"]["DistillSettings"]["properties"]["views"]
+    ((pattern, view),) = views.pop("patternProperties").items()
+    views["propertyNames"] = {"pattern": pattern, "not": {"const": "rgb"}}
     # A view's kind may be left out, so that `oneOf` would find two matches; null removes a view.
-    views["additionalProperties"] = {"anyOf": [*views["additionalProperties"]["oneOf"], {"type": "null"}]}
+    views["additionalProperties"] = {"anyOf": [*view["oneOf"], {"type": "null"}]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
