@@ -33,7 +33,7 @@ def open_rgb(source: Path | bytes | Image.Image) -> Image.Image:
     """Decode an image to mode RGB, upright.
 
     The EXIF orientation is applied; grey, palette, CMYK and 16-bit images are converted (16 bit by value / 257);
-    transparent pixels are put over white, since what is invisible has no colour; of an animation the first frame counts.
+    transparent pixels are put over white, since what is invisible has no colour; an animation gives its first frame.
 
     Args:
         source: a path, the bytes of an image file, or an image that is already open.

@@ -1,6 +1,7 @@
 """Export a student to one ONNX file that takes images as cameras give them.
 
-Input `image` uint8 `[batch, size, size, 3]` RGB; output `logits` float32 `[batch, K]`. Normalisation is inside the graph.
+Input `image` uint8 `[batch, size, size, 3]` RGB; output `logits` float32 `[batch, K]`. Normalisation is
+inside the graph.
 """
 
 import contextlib
@@ -48,6 +49,9 @@ class NormalisedStudent(nn.Module):
     rounded once from float64.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, student: Student) -> None:
         super().__init__()
         mean = torch.tensor(student.preprocessing.mean, dtype=torch.float64).view(1, 3, 1, 1)
@@ -58,7 +62,8 @@ class NormalisedStudent(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Uint8 `[B, H, W, 3]` to logits `[B, K]`."""
-        x = image.to(torch.float32).permute(0, 3, 1, 2)
+        # Contiguous: on a channels-last map, torch's global pooling is traced as a strided view, hence as gathers.
+        x = image.to(torch.float32).permute(0, 3, 1, 2).contiguous()
         return self.student(x * self.scale + self.shift)
 
 
@@ -79,7 +84,9 @@ def export_onnx(student: Student, path: Path, opset: int = 20, *, licence: str |
         GateError: the file would not be what was asked for.
     """
     if not MIN_OPSET <= opset <= MAX_OPSET:
-        raise UsageError(f"opset {opset} cannot be exported", remedy=f"Choose {MIN_OPSET} to {MAX_OPSET}; 20 is well supported.")
+        raise UsageError(
+            f"opset {opset} cannot be exported", remedy=f"Choose {MIN_OPSET} to {MAX_OPSET}; 20 is well supported."
+        )
     _check_ready(student)
     size = student.preprocessing.size
     # A batch of 2: the exporter takes a dimension of 1 for a constant.

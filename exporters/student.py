@@ -65,6 +65,7 @@ def save_student(
     labels: Sequence[str],
     preprocessing: Preprocessing,
     folder: Path,
+    *,
     name: str = "student",
 ) -> Path:
     """Write `student.safetensors` and then `student.json` into `folder`; the same weights give the same bytes.

@@ -66,7 +66,9 @@ def parse(name: str) -> tuple[str | None, str]:
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise UsageError(f"{name!r} is not a model name", remedy="Write e.g. mobilenet_v2, timm:convnext_atto, cifar:resnet20.")
+        raise UsageError(
+            f"{name!r} is not a model name", remedy="Write e.g. mobilenet_v2, timm:convnext_atto, cifar:resnet20."
+        )
     source = match["source"]
     if source is not None and source not in SOURCES:
         raise UsageError(f"{name!r}: unknown source {source!r}", remedy=f"Known sources: {', '.join(SOURCES)}.")

@@ -1,0 +1,207 @@
+"""Proof that only the student ships: every tensor of the exported file is explained by the student's own parameters."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exporters.errors import GateError
+from exporters.onnx_reader import OnnxFile, Tensor, read_onnx
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from exporters.student import Student
+
+TINY = 4
+"""Floating-point constants of the architecture (a slope, an epsilon, a scale) have at most this many values."""
+
+TINY_INTEGERS = 64
+"""Integer constants (shapes, axes, pads) have at most this many values."""
+
+_TOLERANCE = 1e-5  # of the largest value in the channel; folding in fp32 rounds a few times
+
+
+def audit_export(data: bytes, student: "Student") -> list[dict[str, Any]]:
+    """Explain each tensor of an exported model by the student.
+
+    A tensor is explained if it is, bit for bit, a parameter or buffer of the student, reshaped or transposed; or a
+    convolution's or linear layer's weight or bias with a batch norm folded into it, recomputed here in float64; or the
+    normalisation of the preprocessing; or a tiny constant (`TINY`, `TINY_INTEGERS`).
+
+    Args:
+        data: the bytes of the ONNX file.
+        student: what was exported.
+
+    Returns:
+        One entry per tensor for the manifest, in the order of the file: `name dtype dims sha256 origin`.
+
+    Raises:
+        GateError: a tensor that nothing explains, named with its shape; or parts that no student has.
+    """
+    model = read_onnx(data)
+    _check_extras(model)
+    explain = _Explainer(student)
+    entries, unexplained = [], []
+    for tensor in model.tensors:
+        origin = explain(tensor)
+        if origin is None:
+            unexplained.append(f"{tensor.name} {tensor.dtype} {list(tensor.dims)}")
+        else:
+            entries.append({**_identity(tensor), "origin": origin})
+    if unexplained:
+        more = f" and {len(unexplained) - 5} more" if len(unexplained) > 5 else ""
+        raise GateError(
+            f"the exported model holds what the student does not explain: {', '.join(unexplained[:5])}{more}",
+            remedy="Export again from the student; nothing but the student may ship.",
+        )
+    return entries
+
+
+def audit_bundle(
+    data: bytes, entries: Sequence[Mapping[str, Any]], operators: Mapping[str, int], name: str
+) -> OnnxFile:
+    """Check a shipped model against what was recorded at its export; needs neither torch nor the onnx package.
+
+    Args:
+        data: the bytes of the ONNX file.
+        entries: the manifest's list, as `audit_export` gave it.
+        operators: the manifest's operator counts.
+        name: of the file, for messages.
+
+    Raises:
+        GateError: another tensor, another value, another operator, or parts that no student has.
+    """
+    try:
+        model = read_onnx(data)
+        _check_extras(model)
+    except GateError as error:
+        raise GateError(f"{name}: {error.message}") from error
+    keys = ("name", "dtype", "dims", "sha256")
+    recorded = [tuple(_plain(entry.get(key)) for key in keys) for entry in entries]
+    found = [tuple(_plain(value) for value in _identity(tensor).values()) for tensor in model.tensors]
+    if recorded != found:
+        different = sorted({str(entry[0]) for entry in set(recorded) ^ set(found)}) or ["their order"]
+        raise GateError(
+            f"{name}: its tensors are not those that were matched with the student: {', '.join(different[:5])}"
+        )
+    if dict(operators) != model.operators:
+        raise GateError(f"{name}: its operators are not those that were exported")
+    return model
+
+
+def _identity(tensor: Tensor) -> dict[str, Any]:
+    return {"name": tensor.name, "dtype": tensor.dtype, "dims": list(tensor.dims), "sha256": tensor.sha256}
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_extras(model: OnnxFile) -> None:
+    if model.extras:
+        raise GateError(f"the model holds more than a student: {', '.join(model.extras[:5])}")
+
+
+class _Explainer:
+    """Looks a tensor up among everything that the student could have become."""
+
+    def __init__(self, student: "Student") -> None:
+        self.own = {name: value.detach().cpu().numpy() for name, value in student.module.state_dict().items()}
+        self.norms = list(_batch_norms(student.module))
+        mean = np.asarray(student.preprocessing.mean, np.float64)
+        std = np.asarray(student.preprocessing.std, np.float64)
+        self.normalisation = {"scale": (1 / (255 * std)).astype(np.float32), "shift": (-mean / std).astype(np.float32)}
+        self.by_size: dict[int, list[str]] = {}
+        for name, value in self.own.items():
+            self.by_size.setdefault(value.size, []).append(name)
+
+    def __call__(self, tensor: Tensor) -> str | None:
+        """The origin as one line of text, or None."""
+        value = tensor.array()
+        if tensor.dtype in {"int64", "int32", "bool"} and value.size <= TINY_INTEGERS:
+            return "constant"
+        copy = self._copied(value)
+        if copy is not None:
+            return copy
+        for name, expected in self.normalisation.items():
+            if value.dtype == expected.dtype and value.tobytes() == expected.tobytes():
+                return f"preprocessing {name}"
+        if value.size <= TINY:
+            return "constant"
+        return self._folded(value) if value.dtype == np.float32 else None
+
+    def _copied(self, value: np.ndarray) -> str | None:
+        raw = value.tobytes()
+        for name in self.by_size.get(value.size, ()):
+            own = self.own[name]
+            if own.dtype != value.dtype:
+                continue
+            if own.tobytes() == raw:
+                return f"copy of {name}"
+            for axes in itertools.permutations(range(own.ndim)) if 2 <= own.ndim <= 4 else ():
+                if own.transpose(axes).tobytes() == raw:
+                    return f"transpose of {name}"
+        return None
+
+    def _folded(self, value: np.ndarray) -> str | None:
+        """A weight with a batch norm's scale per output channel, or the bias that goes with it."""
+        if value.ndim >= 2:
+            return self._folded_weight(value)
+        for norm, scale, offset in self.norms:
+            if scale.shape != value.shape:
+                continue
+            if _close(value, offset):
+                return f"bias of {norm}, folded"
+            for name in self.by_size.get(value.size, ()):
+                if name.endswith("bias") and _close(value, offset + self.own[name].astype(np.float64) * scale):
+                    return f"{name} with {norm} folded"
+        return None
+
+    def _folded_weight(self, value: np.ndarray) -> str | None:
+        for name in self.by_size.get(value.size, ()):
+            own = self.own[name]
+            if own.shape != value.shape or own.dtype != np.float32:
+                continue
+            for axis in (0, 1):  # a transposed convolution has its output channels second
+                weight = np.moveaxis(own, axis, 0).reshape(own.shape[axis], -1).astype(np.float64)
+                folded = np.moveaxis(value, axis, 0).reshape(weight.shape).astype(np.float64)
+                # The scale that this weight would need, which then must be that of one of the batch norms.
+                energy = np.sum(weight * weight, axis=1)
+                needed = np.sum(weight * folded, axis=1) / np.where(energy > 0, energy, 1)
+                if not _close(folded, weight * needed[:, None]):
+                    continue
+                for norm, scale, _ in self.norms:
+                    if scale.shape == needed.shape and _close(folded, weight * scale[:, None]):
+                        return f"{name} with {norm} folded"
+        return None
+
+
+def _batch_norms(module: "nn.Module") -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(name, scale, offset) of each batch norm in eval mode, y = scale·x + offset, in float64.
+
+    Ioffe and Szegedy, "Batch Normalization" (ICML 2015), algorithm 2.
+    """
+    from torch import nn  # noqa: PLC0415
+
+    for name, norm in module.named_modules():
+        if not isinstance(norm, nn.modules.batchnorm._BatchNorm) or norm.running_var is None:
+            continue
+        assert norm.running_mean is not None
+        mean, variance = (value.detach().cpu().double().numpy() for value in (norm.running_mean, norm.running_var))
+        scale = 1 / np.sqrt(variance + norm.eps)
+        offset = np.zeros_like(scale)
+        if norm.affine:
+            scale = scale * norm.weight.detach().cpu().double().numpy()
+            offset = norm.bias.detach().cpu().double().numpy()
+        yield name, scale, offset - mean * scale
+
+
+def _close(value: np.ndarray, expected: np.ndarray) -> bool:
+    """Equal up to the rounding of fp32, per channel (the first axis) for matrices, per vector otherwise."""
+    if not np.isfinite(value).all():
+        return False
+    axis = 1 if value.ndim == 2 else None
+    bound = np.abs(expected).max(axis=axis, keepdims=True) * _TOLERANCE
+    return bool((np.abs(value - expected) <= bound).all())
