@@ -27,6 +27,12 @@ def clip_models() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (configs_directory() / "clip").glob("*.json")))
 
 
+@cache
+def prompt_names() -> tuple[str, ...]:
+    """Names of the prompt files in `configs/prompts`, sorted."""
+    return tuple(sorted(path.stem for path in (configs_directory() / "prompts").glob("*.yaml")))
+
+
 def recipe_names() -> list[str]:
     """Names of the shipped recipes, sorted, such as `quickstart`."""
     return sorted(path.stem for path in (configs_directory() / "recipes").glob("*.yaml"))
@@ -42,8 +48,11 @@ def find_recipe(source: str) -> Path:
         UsageError: there is no such file and no such name; names the nearest ones.
     """
     path = Path(source)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # such as a name that is too long
+        raise UsageError(f"{source[:80]}: cannot be a recipe: {error.strerror}") from error
     name = source.removeprefix("recipes/").removesuffix(".yaml")
     if name in recipe_names():
         return configs_directory() / "recipes" / f"{name}.yaml"

@@ -3,12 +3,11 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
 
 from exporters.errors import UsageError
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.distill.settings import LossSettings, resolve_losses
-from pipeline.recipe.settings import Settings, problem
+from pipeline.recipe.settings import Settings, one_of, problem
 
 
 class EdgeView(Settings):
@@ -102,22 +101,13 @@ METHOD_NAMES = list(METHODS)
 BASE_NAMES = list(base_methods())
 
 
-def _one_of(names: list[str]) -> AfterValidator:
-    def check(name: str) -> str:
-        if name not in names:
-            raise PydanticCustomError("unknown_name", "expected one of {names}", {"names": ", ".join(names)})
-        return name
-
-    return AfterValidator(check)
-
-
 class DistillSettings(Settings):
     """What the student is taught, and how."""
 
-    method: Annotated[str, _one_of(METHOD_NAMES)] = Field(
+    method: Annotated[str, one_of(METHOD_NAMES)] = Field(
         default="tmkd", description="The distillation method.", json_schema_extra={"enum": [*METHOD_NAMES]}
     )
-    base: Annotated[str, _one_of(BASE_NAMES)] = Field(
+    base: Annotated[str, one_of(BASE_NAMES)] = Field(
         default="cat_kd",
         description="method: tmkd only: the method that it plugs into.",
         json_schema_extra={"enum": [*BASE_NAMES]},

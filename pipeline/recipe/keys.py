@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.recipe.document import KeyPath, dotted
 from pipeline.recipe.json_schema import recipe_json_schema
 from pipeline.recipe.schema import VIEW_KINDS
+from pipeline.recipe.settings import any_of
 
 _PATTERNS = {
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": "a text of letters, digits, '.', '_' and '-' that starts with a letter or a digit",
@@ -124,6 +125,8 @@ def _texts(node: Node) -> list[str]:
 
 def expected(path: KeyPath) -> str:
     """What may stand at a path: `an integer ≥ 1`, `fail or skip`, `a number > 0 or null`."""
+    if keys := known_keys(path):
+        return f"a section with keys such as {any_of(keys[:3])}"
     return any_of(dict.fromkeys(_describe(node) for node in _nodes(path)))
 
 
@@ -146,11 +149,4 @@ def _describe(node: Node) -> str:
         items = node.get("prefixItems", [])
         count = f" of {len(items)} values" if items else ""
         return f"a list{count}, each {any_of(dict.fromkeys(map(_describe, items or [node['items']])))}"
-    keys = list(node.get("properties", {}))
-    return f"a section with keys such as {any_of(keys[:3])}" if keys else _NOUNS[kind]
-
-
-def any_of(names: Any) -> str:
-    """`a`, `a or b`, `a, b or c`."""
-    *most, last = names
-    return f"{', '.join(most)} or {last}" if most else str(last)
+    return _NOUNS[kind]

@@ -1,6 +1,7 @@
 """Every mistake of a recipe's values at once, in plain English."""
 
 import difflib
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.recipe.document import KeyPath, dotted, dump_yaml
-from pipeline.recipe.keys import all_paths, any_of, choices, expected, expected_name, known_keys, nearest
+from pipeline.recipe.keys import all_paths, choices, expected, expected_name, known_keys, nearest
 from pipeline.recipe.schema import Recipe
+from pipeline.recipe.settings import any_of
 
 _LONGEST_VALUE = 60
 
@@ -88,10 +90,16 @@ def _mistake(details: ErrorDetails, tree: dict[str, Any]) -> Mistake:
         case "union_tag_not_found":
             return Mistake(path, f"expected the key kind ({any_of(choices((*path, 'kind')))}), got none")
         case "union_tag_invalid":
-            return _wrong_value((*path, "kind"), value["kind"])
-    if "[key]" in details["loc"]:
-        return Mistake(path, f"expected {expected_name(path[:-1])}, got {_shown(path[-1])}")
-    return _wrong_value(path, value)
+            kind: KeyPath = (*path, "kind")
+            # The view is involved because, without its kind, nothing else in it can be checked.
+            return Mistake(kind, _wrong_value(expected(kind), value["kind"], choices(kind)), involves=(path,))
+        case "unexpected":
+            message = _wrong_value(context["expected"], value, context["names"])
+        case _ if "[key]" in details["loc"]:
+            message = _wrong_value(expected_name(path[:-1]), path[-1])
+        case _:
+            message = _wrong_value(expected(path), value, choices(path))
+    return Mistake(path, message)
 
 
 def _path_in(tree: Any, location: tuple[str | int, ...]) -> tuple[KeyPath, Any]:
@@ -123,11 +131,9 @@ def _unknown_key(path: KeyPath) -> str:
     return f"unknown key; known here: {', '.join(known_keys(path[:-1]))}"
 
 
-def _wrong_value(path: KeyPath, value: Any) -> Mistake:
-    message = f"expected {expected(path)}, got {_shown(value)}"
-    if isinstance(value, str) and (near := difflib.get_close_matches(value, choices(path), n=1)):
-        message += f"; did you mean {near[0]}?"
-    return Mistake(path, message)
+def _wrong_value(wanted: str, value: Any, names: Sequence[str] = ()) -> str:
+    near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
+    return f"expected {wanted}, got {_shown(value)}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from pipeline.recipe.catalog import clip_models
+from pipeline.recipe.catalog import clip_models, prompt_names
 from pipeline.recipe.distillation import (
     VIEW_KINDS,
     CeSettings,
@@ -23,10 +23,12 @@ from pipeline.recipe.settings import (
     AugmentSettings,
     DataSettings,
     FitSettings,
+    NonEmpty,
     ScheduleSettings,
     Settings,
     TextFitSettings,
     TrainSettings,
+    file_or,
     problem,
 )
 
@@ -61,7 +63,7 @@ __all__ = [
     "WeightingSettings",
 ]
 
-NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+_Weights = Annotated[str, file_or(("imagenet", "none"))]
 
 
 class VisualTeacherSettings(Settings):
@@ -69,7 +71,7 @@ class VisualTeacherSettings(Settings):
 
     model: NonEmpty = Field(default="resnet50", description="A torchvision, timm or CIFAR architecture by name.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
-    weights: NonEmpty = Field(
+    weights: _Weights = Field(
         default="imagenet", description="What it starts from: imagenet, none, or the path of a file."
     )
     fit: FitSettings | None = Field(default=None, description="How it is trained on the data; null: used as it is.")
@@ -92,7 +94,9 @@ class TextTeacherSettings(Settings):
         default="laion2b_s34b_b79k",
         description="An open_clip tag, a checkpoint file, an embeddings file (.npz), or fit: trained on the data.",
     )
-    prompts: NonEmpty = Field(default="generic", description="The templates: generic, birds, or the path of a file.")
+    prompts: Annotated[str, file_or(prompt_names())] = Field(
+        default="generic", description="The templates: generic, birds, or the path of a file."
+    )
     anchors: NonEmpty | None = Field(
         default=None, description="An .npz file of text anchors for the contrast (line 11)."
     )
@@ -128,7 +132,7 @@ class StudentSettings(Settings):
 
     model: NonEmpty = Field(default="mobilenet_v2", description="A torchvision, timm or CIFAR architecture by name.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
-    weights: NonEmpty = Field(default="none", description="What it starts from: none, imagenet, or the path of a file.")
+    weights: _Weights = Field(default="none", description="What it starts from: none, imagenet, or the path of a file.")
 
 
 class ValidateSettings(Settings):
@@ -222,6 +226,6 @@ class Recipe(Settings):
         values["distill"]["warmup"] = self.distill.warmup_passes(self.train.epochs)
         return values
 
-    def resolved_yaml(self) -> str:
+    def to_yaml(self) -> str:
         """`resolved()` as the text of `recipe.lock.yaml`; loading it gives the same recipe."""
         return dump_yaml(self.resolved())

@@ -1,8 +1,10 @@
 """The parts of a recipe that several sections share: the base class, data, and training schedules."""
 
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipeline.data.registry import DATASETS
@@ -12,6 +14,9 @@ SMALLEST_IMAGE_WITH_MARGIN = 96
 
 SYNTHETIC_DATASETS = frozenset({"birds_demo"})
 """Data sets that are made on first use and so need no `data.root`."""
+
+
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Settings(BaseModel):
@@ -32,10 +37,36 @@ def problem(at: str, message: str, *involves: str) -> PydanticCustomError:
     return PydanticCustomError("cross_field", "{message}", {"message": message, "at": at, "involves": involves})  # type: ignore[arg-type]
 
 
-def _known_dataset(name: str) -> str:
-    if name not in DATASETS:
-        raise PydanticCustomError("unknown_name", "expected one of {names}", {"names": ", ".join(sorted(DATASETS))})
-    return name
+def one_of(names: Sequence[str]) -> AfterValidator:
+    """A check that a text is one of the names."""
+
+    def check(text: str) -> str:
+        if text not in names:
+            raise _unexpected(any_of(names), names)
+        return text
+
+    return AfterValidator(check)
+
+
+def file_or(names: Sequence[str]) -> AfterValidator:
+    """A check that a text is one of the names or may be a file, so that a slip in a name is not taken for a file."""
+
+    def check(text: str) -> str:
+        if text not in names and not PurePath(text).suffix and "/" not in text and "\\" not in text:
+            raise _unexpected(f"{', '.join(names)} or a file such as ./name.suffix", names)
+        return text
+
+    return AfterValidator(check)
+
+
+def _unexpected(expected: str, names: Sequence[str]) -> PydanticCustomError:
+    return PydanticCustomError("unexpected", "expected {expected}", {"expected": expected, "names": list(names)})
+
+
+def any_of(names: Iterable[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 class AugmentSettings(Settings):
@@ -65,10 +96,10 @@ class AugmentSettings(Settings):
 class DataSettings(Settings):
     """The images: which, where, how they are split, sized and varied."""
 
-    dataset: Annotated[str, AfterValidator(_known_dataset)] = Field(
+    dataset: Annotated[str, one_of(sorted(DATASETS))] = Field(
         default="birds_demo", description="A data set by name.", json_schema_extra={"enum": [*sorted(DATASETS)]}
     )
-    root: str | None = Field(default=None, description="Its folder, relative to the working directory.")
+    root: NonEmpty | None = Field(default=None, description="Its folder, relative to the working directory.")
     image_size: int = Field(
         default=224, ge=16, le=1024, description="Side of the square image that the student sees, pixels."
     )
@@ -128,7 +159,11 @@ class ScheduleSettings(Settings):
         default=(), description="kind: milestones only: passes after which the learning rate is multiplied by gamma."
     )
     gamma: float = Field(default=0.1, gt=0, lt=1, description="kind: milestones only: the factor.")
-    warmup: float = Field(default=0.0, ge=0, description="Passes over which the learning rate first rises linearly.")
+    warmup: float = Field(
+        default=0.0,
+        ge=0,
+        description="Passes over which the learning rate first rises linearly; one_cycle has a rise of its own.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -136,6 +171,12 @@ class ScheduleSettings(Settings):
         if isinstance(value, dict) and value.get("milestones") and "kind" not in value:
             return {**value, "kind": "milestones"}
         return value
+
+    @model_validator(mode="after")
+    def _warmup_fits_the_kind(self) -> Self:
+        if self.kind == "one_cycle" and self.warmup > 0:
+            raise problem("warmup", f"expected 0 for @kind one_cycle, which has its own, got {self.warmup:g}", "kind")
+        return self
 
     @model_validator(mode="after")
     def _milestones_fit_the_kind(self) -> Self:
@@ -157,7 +198,7 @@ class FitSettings(Settings):
     lr: float = Field(default=0.01, gt=0, le=100, description="Highest learning rate.")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="optimizer: sgd only.")
     nesterov: bool = Field(default=False, description="optimizer: sgd only: Nesterov's momentum.")
-    weight_decay: float = Field(default=5e-4, ge=0, le=10, description="Decay of weights; not of biases and norms.")
+    weight_decay: float = Field(default=5e-4, ge=0, le=10, description="Weight decay, of every parameter.")
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="The learning rate over time.")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Of the cross-entropy.")
     gradient_clip: float | None = Field(
@@ -198,7 +239,7 @@ class TextFitSettings(FitSettings):
     epochs: int = Field(default=20, ge=1, le=100_000, description="Passes over the training split.")
     optimizer: Literal["sgd", "adamw"] = Field(default="adamw", description="The optimiser.")
     lr: float = Field(default=1e-3, gt=0, le=100, description="Highest learning rate.")
-    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Decay of weights; not of biases and norms.")
+    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Weight decay, of every parameter.")
 
 
 class TrainSettings(FitSettings):
