@@ -57,7 +57,7 @@ class Prompts:
     def templates(self, view: str, kind: str | None = None) -> tuple[str, ...]:
         """The templates of a view, else of its kind, else of rgb."""
         for key in (view, kind):
-            if key in self.views:
+            if key is not None and key in self.views:
                 return self.views[key]
         return self.views["rgb"]
 

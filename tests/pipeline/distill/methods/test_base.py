@@ -1,0 +1,121 @@
+"""What holds for every method alone."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.errors import UsageError
+from pipeline.distill.build import build_method
+from pipeline.distill.losses import class_attention_loss, cross_entropy, decoupled_parts, kl_logits, standardise
+from pipeline.distill.methods.base import Method, given_shape, require_cam
+from pipeline.distill.registry import METHODS, base_methods
+from pipeline.models.outputs import NetworkOutput
+from pipeline.recipe.distillation import DistillSettings
+from tests.pipeline.distill.networks import labels_of, network_output, shape_of
+
+ALONE = [name for name in METHODS if name != "tmkd"]
+
+
+def build(method: str, student: NetworkOutput, teacher: NetworkOutput | None, **values: object) -> Method:
+    distill = DistillSettings.model_validate({"method": method, **values})
+    return build_method(distill, shape_of(student), None if teacher is None else shape_of(teacher), None)
+
+
+def expected_terms(name: str, student: NetworkOutput, teacher: NetworkOutput, labels: torch.Tensor) -> dict[str, float]:
+    ce, kd = cross_entropy(student.logits, labels), kl_logits(student.logits, teacher.logits, 4.0)
+    if name == "ce":
+        return {"ce": ce.item()}
+    if name == "kd":
+        return {"ce": 0.1 * ce.item(), "logits": 0.9 * kd.item()}
+    if name == "logit_std":
+        standard = kl_logits(standardise(student.logits), standardise(teacher.logits), 2.0)
+        return {"ce": 0.1 * ce.item(), "logits": 9 * standard.item()}
+    if name == "dkd":
+        tckd, nckd = decoupled_parts(student.logits, teacher.logits, labels, 4.0)
+        return {"ce": ce.item(), "logits": 0.5 * 16 * (tckd + 8 * nckd).mean().item()}
+    maps = student.feature_map, student.classifier_weight, teacher.feature_map, teacher.classifier_weight
+    cat = class_attention_loss(*maps, pool=2, normalise=True)  # type: ignore[arg-type]
+    return {"ce": ce.item(), "feature": 0.5 * 40 * cat.item()}
+
+
+@pytest.mark.parametrize("name", ["ce", "kd", "logit_std", "dkd", "cat_kd"])
+@given(seed=st.integers(0, 1000), images=st.integers(1, 5), classes=st.integers(3, 7))
+@settings(deadline=None, max_examples=8)
+def test_a_method_is_its_weighted_lines(name: str, seed: int, images: int, classes: int) -> None:
+    student = network_output(seed, images, classes, 4)
+    teacher = network_output(seed + 1, images, classes, 6, size=(2, 5))
+    labels = labels_of(seed, images, classes)
+    losses = build(name, student, teacher)(student, teacher, labels, 0.5)
+    expected = expected_terms(name, student, teacher, labels)
+    assert {key: value.item() for key, value in losses.items()} == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_losses_are_finite_in_autocast_and_teach_the_student(name: str, classes: int, dtype: torch.dtype) -> None:
+    if name == "dkd" and classes == 2:
+        pytest.skip("refused")
+    student = network_output(0, 4, classes, 3, dtype=dtype, learns=True)
+    teacher = network_output(1, 4, classes, 5, dtype=dtype)
+    method = build(name, student, teacher)
+    with torch.autocast("cpu", dtype=dtype):
+        losses = method(student, teacher, labels_of(0, 4, classes), 1.0)
+    assert all(loss.dtype == torch.float32 and loss.dim() == 0 and loss.isfinite() for loss in losses.values())
+    torch.stack(list(losses.values())).sum().backward()
+    assert student.feature_map is not None
+    assert student.feature_map.grad is not None
+    assert student.feature_map.grad.isfinite().all()
+    assert student.feature_map.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", base_methods())
+@given(seed=st.integers(0, 1000), classes=st.integers(3, 6))
+@settings(deadline=None, max_examples=5)
+def test_without_the_teacher_s_lines_a_method_is_plain_training(name: str, seed: int, classes: int) -> None:
+    student, teacher = network_output(seed, 3, classes, 4), network_output(seed + 1, 3, classes, 4)
+    labels = labels_of(seed, 3, classes)
+    off: dict[str, object] = {"ce": {"weight": 1.0}, "feature": {"weight": 0.0}, "logits": {"weight": 0.0}}
+    losses = build(name, student, teacher, **off)(student, teacher, labels, 1.0)
+    plain = build("ce", student, None)(student, None, labels, 1.0)
+    assert list(losses) == list(plain) == ["ce"]
+    assert losses["ce"].item() == plain["ce"].item()
+
+
+def test_a_missing_teacher_is_refused() -> None:
+    student, teacher = network_output(0, 2, 3, 4), network_output(1, 2, 3, 4)
+    with pytest.raises(ValueError, match="KnowledgeDistillation needs a teacher"):
+        build("kd", student, teacher)(student, None, labels_of(0, 2, 3), 1.0)
+    with pytest.raises(UsageError, match="cat_kd needs a visual teacher"):
+        given_shape(None, "cat_kd")
+
+
+@pytest.mark.parametrize(("student_has", "teacher_has", "named"), [(False, True, "student"), (True, False, "teacher")])
+def test_a_net_without_class_activation_maps_is_named_with_the_bases_that_work(
+    student_has: bool, teacher_has: bool, named: str
+) -> None:
+    output = network_output(0, 2, 3, 4)
+    with pytest.raises(UsageError, match=f"the {named} has none") as caught:
+        require_cam(shape_of(output, student_has), shape_of(output, teacher_has), "distill: cat_kd")
+    assert caught.value.remedy is not None
+    for base in base_methods():
+        assert (base in caught.value.remedy) == (not METHODS[base].needs_cam)
+
+
+def test_a_method_without_losses_of_its_own_says_so() -> None:
+    output, method = network_output(0, 2, 3, 4), build("ce", network_output(0, 2, 3, 4), None)
+    for loss in (method.feature_loss, method.logits_loss):
+        with pytest.raises(NotImplementedError):
+            loss(output, output, labels_of(0, 2, 3))
+
+
+def test_label_smoothing_reaches_the_cross_entropy() -> None:
+    student = network_output(0, 2, 3, 4)
+    labels = labels_of(0, 2, 3)
+    method = build_method(DistillSettings(method="ce"), shape_of(student), None, None, label_smoothing=0.2)
+    smooth = cross_entropy(student.logits, labels, 0.2)
+    assert method(student, None, labels, 0.0)["ce"].item() == smooth.item()
+    assert not math.isclose(smooth.item(), cross_entropy(student.logits, labels).item())

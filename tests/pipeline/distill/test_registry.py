@@ -1,0 +1,39 @@
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.distill.methods.base import Method
+from pipeline.distill.registry import METHODS, base_methods, load_method
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_entry_tells_the_truth_about_its_class(name: str) -> None:
+    entry, method = METHODS[name], load_method(name)
+    assert issubclass(method, Method)
+    if name == "tmkd":  # its lines depend on its base
+        return
+    assert method.has_feature_loss() == ("feature" in entry.lines) == (entry.feature_weight is not None)
+    assert method.has_logits_loss() == ("logits" in entry.lines) == (entry.logits_weight is not None)
+    assert (entry.logits_temperature is not None) == ("logits" in entry.lines)
+    assert entry.needs_teacher == bool(entry.lines)
+    assert entry.needs_feature_map or not entry.needs_cam
+
+
+def test_bases_are_the_methods_with_a_teacher() -> None:
+    assert base_methods() == ("kd", "dkd", "logit_std", "cat_kd", "crd")
+
+
+def test_the_field_s_numbers() -> None:
+    assert (METHODS["kd"].ce_weight, METHODS["kd"].logits_weight, METHODS["kd"].logits_temperature) == (0.1, 0.9, 4)
+    assert (METHODS["cat_kd"].ce_weight, METHODS["cat_kd"].feature_weight) == (1, 40)
+
+
+def test_an_unknown_name_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        load_method("kdd")
+
+
+def test_registry_and_settings_do_not_load_torch() -> None:
+    code = "import sys, pipeline.distill.registry, pipeline.distill.settings; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

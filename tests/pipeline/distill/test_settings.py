@@ -1,0 +1,76 @@
+from typing import Any
+
+import pytest
+
+from exporters.errors import UsageError
+from pipeline.distill.registry import METHODS, base_methods
+from pipeline.distill.settings import resolve_losses
+from pipeline.recipe.distillation import DistillSettings
+
+
+def distill(**values: Any) -> DistillSettings:
+    return DistillSettings.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [  # ce, feature, logits, T
+        ("ce", (1.0, 0.0, 0.0)),
+        ("kd", (0.1, 0.0, 0.9)),
+        ("dkd", (1.0, 0.0, 1.0)),
+        ("logit_std", (0.1, 0.0, 9.0)),
+        ("cat_kd", (1.0, 40.0, 0.0)),
+        ("crd", (1.0, 0.8, 0.0)),
+    ],
+)
+def test_a_method_alone_has_its_own_lines_and_numbers(method: str, expected: tuple[float, float, float]) -> None:
+    losses = resolve_losses(distill(method=method))
+    assert (losses.ce_weight, losses.feature_weight, losses.logits_weight) == expected
+    assert losses.contrast_weight == 0
+    assert losses.logits_temperature == (METHODS[method].logits_temperature or 4.0)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "tmkd"])
+def test_a_method_alone_ignores_the_lines_that_it_has_not(method: str) -> None:
+    losses = resolve_losses(distill(method=method, feature={"weight": 3.0}, logits={"weight": 2.0}))
+    assert losses.feature_weight == (3.0 if "feature" in METHODS[method].lines else 0)
+    assert losses.logits_weight == (2.0 if "logits" in METHODS[method].lines else 0)
+
+
+@pytest.mark.parametrize("base", base_methods())
+def test_tmkd_takes_its_base_s_numbers_and_adds_what_lacks(base: str) -> None:
+    entry, losses = METHODS[base], resolve_losses(distill(method="tmkd", base=base))
+    assert losses.ce_weight == entry.ce_weight
+    assert losses.feature_weight == (entry.feature_weight or 0.0)
+    assert losses.logits_weight == (entry.logits_weight or 0.9)
+    assert losses.logits_temperature == (entry.logits_temperature or 4.0)
+    assert losses.contrast_weight == 0.8
+
+
+def test_what_a_recipe_says_wins_zeros_included() -> None:
+    losses = resolve_losses(
+        distill(
+            method="tmkd",
+            base="cat_kd",
+            ce={"weight": 0.0},
+            feature={"weight": 7.0, "pool": 3, "normalise": False},
+            logits={"weight": 0.0, "temperature": 1.5},
+            contrast={"weight": 0.3, "temperature": 0.2, "centre": False},
+        ),
+        label_smoothing=0.1,
+    )
+    assert (losses.ce_weight, losses.label_smoothing) == (0, 0.1)
+    assert (losses.feature_weight, losses.feature_pool, losses.feature_normalise) == (7, 3, False)
+    assert (losses.logits_weight, losses.logits_temperature) == (0, 1.5)
+    assert (losses.contrast_weight, losses.contrast_temperature, losses.contrast_centre) == (0.3, 0.2, False)
+
+
+def test_nothing_to_learn_is_refused() -> None:
+    with pytest.raises(UsageError, match="every loss of ce has the weight 0"):
+        resolve_losses(distill(method="ce", ce={"weight": 0.0}))
+
+
+@pytest.mark.parametrize(("change", "told"), [({"method": "kdd"}, "'kdd'"), ({"base": "ce"}, "'ce'")])
+def test_unknown_names_are_refused(change: dict[str, str], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        resolve_losses(distill().model_copy(update=change))

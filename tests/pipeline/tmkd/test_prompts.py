@@ -1,0 +1,163 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.errors import UsageError
+from pipeline.tmkd.prompts import Prompts, encode_prompts
+
+
+def fake_tower(texts: list[str]) -> torch.Tensor:
+    """A text tower with real numbers behind it: a fixed vector per text, of any length."""
+    seeds = [np.frombuffer(text.encode(), dtype=np.uint8) for text in texts]
+    return torch.tensor(np.stack([np.random.default_rng(seed).normal(size=6) * 3 for seed in seeds]))
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    return values / np.linalg.norm(values, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", ["generic", "birds"])
+def test_shipped_prompts(name: str) -> None:
+    prompts = Prompts.load(name)
+    assert set(prompts.views) == {"rgb", "edge", "high_frequency"}
+    everything = [template for templates in prompts.views.values() for template in templates]
+    assert all(len(templates) >= 4 for templates in prompts.views.values())
+    assert len(set(everything)) == len(everything)
+    assert all(template.count("{}") == 1 for template in everything)
+
+
+def test_a_path_is_read_and_views_fall_back(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("views:\n  rgb: ['a {}.']\n  edge: ['lines of a {}.']\n  bold: ['bold {} {}']\n")
+    prompts = Prompts.load(str(path))
+    assert prompts.templates("bold", "edge") == ("bold {} {}",)
+    assert prompts.templates("faint", "edge") == ("lines of a {}.",)
+    assert prompts.templates("texture", "high_frequency") == ("a {}.",)
+    assert prompts.templates("texture") == ("a {}.",)
+    assert prompts.texts("cat {x}", "bold") == ["bold cat {x} cat {x}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("views: [", "line 1"),
+        ("- a", "expected a mapping"),
+        ("view: {}", "unknown key 'view'"),
+        ("views: [a]", "views: expected a mapping"),
+        ("views: {edge: ['a {}']}", "views.rgb: missing"),
+        ("views: {rgb: []}", "views.rgb: expected a list"),
+        ("views: {rgb: 'a {}'}", "views.rgb: expected a list"),
+        ("views: {rgb: ['a {}', 'a bird']}", r"views.rgb\[1\]: expected text with {}"),
+        ("views: {rgb: [3]}", r"views.rgb\[0\]"),
+        ("views: {rgb: ['a {}'], 3: ['a {}']}", "views.3: a view's name must be text"),
+        ("", "expected a mapping"),
+    ],
+)
+def test_a_bad_file_is_told_with_its_key(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=told) as caught:
+        Prompts.load(str(path))
+    assert str(path) in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("extra: 1\nviews: {edge: [], high_frequency: ['none']}\n")
+    with pytest.raises(UsageError) as caught:
+        Prompts.load(str(path))
+    for told in ("'extra'", "views.rgb", "views.edge", "views.high_frequency[0]"):
+        assert told in str(caught.value)
+
+
+@given(
+    content=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.sampled_from(["views", "rgb", "edge"]) | st.integers(), inner)
+        ),
+        max_leaves=8,
+    )
+)
+@settings(deadline=None, max_examples=80)
+def test_any_yaml_is_either_prompts_or_one_error(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
+    import yaml
+
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    try:
+        prompts = Prompts.load(str(path))
+    except UsageError:
+        return
+    assert prompts.templates("rgb")
+
+
+def test_an_unreadable_or_missing_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(UsageError, match="cannot be read"):
+        Prompts.load(str(path))
+    for name in ("brids", "../recipes/quickstart"):
+        with pytest.raises(UsageError, match="no prompts") as caught:
+            Prompts.load(name)
+        assert "birds, generic" in str(caught.value)
+
+
+@given(
+    classes=st.lists(st.text("abc{} ", min_size=1, max_size=5), min_size=1, max_size=5, unique=True),
+    counts=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+)
+@settings(deadline=None, max_examples=30)
+def test_embeddings_equal_the_formula(classes: list[str], counts: list[int]) -> None:
+    names = ("rgb", "edge", "high_frequency")[: len(counts)]
+    templates = {
+        name: tuple(f"{name} {i} {{}}" for i in range(count)) for name, count in zip(names, counts, strict=True)
+    }
+    result = encode_prompts(fake_tower, Prompts(templates), classes, names)
+    assert result.dtype == torch.float32
+    assert result.shape == (len(names), len(classes), 6)
+    for v, name in enumerate(names):
+        for k, class_name in enumerate(classes):
+            texts = [f"{name} {i} {class_name}" for i in range(counts[v])]
+            expected = unit(unit(fake_tower(texts).numpy()).mean(axis=0))
+            np.testing.assert_allclose(result[v, k].numpy(), expected, atol=1e-5)
+
+
+def test_the_same_templates_give_the_same_embeddings_in_every_view() -> None:
+    prompts = Prompts({"rgb": ("a {}.", "one {}.")})
+    result = encode_prompts(fake_tower, prompts, ["cat", "dog"], {"rgb": "rgb", "bold": "edge", "fine": "fine"})
+    assert torch.equal(result[1], result[0])
+    assert torch.equal(result[2], result[0])
+
+
+def test_a_view_of_another_name_takes_the_templates_of_its_kind() -> None:
+    prompts = Prompts({"rgb": ("a {}.",), "edge": ("lines of a {}.",)})
+    by_kind = encode_prompts(fake_tower, prompts, ["cat"], {"bold": "edge"})
+    assert torch.equal(by_kind, encode_prompts(fake_tower, prompts, ["cat"], ("edge",)))
+
+
+def test_texts_go_through_in_modest_batches_and_once_each() -> None:
+    seen: list[list[str]] = []
+
+    def tower(texts: list[str]) -> torch.Tensor:
+        seen.append(texts)
+        return fake_tower(texts)
+
+    prompts = Prompts({"rgb": ("a {}.", "one {}.")})
+    classes = [f"class {i}" for i in range(200)]
+    result = encode_prompts(tower, prompts, classes, ("rgb", "edge"))
+    assert [len(texts) for texts in seen] == [256, 144]
+    assert len({text for texts in seen for text in texts}) == 400
+    assert not result.requires_grad
+
+
+def test_reading_prompts_does_not_load_torch() -> None:
+    code = "import sys; from pipeline.tmkd.prompts import Prompts; Prompts.load('birds')"
+    subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], check=True)
