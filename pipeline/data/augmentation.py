@@ -1,11 +1,12 @@
 """How a training image is varied: a pure function of (seed, pass, index), whoever asks and in whichever order."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance
 
 from exporters.preprocessing import Preprocessing
 from pipeline.randomness import generator
@@ -91,14 +92,16 @@ class Augmentation:
             return image.crop(box).resize((size, size), resampling)
         if self.settings.crop == "random":
             image = _shorter_side(image, self.preprocessing.resize, resampling)
+            padding = 0
         else:
-            centre = Preprocessing(
-                size, size, self.preprocessing.mean, self.preprocessing.std, self.preprocessing.interpolation
-            )
-            image = ImageOps.expand(Image.fromarray(centre.apply(image)), self.settings.padding)
-        left = int(random.integers(image.width - size + 1))
-        top = int(random.integers(image.height - size + 1))
-        return image.crop((left, top, left + size, top + size))
+            image = Image.fromarray(self._centre.apply(image))
+            padding = self.settings.padding
+        left, top = (int(random.integers(-padding, side + padding - size + 1)) for side in image.size)
+        return image.crop((left, top, left + size, top + size))  # black where it reaches outside
+
+    @cached_property
+    def _centre(self) -> Preprocessing:
+        return replace(self.preprocessing, resize=self.preprocessing.size)
 
     def _jitter(self, image: Image.Image, pass_: int, index: int) -> Image.Image:
         random = generator(self.seed, "jitter", pass_, index)
@@ -120,14 +123,17 @@ def _resized_box(
     random: np.random.Generator, width: int, height: int, scale: tuple[float, float]
 ) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the crop. The number of draws is fixed, however many attempts fit."""
-    areas = random.uniform(scale[0], scale[1], ATTEMPTS) * width * height
-    aspects = np.exp(random.uniform(math.log(ASPECT[0]), math.log(ASPECT[1]), ATTEMPTS))
-    across, down = random.random(2)
-    widths, heights = np.rint(np.sqrt(areas * aspects)), np.rint(np.sqrt(areas / aspects))
-    fits = np.flatnonzero((widths >= 1) & (widths <= width) & (heights >= 1) & (heights <= height))
-    if len(fits):
-        box_width, box_height = int(widths[fits[0]]), int(heights[fits[0]])
-        left, top = int(across * (width - box_width + 1)), int(down * (height - box_height + 1))
+    draws = random.random(2 * ATTEMPTS + 2).tolist()
+    across, down = draws[:2]
+    lowest, highest = math.log(ASPECT[0]), math.log(ASPECT[1])
+    for attempt in range(ATTEMPTS):
+        share, position = draws[2 + 2 * attempt : 4 + 2 * attempt]
+        area = (scale[0] + share * (scale[1] - scale[0])) * width * height
+        aspect = math.exp(lowest + position * (highest - lowest))
+        box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 1 <= box_width <= width and 1 <= box_height <= height:
+            left, top = int(across * (width - box_width + 1)), int(down * (height - box_height + 1))
+            break
     else:
         aspect = min(max(width / height, ASPECT[0]), ASPECT[1])
         box_width = min(width, max(1, round(height * aspect)))

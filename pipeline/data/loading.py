@@ -171,13 +171,23 @@ class Loader:
             order = order[: len(order) // batch_size * batch_size]
         return self._batches("train", augmentation, pass_, order, batch_size)
 
-    def evaluation_batches(self, split: SplitName, preprocessing: Preprocessing, batch_size: int) -> Iterator[Batch]:
+    def evaluation_batches(
+        self, split: SplitName, preprocessing: Preprocessing, batch_size: int, limit: int | None = None
+    ) -> Iterator[Batch]:
         """A split once, in its own order, each image as `Preprocessing.apply` gives it: what validates is what ships.
+
+        Args:
+            split: which one.
+            preprocessing: the student's.
+            batch_size: images in a batch.
+            limit: at most so many images, evenly spread over the split.
 
         Raises:
             UnavailableError: a file vanished or broke since it was indexed; names it.
         """
-        order = np.arange(len(self.index.splits[split]), dtype=np.int64)
+        count = len(self.index.splits[split])
+        chosen = count if limit is None else min(count, limit)
+        order = np.arange(chosen, dtype=np.int64) * count // chosen
         return self._batches(split, preprocessing, 0, order, batch_size)
 
     def _batches(
@@ -211,5 +221,5 @@ class Loader:
             yield batch
 
 
-def _as_it_is(batch: Batch | _Failure) -> Batch | _Failure:
+def _as_it_is(batch: Any) -> Any:
     return batch

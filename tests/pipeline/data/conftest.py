@@ -1,0 +1,56 @@
+"""Small data sets in the true layouts, made of noise."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Augment:
+    crop: Literal["random", "resized", "shift", "none"] = "resized"
+    scale: tuple[float, float] = (0.5, 1.0)
+    padding: int = 4
+    flip: bool = True
+    jitter: float = 0.0
+
+
+@dataclass(frozen=True)
+class Data:
+    dataset: str = "folder"
+    root: str | None = None
+    image_size: int = 16
+    resize_to: int = 20
+    validation: float = 0.25
+    test: float = 0.25
+    split_seed: int = 0
+    on_error: Literal["fail", "skip"] = "fail"
+
+
+def write_image(path: Path, seed: int, width: int = 24, height: int = 20) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def write_folders(root: Path, counts: dict[str, int]) -> Path:
+    """Write `counts[class folder]` images into each; class folders may stand below a split's folder."""
+    for number, (folder, count) in enumerate(counts.items()):
+        for i in range(count):
+            write_image(root / folder / f"{i:03}.png", 1000 * number + i, 24 + i % 3, 20 + i % 2)
+    return root
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[..., Data]:
+    return lambda **changes: replace(Data(root=str(tmp_path)), **changes)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    return write_folders(tmp_path, {"train/wood_duck": 8, "train/teal": 9, "test/wood_duck": 3, "test/teal": 2})

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.errors import UnavailableError
+from pipeline.data.splits import stratified_mask
+
+LABELS = st.lists(st.integers(2, 30), min_size=1, max_size=8).flatmap(
+    lambda counts: st.permutations([label for label, count in enumerate(counts) for _ in range(count)])
+)
+
+
+def names(labels: list[int]) -> list[str]:
+    return [f"class {label}" for label in range(max(labels) + 1)]
+
+
+@settings(deadline=None, max_examples=100)
+@given(labels=LABELS, fraction=st.floats(0.001, 0.999), seed=st.integers(0, 2**32 - 1))
+def test_every_class_is_on_both_sides_in_the_right_share(labels: list[int], fraction: float, seed: int):
+    mask = stratified_mask(labels, names(labels), fraction, seed, "validation split")
+    assert mask.shape == (len(labels),)
+    for label in set(labels):
+        count = labels.count(label)
+        taken = int(mask[np.asarray(labels) == label].sum())
+        assert 1 <= taken <= count - 1
+        assert taken in (1, count - 1) or abs(taken - count * fraction) <= 0.5
+
+
+@settings(deadline=None, max_examples=50)
+@given(labels=LABELS, seed=st.integers(0, 2**32 - 1))
+def test_same_seed_same_split_and_other_classes_do_not_matter(labels: list[int], seed: int):
+    mask = stratified_mask(labels, names(labels), 0.3, seed, "validation split")
+    np.testing.assert_array_equal(mask, stratified_mask(labels, names(labels), 0.3, seed, "validation split"))
+    more = [*labels, *[max(labels) + 1] * 5]
+    np.testing.assert_array_equal(
+        mask, stratified_mask(more, names(more), 0.3, seed, "validation split")[: len(labels)]
+    )
+
+
+def test_seed_and_purpose_change_the_split():
+    labels = [0] * 40 + [1] * 40
+    masks = [
+        stratified_mask(labels, ["a", "b"], 0.5, seed, purpose).tobytes()
+        for seed, purpose in ((0, "validation split"), (1, "validation split"), (0, "test split"))
+    ]
+    assert len(set(masks)) == 3
+
+
+def test_a_class_with_a_single_image_is_named():
+    with pytest.raises(UnavailableError, match="class 'smew' has 1 training image: the validation split"):
+        stratified_mask([0, 0, 1], ["teal", "smew"], 0.1, 0, "validation split")
