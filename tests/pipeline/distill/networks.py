@@ -12,6 +12,7 @@ def network_output(
     classes: int,
     channels: int,
     size: tuple[int, int] = (3, 4),
+    *,
     dtype: torch.dtype = torch.float32,
     learns: bool = False,
 ) -> NetworkOutput:

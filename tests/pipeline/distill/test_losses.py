@@ -85,26 +85,18 @@ def reference_pool(maps: np.ndarray, side: int) -> np.ndarray:
 
 @given(
     seed=seeds,
-    images=st.integers(1, 3),
-    classes=st.integers(2, 5),
-    student_size=st.tuples(st.integers(1, 4), st.integers(1, 7), st.integers(1, 7)),
-    teacher_size=st.tuples(st.integers(1, 4), st.integers(1, 7), st.integers(1, 7)),
+    batch=st.tuples(st.integers(1, 3), st.integers(2, 5)),
+    sizes=st.tuples(*[st.tuples(st.integers(1, 4), st.integers(1, 7), st.integers(1, 7))] * 2),
     pool=st.integers(1, 4),
     normalise=st.booleans(),
 )
 @settings(deadline=None, max_examples=40)
 def test_class_attention(
-    seed: int,
-    images: int,
-    classes: int,
-    student_size: tuple[int, int, int],
-    teacher_size: tuple[int, int, int],
-    pool: int,
-    normalise: bool,
+    seed: int, batch: tuple[int, int], sizes: tuple[tuple[int, ...], tuple[int, ...]], pool: int, normalise: bool
 ) -> None:
-    rng = np.random.default_rng(seed)
+    rng, (images, classes) = np.random.default_rng(seed), batch
     maps, tensors = [], []
-    for size in (student_size, teacher_size):
+    for size in sizes:  # of student and teacher
         features, weight = rng.normal(size=(images, *size)), rng.normal(size=(classes, size[0]))
         full = np.einsum("kc,bchw->bkhw", weight, features)
         np.testing.assert_allclose(
@@ -121,7 +113,7 @@ def test_class_attention(
 
 
 @pytest.mark.parametrize("build", [resnet18, mobilenet_v2])
-def test_pooled_class_activation_maps_and_bias_are_the_logits_of_a_real_net(build) -> None:  # noqa: ANN001
+def test_pooled_class_activation_maps_and_bias_are_the_logits_of_a_real_net(build) -> None:
     torch.manual_seed(0)
     network = build(num_classes=7).eval()
     body, classifier = (network.layer4, network.fc) if build is resnet18 else (network.features, network.classifier[-1])
@@ -202,7 +194,8 @@ def test_gradients_are_those_of_the_formulas() -> None:
     rng = np.random.default_rng(1)
     features, weight = (torch.tensor(rng.normal(size=size), requires_grad=True) for size in ((2, 3, 5, 4), (4, 3)))
     other, other_weight = torch.tensor(rng.normal(size=(2, 2, 3, 3))), torch.tensor(rng.normal(size=(4, 2)))
-    embeddings = torch.tensor(rng.normal(size=(3, 5)), requires_grad=True)
+    embeddings, keys = torch.tensor(rng.normal(size=(2, 3, 5)))
+    embeddings.requires_grad_()
     check = torch.autograd.gradcheck
     assert check(lambda x: cross_entropy(x, labels, 0.1), student)
     assert check(lambda x: kl_logits(x, teacher, 3.0), student)
@@ -213,7 +206,7 @@ def test_gradients_are_those_of_the_formulas() -> None:
             lambda f, w, on=normalise: class_attention_loss(f, w, other, other_weight, pool=2, normalise=on),
             (features, weight),
         )
-    assert check(lambda x: representation_contrast(x, embeddings.detach() + 1, labels, 0.5), embeddings)
+    assert check(lambda x: representation_contrast(x, keys, labels, 0.5), embeddings)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

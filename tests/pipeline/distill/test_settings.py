@@ -67,7 +67,7 @@ def test_what_a_recipe_says_wins_zeros_included() -> None:
 
 def test_nothing_to_learn_is_refused() -> None:
     with pytest.raises(UsageError, match="every loss of ce has the weight 0"):
-        resolve_losses(distill(method="ce", ce={"weight": 0.0}))
+        resolve_losses(distill(ce={"weight": 0.0}).model_copy(update={"method": "ce"}))
 
 
 @pytest.mark.parametrize(("change", "told"), [({"method": "kdd"}, "'kdd'"), ({"base": "ce"}, "'ce'")])

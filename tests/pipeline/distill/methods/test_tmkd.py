@@ -32,7 +32,7 @@ def build(
 
 
 def total(losses: dict[str, torch.Tensor]) -> float:
-    return float(torch.stack(list(losses.values())).sum())
+    return torch.stack(list(losses.values())).sum().item()
 
 
 shapes = st.tuples(st.integers(1, 4), st.integers(3, 6), st.integers(1, 4))  # images, classes, views
@@ -47,7 +47,7 @@ def test_all_weight_on_rgb_and_no_contrast_give_the_base_and_line_10(
 ) -> None:
     images, classes, views = shape
     student = network_output(seed, images, classes, 4, dtype=dtype)
-    several = split_views(network_output(seed + 1, views * images, classes, 6, (2, 3), dtype), views)
+    several = split_views(network_output(seed + 1, views * images, classes, 6, (2, 3), dtype=dtype), views)
     weights = torch.zeros(images, views)
     weights[:, 0] = 1
     fused = fuse_output(weights, several)
