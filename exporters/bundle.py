@@ -1,0 +1,181 @@
+"""Pack what ships: the student as ONNX, what is needed to use it, and the proofs; then verify it before it gets its name."""
+
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporters import __version__
+from exporters.arrays import npz_bytes
+from exporters.errors import GateError, UsageError
+from exporters.files import atomic_directory, atomic_path, dump_json, sha256_bytes
+from exporters.manifest import (
+    BENCHMARK,
+    CARD,
+    FORMAT,
+    GOLDEN_INPUTS,
+    GOLDEN_OUTPUTS,
+    LABELS,
+    MANIFEST,
+    MODEL,
+    PARITY,
+    PREPROCESS,
+    SEAL,
+    seal,
+)
+from exporters.model_card import model_card
+from exporters.onnx_reader import read_onnx
+from exporters.preprocessing import Preprocessing
+from exporters.student import check_labels
+from exporters.verify import verify_bundle
+
+GOLDEN_TOLERANCE = 1e-4
+"""Largest error of a golden vector, relative to the logits' scale: other processors add in another order."""
+
+MIN_GOLDEN_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """Where the student comes from; goes into the manifest and the model card. Plain JSON values only.
+
+    Args:
+        recipe_sha256: of the resolved recipe.
+        data_fingerprint: of the training data's content.
+        licences: of `weights`, `data`, `code`, …; None is "not stated".
+        teacher: identity of the teachers, as provenance; nothing of them is inside.
+        versions: of the libraries that made the student.
+        metrics: accuracy and the like, by name.
+        data: what the student was trained and measured on, by name.
+        provenance: a sentence or two about the method for the model card.
+    """
+
+    recipe_sha256: str
+    data_fingerprint: str
+    licences: Mapping[str, str | None] = field(default_factory=dict)
+    teacher: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    provenance: str = ""
+
+
+@dataclass(frozen=True)
+class BundleContents:
+    """All that a bundle is made of.
+
+    Args:
+        name: of the student.
+        architecture: its name, such as `torchvision:mobilenet_v2`.
+        parameters: how many trainable values it has.
+        model: path of the fp32 ONNX file.
+        initializers: what `audit_export` gave for it.
+        preprocessing, labels: of the student.
+        golden_images: uint8 `[n, size, size, 3]`, n of 8 or more.
+        golden_logits: float32 `[n, K]`, the torch student's.
+        parity: by precision, each a `ParityReport.to_json()`; all must have passed.
+        benchmark: what `measure` gave.
+    """
+
+    name: str
+    architecture: str
+    parameters: int
+    model: Path
+    initializers: Sequence[Mapping[str, Any]]
+    preprocessing: Preprocessing
+    labels: Sequence[str]
+    golden_images: np.ndarray
+    golden_logits: np.ndarray
+    parity: Mapping[str, Mapping[str, Any]]
+    benchmark: Mapping[str, Any]
+    facts: BundleFacts
+
+
+def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
+    """Write the bundle `out_dir` and `<out_dir>.tar` beside it; the same contents give the same bytes.
+
+    The folder is complete and verified before it takes its name, replacing an older one.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UsageError: too few golden images, or shapes and labels that do not fit.
+        GateError: a parity report that did not pass, or a bundle that does not verify; then nothing is written.
+    """
+    failed = [precision for precision, report in contents.parity.items() if report.get("passed") is not True]
+    if failed or not contents.parity:
+        raise GateError(f"nothing is packed: parity of {', '.join(failed) or 'the model'} has not passed")
+    if len(contents.golden_images) < MIN_GOLDEN_IMAGES:
+        raise UsageError(f"{len(contents.golden_images)} golden images; a bundle has at least {MIN_GOLDEN_IMAGES}")
+    labels = check_labels(contents.labels)
+    data = contents.model.read_bytes()
+    model = read_onnx(data)
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "name": contents.name,
+        "version": __version__,
+        "architecture": contents.architecture,
+        "parameters": contents.parameters,
+        "classes": len(labels),
+        "models": {
+            MODEL: {
+                "precision": "fp32",
+                "size": len(data),
+                "opset": model.opsets.get("", 0),
+                "ir_version": model.ir_version,
+                "operators": model.operators,
+                "initializers": [dict(entry) for entry in contents.initializers],
+            }
+        },
+        "golden": {"images": len(contents.golden_images), "tolerance": GOLDEN_TOLERANCE},
+        "facts": asdict(contents.facts),
+    }
+    files = {
+        MODEL: data,
+        PREPROCESS: dump_json(contents.preprocessing.to_json()).encode(),
+        LABELS: dump_json(labels).encode(),
+        GOLDEN_INPUTS: npz_bytes("image", contents.golden_images),
+        GOLDEN_OUTPUTS: npz_bytes("logits", contents.golden_logits),
+        PARITY: dump_json(contents.parity).encode(),
+        BENCHMARK: dump_json(contents.benchmark).encode(),
+        CARD: model_card(about, labels, contents.preprocessing, contents.parity).encode(),
+    }
+    manifest = {
+        **about,
+        "files": {name: {"sha256": sha256_bytes(content), "size": len(content)} for name, content in files.items()},
+    }
+    files[MANIFEST] = dump_json(manifest).encode()
+    files[SEAL] = seal(files[MANIFEST])
+    archive = tar_path(out_dir)
+    with atomic_directory(out_dir) as folder:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        verify_bundle(folder)
+        archive.unlink(missing_ok=True)  # never an older archive beside a newer folder
+    write_tar(out_dir, archive)
+    return manifest
+
+
+def tar_path(folder: Path) -> Path:
+    """Where the archive of a bundle folder stands: beside it."""
+    return folder.with_name(folder.name + ".tar")
+
+
+def write_tar(folder: Path, path: Path) -> None:
+    """Archive a folder so that the same content gives the same bytes: sorted, no times, no owners, plain modes."""
+    with atomic_path(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for source in [folder, *sorted(folder.rglob("*"))]:
+            information = tarfile.TarInfo((Path(folder.name) / source.relative_to(folder)).as_posix())
+            if source.is_dir():
+                information.type, information.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(information)
+                continue
+            information.size, information.mode = source.stat().st_size, 0o644
+            with source.open("rb") as stream:
+                archive.addfile(information, stream)

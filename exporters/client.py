@@ -1,0 +1,82 @@
+"""Classify images with a bundle: numpy, Pillow and onnxruntime are all it takes.
+
+student = Student.load("runs/quickstart/bundle")
+student.predict("bird.jpg")  # [("red-crested striped finch", 0.93), …]
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from exporters.errors import GateError, UsageError
+from exporters.images import open_rgb
+from exporters.manifest import LABELS, MODEL, PREPROCESS, parse_json, read_listed, read_manifest
+from exporters.preprocessing import Preprocessing
+from exporters.runtimes import OnnxRuntime, Provider
+
+ImageSource = str | Path | bytes | Image.Image | np.ndarray
+
+
+class Student:
+    """A bundle's classifier. `labels` and `preprocessing` are those of the bundle."""
+
+    def __init__(self, runtime: OnnxRuntime, labels: list[str], preprocessing: Preprocessing) -> None:
+        self._runtime = runtime
+        self.labels = labels
+        self.preprocessing = preprocessing
+
+    @classmethod
+    def load(cls, bundle: Path | str, provider: Provider = "cpu", threads: int | None = None) -> "Student":
+        """Load a bundle after checking the hashes of what is loaded; `verify_bundle` checks everything.
+
+        Args:
+            bundle: the folder.
+            provider: `cpu`, `cuda` or `tensorrt`; never silently another one.
+            threads: of one operator; None leaves the choice to ONNX Runtime.
+
+        Raises:
+            UsageError: no such folder.
+            GateError: damaged, or not a bundle.
+            UnavailableError: onnxruntime or the provider is missing.
+        """
+        folder = Path(bundle)
+        manifest = read_manifest(folder)
+        model, labels, preprocess = (read_listed(folder, manifest, name) for name in (MODEL, LABELS, PREPROCESS))
+        try:
+            preprocessing = Preprocessing.from_json(parse_json(PREPROCESS, preprocess))
+        except UsageError as error:
+            raise GateError(f"{PREPROCESS}: {error.message}") from error
+        return cls(OnnxRuntime(model, provider, threads), list(parse_json(LABELS, labels)), preprocessing)
+
+    def prepare(self, image: ImageSource) -> np.ndarray:
+        """One image as the model takes it, uint8 `[size, size, 3]`.
+
+        Args:
+            image: a path, the bytes of an image file, a Pillow image, or a uint8 RGB array `[H, W, 3]`.
+
+        Raises:
+            UnreadableImageError: it cannot be decoded.
+            UsageError: an array of another type or shape.
+        """
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+                raise UsageError(f"an image array is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+            image = Image.fromarray(image)
+        return self.preprocessing.apply(open_rgb(Path(image) if isinstance(image, str) else image))
+
+    def predict(self, image: ImageSource, top: int = 5) -> list[tuple[str, float]]:
+        """The `top` most likely labels with their probabilities (softmax of the logits), most likely first.
+
+        Raises:
+            UnreadableImageError, UsageError: as `prepare`.
+        """
+        logits = self.logits(self.prepare(image)[None])[0].astype(np.float64)
+        exponentials = np.exp(logits - logits.max())
+        probabilities = exponentials / exponentials.sum()
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return [(self.labels[index], float(probabilities[index])) for index in order]
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Uint8 `[B, size, size, 3]`, as `prepare` gives them, to float32 logits `[B, K]`."""
+        return self._runtime.predict(images)

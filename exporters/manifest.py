@@ -1,0 +1,140 @@
+"""A bundle's manifest: every file's size and sha256, sealed by `manifest.sha256`, and the one way to read a bundle.
+
+Nothing is parsed before its hash was checked, and nothing is read before its size was.
+"""
+
+import json
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from exporters.errors import GateError, UsageError
+from exporters.files import sha256_bytes
+
+FORMAT = "tmkd-bundle/1"
+MANIFEST = "manifest.json"
+SEAL = "manifest.sha256"
+MODEL = "model.onnx"
+PREPROCESS = "preprocess.json"
+LABELS = "labels.json"
+GOLDEN_INPUTS = "golden/inputs.npz"
+GOLDEN_OUTPUTS = "golden/outputs.npz"
+PARITY = "parity.json"
+BENCHMARK = "benchmark.json"
+CARD = "MODEL_CARD.md"
+REQUIRED = (MODEL, PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BENCHMARK, CARD)
+
+LIMITS = {".onnx": 2**31, ".npz": 2**29, ".json": 2**26, ".md": 2**22}
+"""The kinds of file that a bundle holds, and the most bytes of each."""
+
+_MANIFEST_LIMIT = 2**26
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SEAL = re.compile(rf"([0-9a-f]{{64}})  {re.escape(MANIFEST)}\n")
+
+
+def seal(manifest: bytes) -> bytes:
+    """The content of `manifest.sha256`, in the format of `sha256sum`."""
+    return f"{sha256_bytes(manifest)}  {MANIFEST}\n".encode()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a bundle, its seal first.
+
+    Raises:
+        UsageError: no such folder.
+        GateError: damaged, or not a bundle; the file is named.
+    """
+    if not folder.is_dir():
+        what = "not a folder" if folder.exists() else "no such folder"
+        raise UsageError(f"{folder}: {what}", remedy="A bundle is the folder that holds manifest.json.")
+    seal_bytes = read_file(folder, SEAL, 200)
+    data = read_file(folder, MANIFEST, _MANIFEST_LIMIT)
+    match = _SEAL.fullmatch(seal_bytes.decode("latin-1"))
+    if match is None:
+        raise GateError(f"{SEAL}: damaged, it is not one line of sha256 and {MANIFEST}")
+    if match[1] != sha256_bytes(data):
+        raise GateError(f"{SEAL} and {MANIFEST} do not belong together: one of the two was changed")
+    manifest = parse_json(MANIFEST, data)
+    _check_manifest(manifest)
+    return manifest
+
+
+def read_listed(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
+    """Read a file that the manifest lists, after its size and before its use checked by its sha256.
+
+    Raises:
+        GateError: missing, not listed, or not what the manifest says.
+    """
+    entry = manifest["files"].get(name)
+    if entry is None:
+        raise GateError(f"{name}: {MANIFEST} does not list it")
+    data = read_file(folder, name, LIMITS[Path(name).suffix], entry["size"])
+    if sha256_bytes(data) != entry["sha256"]:
+        raise GateError(f"{name}: damaged, its sha256 is not that of {MANIFEST}")
+    return data
+
+
+def read_file(folder: Path, name: str, limit: int, size: int | None = None) -> bytes:
+    """Read a regular file of at most `limit` bytes, of exactly `size` bytes where that is known, or raise GateError."""
+    path = folder / name
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise GateError(f"{name}: not an ordinary file")
+        if status.st_size > limit:
+            raise GateError(f"{name}: {status.st_size:,} bytes are more than a bundle holds")
+        if size is not None and status.st_size != size:
+            raise GateError(f"{name}: damaged, it has {status.st_size:,} bytes instead of {size:,}")
+        with path.open("rb") as stream:
+            return stream.read(limit + 1)
+    except FileNotFoundError as error:
+        raise GateError(f"{name}: missing; {folder} is damaged or not a bundle") from error
+    except OSError as error:
+        raise GateError(f"{name}: cannot be read ({error.strerror})") from error
+
+
+def parse_json(name: str, data: bytes) -> Any:
+    """Parse a bundle's JSON file or raise GateError naming it."""
+    try:
+        return json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise GateError(f"{name}: not JSON ({str(error)[:200]})") from error
+
+
+def _check_manifest(manifest: Any) -> None:
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise GateError(f"{MANIFEST}: not of format {FORMAT}")
+    files, models, golden = (manifest.get(key) for key in ("files", "models", "golden"))
+    if not (isinstance(files, dict) and isinstance(models, dict) and isinstance(golden, dict)):
+        raise GateError(f"{MANIFEST}: needs files, models and golden")
+    for name, entry in files.items():
+        if not _NAME.fullmatch(name) or name in {MANIFEST, SEAL}:
+            raise GateError(f"{MANIFEST}: lists {name!r}, which is no name of a file in a bundle")
+        if Path(name).suffix not in LIMITS:
+            raise GateError(f"{name}: a bundle holds no files of this kind")
+        if (
+            not isinstance(entry, dict)
+            or not isinstance(entry.get("size"), int)
+            or not _SHA256.fullmatch(str(entry.get("sha256")))
+        ):
+            raise GateError(f"{MANIFEST}: {name} needs a sha256 and a size")
+    missing = [name for name in REQUIRED if name not in files]
+    if missing:
+        raise GateError(f"{MANIFEST}: does not list {', '.join(missing)}")
+    onnx_files = {name for name in files if name.endswith(".onnx")}
+    if onnx_files != set(models):
+        raise GateError(f"{MANIFEST}: describes the models {sorted(models)} and lists {sorted(onnx_files)}")
+    for name, entry in models.items():
+        if not (
+            isinstance(entry, dict)
+            and isinstance(entry.get("initializers"), list)
+            and all(isinstance(tensor, dict) for tensor in entry["initializers"])
+            and isinstance(entry.get("operators"), dict)
+        ):
+            raise GateError(f"{MANIFEST}: {name} needs initializers and operators")
+    tolerance = golden.get("tolerance")
+    if not isinstance(tolerance, float) or not 0 < tolerance <= 1e-3:
+        raise GateError(f"{MANIFEST}: golden.tolerance must be above 0 and at most 1e-3, not {tolerance!r}")

@@ -1,0 +1,134 @@
+"""`MODEL_CARD.md`: what a service owner needs to know, from the facts of the bundle and nothing else.
+
+The metadata header follows https://huggingface.co/docs/hub/model-cards.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from exporters.preprocessing import Preprocessing
+
+NOT_STATED = "not stated"
+
+
+def model_card(
+    about: Mapping[str, Any], labels: list[str], preprocessing: Preprocessing, parity: Mapping[str, Any]
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        about: the manifest without its list of files.
+        labels: K class names.
+        preprocessing: what the reader has to do with an image.
+        parity: by precision, as `parity.json` holds it.
+    """
+    facts, name = about["facts"], str(about["name"])
+    sections = [
+        _header(name, facts["licences"]),
+        f"# {name}\n\nAn image classifier for {len(labels)} classes: {_some(labels)}.",
+        f"It was made by tmkd-pipeline {about['version']}. {facts['provenance']}".strip(),
+        "## Intended use\n\n"
+        f"Sorting photographs that resemble the training data into exactly these {len(labels)} classes. It always answers "
+        "with one of them, also for an image that shows none. It was not made for decisions about people.",
+        "## Data\n\n" + _table(facts["data"]),
+        "## Accuracy\n\n" + _table(facts["metrics"]),
+        "## Model\n\n" + _table(_model_facts(about)),
+        "## Preprocessing\n\n" + _preprocessing(preprocessing),
+        "## How to run it\n\n" + _example(preprocessing),
+        "## Equal to the trained student\n\n" + _parity(parity),
+        "## Limits\n\n"
+        "Accuracy was measured on the splits named above; on images from other cameras, places or seasons expect less. "
+        "The probabilities are a softmax of the logits and were not calibrated.",
+        "## Teacher (provenance only, nothing of it is inside)\n\n" + _table(facts["teacher"]),
+        "## How to reproduce\n\n"
+        "`tmkd-pipeline run` with the recipe of the sha256 below and the same data and versions; `tmkd-pipeline verify` "
+        "proves that the bundle is complete and undamaged.\n\n"
+        + _table(
+            {
+                "recipe sha256": facts["recipe_sha256"],
+                "data fingerprint": facts["data_fingerprint"],
+                **facts["versions"],
+            }
+        ),
+        "## Licences\n\n" + _table({part: licence or NOT_STATED for part, licence in facts["licences"].items()}),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _header(name: str, licences: Mapping[str, str | None]) -> str:
+    lines = ["---", "library_name: onnx", "pipeline_tag: image-classification"]
+    weights = licences.get("weights")
+    # The hub knows a list of licence identifiers; anything else goes by its name.
+    lines += [f"license: {json.dumps(weights.lower(), ensure_ascii=False)}"] if weights else ["license: unknown"]
+    lines += ["tags:", "- image-classification", "- knowledge-distillation", "- onnx"]
+    return "\n".join([*lines, f"model_name: {json.dumps(name, ensure_ascii=False)}", "---"])
+
+
+def _some(labels: list[str]) -> str:
+    shown = ", ".join(labels[:20])
+    return shown if len(labels) <= 20 else f"{shown} and {len(labels) - 20} more (labels.json has all)"
+
+
+def _model_facts(about: Mapping[str, Any]) -> dict[str, Any]:
+    rows: dict[str, Any] = {"architecture": about["architecture"], "parameters": f"{about['parameters']:,}"}
+    for file, entry in about["models"].items():
+        rows[file] = f"opset {entry['opset']}, {entry['size']:,} bytes"
+    return rows
+
+
+def _preprocessing(preprocessing: Preprocessing) -> str:
+    return (
+        f"Decode to RGB (upright by EXIF, transparency over white), resize the shorter side to {preprocessing.resize} "
+        f"pixels ({preprocessing.interpolation}, antialiased as Pillow does), crop the central {preprocessing.size} x "
+        f"{preprocessing.size}, and pass the uint8 values `[batch, {preprocessing.size}, {preprocessing.size}, 3]` as "
+        "they are: normalisation is inside the graph. `preprocess.json` says the same for programs."
+    )
+
+
+def _example(preprocessing: Preprocessing) -> str:
+    size, resize = preprocessing.size, preprocessing.resize
+    return f"""```python
+import json, numpy, onnxruntime
+from PIL import Image, ImageOps
+
+image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+scale = {resize} / min(image.size)
+width, height = (max({resize}, int(side * scale + 1e-6)) for side in image.size)
+image = image.resize((width, height), Image.Resampling.{preprocessing.interpolation.upper()})
+left, top = round((width - {size}) / 2), round((height - {size}) / 2)
+batch = numpy.asarray(image.crop((left, top, left + {size}, top + {size})))[None]
+logits = onnxruntime.InferenceSession("model.onnx").run(["logits"], {{"image": batch}})[0]
+print(json.load(open("labels.json", encoding="utf-8"))[logits[0].argmax()])
+```"""
+
+
+def _parity(parity: Mapping[str, Any]) -> str:
+    rows = []
+    for precision, report in parity.items():
+        whole = report["whole"]
+        rows.append(
+            f"| {precision} | {whole['images']} | {whole['top1_agreement']:.5f} | {_number(whole['max_scaled_error'])} "
+            f"| {_number(whole['accuracy_drop'])} |"
+        )
+    head = "| precision | images | same top-1 class | largest error / logits' scale | accuracy lost |\n|---|---|---|---|---|"
+    return "\n".join([head, *rows])
+
+
+def _table(rows: Mapping[str, Any]) -> str:
+    if not rows:
+        return f"{NOT_STATED[0].upper()}{NOT_STATED[1:]}."
+    return "\n".join(["| | |", "|---|---|", *(f"| {_cell(key)} | {_cell(value)} |" for key, value in rows.items())])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return NOT_STATED
+    if isinstance(value, float):
+        return _number(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text.replace("\n", " ").replace("|", "\\|")
+
+
+def _number(value: float | None) -> str:
+    return NOT_STATED if value is None else f"{value:.4g}"

@@ -1,0 +1,174 @@
+"""Prove a bundle: every byte is the one that was packed, it does what it did, and nothing but the student is inside.
+
+Needs numpy and onnxruntime; neither torch nor the onnx package.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporters.arrays import read_npz
+from exporters.audit import audit_bundle
+from exporters.errors import GateError, UsageError
+from exporters.manifest import (
+    GOLDEN_INPUTS,
+    GOLDEN_OUTPUTS,
+    LABELS,
+    MANIFEST,
+    PREPROCESS,
+    SEAL,
+    parse_json,
+    read_listed,
+    read_manifest,
+)
+from exporters.onnx_reader import OnnxFile
+from exporters.parity import compare
+from exporters.preprocessing import Preprocessing
+from exporters.runtimes import OnnxRuntime
+from exporters.student import check_labels
+
+_MAY_BE_ADDED = {"model.sig"}  # a signature is made over the finished bundle
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was proved.
+
+    Args:
+        files: how many files were checked, the manifest and its seal included.
+        size: of all of them, in bytes.
+        tensors: how many tensors of the models were matched with the manifest.
+        golden_images: how many golden vectors were reproduced.
+        golden_error: largest error of any, relative to the logits' scale.
+        manifest: the parsed manifest.
+    """
+
+    files: int
+    size: int
+    tensors: int
+    golden_images: int
+    golden_error: float
+    manifest: dict[str, Any] = field(repr=False)
+
+
+def verify_bundle(path: Path) -> VerifyReport:
+    """Check a bundle completely.
+
+    Raises:
+        UsageError: no such folder (exit 2).
+        GateError: a damaged, missing, unlisted or forbidden file, named; a model that is not the student that was
+            matched at export, or does not reproduce the golden vectors (exit 3).
+        UnavailableError: onnxruntime is missing (exit 4).
+    """
+    manifest = read_manifest(path)
+    size = _check_listing(path, manifest)
+    # Every hash before any content.
+    contents = {name: read_listed(path, manifest, name) for name in sorted(manifest["files"])}
+    for name, data in contents.items():
+        if name.endswith(".json"):
+            parse_json(name, data)
+        elif name.endswith(".md"):
+            _check_text(name, data)
+        elif name.endswith(".npz") and name not in {GOLDEN_INPUTS, GOLDEN_OUTPUTS}:
+            raise GateError(f"{name}: a bundle has no such array")
+    labels = _labels(contents[LABELS])
+    preprocessing = _preprocessing(contents[PREPROCESS])
+    images, logits = _golden(contents, preprocessing.size, len(labels))
+    tensors, worst = 0, 0.0
+    for name, entry in sorted(manifest["models"].items()):
+        model = audit_bundle(contents[name], entry["initializers"], entry["operators"], name)
+        _check_model(name, model, labels, preprocessing)
+        tensors += len(model.tensors)
+        worst = max(worst, _check_golden(name, contents[name], images, logits, manifest["golden"]["tolerance"]))
+    return VerifyReport(len(contents) + 2, size, tensors, len(images), worst, manifest)
+
+
+def _check_listing(folder: Path, manifest: Mapping[str, Any]) -> int:
+    """Nothing in the folder but what is listed, nothing listed but what is there; gives the size of all files."""
+    found: dict[str, int] = {}
+    for root, directories, names in os.walk(folder, followlinks=False):
+        here = Path(root)
+        for name in [*directories, *names]:
+            relative = (here / name).relative_to(folder).as_posix()
+            status = (here / name).lstat()
+            if stat.S_ISDIR(status.st_mode):
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                raise GateError(f"{relative}: not an ordinary file, such as a link")
+            found[relative] = status.st_size
+    listed = {*manifest["files"], MANIFEST, SEAL}
+    missing, unlisted = sorted(listed - set(found)), sorted(set(found) - listed - _MAY_BE_ADDED)
+    if missing:
+        raise GateError(f"{', '.join(missing[:5])}: listed in {MANIFEST} and missing")
+    if unlisted:
+        raise GateError(f"{', '.join(unlisted[:5])}: in the bundle and not listed in {MANIFEST}")
+    return sum(found.values())
+
+
+def _check_text(name: str, data: bytes) -> None:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise GateError(f"{name}: not text") from error
+    if "\0" in text:
+        raise GateError(f"{name}: not text")
+
+
+def _labels(data: bytes) -> list[str]:
+    try:
+        value = parse_json(LABELS, data)
+        return check_labels(value if isinstance(value, list) else [])
+    except UsageError as error:
+        raise GateError(f"{LABELS}: {error.message}") from error
+
+
+def _preprocessing(data: bytes) -> Preprocessing:
+    try:
+        return Preprocessing.from_json(parse_json(PREPROCESS, data))
+    except UsageError as error:
+        raise GateError(f"{PREPROCESS}: {error.message}") from error
+
+
+def _golden(contents: Mapping[str, bytes], size: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    images = read_npz(GOLDEN_INPUTS, contents[GOLDEN_INPUTS], "image")
+    logits = read_npz(GOLDEN_OUTPUTS, contents[GOLDEN_OUTPUTS], "logits")
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3) or len(images) == 0:
+        raise GateError(f"{GOLDEN_INPUTS}: {images.dtype} {list(images.shape)} are no images of {size} pixels")
+    if logits.dtype != np.float32 or logits.shape != (len(images), classes):
+        raise GateError(f"{GOLDEN_OUTPUTS}: {logits.dtype} {list(logits.shape)} do not fit images and labels")
+    return images, logits
+
+
+def _check_model(name: str, model: OnnxFile, labels: list[str], preprocessing: Preprocessing) -> None:
+    """The model's own metadata and shapes say the same as the files beside it."""
+    size = preprocessing.size
+    inputs = [(value.name, value.dtype, value.dims) for value in model.inputs]
+    if inputs != [("image", "uint8", ("batch", size, size, 3))]:
+        raise GateError(f"{name}: its inputs {inputs} do not fit {PREPROCESS}")
+    outputs = [(value.name, value.dims) for value in model.outputs]
+    if outputs != [("logits", ("batch", len(labels)))]:
+        raise GateError(f"{name}: its outputs {outputs} do not fit {LABELS}")
+    for key, expected, file in (("labels", labels, LABELS), ("preprocessing", preprocessing.to_json(), PREPROCESS)):
+        if parse_json(f"{name} ({key})", model.metadata.get(key, "").encode()) != expected:
+            raise GateError(f"{file}: not the {key} that {name} was exported with")
+
+
+def _check_golden(name: str, data: bytes, images: np.ndarray, logits: np.ndarray, tolerance: float) -> float:
+    runtime = OnnxRuntime(data, threads=1)
+    together = runtime.predict(images)
+    single = np.concatenate([runtime.predict(images[index : index + 1]) for index in range(len(images))])
+    worst = 0.0
+    for batch, found in ((len(images), together), (1, single)):
+        error = compare(logits, found, None, [str(index) for index in range(len(images))])
+        if error.non_finite or error.max_scaled_error is None or error.max_scaled_error > tolerance:
+            raise GateError(
+                f"{name}: does not reproduce {GOLDEN_OUTPUTS} at batch {batch}: error {error.max_scaled_error} of the "
+                f"logits' scale, allowed {tolerance:g}"
+            )
+        worst = max(worst, error.max_scaled_error)
+    return worst
