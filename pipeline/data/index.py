@@ -5,7 +5,6 @@ The arrays are compact (about 100 bytes an image with its path), because a large
 
 import hashlib
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,7 @@ from exporters.errors import UnavailableError
 from exporters.files import atomic_path, read_json, write_json
 from exporters.preprocessing import Preprocessing
 from pipeline.data.checking import available_processors, check_files
-from pipeline.data.listing import SPLITS, Listing, ReadSettings, SplitName
+from pipeline.data.listing import SPLITS, Listing, Progress, ReadSettings, SplitName
 from pipeline.data.path_table import PathTable
 from pipeline.data.registry import load_reader
 from pipeline.data.splits import stratified_mask
@@ -185,14 +184,18 @@ class IndexSettings(ReadSettings, Protocol):
         """What an unreadable image does."""
 
 
-def read_listing(settings: IndexSettings) -> Listing:
+def read_listing(settings: IndexSettings, progress: Progress | None = None) -> Listing:
     """List the data set that a recipe names; `birds_demo` is rendered first where it is not there yet.
+
+    Args:
+        settings: the recipe's `data` section.
+        progress: told while files are made or fetched, if any are.
 
     Raises:
         UnavailableError: the data set is not there, or not as its layout says.
     """
     root = None if settings.root is None else Path(settings.root)
-    return load_reader(settings.dataset)(root, settings)
+    return load_reader(settings.dataset)(root, settings, progress)
 
 
 def build_index(
@@ -200,7 +203,7 @@ def build_index(
     *,
     listing: Listing | None = None,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DataIndex:
     """Hash and decode every file of a data set, and split validation from training where it brings none.
 
@@ -210,7 +213,7 @@ def build_index(
         settings: the recipe's `data` section.
         listing: what `read_listing(settings)` gave, where that was called already.
         workers: threads; default: one for each processor.
-        progress: called with the number of files done and of all.
+        progress: told as files are checked.
 
     Raises:
         UnavailableError: an image cannot be used under `on_error: fail` (names the first and how many more), a class

@@ -1,11 +1,15 @@
 """What a data set's reader gives: the files, their labels and splits, before any file has been opened."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 import numpy as np
+
+Progress = Callable[[int, int], None]
+"""Called with the number of files done and of all."""
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -72,8 +76,8 @@ class ReadSettings(Protocol):
 class Reader(Protocol):
     """The function that a data set registers."""
 
-    def __call__(self, root: Path | None, settings: ReadSettings) -> Listing:
-        """List the data set below `root`."""
+    def __call__(self, root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+        """List the data set below `root`; `progress` is told where files are made or fetched first."""
 
 
 def listing_digest(listing: Listing) -> str:

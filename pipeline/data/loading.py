@@ -8,6 +8,7 @@ are the same to the bit either way.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -201,24 +202,31 @@ class Loader:
         starts = range(0, len(order), batch_size)
         requests = [_Request(split, transform, pass_, order[start : start + batch_size]) for start in starts]
         self._requests.current = requests
-        iterator = iter(self._loader)
+        with _worker_errors():
+            iterator = iter(self._loader)
         for _ in requests:
             if self.workers and self._requests.current is not requests:
                 raise RuntimeError("another sequence of batches was begun on this loader before this one ended")
-            try:
+            with _worker_errors():
                 batch = next(iterator)
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                raise UnavailableError(
-                    "a process that decodes images was killed, as happens when memory or /dev/shm runs out",
-                    remedy="try --set data.workers=0, or give a container more by --shm-size=2g",
-                ) from error
             if isinstance(batch, _Failure):
                 raise UnavailableError(
                     batch.message, remedy="the file changed during the run; index it again: --force data"
                 )
             yield batch
+
+
+@contextmanager
+def _worker_errors() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UnavailableError(
+            "a process that decodes images was killed, as happens when memory or /dev/shm runs out",
+            remedy="try --set data.workers=0, or give a container more by --shm-size=2g",
+        ) from error
 
 
 def _as_it_is(batch: Any) -> Any:

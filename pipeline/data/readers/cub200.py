@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.errors import UnavailableError
-from pipeline.data.listing import Listing, ReadSettings, Split
+from pipeline.data.listing import Listing, Progress, ReadSettings, Split
 from pipeline.data.readers.common import existing_root, readable_names, refuse_escape
 
 TABLES = ("images.txt", "classes.txt", "image_class_labels.txt", "train_test_split.txt")
@@ -28,10 +28,11 @@ class _Row:
     line: int
 
 
-def read(root: Path | None, settings: ReadSettings) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
     """List the official splits: `train_test_split.txt` says 1 for training and 0 for test.
 
-    The folder that holds `CUB_200_2011/` is taken too, since that is what the archive unpacks into.
+    The folder that holds `CUB_200_2011/` is taken too, since that is what the archive unpacks into. `settings` and
+    `progress` are of no effect: the splits are official, and nothing is made or fetched.
 
     Raises:
         UnavailableError: a table or image is missing, or the tables do not agree; names the file and the line.

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from exporters.errors import UnavailableError
-from pipeline.data.listing import IMAGE_SUFFIXES, Listing, ReadSettings, Split, SplitName
+from pipeline.data.listing import IMAGE_SUFFIXES, Listing, Progress, ReadSettings, Split, SplitName
 from pipeline.data.readers.common import existing_root, readable_names, refuse_escape
 from pipeline.data.splits import stratified_mask
 
@@ -12,7 +12,7 @@ VALIDATION_FOLDERS = ("val", "valid", "validation")
 REMEDY = "expected DIR/train/<class>/* and DIR/test/<class>/*, or DIR/<class>/*; give the folder by --set data.root=DIR"
 
 
-def read(root: Path | None, settings: ReadSettings) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
     """List class folders; each folder's name is its class, with underscores as spaces.
 
     `val` (or `valid`, `validation`) is the test split where there is no `test`, else the validation split. Images in
@@ -22,6 +22,7 @@ def read(root: Path | None, settings: ReadSettings) -> Listing:
     Args:
         root: the data set's folder.
         settings: `test` and `split_seed` are used where there is no test split on disk.
+        progress: of no effect, nothing is made or fetched.
 
     Raises:
         UnavailableError: no such layout, an empty class folder, splits whose classes differ, a link that leaves `root`.

@@ -1,0 +1,204 @@
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from exporters.errors import UnavailableError
+from exporters.images import open_rgb
+from exporters.preprocessing import Preprocessing
+from pipeline.data.augmentation import Augmentation
+from pipeline.data.index import DataIndex, build_index
+from pipeline.data.loading import Batch, Loader, pass_order
+from tests.pipeline.data.conftest import Augment, Data, write_image
+
+PREPROCESSING = Preprocessing(16, 20, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+AUGMENTATION = Augmentation(Augment(jitter=0.3), PREPROCESSING, seed=5)
+
+
+@pytest.fixture
+def index(folders: Path, settings: Callable[..., Data]) -> DataIndex:
+    return build_index(settings())
+
+
+def by_index(batches: Iterator[Batch]) -> dict[int, tuple[int, bytes]]:
+    return {
+        int(i): (int(label), image.contiguous().numpy().tobytes())
+        for batch in batches
+        for i, label, image in zip(batch.indices, batch.labels, batch.images, strict=True)
+    }
+
+
+def same(one: list[Batch], two: list[Batch]) -> bool:
+    return len(one) == len(two) and all(
+        torch.equal(left, right) for a, b in zip(one, two, strict=True) for left, right in zip(a, b, strict=True)
+    )
+
+
+def test_training_batches_hold_what_the_files_hold(index: DataIndex):
+    batches = list(Loader(index, index.root).training_batches(AUGMENTATION, 4, seed=5, pass_=2))
+    assert [len(batch.labels) for batch in batches] == [4, 4, 4, 1]
+    np.testing.assert_array_equal(torch.cat([batch.indices for batch in batches]), pass_order(5, 2, 13))
+    split = index.splits["train"]
+    for batch in batches:
+        assert batch.images.dtype == torch.uint8
+        assert batch.images.shape[1:] == (3, 16, 16)
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        for i, label, image in zip(batch.indices.tolist(), batch.labels.tolist(), batch.images, strict=True):
+            assert label == split.labels[i]
+            expected = AUGMENTATION(open_rgb(index.root / split.paths[i]), 2, i)
+            np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), expected)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_evaluation_batches_are_preprocessing_in_order(index: DataIndex, split: str):
+    batches = list(Loader(index, index.root).evaluation_batches(split, PREPROCESSING, 3))  # type: ignore[arg-type]
+    images = torch.cat([batch.images for batch in batches]).permute(0, 2, 3, 1).numpy()
+    assert torch.cat([batch.indices for batch in batches]).tolist() == list(range(len(index.splits[split])))
+    for image, path in zip(images, index.splits[split].paths, strict=True):
+        np.testing.assert_array_equal(image, PREPROCESSING.apply(open_rgb(index.root / path)))
+
+
+def test_workers_and_cache_change_no_bit(index: DataIndex):
+    loaders = [
+        Loader(index, index.root, 0),
+        Loader(index, index.root, 0, cache_bytes=0),
+        Loader(index, index.root, 2),
+        Loader(index, index.root, 1),
+    ]
+    assert [loader.cached for loader in loaders] == [True, False, False, False]
+
+    def everything(loader: Loader) -> list[Batch]:
+        batches: list[Batch] = []
+        for pass_ in (0, 1, 0):
+            batches += loader.training_batches(AUGMENTATION, 3, seed=1, pass_=pass_)
+            batches += loader.evaluation_batches("validation", PREPROCESSING, 2)
+        return batches
+
+    reference = everything(loaders[0])
+    assert same(reference[:5], reference[-7:-2])  # pass 0 is the same when it comes again
+    for loader in loaders[1:]:
+        assert same(everything(loader), reference)
+
+
+@hypothesis_settings(deadline=None, max_examples=15)
+@given(batch_size=st.integers(1, 20), passes=st.lists(st.integers(0, 3), min_size=1, max_size=3))
+def test_batch_size_and_order_of_passes_change_no_image(loaded: Loader, batch_size: int, passes: list[int]):
+    for pass_ in passes:
+        drawn = by_index(loaded.training_batches(AUGMENTATION, batch_size, seed=1, pass_=pass_))
+        assert drawn == by_index(loaded.training_batches(AUGMENTATION, 5, seed=1, pass_=pass_))
+        assert len(drawn) == 13
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loader:
+    root = tmp_path_factory.mktemp("data")
+    for number, folder in enumerate(("train/a", "train/b", "test/a", "test/b")):
+        for i in range(8 + number % 2):
+            write_image(root / folder / f"{i}.png", 100 * number + i)
+    index = build_index(Data(root=str(root)))
+    return Loader(index, index.root)
+
+
+@hypothesis_settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32 - 1), pass_=st.integers(0, 10_000), count=st.integers(1, 200))
+def test_pass_order_is_a_permutation_that_seed_and_pass_fix(seed: int, pass_: int, count: int):
+    order = pass_order(seed, pass_, count)
+    assert sorted(order.tolist()) == list(range(count))
+    np.testing.assert_array_equal(order, pass_order(seed, pass_, count))
+    if count > 20:
+        assert (order != pass_order(seed, pass_ + 1, count)).any()
+        assert (order != pass_order(seed + 1, pass_, count)).any()
+
+
+def test_drop_last_leaves_out_what_does_not_fill_a_batch(index: DataIndex):
+    loader = Loader(index, index.root)
+
+    def sizes(batch_size: int) -> list[int]:
+        batches = loader.training_batches(AUGMENTATION, batch_size, seed=0, pass_=0, drop_last=True)
+        return [len(batch.labels) for batch in batches]
+
+    assert sizes(4) == [4, 4, 4]
+    assert sizes(13) == [13]
+    assert sizes(64) == [13]  # a pass is never empty
+
+
+def test_the_global_stream_of_torch_is_left_alone(index: DataIndex):
+    for workers in (0, 1):
+        torch.manual_seed(3)
+        list(Loader(index, index.root, workers).evaluation_batches("test", PREPROCESSING, 2))
+        drawn = torch.rand(4)
+        torch.manual_seed(3)
+        assert torch.equal(drawn, torch.rand(4))
+
+
+def test_auto_starts_no_process_where_everything_fits(index: DataIndex):
+    pixels = sum(int(split.sizes.prod(axis=1).sum()) for split in index.splits.values())
+    assert Loader(index, index.root, "auto", cache_bytes=3 * pixels).workers == 0
+    assert 1 <= Loader(index, index.root, "auto", cache_bytes=3 * pixels - 1).workers <= 8
+
+
+def test_what_is_cached_is_not_read_again(index: DataIndex):
+    loader = Loader(index, index.root)
+    before = by_index(loader.training_batches(AUGMENTATION, 4, seed=0, pass_=0))
+    for path in index.splits["train"].paths:
+        (index.root / path).unlink()
+    assert by_index(loader.training_batches(AUGMENTATION, 4, seed=0, pass_=0)) == before
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("damage", ["gone", "broken", "other"])
+def test_a_file_that_changes_after_indexing_is_named(index: DataIndex, workers: int, damage: str):
+    path = index.root / index.splits["test"].paths[3]
+    if damage == "gone":
+        path.unlink()
+    elif damage == "broken":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        write_image(path, 0, 50, 50)
+    batches = Loader(index, index.root, workers).evaluation_batches("test", PREPROCESSING, 2)
+    assert next(batches).labels.tolist() == [0, 0]
+    with pytest.raises(UnavailableError) as caught:
+        list(batches)
+    assert str(path) in caught.value.message
+    assert "Traceback" not in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+def test_a_pass_that_was_left_early_leaves_nothing_behind(index: DataIndex):
+    loader = Loader(index, index.root, 2)
+    expected = list(Loader(index, index.root, 0).training_batches(AUGMENTATION, 2, seed=0, pass_=1))
+    abandoned = loader.training_batches(AUGMENTATION, 2, seed=0, pass_=0)
+    next(abandoned)
+    assert same(list(loader.training_batches(AUGMENTATION, 2, seed=0, pass_=1)), expected)
+    with pytest.raises(RuntimeError, match="another sequence of batches"):
+        next(abandoned)
+
+
+def test_without_workers_sequences_may_interleave(index: DataIndex):
+    loader = Loader(index, index.root, 0)
+    expected = list(loader.training_batches(AUGMENTATION, 2, seed=0, pass_=0))
+    batches = loader.training_batches(AUGMENTATION, 2, seed=0, pass_=0)
+    first = next(batches)
+    list(loader.evaluation_batches("validation", PREPROCESSING, 2))
+    assert same([first, *batches], expected)
+
+
+class Deadly(Preprocessing):
+    def apply(self, image: Image.Image) -> np.ndarray:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("still alive")
+
+
+def test_a_worker_that_is_killed_is_told_with_the_remedy(index: DataIndex):
+    batches = Loader(index, index.root, 1).evaluation_batches("test", Deadly(**vars(PREPROCESSING)), 1)
+    with pytest.raises(UnavailableError, match="killed") as caught:
+        list(batches)
+    assert "--set data.workers=0" in str(caught.value)
