@@ -41,7 +41,7 @@ _SHOULDER = (0.27, -0.13)
 _TAIL_ROOT = (-0.44, 0.08)
 _LEG_ROOTS: tuple[Pair, Pair] = ((0.13, 0.24), (-0.01, 0.26))
 _LEG_LENGTH = {"short": 0.22, "long": 0.62}
-_BILL_REACH = {"cone": 0.75, "hook": 0.79, "needle": 1.03, "spoon": 1.04}
+_BILL_REACH = {"cone": 0.73, "hook": 0.82, "needle": 1.03, "spoon": 1.06}
 _TAIL_REACH = {"short": -0.76, "fork": -0.98, "wedge": -0.92, "long": -1.22}
 _CREST_TOP = {"none": -0.55, "pointed": -0.76, "fan": -0.80}
 
@@ -204,25 +204,27 @@ def _bill(painter: Painter, species: Species, pose: Pose, colours: _Colours) -> 
     head = painter.moved(pose.head)
     colour, gape = colours.bill, shade(colours.bill, 0.5)
     if species.bill == "cone":
-        head.fill(spline([(0.51, -0.47), (0.62, -0.43), (0.75, -0.34), (0.62, -0.28), (0.52, -0.26)], steps=3), colour)
-        head.stroke([(0.52, -0.36), (0.73, -0.34)], gape, 0.02)
+        head.fill(spline([(0.50, -0.49), (0.62, -0.44), (0.73, -0.35), (0.62, -0.27), (0.51, -0.23)], steps=3), colour)
+        head.stroke([(0.52, -0.36), (0.71, -0.35)], gape, 0.02)
     elif species.bill == "hook":
-        upper = [(0.51, -0.46), (0.64, -0.46), (0.755, -0.40), (0.785, -0.30), (0.755, -0.20), (0.725, -0.30)]
-        head.fill([*upper, (0.66, -0.335), (0.64, -0.29), (0.52, -0.27)], colour)
-        head.stroke([(0.52, -0.35), (0.66, -0.345), (0.73, -0.30)], gape, 0.02)
+        upper = [(0.51, -0.47), (0.65, -0.48), (0.78, -0.42), (0.825, -0.30), (0.79, -0.13), (0.74, -0.28)]
+        head.fill([*upper, (0.68, -0.335), (0.64, -0.28), (0.52, -0.26)], colour)
+        head.stroke([(0.52, -0.35), (0.67, -0.345), (0.75, -0.29)], gape, 0.02)
     elif species.bill == "needle":
         line = spline([(0.50, -0.37), (0.70, -0.40), (0.88, -0.36), (1.03, -0.26)], closed=False)
         head.stroke(line, colour, 0.085, 0.025)
     else:
         head.stroke([(0.50, -0.36), (0.72, -0.33), (0.90, -0.29)], colour, 0.085, 0.06)
-        head.fill(ellipse((0.94, -0.28), 0.115, 0.082), colour)
+        head.fill(ellipse((0.94, -0.28), 0.125, 0.098), colour)
         head.stroke([(0.54, -0.355), (0.72, -0.33), (0.92, -0.285)], gape, 0.02)
 
 
 def _wing(painter: Painter, species: Species, pose: Pose, colours: _Colours) -> None:
     x, y = turned(*_SHOULDER, pose.wing)
     wing = painter.moved((_SHOULDER[0] - x, _SHOULDER[1] - y), degrees=pose.wing)
-    wing.fill(_WING_TOP + _WING_LOW[::-1], colours.wing)
+    # A plain wing is as light as a marked one is on average, so that the pattern is told by its texture.
+    ground = mix(colours.wing, colours.mark, 0.3) if species.wing == "plain" else colours.wing
+    wing.fill(_WING_TOP + _WING_LOW[::-1], ground)
     _marks(wing, species, pose, colours)
     for v in (0.35, 0.65):  # the flight feathers' edges, of every species alike
         wing.stroke(_along(v, 0.66, 0.97), colours.dark, 0.02)
@@ -244,7 +246,7 @@ def _marks(wing: Painter, species: Species, pose: Pose, colours: _Colours) -> No
         for row, v in enumerate((0.2, 0.5, 0.8)):
             for column in range(5):
                 u = 0.17 + 0.14 * column + 0.05 * (row % 2) + 0.02 * jitter[number]
-                wing.fill(ellipse(_at(u, v), 0.031, 0.031), colours.mark)
+                wing.fill(ellipse(_at(u, v), 0.034, 0.034), colours.mark)
                 number += 1
 
 

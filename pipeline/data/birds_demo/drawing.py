@@ -67,8 +67,14 @@ def turned(x: float, y: float, degrees: float) -> Pair:
 def ribbon(line: Sequence[Pair], start: float, end: float) -> list[Pair]:
     """The outline of a stroke along `line` whose width goes from `start` to `end`."""
     last = len(line) - 1
-    left: list[Pair] = []
-    right: list[Pair] = []
+    if last == 1:  # most strokes: one straight piece
+        (x0, y0), (x1, y1) = line
+        length = 2 * max(math.hypot(x1 - x0, y1 - y0), 1e-9)
+        dx, dy = (x1 - x0) / length, (y1 - y0) / length
+        near, far = (dx * start, dy * start), (dx * end, dy * end)
+        left = [(x0 - near[1], y0 + near[0]), (x1 - far[1], y1 + far[0])]
+        return [*left, (x1 + far[1], y1 - far[0]), (x0 + near[1], y0 - near[0])]
+    left, right = [], []
     for number, (x, y) in enumerate(line):
         (x0, y0), (x1, y1) = line[max(number - 1, 0)], line[min(number + 1, last)]
         dx, dy = x1 - x0, y1 - y0
@@ -78,7 +84,7 @@ def ribbon(line: Sequence[Pair], start: float, end: float) -> list[Pair]:
     return left + right[::-1]
 
 
-_CIRCLE = [(math.cos(2 * math.pi * step / 14), math.sin(2 * math.pi * step / 14)) for step in range(14)]
+_CIRCLE = [(math.cos(2 * math.pi * step / 12), math.sin(2 * math.pi * step / 12)) for step in range(12)]
 
 
 def ellipse(centre: Pair, width: float, height: float) -> list[Pair]:

@@ -48,7 +48,7 @@ def render_species(
     scenery.perch(painter, rng, feet, difficulty)
     draw_bird(bird, species, pose)
     scenery.occluders(painter, rng, difficulty)
-    return _photograph(image.resize((size, size), Image.Resampling.BOX), rng, difficulty)
+    return _photograph(image.reduce(_SUPERSAMPLING), rng, difficulty)
 
 
 def _photograph(image: Image.Image, rng: np.random.Generator, difficulty: Difficulty) -> Image.Image:

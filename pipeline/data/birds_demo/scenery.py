@@ -31,7 +31,7 @@ def backdrop(rng: np.random.Generator, side: int) -> Image.Image:
     for x, y, radius, light in rng.uniform((0, 0, 0.05, 0.75), (1, 1, 0.22, 1.25), (9, 4)).tolist():
         painter.fill(ellipse((x, y), radius, radius), shade(mix(top, bottom, y), light))
     image = image.filter(ImageFilter.BoxBlur(1.5))
-    return image.resize((side, side), Image.Resampling.BICUBIC)
+    return image.resize((side, side), Image.Resampling.BILINEAR)
 
 
 def clutter(painter: Painter, rng: np.random.Generator, difficulty: Difficulty) -> None:
