@@ -26,7 +26,15 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that quotes texts which `_Loader` would read as numbers."""
+    """SafeDumper whose texts `_Loader` reads back as the same texts."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """A text, escaped where it has line breaks of Unicode, which PyYAML would write bare and read as spaces."""
+        style = '"' if any(character in text for character in "\x85\u2028\u2029") else None
+        return self.represent_scalar(f"{_TAG}str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 for _class in (_Loader, _Dumper):
@@ -80,7 +88,8 @@ def parse_yaml(text: str) -> Document:
     try:
         node = loader.get_single_node()
         if node is not None:
-            document.value = _Reader(loader, document).read(node, ())
+            value = _Reader(loader, document).read(node, ())
+            document.value = None if value is _REFUSED else value
     except _TooMuchError as error:
         document.mistakes.append((_position(error.node), str(error)))
     except yaml.MarkedYAMLError as error:
@@ -92,6 +101,10 @@ def parse_yaml(text: str) -> Document:
         mark = loader.get_mark()
         document.mistakes.append((Position(mark.line + 1, mark.column + 1), f"not valid YAML: {error}"))
     return document
+
+
+_REFUSED = object()
+"""Stands for a value whose mistake has been told; its key is left out, so that nothing else is said about it."""
 
 
 class _TooMuchError(Exception):
@@ -119,7 +132,8 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
             for index, item in enumerate(node.value):
                 self.document.positions[(*path, index)] = _position(item)
-            return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
+            items = [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
+            return _REFUSED if _REFUSED in items else items
         if isinstance(node, yaml.ScalarNode) and node.tag in _TEXT_TAGS:
             return self.read_text(node)
         if isinstance(node, yaml.ScalarNode) and node.tag in _VALUE_TAGS:
@@ -136,20 +150,23 @@ class _Reader:
                 self.refuse(key_node, "merge keys (<<) are not allowed in a recipe; write the keys out")
                 continue
             key = self.read_text(key_node)
+            if key is _REFUSED:
+                continue
             key_path = (*path, key)
-            if key in values:
+            if key_path in self.document.positions:
                 first = self.document.positions[key_path].line
                 self.refuse(key_node, f"{dotted(key_path)}: given twice, first in line {first}")
                 continue
             self.document.positions[key_path] = _position(key_node)
-            values[key] = self.read(value_node, key_path)
+            value = self.read(value_node, key_path)
+            if value is not _REFUSED:
+                values[key] = value
         return values
 
-    def read_text(self, node: yaml.ScalarNode) -> str:
+    def read_text(self, node: yaml.ScalarNode) -> Any:
         text: str = node.value
         if any("\ud800" <= character <= "\udfff" for character in text):
-            self.refuse(node, "half of a surrogate pair is not a character")
-            return "?"
+            return self.refuse(node, "half of a surrogate pair is not a character")
         return text
 
     def read_value(self, node: yaml.ScalarNode) -> Any:
@@ -161,8 +178,9 @@ class _Reader:
             return self.refuse(node, f"expected a finite number, got {node.value[:40]}")
         return value
 
-    def refuse(self, node: yaml.Node, message: str) -> None:
+    def refuse(self, node: yaml.Node, message: str) -> Any:
         self.document.mistakes.append((_position(node), message))
+        return _REFUSED
 
 
 def dotted(path: KeyPath) -> str:

@@ -29,7 +29,7 @@ class Override:
 def parse_override(text: str) -> Override:
     """Read `a.b=c`; the value is YAML, so that `[1, 2]`, `{x: 1}`, `null` and `'text'` work."""
     key, sign, value_text = text.partition("=")
-    path = tuple(key.strip().split("."))
+    path = tuple(part.strip() for part in key.split("."))
     if not sign or not all(path):
         return Override(text, mistakes=("expected a key, = and a value, such as train.epochs=10",))
     document = parse_yaml(value_text)

@@ -1,0 +1,44 @@
+"""The JSON Schema that editors use."""
+
+import json
+from typing import Any
+
+from pipeline.data.registry import DATASETS
+from pipeline.distill.registry import METHODS
+from pipeline.recipe.json_schema import recipe_json_schema
+from pipeline.recipe.schema import Recipe
+
+
+def test_it_is_json_with_its_dialect_and_title() -> None:
+    schema = json.loads(json.dumps(recipe_json_schema()))
+    assert schema["$schema"].endswith("2020-12/schema")
+    assert schema["title"] == "tmkd-pipeline recipe"
+    assert set(schema["properties"]) == set(Recipe().resolved())
+
+
+def test_names_are_listed() -> None:
+    definitions = recipe_json_schema()["$defs"]
+    assert definitions["DataSettings"]["properties"]["dataset"]["enum"] == sorted(DATASETS)
+    assert definitions["DistillSettings"]["properties"]["method"]["enum"] == list(METHODS)
+    assert "tmkd" not in definitions["DistillSettings"]["properties"]["base"]["enum"]
+
+
+def test_every_section_is_closed_and_every_key_is_described_and_optional() -> None:
+    schema = recipe_json_schema()
+    for name, section in {**schema["$defs"], "Recipe": schema}.items():
+        assert section["additionalProperties"] is False, name
+        assert "required" not in section, name
+        for key, node in section["properties"].items():
+            described = schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+            assert described.get("description"), f"{name}.{key}"
+
+
+def test_a_view_may_be_null_and_may_leave_out_its_kind() -> None:
+    views: dict[str, Any] = recipe_json_schema()["$defs"]["DistillSettings"]["properties"]["views"]
+    assert {"type": "null"} in views["additionalProperties"]["anyOf"]
+    assert views["propertyNames"]["pattern"] == "^[a-z0-9_]+$"
+
+
+def test_a_caller_cannot_change_the_next_ones_schema() -> None:
+    recipe_json_schema()["properties"].clear()
+    assert recipe_json_schema()["properties"]
