@@ -1,4 +1,4 @@
-"""Pack what ships: the student as ONNX, what is needed to use it, and the proofs; then verify it before it gets its name."""
+"""Pack what ships: the student as ONNX, what is needed to use it, and the proofs; verified before it gets its name."""
 
 import tarfile
 from collections.abc import Mapping, Sequence

@@ -29,8 +29,8 @@ def model_card(
         f"# {name}\n\nAn image classifier for {len(labels)} classes: {_some(labels)}.",
         f"It was made by tmkd-pipeline {about['version']}. {facts['provenance']}".strip(),
         "## Intended use\n\n"
-        f"Sorting photographs that resemble the training data into exactly these {len(labels)} classes. It always answers "
-        "with one of them, also for an image that shows none. It was not made for decisions about people.",
+        f"Sorting photographs that resemble the training data into exactly these {len(labels)} classes. It always "
+        "answers with one of them, also for an image that shows none. It was not made for decisions about people.",
         "## Data\n\n" + _table(facts["data"]),
         "## Accuracy\n\n" + _table(facts["metrics"]),
         "## Model\n\n" + _table(_model_facts(about)),
@@ -42,8 +42,8 @@ def model_card(
         "The probabilities are a softmax of the logits and were not calibrated.",
         "## Teacher (provenance only, nothing of it is inside)\n\n" + _table(facts["teacher"]),
         "## How to reproduce\n\n"
-        "`tmkd-pipeline run` with the recipe of the sha256 below and the same data and versions; `tmkd-pipeline verify` "
-        "proves that the bundle is complete and undamaged.\n\n"
+        "`tmkd-pipeline run` with the recipe of the sha256 below and the same data and versions; `tmkd-pipeline "
+        "verify` proves that the bundle is complete and undamaged.\n\n"
         + _table(
             {
                 "recipe sha256": facts["recipe_sha256"],
@@ -93,8 +93,7 @@ import json, numpy, onnxruntime
 from PIL import Image, ImageOps
 
 image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-scale = {resize} / min(image.size)
-width, height = (max({resize}, int(side * scale + 1e-6)) for side in image.size)
+width, height = (int({resize} * side / min(image.size)) for side in image.size)
 image = image.resize((width, height), Image.Resampling.{preprocessing.interpolation.upper()})
 left, top = round((width - {size}) / 2), round((height - {size}) / 2)
 batch = numpy.asarray(image.crop((left, top, left + {size}, top + {size})))[None]
@@ -111,8 +110,8 @@ def _parity(parity: Mapping[str, Any]) -> str:
             f"| {precision} | {whole['images']} | {whole['top1_agreement']:.5f} | {_number(whole['max_scaled_error'])} "
             f"| {_number(whole['accuracy_drop'])} |"
         )
-    head = "| precision | images | same top-1 class | largest error / logits' scale | accuracy lost |\n|---|---|---|---|---|"
-    return "\n".join([head, *rows])
+    head = "| precision | images | same top-1 class | largest error / logits' scale | accuracy lost |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
 
 
 def _table(rows: Mapping[str, Any]) -> str:

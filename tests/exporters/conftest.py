@@ -1,0 +1,123 @@
+"""Two small students with the statistics of trained ones, exported once for all tests of this folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from exporters.architectures import Architecture, build  # noqa: E402
+from exporters.audit import audit_export  # noqa: E402
+from exporters.benchmark import measure  # noqa: E402
+from exporters.bundle import BundleContents, BundleFacts, pack  # noqa: E402
+from exporters.onnx import OnnxExport, export_onnx  # noqa: E402
+from exporters.parity import ParityGate, run_parity  # noqa: E402
+from exporters.preprocessing import Preprocessing  # noqa: E402
+from exporters.runtimes import OnnxRuntime, TorchRuntime  # noqa: E402
+from exporters.student import Student, load_student, save_student  # noqa: E402
+
+LABELS = ["red-crested finch", "grey gull", "Ærø tern", "black rail", "wren", "blue jay", "owl"]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def randomise(module: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """Weights and batch-norm statistics as after training: nothing is 0 or 1, so that folding is not trivial."""
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, torch.nn.BatchNorm2d):
+                part.running_mean.normal_(0, 0.3, generator=random)
+                part.running_var.uniform_(0.5, 2, generator=random)
+                part.weight.uniform_(0.5, 1.5, generator=random)
+                part.bias.normal_(0, 0.3, generator=random)
+            elif isinstance(part, torch.nn.Linear):
+                part.weight.normal_(0, 0.1, generator=random)
+                part.bias.normal_(0, 0.3, generator=random)
+    return module.eval()
+
+
+def make_student(folder: Path, architecture: Architecture, size: int) -> Student:
+    torch.manual_seed(7)
+    module = randomise(build(architecture, len(LABELS)), 3)
+    preprocessing = Preprocessing(size, size + 4, MEAN, STD)
+    return load_student(save_student(module, architecture, LABELS, preprocessing, folder, name="finches"))
+
+
+def random_images(count: int, size: int, seed: int = 0) -> np.ndarray:
+    """Smooth colour patches with noise: neighbouring pixels agree, as in photographs."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (count, 4, 4, 3)).repeat(size // 4, axis=1).repeat(size // 4, axis=2)
+    return np.clip(coarse + random.integers(-20, 21, coarse.shape), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Exported:
+    student: Student
+    export: OnnxExport
+    data: bytes
+    entries: list[dict[str, Any]]
+    images: np.ndarray
+    logits: np.ndarray
+
+
+def _exported(folder: Path, architecture: Architecture, size: int) -> Exported:
+    student = make_student(folder, architecture, size)
+    export = export_onnx(student, folder / "model.onnx", licence="Apache-2.0")
+    data = export.path.read_bytes()
+    images = random_images(20, size)
+    return Exported(student, export, data, audit_export(data, student), images, TorchRuntime(student).predict(images))
+
+
+@pytest.fixture(scope="session")
+def cifar(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A CIFAR ResNet-8 at 32 pixels."""
+    return _exported(tmp_path_factory.mktemp("cifar"), Architecture("resnet8", "cifar"), 32)
+
+
+@pytest.fixture(scope="session")
+def shufflenet(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A ShuffleNetV2 of torchvision at 64 pixels."""
+    return _exported(tmp_path_factory.mktemp("shufflenet"), Architecture("shufflenet_v2_x0_5", "torchvision"), 64)
+
+
+@pytest.fixture(scope="session")
+def contents(cifar: Exported) -> BundleContents:
+    """What a bundle of the CIFAR student is made of."""
+    reference, candidate = TorchRuntime(cifar.student), OnnxRuntime(cifar.export.path, threads=1)
+    names = [f"bird{index}.jpg" for index in range(len(cifar.images))]
+    batches = [(cifar.images, cifar.logits.argmax(axis=1), names)]
+    report = run_parity(reference, candidate, batches, ParityGate(1e-4, 0.999, 0.001), part=8)
+    return BundleContents(
+        name="finches",
+        architecture="cifar:resnet8",
+        parameters=cifar.student.parameters,
+        model=cifar.export.path,
+        initializers=cifar.entries,
+        preprocessing=cifar.student.preprocessing,
+        labels=LABELS,
+        golden_images=cifar.images[:8],
+        golden_logits=cifar.logits[:8],
+        parity={"fp32": report.to_json()},
+        benchmark=measure({"onnx": candidate}, cifar.images, seconds=0.0, batch=4),
+        facts=BundleFacts(
+            recipe_sha256="ab" * 32,
+            data_fingerprint="cd" * 32,
+            licences={"weights": None, "data": "CC-BY-NC-4.0", "code": "Apache-2.0"},
+            teacher={"visual": "resnet50 | timm"},
+            versions={"torch": torch.__version__},
+            metrics={"test top-1": 0.8125, "per class": {"wren": 0.5}, "not measured": None},
+            data={"dataset": "birds"},
+            provenance="The twelve lines of TMKD are a reconstruction.",
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def packed(contents: BundleContents, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that no test may change."""
+    folder = tmp_path_factory.mktemp("packed") / "bundle"
+    pack(contents, folder)
+    return folder
