@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -140,17 +140,19 @@ class Loader:
         self.index = index
         self.workers = (0 if fits else available_processors()) if workers == "auto" else workers
         self.cached = fits and self.workers == 0
+        self._images = _Images(index, root, self.cached)
         self._requests = _Requests()
-        self._loader = DataLoader(
-            _Images(index, root, self.cached),
-            batch_sampler=self._requests,  # type: ignore[arg-type]
-            num_workers=self.workers,
-            collate_fn=_as_it_is,
-            persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            # Of its own, because torch's loader draws from the global stream otherwise, once for each iterator.
-            generator=torch.Generator(),
-        )
+        self._loader: DataLoader[Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker processes; the next pass would start new ones."""
+        self._loader = None
 
     def training_batches(
         self, augmentation: Augmentation, batch_size: int, seed: int, pass_: int, drop_last: bool = False
@@ -202,6 +204,8 @@ class Loader:
         starts = range(0, len(order), batch_size)
         requests = [_Request(split, transform, pass_, order[start : start + batch_size]) for start in starts]
         self._requests.current = requests
+        if self._loader is None:
+            self._loader = self._new_loader()
         with _worker_errors():
             iterator = iter(self._loader)
         for _ in requests:
@@ -210,10 +214,25 @@ class Loader:
             with _worker_errors():
                 batch = next(iterator)
             if isinstance(batch, _Failure):
+                # Workers that only the garbage collector finds, through the error's traceback, take seconds to end.
+                del iterator
+                self.close()
                 raise UnavailableError(
-                    batch.message, remedy="the file changed during the run; index it again: --force data"
+                    batch.message, remedy="the file changed after it was indexed; index it again: --force data"
                 )
             yield batch
+
+    def _new_loader(self) -> "DataLoader[Any]":
+        return DataLoader(
+            self._images,
+            batch_sampler=self._requests,  # type: ignore[arg-type]
+            num_workers=self.workers,
+            collate_fn=_as_it_is,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Of its own, because torch's loader draws from the global stream otherwise, once for each iterator.
+            generator=torch.Generator(),
+        )
 
 
 @contextmanager

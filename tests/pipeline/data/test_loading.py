@@ -66,6 +66,20 @@ def test_evaluation_batches_are_preprocessing_in_order(index: DataIndex, split: 
         np.testing.assert_array_equal(image, PREPROCESSING.apply(open_rgb(index.root / path)))
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 100])
+def test_a_limit_spreads_over_the_split(index: DataIndex, limit: int):
+    batches = Loader(index, index.root).evaluation_batches("validation", PREPROCESSING, 2, limit=limit)
+    chosen = [i for batch in batches for i in batch.indices.tolist()]
+    assert chosen == {1: [0], 2: [0, 2], 3: [0, 1, 2], 4: [0, 1, 2, 3], 100: [0, 1, 2, 3]}[limit]
+
+
+def test_a_closed_loader_starts_again(index: DataIndex):
+    with Loader(index, index.root, 1) as loader:
+        first = list(loader.evaluation_batches("test", PREPROCESSING, 2))
+        loader.close()
+        assert same(list(loader.evaluation_batches("test", PREPROCESSING, 2)), first)
+
+
 def test_workers_and_cache_change_no_bit(index: DataIndex):
     loaders = [
         Loader(index, index.root, 0),

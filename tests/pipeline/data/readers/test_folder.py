@@ -54,6 +54,21 @@ def test_a_class_may_be_called_like_a_split(tmp_path: Path, name: str):
     assert read(tmp_path, SETTINGS).classes == sorted([name, "car"])
 
 
+def test_classes_may_be_called_train_and_test(tmp_path: Path):
+    write_folders(tmp_path, {"train": 4, "test": 4})
+    listing = read(tmp_path, SETTINGS)
+    assert listing.classes == ["test", "train"]
+    assert counts(listing) == {"train": 6, "test": 2}
+
+
+def test_a_class_name_that_is_not_utf8_is_named(tmp_path: Path):
+    write_folders(tmp_path, {"train/a": 1, "test/a": 1})
+    for split in ("train", "test"):
+        write_image(tmp_path / split / os.fsdecode(b"caf\xe9") / "0.png", 0)
+    with pytest.raises(UnavailableError, match="not valid UTF-8"):
+        read(tmp_path, SETTINGS)
+
+
 def test_folders_below_a_class_folder_belong_to_the_class(tmp_path: Path):
     write_folders(tmp_path, {"train/a/images": 2, "train/a/more/deep": 1, "train/b": 3, "test/a": 1, "test/b": 1})
     listing = read(tmp_path, SETTINGS)
