@@ -1,0 +1,48 @@
+"""The command `tmkd-pipeline`, also `python -m pipeline`: runs it and turns errors into one message and an exit code."""
+
+import os
+import sys
+import traceback
+
+import click
+
+from exporters.errors import TmkdError
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    from pipeline.cli import cli
+
+    # A traceback is for those who ask for one, wherever on the line they do.
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        code = cli.main(args=arguments, prog_name="tmkd-pipeline", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except TmkdError as error:
+        code = error.exit_code
+        _tell(f"error: {error}", debug)
+    except (KeyboardInterrupt, click.Abort):
+        code = 130
+        _tell("interrupted; the same command goes on where it stopped", debug)
+    except BrokenPipeError:
+        # The reader has seen enough; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        code = 1
+        _tell(f"internal error: {type(error).__name__}: {error}\n  Run again with --debug for the traceback.", debug)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(text: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    click.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""The commands; each is a few lines, and imports what is heavy only when it runs."""
+
+from pathlib import Path
+
+import click
+
+from pipeline import __version__
+
+RECIPE = click.argument("recipe")
+OVERRIDES = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. train.epochs=5; repeatable."
+)
+RUN_DIRECTORY = click.option(
+    "--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where files go; default: runs/<recipe name>."
+)
+PROVIDER = click.option(
+    "--provider",
+    type=click.Choice(["cpu", "cuda", "tensorrt"]),
+    default="cpu",
+    show_default=True,
+    help="Where ONNX Runtime runs; one that is not there is an error.",
+)
+STAGE = click.Choice(["data", "teacher", "text", "distill", "validate", "export", "parity", "bundle"])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog="--debug, anywhere, shows tracebacks.")
+@click.version_option(__version__, prog_name="tmkd-pipeline")
+def cli() -> None:
+    """Distil a strong teacher into a small image classifier, and ship only the student.
+
+    First steps: `tmkd-pipeline run quickstart`, then `tmkd-pipeline recipes copy cub_mobilenet my.yaml`.
+
+    Exit codes: 0 done, 1 internal error, 2 usage or recipe, 3 a gate failed, 4 something needed is missing here.
+    """
+
+
+@cli.command()
+@RECIPE
+@OVERRIDES
+@RUN_DIRECTORY
+@click.option("--until", type=STAGE, help="Stop after this stage.")
+@click.option("--force", type=STAGE, help="Run this stage again even if nothing changed.")
+def run(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, until: str | None, force: str | None) -> None:
+    """Run every stage of RECIPE to a verified bundle.
+
+    Finished stages are reused; an interrupted run goes on where it was. RECIPE is a path, or the name of a recipe that
+    ships (`tmkd-pipeline recipes list`).
+    """
+    from pipeline.console import Console
+    from pipeline.recipe import load_recipe
+    from pipeline.report.summary import show_summary
+    from pipeline.runner.engine import execute
+    from pipeline.runner.rundir import RunDirectory
+    from pipeline.stages.registry import STAGES
+
+    loaded = load_recipe(recipe, overrides)
+    directory = RunDirectory(run_dir or Path("runs") / loaded.recipe.name)
+    console = Console()
+    execute(STAGES, loaded.recipe, directory, console, until=until, force=force)
+    if until is None or until == STAGES[-1].name:
+        show_summary(directory, loaded.recipe, console)
+    else:
+        console.say(f"Stopped after {until}, as asked. Files are in {directory.path}.")
+
+
+@cli.command()
+@RECIPE
+@OVERRIDES
+@RUN_DIRECTORY
+@click.option("--force", type=STAGE, help="Plan as `run --force` would.")
+def plan(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: str | None) -> None:
+    """Show which stages of RECIPE are cached, and why one must run again, without running any."""
+    from pipeline.console import Console
+    from pipeline.recipe import load_recipe
+    from pipeline.runner.engine import plan as make_plan
+    from pipeline.runner.rundir import RunDirectory
+    from pipeline.stages.registry import STAGES
+
+    loaded = load_recipe(recipe, overrides)
+    directory = RunDirectory(run_dir or Path("runs") / loaded.recipe.name)
+    rows = [
+        [planned.stage, planned.action, "; ".join(planned.why)]
+        for planned in make_plan(STAGES, loaded.recipe, directory, force)
+    ]
+    Console().table(f"{loaded.recipe.name} in {directory.path}", ["stage", "action", "why"], rows)
+
+
+@cli.command()
+@RECIPE
+@OVERRIDES
+def check(recipe: str, overrides: tuple[str, ...]) -> None:
+    """Tell all mistakes of RECIPE at once; data are not touched."""
+    from pipeline.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides)
+    click.echo(f"{loaded.path}: no mistakes")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, for editors."""
+    from exporters.files import dump_json
+    from pipeline.recipe.json_schema import recipe_json_schema
+
+    click.echo(dump_json(recipe_json_schema()), nl=False)
+
+
+@cli.group()
+def recipes() -> None:
+    """The recipes that ship with the package."""
+
+
+@recipes.command("list")
+def list_recipes() -> None:
+    """List the recipes, each with its first line."""
+    from pipeline.recipe.catalog import find_recipe, recipe_names
+
+    names = recipe_names()
+    width = max(map(len, names), default=0)
+    for name in names:
+        first = find_recipe(name).read_text(encoding="utf-8").splitlines()[0]
+        click.echo(f"{name:<{width}}  {first.lstrip('# ')}")
+
+
+@recipes.command("show")
+@click.argument("name")
+def show_recipe(name: str) -> None:
+    """Print the recipe NAME."""
+    from pipeline.recipe.catalog import find_recipe
+
+    click.echo(find_recipe(name).read_text(encoding="utf-8"), nl=False)
+
+
+@recipes.command("copy")
+@click.argument("name")
+@click.argument("dest", type=click.Path(path_type=Path))
+def copy_recipe(name: str, dest: Path) -> None:
+    """Copy the recipe NAME to the file or folder DEST; an existing file is left alone."""
+    from exporters.errors import UsageError
+    from exporters.files import write_text
+    from pipeline.recipe.catalog import find_recipe
+
+    source = find_recipe(name)
+    target = dest / source.name if dest.is_dir() else dest
+    if target.exists():
+        raise UsageError(f"{target} exists already", remedy="Choose another name, or remove it first.")
+    write_text(target, source.read_text(encoding="utf-8"))
+    click.echo(f"{target}\nnext: tmkd-pipeline run {target}")
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+def verify(bundle: Path) -> None:
+    """Prove that BUNDLE is whole: hashes, golden vectors, and nothing but the student inside."""
+    from exporters.verify import verify_bundle
+
+    report = verify_bundle(bundle)
+    click.echo(
+        f"{bundle}: verified. {report.files} files ({report.size / 1e6:.2f} MB) as packed; {report.tensors} tensors, all"
+        f" the student's own; {report.golden_images} golden images reproduced,"
+        f" error {report.golden_error:.1e} of the logits' scale"
+    )
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many labels.")
+@PROVIDER
+def predict(bundle: Path, images: tuple[Path, ...], top: int, provider: str) -> None:
+    """Print the most probable labels of IMAGES, with ONNX Runtime alone."""
+    from exporters.client import Student
+
+    student = Student.load(bundle, provider=provider)
+    for image in images:
+        click.echo(f"{image}")
+        for label, probability in student.predict(image, top=top):
+            click.echo(f"  {100 * probability:6.2f} %  {label}")

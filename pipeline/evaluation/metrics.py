@@ -1,0 +1,71 @@
+"""Accuracy with its uncertainty, from logits."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
+
+    from pipeline.data.loading import Batch
+
+
+def predict(
+    logits_of: "Callable[[Tensor], Tensor]", batches: "Iterable[Batch]", on: "device"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of a whole split, in fp32 and without gradient.
+
+    Args:
+        logits_of: images `[B, 3, S, S]`, float32 in `[0, 1]`, on the device → logits `[B, K]`; in eval mode.
+        batches: uint8 images and labels.
+        on: the device.
+
+    Returns:
+        Logits `[N, K]` float32 and labels `[N]` int64.
+    """
+    import torch
+
+    logits, labels = [], []
+    with torch.no_grad():
+        for batch in batches:
+            images = batch.images.to(on, non_blocking=True).to(torch.float32).div_(255)
+            logits.append(logits_of(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
+            labels.append(batch.labels.numpy())
+    return np.concatenate(logits), np.concatenate(labels)
+
+
+def top_k_correct(logits: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """Whether the label is among the k largest logits: `[N, K]`, `[N]` → bool `[N]`. Ties go to the lower class."""
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
+    return (best == labels[:, None]).any(axis=1)
+
+
+def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """The Wilson score interval of a proportion (Wilson, 1927), 95 % by default."""
+    if total == 0:
+        return 0.0, 1.0
+    share = correct / total
+    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Top-1 and top-5 accuracy of a split, with counts and the 95 % interval of top-1, as JSON values."""
+    correct = int(top_k_correct(logits, labels, 1).sum())
+    low, high = wilson_interval(correct, len(labels))
+    return {
+        "images": len(labels),
+        "correct": correct,
+        "top1": correct / len(labels),
+        "top1_interval": [low, high],
+        "top5": float(top_k_correct(logits, labels, min(5, logits.shape[1])).mean()),
+    }
+
+
+def per_class_accuracy(logits: np.ndarray, labels: np.ndarray, classes: int) -> list[float | None]:
+    """Top-1 accuracy of each class; None for a class without images."""
+    correct = top_k_correct(logits, labels, 1)
+    return [float(correct[labels == label].mean()) if (labels == label).any() else None for label in range(classes)]

@@ -1,0 +1,37 @@
+"""What the text teacher knows: classifying images by prompts alone."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, device
+
+if TYPE_CHECKING:
+    from pipeline.data.loading import Batch
+    from pipeline.models.clip import Clip
+    from pipeline.tmkd.views import Views
+
+
+@torch.no_grad()
+def zero_shot_accuracy(
+    clip: "Clip", embeddings: Tensor, views: "Views", batches: "Iterable[Batch]", on: device
+) -> dict[str, float]:
+    """Top-1 accuracy of the nearest prompt, per view.
+
+    Args:
+        clip: in eval mode, on the device.
+        embeddings: `[V, K, D]`, on the device.
+        views: in the order of the embeddings.
+        batches: uint8 images and labels.
+        on: the device.
+    """
+    correct = torch.zeros(len(views), dtype=torch.float64)
+    total = 0
+    for batch in batches:
+        images = batch.images.to(on).to(torch.float32).div_(255)
+        shown = views(images)
+        found = clip.encode_image(shown.flatten(0, 1)).unflatten(0, shown.shape[:2])
+        best = torch.einsum("vbd,vkd->vbk", found, embeddings.to(found.dtype)).argmax(dim=-1).cpu()
+        correct += (best == batch.labels).double().sum(dim=1)
+        total += len(batch.labels)
+    return dict(zip(views.names, (correct / total).tolist(), strict=True))

@@ -1,0 +1,59 @@
+"""Text embeddings of the classes from a file made elsewhere."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from exporters.errors import UnavailableError
+
+_REMEDY = "The file is an .npz with `embeddings` [K, D] (float) and `class_names` [K] (text), one row a class."
+
+
+def read_embeddings(path: Path, classes: Sequence[str]) -> Tensor:
+    """The embedding of each class of the data set, in its order.
+
+    Names are matched without regard to case, and with `_` and `-` read as spaces.
+
+    Args:
+        path: an `.npz` with `embeddings` `[N, D]` and `class_names` `[N]`; nothing is unpickled.
+        classes: K names of the data set.
+
+    Returns:
+        `[K, D]` float32, rows of length 1.
+
+    Raises:
+        UnavailableError: no such file, not such a file, or classes that it does not have.
+    """
+    if not path.is_file():
+        raise UnavailableError(f"no such embeddings file: {path}", remedy=_REMEDY)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            embeddings = np.asarray(arrays["embeddings"], dtype=np.float32)
+            names = [str(name) for name in arrays["class_names"]]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UnavailableError(f"{path}: no embeddings file ({error})", remedy=_REMEDY) from error
+    if embeddings.ndim != 2 or len(embeddings) != len(names) or not np.isfinite(embeddings).all():
+        raise UnavailableError(
+            f"{path}: {list(embeddings.shape)} embeddings do not fit {len(names)} names, or are not finite",
+            remedy=_REMEDY,
+        )
+    rows = {_plain(name): row for row, name in enumerate(names)}
+    missing = [name for name in classes if _plain(name) not in rows]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise UnavailableError(
+            f"{path}: has no embedding for {len(missing)} of the data set's {len(classes)} classes:"
+            f" {', '.join(missing[:5])}{more}",
+            remedy=f"Its names are: {', '.join(names[:5])} …",
+        )
+    chosen = torch.from_numpy(embeddings[[rows[_plain(name)] for name in classes]])
+    return functional.normalize(chosen, dim=-1)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").replace("-", " ").casefold().split())

@@ -1,0 +1,42 @@
+"""What a network hands to a distillation method, whichever library it comes from."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """What can be known of a network before any image is seen.
+
+    Attributes:
+        classes: number of classes, K.
+        channels: width of the pooled features, C.
+        map_size: height and width of the last feature map at the working image size; None for a net without one.
+        has_cam: whether the classifier is one linear layer on the pooled feature map, so that class activation maps
+            exist.
+    """
+
+    classes: int
+    channels: int
+    map_size: tuple[int, int] | None
+    has_cam: bool
+
+
+@dataclass(frozen=True)
+class NetworkOutput:
+    """One forward pass of a teacher (or of fused teacher views) or of a student.
+
+    Attributes:
+        logits: `[B, K]`.
+        pooled: `[B, C]`, what the classifier sees.
+        feature_map: `[B, C, h, w]`, the last map before pooling; None where the net has none.
+        classifier_weight: `[K, C]`, given when `NetworkShape.has_cam`.
+        classifier_bias: `[K]` or None.
+    """
+
+    logits: Tensor
+    pooled: Tensor
+    feature_map: Tensor | None = None
+    classifier_weight: Tensor | None = None
+    classifier_bias: Tensor | None = None

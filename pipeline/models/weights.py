@@ -1,0 +1,184 @@
+"""Weights for a network: published ImageNet weights, or a checkpoint file in any of the forms that people have."""
+
+import pickle
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from exporters.architectures import Architecture
+from exporters.errors import UnavailableError
+from exporters.files import sha256_file
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+_PREFIXES = ("module.", "model.", "network.", "_orig_mod.")
+_NAME_HASH = re.compile(r"-([0-9a-f]{8,64})$")
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """Where weights came from, and the normalisation they were trained with.
+
+    Attributes:
+        source: `imagenet` and the library's name of the weights, or the file's name.
+        sha256: of the file, where there is one.
+        mean, std: for images in `[0, 1]`.
+        head_replaced: whether the classifier was left at its random initialisation, its shape being another.
+    """
+
+    source: str
+    sha256: str | None
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    head_replaced: bool
+
+
+def load_weights(network: nn.Module, architecture: Architecture, weights: str, *, replace_head: bool) -> LoadedWeights:
+    """Load weights into a network, in place.
+
+    Args:
+        network: as `exporters.architectures.build` gives it, for the classes of the data set.
+        architecture: what it is.
+        weights: `imagenet`, or the path of a `.pt`, `.pth`, `.th`, `.bin` or `.safetensors` file.
+        replace_head: allow a classifier of another shape to stay at its initialisation, because it will be trained.
+
+    Raises:
+        UnavailableError: no such weights, no network to fetch them, a file that is damaged or does not fit.
+    """
+    if weights == "imagenet":
+        state, loaded = _imagenet(architecture)
+    else:
+        path = Path(weights).expanduser()
+        state = read_state_dict(path)
+        loaded = LoadedWeights(path.name, sha256_file(path), IMAGENET_MEAN, IMAGENET_STD, head_replaced=False)
+    replaced = _fit_state(network, state, weights, replace_head=replace_head)
+    return LoadedWeights(loaded.source, loaded.sha256, loaded.mean, loaded.std, head_replaced=replaced)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint file: raw, wrapped as `{"state_dict": …}`, with `module.` before each key, or safetensors.
+
+    Nothing is unpickled but tensors and plain containers. A name that ends in `-<hex>` is checked against the content.
+
+    Raises:
+        UnavailableError: no such file, a wrong hash, or no state dict inside.
+    """
+    if not path.is_file():
+        raise UnavailableError(f"no such weights file: {path}", remedy="Check the path; it is relative to where you are.")
+    expected = _NAME_HASH.search(path.stem)
+    if expected is not None and not sha256_file(path).startswith(expected.group(1)):
+        raise UnavailableError(
+            f"{path}: the content does not match the hash in its name ({expected.group(1)})",
+            remedy="The file is damaged or was renamed; fetch it again.",
+        )
+    try:
+        loaded: Any
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            loaded = load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each reader has errors of its own for a damaged file; all mean the same to the user
+        reason = (
+            "it holds objects that are no tensors; only plain tensors are loaded"
+            if isinstance(error, pickle.UnpicklingError)
+            else str(error).splitlines()[0]
+        )
+        raise UnavailableError(
+            f"{path}: not a readable checkpoint ({reason})", remedy="Save it again as a state dict or as safetensors."
+        ) from error
+    return _strip_prefixes(_unwrap(loaded, path))
+
+
+def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
+    while isinstance(loaded, dict):
+        inner = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), dict)), None)
+        if inner is None:
+            break
+        loaded = inner
+    if not isinstance(loaded, dict) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise UnavailableError(f"{path}: holds no state dict", remedy="Save the model's state_dict() into the file.")
+    return loaded
+
+
+def _strip_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in _PREFIXES:
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _imagenet(architecture: Architecture) -> tuple[dict[str, Tensor], LoadedWeights]:
+    if architecture.source == "cifar":
+        raise UnavailableError(
+            f"there are no ImageNet weights for {architecture.name}", remedy="Set weights to a file, or to none."
+        )
+    fetch = _torchvision_imagenet if architecture.source == "torchvision" else _timm_imagenet
+    try:
+        return fetch(architecture)
+    except UnavailableError:
+        raise
+    except Exception as error:  # two libraries, many ways of having no network; the remedy is one
+        raise UnavailableError(
+            f"the ImageNet weights of {architecture.name} ({architecture.source}) are not here and could not be fetched"
+            f" ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'})",
+            remedy="Connect to the internet and run again, or set weights to a file you have (weights: path/to/file.pth)"
+            " or to none.",
+        ) from error
+
+
+def _torchvision_imagenet(architecture: Architecture) -> tuple[dict[str, Tensor], LoadedWeights]:
+    from torchvision.models import get_model_weights
+
+    published = get_model_weights(architecture.name).DEFAULT  # type: ignore[attr-defined]
+    state = published.get_state_dict(progress=False, check_hash=True)
+    transform = published.transforms()
+    return state, LoadedWeights(
+        f"torchvision {published}", None, tuple(transform.mean), tuple(transform.std), head_replaced=False
+    )
+
+
+def _timm_imagenet(architecture: Architecture) -> tuple[dict[str, Tensor], LoadedWeights]:
+    import timm
+
+    if not timm.models.is_model_pretrained(architecture.name):
+        raise UnavailableError(f"timm has no weights for {architecture.name}", remedy="Set weights to a file, or to none.")
+    pretrained = timm.create_model(architecture.name, pretrained=True, **architecture.arguments)
+    config = pretrained.pretrained_cfg
+    source = f"timm {config.get('hf_hub_id') or architecture.name}"
+    return pretrained.state_dict(), LoadedWeights(
+        source, None, tuple(config["mean"]), tuple(config["std"]), head_replaced=False
+    )
+
+
+def _fit_state(network: nn.Module, state: dict[str, Tensor], weights: str, *, replace_head: bool) -> bool:
+    """Load what fits; only a classifier (two-dimensional weight, and its bias) may differ, and only in its classes."""
+    own = network.state_dict()
+    differing = [key for key in own if key in state and own[key].shape != state[key].shape]
+    heads = {key.rpartition(".")[0] for key in differing if own[key].ndim in (1, 2) and key.endswith(("weight", "bias"))}
+    head_keys = [key for key in differing if key.rpartition(".")[0] in heads]
+    ignorable = ("num_batches_tracked",)
+    missing = [key for key in own if key not in state and not key.endswith(ignorable)]
+    unexpected = [key for key in state if key not in own and not key.endswith(ignorable)]
+    bad = differing if not replace_head or head_keys != differing or len(heads) > 1 else []
+    if missing or unexpected or bad:
+        lines = (
+            [f"missing {key}" for key in missing]
+            + [f"unexpected {key}" for key in unexpected]
+            + [f"{key} has shape {list(state[key].shape)}, not {list(own[key].shape)}" for key in bad]
+        )
+        more = f", and {len(lines) - 5} more" if len(lines) > 5 else ""
+        raise UnavailableError(
+            f"{weights}: does not fit the network: {'; '.join(lines[:5])}{more}",
+            remedy="Check model and arguments against the checkpoint"
+            + ("." if replace_head else "; a classifier for other classes needs `fit`, so that it is trained."),
+        )
+    network.load_state_dict({key: value for key, value in state.items() if key not in differing}, strict=False)
+    return bool(differing)

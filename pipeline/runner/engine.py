@@ -1,0 +1,188 @@
+"""The engine: which stages are done, why one must run again, and running them in order."""
+
+import json
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from exporters.errors import GateError
+from exporters.files import write_json, write_text
+from pipeline.runner.environment import describe_environment
+from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
+from pipeline.runner.rundir import RunDirectory, StageRecord
+
+if TYPE_CHECKING:
+    from pipeline.console import Console
+    from pipeline.recipe.schema import Recipe
+    from pipeline.stages.base import Stage
+
+Action = Literal["reuse", "run", "continue", "wait", "skip"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What will happen to a stage.
+
+    Attributes:
+        stage: its name.
+        action: `reuse` its files; `run` it; `continue` what was interrupted; `wait` for a stage before it, whose new
+            files decide; `skip` it, because the recipe has no need of it.
+        why: the reasons, for people.
+    """
+
+    stage: str
+    action: Action
+    why: tuple[str, ...]
+
+
+def plan(stages: "Sequence[Stage]", recipe: "Recipe", run: RunDirectory, force: str | None = None) -> list[Planned]:
+    """What `execute` would do now, as far as it can be known without running anything."""
+    planned: list[Planned] = []
+    unsettled: set[str] = set()
+    for stage in stages:
+        reason = stage.skipped(recipe)
+        if reason is not None:
+            planned.append(Planned(stage.name, "skip", (reason,)))
+            continue
+        waiting_for = [name for name in stage.upstream(recipe) if name in unsettled]
+        record = run.record(stage.name)
+        if record is None:
+            planned.append(Planned(stage.name, "run", ("it has not run yet",)))
+        elif stage.name == force:
+            planned.append(Planned(stage.name, "run", ("forced",)))
+        elif waiting_for:
+            why = f"is reused if {' and '.join(waiting_for)} give{'s' * (len(waiting_for) == 1)} the same files"
+            planned.append(Planned(stage.name, "wait", (why,)))
+        else:
+            planned.append(_decide(stage, recipe, run, record, _inputs(stage, recipe, run)))
+        if planned[-1].action != "reuse":
+            unsettled.add(stage.name)
+    return planned
+
+
+def execute(
+    stages: "Sequence[Stage]",
+    recipe: "Recipe",
+    run: RunDirectory,
+    console: "Console",
+    until: str | None = None,
+    force: str | None = None,
+) -> None:
+    """Run what has to run, in order, and reuse the rest.
+
+    Raises:
+        TmkdError: a stage failed; its record says so. A gate that fails also withdraws the bundle of an earlier recipe.
+    """
+    with run.held():
+        write_text(run.path / "recipe.lock.yaml", recipe.to_yaml())
+        write_json(run.path / "environment.json", describe_environment())
+        for stage in stages:
+            reason = stage.skipped(recipe)
+            if reason is not None:
+                run.write_record(StageRecord(stage.name, "skipped", fingerprint="", message=reason))
+            else:
+                _run_or_reuse(stage, recipe, run, console, forced=stage.name == force)
+            if stage.name == until:
+                return
+
+
+def _run_or_reuse(
+    stage: "Stage", recipe: "Recipe", run: RunDirectory, console: "Console", *, forced: bool
+) -> None:
+    from pipeline.stages.base import StageContext
+
+    inputs = _inputs(stage, recipe, run)
+    record = run.record(stage.name)
+    if forced:
+        decision = Planned(stage.name, "run", ("forced",))
+    elif record is None:
+        decision = Planned(stage.name, "run", ())
+    else:
+        decision = _decide(stage, recipe, run, record, inputs)
+    if decision.action == "reuse":
+        console.say(f"── {stage.name}: reused")
+        return
+    console.heading(f"{stage.name}{': ' if decision.why else ''}{'; '.join(decision.why)}")
+    if decision.action == "continue":
+        _remove_temporaries(run, stage.name)
+    else:
+        shutil.rmtree(run.folder(stage.name), ignore_errors=True)
+    fresh = StageRecord(stage.name, "running", digest(inputs), inputs)
+    run.write_record(fresh)
+    started = time.monotonic()
+    try:
+        summary = stage.run(StageContext(recipe, run, console, fresh.fingerprint))
+    except Exception as error:
+        seconds = round(time.monotonic() - started, 1)
+        run.write_record(replace(fresh, status="failed", seconds=seconds, message=str(error)))
+        if isinstance(error, GateError):
+            _withdraw_bundle(run)
+        raise
+    outputs = run.hash_outputs(stage.name, stage.beside, stage.local)
+    seconds = round(time.monotonic() - started, 1)
+    run.write_record(replace(fresh, status="done", outputs=outputs, seconds=seconds, summary=summary))
+    console.say(f"   {stage.name} done in {seconds:.1f} s")
+
+
+def _decide(
+    stage: "Stage", recipe: "Recipe", run: RunDirectory, record: StageRecord, inputs: dict[str, str]
+) -> Planned:
+    if record.fingerprint != digest(inputs):
+        return Planned(stage.name, "run", tuple(_differences(record, inputs)) or ("it has not run yet",))
+    if record.status == "running":
+        return Planned(stage.name, "continue", ("it was interrupted",))
+    if record.status == "failed":
+        return Planned(stage.name, "continue", (f"it failed: {record.message.splitlines()[0]}",))
+    damage = run.damaged_output(record)
+    if damage is not None:
+        return Planned(stage.name, "run", (damage,))
+    return Planned(stage.name, "reuse", ())
+
+
+def _inputs(stage: "Stage", recipe: "Recipe", run: RunDirectory) -> dict[str, str]:
+    """Every part of a stage's fingerprint: code, libraries, settings, files outside, outputs of the stages before."""
+    parts = {
+        "code": code_digest([type(stage).__module__, *stage.modules(recipe)]),
+        "libraries": libraries_digest(stage.libraries),
+        "python": platform.python_version(),
+    }
+    parts |= {key: json.dumps(value, sort_keys=True) for key, value in stage.parameters(recipe).items()}
+    parts |= {f"file {name}": content for name, content in stage.files(recipe).items()}
+    for name in stage.upstream(recipe):
+        record = run.record(name)
+        parts[f"stage {name}"] = digest(record.outputs if record is not None and record.status == "done" else None)
+    return parts
+
+
+def _differences(record: StageRecord, inputs: dict[str, str]) -> list[str]:
+    """What changed since the record was written, in words."""
+    told: list[str] = []
+    for key in sorted(record.inputs.keys() | inputs.keys()):
+        before, now = record.inputs.get(key), inputs.get(key)
+        if before == now or not record.inputs:
+            continue
+        if key in ("code", "libraries", "python"):
+            told.append({"code": "its code changed", "python": "Python changed"}.get(key, "a library changed"))
+        elif key.startswith(("file ", "stage ")):
+            told.append(f"{key.partition(' ')[2]} changed")
+        else:
+            told.append(f"{key} was {before or 'not there'}, is {now or 'not there'}")
+    return told
+
+
+def _remove_temporaries(run: RunDirectory, stage: str) -> None:
+    """What a killed process left half-written."""
+    for path in run.folder(stage).rglob(".*.tmp*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _withdraw_bundle(run: RunDirectory) -> None:
+    """A bundle in the run directory is of a student that passed; when a gate fails there is none."""
+    shutil.rmtree(run.folder("bundle"), ignore_errors=True)
+    (run.path / "bundle.tar").unlink(missing_ok=True)

@@ -1,0 +1,130 @@
+"""A run directory: one folder and one record a stage, held by one process at a time."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from exporters.errors import UnavailableError
+from exporters.files import read_json, sha256_file, write_json, write_text
+
+Status = Literal["running", "done", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What `stages/<stage>.json` says of a stage.
+
+    Attributes:
+        stage: its name.
+        status: running (or killed while running), done, failed, or skipped because the recipe does not need it.
+        fingerprint: digest of everything that the result follows from.
+        inputs: the parts of the fingerprint by name, so that a change can be told.
+        outputs: path below the run directory → sha256.
+        seconds: wall time of the attempt that ended it.
+        summary: figures for people.
+        message: why it failed or was skipped.
+    """
+
+    stage: str
+    status: Status
+    fingerprint: str
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    summary: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
+class RunDirectory:
+    """The files of one run.
+
+    Args:
+        path: the directory; made on first use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def folder(self, stage: str) -> Path:
+        """Where a stage's files are."""
+        return self.path / stage
+
+    def record(self, stage: str) -> StageRecord | None:
+        """A stage's record; None where there is none that can be read."""
+        try:
+            return StageRecord(**read_json(self._record_path(stage)))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write_record(self, record: StageRecord) -> None:
+        """Replace a stage's record."""
+        write_json(self._record_path(record.stage), asdict(record))
+
+    def _record_path(self, stage: str) -> Path:
+        return self.path / "stages" / f"{stage}.json"
+
+    def hash_outputs(self, stage: str, beside: Sequence[str] = (), without: Sequence[str] = ()) -> dict[str, str]:
+        """The sha256 of every file in a stage's folder, and of the named ones beside it.
+
+        Hidden files, which are work in progress, are left out, and so are those of `without`.
+        """
+        paths = [*sorted(self.folder(stage).rglob("*")), *(self.path / name for name in beside)]
+        names = {path.relative_to(self.path): path for path in paths if path.is_file()}
+        return {
+            name.as_posix(): sha256_file(path)
+            for name, path in names.items()
+            if name.as_posix() not in without and not any(part.startswith(".") for part in name.parts)
+        }
+
+    def damaged_output(self, record: StageRecord) -> str | None:
+        """The first output that is missing or not what the record says; None if all are as written."""
+        for name, digest in record.outputs.items():
+            path = self.path / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if sha256_file(path) != digest:
+                return f"{name} was changed"
+        return None
+
+    def log_metrics(self, stage: str, pass_: int, metrics: dict[str, Any]) -> None:
+        """Add a line to `metrics.jsonl`; what an earlier attempt wrote of this stage from this pass on is replaced."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        kept = [line for line in lines if (old := json.loads(line))["stage"] != stage or old["pass"] < pass_]
+        kept.append(json.dumps({"stage": stage, **metrics, "pass": pass_}, sort_keys=True))
+        write_text(path, "\n".join(kept) + "\n")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the directory against other processes.
+
+        Raises:
+            UnavailableError: another process holds it, or it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            stream = (self.path / ".lock").open("a+")
+        except OSError as error:
+            raise UnavailableError(
+                f"the run directory {self.path} cannot be written ({error.strerror})",
+                remedy="Choose another one: --run-dir DIR",
+            ) from error
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                stream.seek(0)
+                holder = stream.read().strip() or "unknown"
+                raise UnavailableError(
+                    f"{self.path} is held by another run (process {holder})",
+                    remedy="Wait for it to end, or choose another directory: --run-dir DIR",
+                ) from error
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
+            yield

@@ -1,0 +1,59 @@
+"""Stage `data`: read and check every file of the data set, and fix the splits."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.index import build_index, read_listing
+from pipeline.data.listing import listing_digest
+from pipeline.data.registry import DATASETS
+from pipeline.recipe.schema import Recipe
+from pipeline.stages.base import Stage, StageContext, settings
+
+
+class DataStage(Stage):
+    """Writes `data/index.json`, `data/index.npz` and `data/location.json`."""
+
+    name = "data"
+    libraries = ("numpy", "pillow")
+    local = ("data/location.json",)
+
+    def upstream(self, recipe: Recipe) -> tuple[str, ...]:
+        """The first stage."""
+        return ()
+
+    def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
+        """What is read, from where, and how it is split."""
+        keys = ("dataset", "root", "validation", "test", "split_seed", "on_error", "image_size", "resize")
+        return settings(recipe, *(f"data.{key}" for key in keys)) | {"working directory": _base(recipe)}
+
+    def files(self, recipe: Recipe) -> Mapping[str, str]:
+        """Names, sizes and times of the files: an unchanged data set is known in a moment, a touched one read again.
+
+        What follows depends on the index, which holds the files' content, so that touching alone repeats nothing else.
+        """
+        return {f"{recipe.data.dataset} files": listing_digest(read_listing(recipe.data))}
+
+    def modules(self, recipe: Recipe) -> tuple[str, ...]:
+        """The data set's reader."""
+        return (DATASETS[recipe.data.dataset].partition(":")[0],)
+
+    def run(self, context: StageContext) -> dict[str, Any]:
+        """Build and save the index."""
+        data = context.recipe.data
+        listing = read_listing(data)
+        total = sum(len(split) for split in listing.splits.values())
+        with context.console.track("checking images", total) as bar:
+            index = build_index(data, listing=listing, progress=lambda done, _total: bar.advance())
+        index.save(self.folder(context))
+        summary = index.summary()
+        splits = ", ".join(f"{name} {counts['images']:,}" for name, counts in summary["splits"].items())
+        context.console.say(f"{data.dataset}: {summary['classes']} classes, images: {splits}")
+        if index.skipped:
+            context.console.warn(f"{len(index.skipped)} unreadable images were left out; data/index.json names them")
+        return summary
+
+
+def _base(recipe: Recipe) -> str:
+    """A relative root means another place from another working directory."""
+    return "" if recipe.data.root is None or Path(recipe.data.root).is_absolute() else str(Path.cwd())

@@ -1,0 +1,141 @@
+"""What the stages read of the ones before them, each in one place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporters.files import read_json
+from exporters.preprocessing import Preprocessing
+from pipeline.data.index import DataIndex
+from pipeline.distill.registry import METHODS
+from pipeline.recipe.schema import Recipe
+from pipeline.stages.base import StageContext
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.data.augmentation import Augmentation
+    from pipeline.data.loading import Loader
+    from pipeline.models.clip import Clip
+    from pipeline.models.tapped import TappedNetwork
+    from pipeline.tmkd.views import Views
+
+EVALUATION_BATCH = 256
+
+TRAINING_LIBRARIES = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
+
+IMAGE_KEYS = ("data.image_size", "data.resize")
+
+
+def needs_teacher(recipe: Recipe) -> bool:
+    """Whether the visual teacher is used: by the method, or as the yardstick of a gate."""
+    return METHODS[recipe.distill.method].needs_teacher or recipe.gates.max_drop_from_teacher is not None
+
+
+def needs_text_embeddings(recipe: Recipe) -> bool:
+    """Whether the text teacher is used: by the weights of the views, or by the contrast."""
+    if recipe.distill.method != "tmkd":
+        return False
+    weighs = bool(recipe.distill.views) and recipe.distill.weighting.by in ("image_text", "text")
+    return weighs or (recipe.distill.contrast.weight > 0 and recipe.teacher.text.anchors is None)
+
+
+def needs_image_tower(recipe: Recipe) -> bool:
+    """Whether CLIP looks at images while the student is trained."""
+    distill = recipe.distill
+    return distill.method == "tmkd" and bool(distill.views) and distill.weighting.by == "image_text"
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data of a run, ready to be read.
+
+    Attributes:
+        index: what is in which split.
+        loader: gives batches.
+        preprocessing: of evaluation; its mean and std are the student's only once the student is known.
+    """
+
+    index: DataIndex
+    loader: "Loader"
+    preprocessing: Preprocessing
+
+    def augmentation(self, recipe: Recipe, seed: int) -> "Augmentation":
+        """The training augmentation under a seed."""
+        from pipeline.data.augmentation import Augmentation
+
+        return Augmentation(recipe.data.augment, self.preprocessing, seed)
+
+
+def read_data(context: StageContext) -> Data:
+    """The index of the stage `data`, with a loader."""
+    from pipeline.data.loading import Loader
+
+    settings = context.recipe.data
+    index = DataIndex.load(context.run.folder("data"))
+    loader = Loader(index, index.root, settings.workers)
+    return Data(index, loader, student_preprocessing(context.recipe, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+
+
+def student_preprocessing(
+    recipe: Recipe, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Preprocessing:
+    """How an image becomes the student's input, under the recipe's sizes."""
+    return Preprocessing(size=recipe.data.image_size, resize=recipe.data.resize_to, mean=mean, std=std)
+
+
+def read_classifier(folder: Path, image_size: int) -> "TappedNetwork":
+    """A classifier that an earlier stage saved, with its taps, on the CPU."""
+    from exporters.student import load_student
+    from pipeline.models.tapped import TappedNetwork
+
+    saved = load_student(folder)
+    return TappedNetwork(saved.module, saved.preprocessing.mean, saved.preprocessing.std, image_size)
+
+
+def make_views(recipe: Recipe) -> "Views":
+    """The views of the recipe under its method: rgb alone where the method has no use of others."""
+    from pipeline.tmkd.views import Views
+
+    return Views(recipe.distill.views if recipe.distill.method == "tmkd" else {})
+
+
+@dataclass(frozen=True)
+class TextTeacher:
+    """What the stage `text` left.
+
+    Attributes:
+        embeddings: `[V, K, D]` float32, unit length, views as in `make_views`.
+        clip: on the CPU, where the image tower is used; else None.
+    """
+
+    embeddings: "torch.Tensor"
+    clip: "Clip | None"
+
+
+def read_text_teacher(context: StageContext) -> TextTeacher | None:
+    """The text teacher; None where the recipe has no use of one."""
+    import torch
+    from safetensors.torch import load_file
+
+    recipe = context.recipe
+    if not needs_text_embeddings(recipe):
+        return None
+    folder = context.run.folder("text")
+    embeddings = load_file(folder / "embeddings.safetensors")["text"]
+    clip = None
+    if needs_image_tower(recipe):
+        from pipeline.models.clip import build_clip, load_clip
+
+        if recipe.teacher.text.weights == "fit":
+            clip = build_clip(recipe.teacher.text.model)
+            clip.model.load_state_dict(load_file(folder / "clip.safetensors"))
+        else:
+            clip = load_clip(recipe.teacher.text.model, recipe.teacher.text.weights)
+        clip = clip.eval().requires_grad_(False)
+    return TextTeacher(embeddings.to(torch.float32), clip)
+
+
+def read_json_output(context: StageContext, stage: str, name: str) -> dict:
+    """A JSON file of an earlier stage."""
+    return read_json(context.run.folder(stage) / name)

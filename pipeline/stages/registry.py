@@ -1,0 +1,24 @@
+"""The stages in their order."""
+
+from pipeline.stages.base import Stage
+from pipeline.stages.bundle import BundleStage
+from pipeline.stages.data import DataStage
+from pipeline.stages.distill import DistillStage
+from pipeline.stages.export import ExportStage
+from pipeline.stages.parity import ParityStage
+from pipeline.stages.teacher import TeacherStage
+from pipeline.stages.text import TextStage
+from pipeline.stages.validate import ValidateStage
+
+STAGES: tuple[Stage, ...] = (
+    DataStage(),
+    TeacherStage(),
+    TextStage(),
+    DistillStage(),
+    ValidateStage(),
+    ExportStage(),
+    ParityStage(),
+    BundleStage(),
+)
+
+STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)

@@ -1,0 +1,133 @@
+"""Stage `teacher`: the visual teacher, loaded and, where the recipe says so, fitted to the data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporters.files import sha256_file
+from pipeline.recipe.schema import Recipe
+from pipeline.stages.base import Stage, StageContext, settings
+from pipeline.stages.inputs import (
+    EVALUATION_BATCH,
+    IMAGE_KEYS,
+    TRAINING_LIBRARIES,
+    Data,
+    needs_teacher,
+    read_data,
+    student_preprocessing,
+)
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from pipeline.models.build import Model
+    from pipeline.training.checkpoint import Checkpoint
+
+
+class TeacherStage(Stage):
+    """Writes the teacher's weights and description, and `teacher/report.json`."""
+
+    name = "teacher"
+    libraries = TRAINING_LIBRARIES
+
+    def skipped(self, recipe: Recipe) -> str | None:
+        """A method that learns from labels alone has no teacher."""
+        return None if needs_teacher(recipe) else f"distill.method {recipe.distill.method} learns from labels alone"
+
+    def upstream(self, recipe: Recipe) -> tuple[str, ...]:
+        """The index."""
+        return ("data",)
+
+    def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
+        """The teacher's section; with a fit, all that training depends on. Its seed is the split's: seeds share it."""
+        fitted = ("data.augment", "data.split_seed", "train.precision") if recipe.teacher.visual.fit else ()
+        return settings(recipe, "teacher.visual", *IMAGE_KEYS, *fitted)
+
+    def files(self, recipe: Recipe) -> Mapping[str, str]:
+        """The teacher's own weights, where they are a file."""
+        return weights_file(recipe.teacher.visual.weights)
+
+    def run(self, context: StageContext) -> dict[str, Any]:
+        """Load, fit, measure on validation, save."""
+        from exporters.files import write_json
+        from exporters.student import save_student
+        from pipeline.evaluation.metrics import predict, score
+        from pipeline.models.build import build_model
+        from pipeline.training.device import describe_device, make_fabric
+
+        recipe, visual = context.recipe, context.recipe.teacher.visual
+        data = read_data(context)
+        fabric = make_fabric(recipe.device, recipe.train.precision)
+        model = build_model(
+            visual.model,
+            visual.arguments,
+            visual.weights,
+            len(data.index.classes),
+            recipe.data.image_size,
+            seed=recipe.data.split_seed,
+            purpose="teacher.visual",
+            replace_head=visual.fit is not None,
+        )
+        tapped = model.tapped.to(fabric.device)
+        history = self._fit(context, data, model, fabric) if visual.fit is not None else []
+        tapped.eval()
+        batches = data.loader.evaluation_batches("validation", data.preprocessing, EVALUATION_BATCH)
+        measured = score(*predict(lambda images: tapped(images).logits, batches, fabric.device))
+        context.console.say(f"visual teacher {visual.model}: validation top-1 {100 * measured['top1']:.2f} %")
+        folder = self.folder(context)
+        preprocessing = student_preprocessing(recipe, model.mean, model.std)
+        save_student(tapped.network, model.architecture, data.index.classes, preprocessing, folder, name=visual.model)
+        report = {
+            "model": visual.model,
+            "weights": model.weights.source if model.weights else "none",
+            "weights_sha256": model.weights.sha256 if model.weights else None,
+            "parameters": sum(parameter.numel() for parameter in tapped.parameters()),
+            "validation": measured,
+            "fitted": visual.fit is not None,
+            "history": history,
+        }
+        write_json(folder / "report.json", report)
+        _checkpoint(context).remove()
+        return {"validation_top1": measured["top1"], "device": describe_device(fabric)}
+
+    def _fit(self, context: StageContext, data: Data, model: "Model", fabric: "Fabric") -> list[dict[str, float]]:
+        from pipeline.distill.methods.ce import CrossEntropy
+        from pipeline.distill.settings import LossSettings
+        from pipeline.distill.task import DistillationTask
+        from pipeline.stages.training import student_job
+        from pipeline.training.loop import fit
+
+        fit_settings = context.recipe.teacher.visual.fit
+        assert fit_settings is not None
+        losses = LossSettings(ce_weight=1.0, label_smoothing=fit_settings.label_smoothing)
+        task = DistillationTask(model.tapped, CrossEntropy(losses, model.tapped.shape, None))
+        job = student_job(
+            "teacher",
+            task,
+            data,
+            fit_settings,
+            data.augmentation(context.recipe, context.recipe.data.split_seed),
+            fabric,
+            seed=context.recipe.data.split_seed,
+        )
+        fitted = fit(
+            job,
+            fabric,
+            _checkpoint(context),
+            context.console,
+            lambda pass_, metrics: context.run.log_metrics(self.name, pass_, metrics),
+        )
+        task.load_state_dict(fitted.chosen_state)
+        return [{key: row[key] for key in ("pass", "loss", "validation_top1")} for row in fitted.history]
+
+
+def _checkpoint(context: StageContext) -> "Checkpoint":
+    from pipeline.training.checkpoint import Checkpoint
+
+    return Checkpoint(context.run.folder("teacher") / "checkpoint.pt", context.fingerprint)
+
+
+def weights_file(weights: str) -> dict[str, str]:
+    """The digest of a weights file by name; empty where `weights` names no file that is there."""
+    path = Path(weights).expanduser()
+    return {path.name: sha256_file(path)} if path.is_file() else {}

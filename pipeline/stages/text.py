@@ -1,0 +1,151 @@
+"""Stage `text`: the text teacher, and its embedding of every class in every view (line 4)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporters.files import write_bytes, write_json
+from pipeline.recipe.schema import Recipe
+from pipeline.stages.base import Stage, StageContext, settings
+from pipeline.stages.inputs import (
+    EVALUATION_BATCH,
+    IMAGE_KEYS,
+    TRAINING_LIBRARIES,
+    Data,
+    make_views,
+    needs_text_embeddings,
+    read_data,
+)
+from pipeline.stages.teacher import weights_file
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch import Tensor
+
+    from pipeline.models.clip import Clip
+    from pipeline.tmkd.prompts import Prompts
+    from pipeline.tmkd.views import Views
+    from pipeline.training.checkpoint import Checkpoint
+
+
+class TextStage(Stage):
+    """Writes `text/embeddings.safetensors`, `text/report.json` and, with a fit, `text/clip.safetensors`."""
+
+    name = "text"
+    libraries = (*TRAINING_LIBRARIES, "open_clip_torch", "safetensors")
+
+    def skipped(self, recipe: Recipe) -> str | None:
+        """Only the weights of views and the contrast ask for text."""
+        return None if needs_text_embeddings(recipe) else "neither the weights of the views nor a contrast asks for text"
+
+    def upstream(self, recipe: Recipe) -> tuple[str, ...]:
+        """The index."""
+        return ("data",)
+
+    def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
+        """Model, prompts and views; with a fit, all that training depends on. Its seed is the split's: seeds share it."""
+        text = ["teacher.text.model", "teacher.text.weights", "teacher.text.prompts", "distill.views"]
+        if recipe.teacher.text.weights == "fit":
+            text += ["teacher.text.fit", "data.augment", "data.split_seed", "train.precision", *IMAGE_KEYS]
+        return settings(recipe, *text)
+
+    def files(self, recipe: Recipe) -> Mapping[str, str]:
+        """Prompts, model description and weights, as far as they are files."""
+        from pipeline.recipe.catalog import configs_directory
+
+        text, configs = recipe.teacher.text, configs_directory()
+        shipped = [configs / "prompts" / f"{text.prompts}.yaml", configs / "clip" / f"{text.model}.json"]
+        found: dict[str, str] = {}
+        for name in (text.weights, text.prompts, text.model, *map(str, shipped)):
+            found |= weights_file(name)
+        return found
+
+    def run(self, context: StageContext) -> dict[str, Any]:
+        """Load or fit, embed the prompts, measure zero-shot accuracy per view, save."""
+        from safetensors.torch import save
+
+        from pipeline.tmkd.prompts import Prompts, encode_prompts
+        from pipeline.training.device import describe_device, make_fabric
+
+        recipe, text = context.recipe, context.recipe.teacher.text
+        data, folder = read_data(context), self.folder(context)
+        if not text.has_image_tower:
+            views = make_views(recipe)
+            from pipeline.models.embeddings import read_embeddings
+
+            embeddings = read_embeddings(Path(text.weights), data.index.classes)
+            stacked = embeddings.expand(len(views), -1, -1).contiguous()
+            write_bytes(folder / "embeddings.safetensors", save({"text": stacked}))
+            write_json(folder / "report.json", {"source": Path(text.weights).name, "zero_shot": None})
+            return {"source": Path(text.weights).name}
+
+        from pipeline.models.clip import build_clip, load_clip
+
+        prompts = Prompts.load(text.prompts)
+        fabric = make_fabric(recipe.device, recipe.train.precision)
+        fits = text.weights == "fit"
+        clip = build_clip(text.model) if fits else load_clip(text.model, text.weights)
+        clip = clip.to(fabric.device)
+        if fits:
+            self._fit(context, data, clip, prompts, fabric)
+            state = {key: value.detach().cpu().contiguous() for key, value in clip.model.state_dict().items()}
+            write_bytes(folder / "clip.safetensors", save(state))
+        clip.eval().requires_grad_(False)
+        embeddings = encode_prompts(clip.encode_text, prompts, data.index.classes, make_views(recipe).kinds)
+        zero_shot = _measure(clip, embeddings, make_views(recipe), data, fabric)
+        told = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
+        context.console.say(f"text teacher {text.model}: validation top-1 from prompts alone: {told}")
+        write_bytes(folder / "embeddings.safetensors", save({"text": embeddings.cpu().contiguous()}))
+        report = {"source": f"{text.model} {text.weights}", "prompts": text.prompts, "zero_shot": zero_shot}
+        write_json(folder / "report.json", report)
+        _checkpoint(context).remove()
+        return {"zero_shot": zero_shot, "device": describe_device(fabric)}
+
+    def _fit(self, context: StageContext, data: Data, clip: "Clip", prompts: "Prompts", fabric: "Fabric") -> None:
+        from torch import Tensor, nn
+
+        from pipeline.stages.training import make_job
+        from pipeline.tmkd.prompts import encode_prompts
+        from pipeline.tmkd.text_fit import TextFit
+        from pipeline.tmkd.views import Views
+        from pipeline.training.loop import Step, fit
+
+        recipe, classes = context.recipe, data.index.classes
+        # The fit belongs to the data, like the split: the seeds of a comparison share it.
+        seed = recipe.data.split_seed
+        task = TextFit(clip, prompts, make_views(recipe), classes, seed)
+        plain = Views({})
+
+        def losses(wrapped: nn.Module, step: Step) -> dict[str, Tensor]:
+            drawn = task.draw_views(step.pass_, step.indices).to(fabric.device)
+            tokens = task.draw_tokens(step.pass_, int(step.indices[0])).to(fabric.device)
+            return wrapped(step.images, step.labels, drawn, tokens)
+
+        def evaluate() -> float:
+            task.eval()
+            embeddings = encode_prompts(clip.encode_text, prompts, classes, plain.kinds)
+            return _measure(clip, embeddings, plain, data, fabric)["rgb"]
+
+        augmentation = data.augmentation(recipe, seed)
+        job = make_job("text teacher", task, losses, evaluate, data, recipe.teacher.text.fit, augmentation, seed)
+        fitted = fit(
+            job,
+            fabric,
+            _checkpoint(context),
+            context.console,
+            lambda pass_, metrics: context.run.log_metrics(self.name, pass_, metrics),
+        )
+        task.load_state_dict(fitted.chosen_state)
+
+
+def _measure(clip: "Clip", embeddings: "Tensor", views: "Views", data: Data, fabric: "Fabric") -> dict[str, float]:
+    from pipeline.evaluation.zero_shot import zero_shot_accuracy
+
+    batches = data.loader.evaluation_batches("validation", data.preprocessing, EVALUATION_BATCH)
+    return zero_shot_accuracy(clip, embeddings.to(fabric.device), views, batches, fabric.device)
+
+
+def _checkpoint(context: StageContext) -> "Checkpoint":
+    from pipeline.training.checkpoint import Checkpoint
+
+    return Checkpoint(context.run.folder("text") / "checkpoint.pt", context.fingerprint)

@@ -1,0 +1,87 @@
+"""Jobs for the training loop out of a stage's data: a classifier with a method, scored on validation."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from pipeline.data.augmentation import Augmentation
+from pipeline.distill.task import DistillationTask, warmup_ramp
+from pipeline.evaluation.metrics import predict, top_k_correct
+from pipeline.models.outputs import NetworkOutput
+from pipeline.stages.inputs import EVALUATION_BATCH, Data
+from pipeline.training.loop import Job, Step
+
+if TYPE_CHECKING:
+    from pipeline.recipe.schema import FitSettings
+
+Teacher = Callable[[Tensor, Tensor], NetworkOutput]
+
+
+def student_job(
+    name: str,
+    task: DistillationTask,
+    data: Data,
+    settings: "FitSettings",
+    augmentation: Augmentation,
+    fabric: Fabric,
+    *,
+    seed: int,
+    teacher: Teacher | None = None,
+    warmup: int = 0,
+) -> Job:
+    """Train a classifier under a method; its validation accuracy on plain images chooses the pass.
+
+    Args:
+        name: for progress lines.
+        task: the classifier with its method.
+        data: index and loader.
+        settings: the schedule.
+        augmentation: of training images.
+        fabric: device and precision; the teacher runs in the same precision.
+        seed: of the order and of what must stay a state.
+        teacher: images and labels to the teacher's output; None for a method without.
+        warmup: passes over which β and γ rise.
+    """
+
+    def losses(wrapped: nn.Module, step: Step) -> dict[str, Tensor]:
+        guidance = None
+        if teacher is not None:
+            with fabric.autocast():
+                guidance = teacher(step.images, step.labels)
+        return wrapped(step.images, step.labels, guidance, warmup_ramp(step.passes, warmup))
+
+    def evaluate() -> float:
+        task.eval()
+        batches = data.loader.evaluation_batches("validation", data.preprocessing, EVALUATION_BATCH)
+        logits, labels = predict(lambda images: task.student(images).logits, batches, fabric.device)
+        return float(top_k_correct(logits, labels, 1).mean())
+
+    return make_job(name, task, losses, evaluate, data, settings, augmentation, seed)
+
+
+def make_job(
+    name: str,
+    module: nn.Module,
+    losses: Callable[[nn.Module, Step], dict[str, Tensor]],
+    evaluate: Callable[[], float],
+    data: Data,
+    settings: "FitSettings",
+    augmentation: Augmentation,
+    seed: int,
+) -> Job:
+    """A job over the training split; the last batch of a pass is left out unless it is full or the only one."""
+    images = len(data.index.splits["train"])
+    return Job(
+        name=name,
+        module=module,
+        losses=losses,
+        evaluate=evaluate,
+        batches=lambda pass_: data.loader.training_batches(
+            augmentation, settings.batch_size, seed, pass_, drop_last=True
+        ),
+        steps_per_pass=max(1, images // settings.batch_size),
+        settings=settings,
+        seed=seed,
+    )

@@ -1,0 +1,121 @@
+"""Stage `validate`: the verdict on the student; gates on validation, figures on the untouched test split."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exporters.errors import GateError
+from exporters.files import atomic_path, write_json
+from pipeline.recipe.schema import Recipe
+from pipeline.stages.base import Stage, StageContext, settings
+from pipeline.stages.distill import read_teacher
+from pipeline.stages.inputs import (
+    EVALUATION_BATCH,
+    IMAGE_KEYS,
+    TRAINING_LIBRARIES,
+    Data,
+    needs_teacher,
+    read_classifier,
+    read_data,
+    read_json_output,
+)
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+class ValidateStage(Stage):
+    """Writes `validate/verdict.json` and `validate/predictions.npz`."""
+
+    name = "validate"
+    libraries = TRAINING_LIBRARIES
+
+    def upstream(self, recipe: Recipe) -> tuple[str, ...]:
+        """The data, the student, and the teachers as far as they are used."""
+        return ("data", "teacher", "text", "distill") if needs_teacher(recipe) else ("data", "distill")
+
+    def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
+        """The gates, and how the teacher is fused; what else counts is in the files of the stages before."""
+        return settings(recipe, "validate", "distill.method", "distill.views", "distill.weighting", *IMAGE_KEYS)
+
+    def run(self, context: StageContext) -> dict[str, Any]:
+        """Score the chosen and the final student, and the teacher; then judge.
+
+        Raises:
+            GateError: a gate failed; the figures are written all the same.
+        """
+        from pipeline.evaluation.gates import judge_student
+        from pipeline.evaluation.metrics import per_class_accuracy, score
+        from pipeline.training.device import make_fabric
+
+        recipe, data, folder = context.recipe, read_data(context), self.folder(context)
+        fabric = make_fabric(recipe.device, "fp32")
+        predictions: dict[str, np.ndarray] = {}
+        students: dict[str, Any] = {}
+        for which in ("chosen", "final"):
+            logits = _logits(context, data, which, fabric)
+            students[which] = {split: score(*values) for split, values in logits.items()}
+            for split, (values, labels) in logits.items():
+                predictions[f"{which}.{split}"] = values.argmax(axis=1).astype(np.int32)
+                predictions[f"labels.{split}"] = labels.astype(np.int32)
+            if which == "chosen":
+                students["per_class_test"] = dict(
+                    zip(data.index.classes, per_class_accuracy(*logits["test"], len(data.index.classes)), strict=True)
+                )
+        teacher = _teacher_scores(context, data, fabric) if needs_teacher(recipe) else None
+        gates = judge_student(
+            recipe.gates,
+            students["chosen"]["validation"]["top1"],
+            teacher["validation"]["views"]["rgb"] if teacher else None,
+        )
+        verdict = {
+            "passed": all(gate.passed for gate in gates),
+            "gates": [gate.to_json() for gate in gates],
+            "chosen_pass": read_json_output(context, "distill", "history.json")["chosen_pass"],
+            "student": students,
+            "teacher": teacher,
+        }
+        write_json(folder / "verdict.json", verdict)
+        with atomic_path(folder / "predictions.npz") as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **predictions)  # type: ignore[arg-type]
+        for gate in gates:
+            context.console.say(gate.describe())
+        if not gates:
+            context.console.warn("validate: the recipe sets no gate, so every student passes")
+        failed = [gate.describe() for gate in gates if not gate.passed]
+        if failed:
+            raise GateError(
+                f"the student does not pass: {'; '.join(failed)}",
+                remedy=f"Figures are in {folder / 'verdict.json'}. Train longer, or change the gate if it asks too much.",
+            )
+        return {which: students[which]["test"]["top1"] for which in ("chosen", "final")}
+
+
+def _logits(
+    context: StageContext, data: Data, which: str, fabric: "Fabric"
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    from pipeline.evaluation.metrics import predict
+
+    folder = context.run.folder("distill") / which
+    student = read_classifier(folder, context.recipe.data.image_size).to(fabric.device).eval()
+    return {
+        split: predict(
+            lambda images: student(images).logits,
+            data.loader.evaluation_batches(split, data.preprocessing, EVALUATION_BATCH),
+            fabric.device,
+        )
+        for split in ("validation", "test")
+    }
+
+
+def _teacher_scores(context: StageContext, data: Data, fabric: "Fabric") -> dict[str, Any]:
+    """The teacher on validation and test, per view and fused."""
+    from pipeline.evaluation.teacher import measure_teacher
+
+    teacher, _anchors = read_teacher(context, data, fabric)
+    measured = {}
+    for split in ("validation", "test"):
+        batches = data.loader.evaluation_batches(split, data.preprocessing, EVALUATION_BATCH)
+        measured[split] = measure_teacher(teacher, batches, fabric.device)
+    return measured

@@ -1,0 +1,47 @@
+"""The state of a training job between two passes: one file, whole or absent, bound to the job it belongs to."""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from exporters.files import atomic_path
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint file and the fingerprint of the job that may resume from it.
+
+    Attributes:
+        path: the file.
+        fingerprint: what the job depends on; a checkpoint made under another one is not used.
+    """
+
+    path: Path
+    fingerprint: str
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved state, tensors on the CPU; None where there is none, or none of this job.
+
+        A damaged file counts as none: the job then starts over, which costs time and never correctness.
+        """
+        if not self.path.is_file():
+            return None
+        try:
+            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+            return None
+        if not isinstance(saved, dict) or saved.get("fingerprint") != self.fingerprint:
+            return None
+        return saved["state"]
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the file by this state, atomically."""
+        with atomic_path(self.path) as temporary:
+            torch.save({"fingerprint": self.fingerprint, "state": state}, temporary)
+
+    def remove(self) -> None:
+        """Remove the file: the job's results are written."""
+        self.path.unlink(missing_ok=True)

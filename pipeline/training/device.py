@@ -1,0 +1,62 @@
+"""The device and the precision that training runs on, through Lightning Fabric: one code for CUDA, MPS and CPU."""
+
+import logging
+import warnings
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+
+from exporters.errors import UnavailableError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+_FABRIC_PRECISION: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+def make_fabric(device: Device, precision: Precision) -> Fabric:
+    """A Fabric on one device.
+
+    `auto` takes CUDA, else MPS, else the CPU; and mixed bf16 on CUDA where the card has it (fp16 where not), fp32
+    elsewhere, because autocast makes training on a CPU slower, not faster.
+
+    Raises:
+        UnavailableError: the device that was asked for is not there.
+    """
+    chosen = _available_device() if device == "auto" else device
+    if chosen == "cuda" and not torch.cuda.is_available():
+        raise UnavailableError("device: cuda was asked for, and PyTorch finds no CUDA device", remedy=_DEVICE_REMEDY)
+    if chosen == "mps" and not torch.backends.mps.is_available():
+        raise UnavailableError("device: mps was asked for, and PyTorch finds no MPS device", remedy=_DEVICE_REMEDY)
+    if precision == "auto":
+        precision = "fp32" if chosen != "cuda" else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    if precision == "fp16" and chosen == "cpu":
+        raise UnavailableError("train.precision: fp16 needs a GPU", remedy="Use --set train.precision=auto")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+        fabric = Fabric(accelerator=chosen, devices=1, precision=_FABRIC_PRECISION[precision])
+        fabric.launch()
+    return fabric
+
+
+_DEVICE_REMEDY = "Use --set device=auto, or install a PyTorch build for that device."
+
+
+def _available_device() -> Literal["cpu", "cuda", "mps"]:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def describe_device(fabric: Fabric) -> str:
+    """The device in words, as `NVIDIA A100, bf16-mixed` or `cpu (8 threads), 32-true`."""
+    name = (
+        torch.cuda.get_device_name(fabric.device)
+        if fabric.device.type == "cuda"
+        else f"cpu ({torch.get_num_threads()} threads)"
+        if fabric.device.type == "cpu"
+        else fabric.device.type
+    )
+    return f"{name}, {fabric.strategy.precision.precision}"

@@ -1,0 +1,59 @@
+"""Optimisers by name, and the learning rate as a function of the step, so that a resumed run has nothing to restore."""
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from pipeline.recipe.schema import FitSettings
+
+
+def make_optimiser(parameters: Iterable[nn.Parameter], settings: "FitSettings") -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW, with the recipe's numbers."""
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(trainable, lr=settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(
+        trainable,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+    )
+
+
+def learning_rate(settings: "FitSettings", step: int, steps_per_pass: int) -> float:
+    """The learning rate of a step, counted from 0 over all passes.
+
+    * `constant`: `lr`.
+    * `milestones`: `lr · gamma^(number of milestones reached)`, milestones in passes.
+    * `cosine`: half a cosine from `lr` to 0 (Loshchilov and Hutter, 2017, without restarts).
+    * `one_cycle`: a half cosine up from `lr/25` over the first 30 % of the steps, then one down to `lr/25e4`
+      (Smith and Topin, 2018).
+
+    `warmup` passes rise linearly to the schedule's own value, for every kind but `one_cycle`, which has its own.
+    """
+    schedule = settings.schedule
+    total = settings.epochs * steps_per_pass
+    if schedule.kind == "one_cycle":
+        return settings.lr * _one_cycle(step / max(1, total - 1))
+    factor = 1.0
+    if schedule.kind == "milestones":
+        factor = schedule.gamma ** sum(step // steps_per_pass >= milestone for milestone in schedule.milestones)
+    elif schedule.kind == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * step / total))
+    warmup = schedule.warmup * steps_per_pass
+    if step < warmup:
+        factor *= (step + 1) / warmup if warmup > 1 else 1.0
+    return settings.lr * min(factor, 1.0)
+
+
+def _one_cycle(progress: float, peak: float = 0.3, start: float = 1 / 25, end: float = 1 / 25e4) -> float:
+    if progress < peak:
+        low, high, part = start, 1.0, 1 - progress / peak
+    else:
+        low, high, part = end, 1.0, (progress - peak) / (1 - peak)
+    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * part))
