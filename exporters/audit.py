@@ -38,7 +38,7 @@ def audit_export(data: bytes, student: "Student") -> list[dict[str, Any]]:
         One entry per tensor for the manifest, in the order of the file: `name dtype dims sha256 origin`.
 
     Raises:
-        GateError: a tensor that nothing explains, named with its shape; or parts that no student has.
+        GateError: a tensor that nothing explains, named with its shape; no normalisation; or parts that no student has.
     """
     model = read_onnx(data)
     _check_extras(model)
@@ -55,6 +55,11 @@ def audit_export(data: bytes, student: "Student") -> list[dict[str, Any]]:
         raise GateError(
             f"the exported model holds what the student does not explain: {', '.join(unexplained[:5])}{more}",
             remedy="Export again from the student; nothing but the student may ship.",
+        )
+    lost = explain.normalisation_needed - {entry["origin"] for entry in entries}
+    if lost:
+        raise GateError(
+            f"the exported model does not normalise as the student was trained: no {' and no '.join(sorted(lost))}"
         )
     return entries
 
@@ -113,6 +118,12 @@ class _Explainer:
         mean = np.asarray(student.preprocessing.mean, np.float64)
         std = np.asarray(student.preprocessing.std, np.float64)
         self.normalisation = {"scale": (1 / (255 * std)).astype(np.float32), "shift": (-mean / std).astype(np.float32)}
+        # The exporter drops a multiplication by 1 and an addition of 0.
+        self.normalisation_needed = {
+            f"preprocessing {name}"
+            for (name, value), neutral in zip(self.normalisation.items(), (1, 0), strict=True)
+            if np.any(value != neutral)
+        }
         self.by_size: dict[int, list[str]] = {}
         for name, value in self.own.items():
             self.by_size.setdefault(value.size, []).append(name)

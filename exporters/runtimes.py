@@ -3,6 +3,7 @@
 A provider that was asked for and does not really run is an error, never a silent fall-back to the CPU.
 """
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -103,7 +104,9 @@ class OnnxRuntime:
             options.intra_op_num_threads = threads
         source = model if isinstance(model, bytes) else str(model)
         try:
-            session = runtime.InferenceSession(source, options, providers=[wanted])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it warns where it falls back, which is an error here
+                session = runtime.InferenceSession(source, options, providers=[wanted])
         except Exception as error:  # onnxruntime's exceptions share no base class
             reason = str(error).split("\n")[0][:300]
             if provider != "cpu":

@@ -78,12 +78,13 @@ def verify_bundle(path: Path) -> VerifyReport:
             raise GateError(f"{name}: a bundle has no such array")
     labels = _labels(contents[LABELS])
     preprocessing = _preprocessing(contents[PREPROCESS])
-    images, logits = _golden(contents, preprocessing.size, len(labels))
     tensors, worst = 0, 0.0
     for name, entry in sorted(manifest["models"].items()):
         model = audit_bundle(contents[name], entry["initializers"], entry["operators"], name)
         _check_model(name, model, labels, preprocessing)
         tensors += len(model.tensors)
+    images, logits = _golden(contents, preprocessing.size, len(labels))
+    for name in sorted(manifest["models"]):
         worst = max(worst, _check_golden(name, contents[name], images, logits, manifest["golden"]["tolerance"]))
     return VerifyReport(len(contents) + 2, size, tensors, len(images), worst, manifest)
 
@@ -149,10 +150,10 @@ def _check_model(name: str, model: OnnxFile, labels: list[str], preprocessing: P
     size = preprocessing.size
     inputs = [(value.name, value.dtype, value.dims) for value in model.inputs]
     if inputs != [("image", "uint8", ("batch", size, size, 3))]:
-        raise GateError(f"{name}: its inputs {inputs} do not fit {PREPROCESS}")
+        raise GateError(f"{PREPROCESS}: does not fit {name}, whose inputs are {inputs}")
     outputs = [(value.name, value.dims) for value in model.outputs]
     if outputs != [("logits", ("batch", len(labels)))]:
-        raise GateError(f"{name}: its outputs {outputs} do not fit {LABELS}")
+        raise GateError(f"{LABELS}: {len(labels)} labels do not fit {name}, whose outputs are {outputs}")
     for key, expected, file in (("labels", labels, LABELS), ("preprocessing", preprocessing.to_json(), PREPROCESS)):
         if parse_json(f"{name} ({key})", model.metadata.get(key, "").encode()) != expected:
             raise GateError(f"{file}: not the {key} that {name} was exported with")

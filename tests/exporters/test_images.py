@@ -1,3 +1,4 @@
+import contextlib
 import io
 import struct
 import zlib
@@ -128,7 +129,7 @@ def test_bombs_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPat
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b""))
     )
-    with pytest.raises(UnreadableImageError, match="exceeds limit|pixels"):
+    with pytest.raises(UnreadableImageError, match=r"exceeds limit|pixels"):
         open_rgb(b"\x89PNG\r\n\x1a\n" + chunks)
     monkeypatch.setattr(images, "MAX_PIXELS", 5)
     with pytest.raises(UnreadableImageError, match="3x2 is more than 5 pixels"):
@@ -147,7 +148,5 @@ def test_damaged_files_give_an_image_or_the_one_error(kind: str, data: st.DataOb
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     content = content[: data.draw(st.integers(0, len(content)))]
-    try:
+    with contextlib.suppress(UnreadableImageError):
         assert open_rgb(bytes(content)).mode == "RGB"
-    except UnreadableImageError:
-        pass

@@ -1,0 +1,169 @@
+import dataclasses
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from exporters.bundle import BundleContents, BundleFacts, pack, tar_path
+from exporters.errors import GateError, UsageError
+from exporters.files import sha256_bytes, sha256_file
+from exporters.manifest import REQUIRED
+from exporters.preprocessing import Preprocessing
+
+from .conftest import LABELS
+
+FILES = {*REQUIRED, "manifest.json", "manifest.sha256"}
+
+
+def test_the_files_of_the_contract(packed: Path, contents: BundleContents) -> None:
+    found = {path.relative_to(packed).as_posix() for path in packed.rglob("*") if path.is_file()}
+    assert found == FILES
+    manifest = json.loads((packed / "manifest.json").read_text())
+    for name, entry in manifest["files"].items():
+        path = packed / name
+        assert entry == {"sha256": sha256_file(path), "size": path.stat().st_size}
+    assert (packed / "manifest.sha256").read_text() == f"{sha256_file(packed / 'manifest.json')}  manifest.json\n"
+    assert (packed / "model.onnx").read_bytes() == contents.model.read_bytes()
+    assert json.loads((packed / "labels.json").read_text()) == LABELS
+    assert Preprocessing.from_json(json.loads((packed / "preprocess.json").read_text())) == contents.preprocessing
+    np.testing.assert_array_equal(np.load(packed / "golden/inputs.npz")["image"], contents.golden_images)
+    np.testing.assert_array_equal(np.load(packed / "golden/outputs.npz")["logits"], contents.golden_logits)
+    assert json.loads((packed / "parity.json").read_text())["fp32"]["passed"] is True
+    model = manifest["models"]["model.onnx"]
+    assert model["opset"] == 20
+    assert [entry["name"] for entry in model["initializers"]] == [entry["name"] for entry in contents.initializers]
+    assert manifest["facts"]["teacher"] == {"visual": "resnet50 | timm"}
+    assert manifest["facts"]["licences"]["weights"] is None
+
+
+def test_the_same_contents_give_the_same_bytes(packed: Path, contents: BundleContents, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    pack(contents, folder)
+    os.utime(folder / "model.onnx", (1, 1))
+    for name in FILES:
+        assert (folder / name).read_bytes() == (packed / name).read_bytes()
+    assert sha256_file(tar_path(folder)) == sha256_file(tar_path(packed))
+
+
+def test_archive(packed: Path) -> None:
+    with tarfile.open(packed.parent / "bundle.tar") as archive:
+        members = archive.getmembers()
+        assert [member.name for member in members] == sorted(member.name for member in members)
+        assert {member.name for member in members if member.isfile()} == {f"bundle/{name}" for name in FILES}
+        for member in members:
+            assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (0, 0, 0, "", "")
+            if member.isfile():
+                stream = archive.extractfile(member)
+                assert stream is not None
+                assert stream.read() == (packed.parent / member.name).read_bytes()
+
+
+def test_a_newer_bundle_replaces_an_older_one(contents: BundleContents, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "old").touch()
+    tar_path(folder).write_text("old")
+    manifest = pack(contents, folder)
+    assert not (folder / "old").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "bundle.tar"]
+    assert manifest == json.loads((folder / "manifest.json").read_text())
+
+
+def refused(contents: BundleContents, tmp_path: Path, **changes: object) -> str:
+    """The message of a bundle that is not written, and that nothing was written."""
+    with pytest.raises((GateError, UsageError)) as caught:
+        pack(dataclasses.replace(contents, **changes), tmp_path / "bundle")
+    assert not list(tmp_path.glob("bundle*"))
+    assert not list(tmp_path.glob(".*"))
+    return str(caught.value)
+
+
+def test_what_must_not_ship(contents: BundleContents, tmp_path: Path) -> None:
+    assert "parity of fp32" in refused(contents, tmp_path, parity={"fp32": {"passed": False}})
+    assert "has not passed" in refused(contents, tmp_path, parity={})
+    assert "golden images" in refused(contents, tmp_path, golden_images=contents.golden_images[:3])
+    wrong = contents.golden_logits * np.float32(1.01)
+    assert "does not reproduce" in refused(contents, tmp_path, golden_logits=wrong)
+    assert "labels.json" in refused(contents, tmp_path, labels=[*LABELS[1:], LABELS[0]])
+    swapped = np.ascontiguousarray(contents.golden_images[..., ::-1])
+    assert "does not reproduce" in refused(contents, tmp_path, golden_images=swapped)
+    other = dataclasses.replace(contents.preprocessing, mean=(0.1, 0.1, 0.1))
+    assert "preprocess.json" in refused(contents, tmp_path, preprocessing=other)
+    assert "tensors" in refused(contents, tmp_path, initializers=contents.initializers[1:])
+    assert "no images of 32 pixels" in refused(contents, tmp_path, golden_images=contents.golden_images[:, :16])
+    assert "do not fit" in refused(contents, tmp_path, golden_logits=contents.golden_logits[:, :3])
+
+
+def test_another_model_than_the_one_that_was_audited(contents: BundleContents, tmp_path: Path) -> None:
+    model = onnx.load(contents.model)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((9, 9), np.float32), "teacher"))
+    path = tmp_path / "other.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert "teacher" in refused(contents, tmp_path, model=path)
+
+
+def test_the_card_says_what_is_known(packed: Path) -> None:
+    card = (packed / "MODEL_CARD.md").read_text()
+    assert card.startswith("---\nlibrary_name: onnx\n")
+    assert "license: unknown" in card
+    for words in (
+        "## Intended use", "## Limits", "## How to reproduce", "| weights | not stated |",
+        "| not measured | not stated |",
+        "| test top-1 | 0.8125 |", "red-crested finch", "a reconstruction", "resnet50 \\| timm",
+        "| fp32 | 20 | 1.00000 |",
+        "CC-BY-NC-4.0", "ab" * 32,
+    ):  # fmt: skip
+        assert words in card
+
+
+def test_the_card_with_a_licence_and_many_labels(contents: BundleContents) -> None:
+    from exporters.model_card import model_card
+
+    facts = dataclasses.asdict(BundleFacts("a", "b", licences={"weights": "CC-BY-NC-4.0"}))
+    about = {"name": "n", "version": "1", "architecture": "a", "parameters": 10, "models": {}, "facts": facts}
+    card = model_card(about, [f"class {index}" for index in range(100)], contents.preprocessing, contents.parity)
+    assert 'license: "cc-by-nc-4.0"' in card
+    assert "class 19 and 80 more" in card
+    assert "## Data\n\nNot stated." in card
+
+
+def test_the_card_s_example_runs(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    from exporters.client import Student
+
+    pixels = np.random.default_rng(5).integers(0, 256, (70, 53, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg")
+    code = (packed / "MODEL_CARD.md").read_text().split("```python\n")[1].split("```")[0]
+    for name in ("model.onnx", "labels.json"):
+        (tmp_path / name).symlink_to(packed / name)
+    monkeypatch.chdir(tmp_path)
+    variables: dict[str, object] = {}
+    exec(code, variables)
+    student = Student.load(packed)
+    assert capsys.readouterr().out.strip() == student.predict(tmp_path / "photo.jpg")[0][0]
+    expected = student.prepare(tmp_path / "photo.jpg")
+    np.testing.assert_array_equal(np.asarray(variables["batch"])[0], expected)
+
+
+def test_archive_does_not_depend_on_modes(tmp_path: Path) -> None:
+    from exporters.bundle import write_tar
+
+    folder = tmp_path / "x"
+    (folder / "b").mkdir(parents=True)
+    (folder / "b" / "c").write_bytes(b"1")
+    (folder / "a").write_bytes(b"2")
+    write_tar(folder, tmp_path / "x.tar")
+    first = (tmp_path / "x.tar").read_bytes()
+    (folder / "a").chmod(0o600)
+    write_tar(folder, tmp_path / "x.tar")
+    assert sha256_bytes((tmp_path / "x.tar").read_bytes()) == sha256_bytes(first)
+    with tarfile.open(fileobj=io.BytesIO(first)) as archive:
+        assert archive.getnames() == ["x", "x/a", "x/b", "x/b/c"]

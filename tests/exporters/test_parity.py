@@ -1,0 +1,211 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from exporters.errors import UsageError
+from exporters.parity import ParityGate, ParityMeter, compare, judge, run_parity
+from exporters.runtimes import OnnxRuntime, TorchRuntime
+
+from .conftest import Exported
+
+GATE = ParityGate(1e-4, 0.999, 0.001)
+NAMES = [f"image{index}.jpg" for index in range(1000)]
+
+
+def logits(count: int = 40, classes: int = 7, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, classes)).astype(np.float32)
+
+
+class Fixed:
+    """A runtime whose images are their own answers, remembering the batches it was asked for."""
+
+    def __init__(self, change: float = 0.0) -> None:
+        self.change = change
+        self.batches: list[int] = []
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        self.batches.append(len(images))
+        return images.reshape(len(images), -1)[:, :7].astype(np.float32) + self.change
+
+
+matrices = hnp.arrays(np.float32, (6, 7), elements=st.floats(-100, 100, width=32))
+
+
+@settings(deadline=None, max_examples=60)
+@given(matrices, matrices, hnp.arrays(np.int64, 6, elements=st.integers(0, 6)))
+def test_numbers_equal_their_definitions(a: np.ndarray, b: np.ndarray, labels: np.ndarray) -> None:
+    result = compare(a, b, labels, NAMES[:6])
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    scale = max(abs(float(value)) for value in x.flat) or 1.0
+    errors = [[abs(p - q) / scale for p, q in zip(row, other, strict=True)] for row, other in zip(x, y, strict=True)]
+    assert result.max_scaled_error == pytest.approx(max(map(max, errors)))
+    assert result.mean_scaled_error == pytest.approx(sum(map(sum, errors)) / 42)
+    assert result.p99_scaled_error == pytest.approx(np.percentile([max(row) for row in errors], 99))
+    same = [int(p.argmax()) == int(q.argmax()) for p, q in zip(x, y, strict=True)]
+    assert result.differing == same.count(False)
+    assert result.top1_agreement == pytest.approx(sum(same) / 6)
+    tops = [[set(sorted(range(7), key=lambda k: (-row[k], k))[:5]) for row in z] for z in (x, y)]
+    assert result.top5_agreement == pytest.approx(np.mean([p == q for p, q in zip(*tops, strict=True)]))
+    assert result.reference_accuracy == pytest.approx(np.mean(x.argmax(1) == labels))
+    assert result.accuracy_drop == pytest.approx(np.mean(x.argmax(1) == labels) - np.mean(y.argmax(1) == labels))
+    assert judge(result, result.would_pass) == []
+
+
+def test_equal_logits_pass_the_strictest_gate() -> None:
+    a = logits()
+    result = compare(a, a, a.argmax(axis=1), NAMES[:40])
+    assert (result.max_scaled_error, result.top1_agreement, result.cosine, result.accuracy_drop) == (0, 1, 1, 0)
+    assert judge(result, ParityGate(0.0, 1.0, 0.0)) == []
+
+
+def test_cosine_is_the_lowest() -> None:
+    a, b = np.array([[1.0, 0.0], [0.0, 2.0]], np.float32), np.array([[2.0, 0.0], [2.0, 2.0]], np.float32)
+    assert compare(a, b, None, NAMES[:2]).cosine == pytest.approx(np.sqrt(0.5))
+
+
+def test_batches_add_up() -> None:
+    a, b, labels = logits(), logits(seed=1), np.arange(40) % 7
+    meter = ParityMeter()
+    for start in range(0, 40, 9):
+        part = slice(start, start + 9)
+        meter.add(a[part], b[part], labels[part], NAMES[:40][part])
+    assert meter.result() == compare(a, b, labels, NAMES[:40])
+
+
+def with_swapped(a: np.ndarray, count: int) -> np.ndarray:
+    """The same logits but for a different first class in `count` images."""
+    b = a.copy()
+    for row in b[:count]:
+        row[row.argmin()] = row.max() + 1e-6
+    return b
+
+
+def test_one_image_always_passes_and_two_do_not() -> None:
+    a = logits()
+    labels = a.argmax(axis=1)
+    for swapped, failures in ((1, 0), (2, 2)):
+        result = compare(a, with_swapped(a, swapped), labels, NAMES[:40])
+        assert result.differing == swapped
+        assert result.accuracy_drop == pytest.approx(swapped / 40)
+        assert len(judge(result, dataclasses.replace(GATE, max_scaled_error=None))) == failures
+
+
+def test_a_better_candidate_is_no_drop() -> None:
+    a = logits()
+    b = with_swapped(a, 10)
+    result = compare(a, b, b.argmax(axis=1), NAMES[:40])
+    assert result.accuracy_drop == pytest.approx(-0.25)
+    assert judge(result, ParityGate(None, 0.0, 0.0)) == []
+    assert result.would_pass.max_accuracy_drop == 0
+
+
+def test_errors_count_even_where_every_class_agrees() -> None:
+    a = logits()
+    (failure,) = judge(compare(a, a * np.float32(1.001), None, NAMES[:40]), GATE)
+    assert "error 0.001" in failure
+    assert "0.0001" in failure
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("side", ["reference", "candidate"])
+def test_what_is_not_finite_fails(value: float, side: str) -> None:
+    a, b = logits(), logits()
+    (a if side == "reference" else b)[3, 2] = value
+    result = compare(a, b, np.zeros(40), NAMES[:40])
+    assert result.non_finite == result.differing == 1
+    assert result.worst[0]["name"] == "image3.jpg"
+    assert any("NaN or infinite" in failure for failure in judge(result, ParityGate()))
+    json.dumps(result.to_json(), allow_nan=False)
+
+
+def test_nothing_finite() -> None:
+    bad = np.full((3, 2), np.nan, np.float32)
+    result = compare(bad, bad, None, NAMES[:3])
+    assert result.max_scaled_error is None
+    assert judge(result, GATE)
+    json.dumps(result.to_json(), allow_nan=False)
+
+
+def test_worst_are_named_worst_first() -> None:
+    a = logits()
+    b = a.copy()
+    for rank, index in enumerate((30, 4, 17)):
+        b[index, 0] += 3 - rank
+    result = compare(a, b, None, NAMES[:40])
+    assert [entry["name"] for entry in result.worst[:3]] == ["image30.jpg", "image4.jpg", "image17.jpg"]
+    assert len(result.worst) == 10
+    assert result.worst[0]["scaled_error"] == result.max_scaled_error
+    assert result.worst[0]["reference"] == a[30].argmax()
+
+
+def test_shapes_that_do_not_fit() -> None:
+    a = logits()
+    for other, names in ((a[:, :3], NAMES[:40]), (a[:3], NAMES[:40]), (a, NAMES[:3])):
+        with pytest.raises(UsageError, match="cannot compare"):
+            compare(a, other, None, names)
+    with pytest.raises(UsageError, match="no images"):
+        ParityMeter().result()
+
+
+def test_the_whole_once_and_a_part_at_small_batches() -> None:
+    images = np.random.default_rng(0).integers(0, 255, (50, 2, 2, 3), np.uint8)
+    batches = [(images[start : start + 16], None, NAMES[start : min(start + 16, 50)]) for start in range(0, 50, 16)]
+    reference, candidate = Fixed(), Fixed()
+    report = run_parity(reference, candidate, iter(batches), GATE, part=20, part_batches=(1, 7))
+    assert report.passed
+    assert reference.batches == [16, 16, 16, 2]
+    assert candidate.batches == [16, 16, 16, 2] + [1] * 20 + [7, 7, 6]
+    assert (report.whole.images, report.parts[1].images, report.parts[7].images) == (50, 20, 20)
+    assert json.loads(json.dumps(report.to_json()))["batches"]["7"]["images"] == 20
+
+
+def test_a_fault_of_small_batches_is_found() -> None:
+    class WrongAlone(Fixed):
+        def predict(self, images: np.ndarray) -> np.ndarray:
+            return super().predict(images) + (9 if len(images) == 1 else 0)
+
+    images = np.random.default_rng(0).integers(0, 255, (20, 2, 2, 3), np.uint8)
+    report = run_parity(Fixed(), WrongAlone(), [(images, np.zeros(20), NAMES[:20])], GATE)
+    assert report.failures
+    assert all(failure.startswith("at batch 1:") for failure in report.failures)
+    with pytest.raises(UsageError, match="no images"):
+        run_parity(Fixed(), Fixed(), [], GATE)
+
+
+def failures_against(exported: Exported, candidate: TorchRuntime | OnnxRuntime) -> list[str]:
+    names = NAMES[: len(exported.images)]
+    batches = [(exported.images, exported.logits.argmax(axis=1), names)]
+    return run_parity(TorchRuntime(exported.student), candidate, batches, GATE, part=8).failures
+
+
+def test_exports_pass(cifar: Exported, shufflenet: Exported) -> None:
+    for exported in (cifar, shufflenet):
+        assert failures_against(exported, OnnxRuntime(exported.data)) == []
+
+
+@pytest.mark.parametrize("fault", ["one weight", "normalisation", "channels", "train mode"])
+def test_planted_faults_fail(cifar: Exported, fault: str) -> None:
+    import copy
+
+    module = copy.deepcopy(cifar.student.module)
+    student = dataclasses.replace(cifar.student, module=module)
+    runtime = TorchRuntime(student)
+    if fault == "one weight":
+        with torch.no_grad():
+            module.get_parameter("layer1.0.conv1.weight")[0, 0, 0, 0] += 0.05
+    elif fault == "normalisation":
+        plain = dataclasses.replace(student.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        runtime = TorchRuntime(dataclasses.replace(student, preprocessing=plain))
+    elif fault == "channels":
+        with torch.no_grad():
+            weight = module.get_parameter("conv1.weight")
+            weight.copy_(weight.flip(1))
+    else:
+        module.get_submodule("bn1").train()
+    assert failures_against(cifar, runtime)
