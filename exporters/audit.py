@@ -28,7 +28,7 @@ def audit_export(data: bytes, student: "Student") -> list[dict[str, Any]]:
 
     A tensor is explained if it is, bit for bit, a parameter or buffer of the student, reshaped or transposed; or a
     convolution's or linear layer's weight or bias with a batch norm folded into it, recomputed here in float64; or the
-    normalisation of the preprocessing; or a tiny constant (`TINY`, `TINY_INTEGERS`).
+    normalisation of the preprocessing; or a tiny constant (`TINY`, `TINY_INTEGERS`) or a range of integers.
 
     Args:
         data: the bytes of the ONNX file.
@@ -131,7 +131,7 @@ class _Explainer:
     def __call__(self, tensor: Tensor) -> str | None:
         """The origin as one line of text, or None."""
         value = tensor.array()
-        if tensor.dtype in {"int64", "int32", "bool"} and value.size <= TINY_INTEGERS:
+        if tensor.dtype in {"int64", "int32", "bool"} and (value.size <= TINY_INTEGERS or _is_range(value)):
             return "constant"
         copy = self._copied(value)
         if copy is not None:
@@ -207,6 +207,11 @@ def _batch_norms(module: "nn.Module") -> Iterator[tuple[str, np.ndarray, np.ndar
             scale = scale * norm.weight.detach().cpu().double().numpy()
             offset = norm.bias.detach().cpu().double().numpy()
         yield name, scale, offset - mean * scale
+
+
+def _is_range(value: np.ndarray) -> bool:
+    """Integers at equal distances, an index that holds no knowledge."""
+    return value.dtype != np.bool_ and len(np.unique(np.diff(value.reshape(-1)))) <= 1
 
 
 def _close(value: np.ndarray, expected: np.ndarray) -> bool:

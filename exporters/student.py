@@ -157,4 +157,6 @@ def _load_weights(module: "nn.Module", data: bytes, path: Path) -> None:
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise UnavailableError(f"{path}: does not fit the architecture: {', '.join(problems[:5])}{more}")
-    module.load_state_dict(tensors)
+    for key in wanted:  # in place, since some modules version their state beside its tensors
+        wanted[key] = tensors[key]
+    module.load_state_dict(wanted)

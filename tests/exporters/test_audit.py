@@ -83,7 +83,7 @@ def planted(data: bytes, kind: str) -> bytes:
     elif kind == "bytes":
         model.graph.initializer.append(helper.make_tensor("teacher", TensorProto.UINT8, [100], bytes(100), raw=True))
     elif kind == "integers":
-        model.graph.initializer.append(numpy_helper.from_array(np.arange(1000), "teacher"))
+        model.graph.initializer.append(numpy_helper.from_array(np.arange(1000) ** 2, "teacher"))
     return model.SerializeToString()
 
 
@@ -124,6 +124,7 @@ def test_transposes_reshapes_and_biased_convolutions(cifar: Exported) -> None:
         "reshaped": module.conv.weight.reshape(6, 3),
         "bias": bias,
         "up": module.up.weight * plain[None, :, None, None],
+        "index": torch.arange(0, 1000, 2).reshape(1, -1, 1, 1),
         "offset": -module.plain.running_mean * plain,
     }
     protos = [numpy_helper.from_array(value.detach().numpy(), name) for name, value in tensors.items()]
@@ -136,6 +137,7 @@ def test_transposes_reshapes_and_biased_convolutions(cifar: Exported) -> None:
         "copy of conv.weight",
         "conv.bias with norm folded",
         "up.weight with plain folded",
+        "constant",
         "bias of plain, folded",
     ]
 

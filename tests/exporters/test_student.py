@@ -41,6 +41,10 @@ def test_same_weights_same_bytes_whatever_the_memory_layout(tmp_path: Path) -> N
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_modules_that_version_their_state(tmp_path: Path) -> None:
+    make_student(tmp_path, Architecture("mnasnet0_5", "torchvision"), 32)
+
+
 def test_changed_weights_are_found_before_loading(tmp_path: Path) -> None:
     make_student(tmp_path, RESNET8, 32)
     path = tmp_path / "student.safetensors"
