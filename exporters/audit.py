@@ -194,7 +194,7 @@ def _batch_norms(module: "nn.Module") -> Iterator[tuple[str, np.ndarray, np.ndar
 
     Ioffe and Szegedy, "Batch Normalization" (ICML 2015), algorithm 2.
     """
-    from torch import nn  # noqa: PLC0415
+    from torch import nn
 
     for name, norm in module.named_modules():
         if not isinstance(norm, nn.modules.batchnorm._BatchNorm) or norm.running_var is None:

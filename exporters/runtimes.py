@@ -45,9 +45,9 @@ class TorchRuntime:
     """
 
     def __init__(self, student: "Student", device: str = "cpu") -> None:
-        import copy  # noqa: PLC0415
+        import copy
 
-        import torch  # noqa: PLC0415
+        import torch
 
         self._torch = torch
         try:
@@ -136,7 +136,7 @@ class OnnxRuntime:
 def _onnxruntime(provider: str) -> Any:
     extra = "runtime" if provider == "cpu" else "gpu"
     try:
-        import onnxruntime  # noqa: PLC0415
+        import onnxruntime
     except ImportError as error:
         raise UnavailableError(
             f"onnxruntime is not installed or cannot be imported ({error})",

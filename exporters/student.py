@@ -78,7 +78,7 @@ def save_student(
     Returns:
         The path of `student.json`.
     """
-    from safetensors.torch import save  # noqa: PLC0415
+    from safetensors.torch import save
 
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
     data = save(tensors)
@@ -139,8 +139,8 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 
 def _load_weights(module: "nn.Module", data: bytes, path: Path) -> None:
-    from safetensors import SafetensorError  # noqa: PLC0415
-    from safetensors.torch import load  # noqa: PLC0415
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
     try:
         tensors = load(data)

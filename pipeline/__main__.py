@@ -1,4 +1,4 @@
-"""The command `tmkd-pipeline`, also `python -m pipeline`: runs it and turns errors into one message and an exit code."""
+"""The command `tmkd-pipeline`, also `python -m pipeline`: every error becomes one message and an exit code."""
 
 import os
 import sys

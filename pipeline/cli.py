@@ -1,10 +1,15 @@
 """The commands; each is a few lines, and imports what is heavy only when it runs."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import __version__
+from pipeline.stages.registry import STAGE_NAMES
+
+if TYPE_CHECKING:
+    from exporters.runtimes import Provider
 
 RECIPE = click.argument("recipe")
 OVERRIDES = click.option(
@@ -20,7 +25,7 @@ PROVIDER = click.option(
     show_default=True,
     help="Where ONNX Runtime runs; one that is not there is an error.",
 )
-STAGE = click.Choice(["data", "teacher", "text", "distill", "validate", "export", "parity", "bundle"])
+STAGE = click.Choice(STAGE_NAMES)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog="--debug, anywhere, shows tracebacks.")
@@ -156,8 +161,8 @@ def verify(bundle: Path) -> None:
 
     report = verify_bundle(bundle)
     click.echo(
-        f"{bundle}: verified. {report.files} files ({report.size / 1e6:.2f} MB) as packed; {report.tensors} tensors, all"
-        f" the student's own; {report.golden_images} golden images reproduced,"
+        f"{bundle}: verified. {report.files} files ({report.size / 1e6:.2f} MB) as packed; {report.tensors} tensors,"
+        f" all the student's own; {report.golden_images} golden images reproduced,"
         f" error {report.golden_error:.1e} of the logits' scale"
     )
 
@@ -167,7 +172,7 @@ def verify(bundle: Path) -> None:
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many labels.")
 @PROVIDER
-def predict(bundle: Path, images: tuple[Path, ...], top: int, provider: str) -> None:
+def predict(bundle: Path, images: tuple[Path, ...], top: int, provider: "Provider") -> None:
     """Print the most probable labels of IMAGES, with ONNX Runtime alone."""
     from exporters.client import Student
 

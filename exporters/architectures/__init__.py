@@ -108,10 +108,10 @@ def _names(source: str) -> frozenset[str]:
         return frozenset(CIFAR_NAMES)
     try:
         if source == "torchvision":
-            from torchvision import models  # noqa: PLC0415
+            from torchvision import models
 
             return frozenset(models.list_models(module=models))
-        import timm  # noqa: PLC0415
+        import timm
 
         return frozenset(timm.list_models())
     except ImportError as error:
@@ -130,15 +130,15 @@ def build(architecture: Architecture, classes: int) -> "nn.Module":
     arguments = dict(architecture.arguments)
     try:
         if source == "cifar":
-            from exporters.architectures.cifar import build_cifar  # noqa: PLC0415
+            from exporters.architectures.cifar import build_cifar
 
             return build_cifar(name, classes, **arguments)
         if source == "torchvision":
-            from torchvision import models  # noqa: PLC0415
+            from torchvision import models
 
             merged = {**_PLAIN_LOGITS.get(name, {}), **arguments}
             return models.get_model(name, weights=None, num_classes=classes, **merged)
-        import timm  # noqa: PLC0415
+        import timm
 
         return timm.create_model(name, pretrained=False, num_classes=classes, **arguments)
     except (TypeError, ValueError) as error:

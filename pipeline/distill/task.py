@@ -22,9 +22,7 @@ class DistillationTask(nn.Module):
         self.student = student
         self.method = method
 
-    def forward(
-        self, images: Tensor, labels: Tensor, teacher: NetworkOutput | None, ramp: float
-    ) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor, teacher: NetworkOutput | None, ramp: float) -> dict[str, Tensor]:
         """The weighted losses of a batch by name.
 
         Args:

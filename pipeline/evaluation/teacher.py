@@ -61,6 +61,6 @@ def fusion_verdict(measured: dict[str, Any]) -> str:
     if difference > 0:
         return f"Fusion helps on {measured['images']:,} images: {difference:+.2f} points over the best view ({best})."
     return (
-        f"Fusion does NOT help on {measured['images']:,} images: {difference:+.2f} points against the best view ({best})"
-        " with label-free weights."
+        f"Fusion does NOT help on {measured['images']:,} images: {difference:+.2f} points against the best view"
+        f" ({best}) with label-free weights."
     )

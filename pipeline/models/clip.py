@@ -1,4 +1,4 @@
-"""The text teacher's model: a CLIP of open_clip, from a hub tag, a local checkpoint, or a small one to be trained here."""
+"""The text teacher's model: a CLIP of open_clip by hub tag or local checkpoint, or a small one to be trained here."""
 
 import contextlib
 import io
@@ -25,7 +25,9 @@ class Clip(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: nn.Module, tokenizer: Any, size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, model: nn.Module, tokenizer: Any, size: int, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         super().__init__()
         self.model = model
         self.size = size

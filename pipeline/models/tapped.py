@@ -1,7 +1,7 @@
 """Any classifier as a distillation method wants it: normalised input, logits, last feature map and classifier.
 
-Nothing of a network is rewritten. A probe pass finds the linear classifier and the map that is pooled into it, and proves
-the find on numbers: the classifier's output must be the logits, its input the spatial mean of the map.
+Nothing of a network is rewritten. A probe pass finds the linear classifier and the map that is pooled into it, and
+proves the find on numbers: the classifier's output must be the logits, its input the spatial mean of the map.
 """
 
 from collections.abc import Sequence
@@ -90,9 +90,8 @@ def _probe(network: nn.Module, image_size: int) -> tuple[str | None, str | None,
         for name, module in network.named_modules()
     ]
     parameter = next(network.parameters())
-    images = torch.randn(
-        2, 3, image_size, image_size, device=parameter.device, generator=torch.Generator(parameter.device).manual_seed(0)
-    )
+    random = torch.Generator(parameter.device).manual_seed(0)
+    images = torch.randn(2, 3, image_size, image_size, device=parameter.device, generator=random)
     try:
         with torch.no_grad():
             logits = network.eval()(images.to(parameter.dtype))

@@ -62,7 +62,7 @@ def load_weights(network: nn.Module, architecture: Architecture, weights: str, *
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint file: raw, wrapped as `{"state_dict": …}`, with `module.` before each key, or safetensors.
+    """The tensors of a checkpoint file: raw, under `state_dict`, with `module.` before each key, or safetensors.
 
     Nothing is unpickled but tensors and plain containers. A name that ends in `-<hex>` is checked against the content.
 
@@ -70,7 +70,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         UnavailableError: no such file, a wrong hash, or no state dict inside.
     """
     if not path.is_file():
-        raise UnavailableError(f"no such weights file: {path}", remedy="Check the path; it is relative to where you are.")
+        raise UnavailableError(f"no such weights file: {path}", remedy="Paths are relative to where you are.")
     expected = _NAME_HASH.search(path.stem)
     if expected is not None and not sha256_file(path).startswith(expected.group(1)):
         raise UnavailableError(
@@ -127,9 +127,9 @@ def _imagenet(architecture: Architecture) -> tuple[dict[str, Tensor], LoadedWeig
         raise
     except Exception as error:  # two libraries, many ways of having no network; the remedy is one
         raise UnavailableError(
-            f"the ImageNet weights of {architecture.name} ({architecture.source}) are not here and could not be fetched"
+            f"the ImageNet weights of {architecture.name} ({architecture.source}) are not here and cannot be fetched"
             f" ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'})",
-            remedy="Connect to the internet and run again, or set weights to a file you have (weights: path/to/file.pth)"
+            remedy="Connect to the internet and run again, or set weights to a file you have (path/to/file.pth)"
             " or to none.",
         ) from error
 
@@ -149,9 +149,10 @@ def _timm_imagenet(architecture: Architecture) -> tuple[dict[str, Tensor], Loade
     import timm
 
     if not timm.models.is_model_pretrained(architecture.name):
-        raise UnavailableError(f"timm has no weights for {architecture.name}", remedy="Set weights to a file, or to none.")
+        message = f"timm has no weights for {architecture.name}"
+        raise UnavailableError(message, remedy="Set weights to a file, or to none.")
     pretrained = timm.create_model(architecture.name, pretrained=True, **architecture.arguments)
-    config = pretrained.pretrained_cfg
+    config: dict[str, Any] = pretrained.pretrained_cfg  # type: ignore[assignment]
     source = f"timm {config.get('hf_hub_id') or architecture.name}"
     return pretrained.state_dict(), LoadedWeights(
         source, None, tuple(config["mean"]), tuple(config["std"]), head_replaced=False
@@ -162,7 +163,8 @@ def _fit_state(network: nn.Module, state: dict[str, Tensor], weights: str, *, re
     """Load what fits; only a classifier (two-dimensional weight, and its bias) may differ, and only in its classes."""
     own = network.state_dict()
     differing = [key for key in own if key in state and own[key].shape != state[key].shape]
-    heads = {key.rpartition(".")[0] for key in differing if own[key].ndim in (1, 2) and key.endswith(("weight", "bias"))}
+    flat = [key for key in differing if own[key].ndim in (1, 2) and key.endswith(("weight", "bias"))]
+    heads = {key.rpartition(".")[0] for key in flat}
     head_keys = [key for key in differing if key.rpartition(".")[0] in heads]
     ignorable = ("num_batches_tracked",)
     missing = [key for key in own if key not in state and not key.endswith(ignorable)]

@@ -1,0 +1,1 @@
+"""The run directory, fingerprints, and the order of things."""

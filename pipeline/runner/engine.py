@@ -89,9 +89,7 @@ def execute(
                 return
 
 
-def _run_or_reuse(
-    stage: "Stage", recipe: "Recipe", run: RunDirectory, console: "Console", *, forced: bool
-) -> None:
+def _run_or_reuse(stage: "Stage", recipe: "Recipe", run: RunDirectory, console: "Console", *, forced: bool) -> None:
     from pipeline.stages.base import StageContext
 
     inputs = _inputs(stage, recipe, run)

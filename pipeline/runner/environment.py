@@ -23,7 +23,7 @@ _PACKAGES = (
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions of Python and of the packages that matter, operating system and processor count; imports none of them."""
+    """Versions of Python and of the packages that matter, system and processors; imports none of them."""
     return {
         "python": platform.python_version(),
         "system": platform.system(),

@@ -1,0 +1,1 @@
+"""From files to files: one file a stage."""

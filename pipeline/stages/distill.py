@@ -36,7 +36,7 @@ TRAIN_SAMPLE = 5000
 
 
 class DistillStage(Stage):
-    """Writes the students of the chosen and of the last pass, `distill/teacher_accuracy.json` and `distill/history.json`."""
+    """Writes the students `chosen/` and `final/`, `distill/teacher_accuracy.json` and `distill/history.json`."""
 
     name = "distill"
     libraries = (*TRAINING_LIBRARIES, "open_clip_torch", "safetensors")

@@ -30,9 +30,7 @@ class ExportStage(Stage):
 
         recipe, folder = context.recipe, self.folder(context)
         student = load_student(context.run.folder("distill") / "chosen")
-        exported = export_onnx(
-            student, folder / "model.onnx", recipe.export.onnx.opset, licence=recipe.bundle.licence
-        )
+        exported = export_onnx(student, folder / "model.onnx", recipe.export.onnx.opset, licence=recipe.bundle.licence)
         initializers = audit_export(exported.path.read_bytes(), student)
         write_json(folder / "audit.json", {"initializers": initializers, "operators": exported.operators})
         context.console.say(

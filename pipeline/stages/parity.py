@@ -1,7 +1,7 @@
 """Stage `parity`: what ships equals the student, proved on the whole validation split."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from exporters.files import write_json
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
 from pipeline.stages.inputs import EVALUATION_BATCH, IMAGE_KEYS, Data, read_data
+
+if TYPE_CHECKING:
+    from pipeline.data.loading import Batch
 
 
 class ParityStage(Stage):
@@ -45,8 +48,8 @@ class ParityStage(Stage):
             validation_batches(read_data(context)),
             ParityGate(**settings_.fp32.model_dump()),
         )
-        result = {"split": "validation", "provider": candidate.provider, "models": {"model.onnx": report.to_json()}}
-        write_json(folder / "parity.json", result)
+        result = {"split": "validation", "provider": candidate.provider, **report.to_json()}
+        write_json(folder / "parity.json", {"fp32": result})
         whole = report.whole
         context.console.say(
             f"model.onnx on {whole.images:,} validation images: top-1 agreement {100 * whole.top1_agreement:.3f} %,"
@@ -65,5 +68,9 @@ def validation_batches(data: Data) -> Iterator[tuple[np.ndarray, np.ndarray, lis
     """The validation split as a runtime takes it: uint8 `[B, S, S, 3]`, labels `[B]`, file names."""
     paths = data.index.splits["validation"].paths
     for batch in data.loader.evaluation_batches("validation", data.preprocessing, EVALUATION_BATCH):
-        images = np.ascontiguousarray(batch.images.permute(0, 2, 3, 1).numpy())
-        yield images, batch.labels.numpy(), [paths[index] for index in batch.indices.tolist()]
+        yield images_of(batch), batch.labels.numpy(), [paths[index] for index in batch.indices.tolist()]
+
+
+def images_of(batch: "Batch") -> np.ndarray:
+    """The images of a batch as a runtime takes them: uint8 `[B, S, S, 3]`."""
+    return np.ascontiguousarray(batch.images.permute(0, 2, 3, 1).numpy())

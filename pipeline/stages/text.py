@@ -36,14 +36,14 @@ class TextStage(Stage):
 
     def skipped(self, recipe: Recipe) -> str | None:
         """Only the weights of views and the contrast ask for text."""
-        return None if needs_text_embeddings(recipe) else "neither the weights of the views nor a contrast asks for text"
+        return None if needs_text_embeddings(recipe) else "neither the views' weights nor a contrast asks for text"
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
         """The index."""
         return ("data",)
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
-        """Model, prompts and views; with a fit, all that training depends on. Its seed is the split's: seeds share it."""
+        """Model, prompts and views; with a fit, all that it depends on. Its seed is the split's: seeds share it."""
         text = ["teacher.text.model", "teacher.text.weights", "teacher.text.prompts", "distill.views"]
         if recipe.teacher.text.weights == "fit":
             text += ["teacher.text.fit", "data.augment", "data.split_seed", "train.precision", *IMAGE_KEYS]

@@ -87,7 +87,7 @@ class ValidateStage(Stage):
         if failed:
             raise GateError(
                 f"the student does not pass: {'; '.join(failed)}",
-                remedy=f"Figures are in {folder / 'verdict.json'}. Train longer, or change the gate if it asks too much.",
+                remedy=f"{folder / 'verdict.json'} has the figures. Train longer, or lower a gate that asks too much.",
             )
         return {which: students[which]["test"]["top1"] for which in ("chosen", "final")}
 

@@ -83,8 +83,8 @@ def encode_prompts(
     Returns:
         `[V, K, D]` fp32, rows of length 1, without gradient, on the device of `encode_text`.
     """
-    import torch  # noqa: PLC0415 (reading prompts must not load torch)
-    from torch.nn.functional import normalize  # noqa: PLC0415
+    import torch
+    from torch.nn.functional import normalize
 
     kinds = views if isinstance(views, Mapping) else {name: name for name in views}
     groups = [prompts.texts(name, view, kind) for view, kind in kinds.items() for name in class_names]
@@ -99,7 +99,7 @@ def encode_prompts(
 
 
 def _find(name_or_path: str) -> Path:
-    from pipeline.recipe.catalog import configs_directory  # noqa: PLC0415 (the recipe reads prompts in turn)
+    from pipeline.recipe.catalog import configs_directory
 
     path = Path(name_or_path)
     if path.is_file():

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -105,7 +104,7 @@ def fit(
     """
     settings = job.settings
     torch.manual_seed(int(generator(job.seed, f"state of {job.name}").integers(2**63)))
-    module = job.module.to(fabric.device, memory_format=torch.channels_last)
+    module = job.module.to(fabric.device).to(memory_format=torch.channels_last)
     wrapped, optimiser = fabric.setup(module, make_optimiser(module.parameters(), settings))
     state = _Progress()
     if (saved := checkpoint.load()) is not None:

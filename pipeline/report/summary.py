@@ -1,0 +1,86 @@
+"""The end of a run in one table: what went in, what came out, and what to type next."""
+
+from pathlib import Path
+from typing import Any
+
+from exporters.files import read_json
+from pipeline.console import Console
+from pipeline.data.index import DataIndex
+from pipeline.recipe.schema import Recipe
+from pipeline.runner.rundir import RunDirectory
+from pipeline.stages.registry import STAGE_NAMES
+
+_SPLITS = ("validation", "test")
+
+
+def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
+    """Print student against teacher, parity, sizes, seconds by stage and what to type next, from the run's files."""
+    verdict = read_json(run.folder("validate") / "verdict.json")
+    parity = read_json(run.folder("parity") / "parity.json")["fp32"]
+    manifest = read_json(run.folder("bundle") / "manifest.json")
+    console.table(
+        f"{recipe.name}: student against teacher",
+        ["", "validation top-1", "test top-1", "parameters", "size"],
+        _accuracy_rows(verdict, manifest, _teacher_size(run)),
+    )
+    whole = parity["whole"]
+    console.say(
+        f"parity on {whole['images']:,} {parity['split']} images: agreement {100 * whole['top1_agreement']:.3f} %,"
+        f" largest error {whole['max_scaled_error']:.1e} of the logits' scale"
+        f" (allowed {parity['gate']['max_scaled_error']:.0e})"
+    )
+    seconds = [(name, record.seconds) for name in STAGE_NAMES if (record := run.record(name)) and record.seconds]
+    console.say("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds))
+    bundle = run.folder("bundle")
+    console.say(
+        "next:\n"
+        f"  tmkd-pipeline verify {bundle}\n"
+        f"  tmkd-pipeline predict {bundle} {_an_image(run.folder('data'))}\n"
+        f"  cat {bundle / 'MODEL_CARD.md'}"
+    )
+
+
+def _accuracy_rows(
+    verdict: dict[str, Any], manifest: dict[str, Any], teacher_size: tuple[int, int] | None
+) -> list[list[str]]:
+    rows = []
+    teacher = verdict["teacher"]
+    if teacher is not None:
+        parameters, size = teacher_size or (0, 0)
+        views = list(teacher["test"]["views"])
+        for view in views:
+            shown = (f"{parameters:,}", f"{size / 1e6:.2f} MB") if view == "rgb" else ("", "")
+            rows.append([f"teacher, view {view}", *(_percent(teacher[s]["views"][view]) for s in _SPLITS), *shown])
+        if len(views) > 1:
+            rows.append(["teacher, fused (label-free)", *(_percent(teacher[s]["fused"]) for s in _SPLITS), "", ""])
+            rows.append(["teacher, fused (oracle)", *(_percent(teacher[s]["oracle"]) for s in _SPLITS), "", ""])
+    students = verdict["student"]
+    model = manifest["files"]["model.onnx"]["size"]
+    rows.append(
+        [
+            f"student, pass {verdict['chosen_pass']} (chosen, ships)",
+            *(_percent(students["chosen"][split]["top1"]) for split in _SPLITS),
+            f"{manifest['parameters']:,}",
+            f"{model / 1e6:.2f} MB",
+        ]
+    )
+    rows.append(["student, last pass", *(_percent(students["final"][split]["top1"]) for split in _SPLITS), "", ""])
+    return rows
+
+
+def _an_image(data: Path) -> str:
+    """A test image of the run's own data, so that the command can be typed as it stands."""
+    index = DataIndex.load(data)
+    return str(index.root / index.splits["test"].paths[0])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _teacher_size(run: RunDirectory) -> tuple[int, int] | None:
+    """Parameters and bytes of the visual teacher's weights; None where there is no teacher."""
+    report = run.folder("teacher") / "report.json"
+    if not report.is_file():
+        return None
+    return read_json(report)["parameters"], (run.folder("teacher") / "student.safetensors").stat().st_size

@@ -1,0 +1,117 @@
+"""Stage `bundle`: what ships, packed, verified, and put beside the run's other folders."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exporters.files import read_json
+from pipeline.distill.registry import METHODS
+from pipeline.recipe.schema import Recipe
+from pipeline.runner.environment import installed_packages
+from pipeline.runner.fingerprint import digest
+from pipeline.stages.base import Stage, StageContext, settings
+from pipeline.stages.inputs import Data, needs_teacher, needs_text_embeddings, read_data, read_json_output
+from pipeline.stages.parity import images_of
+
+if TYPE_CHECKING:
+    from exporters.bundle import BundleFacts
+    from exporters.student import Student
+
+GOLDEN_IMAGES = 16
+
+_PROVENANCE = {
+    "tmkd": "Distilled with Text-guided Multi-view Knowledge Distillation (arXiv 2603.24208). The paper's equations"
+    " could not be had: every line of the method is our reconstruction.",
+}
+
+
+class BundleStage(Stage):
+    """Writes the folder `bundle` and `bundle.tar`."""
+
+    name = "bundle"
+    libraries = ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow")
+    beside = ("bundle.tar",)
+
+    def upstream(self, recipe: Recipe) -> tuple[str, ...]:
+        """Everything: the bundle says where the student came from."""
+        teachers = ("teacher", "text") if needs_teacher(recipe) else ()
+        return ("data", *teachers, "distill", "validate", "export", "parity")
+
+    def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
+        """The whole recipe, whose digest the manifest holds."""
+        return settings(recipe, *recipe.resolved())
+
+    def run(self, context: StageContext) -> dict[str, Any]:
+        """Measure speed, take golden vectors from validation images, pack, verify."""
+        from exporters.benchmark import measure
+        from exporters.bundle import BundleContents, pack
+        from exporters.runtimes import OnnxRuntime, TorchRuntime
+        from exporters.student import load_student
+
+        run, recipe = context.run, context.recipe
+        data, model = read_data(context), run.folder("export") / "model.onnx"
+        student = load_student(run.folder("distill") / "chosen")
+        torch_runtime = TorchRuntime(student)
+        golden = golden_images(data)
+        benchmark = measure({"onnxruntime-cpu": OnnxRuntime(model), "torch-cpu": torch_runtime}, golden)
+        manifest = pack(
+            BundleContents(
+                name=recipe.name,
+                architecture=f"{student.architecture.source}:{student.architecture.name}",
+                parameters=student.parameters,
+                model=model,
+                initializers=read_json_output(context, "export", "audit.json")["initializers"],
+                preprocessing=student.preprocessing,
+                labels=student.labels,
+                golden_images=golden,
+                golden_logits=torch_runtime.predict(golden),
+                parity=read_json_output(context, "parity", "parity.json"),
+                benchmark=benchmark,
+                facts=_facts(context, data, student),
+            ),
+            run.folder(self.name),
+        )
+        size = sum(entry["size"] for entry in manifest["files"].values())
+        context.console.say(f"{run.folder(self.name)}: {len(manifest['files'])} files, {size / 1e6:.2f} MB, verified")
+        return {"bytes": size}
+
+
+def golden_images(data: Data) -> np.ndarray:
+    """Golden inputs, uint8 `[16, S, S, 3]`: evenly spread over validation, repeated where it has fewer."""
+    batches = data.loader.evaluation_batches("validation", data.preprocessing, GOLDEN_IMAGES, limit=GOLDEN_IMAGES)
+    images = np.concatenate([images_of(batch) for batch in batches])
+    return np.resize(images, (GOLDEN_IMAGES, *images.shape[1:]))
+
+
+def _facts(context: StageContext, data: Data, student: "Student") -> "BundleFacts":
+    from exporters.bundle import BundleFacts
+
+    run, recipe = context.run, context.recipe
+    verdict = read_json_output(context, "validate", "verdict.json")
+    students = verdict["student"]
+    teacher: dict[str, Any] = {}
+    if METHODS[recipe.distill.method].needs_teacher:
+        report = read_json(run.folder("teacher") / "report.json")
+        teacher["visual"] = {key: report[key] for key in ("model", "weights", "weights_sha256", "fitted", "parameters")}
+        teacher["visual"]["test"] = verdict["teacher"]["test"]
+        if needs_text_embeddings(recipe):
+            teacher["text"] = {"source": read_json(run.folder("text") / "report.json")["source"]}
+    chosen = students["chosen"]
+    metrics = {f"{split} top-{k}": chosen[split][f"top{k}"] for split in ("validation", "test") for k in (1, 5)}
+    metrics["test top-1, 95 % interval"] = [round(bound, 4) for bound in chosen["test"]["top1_interval"]]
+    metrics["test top-1 after the last pass"] = students["final"]["test"]["top1"]
+    return BundleFacts(
+        recipe_sha256=digest(recipe.resolved()),
+        data_fingerprint=data.index.fingerprint,
+        licences={"weights": recipe.bundle.licence},
+        teacher=teacher,
+        versions=installed_packages(),
+        metrics=metrics,
+        data={
+            "name": recipe.data.dataset,
+            "classes": len(data.index.classes),
+            **{split: len(indexed) for split, indexed in data.index.splits.items()},
+        },
+        provenance=f"Method: {recipe.distill.method}. {_PROVENANCE.get(recipe.distill.method, '')}".strip(),
+    )
