@@ -1,0 +1,83 @@
+# `make` alone lists the targets. Another Python: `make install PYTHON=python3.12`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test test-slow lint lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# onnxruntime and onnxruntime-gpu overwrite each other, so that an environment is one or the other.
+ifndef EXTRA
+EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+endif
+INSTALLED := $(VENV)/.installed-$(EXTRA)
+
+# Progress of downloads on a terminal, nothing in a log.
+UV := $(BIN)/uv $(shell [ -t 2 ] || echo --quiet)
+FOR := --python $(BIN)/python
+
+COVERED := pipeline/tmkd pipeline/distill exporters
+LEAST_COVERAGE := 90
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## everything into .venv: the extra `gpu` where nvidia-smi answers, else `cpu` (or EXTRA=cpu)
+
+quickstart: $(INSTALLED) ## install, then train, prove and pack a small student; needs no download of data and no GPU
+	@$(BIN)/tmkd-pipeline run recipes/quickstart.yaml
+
+test: $(INSTALLED) ## install, then the default test suite with its coverage gates
+	@$(BIN)/pytest --quiet --cov --cov-report=
+	@for part in $(COVERED); do \
+	    if total=$$($(BIN)/coverage report --include="$$part/*" --format=total --fail-under=$(LEAST_COVERAGE)); then \
+	        echo "coverage of $$part: $$total % (at least $(LEAST_COVERAGE) %)"; \
+	    else \
+	        $(BIN)/coverage report --include="$$part/*" || true; \
+	        echo "coverage of $$part is below $(LEAST_COVERAGE) %" >&2; exit 1; \
+	    fi; \
+	done
+
+test-slow: $(INSTALLED) ## the tests that take minutes
+	@$(BIN)/pytest --quiet -m 'slow and not gpu and not network' || [ $$? -eq 5 ] # 5: there are none
+
+lint: $(INSTALLED) ## style, formatting, types, and what may import what
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: $(BIN)/uv ## bring requirements.lock up to date with pyproject.toml; UPGRADE=1 takes newer versions too
+	@$(UV) pip compile pyproject.toml --output-file requirements.lock --quiet $(if $(UPGRADE),--upgrade) \
+	    --universal --python-version 3.11 --extra cpu --extra dev --extra serve \
+	    --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+	@echo "requirements.lock: $$(wc -l < requirements.lock) packages"
+
+clean: ## remove caches and build products; .venv, runs and data stay
+	@rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@find pipeline exporters tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1 || true)" >&2; \
+	    echo "Install one and name it: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+# The lock holds cpu, dev and serve; on a GPU machine it bounds what both have in common.
+$(INSTALLED): requirements.lock pyproject.toml | $(BIN)/uv
+	@echo "installing the extra $(EXTRA) into $(VENV); PyTorch is large, so that the first time takes minutes"
+	@rm -f $(VENV)/.installed-*
+ifeq ($(EXTRA),gpu)
+	@$(UV) pip uninstall $(FOR) onnxruntime onnxruntime-gpu
+	@$(UV) pip install $(FOR) --constraint requirements.lock --editable '.[gpu,dev]'
+else
+	@$(UV) pip sync $(FOR) requirements.lock
+	@$(UV) pip install $(FOR) --no-deps --editable .
+endif
+	@touch $@
+	@echo "installed: $$($(BIN)/tmkd-pipeline --version)"
