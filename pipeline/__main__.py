@@ -1,5 +1,6 @@
 """The command `tmkd-pipeline`, also `python -m pipeline`: every error becomes one message and an exit code."""
 
+import io
 import os
 import sys
 import traceback
@@ -13,6 +14,9 @@ def main() -> None:
     """Run the command line; never returns."""
     from pipeline.cli import cli
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a letter that the terminal does not have is no reason to stop
     # A traceback is for those who ask for one, wherever on the line they do.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1

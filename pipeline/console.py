@@ -10,6 +10,7 @@ from typing import IO
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -60,7 +61,7 @@ class Console:
         stream = stream if stream is not None else sys.stdout
         self.plain = plain if plain is not None else bool(os.environ.get("CI")) or not stream.isatty()
         width = None if not self.plain else max(120, int(os.environ.get("COLUMNS", "0") or 0))
-        self._rich = RichConsole(file=stream, width=width, no_color=self.plain or None, highlight=False)
+        self._rich = RichConsole(file=stream, width=width, no_color=self.plain or None, highlight=False, emoji=False)
 
     def say(self, text: str) -> None:
         """Print one line."""
@@ -75,12 +76,12 @@ class Console:
         self._rich.print(f"WARNING: {text}", style="bold yellow", markup=False, soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table; columns after the first are right-aligned."""
-        table = Table(title=title, title_justify="left", title_style="bold")
+        """Print a table, every text as it stands; columns after the first are right-aligned."""
+        table = Table(title=Text(title), title_justify="left", title_style="bold")
         for number, column in enumerate(columns):
-            table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+            table.add_column(Text(column), justify="left" if number == 0 else "right", overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         self._rich.print(table)
 
     def passed(self, name: str, number: int, total: int, metrics: dict[str, float]) -> None:

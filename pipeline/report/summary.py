@@ -47,7 +47,7 @@ def _accuracy_rows(
     teacher = verdict["teacher"]
     if teacher is not None:
         parameters, size = teacher_size or (0, 0)
-        views = list(teacher["test"]["views"])
+        views = sorted(teacher["test"]["views"], key="rgb".__ne__)
         for view in views:
             shown = (f"{parameters:,}", f"{size / 1e6:.2f} MB") if view == "rgb" else ("", "")
             rows.append([f"teacher, view {view}", *(_percent(teacher[s]["views"][view]) for s in _SPLITS), *shown])

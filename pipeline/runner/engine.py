@@ -2,7 +2,6 @@
 
 import json
 import platform
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -53,11 +52,14 @@ def plan(stages: "Sequence[Stage]", recipe: "Recipe", run: RunDirectory, force: 
             planned.append(Planned(stage.name, "run", ("it has not run yet",)))
         elif stage.name == force:
             planned.append(Planned(stage.name, "run", ("forced",)))
-        elif waiting_for:
-            why = f"is reused if {' and '.join(waiting_for)} give{'s' * (len(waiting_for) == 1)} the same files"
-            planned.append(Planned(stage.name, "wait", (why,)))
         else:
-            planned.append(_decide(stage, recipe, run, record, _inputs(stage, recipe, run)))
+            # A stage that has yet to run may give the same files as before.
+            same = {key: record.inputs[key] for name in waiting_for if (key := f"stage {name}") in record.inputs}
+            decided = _decide(stage, recipe, run, record, _inputs(stage, recipe, run) | same)
+            if decided.action == "reuse" and waiting_for:
+                why = f"is reused if {' and '.join(waiting_for)} give{'s' * (len(waiting_for) == 1)} the same files"
+                decided = Planned(stage.name, "wait", (why,))
+            planned.append(decided)
         if planned[-1].action != "reuse":
             unsettled.add(stage.name)
     return planned
@@ -77,6 +79,7 @@ def execute(
         TmkdError: a stage failed; its record says so. A gate that fails also withdraws the bundle of an earlier recipe.
     """
     with run.held():
+        run.remove_temporaries()
         write_text(run.path / "recipe.lock.yaml", recipe.to_yaml())
         write_json(run.path / "environment.json", describe_environment())
         for stage in stages:
@@ -104,10 +107,8 @@ def _run_or_reuse(stage: "Stage", recipe: "Recipe", run: RunDirectory, console: 
         console.say(f"── {stage.name}: reused")
         return
     console.heading(f"{stage.name}{': ' if decision.why else ''}{'; '.join(decision.why)}")
-    if decision.action == "continue":
-        _remove_temporaries(run, stage.name)
-    else:
-        shutil.rmtree(run.folder(stage.name), ignore_errors=True)
+    if decision.action != "continue":
+        run.remove_outputs(stage.name, stage.beside)
     fresh = StageRecord(stage.name, "running", digest(inputs), inputs)
     run.write_record(fresh)
     started = time.monotonic()
@@ -117,7 +118,8 @@ def _run_or_reuse(stage: "Stage", recipe: "Recipe", run: RunDirectory, console: 
         seconds = round(time.monotonic() - started, 1)
         run.write_record(replace(fresh, status="failed", seconds=seconds, message=str(error)))
         if isinstance(error, GateError):
-            _withdraw_bundle(run)
+            # A bundle in the run directory is of a student that passed; when a gate fails there is none.
+            run.remove_outputs("bundle", ("bundle.tar",))
         raise
     outputs = run.hash_outputs(stage.name, stage.beside, stage.local)
     seconds = round(time.monotonic() - started, 1)
@@ -169,18 +171,3 @@ def _differences(record: StageRecord, inputs: dict[str, str]) -> list[str]:
         else:
             told.append(f"{key} was {before or 'not there'}, is {now or 'not there'}")
     return told
-
-
-def _remove_temporaries(run: RunDirectory, stage: str) -> None:
-    """What a killed process left half-written."""
-    for path in run.folder(stage).rglob(".*.tmp*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _withdraw_bundle(run: RunDirectory) -> None:
-    """A bundle in the run directory is of a student that passed; when a gate fails there is none."""
-    shutil.rmtree(run.folder("bundle"), ignore_errors=True)
-    (run.path / "bundle.tar").unlink(missing_ok=True)

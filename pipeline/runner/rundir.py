@@ -3,16 +3,20 @@
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from exporters.errors import UnavailableError
+from exporters.errors import UnavailableError, UsageError
 from exporters.files import read_json, sha256_file, write_json, write_text
 
 Status = Literal["running", "done", "failed", "skipped"]
+
+_MARKS = (".lock", "recipe.lock.yaml")
+"""Files by which a run directory is known."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,20 @@ class RunDirectory:
             if name.as_posix() not in without and not any(part.startswith(".") for part in name.parts)
         }
 
+    def remove_outputs(self, stage: str, beside: Sequence[str] = ()) -> None:
+        """Remove a stage's folder, and the named files beside it."""
+        shutil.rmtree(self.folder(stage), ignore_errors=True)
+        for name in beside:
+            (self.path / name).unlink(missing_ok=True)
+
+    def remove_temporaries(self) -> None:
+        """Remove what a killed process left half-written; only for the process that holds the directory."""
+        for path in [*self.path.rglob(".*-*.tmp*"), *self.path.rglob(".*-*.old")]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
     def damaged_output(self, record: StageRecord) -> str | None:
         """The first output that is missing or not what the record says; None if all are as written."""
         for name, digest in record.outputs.items():
@@ -104,10 +122,17 @@ class RunDirectory:
         """Hold the directory against other processes.
 
         Raises:
+            UsageError: it is no run directory and not empty. Stages replace their folders, and a folder `data` that is
+                here already may be all that someone has.
             UnavailableError: another process holds it, or it cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            if any(self.path.iterdir()) and not any((self.path / name).is_file() for name in _MARKS):
+                raise UsageError(
+                    f"{self.path} is no run directory and not empty, so nothing is written into it",
+                    remedy="Choose one that is new or empty: --run-dir DIR",
+                )
             stream = (self.path / ".lock").open("a+")
         except OSError as error:
             raise UnavailableError(

@@ -194,12 +194,13 @@ def show_teacher(context: StageContext, measured: Mapping[str, Any]) -> None:
     """The teacher's accuracy as a table, and whether fusion helps."""
     from pipeline.evaluation.teacher import fusion_verdict
 
-    names = list(measured["validation"]["views"])
+    names = sorted(measured["validation"]["views"], key="rgb".__ne__)
     columns = ["top-1 of the teacher, %", *names, "fused", "oracle", "images"]
     rows = [
         [
             split,
-            *(f"{100 * accuracy:.2f}" for accuracy in (*values["views"].values(), values["fused"], values["oracle"])),
+            *(f"{100 * values['views'][name]:.2f}" for name in names),
+            *(f"{100 * values[name]:.2f}" for name in ("fused", "oracle")),
             f"{values['images']:,}",
         ]
         for split, values in measured.items()
