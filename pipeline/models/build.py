@@ -86,6 +86,6 @@ def _tap(network: Any, mean: Any, std: Any, image_size: int, purpose: str) -> Ta
     except (RuntimeError, AssertionError, ValueError) as error:
         raise UsageError(
             f"{purpose}.model: the network cannot take images of {image_size} × {image_size}"
-            f" ({str(error).splitlines()[0]})",
+            f" ({(str(error) or type(error).__name__).splitlines()[0]})",
             remedy="Change data.image_size, or give the network's own argument for it (img_size for many of timm's).",
         ) from error

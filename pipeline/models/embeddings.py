@@ -1,6 +1,6 @@
 """Text embeddings of the classes from a file made elsewhere."""
 
-import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def read_embeddings(path: Path, classes: Sequence[str]) -> Tensor:
         `[K, D]` float32, rows of length 1.
 
     Raises:
-        UnavailableError: no such file, not such a file, or classes that it does not have.
+        UnavailableError: no such file, not such a file, or classes that it does not have, or has twice.
     """
     if not path.is_file():
         raise UnavailableError(f"no such embeddings file: {path}", remedy=_REMEDY)
@@ -35,7 +35,7 @@ def read_embeddings(path: Path, classes: Sequence[str]) -> Tensor:
         with np.load(path, allow_pickle=False) as arrays:
             embeddings = np.asarray(arrays["embeddings"], dtype=np.float32)
             names = [str(name) for name in arrays["class_names"]]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy and zipfile have an error of its own for each kind of damage
         raise UnavailableError(f"{path}: no embeddings file ({error})", remedy=_REMEDY) from error
     if embeddings.ndim != 2 or len(embeddings) != len(names) or not np.isfinite(embeddings).all():
         raise UnavailableError(
@@ -50,6 +50,12 @@ def read_embeddings(path: Path, classes: Sequence[str]) -> Tensor:
             f"{path}: has no embedding for {len(missing)} of the data set's {len(classes)} classes:"
             f" {', '.join(missing[:5])}{more}",
             remedy=f"Its names are: {', '.join(names[:5])} …",
+        )
+    counts = Counter(_plain(name) for name in names)
+    doubled = [name for name in classes if counts[_plain(name)] > 1]
+    if doubled:
+        raise UnavailableError(
+            f"{path}: has more than one embedding for {', '.join(doubled[:5])}", remedy="Keep one row a class."
         )
     chosen = torch.from_numpy(embeddings[[rows[_plain(name)] for name in classes]])
     return functional.normalize(chosen, dim=-1)

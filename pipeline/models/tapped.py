@@ -84,7 +84,7 @@ def _probe(network: nn.Module, image_size: int) -> tuple[str | None, str | None,
         if isinstance(module, nn.Linear) and output.ndim == 2:
             linears.append((name, inputs[0], output))
 
-    was_training = network.training
+    modes = {module: module.training for module in network.modules()}
     handles = [
         module.register_forward_hook(lambda m, i, o, name=name: record(name, m, i, o))
         for name, module in network.named_modules()
@@ -98,7 +98,8 @@ def _probe(network: nn.Module, image_size: int) -> tuple[str | None, str | None,
     finally:
         for handle in handles:
             handle.remove()
-        network.train(was_training)
+        for module, training in modes.items():
+            module.training = training
 
     classes = logits.shape[1]
     for name, features, output in reversed(linears):

@@ -18,7 +18,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _PREFIXES = ("module.", "model.", "network.", "_orig_mod.")
-_NAME_HASH = re.compile(r"-([0-9a-f]{8,64})$")
+# PyTorch's custom, resnet18-f37072fd.pth; digits alone are rather a date or a step.
+_NAME_HASH = re.compile(r"-(?=[0-9]*[a-f])([0-9a-f]{8,64})$")
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each reader has errors of its own for a damaged file; all mean the same to the user
+        # PyTorch's own message would have the user load the file without protection.
         reason = (
             "it holds objects that are no tensors; only plain tensors are loaded"
-            if isinstance(error, pickle.UnpicklingError)
-            else str(error).splitlines()[0]
+            if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
+            else f"{type(error).__name__}: damaged, or of another format"
         )
         raise UnavailableError(
             f"{path}: not a readable checkpoint ({reason})", remedy="Save it again as a state dict or as safetensors."
@@ -103,15 +105,15 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
         if inner is None:
             break
         loaded = inner
-    if not isinstance(loaded, dict) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
+    is_state = isinstance(loaded, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in loaded.items())
+    if not loaded or not is_state:
         raise UnavailableError(f"{path}: holds no state dict", remedy="Save the model's state_dict() into the file.")
     return loaded
 
 
 def _strip_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    while prefix := next((p for p in _PREFIXES if all(key.startswith(p) for key in state)), None):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
 
 
@@ -160,16 +162,13 @@ def _timm_imagenet(architecture: Architecture) -> tuple[dict[str, Tensor], Loade
 
 
 def _fit_state(network: nn.Module, state: dict[str, Tensor], weights: str, *, replace_head: bool) -> bool:
-    """Load what fits; only a classifier (two-dimensional weight, and its bias) may differ, and only in its classes."""
+    """Load what fits; only a classifier may differ, and only in its classes. Tells whether it does."""
     own = network.state_dict()
     differing = [key for key in own if key in state and own[key].shape != state[key].shape]
-    flat = [key for key in differing if own[key].ndim in (1, 2) and key.endswith(("weight", "bias"))]
-    heads = {key.rpartition(".")[0] for key in flat}
-    head_keys = [key for key in differing if key.rpartition(".")[0] in heads]
     ignorable = ("num_batches_tracked",)
     missing = [key for key in own if key not in state and not key.endswith(ignorable)]
     unexpected = [key for key in state if key not in own and not key.endswith(ignorable)]
-    bad = differing if not replace_head or head_keys != differing or len(heads) > 1 else []
+    bad = [] if replace_head and _is_head(differing, own, state) else differing
     if missing or unexpected or bad:
         lines = (
             [f"missing {key}" for key in missing]
@@ -184,3 +183,12 @@ def _fit_state(network: nn.Module, state: dict[str, Tensor], weights: str, *, re
         )
     network.load_state_dict({key: value for key, value in state.items() if key not in differing}, strict=False)
     return bool(differing)
+
+
+def _is_head(differing: list[str], own: dict[str, Tensor], state: dict[str, Tensor]) -> bool:
+    """Whether the keys are those of one linear layer or convolution that differ in the number of outputs alone."""
+    return (
+        len({key.rpartition(".")[0] for key in differing}) == 1
+        and all(own[key].shape[1:] == state[key].shape[1:] for key in differing)
+        and any(own[key].ndim > 1 for key in differing)
+    )

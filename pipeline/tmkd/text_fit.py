@@ -6,7 +6,6 @@ line 11 within each view, with CLIP's learnt temperature.
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -71,7 +70,7 @@ class TextFit(nn.Module):
         texts = self.clip.encode_tokens(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
         temperature = self.clip.temperature
         losses = []
-        for view in np.unique(drawn.cpu().numpy()).tolist():
+        for view in drawn.unique().tolist():
             members = drawn == view
             share = members.float().mean()
             losses.append(share * image_text_contrast(embeddings[members], texts[view], labels[members], temperature))

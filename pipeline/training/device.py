@@ -30,7 +30,8 @@ def make_fabric(device: Device, precision: Precision) -> Fabric:
     if chosen == "mps" and not torch.backends.mps.is_available():
         raise UnavailableError("device: mps was asked for, and PyTorch finds no MPS device", remedy=_DEVICE_REMEDY)
     if precision == "auto":
-        precision = "fp32" if chosen != "cuda" else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        has_bf16 = chosen == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bf16" if has_bf16 else "fp16" if chosen == "cuda" else "fp32"
     if precision == "fp16" and chosen == "cpu":
         raise UnavailableError("train.precision: fp16 needs a GPU", remedy="Use --set train.precision=auto")
     with warnings.catch_warnings():

@@ -47,8 +47,8 @@ def learning_rate(settings: "FitSettings", step: int, steps_per_pass: int) -> fl
         factor = 0.5 * (1 + math.cos(math.pi * step / total))
     warmup = schedule.warmup * steps_per_pass
     if step < warmup:
-        factor *= (step + 1) / warmup if warmup > 1 else 1.0
-    return settings.lr * min(factor, 1.0)
+        factor *= min(1.0, (step + 1) / warmup)
+    return settings.lr * factor
 
 
 def _one_cycle(progress: float, peak: float = 0.3, start: float = 1 / 25, end: float = 1 / 25e4) -> float:
