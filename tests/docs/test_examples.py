@@ -1,0 +1,84 @@
+"""The Python of the documents runs, and does what is said of it."""
+
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from exporters.errors import UnavailableError
+from pipeline.data.registry import DATASETS, load_reader
+from pipeline.distill.registry import METHODS, MethodEntry, base_methods
+from tests.docs.markdown import ROOT, blocks
+from tests.pipeline.distill.test_registry import test_an_entry_tells_the_truth_about_its_class as check_entry
+
+
+@pytest.fixture
+def example(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with `runs/quickstart/bundle` and a `photo.jpg`, upright only by its EXIF tag."""
+    shutil.copytree(packed, tmp_path / "runs" / "quickstart" / "bundle")
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).resize((131, 90), Image.Resampling.BICUBIC).save(tmp_path / "photo.jpg", exif=exif)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_both_clients_of_the_readme_give_the_same_label(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_client, with_runtime = blocks(ROOT / "README.md", "python")
+    client_scope: dict[str, object] = {}
+    exec(with_client, client_scope)
+    first = capsys.readouterr().out.splitlines()
+    assert len(first) == 3
+    scope: dict[str, object] = {}
+    exec(with_runtime, scope)
+    assert first[0].split(" ", 1)[1] == capsys.readouterr().out.strip()
+    prepared = client_scope["student"].prepare("photo.jpg")  # type: ignore[attr-defined]
+    assert np.array_equal(scope["pixels"], prepared)  # type: ignore[arg-type]
+
+
+def contributing(path: str) -> str:
+    """The block of CONTRIBUTING.md that begins with the path of its file."""
+    (found,) = (code for code in blocks(ROOT / "CONTRIBUTING.md", "python") if code.startswith(f"# {path}\n"))
+    return found
+
+
+def install(monkeypatch: pytest.MonkeyPatch, path: str) -> ModuleType:
+    """The module of a block, as if its file were there."""
+    module = ModuleType(path.removesuffix(".py").replace("/", "."))
+    exec(contributing(path), module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
+def test_the_method_of_the_walk_through_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, "pipeline/distill/methods/cosine.py")
+    entries = eval(f"{{{contributing('pipeline/distill/registry.py')}}}", {"MethodEntry": MethodEntry})
+    monkeypatch.setitem(METHODS, "cosine", entries["cosine"])
+    check_entry("cosine")
+    assert "cosine" in base_methods()
+    tests: dict[str, object] = {}
+    exec(contributing("tests/pipeline/distill/methods/test_cosine.py"), tests)
+    (test,) = (value for key, value in tests.items() if key.startswith("test_"))
+    test()  # type: ignore[operator]
+
+
+def test_the_data_set_of_the_walk_through_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, "pipeline/data/readers/table.py")
+    monkeypatch.setitem(DATASETS, *eval(f"{{{contributing('pipeline/data/registry.py')}}}").popitem())
+    read = load_reader("table")
+    with pytest.raises(UnavailableError, match=r"labels\.csv"):
+        read(tmp_path, None)  # type: ignore[arg-type]
+    table = tmp_path / "labels.csv"
+    table.write_text("path,class,split\na.png,grey_gull,train\nb.png,wren,train\nc.png,wren,test\n")
+    listing = read(tmp_path, None)  # type: ignore[arg-type]
+    assert listing.classes == ["grey gull", "wren"]
+    assert listing.splits["train"].labels == [0, 1]
+    assert listing.splits["test"].paths == ["c.png"]
+    table.write_text("path,class,split\n../a.png,wren,train\n")
+    with pytest.raises(UnavailableError, match="outside the data set"):
+        read(tmp_path, None)  # type: ignore[arg-type]

@@ -1,0 +1,45 @@
+"""Links lead somewhere, named files are there, and nothing speaks of one machine."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import DOCUMENTS, ROOT, name, spans
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+
+# What a reader makes, or what an example adds.
+_MADE = ("runs/", "photos/", "data/index.json", "pipeline/_configs", "golden/", "stages/<stage>.json", "bundle/")
+_EXAMPLES = {"pipeline/distill/methods/cosine.py", "pipeline/data/readers/table.py"}
+
+
+@each_document
+def test_relative_links_lead_to_files(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)\)", document.read_text("utf-8")):
+        if "://" not in target:
+            assert (document.parent / target).exists(), f"{name(document)}: {target} is not there"
+
+
+@each_document
+def test_files_of_the_project_in_the_text_are_there(document: Path) -> None:
+    for span in spans(document):
+        path = re.fullmatch(r"(?:pipeline|exporters|configs|tests|docs)/[\w./-]*", span)
+        if path is not None and not span.startswith(_MADE) and span not in _EXAMPLES:
+            assert (ROOT / span).exists(), f"{name(document)}: {span} is not there"
+
+
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, ROOT / "Makefile", ROOT / ".ci" / "run", ROOT / "requirements.lock"], ids=name
+)
+def test_no_absolute_path_of_a_machine_and_no_registry(document: Path) -> None:
+    text = document.read_text("utf-8")
+    assert not re.findall(r"(?<![\w.~<}/-])/(?:home|root|tmp|work|mnt|opt|var|srv|Users|Volumes)/\S*", text)
+    assert not re.findall(r"(?:--index-url|--extra-index-url|--find-links|/simple/?\b).*", text)
+
+
+def test_the_licence_is_the_whole_apache_licence() -> None:
+    text = (ROOT / "LICENSE").read_text("utf-8")
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert all(f"\n   {number}. " in text for number in range(1, 10))

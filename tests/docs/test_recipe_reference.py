@@ -1,0 +1,92 @@
+"""docs/recipe.md has every key of the schema, with its default and bounds, and no other."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.distill.registry import METHODS
+from pipeline.recipe.json_schema import recipe_json_schema
+from pipeline.recipe.keys import expected
+from tests.docs.markdown import ROOT
+
+SCHEMA = recipe_json_schema()
+TEXT = (ROOT / "docs" / "recipe.md").read_text("utf-8")
+ROWS = {
+    match["key"]: (match["default"], match["may_be"], match["meaning"])
+    for match in re.finditer(
+        r"^\| `(?P<key>[\w.]+)` \| (?P<default>.+?) \| (?P<may_be>.+?) \| (?P<meaning>.+) \|$", TEXT, re.MULTILINE
+    )
+    if match["key"] not in METHODS
+}
+
+
+def sections(node: dict[str, Any]) -> list[dict[str, Any]]:
+    """The sections of keys that a node is, refers to or chooses from."""
+    if "$ref" in node:
+        return sections(SCHEMA["$defs"][node["$ref"].rsplit("/", 1)[1]])
+    if "anyOf" in node:
+        return [found for choice in node["anyOf"] for found in sections(choice)]
+    return [node] if "properties" in node else []
+
+
+def leaves(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key that holds a value, with its node; views stand under the name of their kind."""
+    for key, child in node["properties"].items():
+        below = [(f"{path}{key}.", section) for section in sections(child)]
+        if f"{path}{key}" == "distill.views":
+            below = [
+                (f"distill.views.{view['properties']['kind']['const']}.", view)
+                for view in sections(child["additionalProperties"])
+            ]
+        if not below:
+            yield f"{path}{key}", child
+        for prefix, section in below:
+            yield from leaves(section, prefix)
+
+
+LEAVES = dict(leaves(SCHEMA))
+
+
+def row(key: str) -> str:
+    """The row that a key should have, for the message of a failing test."""
+    node = LEAVES[key]
+    may_be = expected(tuple(key.split(".")))
+    return f"| `{key}` | {shown_default(node)} | {may_be} | {node['description']} |"
+
+
+def shown_default(node: dict[str, Any]) -> str:
+    return json.dumps(node["default"]).strip('"') if "default" in node else "—"
+
+
+def test_every_key_of_the_schema_is_described() -> None:
+    assert len(LEAVES) > 80
+    missing = [row(key) for key in LEAVES if key not in ROWS]
+    assert not missing, "add to docs/recipe.md:\n" + "\n".join(missing)
+
+
+def test_no_key_is_described_that_the_schema_has_not() -> None:
+    assert set(ROWS) <= set(LEAVES)
+
+
+def test_defaults_and_bounds_are_those_of_the_schema() -> None:
+    wrong = []
+    for key, (default, may_be, meaning) in ROWS.items():
+        node = LEAVES[key]
+        right_default = "default" not in node or default == shown_default(node)
+        if not right_default or may_be != expected(tuple(key.split("."))) or not meaning.strip():
+            wrong.append(row(key))
+    assert not wrong, "these rows of docs/recipe.md should begin as:\n" + "\n".join(wrong)
+
+
+def test_the_methods_own_weights_are_those_of_the_registry() -> None:
+    found = dict(re.findall(r"^\| `(\w+)` \| ((?:[\d.]+|—)(?: \| (?:[\d.]+|—)){3}) \|$", TEXT, re.MULTILINE))
+    expected_rows = {
+        name: " | ".join(
+            "—" if value is None else str(value)
+            for value in (entry.ce_weight, entry.feature_weight, entry.logits_weight, entry.logits_temperature)
+        )
+        for name, entry in METHODS.items()
+        if name != "tmkd"
+    }
+    assert found == expected_rows
