@@ -32,14 +32,14 @@ def learning_rate(settings: "FitSettings", step: int, steps_per_pass: int) -> fl
     * `milestones`: `lr · gamma^(number of milestones reached)`, milestones in passes.
     * `cosine`: half a cosine from `lr` to 0 (Loshchilov and Hutter, 2017, without restarts).
     * `one_cycle`: a half cosine up from `lr/25` over the first 30 % of the steps, then one down to `lr/25e4`
-      (Smith and Topin, 2018).
+      (Smith and Topin, 2018; at each step what PyTorch's `OneCycleLR` gives by default).
 
     `warmup` passes rise linearly to the schedule's own value, for every kind but `one_cycle`, which has its own.
     """
     schedule = settings.schedule
     total = settings.epochs * steps_per_pass
     if schedule.kind == "one_cycle":
-        return settings.lr * _one_cycle(step / max(1, total - 1))
+        return settings.lr * _one_cycle(step, total)
     factor = 1.0
     if schedule.kind == "milestones":
         factor = schedule.gamma ** sum(step // steps_per_pass >= milestone for milestone in schedule.milestones)
@@ -51,9 +51,10 @@ def learning_rate(settings: "FitSettings", step: int, steps_per_pass: int) -> fl
     return settings.lr * factor
 
 
-def _one_cycle(progress: float, peak: float = 0.3, start: float = 1 / 25, end: float = 1 / 25e4) -> float:
-    if progress < peak:
-        low, high, part = start, 1.0, 1 - progress / peak
+def _one_cycle(step: int, total: int, start: float = 1 / 25, end: float = 1 / 25e4) -> float:
+    peak, last = 0.3 * total - 1, total - 1
+    if step < peak:
+        low, part = start, 1 - step / peak
     else:
-        low, high, part = end, 1.0, (progress - peak) / (1 - peak)
-    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * part))
+        low, part = end, (step - peak) / (last - peak)
+    return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * part))
