@@ -48,7 +48,7 @@ lint: $(INSTALLED) ## style, formatting, types, and what may import what
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@told=$$($(BIN)/lint-imports) || { echo "$$told" >&2; exit 1; }; tail -n 1 <<< "$$told"
 
 lock: $(BIN)/uv ## bring requirements.lock up to date with pyproject.toml; UPGRADE=1 takes newer versions too
 	@$(UV) pip compile pyproject.toml --output-file requirements.lock --quiet $(if $(UPGRADE),--upgrade) \
