@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from exporters.errors import TmkdError, UnavailableError, UsageError
+from pipeline.models.build import Model, build_model
+from pipeline.models.weights import IMAGENET_MEAN, IMAGENET_STD
+
+
+def make(model: str = "cifar:resnet8", weights: str = "none", **changes: object) -> Model:
+    settings = {"seed": 0, "purpose": "student", "replace_head": True, "arguments": {}, "image_size": 32} | changes
+    return build_model(model, settings.pop("arguments"), weights, 5, settings.pop("image_size"), **settings)
+
+
+def test_a_network_from_scratch():
+    model = make()
+    assert (model.architecture.source, model.architecture.name) == ("cifar", "resnet8")
+    assert model.weights is None
+    assert (model.mean, model.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    torch.testing.assert_close(model.tapped.mean.flatten(), torch.tensor(IMAGENET_MEAN))
+    torch.testing.assert_close(model.tapped.std.flatten(), torch.tensor(IMAGENET_STD))
+    assert model.tapped.shape.classes == 5
+    assert model.tapped.shape.map_size == (8, 8)
+    assert model.tapped(torch.rand(2, 3, 32, 32)).logits.shape == (2, 5)
+
+
+def test_the_initialisation_follows_from_seed_and_purpose_alone():
+    def weight(**settings: object) -> torch.Tensor:
+        return make(**settings).tapped.network.conv1.weight.detach()
+
+    torch.manual_seed(1)
+    first, state = weight(), torch.get_rng_state()
+    torch.manual_seed(2)
+    torch.rand(10)
+    assert torch.equal(weight(), first)
+    assert not torch.equal(weight(seed=1), first)
+    assert not torch.equal(weight(purpose="teacher.visual"), first)
+    torch.manual_seed(1)
+    assert torch.equal(torch.get_rng_state(), state)  # building drew nothing from the global stream
+
+
+def test_weights_are_loaded(tmp_path: Path):
+    other = make(seed=5)
+    torch.save(other.tapped.network.state_dict(), tmp_path / "net.pt")
+    model = make(weights=str(tmp_path / "net.pt"), replace_head=False)
+    assert model.weights is not None
+    assert model.weights.source == "net.pt"
+    assert torch.equal(model.tapped.network.conv1.weight, other.tapped.network.conv1.weight)
+
+
+def test_arguments_reach_the_architecture():
+    model = make("timm:vit_tiny_patch16_224", arguments={"img_size": 32, "depth": 1})
+    assert model.architecture.arguments == {"img_size": 32, "depth": 1}
+    assert len(model.tapped.network.blocks) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "told"),
+    [
+        ({"model": "resnet19"}, UsageError, "resnet19"),
+        ({"model": "cifar:resnet8", "arguments": {"width": 3}}, UsageError, "width"),
+        ({"weights": "absent.pt"}, UnavailableError, "absent.pt"),
+        ({"weights": "imagenet"}, UnavailableError, "resnet8"),
+        ({"model": "timm:vit_tiny_patch16_224", "arguments": {"depth": 1}}, UsageError, "32 × 32"),
+        ({"model": "torchvision:inception_v3"}, UsageError, "32 × 32"),
+    ],
+)
+def test_messages_name_the_section_of_the_recipe(changes: dict, error: type[TmkdError], told: str):
+    with pytest.raises(error) as caught:
+        make(purpose="teacher.visual", **changes)
+    assert caught.value.message.startswith("teacher.visual")
+    assert told in str(caught.value)
+    assert str(caught.value).startswith("teacher.visual")
