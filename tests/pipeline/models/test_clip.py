@@ -1,0 +1,242 @@
+import json
+import logging
+import os
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import open_clip.factory
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
+
+from exporters.errors import TmkdError, UnavailableError, UsageError
+from pipeline.models.clip import Clip, build_clip, is_checkpoint, load_clip
+from tests.pipeline.models.small_clip import DESCRIPTION, small_clip, write_description
+
+TEXTS = ["a photo of a red-crested striped finch.", "a sketch of a teal.", ""]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Clip:
+    return build_clip("tiny").eval()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return small_clip(tmp_path_factory.mktemp("clip")).eval()
+
+
+def same(one: Clip, two: Clip) -> bool:
+    left, right = one.state_dict(), two.state_dict()
+    return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
+
+
+def test_the_tiny_model_encodes_to_unit_length(tiny: Clip):
+    width = json.loads((Path(__file__).parents[3] / "configs" / "clip" / "tiny.json").read_text())["embed_dim"]
+    texts = tiny.encode_text(TEXTS)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        mixed = tiny.encode_image(torch.rand(2, 3, tiny.size, tiny.size))
+    with torch.no_grad():
+        images = tiny.encode_image(torch.rand(2, 3, tiny.size, tiny.size))
+    for embeddings, count in ((texts, 3), (images, 2), (mixed, 2)):
+        assert embeddings.shape == (count, width)
+        assert embeddings.dtype == torch.float32
+        assert not embeddings.requires_grad
+        torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(count))
+    assert not torch.allclose(texts[0], texts[1])
+
+
+def test_encoding_text_is_encoding_its_tokens(small: Clip):
+    tokens = small.tokenize(TEXTS)
+    assert tokens.dtype == torch.int64
+    assert tokens.shape == (3, DESCRIPTION["text_cfg"]["context_length"])
+    with torch.no_grad():
+        expected = small.model.encode_text(tokens).double().numpy()
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(small.encode_text(TEXTS).numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert small.encode_tokens(tokens).requires_grad
+
+
+def test_images_are_normalised_as_the_model_was_trained(small: Clip):
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    mean, std = (
+        torch.tensor(v).view(1, 3, 1, 1) for v in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+    )
+    expected = F.normalize(small.model.encode_image((images - mean) / std), dim=-1)
+    torch.testing.assert_close(small.encode_image(images), expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (24, 40), (8, 8)])
+def test_images_of_another_size_are_resized_as_pillow_does(small: Clip, height: int, width: int):
+    pixels = np.random.default_rng(1).random((height, width, 3)).astype(np.float32)
+    bands = [
+        Image.fromarray(np.ascontiguousarray(pixels[..., band])).resize((16, 16), Image.Resampling.BICUBIC)
+        for band in range(3)
+    ]
+    resized = torch.from_numpy(np.stack([np.asarray(band) for band in bands])).clamp(0, 1)[None]
+    images = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    kept = images.clone()
+    with torch.no_grad():
+        found = small.encode_image(images)
+        torch.testing.assert_close(found, small.encode_image(resized), rtol=1e-3, atol=1e-3)
+    assert torch.equal(images, kept)
+
+
+def test_the_temperature_has_a_floor(tmp_path: Path):
+    clip = small_clip(tmp_path)
+    torch.testing.assert_close(clip.temperature.detach(), torch.tensor(0.07), rtol=1e-4, atol=0)  # CLIP's own beginning
+    clip.model.logit_scale.data.fill_(3.0)
+    torch.testing.assert_close(clip.temperature.detach(), torch.tensor(3.0).neg().exp())
+    clip.temperature.backward()
+    assert clip.model.logit_scale.grad is not None
+    clip.model.logit_scale.data.fill_(9.0)
+    torch.testing.assert_close(clip.temperature.detach(), torch.tensor(0.01), rtol=1e-4, atol=0)
+
+
+def test_the_initialisation_follows_from_the_seed_alone(tmp_path: Path):
+    first = small_clip(tmp_path, seed=3)
+    torch.rand(5)
+    state = torch.get_rng_state()
+    assert same(small_clip(tmp_path, seed=3), first)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not same(small_clip(tmp_path, seed=4), first)
+
+
+def test_building_leaves_logging_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    root = logging.getLogger()
+    before = root.level, list(root.handlers), root.manager.disable
+    small_clip(tmp_path)
+    assert (root.level, list(root.handlers), root.manager.disable) == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_normalisation_is_no_part_of_the_state(small: Clip):
+    assert all(key.startswith("model.") for key in small.state_dict())
+
+
+@pytest.mark.parametrize("form", ["net.pt", "net.pth", "net.bin", "net.safetensors", "wrapped.pt"])
+def test_a_local_checkpoint_comes_back(form: str, tmp_path: Path):
+    clip = small_clip(tmp_path, seed=5)
+    state = {key: value.contiguous() for key, value in clip.model.state_dict().items()}
+    path = tmp_path / form
+    if form.endswith(".safetensors"):
+        save_file(state, path)
+    elif form == "wrapped.pt":
+        torch.save({"epoch": 3, "state_dict": {f"module.{key}": value for key, value in state.items()}}, path)
+    else:
+        torch.save(state, path)
+    assert is_checkpoint(str(path))
+    assert same(load_clip(str(write_description(tmp_path)), str(path)), clip)
+
+
+def test_the_tiny_model_comes_back_by_name(tiny: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    torch.save(tiny.model.state_dict(), tmp_path / "tiny.pt")
+    loaded = load_clip("tiny", "~/tiny.pt")
+    assert same(loaded, tiny)
+    assert (loaded.size, loaded.mean.tolist()) == (tiny.size, tiny.mean.tolist())
+
+
+class Planted:
+    """Unpickling it would make a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def refusal(model: str, weights: str, error: type[TmkdError], exit_code: int) -> str:
+    with pytest.raises(error) as caught:
+        load_clip(model, weights)
+    assert caught.value.exit_code == exit_code
+    assert "\n" not in caught.value.message
+    return str(caught.value)
+
+
+def test_a_checkpoint_with_an_object_is_refused_and_never_run(tmp_path: Path):
+    clip = small_clip(tmp_path)
+    path, trace = tmp_path / "net.pt", tmp_path / "trace"
+    torch.save({"state_dict": clip.model.state_dict(), "hook": Planted(trace)}, path)
+    told = refusal(str(write_description(tmp_path)), str(path), UnavailableError, 4)
+    assert "objects that are no tensors" in told
+    assert "weights_only" not in told
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("content", ["another model", "text", "nothing"])
+def test_a_checkpoint_that_does_not_fit(content: str, tmp_path: Path):
+    path = tmp_path / "net.pt"
+    if content == "another model":
+        torch.save({"weight": torch.zeros(3)}, path)
+    elif content == "text":
+        path.write_text("no checkpoint")
+    else:
+        torch.save({}, path)
+    told = refusal(str(write_description(tmp_path)), str(path), UnavailableError, 4)
+    assert "net.pt" in told
+    assert "teacher.text.weights" in told
+
+
+def test_a_checkpoint_that_is_not_there():
+    assert "no such file: absent.pt" in refusal("tiny", "absent.pt", UnavailableError, 4)
+
+
+def test_a_tag_that_is_not_there():
+    told = refusal("ViT-B-32", "laion3b", UsageError, 2)
+    assert "'laion3b'" in told
+    assert "laion2b_s34b_b79k" in told
+    assert "it has none" in refusal("tiny", "openai", UsageError, 2)
+
+
+def test_a_tag_without_a_network(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    def offline(*_arguments: object, **_settings: object) -> str:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", offline)
+    told = refusal("ViT-B-32", "laion2b_s34b_b79k", UnavailableError, 4)
+    assert "no route to host" in told
+    assert "teacher.text.weights: FILE.pt" in told
+    assert "teacher.text.model=tiny" in told
+    assert capfd.readouterr() == ("", "")  # the message is the error's to tell
+
+
+def test_a_model_that_is_not_there():
+    with pytest.raises(UsageError, match="knows no model 'ViT-B-31'") as caught:
+        build_clip("ViT-B-31")
+    assert "tiny" in str(caught.value.remedy)
+    with pytest.raises(UnavailableError, match=r"no such file: absent\.json"):
+        build_clip("absent.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "\x00",
+        "[]",
+        "3",
+        json.dumps({key: value for key, value in DESCRIPTION.items() if key != "text_cfg"}),
+        json.dumps(DESCRIPTION | {"vision_cfg": {"timm_model_name": "no_such_net", "image_size": 16}}),
+        json.dumps(DESCRIPTION | {"text_cfg": {"wide": 3}}),
+        json.dumps(DESCRIPTION | {"vision_cfg": 3}),
+    ],
+)
+def test_a_description_of_no_model(content: str, tmp_path: Path):
+    path = tmp_path / "described.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=r"^teacher\.text\.model: .*described\.json") as caught:
+        build_clip(str(path))
+    assert "\n" not in caught.value.message
+    small_clip(tmp_path)  # a bad description does not stand in the way of a good one
+
+
+def test_a_description_named_as_a_known_model_is_read_all_the_same(tmp_path: Path):
+    path = tmp_path / "ViT-B-32.json"
+    path.write_text("{}")
+    with pytest.raises(UsageError, match="is no open_clip model"):
+        build_clip(str(path))
