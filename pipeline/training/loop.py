@@ -139,6 +139,7 @@ def _train_pass(
 ) -> dict[str, float]:
     wrapped.train()
     sums: dict[str, Tensor] = {}
+    finite: dict[str, Tensor] = {}
     seen = 0
     rate = 0.0
     with console.track(f"{job.name} {pass_ + 1}/{job.settings.epochs}", job.steps_per_pass) as bar:
@@ -156,11 +157,12 @@ def _train_pass(
             optimiser.step()
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach().float()
+                finite[name] = finite.get(name, 0) + sums[name].isfinite()
             seen += len(batch.labels)
             bar.advance()
             if (number + 1) % 20 == 0 or number + 1 == job.steps_per_pass:
-                bar.show(loss=_mean_losses(sums, number + 1, job.name, pass_)["loss"])
-    metrics = _mean_losses(sums, job.steps_per_pass, job.name, pass_)
+                bar.show(loss=_mean_losses(sums, finite, number + 1, job.name, pass_)["loss"])
+    metrics = _mean_losses(sums, finite, job.steps_per_pass, job.name, pass_)
     return metrics | {"lr": rate, "images_per_second": round(seen / max(bar.seconds, 1e-9), 1)}
 
 
@@ -175,12 +177,18 @@ def _to_device(batch: "Batch", fabric: Fabric, pass_: int, passes: float) -> Ste
     )
 
 
-def _mean_losses(sums: dict[str, Tensor], steps: int, name: str, pass_: int) -> dict[str, float]:
+def _mean_losses(
+    sums: dict[str, Tensor], finite: dict[str, Tensor], steps: int, name: str, pass_: int
+) -> dict[str, float]:
+    """The means over the steps so far; `finite` counts the steps up to which each sum was finite."""
     means = {term: (value / steps).item() for term, value in sums.items()}
     if not all(math.isfinite(value) for value in means.values()):
-        terms = ", ".join(f"{term} {value:.4g}" for term, value in means.items())
+        # The first to break is the one to blame: from the next step on, it has spoilt the weights for all.
+        sound = {term: int(value) for term, value in finite.items()}
+        first = min(sound.values())
+        blamed = " and ".join(term for term, value in sound.items() if value == first)
         raise GateError(
-            f"{name}: a loss is not finite in pass {pass_ + 1} ({terms})",
+            f"{name}: the loss {blamed} is not finite at step {first + 1} of pass {pass_ + 1}",
             remedy="Lower the learning rate or the weight of that loss, or set a gradient_clip; then run again.",
         )
     return {f"loss_{term}": value for term, value in means.items()} | {"loss": sum(means.values())}
