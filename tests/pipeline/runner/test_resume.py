@@ -1,0 +1,127 @@
+"""Runs that are killed or interrupted: they end as if nothing had happened, and leave nothing half-written."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+from exporters.files import read_json, sha256_file
+from pipeline.runner.rundir import RunDirectory
+from tests.pipeline.conftest import Outcome, Run, set_, start_command
+
+LONG = set_({"train.epochs": 8})
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "".join(process.communicate())
+        assert time.monotonic() < end, "it did not come so far"
+        time.sleep(0.002)
+
+
+def passes_of_the_student(directory: Path) -> list[int]:
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    return [line["pass"] for line in lines if line["stage"] == "distill"]
+
+
+def assert_no_half_file(directory: Path) -> None:
+    """Every file under a final name can be read whole."""
+    for path in directory.rglob("*"):
+        if path.name.startswith(".") or path.is_dir():
+            continue
+        if path.suffix == ".json":
+            read_json(path)
+        elif path.suffix == ".safetensors":
+            load_file(path)
+        elif path.name == "checkpoint.pt":
+            import torch
+
+            assert torch.load(path, weights_only=True)["state"]["history"]
+    passes_of_the_student(directory)
+
+
+def test_a_killed_and_then_interrupted_run_ends_with_the_same_student(run: Run, tmp_path: Path) -> None:
+    uninterrupted = Run(run.recipe, run.data, tmp_path / "uninterrupted")
+    shutil.copytree(run.directory, uninterrupted.directory)
+    assert uninterrupted(*LONG, "--until", "distill").code == 0
+
+    # Killed without warning, after the first pass or later.
+    command = ["run", run.recipe, "--run-dir", run.directory, *LONG, "--until", "distill"]
+    (run.directory / "metrics.jsonl").write_text("")
+    process = start_command(*command)
+    wait_for(lambda: bool(passes_of_the_student(run.directory)), process)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    done = passes_of_the_student(run.directory)
+    assert 1 <= len(done) < 8
+    assert run.record("distill")["status"] == "running"
+    assert_no_half_file(run.directory)
+    assert run.plan({"train.epochs": 8})["distill"] == ("continue", "it was interrupted")
+
+    # Goes on, and is interrupted at the keyboard.
+    process = start_command(*command)
+    wait_for(lambda: len(passes_of_the_student(run.directory)) > len(done), process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "interrupted; the same command goes on where it stopped" in err and "Traceback" not in err
+    assert "student: going on after pass" in out
+    assert_no_half_file(run.directory)
+
+    # Goes on to the end, in another process than the one that began.
+    outcome = run(*LONG, "--until", "distill")
+    assert outcome.code == 0 and outcome.stages_run == ["distill"]
+    assert outcome.heading("distill") == "── distill: it was interrupted"
+    assert "going on after pass" in outcome.out
+    for which in ("chosen", "final"):
+        name = Path("distill") / which / "student.safetensors"
+        assert sha256_file(run.directory / name) == sha256_file(uninterrupted.directory / name)
+    assert read_json(run.directory / "distill" / "history.json") == read_json(
+        uninterrupted.directory / "distill" / "history.json"
+    )
+    assert passes_of_the_student(run.directory) == list(range(1, 9))
+    assert not (run.directory / "distill" / "checkpoint.pt").exists()
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = RunDirectory.log_metrics
+
+    def interrupt(directory: RunDirectory, stage: str, pass_: int, metrics: dict[str, Any]) -> None:
+        if stage == "distill" and pass_ == 2:
+            raise KeyboardInterrupt
+        log(directory, stage, pass_, metrics)
+
+    monkeypatch.setattr(RunDirectory, "log_metrics", interrupt)
+    outcome = run(*set_({"train.epochs": 3}), "--until", "distill")
+    assert outcome.code == 130 and "goes on where it stopped" in outcome.err
+    assert (run.directory / "distill" / "checkpoint.pt").exists()
+    monkeypatch.undo()
+    assert "going on" not in run(*set_({"train.epochs": 3, "seed": 4}), "--until", "distill").out
+
+
+def test_the_lock_of_a_killed_process_holds_nobody(run: Run) -> None:
+    (run.directory / ".lock").write_text("999999")
+    outcome: Outcome = run()
+    assert outcome.code == 0
+    assert (run.directory / ".lock").read_text() == str(os.getpid())
+
+
+def test_what_a_killed_process_left_is_cleared(run: Run) -> None:
+    leftovers = [".bundle-ab12.tmp", ".bundle-cd34.old", ".bundle-x.tmp.tar", "stages/.data-y.tmp.json"]
+    for name in leftovers[:2]:
+        (run.directory / name / "golden").mkdir(parents=True)
+        (run.directory / name / "golden" / "inputs.npz").write_bytes(b"half")
+    for name in leftovers[2:]:
+        (run.directory / name).write_bytes(b"half")
+    assert run("--until", "data").code == 0
+    assert [name for name in leftovers if (run.directory / name).exists()] == []

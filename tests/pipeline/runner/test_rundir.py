@@ -1,0 +1,104 @@
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from exporters.errors import UnavailableError, UsageError
+from exporters.files import sha256_bytes
+from pipeline.runner.rundir import RunDirectory, StageRecord
+
+
+def test_a_record_comes_back(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    record = StageRecord("data", "done", "f", {"code": "c"}, {"data/a": "1"}, 1.5, {"images": 3}, "")
+    run.write_record(record)
+    assert run.record("data") == record
+    assert json.loads((tmp_path / "stages" / "data.json").read_text()) == asdict(record)
+    run.write_record(replace(record, status="failed", message="no"))
+    assert run.record("data") == replace(record, status="failed", message="no")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"stage": "data"}', '{"stage": "data", "colour": "red"}'])
+def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "data.json").write_text(text)
+    assert RunDirectory(tmp_path).record("data") is None
+    assert RunDirectory(tmp_path).record("teacher") is None
+
+
+def test_outputs_are_hashed_by_their_path(tmp_path: Path) -> None:
+    for name in ("data/a.bin", "data/deep/b.bin", "data/.hidden", "data/.tmp/c.bin", "data/here.json", "other/d.bin"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "beside.tar").write_text("tar")
+    found = RunDirectory(tmp_path).hash_outputs("data", ["beside.tar", "absent.tar"], ["data/here.json"])
+    assert found == {
+        "data/a.bin": sha256_bytes(b"data/a.bin"),
+        "data/deep/b.bin": sha256_bytes(b"data/deep/b.bin"),
+        "beside.tar": sha256_bytes(b"tar"),
+    }
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a").write_text("a")
+    (tmp_path / "data" / "b").write_text("b")
+    record = StageRecord("data", "done", "", outputs=run.hash_outputs("data"))
+    assert run.damaged_output(record) is None
+    (tmp_path / "data" / "b").write_text("B")
+    assert run.damaged_output(record) == "data/b was changed"
+    (tmp_path / "data" / "a").unlink()
+    assert run.damaged_output(record) == "data/a is missing"
+
+
+def test_metrics_of_an_earlier_attempt_are_replaced(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for stage, pass_ in (("teacher", 1), ("teacher", 2), ("distill", 1), ("distill", 2), ("distill", 3)):
+        run.log_metrics(stage, pass_, {"loss": float(pass_), "pass": pass_})
+    run.log_metrics("distill", 2, {"loss": 20.0})
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["stage"], line["pass"], line["loss"]) for line in lines] == [
+        ("teacher", 1, 1.0), ("teacher", 2, 2.0), ("distill", 1, 1.0), ("distill", 2, 20.0)
+    ]  # fmt: skip
+
+
+def test_one_process_at_a_time_holds_a_directory(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "new" / "run")
+    with run.held():
+        assert run.path.is_dir()
+        with pytest.raises(UnavailableError, match="held by another run"), RunDirectory(run.path).held():
+            raise AssertionError("two hold it")
+    with run.held():
+        pass
+    with pytest.raises(KeyError), run.held():
+        raise KeyError
+    with run.held():
+        pass
+
+
+def test_only_an_empty_directory_or_a_runs_own_is_written_to(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path).held():
+        pass  # empty
+    (tmp_path / "file").write_text("")
+    with RunDirectory(tmp_path).held():
+        pass  # known by its .lock
+    (tmp_path / ".lock").unlink()
+    with pytest.raises(UsageError, match="no run directory"), RunDirectory(tmp_path).held():
+        raise AssertionError
+    (tmp_path / "recipe.lock.yaml").write_text("")  # a copy without hidden files
+    with RunDirectory(tmp_path).held():
+        pass
+
+
+def test_outputs_and_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for name in ("bundle/a", "export/b", "export/.c-1x.tmp.onnx", "export/.keep", "bundle.tar", ".git-x.tmpl/d"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    run.remove_outputs("bundle", ["bundle.tar", "absent"])
+    run.remove_outputs("absent")
+    assert not (tmp_path / "bundle").exists() and not (tmp_path / "bundle.tar").exists()
+    run.remove_temporaries()
+    assert sorted(path.name for path in (tmp_path / "export").iterdir()) == [".keep", "b"]
