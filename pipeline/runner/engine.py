@@ -116,7 +116,7 @@ def _run_or_reuse(stage: "Stage", recipe: "Recipe", run: RunDirectory, console: 
         summary = stage.run(StageContext(recipe, run, console, fresh.fingerprint))
     except Exception as error:
         seconds = round(time.monotonic() - started, 1)
-        run.write_record(replace(fresh, status="failed", seconds=seconds, message=str(error)))
+        run.write_record(replace(fresh, status="failed", seconds=seconds, message=str(error) or type(error).__name__))
         if isinstance(error, GateError):
             # A bundle in the run directory is of a student that passed; when a gate fails there is none.
             run.remove_outputs("bundle", ("bundle.tar",))

@@ -15,6 +15,7 @@ from pipeline.stages.inputs import (
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
     Data,
+    build_student,
     make_views,
     read_classifier,
     read_data,
@@ -62,7 +63,6 @@ class DistillStage(Stage):
     def run(self, context: StageContext) -> dict[str, Any]:
         """Measure the teacher, train the student, save what was chosen and what came last."""
         from exporters.student import save_student
-        from pipeline.models.build import build_model
         from pipeline.training.device import describe_device, make_fabric
         from pipeline.training.loop import fit
 
@@ -73,16 +73,7 @@ class DistillStage(Stage):
             teacher, anchors = read_teacher(context, data, fabric)
             measured = _measure_before_training(context, data, teacher, fabric, folder / "teacher_accuracy.json")
             show_teacher(context, measured)
-        student = build_model(
-            recipe.student.model,
-            recipe.student.arguments,
-            recipe.student.weights,
-            len(data.index.classes),
-            recipe.data.image_size,
-            seed=recipe.seed,
-            purpose="student",
-            replace_head=True,
-        )
+        student = build_student(recipe, len(data.index.classes))
         job = self._job(context, data, student, teacher, anchors, fabric)
         checkpoint = _checkpoint(context)
         fitted = fit(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pipeline.data.augmentation import Augmentation
     from pipeline.data.loading import Loader
+    from pipeline.models.build import Model
     from pipeline.models.clip import Clip
     from pipeline.models.tapped import TappedNetwork
     from pipeline.tmkd.views import Views
@@ -82,6 +83,27 @@ def student_preprocessing(
 ) -> Preprocessing:
     """How an image becomes the student's input, under the recipe's sizes."""
     return Preprocessing(size=recipe.data.image_size, resize=recipe.data.resize_to, mean=mean, std=std)
+
+
+def build_student(recipe: Recipe, classes: int) -> "Model":
+    """The student before training, its first weights loaded.
+
+    Raises:
+        UsageError: no such architecture, or it cannot take images of this size.
+        UnavailableError: the weights are not to be had or do not fit.
+    """
+    from pipeline.models.build import build_model
+
+    return build_model(
+        recipe.student.model,
+        recipe.student.arguments,
+        recipe.student.weights,
+        classes,
+        recipe.data.image_size,
+        seed=recipe.seed,
+        purpose="student",
+        replace_head=True,
+    )
 
 
 def read_classifier(folder: Path, image_size: int) -> "TappedNetwork":

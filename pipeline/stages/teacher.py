@@ -12,6 +12,7 @@ from pipeline.stages.inputs import (
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
     Data,
+    build_student,
     needs_teacher,
     read_data,
     student_preprocessing,
@@ -57,6 +58,7 @@ class TeacherStage(Stage):
 
         recipe, visual = context.recipe, context.recipe.teacher.visual
         data = read_data(context)
+        build_student(recipe, len(data.index.classes))  # one that cannot be had is told before the teacher's long fit
         fabric = make_fabric(recipe.device, recipe.train.precision)
         model = build_model(
             visual.model,

@@ -84,7 +84,7 @@ class TextStage(Stage):
         prompts = Prompts.load(text.prompts)
         fabric = make_fabric(recipe.device, recipe.train.precision)
         fits = text.weights == "fit"
-        clip = build_clip(text.model) if fits else load_clip(text.model, text.weights)
+        clip = build_clip(text.model, recipe.data.split_seed) if fits else load_clip(text.model, text.weights)
         clip = clip.to(fabric.device)
         if fits:
             self._fit(context, data, clip, prompts, fabric)

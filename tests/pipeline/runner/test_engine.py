@@ -1,0 +1,263 @@
+"""The engine over stages of a few lines: decisions, reasons and records."""
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporters.errors import GateError, UnavailableError
+from pipeline.console import Console
+from pipeline.recipe.schema import Recipe
+from pipeline.runner.engine import execute, plan
+from pipeline.runner.rundir import RunDirectory
+from pipeline.stages.base import Stage, StageContext, settings
+
+RECIPE = Recipe()
+
+
+class Copying(Stage):
+    """Writes what it was set to and all that the stages before it wrote."""
+
+    libraries = ("numpy",)
+
+    def __init__(self, name: str, *before: str) -> None:
+        self.name = name  # type: ignore[misc]
+        self.before = before
+        self.values: dict[str, Any] = {}
+        self.outside: dict[str, str] = {}
+        self.reason: str | None = None
+        self.action: Callable[[Path], None] = lambda folder: None
+        self.runs = 0
+
+    def skipped(self, recipe: Recipe) -> str | None:
+        return self.reason
+
+    def upstream(self, recipe: Recipe) -> tuple[str, ...]:
+        return self.before
+
+    def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
+        return self.values
+
+    def files(self, recipe: Recipe) -> Mapping[str, str]:
+        return self.outside
+
+    def run(self, context: StageContext) -> dict[str, Any]:
+        self.runs += 1
+        folder = self.folder(context)
+        read = [(context.run.folder(name) / "text").read_text() for name in self.before]
+        self.action(folder)
+        (folder / "text").write_text(f"{self.values.get('text', '')}{''.join(read)}")
+        return {"runs": self.runs}
+
+
+class Line:
+    """Three stages in a line, on a directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.stages = [Copying("a"), Copying("b", "a"), Copying("c", "b")]
+        self.a, self.b, self.c = self.stages
+        self.directory = RunDirectory(path)
+        self.out = io.StringIO()
+
+    def execute(self, **options: Any) -> list[str]:
+        """The names of the stages that ran."""
+        before = [stage.runs for stage in self.stages]
+        try:
+            execute(self.stages, RECIPE, self.directory, Console(self.out, plain=True), **options)
+        finally:
+            ran = [stage.name for stage, count in zip(self.stages, before, strict=True) if stage.runs > count]
+        return ran
+
+    def plan(self, **options: Any) -> list[tuple[str, str]]:
+        planned = plan(self.stages, RECIPE, self.directory, **options)
+        assert [step.stage for step in planned] == ["a", "b", "c"]
+        return [(step.action, "; ".join(step.why)) for step in planned]
+
+    def status(self) -> list[str | None]:
+        records = [self.directory.record(stage.name) for stage in self.stages]
+        return [record.status if record else None for record in records]
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Line:
+    return Line(tmp_path / "run")
+
+
+def test_a_plan_of_nothing_writes_nothing(line: Line) -> None:
+    assert line.plan() == [("run", "it has not run yet")] * 3
+    assert not line.directory.path.exists()
+
+
+def test_everything_runs_once(line: Line) -> None:
+    assert line.execute() == ["a", "b", "c"]
+    assert line.plan() == [("reuse", "")] * 3
+    assert line.execute() == []
+    assert line.out.getvalue().count("reused") == 3
+    record = line.directory.record("b")
+    assert record is not None and record.summary == {"runs": 1} and set(record.outputs) == {"b/text"}
+    assert set(record.inputs) == {"code", "libraries", "python", "stage a"}
+
+
+def test_the_content_of_outputs_decides_what_follows(line: Line) -> None:
+    line.execute()
+    line.a.values["x.unused"] = 1  # runs again and writes the same
+    assert line.plan() == [
+        ("run", "x.unused was not there, is 1"),
+        ("wait", "is reused if a gives the same files"),
+        ("wait", "is reused if b gives the same files"),
+    ]
+    assert line.execute() == ["a"]
+    line.a.values["text"] = "new"
+    assert line.execute() == ["a", "b", "c"]
+    del line.a.values["text"]
+    assert line.plan()[0] == ("run", 'text was "new", is not there')
+
+
+def test_a_stage_behind_others_tells_its_own_reasons(line: Line) -> None:
+    line.execute()
+    line.a.values["text"], line.c.values["text"] = "a", "c"
+    assert [action for action, _ in line.plan()] == ["run", "wait", "run"]
+    assert line.plan()[2] == ("run", 'text was not there, is "c"')
+    (line.directory.path / "b" / "text").unlink()
+    assert line.plan()[1] == ("run", "b/text is missing")
+
+
+def test_files_outside_and_the_stages_before_are_named(line: Line) -> None:
+    line.b.outside["weights.pt"] = "1"
+    line.execute()
+    line.b.outside["weights.pt"] = "2"
+    assert line.plan()[1] == ("run", "weights.pt changed")
+    line.a.values["text"] = "new"
+    line.execute(until="a")
+    assert line.plan()[1] == ("run", "weights.pt changed; a changed")
+
+
+def test_force_and_until(line: Line) -> None:
+    assert line.execute(until="b") == ["a", "b"] and line.status() == ["done", "done", None]
+    assert line.plan(force="a") == [
+        ("run", "forced"), ("wait", "is reused if a gives the same files"), ("run", "it has not run yet")
+    ]  # fmt: skip
+    assert line.execute(force="a") == ["a", "c"]
+
+
+def test_a_skipped_stage_has_a_record_and_is_no_obstacle(line: Line) -> None:
+    line.execute()
+    line.a.reason = "not needed"
+    line.b.before = ()
+    assert line.plan()[0] == ("skip", "not needed")
+    assert line.execute() == ["b"] and line.status() == ["skipped", "done", "done"]
+    record = line.directory.record("a")
+    assert record is not None and (record.status, record.message) == ("skipped", "not needed")
+    line.a.reason = None
+    assert line.plan()[0] == ("run", "it has not run yet")
+    assert line.execute() == ["a"]
+
+
+def test_a_failure_is_recorded_and_its_files_are_kept_for_the_next_attempt(line: Line) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "checkpoint").write_text("half way")
+        raise UnavailableError("no disk\nat all", remedy="Buy one.")
+
+    line.b.action = fail
+    with pytest.raises(UnavailableError):
+        line.execute()
+    record = line.directory.record("b")
+    assert record is not None and record.message == "no disk\nat all\n  Buy one." and record.outputs == {}
+    assert line.status() == ["done", "failed", None]
+    assert line.plan() == [("reuse", ""), ("continue", "it failed: no disk"), ("run", "it has not run yet")]
+
+    def goes_on(folder: Path) -> None:
+        assert (folder / "checkpoint").read_text() == "half way"
+        (folder / "checkpoint").unlink()
+
+    line.b.action = goes_on
+    assert line.execute() == ["b", "c"] and line.status() == ["done"] * 3
+
+
+def test_an_error_without_a_message_can_be_planned_after(line: Line) -> None:
+    def fail(folder: Path) -> None:
+        raise RuntimeError
+
+    line.b.action = fail
+    with pytest.raises(RuntimeError):
+        line.execute()
+    assert line.plan()[1] == ("continue", "it failed: RuntimeError")
+
+
+def test_an_interruption_goes_on_and_a_change_starts_over(line: Line) -> None:
+    def interrupt(folder: Path) -> None:
+        (folder / "checkpoint").write_text("half way")
+        raise KeyboardInterrupt
+
+    line.b.action = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        line.execute()
+    assert line.status() == ["done", "running", None]
+    assert line.plan()[1] == ("continue", "it was interrupted")
+    line.b.values["text"] = "changed"
+    assert line.plan()[1] == ("run", 'text was not there, is "changed"')
+    line.b.action = lambda folder: None if list(folder.iterdir()) == [] else pytest.fail("old files")
+    assert line.execute() == ["b", "c"]
+
+
+@pytest.mark.parametrize(("error", "stays"), [(GateError("too low"), False), (UnavailableError("no disk"), True)])
+def test_a_gate_that_fails_withdraws_the_bundle(line: Line, error: Exception, stays: bool) -> None:
+    line.execute()
+    (line.directory.path / "bundle").mkdir()
+    (line.directory.path / "bundle.tar").write_text("")
+
+    def fail(folder: Path) -> None:
+        raise error
+
+    line.c.action = fail
+    with pytest.raises(type(error)):
+        line.execute(force="c")
+    assert (line.directory.path / "bundle").exists() is stays and (line.directory.path / "bundle.tar").exists() is stays
+
+
+def test_outputs_beside_the_folder_are_part_of_a_stage(line: Line) -> None:
+    class Beside(Copying):
+        beside = ("c.tar",)
+        local = ("c/place",)
+
+    stage = Beside("c", "b")
+    line.stages[2] = line.c = stage
+    tar = line.directory.path / "c.tar"
+
+    def write(folder: Path) -> None:
+        assert not tar.exists()
+        tar.write_text("tar")
+        (folder / "place").write_text("here")
+
+    stage.action = write
+    line.execute()
+    record = line.directory.record("c")
+    assert record is not None and set(record.outputs) == {"c/text", "c.tar"}
+    (line.directory.path / "c" / "place").unlink()
+    assert line.plan()[2][0] == "reuse"
+    tar.write_text("other")
+    assert line.plan()[2] == ("run", "c.tar was changed")
+    assert line.execute() == ["c"] and tar.read_text() == "tar"
+
+
+def test_the_code_of_modules_reached_by_name_counts(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    line.execute()
+    monkeypatch.setattr(Copying, "modules", lambda self, recipe: ("pipeline.randomness",))
+    assert line.plan() == [("run", "its code changed")] * 3
+    monkeypatch.undo()
+    monkeypatch.setattr(Copying, "libraries", ())
+    assert {why for _, why in line.plan()} == {"a library changed"}
+
+
+def test_settings_are_flattened_to_dotted_keys() -> None:
+    found = settings(RECIPE, "data.image_size", "train.schedule", "distill.views")
+    assert found["data.image_size"] == 224
+    assert found["train.schedule.kind"] == "cosine" and found["train.schedule.milestones"] == []
+    assert found["distill.views.edge.strength"] == 0.25
+    assert not [key for key in found if isinstance(found[key], dict) and found[key]]
+    bare = Recipe.model_validate({"distill": {"views": {"edge": None, "high_frequency": None}}})
+    assert settings(bare, "distill.views") == {"distill.views": {}}
+    with pytest.raises(KeyError):
+        settings(RECIPE, "data.colour")
