@@ -1,6 +1,7 @@
 """What a network hands to a distillation method, whichever library it comes from."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -23,9 +24,10 @@ class NetworkShape:
     has_cam: bool
 
 
-@dataclass(frozen=True)
-class NetworkOutput:
+class NetworkOutput(NamedTuple):
     """One forward pass of a teacher (or of fused teacher views) or of a student.
+
+    A tuple, because Lightning Fabric converts what a wrapped module is given, which it cannot in a frozen dataclass.
 
     Attributes:
         logits: `[B, K]`.

@@ -82,8 +82,6 @@ def make_weigher(settings: "WeightingSettings", clip: "Clip | None", text_embedd
         return confidence_weigher
     if text_embeddings is None or (settings.by == "image_text" and clip is None):
         raise UsageError(f"distill.weighting.by: {settings.by} needs more than teacher.text has")
-    return (
-        TextWeigher(text_embeddings)
-        if clip is None or settings.by == "text"
-        else ImageTextWeigher(clip, text_embeddings, settings.score)
-    )
+    if settings.by == "text" or clip is None:
+        return TextWeigher(text_embeddings)
+    return ImageTextWeigher(clip, text_embeddings, settings.score)

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from exporters.architectures import Architecture, build
+from pipeline.models.tapped import TappedNetwork
+from pipeline.tmkd.teacher import MultiViewTeacher
+from pipeline.tmkd.views import Views
+from pipeline.tmkd.weighers import Weigher, confidence_weigher, uniform_weigher
+
+CLASSES, SIZE = 6, 16
+SPECS = {"edge": {"strength": 0.4}, "high_frequency": {"cutoff": 0.3}}
+
+
+def visual(seed: int = 0, name: str = "resnet8") -> TappedNetwork:
+    torch.manual_seed(seed)
+    source = "cifar" if name == "resnet8" else "torchvision"
+    return TappedNetwork(build(Architecture(name, source), CLASSES), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), SIZE)
+
+
+def batch(count: int = 5, size: int = SIZE) -> tuple[Tensor, Tensor]:
+    drawn = torch.Generator().manual_seed(2)
+    images = torch.rand(count, 3, size, size, generator=drawn).contiguous(memory_format=torch.channels_last)
+    return images, torch.randint(0, CLASSES, (count,), generator=drawn)
+
+
+def softmax(values: np.ndarray, axis: int) -> np.ndarray:
+    powers = np.exp(values - values.max(axis=axis, keepdims=True))
+    return powers / powers.sum(axis=axis, keepdims=True)
+
+
+def of_each_view(tapped: TappedNetwork, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Logits `[V, B, K]` and maps `[V, B, C, h, w]` in float64, each view in a pass of its own."""
+    with torch.no_grad():
+        outputs = [tapped(view) for view in Views(SPECS)(images)]
+    logits = np.stack([output.logits.numpy() for output in outputs]).astype(np.float64)
+    maps = np.stack([output.feature_map.numpy() for output in outputs]).astype(np.float64)
+    return logits, maps
+
+
+@pytest.mark.parametrize("weigher", [confidence_weigher, uniform_weigher])
+def test_one_view_is_the_ordinary_teacher(weigher: Weigher):
+    tapped = visual()
+    images, labels = batch()
+    found = MultiViewTeacher(tapped, Views({}), weigher, 0.3)(images, labels)
+    with torch.no_grad():
+        expected = tapped(images)
+    assert torch.equal(found.logits, expected.logits)
+    assert torch.equal(found.pooled, expected.pooled)
+    assert torch.equal(found.feature_map, expected.feature_map)
+    assert found.classifier_weight is expected.classifier_weight
+    assert found.classifier_bias is expected.classifier_bias
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 7.0])
+def test_the_fused_teacher_is_the_weighted_sum_of_its_views(temperature: float):
+    tapped = visual()
+    images, labels = batch()
+    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weigher, temperature)
+    found = teacher(images, labels)
+    logits, maps = of_each_view(tapped, images)
+    score = np.log(softmax(logits, axis=2))[:, np.arange(len(labels)), labels.numpy()]
+    weights = softmax(score / temperature, axis=0)
+    np.testing.assert_allclose(found.logits, (weights[..., None] * logits).sum(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.feature_map, (weights[..., None, None, None] * maps).sum(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(teacher.weigh(teacher.look(images), labels), weights.T, rtol=1e-4, atol=1e-6)
+    assert weights.std() > 1e-3
+    # Fusion is linear: the fused map still explains the fused logits.
+    weight, bias = found.classifier_weight.detach(), found.classifier_bias.detach()
+    torch.testing.assert_close(found.feature_map.mean((2, 3)) @ weight.T + bias, found.logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.pooled, found.feature_map.mean((2, 3)))
+
+
+def test_uniform_weights_give_the_mean():
+    tapped = visual()
+    images, labels = batch()
+    found = MultiViewTeacher(tapped, Views(SPECS), uniform_weigher, 1.0)(images, labels)
+    np.testing.assert_allclose(found.logits, of_each_view(tapped, images)[0].mean(axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_a_net_without_maps_is_fused_by_its_logits():
+    torch.manual_seed(0)
+    tapped = TappedNetwork(build(Architecture("squeezenet1_1", "torchvision"), CLASSES), (0.5,) * 3, (0.2,) * 3, 32)
+    images, labels = batch(size=32)
+    found = MultiViewTeacher(tapped, Views(SPECS), uniform_weigher, 1.0)(images, labels)
+    assert found.feature_map is None
+    assert found.classifier_weight is None
+    with torch.no_grad():
+        expected = torch.stack([tapped(view).logits for view in Views(SPECS)(images)]).mean(dim=0)
+    torch.testing.assert_close(found.logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_label_free_weights_are_those_of_the_likeliest_class():
+    tapped = visual()
+    images, labels = batch(12)
+    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weigher, 0.2)
+    viewed = teacher.look(images)
+    logits, _ = of_each_view(tapped, images)
+    guessed = logits.mean(axis=0).argmax(axis=1)
+    expected = softmax(np.log(softmax(logits, 2))[:, np.arange(12), guessed] / 0.2, axis=0).T
+    np.testing.assert_allclose(teacher.weigh_label_free(viewed), expected, rtol=1e-3, atol=1e-5)
+    assert (guessed != labels.numpy()).any()
+    assert not np.allclose(teacher.weigh(viewed, labels), expected, atol=1e-3)
+
+
+def test_all_views_go_through_the_teacher_in_one_pass():
+    tapped = visual()
+    images, labels = batch()
+    sizes: list[tuple[int, ...]] = []
+    tapped.network.register_forward_pre_hook(lambda _module, inputs: sizes.append(tuple(inputs[0].shape)))
+    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weigher, 1.0)
+    teacher(images, labels)
+    assert sizes == [(15, 3, SIZE, SIZE)]
+    viewed = teacher.look(images)
+    teacher.weigh(viewed, labels)
+    teacher.weigh_label_free(viewed)
+    assert len(sizes) == 2
+
+
+def test_the_teacher_is_frozen():
+    tapped = visual().train()
+    images, labels = batch()
+    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weigher, 1.0)
+    before = {key: value.clone() for key, value in tapped.state_dict().items()}
+    first, second = teacher(images, labels), teacher(images, labels)
+    assert not tapped.training
+    assert not any(module.training for module in tapped.modules())
+    assert not any(parameter.requires_grad for parameter in tapped.parameters())
+    for tensor in (first.logits, first.pooled, first.feature_map, first.classifier_weight, first.classifier_bias):
+        assert not tensor.requires_grad
+    assert torch.equal(first.logits, second.logits)
+    after = tapped.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)  # running statistics, too
+
+
+def test_labels_reach_the_weigher_alone():
+    images, labels = batch()
+    seen: list[Tensor] = []
+
+    def weigher(views: Tensor, logits: Tensor, given: Tensor) -> Tensor:
+        assert views.shape == (3, 5, 3, SIZE, SIZE)
+        assert logits.shape == (3, 5, CLASSES)
+        seen.append(given)
+        return torch.zeros(5, 3)
+
+    teacher = MultiViewTeacher(visual(), Views(SPECS), weigher, 1.0)
+    order = torch.randperm(5, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(teacher(images, labels).logits, teacher(images, labels[order]).logits)
+    assert torch.equal(seen[0], labels)
+    assert torch.equal(seen[1], labels[order])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_under_autocast_the_fusion_stays_in_fp32(dtype: torch.dtype):
+    images, labels = batch()
+    teacher = MultiViewTeacher(visual(), Views(SPECS), confidence_weigher, 1.0)
+    plain = teacher(images, labels)
+    with torch.autocast("cpu", dtype):
+        mixed = teacher(images, labels)
+    assert mixed.logits.dtype == mixed.feature_map.dtype == torch.float32
+    torch.testing.assert_close(mixed.logits, plain.logits, rtol=0.05, atol=0.05 * plain.logits.abs().max().item())
