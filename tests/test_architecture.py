@@ -1,0 +1,137 @@
+"""What may import what: the contracts of the house, held over every import of the source."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("pipeline", "exporters")
+
+SOURCES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def imports(module: str, at_once: bool = False) -> set[str]:
+    """Our modules that a module imports, in functions too unless `at_once`; never what only a type checker reads."""
+
+    def walk(node: ast.AST) -> Iterator[ast.AST]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if at_once and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            yield child
+            yield from walk(child)
+
+    found: set[str] = set()
+    for node in walk(ast.parse(SOURCES[module].read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{module} imports relative to itself"
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = members & set(SOURCES)
+            found |= modules or {node.module}
+            # `from package import name, module` needs both.
+            found |= {node.module} if len(modules) < len(node.names) else set()
+    return {name for name in found if name in SOURCES}
+
+
+GRAPH = {module: imports(module) for module in SOURCES}
+
+
+def room(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def test_exporters_know_nothing_of_the_pipeline() -> None:
+    """The contract of pyproject.toml, by the tool that reads it."""
+    importlinter = pytest.importorskip("importlinter.cli")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.syspath_prepend(str(ROOT))
+        assert importlinter.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+    assert not {
+        (module, name)
+        for module in GRAPH
+        for name in GRAPH[module]
+        if module.startswith("exporters") and name.startswith("pipeline")
+    }
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " → ".join((*path[path.index(module) :], module))
+        if module not in done:
+            for name in sorted(GRAPH[module]):
+                visit(name, (*path, module))
+            done.add(module)
+
+    for module in GRAPH:
+        visit(module, ())
+
+
+@pytest.mark.parametrize(
+    ("rooms", "forbidden"),
+    [
+        # A recipe is read without the code that carries it out.
+        ("recipe", "models tmkd training evaluation stages runner report cli console"),
+        ("data", "recipe models tmkd distill training evaluation stages runner report cli console"),
+        # The paper's lines know nothing of losses of other methods, of loops and of files.
+        ("tmkd", "distill training evaluation stages runner report cli console data"),
+        ("models", "tmkd distill training evaluation stages runner report cli console data"),
+        ("distill", "training evaluation stages runner report cli console data"),
+        ("training", "tmkd distill evaluation stages report cli data recipe"),
+        ("evaluation", "distill training stages runner report cli console recipe"),
+        # The runner knows what a stage is and not which there are.
+        ("runner", "recipe data models tmkd distill training evaluation report cli console"),
+        ("stages", "report cli"),
+        ("report", "cli models tmkd distill training"),
+        ("randomness console", "recipe data models tmkd distill training evaluation stages runner report cli"),
+    ],
+)
+def test_data_flow_one_way(rooms: str, forbidden: str) -> None:
+    sources = {f"pipeline.{name}" for name in rooms.split()}
+    targets = {f"pipeline.{name}" for name in forbidden.split()}
+    assert sources | targets <= {room(module) for module in GRAPH}
+    found = {(m, name) for m in GRAPH if room(m) in sources for name in GRAPH[m] if room(name) in targets}
+    assert not found
+
+
+def test_the_runner_reaches_the_base_of_stages_only() -> None:
+    found = {name for module in GRAPH if room(module) == "pipeline.runner" for name in GRAPH[module]}
+    assert {name for name in found if room(name) == "pipeline.stages"} <= {"pipeline.stages.base"}
+
+
+HEAVY = {"torch", "torchvision", "timm", "open_clip", "lightning_fabric", "onnx", "onnxruntime", "onnxscript"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["pipeline.__main__", "pipeline.cli", "pipeline.runner.engine", "pipeline.stages.registry", "pipeline.recipe",
+     "pipeline.report.summary", "pipeline.data.index", "exporters.verify", "exporters.client"],
+)  # fmt: skip
+def test_what_plans_and_what_reads_a_bundle_imports_nothing_heavy(module: str) -> None:
+    waiting, seen = [module], set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        waiting += [*imports(name, at_once=True), *({name.rpartition(".")[0]} & set(SOURCES))]
+        for node in ast.parse(SOURCES[name].read_bytes()).body:
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            assert not {text.partition(".")[0] for text in names} & HEAVY, name
