@@ -61,7 +61,8 @@ class Console:
         stream = stream if stream is not None else sys.stdout
         self.plain = plain if plain is not None else bool(os.environ.get("CI")) or not stream.isatty()
         width = None if not self.plain else max(120, int(os.environ.get("COLUMNS", "0") or 0))
-        self._rich = RichConsole(file=stream, width=width, no_color=self.plain or None, highlight=False, emoji=False)
+        terminal = False if self.plain else None  # None: as the stream is
+        self._rich = RichConsole(file=stream, width=width, force_terminal=terminal, highlight=False, emoji=False)
 
     def say(self, text: str) -> None:
         """Print one line."""

@@ -1,0 +1,36 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.evaluation.gates import Gate, judge_student
+from pipeline.recipe.schema import ValidateSettings
+
+SHARES = st.floats(0, 1)
+
+
+@settings(deadline=None, max_examples=100)
+@given(SHARES, SHARES, SHARES, SHARES)
+def test_each_gate_is_judged_by_its_own_bound(lowest: float, drop: float, student: float, teacher: float) -> None:
+    gates = judge_student(ValidateSettings(min_top1=lowest, max_drop_from_teacher=drop), student, teacher)
+    assert [gate.key for gate in gates] == ["validate.min_top1", "validate.max_drop_from_teacher"]
+    assert gates[0] == Gate("validate.min_top1", lowest, student, student >= lowest)
+    assert gates[1] == Gate("validate.max_drop_from_teacher", drop, teacher - student, teacher - student <= drop)
+    assert gates[0].to_json() == {
+        "key": "validate.min_top1", "bound": lowest, "measured": student, "passed": gates[0].passed
+    }  # fmt: skip
+
+
+def test_a_gate_that_is_not_set_or_has_no_teacher_is_not_judged() -> None:
+    assert judge_student(ValidateSettings(), 0.0, 1.0) == []
+    assert judge_student(ValidateSettings(max_drop_from_teacher=0.0), 0.5, None) == []
+    assert [gate.key for gate in judge_student(ValidateSettings(min_top1=0.5), 0.5, 1.0)] == ["validate.min_top1"]
+
+
+def test_equality_passes_and_a_better_student_always() -> None:
+    assert all(gate.passed for gate in judge_student(ValidateSettings(min_top1=0.5), 0.5, None))
+    assert judge_student(ValidateSettings(max_drop_from_teacher=0.0), 0.9, 0.8)[0].passed
+
+
+def test_gates_are_told_in_words() -> None:
+    failed, passed = judge_student(ValidateSettings(min_top1=0.5, max_drop_from_teacher=0.25), 0.25, 0.5)
+    assert failed.describe() == "validate.min_top1: 0.2500 ≥ 0.5 FAILED"
+    assert passed.describe() == "validate.max_drop_from_teacher: 0.2500 ≤ 0.25 passed"

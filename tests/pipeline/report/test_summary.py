@@ -1,0 +1,74 @@
+import io
+from typing import Any
+
+import pytest
+
+from exporters.files import read_json, write_json
+from pipeline.console import Console
+from pipeline.recipe import load_recipe
+from pipeline.report.summary import show_summary
+from pipeline.runner.rundir import RunDirectory
+from tests.pipeline.conftest import Run
+
+
+def shown(run: Run) -> str:
+    out = io.StringIO()
+    show_summary(RunDirectory(run.directory), load_recipe(run.recipe).recipe, Console(out, plain=True))
+    return out.getvalue()
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line]
+    return {row[0]: row[1:] for row in cells}
+
+
+def edit(run: Run, name: str, change: Any) -> None:
+    value = read_json(run.directory / name)
+    change(value)
+    write_json(run.directory / name, value)
+
+
+def test_sizes_are_those_of_the_files(run: Run) -> None:
+    table = rows(shown(run))
+    weights = (run.directory / "teacher" / "student.safetensors").stat().st_size
+    model = (run.directory / "bundle" / "model.onnx").stat().st_size
+    parameters = read_json(run.directory / "teacher" / "report.json")["parameters"]
+    assert table["teacher, view rgb"][2:] == [f"{parameters:,}", f"{weights / 1e6:.2f} MB"]
+    assert table["teacher, view edge"][2:] == ["", ""]
+    assert next(row for name, row in table.items() if "ships" in name)[3] == f"{model / 1e6:.2f} MB"
+
+
+def test_without_a_teacher_there_are_only_the_students(run: Run) -> None:
+    edit(run, "validate/verdict.json", lambda verdict: verdict.update(teacher=None))
+    assert [name for name in rows(shown(run)) if name.startswith("teacher")] == []
+
+
+def test_one_view_is_not_fused(run: Run) -> None:
+    def one_view(verdict: dict[str, Any]) -> None:
+        for split in ("validation", "test"):
+            verdict["teacher"][split]["views"] = {"rgb": 0.5}
+
+    edit(run, "validate/verdict.json", one_view)
+    table = rows(shown(run))
+    assert [name for name in table if name.startswith("teacher")] == ["teacher, view rgb"]
+    assert table["teacher, view rgb"][:2] == ["50.00 %", "50.00 %"]
+
+
+def test_the_next_commands_can_be_typed(run: Run) -> None:
+    text = shown(run)
+    commands = [line.split() for line in text[text.index("next:") :].splitlines()[1:]]
+    assert [command[:2] for command in commands[:2]] == [["tmkd-pipeline", "verify"], ["tmkd-pipeline", "predict"]]
+    image = run.data / commands[1][3]
+    assert image.is_file() and "test" in image.parts
+    assert (run.directory / "bundle" / "MODEL_CARD.md").is_file() and commands[2][0] == "cat"
+
+
+def test_parity_and_seconds_are_told(run: Run) -> None:
+    text = shown(run)
+    whole = read_json(run.directory / "parity" / "parity.json")["fp32"]["whole"]
+    assert f"parity on 12 validation images: agreement {100 * whole['top1_agreement']:.3f} %" in text
+    seconds = next(line for line in text.splitlines() if line.startswith("seconds: "))
+    told = dict(part.split() for part in seconds.removeprefix("seconds: ").split(", "))
+    for stage, value in told.items():
+        assert float(value) == pytest.approx(run.record(stage)["seconds"])
+    assert "teacher" in told and "distill" in told
