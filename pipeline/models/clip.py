@@ -1,8 +1,8 @@
 """The text teacher's model: a CLIP of open_clip by hub tag or local checkpoint, or a small one to be trained here."""
 
-import contextlib
-import io
+import json
 import logging
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from exporters.errors import UnavailableError, UsageError
+from exporters.errors import TmkdError, UnavailableError, UsageError
+from pipeline.randomness import generator
 
 
 class Clip(nn.Module):
@@ -63,16 +64,25 @@ class Clip(nn.Module):
         return torch.exp(-self.model.logit_scale.float().clamp(max=4.6052))  # type: ignore[union-attr,operator]
 
 
-def build_clip(model: str) -> Clip:
+def build_clip(model: str, seed: int = 0) -> Clip:
     """A CLIP at its random initialisation.
 
     Args:
         model: a name that open_clip knows, `tiny` or another JSON of `configs/clip`, or the path of a JSON.
+        seed: of the initialisation.
 
     Raises:
-        UsageError: no such model.
+        UsageError: no such model, or a JSON that describes none.
+        UnavailableError: no such file.
     """
-    return _create(model, None)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(generator(seed, "initialisation of teacher.text").integers(2**63)))
+            return _create(model, None)
+    except TmkdError:
+        raise
+    except Exception as error:  # what a description asks for in vain fails in three libraries, each in its own way
+        raise UsageError(f"teacher.text.model: {model} cannot be built ({_reason(error)})") from error
 
 
 def load_clip(model: str, weights: str) -> Clip:
@@ -97,12 +107,11 @@ def load_clip(model: str, weights: str) -> Clip:
         raise UsageError(f"teacher.text.weights: open_clip has no tag {weights!r} for {model} ({known})")
     try:
         return _create(model, str(Path(weights).expanduser()) if is_file else weights)
-    except (UsageError, UnavailableError):
+    except TmkdError:
         raise
     except Exception as error:  # hub, file and shape errors of three libraries; the remedy is one
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UnavailableError(
-            f"teacher.text.weights: {weights} for {model} could not be loaded ({reason})",
+            f"teacher.text.weights: {weights} for {model} could not be loaded ({_reason(error)})",
             remedy="Connect to the internet and run again, give a local checkpoint (teacher.text.weights: FILE.pt),"
             " or train a small one: --set teacher.text.model=tiny --set teacher.text.weights=fit",
         ) from error
@@ -124,10 +133,17 @@ def _register(model: str) -> str:
     if path.suffix == ".json":
         if not path.is_file():
             raise UnavailableError(f"teacher.text.model: no such file: {model}", remedy="Check the path.")
+        try:
+            description = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"teacher.text.model: {path} is not valid JSON ({error})") from error
+        # Checked here, because open_clip reads all files again with each new one, and trips over a bad one ever after.
+        if not isinstance(description, dict) or not {"embed_dim", "vision_cfg", "text_cfg"} <= description.keys():
+            raise UsageError(
+                f"teacher.text.model: {path} is no open_clip model (it needs embed_dim, vision_cfg, text_cfg)"
+            )
         open_clip.add_model_config(path)
-        if path.stem in open_clip.list_models():
-            return path.stem
-        raise UsageError(f"teacher.text.model: {path} is no open_clip model (it needs embed_dim, vision_cfg, text_cfg)")
+        return path.stem
     if model not in open_clip.list_models():
         ships = ", ".join(sorted(file.stem for file in (configs_directory() / "clip").glob("*.json")))
         raise UsageError(
@@ -140,10 +156,21 @@ def _register(model: str) -> str:
 def _create(model: str, pretrained: str | None) -> Clip:
     import open_clip
 
+    import pipeline.models.towers  # noqa: F401 (timm learns their names)
+
     name = _register(model)
-    logging.getLogger().setLevel(max(logging.WARNING, logging.getLogger().level))
-    with contextlib.redirect_stdout(io.StringIO()):
+    # On the root logger it warns of a random initialisation, which was asked for, and repeats what it then raises.
+    logging.disable(logging.ERROR)
+    try:
         network = open_clip.create_model(name, pretrained=pretrained, precision="fp32")
+    finally:
+        logging.disable(logging.NOTSET)
     config = open_clip.get_model_preprocess_cfg(network)
     size = config["size"] if isinstance(config["size"], int) else config["size"][0]
     return Clip(network, open_clip.get_tokenizer(name), size, config["mean"], config["std"])
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):  # PyTorch's own message would have the file loaded without protection
+        return "damaged, or it holds objects that are no tensors"
+    return (str(error) or type(error).__name__).splitlines()[0]

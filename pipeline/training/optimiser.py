@@ -15,13 +15,14 @@ def make_optimiser(parameters: Iterable[nn.Parameter], settings: "FitSettings") 
     """SGD with momentum, or AdamW, with the recipe's numbers."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(trainable, lr=settings.lr, weight_decay=settings.weight_decay)
+        return torch.optim.AdamW(trainable, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     return torch.optim.SGD(
         trainable,
         lr=settings.lr,
         momentum=settings.momentum,
         nesterov=settings.nesterov,
         weight_decay=settings.weight_decay,
+        fused=True,
     )
 
 
