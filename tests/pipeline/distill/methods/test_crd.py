@@ -22,6 +22,7 @@ def test_it_contrasts_linear_embeddings_of_both_nets() -> None:
 
 
 def test_both_embeddings_learn() -> None:
+    torch.manual_seed(0)
     student, teacher = network_output(0, 6, 3, 4), network_output(1, 6, 3, 9)
     method = ContrastiveRepresentation(
         LossSettings(ce_weight=1.0, feature_weight=0.8), shape_of(student), shape_of(teacher)
