@@ -29,7 +29,7 @@ def test_both_embeddings_learn() -> None:
     )
     optimiser = torch.optim.SGD(method.parameters(), lr=0.05)
     values = []
-    for _ in range(20):
+    for _ in range(50):
         loss = method(student, teacher, labels_of(0, 6, 3), 1.0)["feature"]
         optimiser.zero_grad()
         loss.backward()
