@@ -87,7 +87,7 @@ def plan(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: s
         [planned.stage, planned.action, "; ".join(planned.why)]
         for planned in make_plan(STAGES, loaded.recipe, directory, force)
     ]
-    Console().table(f"{loaded.recipe.name} in {directory.path}", ["stage", "action", "why"], rows)
+    Console().table(f"{loaded.recipe.name} in {directory.path}", ["stage", "action", "why"], rows, words=3)
 
 
 @cli.command()

@@ -76,11 +76,11 @@ class Console:
         """Print a line that must not be overlooked."""
         self._rich.print(f"WARNING: {text}", style="bold yellow", markup=False, soft_wrap=True)
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table, every text as it stands; columns after the first are right-aligned."""
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> None:
+        """Print a table, every text as it stands; the first `words` columns are words, those after them figures."""
         table = Table(title=Text(title), title_justify="left", title_style="bold")
         for number, column in enumerate(columns):
-            table.add_column(Text(column), justify="left" if number == 0 else "right", overflow="fold")
+            table.add_column(Text(column), justify="left" if number < words else "right", overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))
         self._rich.print(table)

@@ -87,6 +87,7 @@ def execute(
             if reason is not None:
                 run.write_record(StageRecord(stage.name, "skipped", fingerprint="", message=reason))
             else:
+                stage.prepare(recipe, console)
                 _run_or_reuse(stage, recipe, run, console, forced=stage.name == force)
             if stage.name == until:
                 return

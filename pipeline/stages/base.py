@@ -54,6 +54,9 @@ class Stage(ABC):
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """Dotted recipe key → JSON value, for each setting that the result follows from."""
 
+    def prepare(self, recipe: Recipe, console: Console) -> None:
+        """Make what `files` will look at, where it is made here and takes long enough to be shown."""
+
     def files(self, recipe: Recipe) -> Mapping[str, str]:
         """Files outside the run directory that are read: name → digest of their content."""
         return {}

@@ -1,9 +1,11 @@
 """Stage `data`: read and check every file of the data set, and fix the splits."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.console import Bar, Console
 from pipeline.data.index import build_index, read_listing
 from pipeline.data.listing import listing_digest
 from pipeline.data.registry import DATASETS
@@ -26,6 +28,19 @@ class DataStage(Stage):
         """What is read, from where, and how it is split."""
         keys = ("dataset", "root", "validation", "test", "split_seed", "on_error", "image_size", "resize")
         return settings(recipe, *(f"data.{key}" for key in keys)) | {"working directory": _base(recipe)}
+
+    def prepare(self, recipe: Recipe, console: Console) -> None:
+        """A data set that is drawn on first use is drawn now, with a bar."""
+        with contextlib.ExitStack() as open_bars:
+            bars: list[Bar] = []
+
+            def drawn(done: int, total: int) -> None:
+                if not bars:
+                    console.say(f"{recipe.data.dataset}: {total:,} images are made, once")
+                    bars.append(open_bars.enter_context(console.track(f"making {recipe.data.dataset}", total)))
+                bars[0].advance()
+
+            read_listing(recipe.data, progress=drawn)
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
         """Names, sizes and times of the files: an unchanged data set is known in a moment, a touched one read again.

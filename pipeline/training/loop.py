@@ -112,7 +112,8 @@ def fit(
         console.say(f"{job.name}: going on after pass {len(state.history)} of {settings.epochs}")
 
     for pass_ in range(len(state.history), settings.epochs):
-        metrics = _train_pass(job, fabric, wrapped, optimiser, pass_, console)
+        shown = {"top-1": state.history[-1]["validation_top1"]} if state.history else {}
+        metrics = _train_pass(job, fabric, wrapped, optimiser, pass_, console, shown)
         score = job.evaluate()
         metrics |= {"pass": pass_ + 1, "validation_top1": score}
         state.history.append(metrics)
@@ -135,8 +136,15 @@ class _Progress:
 
 
 def _train_pass(
-    job: Job, fabric: Fabric, wrapped: Any, optimiser: Any, pass_: int, console: "Console"
+    job: Job,
+    fabric: Fabric,
+    wrapped: Any,
+    optimiser: Any,
+    pass_: int,
+    console: "Console",
+    shown: dict[str, float],
 ) -> dict[str, float]:
+    """One pass; `shown` are figures for the bar besides the loss."""
     wrapped.train()
     sums: dict[str, Tensor] = {}
     finite: dict[str, Tensor] = {}
@@ -161,7 +169,7 @@ def _train_pass(
             seen += len(batch.labels)
             bar.advance()
             if (number + 1) % 20 == 0 or number + 1 == job.steps_per_pass:
-                bar.show(loss=_mean_losses(sums, finite, number + 1, job.name, pass_)["loss"])
+                bar.show(loss=_mean_losses(sums, finite, number + 1, job.name, pass_)["loss"], **shown)
     metrics = _mean_losses(sums, finite, job.steps_per_pass, job.name, pass_)
     return metrics | {"lr": rate, "images_per_second": round(seen / max(bar.seconds, 1e-9), 1)}
 
