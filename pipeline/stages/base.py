@@ -54,7 +54,7 @@ class Stage(ABC):
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """Dotted recipe key → JSON value, for each setting that the result follows from."""
 
-    def prepare(self, recipe: Recipe, console: Console) -> None:
+    def prepare(self, recipe: Recipe, console: Console) -> None:  # noqa: B027 (most stages have nothing to make)
         """Make what `files` will look at, where it is made here and takes long enough to be shown."""
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:

@@ -109,6 +109,8 @@ def fit(
     state = _Progress()
     if (saved := checkpoint.load()) is not None:
         _restore(saved, module, optimiser, fabric, state)
+        for row in state.history:  # a killed process may have saved a pass that it told nobody of
+            on_pass(int(row["pass"]), row)
         console.say(f"{job.name}: going on after pass {len(state.history)} of {settings.epochs}")
 
     for pass_ in range(len(state.history), settings.epochs):
