@@ -49,7 +49,8 @@ def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[floa
     share = correct / total
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At the ends the bound is the end itself, which rounding would miss by a hair.
+    return 0.0 if correct == 0 else centre - half, 1.0 if correct == total else centre + half
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

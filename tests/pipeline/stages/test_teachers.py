@@ -1,0 +1,137 @@
+"""The stages `teacher` and `text`: what is fitted, what is loaded, what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from exporters.files import read_json, sha256_file
+from exporters.student import load_student
+from pipeline.recipe import load_recipe
+from pipeline.stages.inputs import read_data
+from pipeline.stages.teacher import TeacherStage, weights_file
+from pipeline.stages.text import TextStage
+from tests.pipeline.conftest import CLASSES, Outcome, Run, run_command, set_
+from tests.pipeline.stages.contexts import context_of
+
+
+class TestTeacher:
+    def test_the_saved_teacher_is_the_one_that_was_measured(self, finished: tuple[Run, Outcome]) -> None:
+        import torch
+
+        run, outcome = finished
+        report = read_json(run.directory / "teacher" / "report.json")
+        teacher = load_student(run.directory / "teacher")
+        assert teacher.labels == ["blue bar", "green square", "red disc"]
+        assert report["parameters"] == sum(p.numel() for p in teacher.module.parameters())
+        assert (report["weights"], report["weights_sha256"], report["fitted"]) == ("none", None, True)
+        data = read_data(context_of(run))
+        batch = next(data.loader.evaluation_batches("validation", data.preprocessing, 64))
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (teacher.preprocessing.mean, teacher.preprocessing.std))
+        with torch.no_grad():
+            logits = teacher.module((batch.images / 255 - mean) / std)
+        top1 = float((logits.argmax(dim=1) == batch.labels).double().mean())
+        assert top1 == pytest.approx(report["validation"]["top1"])
+        assert f"validation top-1 {100 * top1:.2f} %" in outcome.out
+        # The pass that was best on validation is kept, not the last.
+        assert top1 == max(row["validation_top1"] for row in report["history"]) and len(report["history"]) == 3
+        assert top1 > 0.5
+
+    def test_a_teacher_of_a_file_is_used_as_it_is(self, run: Run) -> None:
+        own = run.directory.parent / "teacher.safetensors"
+        (run.directory / "teacher" / "student.safetensors").rename(own)
+        values = {"teacher.visual.weights": own, "teacher.visual.fit": "null"}
+        outcome = run(*set_(values), "--until", "teacher")
+        assert outcome.code == 0 and outcome.stages_run == ["teacher"] and "images/s" not in outcome.out
+        report = read_json(run.directory / "teacher" / "report.json")
+        assert report["fitted"] is False and report["history"] == []
+        assert (report["weights"], report["weights_sha256"]) == (own.name, sha256_file(own))
+        own_weights, saved = load_file(own), load_file(run.directory / "teacher" / "student.safetensors")
+        assert all(np.array_equal(own_weights[key], saved[key]) for key in own_weights)
+        # Another content under the same name is noticed.
+        recipe = load_recipe(run.recipe, [f"{key}={value}" for key, value in values.items()]).recipe
+        assert TeacherStage().files(recipe) == {own.name: sha256_file(own)}
+
+    def test_weights_that_are_not_there_or_do_not_fit(self, run: Run, tmp_path: Path) -> None:
+        values = {"teacher.visual.weights": tmp_path / "absent.pth"}
+        outcome = run(*set_(values), "--until", "teacher")
+        assert outcome.code == 4 and "absent.pth" in outcome.err
+        student = run.directory / "distill" / "chosen" / "student.safetensors"
+        values = {"teacher.visual.weights": student, "teacher.visual.model": "cifar:resnet14"}
+        outcome = run(*set_(values), "--until", "teacher")
+        assert outcome.code == 4 and "does not fit" in outcome.err and "Traceback" not in outcome.err
+
+    def test_a_device_that_is_not_there(self, run: Run) -> None:
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("there is a CUDA device")
+        outcome = run(*set_({"device": "cuda"}), "--force", "teacher")
+        assert outcome.code == 4 and "device: cuda" in outcome.err and "device=auto" in outcome.err
+
+    def test_a_fit_depends_on_more_than_weights_do(self) -> None:
+        stage = TeacherStage()
+        fitted = stage.parameters(load_recipe("quickstart").recipe)
+        as_it_is = load_recipe("quickstart", ["teacher.visual.fit=null", "teacher.visual.weights=imagenet"]).recipe
+        assert {"data.split_seed", "data.augment.crop", "train.precision"} <= set(fitted) - set(
+            stage.parameters(as_it_is)
+        )
+        assert "seed" not in fitted  # seeds of a comparison share their teachers
+
+    def test_files_are_known_by_content(self, tmp_path: Path) -> None:
+        (tmp_path / "w.pt").write_bytes(b"abc")
+        assert weights_file(str(tmp_path / "w.pt")) == {"w.pt": sha256_file(tmp_path / "w.pt")}
+        assert weights_file("imagenet") == weights_file(str(tmp_path)) == weights_file("") == {}
+
+
+class TestText:
+    def test_embeddings_are_unit_vectors_of_each_view_and_class(self, finished: tuple[Run, Outcome]) -> None:
+        run, outcome = finished
+        embeddings = load_file(run.directory / "text" / "embeddings.safetensors")["text"]
+        assert embeddings.shape == (3, 3, 16) and embeddings.dtype == np.float32
+        assert np.linalg.norm(embeddings.astype(np.float64), axis=-1) == pytest.approx(np.ones((3, 3)), abs=1e-6)
+        # Prior-aware prompts: a class reads differently in each view.
+        assert np.abs(embeddings[0] - embeddings[1]).max() > 1e-3
+        report = read_json(run.directory / "text" / "report.json")
+        assert set(report["zero_shot"]) == {"rgb", "edge", "high_frequency"} and report["prompts"] == "generic"
+        assert (run.directory / "text" / "clip.safetensors").is_file() and "from prompts alone" in outcome.out
+
+    def test_the_fit_is_the_same_each_time(self, run: Run) -> None:
+        before = sha256_file(run.directory / "text" / "clip.safetensors")
+        outcome = run("--force", "text", "--until", "text")
+        assert outcome.code == 0 and outcome.stages_run == ["text"]
+        assert sha256_file(run.directory / "text" / "clip.safetensors") == before
+
+    def test_an_embeddings_file_is_put_in_the_order_of_the_classes(self, run: Run, embeddings_file: Path) -> None:
+        values = {"distill.weighting.by": "text", "teacher.text.weights": embeddings_file}
+        assert run(*set_(values), "--until", "text").code == 0
+        embeddings = load_file(run.directory / "text" / "embeddings.safetensors")["text"]
+        with np.load(embeddings_file) as arrays:
+            rows, names = arrays["embeddings"].astype(np.float64), arrays["class_names"].tolist()
+        expected = [rows[names.index(name)] for name in ("blue bar", "green square", "red disc")]
+        expected = [row / np.linalg.norm(row) for row in expected]
+        assert embeddings == pytest.approx(np.stack([expected] * 3), abs=1e-6)
+
+    def test_an_embeddings_file_without_a_class(self, run: Run, tmp_path: Path) -> None:
+        np.savez(tmp_path / "two.npz", embeddings=np.eye(2, dtype=np.float32), class_names=CLASSES[:2])
+        values = {"distill.weighting.by": "text", "teacher.text.weights": tmp_path / "two.npz"}
+        outcome = run(*set_(values), "--until", "text")
+        assert outcome.code == 4 and "blue bar" in outcome.err and "two.npz" in outcome.err
+
+    def test_prompts_model_and_weights_are_known_by_content(self, tmp_path: Path) -> None:
+        (tmp_path / "own.yaml").write_text("x")
+        recipe = load_recipe("quickstart", [f"teacher.text.prompts={tmp_path / 'own.yaml'}"]).recipe
+        assert set(TextStage().files(recipe)) == {"own.yaml", "tiny.json"}
+        assert set(TextStage().files(load_recipe("quickstart").recipe)) == {"birds.yaml", "tiny.json"}
+
+    def test_a_missing_description_of_the_model(self, run: Run) -> None:
+        outcome = run(*set_({"teacher.text.model": "absent.json"}), "--until", "text")
+        assert outcome.code == 4 and "absent.json" in outcome.err and "Traceback" not in outcome.err
+
+    def test_weights_of_the_hub_without_a_network(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        outcome = run_command(
+            "run", run.recipe, "--run-dir", run.directory, "--until", "text",
+            *set_({"teacher.text.model": "ViT-B-32", "teacher.text.weights": "no_such_tag"}),
+        )  # fmt: skip
+        assert outcome.code == 2 and "no_such_tag" in outcome.err and "laion2b_s34b_b79k" in outcome.err

@@ -1,0 +1,142 @@
+"""The stages `validate`, `export`, `parity` and `bundle`: every figure found again from the files."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporters.client import Student
+from exporters.files import read_json, sha256_file
+from exporters.onnx_reader import read_onnx
+from exporters.verify import verify_bundle
+from pipeline.recipe import load_recipe
+from pipeline.runner.fingerprint import digest
+from pipeline.stages.bundle import GOLDEN_IMAGES, golden_images
+from pipeline.stages.inputs import read_data
+from pipeline.stages.parity import validation_batches
+from tests.pipeline.conftest import CLASSES, Outcome, Run, set_
+from tests.pipeline.stages.contexts import context_of
+
+
+def test_the_verdict_is_that_of_the_predictions(finished: tuple[Run, Outcome]) -> None:
+    run, _ = finished
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    index = read_json(run.directory / "data" / "index.json")
+    with np.load(run.directory / "validate" / "predictions.npz") as predictions:
+        for which in ("chosen", "final"):
+            for split, count in (("validation", 12), ("test", 24)):
+                correct = predictions[f"{which}.{split}"] == predictions[f"labels.{split}"]
+                told = verdict["student"][which][split]
+                assert (told["images"], told["correct"]) == (count, correct.sum())
+                assert told["top1"] == pytest.approx(correct.mean()) and told["top5"] == 1.0
+                assert told["top1_interval"][0] <= told["top1"] <= told["top1_interval"][1]
+        chosen, labels = predictions["chosen.test"], predictions["labels.test"]
+        for number, name in enumerate(index["classes"]):
+            expected = float((chosen[labels == number] == number).mean())
+            assert verdict["student"]["per_class_test"][name] == pytest.approx(expected)
+    history = read_json(run.directory / "distill" / "history.json")
+    assert verdict["chosen_pass"] == history["chosen_pass"]
+    chosen_pass = history["passes"][verdict["chosen_pass"] - 1]
+    assert verdict["student"]["chosen"]["validation"]["top1"] == pytest.approx(chosen_pass["validation_top1"])
+    assert verdict["student"]["final"]["validation"]["top1"] == pytest.approx(history["passes"][-1]["validation_top1"])
+    teacher = read_json(run.directory / "teacher" / "report.json")
+    assert verdict["teacher"]["validation"]["views"]["rgb"] == pytest.approx(teacher["validation"]["top1"])
+    assert verdict["passed"] is True and [gate["key"] for gate in verdict["gates"]] == ["validate.min_top1"]
+
+
+def test_what_ships_predicts_what_was_judged(finished: tuple[Run, Outcome]) -> None:
+    """From the files of the data set, through the bundle alone, to the verdict's figure on the test split."""
+    run, _ = finished
+    student = Student.load(run.directory / "bundle")
+    hits = [
+        student.predict(path)[0][0] == kind.replace("_", " ")
+        for kind in CLASSES
+        for path in sorted((run.data / "test" / kind).iterdir())
+    ]
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    assert np.mean(hits) == pytest.approx(verdict["student"]["chosen"]["test"]["top1"])
+
+
+def test_a_gate_against_the_teacher_is_judged_on_plain_images(run: Run) -> None:
+    outcome = run(*set_({"validate.max_drop_from_teacher": 1.0}), "--until", "validate")
+    assert outcome.code == 0
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    gate = verdict["gates"][1]
+    teacher, student = verdict["teacher"]["validation"]["views"]["rgb"], verdict["student"]["chosen"]["validation"]
+    assert gate["measured"] == pytest.approx(teacher - student["top1"]) and gate["passed"]
+
+
+def test_a_recipe_without_gates_says_so(run: Run) -> None:
+    outcome = run(*set_({"validate.min_top1": "null"}), "--until", "validate")
+    assert outcome.code == 0 and "sets no gate" in outcome.out
+
+
+def test_export_honours_the_opset_and_explains_every_tensor(run: Run) -> None:
+    outcome = run(*set_({"export.onnx.opset": 18}), "--until", "parity")
+    assert outcome.code == 0 and outcome.stages_run == ["export", "parity"]
+    model = read_onnx((run.directory / "export" / "model.onnx").read_bytes())
+    assert model.opsets[""] == 18
+    audit = read_json(run.directory / "export" / "audit.json")
+    assert len(audit["initializers"]) == len(model.tensors)
+
+
+def test_parity_is_proved_on_the_whole_validation_split(finished: tuple[Run, Outcome]) -> None:
+    run, _ = finished
+    report = read_json(run.directory / "parity" / "parity.json")["fp32"]
+    assert report["split"] == "validation" and report["whole"]["images"] == 12 and report["passed"] is True
+    assert report["whole"]["top1_agreement"] == 1.0 and 0 <= report["whole"]["max_scaled_error"] <= 1e-4
+    batches = list(validation_batches(read_data(context_of(run))))
+    images, labels, names = batches[0]
+    assert len(batches) == 1 and images.shape == (12, 32, 32, 3) and images.dtype == np.uint8
+    assert np.bincount(labels).tolist() == [4, 4, 4]
+    assert all(name.startswith("val/") for name in names)
+
+
+def test_a_provider_that_is_not_there_is_no_silent_cpu(run: Run) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("there is a CUDA device")
+    outcome = run(*set_({"parity.provider": "cuda"}), "--until", "parity")
+    assert outcome.code == 4 and "cuda" in outcome.err.lower() and "Traceback" not in outcome.err
+
+
+def test_the_manifest_tells_where_the_student_came_from(finished: tuple[Run, Outcome]) -> None:
+    run, _ = finished
+    manifest = read_json(run.directory / "bundle" / "manifest.json")
+    facts = manifest["facts"]
+    recipe = load_recipe(run.directory / "recipe.lock.yaml").recipe
+    assert facts["recipe_sha256"] == digest(recipe.resolved())
+    assert facts["data_fingerprint"] == read_json(run.directory / "data" / "index.json")["fingerprint"]
+    assert facts["licences"] == {"weights": "CC0-1.0"}
+    assert facts["data"] == {"name": "folder", "classes": 3, "train": 48, "validation": 12, "test": 24}
+    assert facts["teacher"]["visual"]["model"] == "cifar:resnet8" and "text" in facts["teacher"]
+    assert "arXiv 2603.24208" in facts["provenance"] and "our reconstruction" in facts["provenance"]
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    assert facts["metrics"]["test top-1"] == verdict["student"]["chosen"]["test"]["top1"]
+    assert manifest["files"]["model.onnx"]["sha256"] == sha256_file(run.directory / "export" / "model.onnx")
+    card = (run.directory / "bundle" / "MODEL_CARD.md").read_text()
+    assert "CC0-1.0" in card and "reconstruction" in card
+
+
+def test_the_archive_holds_the_same_bundle(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+    run, _ = finished
+    with tarfile.open(fileobj=io.BytesIO((run.directory / "bundle.tar").read_bytes())) as archive:
+        archive.extractall(tmp_path, filter="data")
+    assert verify_bundle(tmp_path / "bundle").golden_images == GOLDEN_IMAGES
+
+
+def test_golden_images_are_of_the_validation_split(finished: tuple[Run, Outcome]) -> None:
+    run, _ = finished
+    data = read_data(context_of(run))
+    images = golden_images(data)
+    assert images.shape == (16, 32, 32, 3) and images.dtype == np.uint8
+    whole = next(validation_batches(data))[0]
+    assert np.array_equal(images[:12], whole) and np.array_equal(images[12:], whole[:4])  # repeated where fewer
+    with np.load(run.directory / "bundle" / "golden" / "inputs.npz") as golden:
+        assert np.array_equal(golden["image"], images)
