@@ -1,22 +1,17 @@
 """From a recipe's `distill` to the method that computes its losses."""
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from exporters.errors import UsageError
 from pipeline.distill.methods.base import Method
 from pipeline.distill.methods.tmkd import Tmkd
 from pipeline.distill.registry import METHODS, load_method
-from pipeline.distill.settings import resolve_losses
+from pipeline.distill.settings import DistillOptions, resolve_losses
 from pipeline.models.outputs import NetworkShape
-
-if TYPE_CHECKING:
-    from pipeline.recipe.schema import DistillSettings
 
 
 def build_method(
-    distill: "DistillSettings",
+    distill: DistillOptions,
     student: NetworkShape,
     teacher: NetworkShape | None,
     anchors: Tensor | None,

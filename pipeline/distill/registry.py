@@ -5,10 +5,7 @@ A new method is one file in `pipeline/distill/methods` and one entry here.
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pipeline.distill.methods.base import Method
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +95,11 @@ def base_methods() -> tuple[str, ...]:
     return tuple(name for name, entry in METHODS.items() if entry.can_be_base)
 
 
-def load_method(name: str) -> type["Method"]:
-    """The class of a registered method; loads torch.
+def load_method(name: str) -> Any:
+    """The class of a registered method, a `pipeline.distill.methods.base.Method`; loads torch.
 
     Raises:
         KeyError: no such method.
     """
     module, _, attribute = METHODS[name].module.partition(":")
-    found: type[Method] = getattr(importlib.import_module(module), attribute)
-    return found
+    return getattr(importlib.import_module(module), attribute)

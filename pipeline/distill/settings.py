@@ -1,13 +1,10 @@
 """The weights of a run's losses, with every default of its method filled in. No torch here."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from exporters.errors import UsageError
 from pipeline.distill.registry import METHODS
-
-if TYPE_CHECKING:
-    from pipeline.recipe.schema import DistillSettings
 
 # Line 10 where `tmkd` adds it to a base that has none.
 _ADDED_LOGITS_WEIGHT = 0.9
@@ -43,7 +40,35 @@ class LossSettings:
     contrast_centre: bool = True
 
 
-def resolve_losses(distill: "DistillSettings", label_smoothing: float = 0.0) -> LossSettings:
+class DistillOptions(Protocol):
+    """What the losses need of the recipe's section `distill`."""
+
+    @property
+    def method(self) -> str:
+        """A name of `METHODS`."""
+
+    @property
+    def base(self) -> str:
+        """The method that `tmkd` plugs into."""
+
+    @property
+    def ce(self) -> Any:
+        """Line 12's μ: `weight`."""
+
+    @property
+    def feature(self) -> Any:
+        """Line 9: `weight`, `pool`, `normalise`."""
+
+    @property
+    def logits(self) -> Any:
+        """Line 10: `weight`, `temperature`."""
+
+    @property
+    def contrast(self) -> Any:
+        """Line 11: `weight`, `temperature`, `centre`."""
+
+
+def resolve_losses(distill: DistillOptions, label_smoothing: float = 0.0) -> LossSettings:
     """Fill the weights that a recipe leaves open with the method's own (the base's, for `tmkd`).
 
     A method alone has only its own lines: settings of lines that it has not are ignored, so that one recipe serves
