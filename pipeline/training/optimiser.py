@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 def make_optimiser(parameters: Iterable[nn.Parameter], settings: "FitSettings") -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW, with the recipe's numbers."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    # A fused optimiser undoes fp16's gradient scale within its step, which is too late for clipping.
+    fused = settings.gradient_clip is None
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(trainable, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+        return torch.optim.AdamW(trainable, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
     return torch.optim.SGD(
         trainable,
         lr=settings.lr,
         momentum=settings.momentum,
         nesterov=settings.nesterov,
         weight_decay=settings.weight_decay,
-        fused=True,
+        fused=fused,
     )
 
 

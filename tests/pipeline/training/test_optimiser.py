@@ -114,6 +114,15 @@ def test_sgd_has_the_numbers_of_the_recipe():
     assert torch.equal(frozen, torch.ones(2))
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_clipped_gradients_are_unscaled_before_the_step(optimizer: str):
+    # What Lightning Fabric asks before it clips in fp16.
+    for clip in (None, 1.0):
+        fit = FitSettings(optimizer=optimizer, gradient_clip=clip)
+        handles = getattr(make_optimiser(parameters(), fit), "_step_supports_amp_scaling", False)
+        assert handles == (clip is None)
+
+
 def test_adamw_decays_apart_from_the_gradient():
     fit = FitSettings(optimizer="adamw", lr=0.1, weight_decay=0.5)
     trained, frozen = parameters()
