@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from exporters.errors import GateError
+from exporters.errors import GateError, UsageError
 from exporters.files import write_json, write_text
 from pipeline.runner.environment import describe_environment
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
@@ -41,6 +41,7 @@ def plan(stages: "Sequence[Stage]", recipe: "Recipe", run: RunDirectory, force: 
     """What `execute` would do now, as far as it can be known without running anything."""
     planned: list[Planned] = []
     unsettled: set[str] = set()
+    needed = _needed(stages, recipe)
     for stage in stages:
         reason = stage.skipped(recipe)
         if reason is not None:
@@ -55,7 +56,7 @@ def plan(stages: "Sequence[Stage]", recipe: "Recipe", run: RunDirectory, force: 
         else:
             # A stage that has yet to run may give the same files as before.
             same = {key: record.inputs[key] for name in waiting_for if (key := f"stage {name}") in record.inputs}
-            decided = _decide(stage, recipe, run, record, _inputs(stage, recipe, run) | same)
+            decided = _decide(stage, recipe, run, record, _inputs(stage, recipe, run, needed) | same)
             if decided.action == "reuse" and waiting_for:
                 why = f"is reused if {' and '.join(waiting_for)} give{'s' * (len(waiting_for) == 1)} the same files"
                 decided = Planned(stage.name, "wait", (why,))
@@ -76,27 +77,47 @@ def execute(
     """Run what has to run, in order, and reuse the rest.
 
     Raises:
+        UsageError: `force` names a stage that would not be reached.
         TmkdError: a stage failed; its record says so. A gate that fails also withdraws the bundle of an earlier recipe.
     """
+    needed = _needed(stages, recipe)
+    _check_force(stages, needed, until, force)
     with run.held():
         run.remove_temporaries()
         write_text(run.path / "recipe.lock.yaml", recipe.to_yaml())
         write_json(run.path / "environment.json", describe_environment())
         for stage in stages:
             reason = stage.skipped(recipe)
-            if reason is not None:
-                run.write_record(StageRecord(stage.name, "skipped", fingerprint="", message=reason))
-            else:
+            if reason is None:
                 stage.prepare(recipe, console)
-                _run_or_reuse(stage, recipe, run, console, forced=stage.name == force)
+                _run_or_reuse(stage, recipe, run, console, needed, forced=stage.name == force)
+            elif (record := run.record(stage.name)) is None or record.status != "done":
+                # What was done under another method stays, for the day it is asked for again.
+                run.write_record(StageRecord(stage.name, "skipped", fingerprint="", message=reason))
             if stage.name == until:
                 return
 
 
-def _run_or_reuse(stage: "Stage", recipe: "Recipe", run: RunDirectory, console: "Console", *, forced: bool) -> None:
+def _needed(stages: "Sequence[Stage]", recipe: "Recipe") -> set[str]:
+    return {stage.name for stage in stages if stage.skipped(recipe) is None}
+
+
+def _check_force(stages: "Sequence[Stage]", needed: set[str], until: str | None, force: str | None) -> None:
+    names = [stage.name for stage in stages]
+    if force is None:
+        return
+    if force not in needed:
+        raise UsageError(f"--force {force}: the recipe has no need of this stage")
+    if until is not None and names.index(force) > names.index(until):
+        raise UsageError(f"--force {force}: the run stops before, at --until {until}")
+
+
+def _run_or_reuse(
+    stage: "Stage", recipe: "Recipe", run: RunDirectory, console: "Console", needed: set[str], *, forced: bool
+) -> None:
     from pipeline.stages.base import StageContext
 
-    inputs = _inputs(stage, recipe, run)
+    inputs = _inputs(stage, recipe, run, needed)
     record = run.record(stage.name)
     if forced:
         decision = Planned(stage.name, "run", ("forced",))
@@ -143,8 +164,11 @@ def _decide(
     return Planned(stage.name, "reuse", ())
 
 
-def _inputs(stage: "Stage", recipe: "Recipe", run: RunDirectory) -> dict[str, str]:
-    """Every part of a stage's fingerprint: code, libraries, settings, files outside, outputs of the stages before."""
+def _inputs(stage: "Stage", recipe: "Recipe", run: RunDirectory, needed: set[str]) -> dict[str, str]:
+    """Every part of a stage's fingerprint: code, libraries, settings, files outside, outputs of the stages before.
+
+    Stages that the recipe has no need of do not count, whatever files they have from another day.
+    """
     parts = {
         "code": code_digest([type(stage).__module__, *stage.modules(recipe)]),
         "libraries": libraries_digest(stage.libraries),
@@ -153,6 +177,8 @@ def _inputs(stage: "Stage", recipe: "Recipe", run: RunDirectory) -> dict[str, st
     parts |= {key: json.dumps(value, sort_keys=True) for key, value in stage.parameters(recipe).items()}
     parts |= {f"file {name}": content for name, content in stage.files(recipe).items()}
     for name in stage.upstream(recipe):
+        if name not in needed:
+            continue
         record = run.record(name)
         parts[f"stage {name}"] = digest(record.outputs if record is not None and record.status == "done" else None)
     return parts

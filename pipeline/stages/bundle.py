@@ -39,8 +39,8 @@ class BundleStage(Stage):
         return ("data", *teachers, "distill", "validate", "export", "parity")
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
-        """The whole recipe, whose digest the manifest holds."""
-        return settings(recipe, *recipe.resolved())
+        """The recipe, whose digest the manifest holds."""
+        return identity(recipe)
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Measure speed, take golden vectors from validation images, pack, verify."""
@@ -77,6 +77,12 @@ class BundleStage(Stage):
         return {"bytes": size}
 
 
+def identity(recipe: Recipe) -> dict[str, Any]:
+    """The settings that the student follows from: all but where the data lie and what they are run on."""
+    here = ("data.root", "data.workers", "device")
+    return {key: value for key, value in settings(recipe, *recipe.resolved()).items() if key not in here}
+
+
 def golden_images(data: Data) -> np.ndarray:
     """Golden inputs, uint8 `[16, S, S, 3]`: evenly spread over validation, repeated where it has fewer."""
     batches = data.loader.evaluation_batches("validation", data.preprocessing, GOLDEN_IMAGES, limit=GOLDEN_IMAGES)
@@ -102,7 +108,7 @@ def _facts(context: StageContext, data: Data, student: "Student") -> "BundleFact
     metrics["test top-1, 95 % interval"] = [round(bound, 4) for bound in chosen["test"]["top1_interval"]]
     metrics["test top-1 after the last pass"] = students["final"]["test"]["top1"]
     return BundleFacts(
-        recipe_sha256=digest(recipe.resolved()),
+        recipe_sha256=digest(identity(recipe)),
         data_fingerprint=data.index.fingerprint,
         licences={"weights": recipe.bundle.licence},
         teacher=teacher,

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pipeline.console import Bar, Console
@@ -25,9 +24,9 @@ class DataStage(Stage):
         return ()
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
-        """What is read, from where, and how it is split."""
-        keys = ("dataset", "root", "validation", "test", "split_seed", "on_error", "image_size", "resize")
-        return settings(recipe, *(f"data.{key}" for key in keys)) | {"working directory": _base(recipe)}
+        """What is read, and how it is split."""
+        keys = ("dataset", "validation", "test", "split_seed", "on_error", "image_size", "resize")
+        return settings(recipe, *(f"data.{key}" for key in keys))
 
     def prepare(self, recipe: Recipe, console: Console) -> None:
         """A data set that is drawn on first use is drawn now, with a bar."""
@@ -43,11 +42,15 @@ class DataStage(Stage):
             read_listing(recipe.data, progress=drawn)
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
-        """Names, sizes and times of the files: an unchanged data set is known in a moment, a touched one read again.
+        """Place, names, sizes and times of the files: an unchanged data set is known in a moment, a touched one read
+        again.
 
-        What follows depends on the index, which holds the files' content, so that touching alone repeats nothing else.
+        What follows depends on the index, which holds the files' content, so that touching or moving alone repeats
+        nothing else.
         """
-        return {f"{recipe.data.dataset} files": listing_digest(read_listing(recipe.data))}
+        listing = read_listing(recipe.data)
+        name = recipe.data.dataset
+        return {f"{name} files": listing_digest(listing), f"the place of {name}": str(listing.root.resolve())}
 
     def modules(self, recipe: Recipe) -> tuple[str, ...]:
         """The data set's reader."""
@@ -67,8 +70,3 @@ class DataStage(Stage):
         if index.skipped:
             context.console.warn(f"{len(index.skipped)} unreadable images were left out; data/index.json names them")
         return summary
-
-
-def _base(recipe: Recipe) -> str:
-    """A relative root means another place from another working directory."""
-    return "" if recipe.data.root is None or Path(recipe.data.root).is_absolute() else str(Path.cwd())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporters.errors import GateError, UnavailableError
+from exporters.errors import GateError, UnavailableError, UsageError
 from pipeline.console import Console
 from pipeline.recipe.schema import Recipe
 from pipeline.runner.engine import execute, plan
@@ -147,12 +147,31 @@ def test_a_skipped_stage_has_a_record_and_is_no_obstacle(line: Line) -> None:
     line.a.reason = "not needed"
     line.b.before = ()
     assert line.plan()[0] == ("skip", "not needed")
-    assert line.execute() == ["b"] and line.status() == ["skipped", "done", "done"]
+    # What was done before stays, and does not count while it is not needed.
+    assert line.execute() == ["b"] and line.status() == ["done", "done", "done"]
+    line.b.before = ("a",)
+    assert line.execute() == []
+    line.a.reason = None
+    assert line.plan()[0] == ("reuse", "")
+    assert line.execute() == ["b"]
+
+
+def test_a_stage_that_was_never_needed_is_recorded_as_skipped(line: Line) -> None:
+    line.a.reason = "not needed"
+    line.b.before = ()
+    line.execute()
     record = line.directory.record("a")
     assert record is not None and (record.status, record.message) == ("skipped", "not needed")
     line.a.reason = None
     assert line.plan()[0] == ("run", "it has not run yet")
-    assert line.execute() == ["a"]
+
+
+def test_forcing_what_is_not_reached_is_refused(line: Line) -> None:
+    with pytest.raises(UsageError, match="--force c: the run stops before, at --until b"):
+        line.execute(force="c", until="b")
+    line.a.reason = "not needed"
+    with pytest.raises(UsageError, match="--force a: the recipe has no need"):
+        line.execute(force="a")
 
 
 def test_a_failure_is_recorded_and_its_files_are_kept_for_the_next_attempt(line: Line) -> None:
