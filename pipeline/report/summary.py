@@ -1,6 +1,10 @@
 """The end of a run in one table: what went in, what came out, and what to type next."""
 
+import os
+import shutil
+import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from exporters.files import read_json
@@ -8,7 +12,7 @@ from pipeline.console import Console
 from pipeline.data.index import DataIndex
 from pipeline.recipe.schema import Recipe
 from pipeline.runner.rundir import RunDirectory
-from pipeline.stages.registry import STAGE_NAMES
+from pipeline.stages.registry import STAGES
 
 _SPLITS = ("validation", "test")
 
@@ -29,15 +33,23 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
         f" largest error {whole['max_scaled_error']:.1e} of the logits' scale"
         f" (allowed {parity['gate']['max_scaled_error']:.0e})"
     )
-    seconds = [(name, record.seconds) for name in STAGE_NAMES if (record := run.record(name)) and record.seconds]
-    console.say("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds))
-    bundle = run.folder("bundle")
+    records = [run.record(stage.name) for stage in STAGES if stage.skipped(recipe) is None]
+    console.say("seconds: " + ", ".join(f"{record.stage} {record.seconds:.1f}" for record in records if record))
+    bundle, command = run.folder("bundle"), _command()
     console.say(
         "next:\n"
-        f"  tmkd-pipeline verify {bundle}\n"
-        f"  tmkd-pipeline predict {bundle} {_an_image(run.folder('data'))}\n"
-        f"  cat {bundle / 'MODEL_CARD.md'}"
+        f"  {command} verify {quote(str(bundle))}\n"
+        f"  {command} predict {quote(str(bundle))} {quote(_an_image(run.folder('data')))}\n"
+        f"  cat {quote(str(bundle / 'MODEL_CARD.md'))}"
     )
+
+
+def _command() -> str:
+    """The command as it can be typed here: by its name where that is found, else by its path."""
+    script = Path(sys.executable).with_name("tmkd-pipeline")
+    if shutil.which("tmkd-pipeline") is not None or not script.is_file():
+        return "tmkd-pipeline"
+    return quote(os.path.relpath(script))
 
 
 def _accuracy_rows(
