@@ -21,7 +21,7 @@ def test_files_are_known_by_name_size_and_time(tiny_data: Path, tmp_path: Path) 
     root = tmp_path / "data"
     shutil.copytree(tiny_data, root)
     before = STAGE.files(recipe_of(root))
-    assert list(before) == ["folder files"] and STAGE.files(recipe_of(root)) == before
+    assert list(before) == ["folder files", "the place of folder"] and STAGE.files(recipe_of(root)) == before
     image = root / "train" / "red_disc" / "00.png"
     times = image.stat().st_mtime_ns
     os.utime(image, ns=(times, times + 1_000_000_000))
@@ -32,12 +32,18 @@ def test_files_are_known_by_name_size_and_time(tiny_data: Path, tmp_path: Path) 
     assert STAGE.files(recipe_of(root)) != before
 
 
-def test_a_relative_root_is_another_place_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    relative, absolute = recipe_of("data/x"), recipe_of(tmp_path / "x")
-    here = STAGE.parameters(relative), STAGE.parameters(absolute)
-    monkeypatch.chdir(tmp_path)
-    there = STAGE.parameters(relative), STAGE.parameters(absolute)
-    assert here[0] != there[0] and here[1] == there[1]
+def test_a_relative_root_is_another_place_elsewhere(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("here", "there"):
+        shutil.copytree(tiny_data, tmp_path / place / "x")  # with its times
+    found = []
+    for place in ("here", "there"):
+        monkeypatch.chdir(tmp_path / place)
+        found.append(STAGE.files(recipe_of("x")))
+        assert STAGE.files(recipe_of(tmp_path / place / "x")) == found[-1]
+    assert found[0]["folder files"] == found[1]["folder files"]
+    assert found[0]["the place of folder"] != found[1]["the place of folder"]
 
 
 def test_the_data_sets_reader_counts_as_code() -> None:

@@ -13,7 +13,7 @@ from exporters.onnx_reader import read_onnx
 from exporters.verify import verify_bundle
 from pipeline.recipe import load_recipe
 from pipeline.runner.fingerprint import digest
-from pipeline.stages.bundle import GOLDEN_IMAGES, golden_images
+from pipeline.stages.bundle import GOLDEN_IMAGES, golden_images, identity
 from pipeline.stages.inputs import read_data
 from pipeline.stages.parity import validation_batches
 from tests.pipeline.conftest import CLASSES, Outcome, Run, set_
@@ -110,8 +110,11 @@ def test_the_manifest_tells_where_the_student_came_from(finished: tuple[Run, Out
     run, _ = finished
     manifest = read_json(run.directory / "bundle" / "manifest.json")
     facts = manifest["facts"]
-    recipe = load_recipe(run.directory / "recipe.lock.yaml").recipe
-    assert facts["recipe_sha256"] == digest(recipe.resolved())
+    lock = run.directory / "recipe.lock.yaml"
+    for same in ([], ["data.root=elsewhere"], ["device=cpu", "data.workers=3"]):
+        assert facts["recipe_sha256"] == digest(identity(load_recipe(lock, same).recipe))
+    for other in ("seed=5", "train.lr=0.3", "bundle.licence=MIT", "distill.views.edge=null"):
+        assert facts["recipe_sha256"] != digest(identity(load_recipe(lock, [other]).recipe))
     assert facts["data_fingerprint"] == read_json(run.directory / "data" / "index.json")["fingerprint"]
     assert facts["licences"] == {"weights": "CC0-1.0"}
     assert facts["data"] == {"name": "folder", "classes": 3, "train": 48, "validation": 12, "test": 24}
