@@ -54,13 +54,23 @@ def test_one_view_is_not_fused(run: Run) -> None:
     assert table["teacher, view rgb"][:2] == ["50.00 %", "50.00 %"]
 
 
-def test_the_next_commands_can_be_typed(run: Run) -> None:
+def next_commands(run: Run) -> list[list[str]]:
     text = shown(run)
-    commands = [line.split() for line in text[text.index("next:") :].splitlines()[1:]]
+    return [shlex.split(line) for line in text[text.index("next:") :].splitlines()[1:]]
+
+
+def test_the_next_commands_can_be_typed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", str(scripts))
+    commands = next_commands(run)
     assert [command[:2] for command in commands[:2]] == [["tmkd-pipeline", "verify"], ["tmkd-pipeline", "predict"]]
     image = run.data / commands[1][3]
     assert image.is_file() and "test" in image.parts
-    assert (run.directory / "bundle" / "MODEL_CARD.md").is_file() and commands[2][0] == "cat"
+    assert commands[2] == ["cat", str(run.directory / "bundle" / "MODEL_CARD.md")] and Path(commands[2][1]).is_file()
+    # An environment that is not activated: by its path.
+    monkeypatch.setenv("PATH", str(run.directory))
+    script = next_commands(run)[0][0]
+    assert (Path.cwd() / script).samefile(scripts / "tmkd-pipeline")
 
 
 def test_parity_and_seconds_are_told(run: Run) -> None:
