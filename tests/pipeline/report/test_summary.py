@@ -1,4 +1,7 @@
 import io
+import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
