@@ -172,7 +172,7 @@ def _inputs(stage: "Stage", recipe: "Recipe", run: RunDirectory, needed: set[str
     parts = {
         "code": code_digest([type(stage).__module__, *stage.modules(recipe)]),
         "libraries": libraries_digest(stage.libraries),
-        "python": platform.python_version(),
+        "python": ".".join(platform.python_version_tuple()[:2]),
     }
     parts |= {key: json.dumps(value, sort_keys=True) for key, value in stage.parameters(recipe).items()}
     parts |= {f"file {name}": content for name, content in stage.files(recipe).items()}

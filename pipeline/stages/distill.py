@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from pipeline.models.build import Model
     from pipeline.tmkd.teacher import MultiViewTeacher
-    from pipeline.training.checkpoint import Checkpoint
 
 TRAIN_SAMPLE = 1000
 """Training images on which the teacher is measured, at most: enough to see whether fusion helps."""
@@ -63,8 +62,8 @@ class DistillStage(Stage):
     def run(self, context: StageContext) -> dict[str, Any]:
         """Measure the teacher, train the student, save what was chosen and what came last."""
         from exporters.student import save_student
+        from pipeline.stages.training import discard_checkpoint, train
         from pipeline.training.device import describe_device, make_fabric
-        from pipeline.training.loop import fit
 
         recipe, data, folder = context.recipe, read_data(context), self.folder(context)
         fabric = make_fabric(recipe.device, recipe.train.precision)
@@ -75,14 +74,7 @@ class DistillStage(Stage):
             show_teacher(context, measured)
         student = build_student(recipe, len(data.index.classes))
         job = self._job(context, data, student, teacher, anchors, fabric)
-        checkpoint = _checkpoint(context)
-        fitted = fit(
-            job,
-            fabric,
-            checkpoint,
-            context.console,
-            lambda pass_, metrics: context.run.log_metrics(self.name, pass_, metrics),
-        )
+        fitted = train(context, self.name, job, fabric)
         preprocessing = student_preprocessing(recipe, student.mean, student.std)
         for which, state in (("chosen", fitted.chosen_state), ("final", fitted.final_state)):
             job.module.load_state_dict(state)
@@ -94,7 +86,7 @@ class DistillStage(Stage):
             "passes": [{k: v for k, v in row.items() if k != "images_per_second"} for row in fitted.history],
         }
         write_json(folder / "history.json", history)
-        checkpoint.remove()
+        discard_checkpoint(context, self.name)
         context.console.say(
             f"student {recipe.student.model}: pass {fitted.chosen_pass} of {recipe.train.epochs} is chosen,"
             f" validation top-1 {100 * fitted.chosen_score:.2f} %"
@@ -199,9 +191,3 @@ def show_teacher(context: StageContext, measured: Mapping[str, Any]) -> None:
     context.console.table("The teacher before training (fused: without labels; oracle: with them)", columns, rows)
     verdict = fusion_verdict(measured["validation"])
     (context.console.warn if "NOT" in verdict else context.console.say)(verdict)
-
-
-def _checkpoint(context: StageContext) -> "Checkpoint":
-    from pipeline.training.checkpoint import Checkpoint
-
-    return Checkpoint(context.run.folder("distill") / "checkpoint.pt", context.fingerprint)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from pipeline.models.build import Model
-    from pipeline.training.checkpoint import Checkpoint
 
 
 class TeacherStage(Stage):
@@ -54,6 +53,7 @@ class TeacherStage(Stage):
         from exporters.student import save_student
         from pipeline.evaluation.metrics import predict, score
         from pipeline.models.build import build_model
+        from pipeline.stages.training import discard_checkpoint
         from pipeline.training.device import describe_device, make_fabric
 
         recipe, visual = context.recipe, context.recipe.teacher.visual
@@ -89,15 +89,14 @@ class TeacherStage(Stage):
             "history": history,
         }
         write_json(folder / "report.json", report)
-        _checkpoint(context).remove()
+        discard_checkpoint(context, self.name)
         return {"validation_top1": measured["top1"], "device": describe_device(fabric)}
 
     def _fit(self, context: StageContext, data: Data, model: "Model", fabric: "Fabric") -> list[dict[str, float]]:
         from pipeline.distill.methods.ce import CrossEntropy
         from pipeline.distill.settings import LossSettings
         from pipeline.distill.task import DistillationTask
-        from pipeline.stages.training import student_job
-        from pipeline.training.loop import fit
+        from pipeline.stages.training import student_job, train
 
         fit_settings = context.recipe.teacher.visual.fit
         assert fit_settings is not None
@@ -112,21 +111,9 @@ class TeacherStage(Stage):
             fabric,
             seed=context.recipe.data.split_seed,
         )
-        fitted = fit(
-            job,
-            fabric,
-            _checkpoint(context),
-            context.console,
-            lambda pass_, metrics: context.run.log_metrics(self.name, pass_, metrics),
-        )
+        fitted = train(context, self.name, job, fabric)
         task.load_state_dict(fitted.chosen_state)
         return [{key: row[key] for key in ("pass", "loss", "validation_top1")} for row in fitted.history]
-
-
-def _checkpoint(context: StageContext) -> "Checkpoint":
-    from pipeline.training.checkpoint import Checkpoint
-
-    return Checkpoint(context.run.folder("teacher") / "checkpoint.pt", context.fingerprint)
 
 
 def weights_file(weights: str) -> dict[str, str]:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pipeline.models.clip import Clip
     from pipeline.tmkd.prompts import Prompts
     from pipeline.tmkd.views import Views
-    from pipeline.training.checkpoint import Checkpoint
 
 
 class TextStage(Stage):
@@ -64,6 +63,7 @@ class TextStage(Stage):
         """Load or fit, embed the prompts, measure zero-shot accuracy per view, save."""
         from safetensors.torch import save
 
+        from pipeline.stages.training import discard_checkpoint
         from pipeline.tmkd.prompts import Prompts, encode_prompts
         from pipeline.training.device import describe_device, make_fabric
 
@@ -98,17 +98,17 @@ class TextStage(Stage):
         write_bytes(folder / "embeddings.safetensors", save({"text": embeddings.cpu().contiguous()}))
         report = {"source": f"{text.model} {text.weights}", "prompts": text.prompts, "zero_shot": zero_shot}
         write_json(folder / "report.json", report)
-        _checkpoint(context).remove()
+        discard_checkpoint(context, self.name)
         return {"zero_shot": zero_shot, "device": describe_device(fabric)}
 
     def _fit(self, context: StageContext, data: Data, clip: "Clip", prompts: "Prompts", fabric: "Fabric") -> None:
         from torch import Tensor, nn
 
-        from pipeline.stages.training import make_job
+        from pipeline.stages.training import make_job, train
         from pipeline.tmkd.prompts import encode_prompts
         from pipeline.tmkd.text_fit import TextFit
         from pipeline.tmkd.views import Views
-        from pipeline.training.loop import Step, fit
+        from pipeline.training.loop import Step
 
         recipe, classes = context.recipe, data.index.classes
         # The fit belongs to the data, like the split: the seeds of a comparison share it.
@@ -128,13 +128,7 @@ class TextStage(Stage):
 
         augmentation = data.augmentation(recipe, seed)
         job = make_job("text teacher", task, losses, evaluate, data, recipe.teacher.text.fit, augmentation, seed)
-        fitted = fit(
-            job,
-            fabric,
-            _checkpoint(context),
-            context.console,
-            lambda pass_, metrics: context.run.log_metrics(self.name, pass_, metrics),
-        )
+        fitted = train(context, self.name, job, fabric)
         task.load_state_dict(fitted.chosen_state)
 
 
@@ -143,9 +137,3 @@ def _measure(clip: "Clip", embeddings: "Tensor", views: "Views", data: Data, fab
 
     batches = data.loader.evaluation_batches("validation", data.preprocessing, EVALUATION_BATCH)
     return zero_shot_accuracy(clip, embeddings.to(fabric.device), views, batches, fabric.device)
-
-
-def _checkpoint(context: StageContext) -> "Checkpoint":
-    from pipeline.training.checkpoint import Checkpoint
-
-    return Checkpoint(context.run.folder("text") / "checkpoint.pt", context.fingerprint)

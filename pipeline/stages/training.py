@@ -1,4 +1,4 @@
-"""Jobs for the training loop out of a stage's data: a classifier with a method, scored on validation."""
+"""Jobs for the training loop out of a stage's data, and running them with the stage's checkpoint."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,8 +10,10 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.distill.task import DistillationTask, warmup_ramp
 from pipeline.evaluation.metrics import predict, top_k_correct
 from pipeline.models.outputs import NetworkOutput
+from pipeline.stages.base import StageContext
 from pipeline.stages.inputs import EVALUATION_BATCH, Data
-from pipeline.training.loop import Job, Step
+from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.loop import Fitted, Job, Step, fit
 
 if TYPE_CHECKING:
     from pipeline.recipe.schema import FitSettings
@@ -85,3 +87,27 @@ def make_job(
         settings=settings,
         seed=seed,
     )
+
+
+def train(context: StageContext, stage: str, job: Job, fabric: Fabric) -> Fitted:
+    """Run a stage's job, from where an earlier attempt of the same fingerprint stopped; passes go to `metrics.jsonl`.
+
+    The checkpoint stays until `discard_checkpoint`, which is for when the results are written.
+    """
+    checkpoint = _checkpoint(context, stage)
+    return fit(
+        job,
+        fabric,
+        checkpoint,
+        context.console,
+        lambda pass_, metrics: context.run.log_metrics(stage, pass_, metrics),
+    )
+
+
+def discard_checkpoint(context: StageContext, stage: str) -> None:
+    """Remove what `train` keeps for another attempt."""
+    _checkpoint(context, stage).remove()
+
+
+def _checkpoint(context: StageContext, stage: str) -> Checkpoint:
+    return Checkpoint(context.run.folder(stage) / "checkpoint.pt", context.fingerprint)
