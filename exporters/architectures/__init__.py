@@ -1,4 +1,4 @@
-"""Build a network by name: torchvision, timm, or the CIFAR ResNets of the distillation papers.
+"""Build a network by name: torchvision, timm, or the 32-pixel networks of the distillation papers.
 
 Nothing here imports torch before a name has to be looked up or a network built.
 """
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 SOURCES = ("torchvision", "timm", "cifar")
 """Where a bare name is looked up, in this order."""
 
-CIFAR_NAMES = (*(f"resnet{depth}" for depth in (8, 14, 20, 32, 44, 56, 110)), "resnet8x4", "resnet32x4")
+CIFAR_NAMES = (
+    *(f"resnet{depth}" for depth in (8, 14, 20, 32, 44, 56, 110)),
+    *("resnet8x4", "resnet32x4", "wrn-16-2", "wrn-40-1", "wrn-40-2", "vgg8", "vgg13"),
+    *("mobilenet_v2", "shufflenet_v1", "shufflenet_v2"),
+)
+"""Of these, `mobilenet_v2` and `vgg13` need the prefix `cifar:`, since torchvision has nets of the same names."""
 
 _NAME = re.compile(r"(?:(?P<source>[a-z]+):)?(?P<name>[A-Za-z0-9][A-Za-z0-9_.\-]*)")
 # These return a named tuple while training unless their auxiliary heads are off; a student is one classifier.

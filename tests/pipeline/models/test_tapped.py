@@ -22,6 +22,14 @@ WITH_CAM = [
     ("timm:efficientnet_lite0", 64),
     ("cifar:resnet8", 32),
     ("cifar:resnet8x4", 32),
+    ("cifar:wrn-16-2", 32),
+    ("cifar:wrn-40-1", 32),
+    ("cifar:wrn-40-2", 32),
+    ("cifar:vgg8", 32),
+    ("cifar:vgg13", 32),
+    ("cifar:mobilenet_v2", 32),
+    ("cifar:shufflenet_v1", 32),
+    ("cifar:shufflenet_v2", 32),
 ]
 
 

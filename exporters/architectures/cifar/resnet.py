@@ -3,9 +3,10 @@
 He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), section 4.2: a 3x3 convolution to 16 channels,
 three groups of n basic blocks with 16, 32 and 64 channels at full, half and quarter resolution, global average pooling,
 one linear layer; 6n+2 layers. Shortcuts that change shape are parameter-free (option A: every second pixel, new
-channels are zero). The `x4` nets of the distillation literature (Tian et al., "Contrastive Representation
-Distillation", ICLR 2020) are four times wider (stem of 32, groups of 64, 128, 256); published parameter counts for
-100 classes (1.2 M and 7.4 M) include 1x1-convolution shortcuts with batch norm (option B).
+channels are zero); as an argument, they are 1x1 convolutions with batch norm (option B). The `x4` nets of the
+distillation literature (Tian et al., "Contrastive Representation Distillation", ICLR 2020) are four times wider (stem
+of 32, groups of 64, 128, 256); published parameter counts for 100 classes (1.2 M and 7.4 M) include shortcuts of option
+B. So do its counts for the narrow nets, 0.28 M for `resnet20`.
 
 Modules are named `conv1 bn1 layer1.0.conv1 … linear`, as in the widely shared CIFAR checkpoints of option A.
 """
@@ -13,6 +14,8 @@ Modules are named `conv1 bn1 layer1.0.conv1 … linear`, as in the widely shared
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from exporters.architectures.cifar.layers import he_initialise
 
 
 class PaddedShortcut(nn.Module):
@@ -81,9 +84,7 @@ class CifarResNet(nn.Module):
         ]
         self.layer1, self.layer2, self.layer3 = groups
         self.linear = nn.Linear(widths[2], classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight)
+        he_initialise(self)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Float `[B, 3, H, W]` to the last feature map `[B, C, H/4, W/4]`."""
@@ -95,10 +96,20 @@ class CifarResNet(nn.Module):
         return self.linear(torch.mean(self.forward_features(x), dim=(2, 3)))
 
 
-def build_cifar(name: str, classes: int) -> CifarResNet:
-    """Build one of `CIFAR_NAMES` with random weights (He initialisation)."""
+def build_resnet(name: str, classes: int, shortcut: str | None = None) -> CifarResNet:
+    """Build `resnet<depth>` or `resnet<depth>x4`.
+
+    Args:
+        name: one of these.
+        classes: K.
+        shortcut: `A` (padding) or `B` (1x1 convolution) where the shape changes; by default A, and B for the `x4` nets.
+
+    Raises:
+        ValueError: another shortcut.
+    """
     depth, _, factor = name.removeprefix("resnet").partition("x")
-    blocks = (int(depth) - 2) // 6
-    if factor:
-        return CifarResNet(blocks, 32, (64, 128, 256), classes, project=True)
-    return CifarResNet(blocks, 16, (16, 32, 64), classes, project=False)
+    if shortcut not in {None, "A", "B"}:
+        raise ValueError(f"shortcut is A or B, not {shortcut!r}")
+    project = bool(factor) if shortcut is None else shortcut == "B"
+    stem, widths = (32, (64, 128, 256)) if factor else (16, (16, 32, 64))
+    return CifarResNet((int(depth) - 2) // 6, stem, widths, classes, project)
