@@ -4,7 +4,7 @@ The metadata header follows https://huggingface.co/docs/hub/model-cards.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exporters.preprocessing import Preprocessing
@@ -117,7 +117,17 @@ def _parity(parity: Mapping[str, Any]) -> str:
 def _table(rows: Mapping[str, Any]) -> str:
     if not rows:
         return f"{NOT_STATED[0].upper()}{NOT_STATED[1:]}."
-    return "\n".join(["| | |", "|---|---|", *(f"| {_cell(key)} | {_cell(value)} |" for key, value in rows.items())])
+    lines = [f"| {_cell(key)} | {_cell(value)} |" for key, value in _flat(rows)]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _flat(rows: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Mappings within mappings as rows of their own, `visual test fused`."""
+    for key, value in rows.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key} {inner}", found) for inner, found in _flat(value))
+        else:
+            yield key, value
 
 
 def _cell(value: Any) -> str:
