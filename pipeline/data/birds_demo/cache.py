@@ -1,6 +1,7 @@
 """The whole set in a folder: rendered on first use, proved on every use, rendered again when damaged."""
 
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -17,6 +18,7 @@ from pipeline.data.birds_demo.render import render_image
 from pipeline.data.birds_demo.species import CLASS_NAMES, SPECIES
 
 SPLITS: dict[str, int] = {"train": TRAIN_PER_CLASS, "test": TEST_PER_CLASS}
+_DRAWING = ("bird", "drawing", "render", "scenery")
 _DESCRIPTION = "dataset.json"
 
 
@@ -87,7 +89,15 @@ def _description() -> dict[str, Any]:
         "images_per_class": dict(SPLITS),
         "image_size": IMAGE_SIZE,
         "settings_sha256": sha256_bytes(dump_json(settings).encode()),
+        "drawing_sha256": _drawing_digest(),
     }
+
+
+@functools.cache
+def _drawing_digest() -> str:
+    """Of the files that draw: another stroke makes another set, whether or not somebody raised the version."""
+    here = Path(__file__).parent
+    return sha256_bytes(b"".join((here / f"{name}.py").read_bytes() for name in _DRAWING))
 
 
 def _content_digest(folder: Path) -> str:
