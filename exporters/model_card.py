@@ -88,7 +88,9 @@ def _preprocessing(preprocessing: Preprocessing) -> str:
 
 def _example(preprocessing: Preprocessing) -> str:
     size, resize = preprocessing.size, preprocessing.resize
-    return f"""```python
+    return f"""For opaque images of 8 bits a channel; transparency goes over white first, 16 bits are scaled to 8.
+
+```python
 import json, numpy, onnxruntime
 from PIL import Image, ImageOps
 

@@ -15,8 +15,6 @@ def main() -> None:
     # Threads that wait for each other sleep rather than spin: with another process on the same cores, spinning made
     # training on two cores five times slower. It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from pipeline.cli import cli
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a letter that the terminal does not have is no reason to stop
@@ -24,6 +22,8 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:
+        from pipeline.cli import cli
+
         code = cli.main(args=arguments, prog_name="tmkd-pipeline", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
@@ -39,10 +39,31 @@ def main() -> None:
         # The reader has seen enough; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except ModuleNotFoundError as error:
+        code = _missing(error, debug)
+    except OSError as error:
+        code = 4
+        place = f"{error.filename}: " if error.filename else ""
+        _tell(f"error: {place}{error.strerror or error}", debug)
     except Exception as error:
         code = 1
         _tell(f"internal error: {type(error).__name__}: {error}\n  Run again with --debug for the traceback.", debug)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _missing(error: ModuleNotFoundError, debug: bool) -> int:
+    """A package that an extra brings is something that is missing here; one of ours is a fault of ours."""
+    package = (error.name or "").partition(".")[0]
+    if package in ("", "pipeline", "exporters"):
+        _tell(f"internal error: {error}\n  Install the package again.", debug)
+        return 1
+    _tell(
+        f"error: the package {package} is not installed\n"
+        "  Training and export need the extra `cpu` (or `gpu`), verify and predict the extra `runtime`:"
+        " `make install` in a clone brings what is needed.",
+        debug,
+    )
+    return 4
 
 
 def _tell(text: str, debug: bool) -> None:

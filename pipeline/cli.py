@@ -1,5 +1,7 @@
 """The commands; each is a few lines, and imports what is heavy only when it runs."""
 
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,8 +151,12 @@ def copy_recipe(name: str, dest: Path) -> None:
     target = dest / source.name if dest.is_dir() else dest
     if target.exists():
         raise UsageError(f"{target} exists already", remedy="Choose another name, or remove it first.")
-    write_text(target, source.read_text(encoding="utf-8"))
-    click.echo(f"{target}\nnext: tmkd-pipeline run {target}")
+    text = source.read_text(encoding="utf-8")
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", target.stem):
+        # Runs go to runs/<name>: a copy of another name must not run over the original's.
+        text = re.sub(r"(?m)^name: \S+", f"name: {target.stem}", text, count=1)
+    write_text(target, text)
+    click.echo(f"{target}\nnext: tmkd-pipeline run {shlex.quote(str(target))}")
 
 
 @cli.command()

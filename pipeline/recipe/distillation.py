@@ -44,6 +44,11 @@ def _fill_kinds(views: Any) -> Any:
     """Drop the views that are null, and name the kind of those that are called as their kind."""
     if not isinstance(views, dict):
         return views
+    unknown = [str(name) for name, view in views.items() if view is None and name not in VIEW_KINDS]
+    if unknown:
+        raise problem(
+            unknown[0], f"null removes a view, and none is called so; expected one of {', '.join(VIEW_KINDS)}"
+        )
     return {
         name: {"kind": name, **view} if isinstance(view, dict) and name in VIEW_KINDS else view
         for name, view in views.items()

@@ -129,6 +129,7 @@ def _run_or_reuse(
         console.say(f"── {stage.name}: reused")
         return
     console.heading(f"{stage.name}{': ' if decision.why else ''}{'; '.join(decision.why)}")
+    kept = run.set_aside(stage.name) if decision.action != "continue" else None
     if decision.action != "continue":
         run.remove_outputs(stage.name, stage.beside)
     fresh = StageRecord(stage.name, "running", digest(inputs), inputs)
@@ -137,12 +138,18 @@ def _run_or_reuse(
     try:
         summary = stage.run(StageContext(recipe, run, console, fresh.fingerprint))
     except Exception as error:
+        if kept is not None and record is not None and not isinstance(error, GateError) and run.is_bare(stage.name):
+            # It failed before it had made anything: what was finished under other settings stays finished.
+            run.put_back(stage.name, kept)
+            run.write_record(record)
+            raise
         seconds = round(time.monotonic() - started, 1)
         run.write_record(replace(fresh, status="failed", seconds=seconds, message=str(error) or type(error).__name__))
         if isinstance(error, GateError):
             # A bundle in the run directory is of a student that passed; when a gate fails there is none.
             run.remove_outputs("bundle", ("bundle.tar",))
         raise
+    run.remove_temporaries()
     outputs = run.hash_outputs(stage.name, stage.beside, stage.local)
     seconds = round(time.monotonic() - started, 1)
     run.write_record(replace(fresh, status="done", outputs=outputs, seconds=seconds, summary=summary))

@@ -99,6 +99,23 @@ class RunDirectory:
             else:
                 path.unlink(missing_ok=True)
 
+    def set_aside(self, stage: str) -> Path | None:
+        """Move a stage's files out of the way, under a name that `remove_temporaries` knows; None if there are none."""
+        if not self.folder(stage).is_dir():
+            return None
+        kept = self.path / f".{stage}-kept.old"
+        shutil.rmtree(kept, ignore_errors=True)
+        return self.folder(stage).replace(kept)
+
+    def put_back(self, stage: str, kept: Path) -> None:
+        """Undo `set_aside`."""
+        shutil.rmtree(self.folder(stage), ignore_errors=True)
+        kept.replace(self.folder(stage))
+
+    def is_bare(self, stage: str) -> bool:
+        """Whether a stage has made no file."""
+        return not any(path.is_file() for path in self.folder(stage).rglob("*"))
+
     def damaged_output(self, record: StageRecord) -> str | None:
         """The first output that is missing or not what the record says; None if all are as written."""
         for name, digest in record.outputs.items():

@@ -51,6 +51,8 @@ class ParityStage(Stage):
         result = {"split": "validation", "provider": candidate.provider, **report.to_json()}
         write_json(folder / "parity.json", {"fp32": result})
         whole = report.whole
+        if whole.max_scaled_error is None or whole.mean_scaled_error is None:
+            raise GateError(f"model.onnx is not the student: {'; '.join(report.failures)}")
         context.console.say(
             f"model.onnx on {whole.images:,} validation images: top-1 agreement {100 * whole.top1_agreement:.3f} %,"
             f" accuracy drop {100 * (whole.accuracy_drop or 0):+.3f} points, error max {whole.max_scaled_error:.2e}"

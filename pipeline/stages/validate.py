@@ -99,7 +99,7 @@ def _logits(
 
     folder = context.run.folder("distill") / which
     student = read_classifier(folder, context.recipe.data.image_size).to(fabric.device).eval()
-    return {
+    logits = {
         split: predict(
             lambda images: student(images).logits,
             data.loader.evaluation_batches(split, data.preprocessing, EVALUATION_BATCH),
@@ -107,6 +107,12 @@ def _logits(
         )
         for split in ("validation", "test")
     }
+    if which == "chosen" and not all(np.isfinite(values).all() for values, _labels in logits.values()):
+        raise GateError(
+            "the student does not pass: its logits are not finite",
+            remedy="Training diverged: lower train.lr, or set train.gradient_clip; then run again.",
+        )
+    return logits
 
 
 def _teacher_scores(context: StageContext, data: Data, fabric: "Fabric") -> dict[str, Any]:

@@ -102,7 +102,7 @@ class TestCommands:
         assert outcome.code == 0 and (tmp_path / "quickstart.yaml").read_text() == text
         assert f"tmkd-pipeline run {tmp_path / 'quickstart.yaml'}" in outcome.out
         outcome = run_command("recipes", "copy", "recipes/cub_mobilenet.yaml", tmp_path / "mine.yaml")
-        assert outcome.code == 0 and load_recipe(tmp_path / "mine.yaml").recipe.name == "cub_mobilenet"
+        assert outcome.code == 0 and load_recipe(tmp_path / "mine.yaml").recipe.name == "mine"
 
     def test_copy_overwrites_nothing(self, tmp_path: Path) -> None:
         own = write(tmp_path / "quickstart.yaml", "mine")
@@ -332,3 +332,14 @@ class TestErrors:
         assert process.stderr.read() == ""
         process.stderr.close()
         assert process.wait(timeout=60) in (0, 1)
+
+
+@pytest.mark.parametrize(("name", "code"), [("torch", 4), ("onnxruntime.capi", 4), ("pipeline.nothing", 1), (None, 1)])
+def test_a_package_of_an_extra_is_missing_here_and_one_of_ours_is_our_fault(
+    name: str | None, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.__main__ import _missing
+
+    assert _missing(ModuleNotFoundError("gone", name=name), debug=False) == code
+    told = capsys.readouterr().err
+    assert ("make install" in told) == (code == 4) and "Traceback" not in told

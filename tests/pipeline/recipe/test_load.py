@@ -240,7 +240,7 @@ RECIPES = st.fixed_dictionaries(
             optional={
                 "views": st.dictionaries(
                     st.from_regex(r"\A[a-z0-9_]{1,8}\Z").filter(lambda name: name != "rgb"),
-                    st.sampled_from([{"kind": "edge", "strength": 1.5}, {"kind": "high_frequency"}, None]),
+                    st.sampled_from([{"kind": "edge", "strength": 1.5}, {"kind": "high_frequency"}]),
                     max_size=3,
                 )
             },
@@ -328,3 +328,10 @@ def test_loading_imports_no_torch() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_view_that_is_removed_must_be_one(write: Write) -> None:
+    path = write("distill: {method: tmkd}\n")
+    with pytest.raises(UsageError, match=r"distill\.views\.egde: null removes a view, and none is called so"):
+        load_recipe(path, ["distill.views.egde=null"])
+    assert list(load_recipe(path, ["distill.views.edge=null"]).recipe.distill.views) == ["high_frequency"]

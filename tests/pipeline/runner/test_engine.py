@@ -195,6 +195,23 @@ def test_a_failure_is_recorded_and_its_files_are_kept_for_the_next_attempt(line:
     assert line.execute() == ["b", "c"] and line.status() == ["done"] * 3
 
 
+def test_a_failure_before_any_work_costs_nothing_that_was_finished(line: Line) -> None:
+    line.execute()
+    before = line.directory.record("b")
+
+    def refuse(folder: Path) -> None:
+        raise UnavailableError("no such weights")
+
+    line.b.values["text"] = "mistyped"
+    line.b.action = refuse
+    with pytest.raises(UnavailableError):
+        line.execute()
+    assert line.directory.record("b") == before
+    line.b.values.clear()
+    assert line.execute() == []
+    assert not list(line.directory.path.glob(".*.old"))
+
+
 def test_an_error_without_a_message_can_be_planned_after(line: Line) -> None:
     def fail(folder: Path) -> None:
         raise RuntimeError

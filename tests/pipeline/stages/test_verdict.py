@@ -143,3 +143,10 @@ def test_golden_images_are_of_the_validation_split(finished: tuple[Run, Outcome]
     assert np.array_equal(images[:12], whole) and np.array_equal(images[12:], whole[:4])  # repeated where fewer
     with np.load(run.directory / "bundle" / "golden" / "inputs.npz") as golden:
         assert np.array_equal(golden["image"], images)
+
+
+def test_a_diverged_student_does_not_pass(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    diverged = np.full((12, 3), np.nan, dtype=np.float32), np.zeros(12, dtype=np.int64)
+    monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments: diverged)
+    outcome = run("--force", "validate", "--until", "validate")
+    assert outcome.code == 3 and "its logits are not finite" in outcome.err and "train.lr" in outcome.err
