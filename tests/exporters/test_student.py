@@ -42,7 +42,10 @@ def test_same_weights_same_bytes_whatever_the_memory_layout(tmp_path: Path) -> N
 
 
 def test_modules_that_version_their_state(tmp_path: Path) -> None:
-    make_student(tmp_path, Architecture("mnasnet0_5", "torchvision"), 32)
+    student = make_student(tmp_path, Architecture("mnasnet0_5", "torchvision"), 32)
+    again = load_student(tmp_path)
+    assert again.parameters == student.parameters
+    assert all((value == again.module.state_dict()[key]).all() for key, value in student.module.state_dict().items())
 
 
 def test_changed_weights_are_found_before_loading(tmp_path: Path) -> None:
