@@ -57,11 +57,13 @@ class Augmentation:
         settings: the recipe's `data.augment` section.
         preprocessing: the student's, whose size, resize and interpolation training shares.
         seed: the recipe's seed.
+        cycle: after so many passes the draws come again; 0: never.
     """
 
     settings: AugmentOptions
     preprocessing: Preprocessing
     seed: int
+    cycle: int = 0
 
     def __call__(self, image: Image.Image, pass_: int, index: int) -> np.ndarray:
         """Vary an image.
@@ -74,6 +76,8 @@ class Augmentation:
         Returns:
             uint8 `[size, size, 3]`.
         """
+        if self.cycle:
+            pass_ %= self.cycle
         image = self._crop(image, pass_, index)
         if self.settings.flip and generator(self.seed, "flip", pass_, index).random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -20,7 +20,7 @@ from pipeline.data.checking import available_processors, check_files
 from pipeline.data.listing import SPLITS, Listing, Progress, ReadSettings, SplitName
 from pipeline.data.path_table import PathTable
 from pipeline.data.registry import load_reader
-from pipeline.data.splits import stratified_mask
+from pipeline.data.splits import stratified_choice, stratified_mask
 
 FORMAT = 1
 
@@ -180,6 +180,10 @@ class IndexSettings(ReadSettings, Protocol):
         """Fraction split from training."""
 
     @property
+    def train_images(self) -> int | None:
+        """How many training images; None for all."""
+
+    @property
     def on_error(self) -> Literal["fail", "skip"]:
         """What an unreadable image does."""
 
@@ -260,6 +264,12 @@ def build_index(
             train.labels, listing.classes, settings.validation, settings.split_seed, "validation split"
         )
         splits["train"], splits["validation"] = train.select(~taken), train.select(taken)
+    if settings.train_images is not None:
+        train = splits["train"]
+        chosen = stratified_choice(
+            train.labels, listing.classes, settings.train_images, settings.split_seed, "training images"
+        )
+        splits["train"] = train.select(chosen)
     return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored)
 
 

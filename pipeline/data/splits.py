@@ -44,3 +44,40 @@ def stratified_mask(
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         taken[generator(seed, purpose, index=label).permutation(members)[:count]] = True
     return taken
+
+
+def stratified_choice(labels: np.ndarray, classes: Sequence[str], count: int, seed: int, purpose: str) -> np.ndarray:
+    """Choose a number of images, each class by its share; what rounding leaves over goes to the largest remainders.
+
+    Args:
+        labels: `[N]`, positions in `classes`.
+        classes: the class names.
+        count: how many, from one for each class to N.
+        seed: the seed of the splits, `data.split_seed`.
+        purpose: names the stream of draws.
+
+    Returns:
+        bool `[N]`, true for `count` images, at least one of each class that has any.
+
+    Raises:
+        UnavailableError: fewer images than classes are asked for, or more than there are.
+    """
+    sizes = np.bincount(labels, minlength=len(classes))
+    present = int((sizes > 0).sum())
+    if not present <= count <= len(labels):
+        raise UnavailableError(
+            f"data.train_images: {count:,} images of {len(labels):,} in {present:,} classes cannot be chosen",
+            remedy=f"Give a number from {present:,} to {len(labels):,}, or null for all.",
+        )
+    # One for each class first; the rest by share of what is left.
+    rest = np.maximum(sizes - 1, 0)
+    shares = rest * ((count - present) / max(int(rest.sum()), 1))
+    quota = np.floor(shares).astype(np.int64)
+    left = count - present - int(quota.sum())
+    quota[np.argsort(quota - shares, kind="stable")[:left]] += 1
+    quota += sizes > 0
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in range(len(classes)):
+        members = np.flatnonzero(labels == label)
+        chosen[generator(seed, purpose, index=label).permutation(members)[: quota[label]]] = True
+    return chosen

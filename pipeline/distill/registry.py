@@ -20,6 +20,7 @@ class MethodEntry:
         logits_weight: default weight of its logits line, α; None where it has none.
         logits_temperature: default T of its logits line; None where it has none.
         needs_teacher: whether it takes anything from a teacher.
+        needs_pooled: whether it compares pooled features.
         needs_feature_map: whether teacher and student must have a last feature map.
         needs_cam: whether their classifiers must be one linear layer on that map, pooled.
         can_be_base: whether `tmkd` can plug into it.
@@ -32,6 +33,7 @@ class MethodEntry:
     logits_weight: float | None = None
     logits_temperature: float | None = None
     needs_teacher: bool = True
+    needs_pooled: bool = False
     needs_feature_map: bool = False
     needs_cam: bool = False
     can_be_base: bool = True
@@ -79,6 +81,7 @@ METHODS: dict[str, MethodEntry] = {
         lines=frozenset({"feature"}),
         ce_weight=1.0,
         feature_weight=0.8,
+        needs_pooled=True,
     ),
     # Its lines and weights are those of its base, completed by `pipeline.distill.settings.resolve_losses`.
     "tmkd": MethodEntry(

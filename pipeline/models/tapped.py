@@ -59,16 +59,18 @@ class TappedNetwork(nn.Module):
         if feature_map is not None:
             # Drop-out may stand between pooling and classifier; methods want the features themselves.
             pooled = feature_map.mean(dim=(2, 3))
-        if not self.shape.has_cam or self._classifier_name is None:
-            return NetworkOutput(logits=logits, pooled=pooled)
-        classifier = self.network.get_submodule(self._classifier_name)
+        weight, bias = self.classifier
         return NetworkOutput(
-            logits=logits,
-            pooled=pooled,
-            feature_map=feature_map,
-            classifier_weight=classifier.weight,  # type: ignore[arg-type]
-            classifier_bias=classifier.bias,  # type: ignore[arg-type]
+            logits=logits, pooled=pooled, feature_map=feature_map, classifier_weight=weight, classifier_bias=bias
         )
+
+    @property
+    def classifier(self) -> tuple[Tensor | None, Tensor | None]:
+        """Weight `[K, C]` and bias `[K]` of the classifier; None where there are no class activation maps."""
+        if not self.shape.has_cam or self._classifier_name is None:
+            return None, None
+        classifier = self.network.get_submodule(self._classifier_name)
+        return classifier.weight, classifier.bias  # type: ignore[return-value]
 
 
 def _probe(network: nn.Module, image_size: int) -> tuple[str | None, str | None, NetworkShape]:

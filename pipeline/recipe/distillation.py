@@ -101,6 +101,14 @@ class ContrastSettings(Settings):
     centre: bool = Field(default=True, description="Subtract the mean of the anchors over the classes.")
 
 
+class TeacherCacheSettings(Settings):
+    """What the teachers saw is kept on disk, and the augmentation is replayed in a cycle."""
+
+    passes: int = Field(
+        default=0, ge=0, le=10_000, description="Augmentation passes in the cycle; 0: no cache, no replay."
+    )
+
+
 _WEIGHTS = ("ce.weight", "feature.weight", "logits.weight", "contrast.weight")
 METHOD_NAMES = list(METHODS)
 BASE_NAMES = list(base_methods())
@@ -126,6 +134,9 @@ class DistillSettings(Settings):
     feature: FeatureSettings = Field(default_factory=FeatureSettings, description="The loss on feature maps.")
     logits: LogitsSettings = Field(default_factory=LogitsSettings, description="The loss on logits.")
     contrast: ContrastSettings = Field(default_factory=ContrastSettings, description="The loss against text anchors.")
+    teacher_cache: TeacherCacheSettings = Field(
+        default_factory=TeacherCacheSettings, description="The teachers' outputs on disk."
+    )
     warmup: int | None = Field(
         default=None,
         ge=0,

@@ -112,6 +112,9 @@ class DataSettings(Settings):
     validation: float = Field(
         default=0.1, gt=0, le=0.5, description="Fraction split from training, stratified; every choice is made on it."
     )
+    train_images: int | None = Field(
+        default=None, ge=1, description="So many training images, stratified, after the split; null: all."
+    )
     test: float = Field(
         default=0.2,
         gt=0,

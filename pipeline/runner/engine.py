@@ -73,8 +73,18 @@ def execute(
     console: "Console",
     until: str | None = None,
     force: str | None = None,
+    donors: Sequence[RunDirectory] = (),
 ) -> None:
     """Run what has to run, in order, and reuse the rest.
+
+    Args:
+        stages: in their order.
+        recipe: the recipe.
+        run: its directory.
+        console: for what a person should see.
+        until: stop after this stage.
+        force: run this stage again.
+        donors: other run directories; a stage that one of them has finished from the same inputs is taken over.
 
     Raises:
         UsageError: `force` names a stage that would not be reached.
@@ -90,7 +100,7 @@ def execute(
             reason = stage.skipped(recipe)
             if reason is None:
                 stage.prepare(recipe, console)
-                _run_or_reuse(stage, recipe, run, console, needed, forced=stage.name == force)
+                _run_or_reuse(stage, recipe, run, console, needed, donors, forced=stage.name == force)
             elif (record := run.record(stage.name)) is None or record.status != "done":
                 # What was done under another method stays, for the day it is asked for again.
                 run.write_record(StageRecord(stage.name, "skipped", fingerprint="", message=reason))
@@ -113,7 +123,14 @@ def _check_force(stages: "Sequence[Stage]", needed: set[str], until: str | None,
 
 
 def _run_or_reuse(
-    stage: "Stage", recipe: "Recipe", run: RunDirectory, console: "Console", needed: set[str], *, forced: bool
+    stage: "Stage",
+    recipe: "Recipe",
+    run: RunDirectory,
+    console: "Console",
+    needed: set[str],
+    donors: Sequence[RunDirectory],
+    *,
+    forced: bool,
 ) -> None:
     from pipeline.stages.base import StageContext
 
@@ -127,6 +144,10 @@ def _run_or_reuse(
         decision = _decide(stage, recipe, run, record, inputs)
     if decision.action == "reuse":
         console.say(f"── {stage.name}: reused")
+        return
+    if not forced and (donor := _donor(stage, digest(inputs), donors)) is not None:
+        run.adopt(*donor, stage.beside)
+        console.say(f"── {stage.name}: taken over from {donor[0].path}")
         return
     console.heading(f"{stage.name}{': ' if decision.why else ''}{'; '.join(decision.why)}")
     kept = run.set_aside(stage.name) if decision.action != "continue" else None
@@ -154,6 +175,17 @@ def _run_or_reuse(
     seconds = round(time.monotonic() - started, 1)
     run.write_record(replace(fresh, status="done", outputs=outputs, seconds=seconds, summary=summary))
     console.say(f"   {stage.name} done in {seconds:.1f} s")
+
+
+def _donor(stage: "Stage", fingerprint: str, donors: Sequence[RunDirectory]) -> tuple[RunDirectory, StageRecord] | None:
+    """The first run that has finished this very stage, undamaged, with its record."""
+    for donor in donors:
+        record = donor.record(stage.name)
+        if record is None or record.status != "done" or record.fingerprint != fingerprint:
+            continue
+        if donor.damaged_output(record) is None:
+            return donor, record
+    return None
 
 
 def _decide(

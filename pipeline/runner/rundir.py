@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from exporters.errors import UnavailableError, UsageError
-from exporters.files import read_json, sha256_file, write_json, write_text
+from exporters.files import atomic_directory, atomic_path, read_json, sha256_file, write_json, write_text
 
 Status = Literal["running", "done", "failed", "skipped"]
 
@@ -44,15 +44,24 @@ class StageRecord:
     message: str = ""
 
 
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 class RunDirectory:
     """The files of one run.
 
     Args:
         path: the directory; made on first use.
+        cache: where what can be computed again is kept; by default a folder of its own.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cache: Path | None = None) -> None:
         self.path = path
+        self.cache = cache if cache is not None else path / "cache"
 
     def folder(self, stage: str) -> Path:
         """Where a stage's files are."""
@@ -115,6 +124,15 @@ class RunDirectory:
     def is_bare(self, stage: str) -> bool:
         """Whether a stage has made no file."""
         return not any(path.is_file() for path in self.folder(stage).rglob("*"))
+
+    def adopt(self, donor: "RunDirectory", record: StageRecord, beside: Sequence[str] = ()) -> None:
+        """Take over a finished stage of another run: its files, as hard links where the disk allows, and its record."""
+        with atomic_directory(self.folder(record.stage)) as folder:
+            shutil.copytree(donor.folder(record.stage), folder, dirs_exist_ok=True, copy_function=_link_or_copy)
+        for name in beside:
+            with atomic_path(self.path / name) as temporary:
+                shutil.copyfile(donor.path / name, temporary)
+        self.write_record(record)
 
     def damaged_output(self, record: StageRecord) -> str | None:
         """The first output that is missing or not what the record says; None if all are as written."""

@@ -25,7 +25,7 @@ class DataStage(Stage):
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """What is read, and how it is split."""
-        keys = ("dataset", "validation", "test", "split_seed", "on_error", "image_size", "resize")
+        keys = ("dataset", "validation", "test", "train_images", "split_seed", "on_error", "image_size", "resize")
         return settings(recipe, *(f"data.{key}" for key in keys))
 
     def prepare(self, recipe: Recipe, console: Console) -> None:

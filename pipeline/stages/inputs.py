@@ -13,12 +13,14 @@ from pipeline.stages.base import StageContext
 
 if TYPE_CHECKING:
     import torch
+    from lightning_fabric import Fabric
 
     from pipeline.data.augmentation import Augmentation
     from pipeline.data.loading import Loader
     from pipeline.models.build import Model
     from pipeline.models.clip import Clip
     from pipeline.models.tapped import TappedNetwork
+    from pipeline.tmkd.teacher import MultiViewTeacher
     from pipeline.tmkd.views import Views
 
 EVALUATION_BATCH = 256
@@ -33,18 +35,25 @@ def needs_teacher(recipe: Recipe) -> bool:
     return METHODS[recipe.distill.method].needs_teacher or recipe.gates.max_drop_from_teacher is not None
 
 
+def has_views(recipe: Recipe) -> bool:
+    """Whether the teacher sees more than the image itself."""
+    return recipe.distill.method == "tmkd" and bool(recipe.distill.views)
+
+
+def weighs_by_text(recipe: Recipe) -> bool:
+    """Whether the weights of the views come from the text teacher."""
+    return has_views(recipe) and recipe.distill.weighting.by in ("image_text", "text")
+
+
 def needs_text_embeddings(recipe: Recipe) -> bool:
     """Whether the text teacher is used: by the weights of the views, or by the contrast."""
-    if recipe.distill.method != "tmkd":
-        return False
-    weighs = bool(recipe.distill.views) and recipe.distill.weighting.by in ("image_text", "text")
-    return weighs or (recipe.distill.contrast.weight > 0 and recipe.teacher.text.anchors is None)
+    contrasts = recipe.distill.method == "tmkd" and recipe.distill.contrast.weight > 0
+    return weighs_by_text(recipe) or (contrasts and recipe.teacher.text.anchors is None)
 
 
 def needs_image_tower(recipe: Recipe) -> bool:
     """Whether CLIP looks at images while the student is trained."""
-    distill = recipe.distill
-    return distill.method == "tmkd" and bool(distill.views) and distill.weighting.by == "image_text"
+    return has_views(recipe) and recipe.distill.weighting.by == "image_text"
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,37 @@ def read_text_teacher(context: StageContext) -> TextTeacher | None:
             clip = load_clip(recipe.teacher.text.model, recipe.teacher.text.weights)
         clip = clip.eval().requires_grad_(False)
     return TextTeacher(embeddings.to(torch.float32), clip)
+
+
+def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":
+    """The multi-view teacher, on the device."""
+    from pipeline.tmkd.teacher import MultiViewTeacher
+    from pipeline.tmkd.weighers import make_weigher, uniform_weigher
+
+    recipe = context.recipe
+    visual = read_classifier(context.run.folder("teacher"), recipe.data.image_size).to(fabric.device)
+    weighting = recipe.distill.weighting
+    weigher, tower = uniform_weigher, None
+    if has_views(recipe):
+        text = read_text_teacher(context) if weighs_by_text(recipe) else None
+        clip = text.clip.to(fabric.device) if text is not None and text.clip is not None else None
+        embeddings = text.embeddings.to(fabric.device) if text is not None else None
+        weigher = make_weigher(weighting, embeddings, None if clip is None else 1 / clip.temperature.item())
+        tower = None if clip is None else clip.encode_image
+    return MultiViewTeacher(visual, make_views(recipe), weigher, weighting.temperature, tower)
+
+
+def read_anchors(context: StageContext, data: Data) -> "torch.Tensor | None":
+    """The text anchors `[K, D]` of line 11, in the order of the classes; None where there is no contrast."""
+    from pipeline.models.embeddings import read_embeddings
+
+    recipe = context.recipe
+    if recipe.distill.method != "tmkd" or recipe.distill.contrast.weight == 0:
+        return None
+    if recipe.teacher.text.anchors is not None:
+        return read_embeddings(Path(recipe.teacher.text.anchors).expanduser(), data.index.classes)
+    text = read_text_teacher(context)
+    return None if text is None else text.embeddings[0]
 
 
 def read_json_output(context: StageContext, stage: str, name: str) -> dict:

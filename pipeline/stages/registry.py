@@ -5,6 +5,7 @@ from pipeline.stages.bundle import BundleStage
 from pipeline.stages.data import DataStage
 from pipeline.stages.distill import DistillStage
 from pipeline.stages.export import ExportStage
+from pipeline.stages.fusion import FusionStage
 from pipeline.stages.parity import ParityStage
 from pipeline.stages.teacher import TeacherStage
 from pipeline.stages.text import TextStage
@@ -14,6 +15,7 @@ STAGES: tuple[Stage, ...] = (
     DataStage(),
     TeacherStage(),
     TextStage(),
+    FusionStage(),
     DistillStage(),
     ValidateStage(),
     ExportStage(),

@@ -18,7 +18,7 @@ from pipeline.training.loop import Fitted, Job, Step, fit
 if TYPE_CHECKING:
     from pipeline.recipe.schema import FitSettings
 
-Teacher = Callable[[Tensor, Tensor], NetworkOutput]
+Teacher = Callable[[Step], NetworkOutput]
 
 
 def student_job(
@@ -43,7 +43,7 @@ def student_job(
         augmentation: of training images.
         fabric: device and precision; the teacher runs in the same precision.
         seed: of the order and of what must stay a state.
-        teacher: images and labels to the teacher's output; None for a method without.
+        teacher: a step to the teacher's output on it; None for a method without.
         warmup: passes over which β and γ rise.
     """
 
@@ -51,7 +51,7 @@ def student_job(
         guidance = None
         if teacher is not None:
             with fabric.autocast():
-                guidance = teacher(step.images, step.labels)
+                guidance = teacher(step)
         return wrapped(step.images, step.labels, guidance, warmup_ramp(step.passes, warmup))
 
     def evaluate() -> float:

@@ -9,7 +9,6 @@ from exporters.errors import GateError
 from exporters.files import atomic_path, write_json
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
-from pipeline.stages.distill import read_teacher
 from pipeline.stages.inputs import (
     EVALUATION_BATCH,
     IMAGE_KEYS,
@@ -32,15 +31,15 @@ class ValidateStage(Stage):
     libraries = TRAINING_LIBRARIES
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
-        """The data, the student, and the teachers as far as they are used."""
-        return ("data", "teacher", "text", "distill") if needs_teacher(recipe) else ("data", "distill")
+        """The data, the student, and the teacher's measurement where there is a teacher."""
+        return ("data", "fusion", "distill") if needs_teacher(recipe) else ("data", "distill")
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
-        """The gates, and how the teacher is fused; what else counts is in the files of the stages before."""
-        return settings(recipe, "validate", "distill.method", "distill.views", "distill.weighting", *IMAGE_KEYS)
+        """The gates; what else counts is in the files of the stages before."""
+        return settings(recipe, "validate", *IMAGE_KEYS)
 
     def run(self, context: StageContext) -> dict[str, Any]:
-        """Score the chosen and the final student, and the teacher; then judge.
+        """Score the chosen and the final student, then judge.
 
         Raises:
             GateError: a gate failed; the figures are written all the same.
@@ -63,7 +62,10 @@ class ValidateStage(Stage):
                 students["per_class_test"] = dict(
                     zip(data.index.classes, per_class_accuracy(*logits["test"], len(data.index.classes)), strict=True)
                 )
-        teacher = _teacher_scores(context, data, fabric) if needs_teacher(recipe) else None
+        teacher = None
+        if needs_teacher(recipe):
+            measured = read_json_output(context, "fusion", "accuracy.json")
+            teacher = {split: measured[split] for split in ("validation", "test")}
         gates = judge_student(
             recipe.gates,
             students["chosen"]["validation"]["top1"],
@@ -113,15 +115,3 @@ def _logits(
             remedy="Training diverged: lower train.lr, or set train.gradient_clip; then run again.",
         )
     return logits
-
-
-def _teacher_scores(context: StageContext, data: Data, fabric: "Fabric") -> dict[str, Any]:
-    """The teacher on validation and test, per view and fused."""
-    from pipeline.evaluation.teacher import measure_teacher
-
-    teacher, _anchors = read_teacher(context, data, fabric)
-    measured = {}
-    for split in ("validation", "test"):
-        batches = data.loader.evaluation_batches(split, data.preprocessing, EVALUATION_BATCH)
-        measured[split] = measure_teacher(teacher, batches, fabric.device)
-    return measured

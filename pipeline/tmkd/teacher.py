@@ -1,5 +1,6 @@
 """The multi-view teacher: lines 1 to 8 in one call, from a batch to one fused teacher output."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,15 +16,15 @@ from pipeline.tmkd.weighting import label_free_labels, view_weights
 
 @dataclass(frozen=True)
 class ViewedBatch:
-    """What the teacher makes of a batch before any label has been looked at.
+    """What the teachers make of a batch before any label has been looked at.
 
     Attributes:
-        images: `[V, B, 3, H, W]` in `[0, 1]`.
         output: of the visual teacher, each tensor `[V, B, …]`.
+        embeddings: `[V, B, D]` of CLIP's image tower; None where the weights need none.
     """
 
-    images: Tensor
     output: NetworkOutput
+    embeddings: Tensor | None
 
 
 class MultiViewTeacher:
@@ -36,32 +37,46 @@ class MultiViewTeacher:
         views: rgb and what the recipe adds.
         weigher: scores the views of each image.
         temperature: τ_w.
+        image_tower: images `[n, 3, H, W]` in `[0, 1]` → `[n, D]`, where the weigher asks for embeddings.
     """
 
-    def __init__(self, visual: TappedNetwork, views: Views, weigher: Weigher, temperature: float) -> None:
+    def __init__(
+        self,
+        visual: TappedNetwork,
+        views: Views,
+        weigher: Weigher,
+        temperature: float,
+        image_tower: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.visual = visual.eval().requires_grad_(False)
         self.views = views
         self._weigher = weigher
         self._temperature = temperature
+        self._image_tower = image_tower
 
     @torch.no_grad()
     def look(self, images: Tensor) -> ViewedBatch:
         """All views of a batch `[B, 3, H, W]` in `[0, 1]`, in one pass of `V·B` images (lines 1 to 3)."""
-        views = self.views(images)
-        batch = views.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return ViewedBatch(views, split_views(self.visual(batch), len(self.views)))
+        views = self.views(images).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        output = split_views(self.visual(views), len(self.views))
+        if self._image_tower is None:
+            return ViewedBatch(output, None)
+        return ViewedBatch(output, self._image_tower(views).unflatten(0, output.logits.shape[:2]))
 
     @torch.no_grad()
     def weigh(self, viewed: ViewedBatch, labels: Tensor) -> Tensor:
         """Weights `[B, V]` under the given labels `[B]` (lines 5 and 6)."""
-        return view_weights(self._weigher(viewed.images, viewed.output.logits, labels), self._temperature)
+        return view_weights(self._weigher(viewed.embeddings, viewed.output.logits, labels), self._temperature)
 
     def weigh_label_free(self, viewed: ViewedBatch) -> Tensor:
         """Weights `[B, V]` with the argmax of the views' mean logits in the place of the labels."""
         return self.weigh(viewed, label_free_labels(viewed.output.logits))
 
     @torch.no_grad()
+    def fuse(self, viewed: ViewedBatch, labels: Tensor) -> NetworkOutput:
+        """The views of training images as one teacher, weighed under their true labels (lines 5 to 8)."""
+        return fuse_output(self.weigh(viewed, labels), viewed.output)
+
     def __call__(self, images: Tensor, labels: Tensor) -> NetworkOutput:
         """The fused teacher on training images `[B, 3, H, W]` in `[0, 1]` with their true labels (lines 1 to 8)."""
-        viewed = self.look(images)
-        return fuse_output(self.weigh(viewed, labels), viewed.output)
+        return self.fuse(self.look(images), labels)

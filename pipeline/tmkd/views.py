@@ -4,6 +4,7 @@ Images are in [0, 1] and already augmented, so that all views and the student se
 images' device, is differentiable almost everywhere, and computes in fp32 whatever autocast says.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exporters.errors import UsageError
+from exporters.files import sha256_bytes
 from pipeline.tmkd.precision import full_precision, widen
 
 # ITU-R BT.601 luma.
@@ -197,6 +199,7 @@ class Views:
     Attributes:
         names: `("rgb", …)`, the order of the first axis of all that is per view.
         kinds: name → kind, `{"rgb": "rgb", …}`, in the same order.
+        identities: for each view what it is, whatever it is called: equal settings, equal identity.
 
     Raises:
         UsageError: a view called rgb, or of an unknown kind or setting.
@@ -205,13 +208,16 @@ class Views:
     def __init__(self, specs: Mapping[str, Any]) -> None:
         self.kinds: dict[str, str] = {"rgb": "rgb"}
         self._makers: list[tuple[Callable[..., Tensor], dict[str, Any]]] = []
+        identities = ["rgb"]
         for name, spec in specs.items():
             if name == "rgb":
                 raise UsageError("distill.views.rgb: the rgb view is always there and has no settings")
             kind, arguments = _read_spec(name, spec)
             self.kinds[name] = kind
             self._makers.append((_KINDS[kind][0], arguments))
+            identities.append(f"{kind}-{sha256_bytes(json.dumps(arguments, sort_keys=True).encode())[:8]}")
         self.names: tuple[str, ...] = tuple(self.kinds)
+        self.identities: tuple[str, ...] = tuple(identities)
 
     def __len__(self) -> int:
         return len(self.names)

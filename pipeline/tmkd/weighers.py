@@ -1,4 +1,4 @@
-"""The weightings of a recipe, each bound to the teacher that it asks: from views and logits to scores (line 5)."""
+"""The weightings of a recipe: from what the teachers saw in each view to scores (line 5)."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -8,36 +8,43 @@ from exporters.errors import UsageError
 from pipeline.tmkd.weighting import image_text_scores, teacher_confidence_scores, text_scores, uniform_scores
 
 if TYPE_CHECKING:
-    from pipeline.models.clip import Clip
     from pipeline.recipe.schema import WeightingSettings
 
 
 class Weigher(Protocol):
     """Scores the views of a batch."""
 
-    def __call__(self, views: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        """Views `[V, B, 3, H, W]` in `[0, 1]`, the visual teacher's logits `[V, B, K]`, labels `[B]` → `[B, V]`."""
+    def __call__(self, embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
+        """Score the views.
+
+        Args:
+            embeddings: `[V, B, D]`, CLIP's image tower on each view; None where the weighting needs no image tower.
+            logits: `[V, B, K]`, the visual teacher's.
+            labels: `[B]` int64.
+
+        Returns:
+            `[B, V]` fp32.
+        """
 
 
 class ImageTextWeigher:
     """How well each view agrees with the prompts of the class, by CLIP's two towers.
 
     Args:
-        clip: in eval mode, on the device.
         text_embeddings: `[V, K, D]`, on the device.
+        logit_scale: CLIP's own.
         score: `log_probability` or `cosine`.
     """
 
-    def __init__(self, clip: "Clip", text_embeddings: Tensor, score: str) -> None:
-        self._clip = clip
+    def __init__(self, text_embeddings: Tensor, logit_scale: float, score: str) -> None:
         self._text_embeddings = text_embeddings
+        self._logit_scale = logit_scale
         self._score = score
 
-    def __call__(self, views: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
         """See `Weigher`."""
-        embeddings = self._clip.encode_image(views.flatten(0, 1)).unflatten(0, views.shape[:2])
-        scale = 1 / self._clip.temperature
-        return image_text_scores(embeddings, self._text_embeddings, labels, scale, self._score)
+        assert embeddings is not None
+        return image_text_scores(embeddings, self._text_embeddings, labels, self._logit_scale, self._score)
 
 
 class TextWeigher:
@@ -50,28 +57,30 @@ class TextWeigher:
     def __init__(self, text_embeddings: Tensor) -> None:
         self._text_embeddings = text_embeddings
 
-    def __call__(self, views: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
         """See `Weigher`."""
         return text_scores(self._text_embeddings, labels)
 
 
-def confidence_weigher(views: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+def confidence_weigher(embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
     """The visual teacher's own confidence in the class; see `Weigher`."""
     return teacher_confidence_scores(logits, labels)
 
 
-def uniform_weigher(views: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+def uniform_weigher(embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
     """No preference; see `Weigher`."""
-    return uniform_scores(len(views), labels)
+    return uniform_scores(len(logits), labels)
 
 
-def make_weigher(settings: "WeightingSettings", clip: "Clip | None", text_embeddings: Tensor | None) -> Weigher:
+def make_weigher(
+    settings: "WeightingSettings", text_embeddings: Tensor | None = None, logit_scale: float | None = None
+) -> Weigher:
     """The weigher that `distill.weighting` asks for.
 
     Args:
         settings: the recipe's section.
-        clip: needed by `image_text`.
         text_embeddings: `[V, K, D]`, needed by `image_text` and `text`.
+        logit_scale: of the CLIP whose image tower looks at the views; needed by `image_text`.
 
     Raises:
         UsageError: the text teacher cannot give what the weighting needs.
@@ -80,8 +89,8 @@ def make_weigher(settings: "WeightingSettings", clip: "Clip | None", text_embedd
         return uniform_weigher
     if settings.by == "teacher_confidence":
         return confidence_weigher
-    if text_embeddings is None or (settings.by == "image_text" and clip is None):
+    if text_embeddings is None or (settings.by == "image_text" and logit_scale is None):
         raise UsageError(f"distill.weighting.by: {settings.by} needs more than teacher.text has")
-    if settings.by == "text" or clip is None:
+    if settings.by == "text" or logit_scale is None:
         return TextWeigher(text_embeddings)
-    return ImageTextWeigher(clip, text_embeddings, settings.score)
+    return ImageTextWeigher(text_embeddings, logit_scale, settings.score)

@@ -28,6 +28,7 @@ class Data:
     validation: float = 0.25
     test: float = 0.25
     split_seed: int = 0
+    train_images: int | None = None
     on_error: Literal["fail", "skip"] = "fail"
 
 

@@ -138,8 +138,8 @@ def test_labels_reach_the_weigher_alone():
     images, labels = batch()
     seen: list[Tensor] = []
 
-    def weigher(views: Tensor, logits: Tensor, given: Tensor) -> Tensor:
-        assert views.shape == (3, 5, 3, SIZE, SIZE)
+    def weigher(embeddings: Tensor | None, logits: Tensor, given: Tensor) -> Tensor:
+        assert embeddings is None
         assert logits.shape == (3, 5, CLASSES)
         seen.append(given)
         return torch.zeros(5, 3)
@@ -149,6 +149,22 @@ def test_labels_reach_the_weigher_alone():
     assert torch.equal(teacher(images, labels).logits, teacher(images, labels[order]).logits)
     assert torch.equal(seen[0], labels)
     assert torch.equal(seen[1], labels[order])
+
+
+def test_the_image_tower_sees_every_view():
+    images, labels = batch()
+    seen: list[Tensor] = []
+
+    def tower(views: Tensor) -> Tensor:
+        return views.mean(dim=(2, 3))
+
+    def weigher(embeddings: Tensor | None, logits: Tensor, given: Tensor) -> Tensor:
+        assert embeddings is not None
+        seen.append(embeddings)
+        return torch.zeros(5, 3)
+
+    MultiViewTeacher(visual(), Views(SPECS), weigher, 1.0, tower)(images, labels)
+    torch.testing.assert_close(seen[0], Views(SPECS)(images).mean(dim=(3, 4)))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

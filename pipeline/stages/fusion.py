@@ -1,0 +1,81 @@
+"""Stage `fusion`: what the teacher knows before anything is distilled, view by view and fused."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from exporters.files import write_json
+from pipeline.data.listing import SPLITS
+from pipeline.recipe.schema import Recipe
+from pipeline.stages.base import Stage, StageContext, settings
+from pipeline.stages.inputs import (
+    EVALUATION_BATCH,
+    IMAGE_KEYS,
+    TRAINING_LIBRARIES,
+    has_views,
+    needs_teacher,
+    read_data,
+    read_teacher,
+    weighs_by_text,
+)
+
+TRAIN_SAMPLE = 1000
+"""Training images on which the teacher is measured, at most: enough to see whether fusion helps."""
+
+
+class FusionStage(Stage):
+    """Writes `fusion/accuracy.json`: split → accuracy per view, fused without labels, and fused with them."""
+
+    name = "fusion"
+    libraries = (*TRAINING_LIBRARIES, "open_clip_torch", "safetensors")
+
+    def skipped(self, recipe: Recipe) -> str | None:
+        """Without a teacher there is nothing to measure."""
+        return None if needs_teacher(recipe) else f"distill.method {recipe.distill.method} learns from labels alone"
+
+    def upstream(self, recipe: Recipe) -> tuple[str, ...]:
+        """Index and visual teacher, and the text teacher where it weighs the views."""
+        return ("data", "teacher", "text") if weighs_by_text(recipe) else ("data", "teacher")
+
+    def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
+        """The views and their weights, where the method uses them: methods on the image alone share one measurement."""
+        views = ("distill.views", "distill.weighting") if has_views(recipe) else ()
+        return settings(recipe, *views, *IMAGE_KEYS)
+
+    def run(self, context: StageContext) -> dict[str, Any]:
+        """Measure on a sample of training, on validation and on test, and show the first two."""
+        from pipeline.evaluation.teacher import measure_teacher
+        from pipeline.training.device import describe_device, make_fabric
+
+        recipe, data, folder = context.recipe, read_data(context), self.folder(context)
+        fabric = make_fabric(recipe.device, "fp32")
+        teacher = read_teacher(context, fabric)
+        measured: dict[str, Any] = {}
+        for split in SPLITS:
+            limit = TRAIN_SAMPLE if split == "train" else None
+            batches = data.loader.evaluation_batches(split, data.preprocessing, EVALUATION_BATCH, limit=limit)
+            measured[split] = measure_teacher(teacher, batches, fabric.device)
+        write_json(folder / "accuracy.json", measured)
+        show_teacher(context, measured)
+        validation = measured["validation"]
+        return {key: validation[key] for key in ("fused", "oracle")} | {"device": describe_device(fabric)}
+
+
+def show_teacher(context: StageContext, measured: Mapping[str, Any]) -> None:
+    """The teacher's accuracy on training and validation as a table, and whether fusion helps."""
+    from pipeline.evaluation.teacher import fusion_verdict
+
+    names = sorted(measured["validation"]["views"], key="rgb".__ne__)
+    columns = ["top-1 of the teacher, %", *names, "fused", "oracle", "images"]
+    rows = [
+        [
+            split,
+            *(f"{100 * values['views'][name]:.2f}" for name in names),
+            *(f"{100 * values[name]:.2f}" for name in ("fused", "oracle")),
+            f"{values['images']:,}",
+        ]
+        for split, values in measured.items()
+        if split != "test"
+    ]
+    context.console.table("The teacher before training (fused: without labels; oracle: with them)", columns, rows)
+    verdict = fusion_verdict(measured["validation"])
+    (context.console.warn if "NOT" in verdict else context.console.say)(verdict)

@@ -1,0 +1,195 @@
+"""What the teachers saw in each view of each augmented image, kept on disk: a pass that comes again asks nobody.
+
+Augmentation is a function of (seed, pass, index). With its passes in a cycle the teachers' outputs come again too, and
+a training pass then costs little more than the student alone. What is kept precedes labels and weights (lines 3 and 5):
+every loss weight, weighting and student can learn from one cache.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from exporters.errors import UnavailableError
+from pipeline.models.outputs import NetworkOutput
+from pipeline.tmkd.teacher import MultiViewTeacher, ViewedBatch
+
+
+class CacheColumn:
+    """One kind of value for each (pass, image), in a file of its own; what has been written is known after a crash.
+
+    Several processes may fill one column: equal keys have equal values.
+
+    Args:
+        path: without suffix; values go to `<path>.npy`, the marks of what is there to `<path>.known.npy`.
+        passes, images: the keys.
+        shape: of one value, float32.
+
+    Raises:
+        UnavailableError: the disk has no room for the whole column.
+    """
+
+    def __init__(self, path: Path, passes: int, images: int, shape: tuple[int, ...]) -> None:
+        self._values = _open_array(path.with_name(f"{path.name}.npy"), (passes, images, *shape), np.float32)
+        self._known = _open_array(path.with_name(f"{path.name}.known.npy"), (passes, images), np.bool_)
+        self._pending: list[tuple[int, np.ndarray]] = []
+
+    def read(self, pass_: int, indices: np.ndarray) -> np.ndarray | None:
+        """Values `[B, …]` of images of a pass; None where one is missing."""
+        return self._values[pass_, indices] if self._known[pass_, indices].all() else None
+
+    def write(self, pass_: int, indices: np.ndarray, values: np.ndarray) -> None:
+        """Keep values `[B, …]`; they count once `commit` has been called."""
+        self._values[pass_, indices] = values
+        self._pending.append((pass_, indices))
+
+    def commit(self) -> None:
+        """Bring values to the disk, and only then the marks that say so."""
+        if not self._pending:
+            return
+        self._values.flush()
+        for pass_, indices in self._pending:
+            self._known[pass_, indices] = True
+        self._known.flush()
+        self._pending.clear()
+
+
+class CachedTeacher:
+    """A multi-view teacher that looks at each augmented image once.
+
+    Args:
+        teacher: the teacher.
+        folder: where the cache is; whatever its contents follow from must be in its name.
+        passes: augmentation passes in the cycle.
+        images: training images.
+        kept: what is kept of the teachers, name → name of its files: `logits` always, and of `pooled`, `feature_map`
+            and `embeddings` what the method and the weights ask for.
+        pool: feature maps are kept pooled to pool × pool, which is all that line 9 looks at.
+    """
+
+    def __init__(
+        self, teacher: MultiViewTeacher, folder: Path, passes: int, images: int, kept: Mapping[str, str], pool: int
+    ) -> None:
+        self._teacher = teacher
+        self._folder = folder
+        self._keys = (passes, images)
+        self._kept = dict(kept)
+        self._pool = pool
+        self._columns: dict[Path, CacheColumn] = {}
+        self._pass = -1
+
+    def __call__(self, images: Tensor, labels: Tensor, pass_: int, indices: Tensor) -> NetworkOutput:
+        """The fused teacher on training images.
+
+        Args:
+            images: `[B, 3, H, W]` in `[0, 1]`, on the device.
+            labels: `[B]` int64, on the device.
+            pass_: the pass, from 0; pass and pass + cycle have the same augmentation.
+            indices: `[B]` int64, positions in the training split, on the CPU.
+
+        Returns:
+            As `MultiViewTeacher.fuse`, the feature map pooled, and empty what is not kept.
+        """
+        if pass_ != self._pass:
+            self.commit()
+            self._pass = pass_
+        place = (pass_ % self._keys[0], indices.numpy())
+        found = self._recall(*place)
+        if found is None:
+            found = self._reduced(self._teacher.look(images))
+            self._keep(*place, found)
+        viewed = self._viewed({name: values.to(labels.device) for name, values in found.items()})
+        return self._teacher.fuse(viewed, labels)
+
+    def commit(self) -> None:
+        """Make sure that what was computed so far outlives the process."""
+        for column in self._columns.values():
+            column.commit()
+
+    def _reduced(self, viewed: ViewedBatch) -> dict[str, Tensor]:
+        """What is kept of a batch: name → `[V, B, …]` float32."""
+        output = viewed.output
+        values = {"logits": output.logits, "pooled": output.pooled, "embeddings": viewed.embeddings}
+        if "feature_map" in self._kept and output.feature_map is not None:
+            # Pooling and fusion are both linear: their order does not matter.
+            maps = functional.adaptive_avg_pool2d(output.feature_map.flatten(0, 1).float(), self._pool)
+            values["feature_map"] = maps.unflatten(0, output.logits.shape[:2])
+        return {name: value.float() for name in self._kept if (value := values.get(name)) is not None}
+
+    def _viewed(self, values: Mapping[str, Tensor]) -> ViewedBatch:
+        logits = values["logits"]
+        weight, bias = self._teacher.visual.classifier
+        output = NetworkOutput(
+            logits=logits,
+            pooled=values.get("pooled", logits.new_empty(*logits.shape[:2], 0)),
+            feature_map=values.get("feature_map"),
+            classifier_weight=weight,
+            classifier_bias=bias,
+        )
+        return ViewedBatch(output, values.get("embeddings"))
+
+    def _recall(self, pass_: int, indices: np.ndarray) -> dict[str, Tensor] | None:
+        found = {}
+        for name in self._kept:
+            views = [self._read(name, view, pass_, indices) for view in self._teacher.views.identities]
+            if any(values is None for values in views):
+                return None
+            found[name] = torch.from_numpy(np.stack(views))  # type: ignore[arg-type]
+        return found
+
+    def _read(self, name: str, view: str, pass_: int, indices: np.ndarray) -> np.ndarray | None:
+        path = self._path(name, view)
+        if path not in self._columns:
+            if not (values := path.with_name(f"{path.name}.npy")).is_file():
+                return None
+            self._columns[path] = CacheColumn(path, *self._keys, np.load(values, mmap_mode="r").shape[2:])
+        return self._columns[path].read(pass_, indices)
+
+    def _keep(self, pass_: int, indices: np.ndarray, found: Mapping[str, Tensor]) -> None:
+        for name, tensor in found.items():
+            for view, values in zip(self._teacher.views.identities, tensor.cpu().numpy(), strict=True):
+                path = self._path(name, view)
+                if path not in self._columns:
+                    self._columns[path] = CacheColumn(path, *self._keys, values.shape[1:])
+                self._columns[path].write(pass_, indices, values)
+
+    def _path(self, name: str, view: str) -> Path:
+        return self._folder / f"{self._kept[name]}-{view}"
+
+
+def _open_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
+    """A file-backed array, zeros when new; of several processes that make it at once, one wins and all share it."""
+    if not path.is_file():
+        needed = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        path.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(path.parent).free
+        if needed > free:
+            raise UnavailableError(
+                f"the teacher cache needs {needed / 1e9:,.1f} GB for {path.name} and the disk has {free / 1e9:.1f} GB",
+                remedy="Lower distill.teacher_cache.passes (0 turns it off), or choose another --run-dir.",
+            )
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp.npy", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    array = np.lib.format.open_memmap(path, mode="r+")
+    if array.shape != shape:
+        raise UnavailableError(f"{path}: holds {array.shape}, not {shape}", remedy=f"Remove {path.parent}.")
+    return array
+
+
+def cache_size(folder: Path) -> int:
+    """Bytes on the disk below a folder."""
+    return sum(512 * path.stat().st_blocks for path in folder.rglob("*.npy"))
