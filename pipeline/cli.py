@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,53 @@ def plan(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: s
         for planned in make_plan(STAGES, loaded.recipe, directory, force)
     ]
     Console().table(f"{loaded.recipe.name} in {directory.path}", ["stage", "action", "why"], rows, words=3)
+
+
+@cli.command()
+@RECIPE
+@click.option("--methods", default="ce,kd,cat_kd,tmkd", show_default=True, metavar="NAMES", help="What is compared.")
+@click.option("--bases", metavar="NAMES", help="What tmkd plugs into; default: the recipe's distill.base.")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many, from the recipe's.")
+@click.option(
+    "--ablate", metavar="SWITCHES", help="Turn these of tmkd's on the first base: views, weighting, contrast."
+)
+@click.option("--weightings", metavar="NAMES", help="What --ablate weighting turns to; default: all that can be had.")
+@OVERRIDES
+@click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Default: runs/<recipe name>-compare.")
+def compare(
+    recipe: str,
+    methods: str,
+    bases: str | None,
+    seeds: int,
+    ablate: str | None,
+    weightings: str | None,
+    overrides: tuple[str, ...],
+    run_dir: Path | None,
+) -> None:
+    """Train the student of RECIPE under several methods and seeds, and tell what makes a difference.
+
+    Names are separated by commas. Every run is an ordinary run directory; an interrupted comparison goes on where it
+    was, and more seeds or methods add to it. Gates of the recipe are told, not enforced.
+    """
+    from pipeline.comparison.arms import Source
+    from pipeline.comparison.compare import compare as run_comparison
+    from pipeline.console import Console
+
+    run_comparison(
+        Source(recipe, overrides),
+        methods=_names(methods) or (),
+        bases=_names(bases),
+        seeds=seeds,
+        ablate=_names(ablate),
+        weightings=_names(weightings),
+        folder=run_dir,
+        command=["tmkd-pipeline", *sys.argv[1:]],
+        console=Console(),
+    )
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 @cli.command()

@@ -1,0 +1,192 @@
+"""What is compared: the arms of a comparison, each a recipe that differs from the given one in a few keys."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from exporters.errors import UsageError
+from pipeline.distill.registry import METHODS, base_methods
+from pipeline.recipe import load_recipe
+from pipeline.recipe.schema import Recipe, WeightingSettings
+
+ABLATIONS = ("views", "weighting", "contrast")
+"""The switches of TMKD that an ablation can turn."""
+
+WEIGHTINGS: tuple[str, ...] = get_args(WeightingSettings.model_fields["by"].annotation)
+
+_GUIDED = ("distill.weighting.by=teacher_confidence", "distill.weighting.temperature=0.1")
+_NO_CONTRAST = "distill.contrast.weight=0"
+# A gate would end a comparison where it only should be told; the teacher is needed for one of them.
+_WITHOUT_GATES = ("validate.min_top1=null", "validate.max_drop_from_teacher=null")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One recipe of a comparison, without its seed.
+
+    Attributes:
+        name: as tables show it.
+        method: `distill.method`.
+        base: `distill.base` where the method is `tmkd`, else None.
+        overrides: `key=value` texts against the recipe.
+        reference: the arm that it is paired with; None where there is none.
+        ablates: the switch that it turns; None for an arm of the main table.
+    """
+
+    name: str
+    method: str
+    base: str | None
+    overrides: tuple[str, ...]
+    reference: str | None = None
+    ablates: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """The name as a folder's name."""
+        return re.sub(r"[^A-Za-z0-9_.]+", "-", self.name).strip("-")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The recipe of a comparison before any arm: a name or path, and the user's own overrides."""
+
+    recipe: str
+    overrides: tuple[str, ...] = ()
+
+    def load(self, *more: str) -> Recipe:
+        """The recipe with further overrides, checked.
+
+        Raises:
+            UsageError: its mistakes.
+        """
+        return load_recipe(self.recipe, [*self.overrides, *more]).recipe
+
+    def load_arm(self, arm: Arm, seed: int) -> Recipe:
+        """The recipe of one run: gates are told and not enforced, and so is a weak teacher."""
+        return self.load(*arm.overrides, *_WITHOUT_GATES, f"seed={seed}")
+
+
+def make_arms(
+    source: Source,
+    methods: Sequence[str],
+    bases: Sequence[str] | None = None,
+    ablate: Sequence[str] | None = None,
+    weightings: Sequence[str] | None = None,
+) -> tuple[Arm, ...]:
+    """The arms that a comparison was asked for, with the references that its differences need.
+
+    A `tmkd` arm is paired with the same losses on views [rgb] and no contrast: with the base itself where its losses are
+    the same, else with an arm of its own, such as `cat_kd+kd`. Other methods are paired with `ce` where it is there.
+    Loss weights that the recipe gives are for its own method and base; arms of others take those of their papers.
+
+    Args:
+        source: the recipe.
+        methods: names of `METHODS`.
+        bases: what `tmkd` plugs into; None: the recipe's `distill.base`.
+        ablate: of `ABLATIONS`, turned one at a time on the first base; `weighting` and `contrast` are crossed;
+            None: nothing.
+        weightings: what the ablation of `weighting` turns to; None: all others that the text teacher can serve.
+
+    Raises:
+        UsageError: a name that does not exist or stands twice, none at all, bases or ablations without `tmkd`, or an
+            arm that is no valid recipe.
+    """
+    recipe = source.load()
+    _check_names("--methods", methods, tuple(METHODS))
+    plugged = "tmkd" in methods
+    if bases is not None and not plugged:
+        raise UsageError("--bases: only tmkd plugs into a base, and --methods has no tmkd")
+    if ablate is not None and not plugged:
+        raise UsageError("--ablate: the switches are those of tmkd, and --methods has no tmkd")
+    chosen = (recipe.distill.base,) if bases is None else tuple(bases)
+    if plugged:
+        _check_names("--bases", chosen, base_methods())
+    if ablate is not None:
+        _check_names("--ablate", ablate, ABLATIONS)
+    if weightings is not None:
+        if "weighting" not in (ablate or ()):
+            raise UsageError("--weightings: only --ablate weighting turns to them")
+        _check_names("--weightings", weightings, WEIGHTINGS)
+
+    arms = [_alone(recipe, method) for method in methods if method != "tmkd"]
+    for base in chosen if plugged else ():
+        arms += _on_base(source, recipe, base)
+    if ablate:
+        whole = next(arm for arm in arms if arm.base == chosen[0] and arm.name == f"tmkd on {chosen[0]}")
+        arms += _ablations(recipe, whole, ablate, weightings)
+    arms = list({arm.name: arm for arm in arms}.values())
+    names = {arm.name for arm in arms}
+    arms = [arm if arm.reference in names else replace(arm, reference=None) for arm in arms]
+    for arm in arms:
+        source.load_arm(arm, recipe.seed)
+    return tuple(arms)
+
+
+def _check_names(option: str, names: Sequence[str], known: Sequence[str]) -> None:
+    listed = f"Known: {', '.join(known)}."
+    if not names:
+        raise UsageError(f"{option}: expected at least one name, got none", remedy=listed)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(f"{option}: there is no {', '.join(map(repr, unknown))}", remedy=listed)
+    if len(set(names)) < len(names):
+        raise UsageError(f"{option}: {', '.join(names)} has a name twice")
+
+
+def _alone(recipe: Recipe, method: str) -> Arm:
+    overrides = (f"distill.method={method}", *_losses_of_its_own(recipe, method))
+    return Arm(method, method, None, overrides, reference="ce" if method != "ce" else None)
+
+
+def _on_base(source: Source, recipe: Recipe, base: str) -> list[Arm]:
+    """The `tmkd` arm on a base, after its reference."""
+    alone = _alone(recipe, base)
+    overrides = ("distill.method=tmkd", f"distill.base={base}", *_losses_of_its_own(recipe, base))
+    plain = (*overrides, *(f"distill.views.{name}=null" for name in recipe.distill.views), _NO_CONTRAST)
+    losses = source.load(*plain).distill.losses
+    if losses == replace(source.load(*alone.overrides).distill.losses, contrast_weight=0.0):
+        return [alone, Arm(f"tmkd on {base}", "tmkd", base, overrides, reference=base)]
+    lines = METHODS[base].lines
+    added = [("kd", "logits", losses.logits_weight), ("cam", "feature", losses.feature_weight)]
+    name = "+".join([base, *(short for short, line, weight in added if line not in lines and weight)])
+    return [Arm(name, "tmkd", base, plain), Arm(f"tmkd on {base}", "tmkd", base, overrides, reference=name)]
+
+
+def _losses_of_its_own(recipe: Recipe, method: str) -> tuple[str, ...]:
+    """Overrides that give a method its papers' weights, where the recipe's are meant for another."""
+    own = {recipe.distill.method, recipe.distill.base} if recipe.distill.method == "tmkd" else {recipe.distill.method}
+    if method in own:
+        return ()
+    keys = ("ce.weight", "feature.weight", "logits.weight", "logits.temperature")
+    return tuple(f"distill.{key}=null" for key in keys)
+
+
+def _ablations(recipe: Recipe, whole: Arm, ablate: Sequence[str], weightings: Sequence[str] | None) -> Iterator[Arm]:
+    """Arms that turn one switch of `whole`."""
+
+    def arm(turned: str, switch: str, *overrides: str) -> Arm:
+        return replace(whole, name=f"{whole.name}: {turned}", overrides=(*whole.overrides, *overrides), ablates=switch)
+
+    views = recipe.distill.views
+    contrasts = "contrast" in ablate and recipe.distill.contrast.weight > 0
+    if contrasts:
+        yield arm("no contrast", "contrast", _NO_CONTRAST)
+        if recipe.distill.contrast.centre:
+            yield arm("uncentred contrast", "contrast", "distill.contrast.centre=false")
+    if "weighting" in ablate and views:
+        for by in _served(recipe) if weightings is None else weightings:
+            settings = _GUIDED if by == "teacher_confidence" else (f"distill.weighting.by={by}",)
+            yield arm(by, "weighting", *settings)
+            if contrasts:
+                yield arm(f"{by}, no contrast", "weighting", *settings, _NO_CONTRAST)
+    if "views" in ablate and len(views) > 1:
+        for kept in views:
+            without = [f"distill.views.{name}=null" for name in views if name != kept]
+            yield arm(f"{kept} alone", "views", *without)
+
+
+def _served(recipe: Recipe) -> list[str]:
+    """The weightings that the recipe's text teacher can serve, but its own."""
+    text = ("image_text", "text") if recipe.teacher.text.has_image_tower else ("text",)
+    return [by for by in WEIGHTINGS if by != recipe.distill.weighting.by and (by in text or "text" not in by)]

@@ -1,0 +1,87 @@
+"""Running the arms of a comparison in ordinary run directories, which share whatever follows from the same inputs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporters.errors import GateError, TmkdError
+from pipeline.comparison.arms import Arm, Source
+from pipeline.runner.engine import execute, plan
+from pipeline.runner.rundir import RunDirectory
+from pipeline.stages.registry import STAGE_NAMES, STAGES
+
+if TYPE_CHECKING:
+    from pipeline.console import Console
+
+LAST_STAGE = "validate"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of a comparison: an arm under a seed, and where it goes."""
+
+    arm: Arm
+    seed: int
+    directory: RunDirectory
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.arm.name}, seed {self.seed}"
+
+
+def plan_runs(folder: Path, source: Source, arms: Sequence[Arm], seeds: Sequence[int]) -> list[Planned]:
+    """Every run, seed by seed; within a seed those first whose teacher sees most, so that the others find its cache."""
+
+    def views(arm: Arm) -> int:
+        distill = source.load_arm(arm, seeds[0]).distill
+        return len(distill.views) if distill.method == "tmkd" else 0
+
+    ordered = sorted(arms, key=views, reverse=True)
+    return [
+        Planned(arm, seed, RunDirectory(folder / "runs" / arm.folder / f"seed-{seed}", cache=folder / "cache"))
+        for seed in seeds
+        for arm in ordered
+    ]
+
+
+def execute_runs(folder: Path, source: Source, runs: Sequence[Planned], console: "Console") -> dict[str, str]:
+    """Run what is not finished.
+
+    Args:
+        folder: of the comparison.
+        source: its recipe.
+        runs: of `plan_runs`.
+        console: for what a person should see.
+
+    Returns:
+        Label → message of the runs whose training did not come through; the others went on.
+
+    Raises:
+        TmkdError: something that no run can do without is missing or wrong; says in which run it showed.
+    """
+    failed: dict[str, str] = {}
+    for number, run in enumerate(runs, start=1):
+        recipe = source.load_arm(run.arm, run.seed)
+        told = f"{number}/{len(runs)} {run.label}"
+        planned = plan(STAGES, recipe, run.directory)[: STAGE_NAMES.index(LAST_STAGE) + 1]
+        if all(stage.action in ("reuse", "skip") for stage in planned):
+            console.say(f"══ {told}: finished before")
+            continue
+        console.heading(f"══ {told}")
+        try:
+            donors = [other for other in _finished(folder) if other.path != run.directory.path]
+            execute(STAGES, recipe, run.directory, console, until=LAST_STAGE, donors=donors)
+        except GateError as error:  # training diverged: a result like any other
+            console.warn(f"{run.label}: {error.message}")
+            failed[run.label] = error.message
+        except TmkdError as error:
+            error.message = f"{run.label}: {error.message}"
+            raise
+    return failed
+
+
+def _finished(folder: Path) -> Iterator[RunDirectory]:
+    for path in sorted((folder / "runs").glob("*/seed-*")):
+        yield RunDirectory(path)
