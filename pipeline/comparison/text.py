@@ -12,8 +12,9 @@ def percent(share: float) -> str:
 
 
 def points(share: float) -> str:
-    """`0.007` → `+0.70`; nothing is ever `-0.00`."""
-    return f"{round(100 * share, 2) + 0.0:+.2f}"
+    """`0.007` → `+0.70`; what rounds to nothing has no sign."""
+    value = round(100 * share, 2)
+    return f"{value:+.2f}" if value else "0.00"
 
 
 def spread(values: Spread) -> str:
