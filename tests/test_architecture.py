@@ -110,13 +110,24 @@ def test_the_runner_reaches_the_base_of_stages_only() -> None:
     assert {name for name in found if room(name) == "pipeline.stages"} <= {"pipeline.stages.base"}
 
 
-HEAVY = {"torch", "torchvision", "timm", "open_clip", "lightning_fabric", "onnx", "onnxruntime", "onnxscript"}
+HEAVY = {
+    "matplotlib",
+    "torch",
+    "torchvision",
+    "timm",
+    "open_clip",
+    "lightning_fabric",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+}
 
 
 @pytest.mark.parametrize(
     "module",
     ["pipeline.__main__", "pipeline.cli", "pipeline.runner.engine", "pipeline.stages.registry", "pipeline.recipe",
-     "pipeline.report.summary", "pipeline.data.index", "exporters.verify", "exporters.client"],
+     "pipeline.report.summary", "pipeline.comparison.report", "pipeline.data.index", "exporters.verify",
+     "exporters.client"],
 )  # fmt: skip
 def test_what_plans_and_what_reads_a_bundle_imports_nothing_heavy(module: str) -> None:
     waiting, seen = [module], set()

@@ -1,0 +1,79 @@
+"""From the results of arms to the figures that every report shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.comparison.results import WHICH, ArmResult, Comparison, Which
+from pipeline.evaluation.paired import PairedDifference, Spread, mean_and_std, paired_difference
+
+
+@dataclass(frozen=True, eq=False)
+class ArmFigures:
+    """One arm over its seeds; shares in [0, 1].
+
+    Attributes:
+        arm: its results.
+        test: top-1 on the test split, of the chosen and of the final student.
+        validation: the same on validation.
+        seconds_per_epoch: of training.
+        paired: the arm minus its reference on the test split; None for an arm without a reference, or where the two
+            have no seed in common.
+    """
+
+    arm: ArmResult
+    test: Mapping[Which, Spread]
+    validation: Mapping[Which, Spread]
+    seconds_per_epoch: Spread
+    paired: Mapping[Which, PairedDifference] | None
+
+
+def analyse(comparison: Comparison) -> tuple[ArmFigures, ...]:
+    """The figures of every arm, in the order of the arms.
+
+    Raises:
+        ValueError: an arm without results, two arms of one name, a reference that is no arm, or arms that were scored
+            on different images.
+    """
+    arms = {arm.name: arm for arm in comparison.arms}
+    if len(arms) < len(comparison.arms):
+        raise ValueError("two arms have the same name")
+    return tuple(_figures(arm, arms) for arm in comparison.arms)
+
+
+def _figures(arm: ArmResult, arms: Mapping[str, ArmResult]) -> ArmFigures:
+    if not arm.seeds:
+        raise ValueError(f"the arm {arm.name!r} has no results")
+    paired = None
+    if arm.reference is not None:
+        if arm.reference not in arms:
+            raise ValueError(f"the arm {arm.name!r} is paired with {arm.reference!r}, which is no arm")
+        reference = arms[arm.reference]
+        if {result.seed for result in arm.seeds} & {result.seed for result in reference.seeds}:
+            paired = {which: _paired(arm, reference, which) for which in WHICH}
+    return ArmFigures(
+        arm=arm,
+        test={which: mean_and_std([result.test[which] for result in arm.seeds]) for which in WHICH},
+        validation={which: mean_and_std([result.validation[which] for result in arm.seeds]) for which in WHICH},
+        seconds_per_epoch=mean_and_std([result.seconds_per_epoch for result in arm.seeds]),
+        paired=paired,
+    )
+
+
+def _paired(arm: ArmResult, reference: ArmResult, which: Which) -> PairedDifference:
+    first, second = ({result.seed: result.correct[which] for result in each.seeds} for each in (arm, reference))
+    return paired_difference(first, second)
+
+
+def main_arms(figures: tuple[ArmFigures, ...]) -> tuple[ArmFigures, ...]:
+    """The arms that belong to no ablation."""
+    return tuple(each for each in figures if each.arm.ablates is None)
+
+
+def ablations(figures: tuple[ArmFigures, ...]) -> dict[str, tuple[ArmFigures, ...]]:
+    """The arms of the ablation by what TMKD is plugged into, bases and arms in the order given."""
+    groups: dict[str, tuple[ArmFigures, ...]] = {}
+    for each in figures:
+        if each.arm.ablates is not None:
+            base = each.arm.base or each.arm.method
+            groups[base] = (*groups.get(base, ()), each)
+    return groups

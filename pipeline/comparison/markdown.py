@@ -1,0 +1,229 @@
+"""`compare.md`: a comparison for people, saying where an arm is worse as plainly as where it is better."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.comparison.analysis import ArmFigures, ablations, main_arms
+from pipeline.comparison.results import Comparison
+from pipeline.comparison.text import NONE, difference, interval, p_value, percent, points, seconds, seeds, spread
+from pipeline.evaluation.paired import PairedDifference
+
+_COLUMNS = (
+    "arm",
+    "test, chosen pass",
+    "test, last pass",
+    "validation, chosen pass",
+    "reference",
+    "difference to it, points",
+    "s / epoch",
+    "seeds",
+)
+
+
+def to_markdown(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> str:
+    """The whole document; the same figures give the same text.
+
+    Args:
+        comparison: what was compared.
+        figures: `analyse(comparison)`.
+    """
+    return "\n".join(_document(comparison, figures)) + "\n"
+
+
+def _document(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> Iterator[str]:
+    images = len(figures[0].arm.seeds[0].correct["chosen"])
+    yield f"# Comparison: {comparison.recipe}\n"
+    yield f"{_upper(comparison.data)}; {images:,} test images. Recipe `{comparison.recipe}`,"
+    yield f"sha256 `{comparison.recipe_sha256}`. Made by:\n"
+    yield f"```bash\n{comparison.command}\n```\n"
+    yield f"{_overview(figures)}\n"
+    yield "![Accuracy of every arm, and differences to the references](compare.png)\n"
+    yield "## Arms\n"
+    yield "Top-1 accuracy in per cent, mean ± standard deviation over seeds.\n"
+    yield from _table(_COLUMNS, [_row(each) for each in main_arms(figures)])
+    for base, group in ablations(figures).items():
+        yield f"\n## Ablation on {_code(base)}\n"
+        whole = [each for each in main_arms(figures) if each.arm.base == base]
+        if whole:
+            yield f"The first {'row is' if len(whole) == 1 else 'rows are'} of the table above, to compare.\n"
+        columns = (_COLUMNS[0], "turns", *_COLUMNS[1:6], "fused teacher, test", *_COLUMNS[6:])
+        yield from _table(columns, [_ablation_row(each) for each in (*whole, *group)])
+    if any(each.arm.reference for each in figures):
+        yield "\n## The differences in words\n"
+        yield from (f"- {_sentence(each)}" for each in figures if each.arm.reference)
+    yield "\n## What each arm changes against the recipe\n"
+    yield from (f"- {_code(each.arm.name)}: {_settings(each.arm.settings)}" for each in figures)
+    yield "\n## The teacher\n"
+    yield _teacher(comparison.teacher)
+    if comparison.weaknesses:
+        yield "\n## Weaknesses of this comparison\n"
+        yield from (f"- {weakness}" for weakness in comparison.weaknesses)
+    yield "\n## How to read this\n"
+    yield "\n\n".join(_how_to_read(figures))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'---|' * len(columns)}"
+    yield from (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
+
+
+def _row(each: ArmFigures) -> list[str]:
+    return [
+        _code(each.arm.name),
+        spread(each.test["chosen"]),
+        spread(each.test["final"]),
+        spread(each.validation["chosen"]),
+        NONE if each.arm.reference is None else _code(each.arm.reference),
+        _difference_cell(each),
+        seconds(each.seconds_per_epoch),
+        seeds(each),
+    ]
+
+
+def _ablation_row(each: ArmFigures) -> list[str]:
+    name, *middle, time, run_seeds = _row(each)
+    teacher = each.arm.seeds[0].teacher
+    fused = percent(teacher["test"]["fused"]) if teacher else NONE
+    return [name, each.arm.ablates or NONE, *middle, fused, time, run_seeds]
+
+
+def _difference_cell(each: ArmFigures) -> str:
+    if each.paired is None:
+        return NONE
+    paired = each.paired["chosen"]
+    by_seed = f" ({_by_seed(paired)})" if len(paired.seeds) > 1 else ""
+    return f"{difference(paired)} {interval(paired.interval)}{by_seed}"
+
+
+def _by_seed(paired: PairedDifference) -> str:
+    return ", ".join(points(value) for value in paired.differences)
+
+
+def _overview(figures: Sequence[ArmFigures]) -> str:
+    verdicts = [each.paired["chosen"].verdict for each in figures if each.paired is not None]
+    if not verdicts:
+        return "No arm has a reference here, so that no difference is judged."
+    better, worse = verdicts.count("better"), verdicts.count("worse")
+    return (
+        f"Paired with its reference, of {_count(len(verdicts), 'arm')} **{better} {_is(better)} better, {worse}"
+        f" {_is(worse)} worse, and {(rest := len(verdicts) - better - worse)} {_is(rest)} not distinguishable**"
+        " (test split, chosen pass)."
+    )
+
+
+def _sentence(each: ArmFigures) -> str:
+    name, reference = _code(each.arm.name), _code(each.arm.reference or "")
+    if each.paired is None:
+        return f"{name} and its reference {reference} have no seed in common: no difference can be given."
+    paired, final = each.paired["chosen"], each.paired["final"]
+    size, bounds = f"{abs(100 * paired.mean):.2f} points", f"95 % interval {interval(paired.interval)}"
+    if paired.verdict == "not distinguishable":
+        told = f"{name} is **not distinguishable** from {reference}: {points(paired.mean)} points, {bounds}."
+    else:
+        told = f"{name} is **{paired.verdict}** than {reference} by {size}, {bounds}."
+    if paired.t_interval is not None:
+        t = f"Student's t over {len(paired.seeds)} seeds alone gives {interval(paired.t_interval)}"
+        if paired.seeds_alone_suffice and paired.verdict == "not distinguishable":
+            t += ", which leaves out 0: the seeds agree, but other test images might not"
+        elif not paired.seeds_alone_suffice and paired.verdict != "not distinguishable":
+            t += ", which holds 0: so few seeds alone do not show it"
+        told += f" {t}."
+    told += f" Last pass: {final.verdict}, {points(final.mean)} {interval(final.interval)}."
+    tests = "; ".join(
+        f"seed {seed}: {test.gained} to {test.lost}, {p_value(test.p)}"
+        for seed, test in zip(paired.seeds, paired.mcnemar, strict=True)
+    )
+    return f"{told} Images that only one of the two has right (McNemar): {tests}."
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(_code(f"{key}={_value(settings[key])}") for key in sorted(settings)) or "nothing"
+
+
+def _value(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)
+
+
+def _teacher(teacher: Mapping[str, Any]) -> str:
+    if not teacher:
+        return "No arm has one."
+    views = sorted(teacher["test"]["views"], key="rgb".__ne__)  # rgb first, the others as they were
+    parts = [f"{view} {percent(teacher['test']['views'][view])} %" for view in views]
+    line = f"Test top-1 of the teacher: {', '.join(parts)}"
+    if len(views) == 1:
+        return f"{line}. On validation: {percent(teacher['validation']['views'][views[0]])} %."
+    test, validation = teacher["test"], teacher["validation"]
+    best = max(test["views"][view] for view in views)
+    gain = test["fused"] - best
+    told = f"{points(gain)} points against its best view" + ("" if gain > 0 else ": fusing does not help here")
+    on_validation = [f"{view} {percent(validation['views'][view])} %" for view in views]
+    return (
+        f"{line}; fused without labels {percent(test['fused'])} % ({told}). With the true labels, an oracle that"
+        f" decides nothing: {percent(test['oracle'])} %. On validation: {', '.join(on_validation)}, fused"
+        f" {percent(validation['fused'])} %."
+    )
+
+
+def _how_to_read(figures: Sequence[ArmFigures]) -> Iterator[str]:
+    yield (
+        "Each student is scored twice: after the pass with the best accuracy on validation (*chosen*), and after the"
+        " last pass. The test split chose nothing. The validation figure of the chosen pass is the best of many, and so"
+        " is flattered; its test figure is not. Who now picks the best arm by its test figure flatters that one."
+    )
+    yield (
+        "A *difference* is the arm's test accuracy minus that of its reference, under the same seed and on the same"
+        " images, in percentage points; in brackets its 95 % interval, in parentheses the seeds. The reference of a"
+        " TMKD arm has the same losses, sees the plain images alone (views [rgb]) and has no contrast: the difference"
+        " is what the views, their weights and the contrast are worth, and not what one more loss is worth."
+    )
+    yield (
+        "The interval is a bootstrap over test images and seeds. It covers the luck of which images were drawn for"
+        " testing and, as far as the seeds can tell, that of initialisation, order and augmentation. It does not cover"
+        " another data set, split, teacher, student or schedule. A difference whose interval holds 0 is called *not"
+        " distinguishable*: this comparison can tell neither that there is one nor that there is none."
+    )
+    yield _about_seeds(min(len(each.arm.seeds) for each in figures))
+    judged = sum(each.paired is not None for each in figures)
+    if judged > 1:
+        yield (
+            f"{judged} differences are judged here, each by itself. Were none of them real, up to {0.05 * judged:.2g}"
+            " of their intervals would still be expected to leave out 0."
+        )
+    yield (
+        "Seconds per epoch are the median time of training on one pass, without scoring, on the machine that ran it;"
+        " what else ran there is in them."
+    )
+
+
+def _about_seeds(count: int) -> str:
+    if count == 1:
+        return (
+            "With one seed, the interval covers the images alone. The luck of a seed is often as large as the"
+            " differences between methods, and is not in it: take such a difference as a hint."
+        )
+    return (
+        f"{_count(count, 'seed')} show the luck of seeds roughly: a standard deviation from so few values is itself"
+        f" uncertain by about {100 / math.sqrt(2 * (count - 1)):.0f} %. Student's interval rests on the seeds alone and"
+        " knows nothing of the luck of the images; the bootstrap knows both, and is cautious where the seeds differ by"
+        " little. Where the two disagree, more seeds should decide."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('`', chr(39))}`"

@@ -1,0 +1,106 @@
+"""What a comparison leaves behind: `compare.json`, `compare.md`, `compare.png`, and a table on the console."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from exporters.files import dump_json, write_bytes, write_text
+from pipeline.comparison.analysis import ArmFigures, analyse
+from pipeline.comparison.markdown import to_markdown
+from pipeline.comparison.results import WHICH, ArmResult, Comparison, Which
+from pipeline.comparison.text import NONE, difference, interval, seconds, spread
+from pipeline.evaluation.paired import LEVEL, RESAMPLES, PairedDifference
+
+FORMAT = 1
+
+
+def write_report(comparison: Comparison, folder: Path) -> tuple[ArmFigures, ...]:
+    """Write the three files into a folder; the same results give the same bytes.
+
+    Raises:
+        ValueError: as `analyse`.
+    """
+    from pipeline.comparison.figure import draw_png
+
+    figures = analyse(comparison)
+    write_text(folder / "compare.json", dump_json(to_json(comparison, figures)))
+    write_text(folder / "compare.md", to_markdown(comparison, figures))
+    write_bytes(folder / "compare.png", draw_png(figures))
+    return figures
+
+
+def to_json(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> dict[str, Any]:
+    """Everything as JSON values; accuracies and differences are shares, not per cent."""
+    return {
+        "format": FORMAT,
+        "recipe": {"name": comparison.recipe, "sha256": comparison.recipe_sha256},
+        "command": comparison.command,
+        "data": comparison.data,
+        "test_images": len(figures[0].arm.seeds[0].correct["chosen"]),
+        "teacher": comparison.teacher or None,
+        "interval": {"level": LEVEL, "method": "bootstrap over seeds and images", "resamples": RESAMPLES},
+        "arms": [_arm(each) for each in figures],
+        "weaknesses": list(comparison.weaknesses),
+    }
+
+
+def _arm(each: ArmFigures) -> dict[str, Any]:
+    arm = each.arm
+    return {
+        "name": arm.name,
+        "method": arm.method,
+        "base": arm.base,
+        "ablates": arm.ablates,
+        "settings": dict(arm.settings),
+        "reference": arm.reference,
+        "seeds": _seeds(arm),
+        "test": {which: asdict(each.test[which]) for which in WHICH},
+        "validation": {which: asdict(each.validation[which]) for which in WHICH},
+        "seconds_per_epoch": asdict(each.seconds_per_epoch),
+        "difference": None if each.paired is None else _differences(each.paired),
+    }
+
+
+def _seeds(arm: ArmResult) -> list[dict[str, Any]]:
+    return [
+        {
+            "seed": result.seed,
+            "run": result.run,
+            "validation": dict(result.validation),
+            "test": dict(result.test),
+            "test_correct": {which: int(result.correct[which].sum()) for which in WHICH},
+            "seconds_per_epoch": result.seconds_per_epoch,
+            "teacher": None if result.teacher is None else dict(result.teacher),
+        }
+        for result in arm.seeds
+    ]
+
+
+def _differences(paired: Mapping[Which, PairedDifference]) -> dict[str, Any]:
+    return {which: asdict(paired[which]) | {"verdict": paired[which].verdict} for which in WHICH}
+
+
+def console_table(
+    comparison: Comparison, figures: tuple[ArmFigures, ...]
+) -> tuple[str, list[str], list[list[str]], int]:
+    """Title, columns, rows and how many columns are words: the arguments of `Console.table`."""
+    columns = ["test top-1, %", "reference", "chosen pass", "last pass", "validation", "difference", "95 %", "s/epoch"]
+    rows = []
+    for each in figures:
+        paired = each.paired["chosen"] if each.paired is not None else None
+        rows.append(
+            [
+                each.arm.name,
+                each.arm.reference or NONE,
+                spread(each.test["chosen"]),
+                spread(each.test["final"]),
+                spread(each.validation["chosen"]),
+                difference(paired) if paired else NONE,
+                interval(paired.interval) if paired else NONE,
+                seconds(each.seconds_per_epoch),
+            ]
+        )
+    most = max(len(each.arm.seeds) for each in figures)
+    title = f"{comparison.recipe}: {len(figures)} arms, {most} {'seed' if most == 1 else 'seeds'} (mean ± std, points)"
+    return title, columns, rows, 2

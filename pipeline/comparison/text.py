@@ -1,0 +1,47 @@
+"""How figures of a comparison are written, wherever they are: in per cent and points, with two decimals."""
+
+from pipeline.comparison.analysis import ArmFigures
+from pipeline.evaluation.paired import PairedDifference, Spread
+
+NONE = "—"
+
+
+def percent(share: float) -> str:
+    """`0.7911` → `79.11`."""
+    return f"{100 * share:.2f}"
+
+
+def points(share: float) -> str:
+    """`0.007` → `+0.70`; what rounds to nothing has no sign."""
+    value = round(100 * share, 2)
+    return f"{value:+.2f}" if value else "0.00"
+
+
+def spread(values: Spread) -> str:
+    """`79.11 ± 0.70`, or the mean alone where one value has no spread."""
+    return percent(values.mean) if values.std is None else f"{percent(values.mean)} ± {percent(values.std)}"
+
+
+def difference(paired: PairedDifference) -> str:
+    """`+0.70 ± 0.21`."""
+    return points(paired.mean) if paired.std is None else f"{points(paired.mean)} ± {percent(paired.std)}"
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    """`[+0.10, +1.30]`."""
+    return f"[{points(bounds[0])}, {points(bounds[1])}]"
+
+
+def seconds(values: Spread) -> str:
+    """The mean, with as many digits as are worth reading."""
+    return f"{values.mean:.1f}" if values.mean < 100 else f"{values.mean:.0f}"
+
+
+def seeds(figures: ArmFigures) -> str:
+    """`0, 1, 2`."""
+    return ", ".join(str(result.seed) for result in figures.arm.seeds)
+
+
+def p_value(p: float) -> str:
+    """`p = 0.0052`, `p < 0.0001`."""
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"

@@ -1,0 +1,174 @@
+"""The document against one that was written by hand, and what it must say in other cases."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.comparison.analysis import ArmFigures, analyse
+from pipeline.comparison.markdown import to_markdown
+from pipeline.comparison.results import ArmResult, Comparison, SeedResult
+from pipeline.evaluation.paired import McNemar, PairedDifference, Spread
+from tests.pipeline.comparison.examples import TEACHER, large_comparison, seed_result
+
+GOLDEN = Path(__file__).parent / "golden" / "compare.md"
+RIGHT = {which: np.ones(3000, dtype=bool) for which in ("chosen", "final")}
+
+
+def seeds(count: int, first: int = 0, fused: float | None = None) -> tuple[SeedResult, ...]:
+    teacher = None if fused is None else {"test": {"fused": fused}}
+    return tuple(SeedResult(first + index, "run", {}, {}, 1.0, RIGHT, teacher) for index in range(count))
+
+
+def paired(
+    differences: list[float],
+    std: float | None,
+    interval: tuple[float, float],
+    t: tuple[float, float] | None,
+    tests: list[McNemar],
+    first: int = 0,
+) -> PairedDifference:
+    numbers = tuple(range(first, first + len(differences)))
+    mean = sum(differences) / len(differences)
+    return PairedDifference(numbers, 3000, tuple(differences), mean, std, interval, t, tuple(tests))
+
+
+def both(chosen: Spread, final: Spread) -> dict:
+    return {"chosen": chosen, "final": final}
+
+
+def golden_case() -> tuple[Comparison, tuple[ArmFigures, ...]]:
+    """Figures as they might have been measured; nothing of them is computed."""
+    changes = {"distill.method": "tmkd", "distill.base": "kd"}
+    edge = {"distill.views.high_frequency": None, "distill.contrast.centre": False}
+    kd = ArmResult("kd", "kd", None, {}, None, seeds(2))
+    tmkd = ArmResult("tmkd on kd", "tmkd", "kd", changes, "kd", seeds(2, fused=0.834))
+    uniform = ArmResult(
+        "tmkd on kd, uniform", "tmkd", "kd", changes | {"distill.weighting.by": "uniform"}, "kd",
+        seeds(2, fused=0.821), "weighting",
+    )  # fmt: skip
+    one = ArmResult("tmkd on kd, edge | rgb", "tmkd", "kd", edge, "kd", seeds(1, first=1), "views")
+    none = (0.005, 0.025)
+    figures = (
+        ArmFigures(
+            kd,
+            both(Spread(0.767, 0.0028, 2), Spread(0.765, 0.0014, 2)),
+            both(Spread(0.776, 0.0042, 2), Spread(0.77, 0.0, 2)),
+            Spread(8.24, 0.1, 2),
+            None,
+        ),
+        ArmFigures(
+            tmkd,
+            both(Spread(0.782, 0.0042, 2), Spread(0.78, 0.0028, 2)),
+            both(Spread(0.791, 0.0014, 2), Spread(0.77, 0.0, 2)),
+            Spread(12.5, 0.1, 2),
+            {
+                "chosen": paired(
+                    [0.014, 0.016], 0.0014, (0.006, 0.024), (0.0023, 0.0277),
+                    [McNemar(242, 200, 0.0512), McNemar(248, 200, 0.0264)],
+                ),
+                "final": paired([0.014, 0.016], 0.0014, none, none, []),
+            },
+        ),
+        ArmFigures(
+            uniform,
+            both(Spread(0.754, 0.0057, 2), Spread(0.765, 0.0014, 2)),
+            both(Spread(0.76, 0.0014, 2), Spread(0.76, 0.0, 2)),
+            Spread(112.4, 0.1, 2),
+            {
+                "chosen": paired(
+                    [-0.007, -0.019], 0.0085, (-0.025, -0.001), (-0.0892, 0.0632),
+                    [McNemar(190, 211, 0.3177), McNemar(150, 207, 0.003)],
+                ),
+                "final": paired([0.00001, -0.00005], 0.0, (-0.011, 0.011), (-1.0, 1.0), []),
+            },
+        ),
+        ArmFigures(
+            one,
+            both(Spread(0.767, None, 1), Spread(0.766, None, 1)),
+            both(Spread(0.77, None, 1), Spread(0.77, None, 1)),
+            Spread(10.04, None, 1),
+            {
+                "chosen": paired([0.0], None, (-0.012, 0.011), None, [McNemar(200, 200, 1.0)], first=1),
+                "final": paired([0.001], None, (-0.01, 0.012), None, [], first=1),
+            },
+        ),
+    )  # fmt: skip
+    comparison = Comparison(
+        recipe="cifar10",
+        recipe_sha256="0f0f",
+        command="tmkd-pipeline compare cifar10.yaml --methods kd,tmkd --seeds 2 --ablate weighting,views",
+        data="folder, 10 classes, 6,000 training images",
+        teacher=TEACHER,
+        arms=tuple(each.arm for each in figures),
+        weaknesses=("The arm `tmkd on kd, edge | rgb` has one seed only.",),
+    )
+    return comparison, figures
+
+
+def test_the_document_is_the_one_written_by_hand() -> None:
+    assert to_markdown(*golden_case()) == GOLDEN.read_text("utf-8")
+
+
+def test_a_column_more_or_less_would_show() -> None:
+    tables = [line for line in to_markdown(*golden_case()).splitlines() if line.startswith("|")]
+    widths = [line.replace("\\|", "").count("|") for line in tables]
+    assert widths == [9] * 4 + [11] * 5
+
+
+def document(comparison: Comparison) -> str:
+    return to_markdown(comparison, analyse(comparison))
+
+
+def small(*arms: ArmResult) -> Comparison:
+    return Comparison("tiny", "00", "tmkd-pipeline compare", "data", {}, arms)
+
+
+def arm(name: str, right: list[str], reference: str | None = None, first: int = 0) -> ArmResult:
+    """An arm from rows such as `1101`, one a seed."""
+    rows = [np.array([character == "1" for character in row]) for row in right]
+    results = tuple(seed_result(row, row, first + seed) for seed, row in enumerate(rows))
+    return ArmResult(name, "kd", None, {}, reference, results)
+
+
+def test_without_references_nothing_is_judged() -> None:
+    text = document(small(arm("ce", ["11"]), arm("kd", ["01"])))
+    assert "No arm has a reference here, so that no difference is judged." in text
+    assert "in words" not in text and "Ablation" not in text and "are judged here" not in text
+    assert "No arm has one." in text and "Weaknesses" not in text
+
+
+def test_arms_without_a_common_seed_are_said_to_be_so() -> None:
+    text = document(small(arm("kd", ["11"]), arm("tmkd", ["10"], "kd", first=5)))
+    assert "- `tmkd` and its reference `kd` have no seed in common: no difference can be given." in text
+    assert "no difference is judged" in text
+
+
+def test_seeds_that_agree_where_the_images_do_not() -> None:
+    """Five right more of 40 under each of three seeds, of which each student has others wrong."""
+    worse = ["1" * 20 + "0" * 20] * 3
+    better = ["0" * 5 + "1" * 25 + "0" * 10] * 3
+    text = document(small(arm("kd", worse), arm("tmkd", better, "kd")))
+    assert "`tmkd` is **not distinguishable** from `kd`: +12.50 points" in text
+    assert "[+12.50, +12.50], which leaves out 0: the seeds agree, but other test images might not." in text
+
+
+@pytest.mark.parametrize(("fused", "says"), [(0.80, ": fusing does not help here"), (0.9, "points against its best")])
+def test_fusing_that_does_not_help_is_said(fused: float, says: str) -> None:
+    teacher = {split: values | {"fused": fused} for split, values in TEACHER.items()}
+    text = document(replace(small(arm("kd", ["11"])), teacher=teacher))
+    assert says in text and ("does not help" in text) == (fused < 0.8247)
+
+
+def test_a_teacher_of_one_view_is_not_fused() -> None:
+    teacher = {split: {**TEACHER[split], "views": {"rgb": 0.5}, "fused": 0.5} for split in TEACHER}
+    text = document(replace(small(arm("kd", ["11"])), teacher=teacher))
+    assert "Test top-1 of the teacher: rgb 50.00 %. On validation: 50.00 %." in text and "fused" not in text
+
+
+def test_the_number_of_seeds_changes_what_is_said_of_them() -> None:
+    three, one = document(large_comparison(3)), document(large_comparison(1))
+    assert "3 seeds show the luck of seeds roughly" in three and "uncertain by about 50 %" in three
+    assert "With one seed, the interval covers the images alone." in one and "Student" not in one
+    assert "±" not in one.partition("mean ± standard deviation")[2]

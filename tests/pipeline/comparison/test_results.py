@@ -1,0 +1,74 @@
+"""Reading a finished run, against its files read apart."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exporters.errors import UnavailableError
+from exporters.files import read_json, write_json
+from pipeline.comparison.results import ArmResult, SeedResult, read_result, widest_teacher
+from pipeline.runner.rundir import RunDirectory
+from tests.pipeline.conftest import Run
+
+
+def read(run: Run) -> SeedResult:
+    return read_result(RunDirectory(run.directory), 3, "tiny")
+
+
+def test_a_finished_run_is_read(run: Run) -> None:
+    result = read(run)
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    assert (result.seed, result.run) == (3, "tiny")
+    for which in ("chosen", "final"):
+        assert result.validation[which] == verdict["student"][which]["validation"]["top1"]
+        assert result.test[which] == verdict["student"][which]["test"]["top1"]
+        assert result.correct[which].dtype == np.bool_ and result.correct[which].shape == (24,)
+        assert int(result.correct[which].sum()) == verdict["student"][which]["test"]["correct"]
+    assert result.teacher == verdict["teacher"]
+    # 48 training images in batches of 16.
+    assert result.seconds_per_epoch == pytest.approx(48 / run.record("distill")["summary"]["images_per_second"])
+
+
+@pytest.mark.parametrize(("images", "seen"), [(48, 48), (50, 48), (31, 16), (16, 16), (9, 9)])
+def test_a_pass_leaves_out_what_does_not_fill_a_batch(run: Run, images: int, seen: int) -> None:
+    path = run.directory / "data" / "index.json"
+    index = read_json(path)
+    index["splits"]["train"]["images"] = images
+    write_json(path, index)
+    rate = run.record("distill")["summary"]["images_per_second"]
+    assert read(run).seconds_per_epoch == pytest.approx(seen / rate)
+
+
+def test_a_missed_gate_does_not_matter(run: Run) -> None:
+    before, path = read(run), run.directory / "stages" / "validate.json"
+    write_json(path, read_json(path) | {"status": "failed"})
+    assert read(run).test == before.test
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["validate/verdict.json", "validate/predictions.npz", "stages/distill.json", "data/index.json", "recipe.lock.yaml"],
+)
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut", b"{}"])
+def test_a_missing_or_damaged_file_is_told(run: Run, name: str, content: bytes | None) -> None:
+    path = run.directory / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UnavailableError, match="the results cannot be read") as caught:
+        read(run)
+    assert str(run.directory) in caught.value.message and caught.value.remedy
+
+
+def arm(*views: str) -> ArmResult:
+    teacher: dict[str, Any] | None = {"test": {"views": dict.fromkeys(views, 0.5)}} if views else None
+    seed = SeedResult(0, "run", {}, {}, 1.0, {}, teacher)
+    return ArmResult("-".join(views), "tmkd", "kd", {}, None, (seed,))
+
+
+def test_the_teacher_with_most_views_is_shown() -> None:
+    arms = (arm(), arm("rgb"), arm("edge", "rgb"), arm("high_frequency", "rgb"))
+    assert set(widest_teacher(arms)["test"]["views"]) == {"edge", "rgb"}
+    assert widest_teacher((arm(),)) == {}

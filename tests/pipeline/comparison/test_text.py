@@ -1,0 +1,29 @@
+import pytest
+
+from pipeline.comparison.text import difference, interval, p_value, percent, points, seconds, spread
+from pipeline.evaluation.paired import PairedDifference, Spread
+
+
+def test_figures_as_they_are_written() -> None:
+    assert percent(0.7911) == "79.11" and percent(1.0) == "100.00"
+    assert spread(Spread(0.7911, 0.007, 3)) == "79.11 ± 0.70"
+    assert spread(Spread(0.7911, None, 1)) == "79.11"
+    assert interval((-0.001, 0.013)) == "[-0.10, +1.30]"
+    paired = PairedDifference((0,), 10, (0.007,), 0.007, None, (0.0, 0.0), None, ())
+    assert difference(paired) == "+0.70"
+    assert [seconds(Spread(value, None, 1)) for value in (8.24, 99.94, 112.4)] == ["8.2", "99.9", "112"]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.007, "+0.70"), (-0.007, "-0.70"), (0.0, "0.00"), (-0.0, "0.00"), (-0.00004, "0.00"), (1.0, "+100.00")],
+)
+def test_points_have_a_sign_unless_they_are_none(share: float, text: str) -> None:
+    assert points(share) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(1.0, "p = 1"), (0.0512, "p = 0.051"), (0.00012, "p = 0.00012"), (1e-9, "p < 0.0001")]
+)
+def test_small_p_are_only_said_to_be_small(p: float, text: str) -> None:
+    assert p_value(p) == text
