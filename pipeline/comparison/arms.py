@@ -76,8 +76,8 @@ def make_arms(
 ) -> tuple[Arm, ...]:
     """The arms that a comparison was asked for, with the references that its differences need.
 
-    A `tmkd` arm is paired with the same losses on views [rgb] and no contrast: with the base itself where its losses are
-    the same, else with an arm of its own, such as `cat_kd+kd`. Other methods are paired with `ce` where it is there.
+    A `tmkd` arm is paired with the same losses on views [rgb] and no contrast: the base itself where its losses are the
+    same, else with an arm of its own, such as `cat_kd+kd`. Other methods are paired with `ce` where it is there.
     Loss weights that the recipe gives are for its own method and base; arms of others take those of their papers.
 
     Args:

@@ -56,6 +56,14 @@ def test_seed_pass_and_index_each_change_the_draw(crop: str):
     assert len(set(drawn)) >= 5  # two of few positions may meet
 
 
+def test_passes_come_again_after_a_cycle():
+    image = noise(40, 40)
+    endless = augmentation(0, crop="random")
+    cycled = replace(endless, cycle=3)
+    for pass_ in range(9):
+        np.testing.assert_array_equal(cycled(image, pass_, 4), endless(image, pass_ % 3, 4))
+
+
 @pytest.mark.parametrize("crop", CROPS)
 def test_flip_mirrors_half_of_the_images_and_leaves_the_crop(crop: str):
     image = noise(30, 24)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.errors import UnavailableError
-from pipeline.data.splits import stratified_mask
+from pipeline.data.splits import stratified_choice, stratified_mask
 
 LABELS = st.lists(st.integers(2, 30), min_size=1, max_size=8).flatmap(
     lambda counts: st.permutations([label for label, count in enumerate(counts) for _ in range(count)])
@@ -50,3 +50,27 @@ def test_seed_and_purpose_change_the_split():
 def test_a_class_with_a_single_image_is_named():
     with pytest.raises(UnavailableError, match="class 'smew' has 1 training image: the validation split"):
         stratified_mask([0, 0, 1], ["teal", "smew"], 0.1, 0, "validation split")
+
+
+@settings(deadline=None, max_examples=100)
+@given(labels=LABELS, share=st.floats(0, 1), seed=st.integers(0, 2**32 - 1))
+def test_a_choice_has_exactly_as_many_images_by_the_shares_of_the_classes(labels: list[int], share: float, seed: int):
+    sizes = np.bincount(labels)
+    count = len(sizes) + round(share * (len(labels) - len(sizes)))
+    chosen = stratified_choice(np.array(labels), names(labels), count, seed, "training images")
+    taken = np.bincount(np.array(labels)[chosen], minlength=len(sizes))
+    assert taken.sum() == count and (taken >= 1).all() and (taken <= sizes).all()
+    expected = 1 + (sizes - 1) * (count - len(sizes)) / max((sizes - 1).sum(), 1)
+    assert (np.abs(taken - expected) < 1 + 1e-9).all()
+
+
+def test_a_smaller_choice_is_a_part_of_a_larger_one():
+    labels = np.repeat([0, 1, 2], 40)
+    small, large = (stratified_choice(labels, ["a", "b", "c"], count, 5, "training images") for count in (30, 60))
+    assert (small & large).sum() == 30
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_a_choice_that_cannot_be_made(count: int):
+    with pytest.raises(UnavailableError, match=rf"data.train_images: {count} images of 6 in 2 classes"):
+        stratified_choice(np.array([0, 0, 0, 1, 1, 1]), ["a", "b"], count, 0, "training images")

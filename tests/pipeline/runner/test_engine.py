@@ -297,3 +297,46 @@ def test_settings_are_flattened_to_dotted_keys() -> None:
     assert settings(bare, "distill.views") == {"distill.views": {}}
     with pytest.raises(KeyError):
         settings(RECIPE, "data.colour")
+
+
+@pytest.fixture
+def finished_line(tmp_path: Path) -> Line:
+    line = Line(tmp_path / "donor")
+    line.a.values = {"text": "x"}
+    line.execute()
+    return line
+
+
+def test_what_another_run_has_finished_is_taken_over(finished_line: Line, tmp_path: Path) -> None:
+    line = Line(tmp_path / "run")
+    line.a.values, line.b.values = {"text": "x"}, {"text": "other"}
+    assert line.execute(donors=[RunDirectory(tmp_path / "nothing"), finished_line.directory]) == ["b", "c"]
+    assert line.status() == ["done"] * 3
+    assert (line.directory.folder("a") / "text").read_text() == "x"
+    assert (line.directory.folder("c") / "text").read_text() == "otherx"
+    assert f"a: taken over from {finished_line.directory.path}" in line.out.getvalue()
+    assert line.execute(donors=[finished_line.directory]) == []
+    assert line.plan() == [("reuse", "")] * 3
+
+
+def test_a_run_that_took_over_does_not_depend_on_the_donor(finished_line: Line, tmp_path: Path) -> None:
+    line = Line(tmp_path / "run")
+    line.a.values = {"text": "x"}
+    assert line.execute(donors=[finished_line.directory]) == []
+    finished_line.a.values = {"text": "new"}
+    finished_line.execute()
+    assert (line.directory.folder("a") / "text").read_text() == "x"
+    assert line.plan() == [("reuse", "")] * 3
+
+
+def test_damaged_or_unfinished_donors_are_passed_over(finished_line: Line, tmp_path: Path) -> None:
+    (finished_line.directory.folder("a") / "text").write_text("damaged")
+    line = Line(tmp_path / "run")
+    line.a.values = {"text": "x"}
+    assert line.execute(donors=[finished_line.directory]) == ["a"]  # b and c are whole, and of the same input
+
+
+def test_a_forced_stage_is_not_taken_over(finished_line: Line, tmp_path: Path) -> None:
+    line = Line(tmp_path / "run")
+    line.a.values = {"text": "x"}
+    assert line.execute(donors=[finished_line.directory], force="a") == ["a"]

@@ -268,8 +268,8 @@ class TestMethods:
     def test_methods_of_the_visual_teacher_alone(self, run: Run, method: str) -> None:
         outcome = run(*set_({"distill.method": method}), "--until", "distill")
         assert outcome.code == 0, outcome.err
-        assert outcome.stages_run == ["distill"] and run.plan({"distill.method": method})["text"][0] == "skip"
-        teacher = read_json(run.directory / "distill" / "teacher_accuracy.json")
+        assert outcome.stages_run == ["fusion", "distill"] and run.plan({"distill.method": method})["text"][0] == "skip"
+        teacher = read_json(run.directory / "fusion" / "accuracy.json")
         assert list(teacher["validation"]["views"]) == ["rgb"]
         first = json.loads((run.directory / "metrics.jsonl").read_text().splitlines()[-1])
         assert {key for key in first if key.startswith("loss_")} == {
@@ -281,9 +281,9 @@ class TestMethods:
         values = {"distill.weighting.by": by, "teacher.text.weights": embeddings_file}
         outcome = run(*set_(values), "--until", "distill")
         assert outcome.code == 0, outcome.err
-        assert outcome.stages_run == ["text", "distill"]
+        assert outcome.stages_run == ["text", "fusion", "distill"]
         assert not (run.directory / "text" / "clip.safetensors").exists()
-        weights = read_json(run.directory / "distill" / "teacher_accuracy.json")["validation"]["mean_weights"]
+        weights = read_json(run.directory / "fusion" / "accuracy.json")["validation"]["mean_weights"]
         assert sum(weights.values()) == pytest.approx(1) and len(weights) == 3
         if by != "teacher_confidence":  # one row of embeddings for all views tells them apart no more than nothing
             assert list(weights.values()) == pytest.approx([1 / 3] * 3)

@@ -1,14 +1,12 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from safetensors.numpy import load_file
 
 from exporters.files import read_json
 from pipeline.recipe import load_recipe
-from pipeline.stages.distill import DistillStage, show_teacher
+from pipeline.stages.distill import DistillStage
 from tests.pipeline.conftest import Outcome, Run, set_
-from tests.pipeline.stages.contexts import context_of
 
 
 def test_the_chosen_pass_is_the_best_on_validation(finished: tuple[Run, Outcome]) -> None:
@@ -33,30 +31,6 @@ def test_only_the_student_is_saved(finished: tuple[Run, Outcome]) -> None:
         stored = load_file(run.directory / "distill" / which / "student.safetensors")
         assert set(stored) == set(student.module.state_dict())
         assert student.labels == ["blue bar", "green square", "red disc"] and student.name == "tiny"
-
-
-def test_the_teacher_is_measured_before_training(finished: tuple[Run, Outcome]) -> None:
-    run, outcome = finished
-    measured = read_json(run.directory / "distill" / "teacher_accuracy.json")
-    assert set(measured) == {"train", "validation"}
-    assert measured["train"]["images"] == 48 and measured["validation"]["images"] == 12
-    report = read_json(run.directory / "teacher" / "report.json")
-    assert measured["validation"]["views"]["rgb"] == pytest.approx(report["validation"]["top1"])
-    assert sum(measured["validation"]["mean_weights"].values()) == pytest.approx(1)
-    assert "Fusion" in outcome.out
-
-
-def test_the_teacher_is_shown_as_it_was_measured(finished: tuple[Run, Outcome]) -> None:
-    context = context_of(finished[0])
-    values = {
-        "images": 200, "views": {"edge": 0.25, "high_frequency": 0.5, "rgb": 0.75}, "fused": 0.875, "oracle": 0.9,
-    }  # fmt: skip
-    show_teacher(context, {"train": values, "validation": {**values, "fused": 0.7}})
-    text = context.console._rich.file.getvalue()  # type: ignore[attr-defined]
-    rows = [[cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in text.splitlines()]
-    assert ["top-1 of the teacher, %", "rgb", "edge", "high_frequency", "fused", "oracle", "images"] in rows
-    assert ["train", "75.00", "25.00", "50.00", "87.50", "90.00", "200"] in rows
-    assert "WARNING: Fusion does NOT help on 200 images: -5.00 points against the best view (rgb)" in text
 
 
 def test_anchors_from_elsewhere_need_no_text_stage(run: Run, embeddings_file: Path) -> None:

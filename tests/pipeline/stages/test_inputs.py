@@ -44,11 +44,13 @@ def test_teachers_are_made_only_where_they_are_used(
     assert needs_text_embeddings(recipe) is embeddings
     assert needs_image_tower(recipe) is tower
     skipped = {stage.name for stage in STAGES if stage.skipped(recipe) is not None}
-    assert skipped == ({"teacher"} if not teacher else set()) | ({"text"} if not embeddings else set())
+    assert skipped == ({"teacher", "fusion"} if not teacher else set()) | ({"text"} if not embeddings else set())
 
 
 def test_stages_stand_in_the_order_of_what_they_read() -> None:
-    assert STAGE_NAMES == ("data", "teacher", "text", "distill", "validate", "export", "parity", "bundle")
+    assert STAGE_NAMES == (
+        "data", "teacher", "text", "fusion", "distill", "validate", "export", "parity", "bundle"
+    )  # fmt: skip
     for method in ("ce", "kd", "tmkd"):
         recipe = load_recipe("quickstart", [f"distill.method={method}"]).recipe
         for number, stage in enumerate(STAGES):

@@ -1,0 +1,110 @@
+import pytest
+
+from exporters.errors import UsageError
+from pipeline.comparison.arms import Arm, Source, make_arms
+
+QUICKSTART = Source("quickstart")
+
+
+def named(*arguments: object, source: Source = QUICKSTART) -> dict[str, Arm]:
+    arms = make_arms(source, *arguments)  # type: ignore[arg-type]
+    assert len({arm.folder for arm in arms}) == len(arms)
+    return {arm.name: arm for arm in arms}
+
+
+def test_a_difference_is_paired_with_the_same_losses() -> None:
+    arms = named(("ce", "tmkd"), ("kd", "cat_kd", "dkd"))
+    assert list(arms) == ["ce", "kd", "tmkd on kd", "cat_kd+kd", "tmkd on cat_kd", "dkd", "tmkd on dkd"]
+    assert {name: arm.reference for name, arm in arms.items()} == {
+        "ce": None, "kd": "ce", "tmkd on kd": "kd", "cat_kd+kd": None, "tmkd on cat_kd": "cat_kd+kd", "dkd": "ce",
+        "tmkd on dkd": "dkd",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("base", ["kd", "dkd", "logit_std", "cat_kd", "crd"])
+def test_the_reference_has_no_views_no_contrast_and_equal_losses(base: str) -> None:
+    arms = named(("tmkd",), (base,))
+    tmkd = arms[f"tmkd on {base}"]
+    assert tmkd.reference is not None
+    ours, theirs = (QUICKSTART.load_arm(arm, 0).distill for arm in (tmkd, arms[tmkd.reference]))
+    assert theirs.method != "tmkd" or (not theirs.views and theirs.base == base)
+    assert theirs.losses.contrast_weight == 0 < ours.losses.contrast_weight
+    for term in ("ce_weight", "feature_weight", "logits_weight", "logits_temperature"):
+        assert getattr(ours.losses, term) == getattr(theirs.losses, term)
+
+
+def test_an_added_feature_line_makes_a_reference_of_its_own() -> None:
+    source = Source("quickstart", ("distill.base=kd", "distill.feature.weight=3"))
+    arms = named(("kd", "tmkd"), source=source)
+    assert arms["tmkd on kd"].reference == "kd+cam"
+    assert source.load_arm(arms["kd+cam"], 0).distill.losses.feature_weight == 3
+    assert source.load_arm(arms["kd"], 0).distill.losses.feature_weight == 0
+
+
+def test_weights_of_the_recipe_are_for_its_own_method_and_base() -> None:
+    source = Source("quickstart", ("distill.feature.weight=7", "distill.logits.weight=0.3", "distill.ce.weight=0.5"))
+    arms = named(("kd", "cat_kd", "tmkd"), ("cat_kd", "kd"), source=source)
+    losses = {name: source.load_arm(arm, 0).distill.losses for name, arm in arms.items()}
+    for name in ("tmkd on cat_kd", "cat_kd+kd"):
+        assert (losses[name].ce_weight, losses[name].feature_weight, losses[name].logits_weight) == (0.5, 7, 0.3)
+    assert (losses["cat_kd"].feature_weight, losses["cat_kd"].logits_weight) == (7, 0)
+    for name in ("kd", "tmkd on kd"):
+        assert (losses[name].ce_weight, losses[name].feature_weight, losses[name].logits_weight) == (0.1, 0, 0.9)
+
+
+def test_an_ablation_turns_one_switch_on_the_first_base() -> None:
+    arms = named(("tmkd",), ("cat_kd", "kd"), ("views", "weighting", "contrast"), ("uniform", "teacher_confidence"))
+    turned = {name: arm.ablates for name, arm in arms.items() if arm.ablates}
+    whole = "tmkd on cat_kd"
+    assert turned == {
+        f"{whole}: no contrast": "contrast", f"{whole}: uncentred contrast": "contrast",
+        f"{whole}: uniform": "weighting", f"{whole}: uniform, no contrast": "weighting",
+        f"{whole}: teacher_confidence": "weighting", f"{whole}: teacher_confidence, no contrast": "weighting",
+        f"{whole}: edge alone": "views", f"{whole}: high_frequency alone": "views",
+    }  # fmt: skip
+    assert {arms[name].reference for name in turned} == {"cat_kd+kd"}
+    recipes = {name: QUICKSTART.load_arm(arms[name], 0).distill for name in turned}
+    assert recipes[f"{whole}: no contrast"].contrast.weight == 0
+    assert not recipes[f"{whole}: uncentred contrast"].contrast.centre
+    assert recipes[f"{whole}: uniform, no contrast"].weighting.by == "uniform"
+    assert recipes[f"{whole}: teacher_confidence"].weighting.temperature == 0.1
+    assert list(recipes[f"{whole}: edge alone"].views) == ["edge"]
+
+
+def test_weightings_are_those_that_the_text_teacher_can_serve() -> None:
+    def weightings(*overrides: str) -> set[str]:
+        arms = named(("tmkd",), None, ("weighting",), source=Source("quickstart", overrides))
+        return {name.partition(": ")[2] for name, arm in arms.items() if arm.ablates}
+
+    assert weightings() >= {"uniform", "teacher_confidence", "text"}
+    file = ("teacher.text.weights=a.npz", "distill.weighting.by=uniform")
+    assert weightings(*file) == {"teacher_confidence", "text"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("kdd",), r"--methods: there is no 'kdd'"),
+        ((), r"--methods: expected at least one name"),
+        ((("tmkd",), ()), r"--bases: expected at least one name"),
+        ((("tmkd",), ("ce",)), r"--bases: there is no 'ce'"),
+        ((("tmkd",), ("tmkd",)), r"--bases: there is no 'tmkd'"),
+        ((("kd", "ce"), ("kd",)), r"--bases: only tmkd plugs into a base"),
+        ((("kd", "kd"),), r"--methods: kd, kd has a name twice"),
+        ((("kd",), None, ("views",)), r"--ablate: .* no tmkd"),
+        ((("tmkd",), None, ()), r"--ablate: expected at least one name"),
+        ((("tmkd",), None, ("colour",)), r"--ablate: there is no 'colour'"),
+        ((("tmkd",), None, ("views",), ("uniform",)), r"--weightings: only --ablate weighting"),
+        ((("tmkd",), None, ("weighting",), ("luck",)), r"--weightings: there is no 'luck'"),
+    ],
+)
+def test_what_makes_no_comparison_is_refused(arguments: tuple, message: str) -> None:
+    first = arguments if arguments and isinstance(arguments[0], tuple) else (arguments,)
+    with pytest.raises(UsageError, match=message):
+        make_arms(QUICKSTART, *first)
+
+
+def test_gates_are_off_and_the_seed_is_set() -> None:
+    recipe = QUICKSTART.load_arm(named(("ce",))["ce"], 7)
+    assert recipe.seed == 7 and recipe.gates.min_top1 is None and recipe.gates.max_drop_from_teacher is None
+    assert recipe.data.split_seed == QUICKSTART.load().data.split_seed

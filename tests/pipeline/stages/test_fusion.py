@@ -1,0 +1,63 @@
+import pytest
+
+from exporters.files import read_json
+from pipeline.recipe import load_recipe
+from pipeline.stages.fusion import FusionStage, show_teacher
+from tests.pipeline.conftest import Outcome, Run, set_
+from tests.pipeline.stages.contexts import context_of
+
+
+def test_the_teacher_is_measured_before_training(finished: tuple[Run, Outcome]) -> None:
+    run, outcome = finished
+    measured = read_json(run.directory / "fusion" / "accuracy.json")
+    assert set(measured) == {"train", "validation", "test"}
+    assert measured["train"]["images"] == 48 and measured["validation"]["images"] == 12
+    assert measured["test"]["images"] == 24
+    report = read_json(run.directory / "teacher" / "report.json")
+    assert measured["validation"]["views"]["rgb"] == pytest.approx(report["validation"]["top1"])
+    assert sum(measured["validation"]["mean_weights"].values()) == pytest.approx(1)
+    assert "Fusion" in outcome.out
+
+
+def test_the_teacher_is_shown_as_it_was_measured(finished: tuple[Run, Outcome]) -> None:
+    context = context_of(finished[0])
+    values = {
+        "images": 200, "views": {"edge": 0.25, "high_frequency": 0.5, "rgb": 0.75}, "fused": 0.875, "oracle": 0.9,
+    }  # fmt: skip
+    show_teacher(context, {"train": values, "validation": {**values, "fused": 0.7}, "test": values})
+    text = context.console._rich.file.getvalue()  # type: ignore[attr-defined]
+    rows = [[cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in text.splitlines()]
+    assert ["top-1 of the teacher, %", "rgb", "edge", "high_frequency", "fused", "oracle", "images"] in rows
+    assert not any(row[0] == "test" for row in rows)  # the test split is looked at when all choices are made
+    assert ["train", "75.00", "25.00", "50.00", "87.50", "90.00", "200"] in rows
+    assert "WARNING: Fusion does NOT help on 200 images: -5.00 points against the best view (rgb)" in text
+
+
+def test_methods_on_the_image_alone_share_one_measurement(run: Run) -> None:
+    assert run("--set", "distill.method=kd", "--until", "fusion").stages_run == ["fusion"]
+    for values in ({"distill.method": "cat_kd"}, {"distill.views": "{}"}):
+        assert run.plan(values)["fusion"][0] == "reuse"
+    assert list(read_json(run.directory / "fusion" / "accuracy.json")["validation"]["views"]) == ["rgb"]
+
+
+def test_it_follows_from_the_text_teacher_only_where_that_weighs_the_views() -> None:
+    stage = FusionStage()
+    upstream = {
+        by: stage.upstream(load_recipe("quickstart", [f"distill.weighting.by={by}"]).recipe)
+        for by in ("image_text", "text", "uniform")
+    }
+    assert upstream == {
+        "image_text": ("data", "teacher", "text"), "text": ("data", "teacher", "text"), "uniform": ("data", "teacher")
+    }  # fmt: skip
+
+
+def test_the_student_is_judged_by_the_measured_teacher(finished: tuple[Run, Outcome]) -> None:
+    run, _ = finished
+    measured = read_json(run.directory / "fusion" / "accuracy.json")
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    assert verdict["teacher"] == {split: measured[split] for split in ("validation", "test")}
+
+
+def test_another_seed_measures_nothing_again(run: Run) -> None:
+    outcome = run(*set_({"seed": 9}), "--until", "distill")
+    assert outcome.code == 0 and outcome.stages_run == ["distill"]
