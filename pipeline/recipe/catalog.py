@@ -1,10 +1,11 @@
-"""The recipes, prompts and CLIP descriptions that ship with the package."""
+"""The recipes, prompts, class names and CLIP descriptions that ship with the package."""
 
 import difflib
 from functools import cache
 from pathlib import Path
 
 from exporters.errors import UsageError
+from pipeline.data.library_names import LIBRARY_SETS
 
 
 @cache
@@ -31,6 +32,12 @@ def clip_models() -> tuple[str, ...]:
 def prompt_names() -> tuple[str, ...]:
     """Names of the prompt files in `configs/prompts`, sorted."""
     return tuple(sorted(path.stem for path in (configs_directory() / "prompts").glob("*.yaml")))
+
+
+@cache
+def class_sets() -> tuple[str, ...]:
+    """Names of the sets of class names, sorted: those in `configs/classes`, and those of installed libraries."""
+    return tuple(sorted([*LIBRARY_SETS, *(path.stem for path in (configs_directory() / "classes").glob("*.yaml"))]))
 
 
 def recipe_names() -> list[str]:

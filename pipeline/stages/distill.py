@@ -15,6 +15,7 @@ from pipeline.stages.inputs import (
     TRAINING_LIBRARIES,
     Data,
     build_student,
+    class_names_digest,
     read_anchors,
     read_data,
     read_teacher,
@@ -48,11 +49,15 @@ class DistillStage(Stage):
         """Everything about the student, its method and its schedule."""
         plain = ("distill.method", "distill.teacher_cache")
         method = plain if recipe.distill.method == "ce" else ("distill", "teacher.text.anchors")
+        if recipe.distill.method == "tmkd" and recipe.teacher.text.anchors is not None:
+            method = (*method, "teacher.text.class_names")
         return settings(recipe, "seed", "student", *method, "train", "data.augment", *IMAGE_KEYS)
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
         """The student's first weights and the anchors, as far as they are files."""
-        return weights_file(recipe.student.weights) | weights_file(recipe.teacher.text.anchors or "")
+        found = weights_file(recipe.student.weights) | weights_file(recipe.teacher.text.anchors or "")
+        named = recipe.distill.method == "tmkd" and recipe.teacher.text.anchors is not None
+        return found | (class_names_digest(recipe) if named else {})
 
     def modules(self, recipe: Recipe) -> tuple[str, ...]:
         """The chosen method, which is found by name."""
