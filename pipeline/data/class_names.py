@@ -28,8 +28,12 @@ def plain_name(name: str) -> str:
 
 
 def readable_name(name: str) -> str:
-    """A data set's own name as it should read in a prompt: `n02085620-great_dane` is `great dane`."""
-    return " ".join(_CODE_BEFORE.sub("", name).replace("_", " ").replace("-", " ").split()) or name
+    """A data set's own name as it should read in a prompt: `n02085620-great_dane` is `great dane`.
+
+    A hyphen stands for a blank where there is no other (`great-dane`); in `fan-crested owl` it belongs to the word.
+    """
+    words = _CODE_BEFORE.sub("", name).replace("_", " ").split()
+    return " ".join(words if len(words) > 1 else words[0].replace("-", " ").split()) or name
 
 
 def code_names(words: Sequence[str]) -> list[str]:
