@@ -5,7 +5,9 @@ from functools import cache
 from pathlib import Path
 
 from exporters.errors import UsageError
-from pipeline.data.library_names import LIBRARY_SETS
+
+LIBRARY_CLASS_SETS = ("flowers102", "imagenet")
+"""Sets of class names that installed libraries bring along (`pipeline.models.library_names`)."""
 
 
 @cache
@@ -37,7 +39,9 @@ def prompt_names() -> tuple[str, ...]:
 @cache
 def class_sets() -> tuple[str, ...]:
     """Names of the sets of class names, sorted: those in `configs/classes`, and those of installed libraries."""
-    return tuple(sorted([*LIBRARY_SETS, *(path.stem for path in (configs_directory() / "classes").glob("*.yaml"))]))
+    return tuple(
+        sorted([*LIBRARY_CLASS_SETS, *(path.stem for path in (configs_directory() / "classes").glob("*.yaml"))])
+    )
 
 
 def recipe_names() -> list[str]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from exporters.files import read_json, sha256_file
 from exporters.preprocessing import Preprocessing
-from pipeline.data.class_names import class_names_file, class_words
 from pipeline.data.index import DataIndex
 from pipeline.distill.registry import METHODS
+from pipeline.models.class_names import class_names_file, class_words
 from pipeline.recipe.distillation import IMAGE_TOWER_WEIGHTINGS
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import StageContext

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters.files import write_bytes, write_json
-from pipeline.data.class_names import class_words, code_names
+from pipeline.models.class_names import class_words, code_names
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
 from pipeline.stages.inputs import (

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.errors import UsageError
-from pipeline.data.class_names import class_names_file, class_words, code_names, plain_name, readable_name
-from pipeline.data.library_names import LIBRARY_SETS
-from pipeline.recipe.catalog import class_sets, configs_directory
+from pipeline.models.class_names import class_names_file, class_words, code_names, plain_name, readable_name
+from pipeline.models.library_names import LIBRARY_SETS
+from pipeline.recipe.catalog import LIBRARY_CLASS_SETS, class_sets, configs_directory
 
 SHIPPED = sorted((configs_directory() / "classes").glob("*.yaml"), key=lambda path: path.stem)
 COUNTS = {
@@ -175,6 +175,7 @@ def test_nothing_is_constructed(tmp_path: Path) -> None:
 
 
 def test_every_set_is_listed_and_has_its_number_of_classes() -> None:
+    assert set(LIBRARY_CLASS_SETS) == set(LIBRARY_SETS)
     assert set(class_sets()) == set(COUNTS) == {path.stem for path in SHIPPED} | set(LIBRARY_SETS)
 
 
@@ -226,5 +227,5 @@ def test_flowers_by_number() -> None:
 
 
 def test_reading_a_file_does_not_load_torch() -> None:
-    code = "import sys; from pipeline.data.class_names import class_words; class_words('cifar10', ['cat', 'dog'])"
+    code = "import sys; from pipeline.models.class_names import class_words; class_words('cifar10', ['cat', 'dog'])"
     subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], check=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from exporters.errors import UsageError
-from pipeline.data.library_names import LIBRARY_SETS
+from pipeline.models.library_names import LIBRARY_SETS
 
 KEY = "teacher.text.class_names"
 _REMEDY = "A file of class names has a line `n01443537: goldfish` for each class, or is a list in their order."
@@ -32,8 +32,8 @@ def readable_name(name: str) -> str:
 
     A hyphen stands for a blank where there is no other (`great-dane`); in `fan-crested owl` it belongs to the word.
     """
-    words = _CODE_BEFORE.sub("", name).replace("_", " ").split()
-    return " ".join(words if len(words) > 1 else words[0].replace("-", " ").split()) or name
+    words = " ".join(_CODE_BEFORE.sub("", name).replace("_", " ").split())
+    return words if " " in words else " ".join(words.replace("-", " ").split()) or name
 
 
 def code_names(words: Sequence[str]) -> list[str]:
