@@ -49,15 +49,13 @@ class DistillStage(Stage):
         """Everything about the student, its method and its schedule."""
         plain = ("distill.method", "distill.teacher_cache")
         method = plain if recipe.distill.method == "ce" else ("distill", "teacher.text.anchors")
-        if recipe.distill.method == "tmkd" and recipe.teacher.text.anchors is not None:
-            method = (*method, "teacher.text.class_names")
-        return settings(recipe, "seed", "student", *method, "train", "data.augment", *IMAGE_KEYS)
+        names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
+        return settings(recipe, "seed", "student", *method, *names, "train", "data.augment", *IMAGE_KEYS)
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
-        """The student's first weights and the anchors, as far as they are files."""
+        """The student's first weights, the anchors and how their classes are called, as far as they are files."""
         found = weights_file(recipe.student.weights) | weights_file(recipe.teacher.text.anchors or "")
-        named = recipe.distill.method == "tmkd" and recipe.teacher.text.anchors is not None
-        return found | (class_names_digest(recipe) if named else {})
+        return found | (class_names_digest(recipe) if _has_anchors(recipe) else {})
 
     def modules(self, recipe: Recipe) -> tuple[str, ...]:
         """The chosen method, which is found by name."""
@@ -149,3 +147,7 @@ class DistillStage(Stage):
             teacher=guide if teacher is not None else None,
             warmup=recipe.distill.warmup_passes(recipe.train.epochs),
         )
+
+
+def _has_anchors(recipe: Recipe) -> bool:
+    return recipe.distill.method == "tmkd" and recipe.teacher.text.anchors is not None

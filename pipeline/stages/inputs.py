@@ -1,6 +1,5 @@
 """What the stages read of the ones before them, each in one place."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING

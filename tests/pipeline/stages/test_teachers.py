@@ -143,11 +143,10 @@ class TestText:
         assert plan["text"][0] == "reuse" and plan["distill"][0] == "run"
 
     def test_random_prompts_weigh_the_views_of_a_run(self, run: Run) -> None:
-        before = read_json(run.directory / "distill" / "teacher_accuracy.json")["validation"]["mean_weights"]
-        # In CLIP's own scale; a fit of one pass has hardly learnt one.
+        before = read_json(run.directory / "fusion" / "accuracy.json")["validation"]["mean_weights"]
         outcome = run(*set_({"distill.weighting.by": "random_prompts"}), "--until", "distill")
-        assert outcome.code == 0 and outcome.stages_run == ["distill"], outcome.err
-        after = read_json(run.directory / "distill" / "teacher_accuracy.json")["validation"]["mean_weights"]
+        assert outcome.code == 0 and outcome.stages_run == ["fusion", "distill"], outcome.err
+        after = read_json(run.directory / "fusion" / "accuracy.json")["validation"]["mean_weights"]
         assert sum(after.values()) == pytest.approx(1, abs=1e-5)
         assert max(abs(after[view] - before[view]) for view in after) > 1e-6
 
@@ -190,11 +189,10 @@ class TestText:
         assert run(*set_(values), "--until", "text").code == 0
         saved = load_file(run.directory / "text" / "embeddings.safetensors")
         assert set(saved) == {"text"} and np.array_equal(saved["text"], np.stack([rows[::-1]] * 3))
-        overrides = [f"teacher.text.anchors={tmp_path / 'words.npz'}", f"teacher.text.class_names={names}"]
-        recipe = load_recipe(run.recipe, overrides).recipe
-        assert np.array_equal(read_anchors(recipe, ["blue bar", "green square", "red disc"]), rows[::-1])
-        assert "class names names.yaml" in DistillStage().files(recipe)
-        assert "teacher.text.class_names" in DistillStage().parameters(recipe)
+        context = context_of(run, teacher__text__anchors=tmp_path / "words.npz", teacher__text__class_names=names)
+        assert np.array_equal(read_anchors(context, read_data(context)), rows[::-1])
+        assert "class names names.yaml" in DistillStage().files(context.recipe)
+        assert "teacher.text.class_names" in DistillStage().parameters(context.recipe)
 
     def test_names_that_are_codes_are_warned_of(self, own_data: Run) -> None:
         for split in ("train", "val", "test"):

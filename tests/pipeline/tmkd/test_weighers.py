@@ -47,11 +47,14 @@ def log_softmax(values: np.ndarray) -> np.ndarray:
 def test_random_prompts_differ_from_image_text_in_the_embeddings_alone(clip: Clip, score: str):
     views, logits, labels, texts = inputs()
     random = torch.stack([clip.encode_text([random_prompt(0, v, k) for k in range(CLASSES)]) for v in "abc"])
-    control = make_weigher(WeightingSettings(by="random_prompts", score=score), clip, random)(views, logits, labels)
-    true = make_weigher(WeightingSettings(by="image_text", score=score), clip, texts)(views, logits, labels)
+
+    def scores(by: str, embeddings: torch.Tensor) -> torch.Tensor:
+        weigher = make_weigher(WeightingSettings(by=by, score=score), embeddings, 1 / clip.temperature.item())
+        return weigher(embed(clip, views), logits, labels)
+
+    control, true = scores("random_prompts", random), scores("image_text", texts)
     assert (control - true).abs().max() > 1e-3
-    replaced = make_weigher(WeightingSettings(by="random_prompts", score=score), clip, texts)(views, logits, labels)
-    assert torch.equal(replaced, true)
+    assert torch.equal(scores("random_prompts", texts), true)
     np.testing.assert_allclose(view_weights(control).sum(dim=1), np.ones(IMAGES), atol=1e-6)
 
 
