@@ -10,18 +10,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from exporters.errors import UnavailableError
+from pipeline.models.class_names import plain_name
 
 _REMEDY = "The file is an .npz with `embeddings` [K, D] (float) and `class_names` [K] (text), one row a class."
 
 
-def read_embeddings(path: Path, classes: Sequence[str]) -> Tensor:
+def read_embeddings(path: Path, classes: Sequence[str], words: Sequence[str] | None = None) -> Tensor:
     """The embedding of each class of the data set, in its order.
 
-    Names are matched without regard to case, and with `_` and `-` read as spaces.
+    Names are matched without regard to case, and with `_` and `-` read as spaces: the data set's own, or where the
+    file lacks any of these, what prompts call the classes.
 
     Args:
         path: an `.npz` with `embeddings` `[N, D]` and `class_names` `[N]`; nothing is unpickled.
         classes: K names of the data set.
+        words: K names as prompts have them, if these are others.
 
     Returns:
         `[K, D]` float32, rows of length 1.
@@ -42,8 +45,12 @@ def read_embeddings(path: Path, classes: Sequence[str]) -> Tensor:
             f"{path}: {list(embeddings.shape)} embeddings do not fit {len(names)} names, or are not finite",
             remedy=_REMEDY,
         )
-    rows = {_plain(name): row for row, name in enumerate(names)}
-    missing = [name for name in classes if _plain(name) not in rows]
+    rows = {plain_name(name): row for row, name in enumerate(names)}
+    # One of the two and no mixture: a word for one class may be another one's own name.
+    missing, wanted = min(
+        (([name for name in spelt if plain_name(name) not in rows], spelt) for spelt in (classes, words or classes)),
+        key=lambda found: len(found[0]),
+    )
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise UnavailableError(
@@ -51,15 +58,11 @@ def read_embeddings(path: Path, classes: Sequence[str]) -> Tensor:
             f" {', '.join(missing[:5])}{more}",
             remedy=f"Its names are: {', '.join(names[:5])} …",
         )
-    counts = Counter(_plain(name) for name in names)
-    doubled = [name for name in classes if counts[_plain(name)] > 1]
+    counts = Counter(map(plain_name, names))
+    doubled = [name for name in wanted if counts[plain_name(name)] > 1]
     if doubled:
         raise UnavailableError(
             f"{path}: has more than one embedding for {', '.join(doubled[:5])}", remedy="Keep one row a class."
         )
-    chosen = torch.from_numpy(embeddings[[rows[_plain(name)] for name in classes]])
+    chosen = torch.from_numpy(embeddings[[rows[plain_name(name)] for name in wanted]])
     return functional.normalize(chosen, dim=-1)
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.replace("_", " ").replace("-", " ").casefold().split())

@@ -1,10 +1,13 @@
-"""The recipes, prompts and CLIP descriptions that ship with the package."""
+"""The recipes, prompts, class names and CLIP descriptions that ship with the package."""
 
 import difflib
 from functools import cache
 from pathlib import Path
 
 from exporters.errors import UsageError
+
+LIBRARY_CLASS_SETS = ("flowers102", "imagenet")
+"""Sets of class names that installed libraries bring along (`pipeline.models.library_names`)."""
 
 
 @cache
@@ -31,6 +34,14 @@ def clip_models() -> tuple[str, ...]:
 def prompt_names() -> tuple[str, ...]:
     """Names of the prompt files in `configs/prompts`, sorted."""
     return tuple(sorted(path.stem for path in (configs_directory() / "prompts").glob("*.yaml")))
+
+
+@cache
+def class_sets() -> tuple[str, ...]:
+    """Names of the sets of class names, sorted: those in `configs/classes`, and those of installed libraries."""
+    return tuple(
+        sorted([*LIBRARY_CLASS_SETS, *(path.stem for path in (configs_directory() / "classes").glob("*.yaml"))])
+    )
 
 
 def recipe_names() -> list[str]:

@@ -34,6 +34,8 @@ class HighFrequencyView(Settings):
 ViewSettings = Annotated[EdgeView | HighFrequencyView, Field(discriminator="kind")]
 ViewName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
 VIEW_KINDS = ("edge", "high_frequency")
+IMAGE_TOWER_WEIGHTINGS = ("image_text", "random_prompts")
+"""The weightings for which CLIP looks at images."""
 
 
 def _default_views() -> dict[str, EdgeView | HighFrequencyView]:
@@ -65,10 +67,14 @@ def _not_rgb(views: dict[str, Any]) -> dict[str, Any]:
 class WeightingSettings(Settings):
     """Lines 5 and 6: how much each view of an image counts."""
 
-    by: Literal["image_text", "teacher_confidence", "text", "uniform"] = Field(
-        default="image_text", description="What scores a view: CLIP, the visual teacher, the prompts alone, or nothing."
+    by: Literal["image_text", "teacher_confidence", "text", "uniform", "random_prompts"] = Field(
+        default="image_text",
+        description="What scores a view: CLIP, the visual teacher, the prompts alone, nothing, "
+        "or (a control) CLIP with prompts that say nothing.",
     )
-    score: Literal["log_probability", "cosine"] = Field(default="log_probability", description="by: image_text only.")
+    score: Literal["log_probability", "cosine"] = Field(
+        default="log_probability", description="by: image_text or random_prompts only."
+    )
     temperature: float = Field(default=1.0, gt=0, description="τ_w; large values give every view the same weight.")
 
 

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from pipeline.recipe.catalog import clip_models, prompt_names
+from pipeline.recipe.catalog import class_sets, clip_models, prompt_names
 from pipeline.recipe.distillation import (
+    IMAGE_TOWER_WEIGHTINGS,
     VIEW_KINDS,
     CeSettings,
     ContrastSettings,
@@ -95,7 +96,12 @@ class TextTeacherSettings(Settings):
         description="An open_clip tag, a checkpoint file, an embeddings file (.npz), or fit: trained on the data.",
     )
     prompts: Annotated[str, file_or(prompt_names())] = Field(
-        default="generic", description="The templates: generic, birds, or the path of a file."
+        default="generic", description=f"The templates: {', '.join(prompt_names())}, or the path of a file."
+    )
+    class_names: Annotated[str, file_or(class_sets())] | None = Field(
+        default=None,
+        description="What prompts call the classes; null: by the data set's own names; "
+        f"a set ({', '.join(class_sets())}) or the path of a YAML file: a mapping of label to words, or a list.",
     )
     anchors: NonEmpty | None = Field(
         default=None, description="An .npz file of text anchors for the contrast (line 11)."
@@ -204,12 +210,12 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _weighting_has_its_tower(self) -> Self:
-        needs_images = self.distill.method == "tmkd" and self.distill.weighting.by == "image_text"
+        needs_images = self.distill.method == "tmkd" and self.distill.weighting.by in IMAGE_TOWER_WEIGHTINGS
         if needs_images and not self.teacher.text.has_image_tower:
             raise problem(
                 "distill.weighting.by",
                 "expected teacher_confidence, text or uniform, because the embeddings file of @teacher.text.weights "
-                "has no image tower, got image_text",
+                f"has no image tower, got {self.distill.weighting.by}",
                 "teacher.text.weights",
                 "distill.method",
             )

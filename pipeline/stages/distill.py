@@ -15,6 +15,7 @@ from pipeline.stages.inputs import (
     TRAINING_LIBRARIES,
     Data,
     build_student,
+    class_names_digest,
     read_anchors,
     read_data,
     read_teacher,
@@ -48,11 +49,13 @@ class DistillStage(Stage):
         """Everything about the student, its method and its schedule."""
         plain = ("distill.method", "distill.teacher_cache")
         method = plain if recipe.distill.method == "ce" else ("distill", "teacher.text.anchors")
-        return settings(recipe, "seed", "student", *method, "train", "data.augment", *IMAGE_KEYS)
+        names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
+        return settings(recipe, "seed", "student", *method, *names, "train", "data.augment", *IMAGE_KEYS)
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
-        """The student's first weights and the anchors, as far as they are files."""
-        return weights_file(recipe.student.weights) | weights_file(recipe.teacher.text.anchors or "")
+        """The student's first weights, the anchors and how their classes are called, as far as they are files."""
+        found = weights_file(recipe.student.weights) | weights_file(recipe.teacher.text.anchors or "")
+        return found | (class_names_digest(recipe) if _has_anchors(recipe) else {})
 
     def modules(self, recipe: Recipe) -> tuple[str, ...]:
         """The chosen method, which is found by name."""
@@ -144,3 +147,7 @@ class DistillStage(Stage):
             teacher=guide if teacher is not None else None,
             warmup=recipe.distill.warmup_passes(recipe.train.epochs),
         )
+
+
+def _has_anchors(recipe: Recipe) -> bool:
+    return recipe.distill.method == "tmkd" and recipe.teacher.text.anchors is not None

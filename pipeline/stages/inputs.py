@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.files import read_json
+from exporters.files import read_json, sha256_file
 from exporters.preprocessing import Preprocessing
 from pipeline.data.index import DataIndex
 from pipeline.distill.registry import METHODS
+from pipeline.models.class_names import class_names_file, class_words
+from pipeline.recipe.distillation import IMAGE_TOWER_WEIGHTINGS
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import StageContext
 
@@ -42,7 +44,7 @@ def has_views(recipe: Recipe) -> bool:
 
 def weighs_by_text(recipe: Recipe) -> bool:
     """Whether the weights of the views come from the text teacher."""
-    return has_views(recipe) and recipe.distill.weighting.by in ("image_text", "text")
+    return has_views(recipe) and recipe.distill.weighting.by in (*IMAGE_TOWER_WEIGHTINGS, "text")
 
 
 def needs_text_embeddings(recipe: Recipe) -> bool:
@@ -53,7 +55,7 @@ def needs_text_embeddings(recipe: Recipe) -> bool:
 
 def needs_image_tower(recipe: Recipe) -> bool:
     """Whether CLIP looks at images while the student is trained."""
-    return has_views(recipe) and recipe.distill.weighting.by == "image_text"
+    return has_views(recipe) and recipe.distill.weighting.by in IMAGE_TOWER_WEIGHTINGS
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,13 @@ class TextTeacher:
     """What the stage `text` left.
 
     Attributes:
-        embeddings: `[V, K, D]` float32, unit length, views as in `make_views`.
+        embeddings: `[V, K, D]` float32, unit length, views as in `make_views`; of the prompts.
+        weighing: the same, of what weighs the views: under `random_prompts` of prompts that say nothing.
         clip: on the CPU, where the image tower is used; else None.
     """
 
     embeddings: "torch.Tensor"
+    weighing: "torch.Tensor"
     clip: "Clip | None"
 
 
@@ -153,7 +157,8 @@ def read_text_teacher(context: StageContext) -> TextTeacher | None:
     if not needs_text_embeddings(recipe):
         return None
     folder = context.run.folder("text")
-    embeddings = load_file(folder / "embeddings.safetensors")["text"]
+    saved = load_file(folder / "embeddings.safetensors")
+    weighing = saved["random" if recipe.distill.weighting.by == "random_prompts" else "text"]
     clip = None
     if needs_image_tower(recipe):
         from pipeline.models.clip import build_clip, load_clip
@@ -164,7 +169,14 @@ def read_text_teacher(context: StageContext) -> TextTeacher | None:
         else:
             clip = load_clip(recipe.teacher.text.model, recipe.teacher.text.weights)
         clip = clip.eval().requires_grad_(False)
-    return TextTeacher(embeddings.to(torch.float32), clip)
+    return TextTeacher(saved["text"].to(torch.float32), weighing.to(torch.float32), clip)
+
+
+def class_names_digest(recipe: Recipe) -> dict[str, str]:
+    """The digest of the file of class names, where there is one."""
+    source = recipe.teacher.text.class_names
+    path = class_names_file(source) if source is not None else None
+    return {f"class names {path.name}": sha256_file(path)} if path is not None and path.is_file() else {}
 
 
 def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":
@@ -179,8 +191,8 @@ def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":
     if has_views(recipe):
         text = read_text_teacher(context) if weighs_by_text(recipe) else None
         clip = text.clip.to(fabric.device) if text is not None and text.clip is not None else None
-        embeddings = text.embeddings.to(fabric.device) if text is not None else None
-        weigher = make_weigher(weighting, embeddings, None if clip is None else 1 / clip.temperature.item())
+        weighing = text.weighing.to(fabric.device) if text is not None else None
+        weigher = make_weigher(weighting, weighing, None if clip is None else 1 / clip.temperature.item())
         tower = None if clip is None else clip.encode_image
     return MultiViewTeacher(visual, make_views(recipe), weigher, weighting.temperature, tower)
 
@@ -189,11 +201,12 @@ def read_anchors(context: StageContext, data: Data) -> "torch.Tensor | None":
     """The text anchors `[K, D]` of line 11, in the order of the classes; None where there is no contrast."""
     from pipeline.models.embeddings import read_embeddings
 
-    recipe = context.recipe
+    recipe, classes = context.recipe, data.index.classes
     if recipe.distill.method != "tmkd" or recipe.distill.contrast.weight == 0:
         return None
     if recipe.teacher.text.anchors is not None:
-        return read_embeddings(Path(recipe.teacher.text.anchors).expanduser(), data.index.classes)
+        words = class_words(recipe.teacher.text.class_names, classes)
+        return read_embeddings(Path(recipe.teacher.text.anchors).expanduser(), classes, words)
     text = read_text_teacher(context)
     return None if text is None else text.embeddings[0]
 

@@ -1,10 +1,11 @@
 """Stage `text`: the text teacher, and its embedding of every class in every view (line 4)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters.files import write_bytes, write_json
+from pipeline.models.class_names import class_words, code_names
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
 from pipeline.stages.inputs import (
@@ -12,6 +13,7 @@ from pipeline.stages.inputs import (
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
     Data,
+    class_names_digest,
     make_views,
     needs_text_embeddings,
     read_data,
@@ -43,13 +45,14 @@ class TextStage(Stage):
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """Model, prompts and views; with a fit, all that it depends on. Its seed is the split's: seeds share it."""
-        text = ["teacher.text.model", "teacher.text.weights", "teacher.text.prompts", "distill.views"]
+        keys = [f"teacher.text.{key}" for key in ("model", "weights", "prompts", "class_names")]
+        keys += ["distill.views", "data.split_seed"]
         if recipe.teacher.text.weights == "fit":
-            text += ["teacher.text.fit", "data.augment", "data.split_seed", "train.precision", *IMAGE_KEYS]
-        return settings(recipe, *text)
+            keys += ["teacher.text.fit", "data.augment", "train.precision", *IMAGE_KEYS]
+        return settings(recipe, *keys)
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
-        """Prompts, model description and weights, as far as they are files."""
+        """Prompts, class names, model description and weights, as far as they are files."""
         from pipeline.recipe.catalog import configs_directory
 
         text, configs = recipe.teacher.text, configs_directory()
@@ -57,51 +60,77 @@ class TextStage(Stage):
         found: dict[str, str] = {}
         for name in (text.weights, text.prompts, text.model, *map(str, shipped)):
             found |= weights_file(name)
-        return found
+        return found | class_names_digest(recipe)
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Load or fit, embed the prompts, measure zero-shot accuracy per view, save."""
         from safetensors.torch import save
 
         from pipeline.stages.training import discard_checkpoint
-        from pipeline.tmkd.prompts import Prompts, encode_prompts
+        from pipeline.tmkd.prompts import Prompts, encode_prompts, encode_random_prompts
         from pipeline.training.device import describe_device, make_fabric
 
         recipe, text = context.recipe, context.recipe.teacher.text
         data, folder = read_data(context), self.folder(context)
+        classes = data.index.classes
+        words = class_words(text.class_names, classes)
+        named = dict(zip(classes, words, strict=True))
         if not text.has_image_tower:
             views = make_views(recipe)
             from pipeline.models.embeddings import read_embeddings
 
-            embeddings = read_embeddings(Path(text.weights), data.index.classes)
+            embeddings = read_embeddings(Path(text.weights).expanduser(), classes, words)
             stacked = embeddings.expand(len(views), -1, -1).contiguous()
             write_bytes(folder / "embeddings.safetensors", save({"text": stacked}))
-            write_json(folder / "report.json", {"source": Path(text.weights).name, "zero_shot": None})
-            return {"source": Path(text.weights).name}
+            source = Path(text.weights).name
+            write_json(folder / "report.json", {"source": source, "class_names": named, "zero_shot": None})
+            return {"source": source}
 
         from pipeline.models.clip import build_clip, load_clip
 
+        if codes := code_names(words):
+            context.console.warn(
+                f"text: {len(codes)} of {len(words)} classes have a code for a name, such as {codes[0]}, which"
+                " tells CLIP nothing; teacher.text.class_names gives them words"
+            )
         prompts = Prompts.load(text.prompts)
         fabric = make_fabric(recipe.device, recipe.train.precision)
         fits = text.weights == "fit"
         clip = build_clip(text.model, recipe.data.split_seed) if fits else load_clip(text.model, text.weights)
         clip = clip.to(fabric.device)
         if fits:
-            self._fit(context, data, clip, prompts, fabric)
+            self._fit(context, data, clip, prompts, words, fabric)
             state = {key: value.detach().cpu().contiguous() for key, value in clip.model.state_dict().items()}
             write_bytes(folder / "clip.safetensors", save(state))
         clip.eval().requires_grad_(False)
-        embeddings = encode_prompts(clip.encode_text, prompts, data.index.classes, make_views(recipe).kinds)
-        zero_shot = _measure(clip, embeddings, make_views(recipe), data, fabric)
+        views = make_views(recipe)
+        embeddings = encode_prompts(clip.encode_text, prompts, words, views.kinds)
+        zero_shot = _measure(clip, embeddings, views, data, fabric)
         told = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
         context.console.say(f"text teacher {text.model}: validation top-1 from prompts alone: {told}")
-        write_bytes(folder / "embeddings.safetensors", save({"text": embeddings.cpu().contiguous()}))
-        report = {"source": f"{text.model} {text.weights}", "prompts": text.prompts, "zero_shot": zero_shot}
+        # The control of line 5 lies beside them, so that a change of the weighting makes no new text teacher.
+        random = encode_random_prompts(clip.encode_text, recipe.data.split_seed, len(classes), views.names)
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in (("text", embeddings), ("random", random))}
+        write_bytes(folder / "embeddings.safetensors", save(tensors))
+        report = {
+            "source": f"{text.model} {text.weights}",
+            "prompts": text.prompts,
+            "class_names": named,
+            "zero_shot": zero_shot,
+        }
         write_json(folder / "report.json", report)
         discard_checkpoint(context, self.name)
         return {"zero_shot": zero_shot, "device": describe_device(fabric)}
 
-    def _fit(self, context: StageContext, data: Data, clip: "Clip", prompts: "Prompts", fabric: "Fabric") -> None:
+    def _fit(
+        self,
+        context: StageContext,
+        data: Data,
+        clip: "Clip",
+        prompts: "Prompts",
+        words: Sequence[str],
+        fabric: "Fabric",
+    ) -> None:
         from torch import Tensor, nn
 
         from pipeline.stages.training import make_job, train
@@ -110,10 +139,10 @@ class TextStage(Stage):
         from pipeline.tmkd.views import Views
         from pipeline.training.loop import Step
 
-        recipe, classes = context.recipe, data.index.classes
+        recipe = context.recipe
         # The fit belongs to the data, like the split: the seeds of a comparison share it.
         seed = recipe.data.split_seed
-        task = TextFit(clip, prompts, make_views(recipe), classes, seed)
+        task = TextFit(clip, prompts, make_views(recipe), words, seed)
         plain = Views({})
 
         def losses(wrapped: nn.Module, step: Step) -> dict[str, Tensor]:
@@ -123,7 +152,7 @@ class TextStage(Stage):
 
         def evaluate() -> float:
             task.eval()
-            embeddings = encode_prompts(clip.encode_text, prompts, classes, plain.kinds)
+            embeddings = encode_prompts(clip.encode_text, prompts, words, plain.kinds)
             return _measure(clip, embeddings, plain, data, fabric)["rgb"]
 
         augmentation = data.augmentation(recipe, seed)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from exporters.errors import UsageError
+from pipeline.tmkd.random_prompts import random_prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,7 @@ class Prompts:
         """Read a prompt file.
 
         Args:
-            name_or_path: a path, else the name of a shipped file (`generic`, `birds`).
+            name_or_path: a path, else the name of a shipped file, such as `birds`.
 
         Raises:
             UsageError: no such file, or a file with mistakes; all of them are told, with file and key.
@@ -83,11 +84,34 @@ def encode_prompts(
     Returns:
         `[V, K, D]` fp32, rows of length 1, without gradient, on the device of `encode_text`.
     """
+    kinds = views if isinstance(views, Mapping) else {name: name for name in views}
+    groups = [prompts.texts(name, view, kind) for view, kind in kinds.items() for name in class_names]
+    return _encode(encode_text, groups).reshape(len(kinds), len(class_names), -1)
+
+
+def encode_random_prompts(
+    encode_text: Callable[[list[str]], "Tensor"], seed: int, classes: int, views: Sequence[str]
+) -> "Tensor":
+    """Text embedding of a prompt that says nothing for each class in each view: the control of line 5.
+
+    Args:
+        encode_text: as for `encode_prompts`.
+        seed: of the prompts.
+        classes: how many, K.
+        views: the views' names, in the order wanted.
+
+    Returns:
+        `[V, K, D]` as of `encode_prompts`.
+    """
+    groups = [[random_prompt(seed, view, label)] for view in views for label in range(classes)]
+    return _encode(encode_text, groups).reshape(len(views), classes, -1)
+
+
+def _encode(encode_text: Callable[[list[str]], "Tensor"], groups: list[list[str]]) -> "Tensor":
+    """The normalised mean of the normalised embeddings of each group of texts: `[groups, D]` fp32, no gradient."""
     import torch
     from torch.nn.functional import normalize
 
-    kinds = views if isinstance(views, Mapping) else {name: name for name in views}
-    groups = [prompts.texts(name, view, kind) for view, kind in kinds.items() for name in class_names]
     # Views often share templates: each text is encoded once.
     index = {text: i for i, text in enumerate(dict.fromkeys(text for group in groups for text in group))}
     unique = list(index)
@@ -95,7 +119,7 @@ def encode_prompts(
         batches = [encode_text(unique[start : start + _BATCH]).float() for start in range(0, len(unique), _BATCH)]
         embeddings = normalize(torch.cat(batches), dim=-1)
         means = torch.stack([embeddings[[index[text] for text in group]].mean(dim=0) for group in groups])
-        return normalize(means, dim=-1).reshape(len(kinds), len(class_names), -1)
+        return normalize(means, dim=-1)
 
 
 def _find(name_or_path: str) -> Path:

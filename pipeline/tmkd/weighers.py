@@ -79,8 +79,9 @@ def make_weigher(
 
     Args:
         settings: the recipe's section.
-        text_embeddings: `[V, K, D]`, needed by `image_text` and `text`.
-        logit_scale: of the CLIP whose image tower looks at the views; needed by `image_text`.
+        text_embeddings: `[V, K, D]`, needed by `image_text`, `random_prompts` and `text`; for `random_prompts` those of
+            the random prompts, which is all that it differs in from `image_text`.
+        logit_scale: of the CLIP whose image tower looks at the views; needed by `image_text` and `random_prompts`.
 
     Raises:
         UsageError: the text teacher cannot give what the weighting needs.
@@ -89,7 +90,7 @@ def make_weigher(
         return uniform_weigher
     if settings.by == "teacher_confidence":
         return confidence_weigher
-    if text_embeddings is None or (settings.by == "image_text" and logit_scale is None):
+    if text_embeddings is None or (settings.by != "text" and logit_scale is None):
         raise UsageError(f"distill.weighting.by: {settings.by} needs more than teacher.text has")
     if settings.by == "text" or logit_scale is None:
         return TextWeigher(text_embeddings)

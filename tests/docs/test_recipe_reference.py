@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.distill.registry import METHODS
+from pipeline.recipe.catalog import class_sets, prompt_names
 from pipeline.recipe.json_schema import recipe_json_schema
 from pipeline.recipe.keys import expected
 from tests.docs.markdown import ROOT
@@ -77,6 +78,12 @@ def test_defaults_and_bounds_are_those_of_the_schema() -> None:
         if not right_default or may_be != expected(tuple(key.split("."))) or not meaning.strip():
             wrong.append(row(key))
     assert not wrong, "these rows of docs/recipe.md should begin as:\n" + "\n".join(wrong)
+
+
+def test_shipped_prompts_and_class_names_have_rows() -> None:
+    first_cells = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| [^|]+ \|(?:[^|]+\|)?$", TEXT, re.MULTILINE)
+    named = {found for cell in first_cells for found in re.findall(r"\w+", cell)}
+    assert named == {*prompt_names(), *class_sets()}
 
 
 def test_the_methods_own_weights_are_those_of_the_registry() -> None:

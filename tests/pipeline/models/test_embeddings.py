@@ -52,6 +52,19 @@ def test_any_order_and_any_spelling(
     np.testing.assert_allclose(found, (rows / np.linalg.norm(rows, axis=1, keepdims=True))[order], rtol=1e-4, atol=1e-6)
 
 
+def test_rows_are_found_by_the_words_where_the_own_names_are_not_there(tmp_path: Path):
+    path = write(tmp_path / "text.npz")
+    found = read_embeddings(path, ["n01", "n02"], ["indigo bunting", "crested auklet"]).numpy()
+    np.testing.assert_allclose(found, ROWS[[2, 1]] / np.linalg.norm(ROWS[[2, 1]], axis=1, keepdims=True), rtol=1e-6)
+    # Own names come first, and the two are never mixed: "crested auklet" is another class's word here.
+    swapped = read_embeddings(path, NAMES[1:], [NAMES[2], NAMES[1]])
+    np.testing.assert_array_equal(swapped, read_embeddings(path, NAMES[1:]))
+    with pytest.raises(UnavailableError, match="1 of the data set's 2 classes: n01"):
+        read_embeddings(path, ["crested auklet", "n01"], ["great auk", "razorbill"])
+    with pytest.raises(UnavailableError, match="1 of the data set's 2 classes: razorbill"):
+        read_embeddings(path, ["n01", "n02"], ["crested auklet", "razorbill"])
+
+
 def test_missing_classes_are_told_the_first_five(tmp_path: Path):
     path = write(tmp_path / "text.npz")
     told = refusal(path, [*NAMES, *(f"finch {i}" for i in range(7))])

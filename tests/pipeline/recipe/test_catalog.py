@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporters.errors import UsageError
-from pipeline.recipe.catalog import clip_models, configs_directory, find_recipe, prompt_names, recipe_names
+from pipeline.recipe.catalog import class_sets, clip_models, configs_directory, find_recipe, prompt_names, recipe_names
 from pipeline.recipe.load import load_recipe
 
 
@@ -13,6 +13,7 @@ def test_what_ships() -> None:
     assert {"quickstart", "cub_mobilenet"} <= set(recipe_names())
     assert "tiny" in clip_models()
     assert {"birds", "generic"} <= set(prompt_names())
+    assert {"cifar10", "imagenet"} <= set(class_sets())
 
 
 @pytest.mark.parametrize("name", recipe_names())

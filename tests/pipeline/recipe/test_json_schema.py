@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.data.registry import DATASETS
 from pipeline.distill.registry import METHODS
+from pipeline.recipe.catalog import class_sets, prompt_names
 from pipeline.recipe.json_schema import recipe_json_schema
 from pipeline.recipe.schema import Recipe
 
@@ -21,6 +22,12 @@ def test_names_are_listed() -> None:
     assert definitions["DataSettings"]["properties"]["dataset"]["enum"] == sorted(DATASETS)
     assert definitions["DistillSettings"]["properties"]["method"]["enum"] == list(METHODS)
     assert "tmkd" not in definitions["DistillSettings"]["properties"]["base"]["enum"]
+
+
+def test_shipped_prompts_and_class_names_are_told() -> None:
+    properties = recipe_json_schema()["$defs"]["TextTeacherSettings"]["properties"]
+    assert ", ".join(prompt_names()) in properties["prompts"]["description"]
+    assert ", ".join(class_sets()) in properties["class_names"]["description"]
 
 
 def test_every_section_is_closed_and_every_key_is_described_and_optional() -> None:

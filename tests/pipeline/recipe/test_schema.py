@@ -97,6 +97,10 @@ def test_the_same_schedule_checks_hold_for_the_teachers() -> None:
         ({"teacher": {"visual": {"weights": "none"}}}, "where @fit is null"),
         ({"teacher": {"text": {"weights": "fit"}}}, "for @weights fit, got ViT-B-32"),
         ({"teacher": {"text": {"weights": "texts.npz"}}}, "no image tower"),
+        (
+            {"teacher": {"text": {"weights": "texts.npz"}}, "distill": {"weighting": {"by": "random_prompts"}}},
+            "no image tower, got random_prompts",
+        ),
         ({"distill": {"method": "ce", "ce": {"weight": 0}}}, "every loss of ce has the weight 0"),
     ],
 )
@@ -133,6 +137,8 @@ def test_keys_that_go_together_are_taken() -> None:
         {"distill": {"base": "ce"}},
         {"student": {"weights": "imagnet"}},
         {"teacher": {"text": {"prompts": "bird"}}},
+        {"teacher": {"text": {"class_names": "imagnet"}}},
+        {"teacher": {"text": {"class_names": ""}}},
         {"export": {"onnx": {"opset": 17}}},
         {"export": {"onnx": {"precision": ["fp16"]}}},
         {"gates": {}},

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from pipeline.recipe import load_recipe
 from pipeline.stages.inputs import (
@@ -28,6 +29,8 @@ NO_VIEWS = "distill.views={edge: null, high_frequency: null}"
         (("distill.method=ce", "validate.max_drop_from_teacher=null"), False, False, False),
         (("distill.method=kd",), True, False, False),
         (("distill.weighting.by=text",), True, True, False),
+        (("distill.weighting.by=random_prompts", "distill.contrast.weight=0"), True, True, True),
+        (("distill.weighting.by=random_prompts", NO_VIEWS), True, True, False),
         (("distill.weighting.by=uniform",), True, True, False),  # the contrast
         (("distill.weighting.by=uniform", "distill.contrast.weight=0"), True, False, False),
         (("distill.weighting.by=uniform", "teacher.text.anchors=a.npz"), True, False, False),
@@ -87,5 +90,10 @@ def test_the_text_teacher_comes_back_frozen(finished: tuple[Run, Outcome]) -> No
     assert np.allclose(text.embeddings.norm(dim=-1), 1, atol=1e-6) and text.embeddings.shape == (3, 3, 16)
     assert not text.clip.training and not any(parameter.requires_grad for parameter in text.clip.parameters())
     assert read_text_teacher(context_of(finished[0], distill__method="kd")) is None
+    assert np.array_equal(text.weighing, text.embeddings)
+    control = read_text_teacher(context_of(finished[0], distill__weighting__by="random_prompts"))
+    assert control is not None and control.clip is not None and np.array_equal(control.embeddings, text.embeddings)
+    saved = load_file(finished[0].directory / "text" / "embeddings.safetensors")
+    assert np.array_equal(control.weighing, saved["random"]) and not np.array_equal(saved["random"], saved["text"])
     uniform = read_text_teacher(context_of(finished[0], distill__weighting__by="uniform"))
     assert uniform is not None and uniform.clip is None

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.errors import UsageError
-from pipeline.tmkd.prompts import Prompts, encode_prompts
+from pipeline.recipe.catalog import prompt_names
+from pipeline.tmkd.prompts import Prompts, encode_prompts, encode_random_prompts
+from pipeline.tmkd.random_prompts import random_prompt
 
 
 def fake_tower(texts: list[str]) -> torch.Tensor:
@@ -22,7 +24,7 @@ def unit(values: np.ndarray) -> np.ndarray:
     return values / np.linalg.norm(values, axis=-1, keepdims=True)
 
 
-@pytest.mark.parametrize("name", ["generic", "birds"])
+@pytest.mark.parametrize("name", prompt_names())
 def test_shipped_prompts(name: str) -> None:
     prompts = Prompts.load(name)
     assert set(prompts.views) == {"rgb", "edge", "high_frequency"}
@@ -30,6 +32,26 @@ def test_shipped_prompts(name: str) -> None:
     assert all(len(templates) >= 4 for templates in prompts.views.values())
     assert len(set(everything)) == len(everything)
     assert all(template.count("{}") == 1 for template in everything)
+    assert all(template == " ".join(template.split()) for template in everything)
+
+
+def test_what_ships() -> None:
+    kinds = {"aircraft", "birds", "cars", "dogs", "flowers", "food", "generic", "pets", "scenes", "textures"}
+    assert kinds | {"small_objects"} <= set(prompt_names())
+    shared = [set(Prompts.load(name).views["rgb"]) for name in prompt_names()]
+    assert len(set().union(*shared)) == sum(map(len, shared))  # each speaks of its own kind of things
+
+
+@pytest.mark.parametrize("name", prompt_names())
+def test_prompts_fit_into_clips_context_with_a_long_name(name: str) -> None:
+    tokenizer = pytest.importorskip("open_clip").tokenizer.SimpleTokenizer()
+    long_name = "Chevrolet Silverado 1500 Hybrid Crew Cab 2012 with a very long wheelbase and the old trim"
+    for view in Prompts.load(name).views:
+        for text in Prompts.load(name).texts(long_name, view):
+            assert len(tokenizer.encode(text)) + 2 <= 77, text  # with its start and its end
+        # The small CLIP that is trained on the data reads 32 tokens.
+        for text in Prompts.load(name).texts("scissor tailed flycatcher", view):
+            assert len(tokenizer.encode(text)) + 2 <= 32, text
 
 
 def test_a_path_is_read_and_views_fall_back(tmp_path: Path) -> None:
@@ -107,7 +129,7 @@ def test_an_unreadable_or_missing_file_is_told(tmp_path: Path) -> None:
     for name in ("brids", "../recipes/quickstart"):
         with pytest.raises(UsageError, match="no prompts") as caught:
             Prompts.load(name)
-        assert "birds, generic" in str(caught.value)
+        assert "birds, cars" in str(caught.value)
 
 
 @given(
@@ -128,6 +150,19 @@ def test_embeddings_equal_the_formula(classes: list[str], counts: list[int]) -> 
             texts = [f"{name} {i} {class_name}" for i in range(counts[v])]
             expected = unit(unit(fake_tower(texts).numpy()).mean(axis=0))
             np.testing.assert_allclose(result[v, k].numpy(), expected, atol=1e-5)
+
+
+def test_random_embeddings_are_those_of_the_random_prompts() -> None:
+    views = ("rgb", "edge", "own")
+    result = encode_random_prompts(fake_tower, 5, 130, views)
+    assert result.dtype == torch.float32 and result.shape == (3, 130, 6)
+    for v, view in enumerate(views):
+        expected = unit(fake_tower([random_prompt(5, view, label) for label in range(130)]).numpy())
+        np.testing.assert_allclose(result[v].numpy(), expected, atol=1e-6)
+    assert torch.equal(encode_random_prompts(fake_tower, 5, 130, views), result)
+    assert len(np.unique(result.reshape(-1, 6).numpy().round(5), axis=0)) == 390
+    # A view more or a class less leaves the others as they are.
+    assert torch.equal(encode_random_prompts(fake_tower, 5, 7, ("edge",))[0], result[1, :7])
 
 
 def test_the_same_templates_give_the_same_embeddings_in_every_view() -> None:

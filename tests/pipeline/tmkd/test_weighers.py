@@ -5,7 +5,9 @@ import torch
 from exporters.errors import UsageError
 from pipeline.models.clip import Clip
 from pipeline.recipe.schema import WeightingSettings
+from pipeline.tmkd.random_prompts import random_prompt
 from pipeline.tmkd.weighers import make_weigher
+from pipeline.tmkd.weighting import view_weights
 from tests.pipeline.models.small_clip import small_clip
 
 VIEWS, IMAGES, CLASSES, WIDTH = 3, 4, 5, 16
@@ -39,6 +41,21 @@ def cosines(clip: Clip, views: torch.Tensor, texts: torch.Tensor) -> np.ndarray:
 def log_softmax(values: np.ndarray) -> np.ndarray:
     shifted = values - values.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+@pytest.mark.parametrize("score", ["log_probability", "cosine"])
+def test_random_prompts_differ_from_image_text_in_the_embeddings_alone(clip: Clip, score: str):
+    views, logits, labels, texts = inputs()
+    random = torch.stack([clip.encode_text([random_prompt(0, v, k) for k in range(CLASSES)]) for v in "abc"])
+
+    def scores(by: str, embeddings: torch.Tensor) -> torch.Tensor:
+        weigher = make_weigher(WeightingSettings(by=by, score=score), embeddings, 1 / clip.temperature.item())
+        return weigher(embed(clip, views), logits, labels)
+
+    control, true = scores("random_prompts", random), scores("image_text", texts)
+    assert (control - true).abs().max() > 1e-3
+    assert torch.equal(scores("random_prompts", texts), true)
+    np.testing.assert_allclose(view_weights(control).sum(dim=1), np.ones(IMAGES), atol=1e-6)
 
 
 @pytest.mark.parametrize("score", ["log_probability", "cosine"])
@@ -79,7 +96,9 @@ def test_uniform_prefers_nothing():
     assert torch.equal(scores, torch.zeros(IMAGES, VIEWS))
 
 
-@pytest.mark.parametrize(("by", "with_texts"), [("image_text", True), ("image_text", False), ("text", False)])
+@pytest.mark.parametrize(
+    ("by", "with_texts"), [("image_text", True), ("image_text", False), ("text", False), ("random_prompts", True)]
+)
 def test_a_text_teacher_that_cannot_give_what_is_asked(by: str, with_texts: bool):
     texts = inputs()[3] if with_texts else None
     with pytest.raises(UsageError, match=rf"distill\.weighting\.by: {by}"):

@@ -1,0 +1,231 @@
+"""Class names as words: own ones, files, shipped sets."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.errors import UsageError
+from pipeline.models.class_names import class_names_file, class_words, code_names, plain_name, readable_name
+from pipeline.models.library_names import LIBRARY_SETS
+from pipeline.recipe.catalog import LIBRARY_CLASS_SETS, class_sets, configs_directory
+
+SHIPPED = sorted((configs_directory() / "classes").glob("*.yaml"), key=lambda path: path.stem)
+COUNTS = {
+    "cifar10": 10, "cifar100": 100, "fashion_mnist": 10, "flowers102": 102, "imagenet": 1000, "mnist": 10,
+    "oxford_pets": 37, "stl10": 10,
+}  # fmt: skip
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def refusal(source: str, classes: list[str]) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        class_words(source, classes)
+    assert caught.value.exit_code == 2 and caught.value.remedy
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ("Black footed Albatross", "Black footed Albatross"),
+        ("001.Black_footed_Albatross", "Black footed Albatross"),
+        ("n02085620-Great_Dane", "Great Dane"),
+        ("t-shirt", "t shirt"),
+        ("great-dane", "great dane"),
+        ("002.laysan-albatross", "laysan albatross"),
+        ("short-eared_owl", "short-eared owl"),
+        ("fan-crested plain spoonbill", "fan-crested plain spoonbill"),
+        ("n01443537", "n01443537"),
+        ("747-400", "747 400"),
+        ("3_series", "3 series"),
+        ("1.5 litre", "1.5 litre"),
+        ("-", "-"),
+    ],
+)
+def test_own_names_as_they_read_in_a_prompt(own: str, words: str) -> None:
+    assert readable_name(own) == words
+    assert class_words(None, [own, "something else"]) == [words, "something else"]
+
+
+def test_the_data_sets_own_names_read_as_english() -> None:
+    from pipeline.data.birds_demo.species import SPECIES
+
+    names = class_words(None, [species.name for species in SPECIES])
+    assert code_names(names) == []
+    assert names == [species.name for species in SPECIES]
+    assert all(name.replace(" ", "").replace("-", "").isalpha() for name in names)
+
+
+def test_codes_are_told_from_words() -> None:
+    assert code_names(["n01443537", "7", "goldfish", "boeing 747", "007"]) == ["n01443537", "7", "007"]
+
+
+def test_a_mapping_has_no_order_and_may_have_more(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.yaml", "n02: house  cat\nN-01: goldfish\nn09: never seen\n")
+    assert class_words(source, ["n 01", "n02"]) == ["goldfish", "house cat"]
+
+
+def test_labels_are_the_texts_that_stand_there(tmp_path: Path) -> None:
+    # In YAML 1.1 these would be 8, False, 1.0 and a date.
+    source = write(tmp_path / "a.yaml", "010: ten\nno: Norway\n1.0: version one\n2024-01-01: new year\n")
+    assert class_words(source, ["no", "2024-01-01", "1.0", "10"]) == ["Norway", "new year", "version one", "ten"]
+
+
+def test_a_list_stands_in_the_order_of_the_classes(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.yaml", "- goldfish\n- yes\n- Chihuahua\n")
+    assert class_words(source, ["n01", "n02", "n03"]) == ["goldfish", "yes", "Chihuahua"]
+
+
+def test_classes_that_are_numbers_are_taken_in_the_order_of_numbers(tmp_path: Path) -> None:
+    words = [f"thing {chr(97 + i)}" for i in range(12)]
+    classes = sorted(str(i) for i in range(1, 13))
+    assert classes[:3] == ["1", "10", "11"]
+    source = write(tmp_path / "list.yaml", yaml.safe_dump(words))
+    assert class_words(source, classes) == [words[int(name) - 1] for name in classes]
+    source = write(tmp_path / "map.yaml", yaml.safe_dump({f"label {w}": w for w in words}, sort_keys=False))
+    assert class_words(source, classes) == [words[int(name) - 1] for name in classes]
+    # Labels that are numbers themselves mean what they say.
+    source = write(tmp_path / "numbers.yaml", "0: zero\n1: one\n2: two\n")
+    assert class_words(source, ["02", "1"]) == ["two", "one"]
+
+
+@given(count=st.integers(2, 30), seed=st.integers(0, 1000))
+@settings(deadline=None, max_examples=30)
+def test_each_class_gets_its_own_words_whatever_the_order(
+    count: int, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    draws = random.Random(seed)
+    labels = [f"n{draws.randrange(10**7):07}{i:02}" for i in range(count)]
+    words = {label: f"word {label[::-1]}" for label in labels}
+    rows = draws.sample(sorted(words.items()), count)
+    source = write(tmp_path_factory.getbasetemp() / "any.yaml", yaml.safe_dump(dict(rows), sort_keys=False))
+    wanted = draws.sample(labels, draws.randint(1, count))
+    assert class_words(source, wanted) == [words[label] for label in wanted]
+
+
+def test_missing_classes_are_told_the_first_five(tmp_path: Path) -> None:
+    source = write(tmp_path / "few.yaml", "a: first\nb: second\n")
+    error = refusal(source, ["a", *(f"class {i}" for i in range(7))])
+    assert "few.yaml: has no words for 7 of the data set's 8 classes: class 0" in error.message
+    assert "class 4 and 2 more" in error.message and "class 5" not in error.message
+    assert "a, b" in str(error.remedy)
+
+
+@pytest.mark.parametrize(
+    ("text", "classes", "told"),
+    [
+        ("a: crane\nb: Crane\n", ["a", "b"], "'a' and 'b' are both called 'Crane'"),
+        ("- crane\n- heron\n- crane\n", ["a", "b", "c"], "'a' and 'c' are both called 'crane'"),
+        ("- crane\n", ["a", "b"], "lists 1 names for the data set's 2 classes"),
+        ("- dog\n- cat\n", ["cat", "dog"], "calls class 1 of the data set, 'cat', 'dog', which is the name of its"),
+        ("a: [x]\nb: y\n", ["a", "b"], "line 1: a: expected words"),
+        ("a: x\nb:\n", ["a", "b"], "line 2: b: expected words"),
+        ("a: x\nb: ~\n", ["a", "b"], "line 2: b: expected words"),
+        ("- x\n- {y: z}\n", ["a", "b"], "line 2: 1: expected words"),
+        ("[x]: y\n", ["a", "b"], "line 1: expected a label"),
+        ("a: x\nA: y\n", ["a", "b"], "line 2: A: stands on line 1 already"),
+        ("{}", ["a"], "is empty"),
+        ("", ["a"], "expected a mapping"),
+        ("goldfish", ["a"], "expected a mapping"),
+        ("a: [", ["a"], "not valid YAML"),
+    ],
+)
+def test_mistakes_are_told_with_file_and_key(tmp_path: Path, text: str, classes: list[str], told: str) -> None:
+    path = tmp_path / "bad.yaml"
+    with pytest.raises(UsageError) as caught:
+        class_words(write(path, text), classes)
+    assert told in caught.value.message and caught.value.exit_code == 2
+    assert path.name in caught.value.message or "teacher.text.class_names" in caught.value.message
+
+
+def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    error = refusal(write(tmp_path / "bad.yaml", "a: [x]\nb: {}\na: y\n"), ["a", "b"])
+    assert error.message.count("bad.yaml") == 2 and "line 1: a" in error.message and "line 2: b" in error.message
+
+
+def test_own_names_that_read_the_same_are_refused() -> None:
+    with pytest.raises(UsageError, match="'t-shirt' and 't shirt' are both called 't shirt'"):
+        class_words(None, ["t-shirt", "t shirt"])
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    assert "no such file: absent.yaml" in refusal("absent.yaml", ["a"]).message
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(UsageError, match="cannot be read"):
+        class_words(str(tmp_path / "binary.yaml"), ["a"])
+    with pytest.raises(UsageError, match="not valid YAML"):
+        class_words(write(tmp_path / "deep.yaml", "[" * 20000), ["a"])
+
+
+def test_nothing_is_constructed(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    source = write(tmp_path / "a.yaml", f"a: !!python/object/apply:os.mkdir ['{trace}']\nb: x\n")
+    assert "line 1: a: expected words" in refusal(source, ["a", "b"]).message
+    assert not trace.exists()
+
+
+def test_every_set_is_listed_and_has_its_number_of_classes() -> None:
+    assert set(LIBRARY_CLASS_SETS) == set(LIBRARY_SETS)
+    assert set(class_sets()) == set(COUNTS) == {path.stem for path in SHIPPED} | set(LIBRARY_SETS)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_set_names_every_class_by_label_and_by_number(path: Path) -> None:
+    assert class_names_file(path.stem) == path
+    content = yaml.safe_load(path.read_text())
+    labels, words = [str(label) for label in content], list(content.values())
+    assert len(labels) == COUNTS[path.stem]
+    shuffled = random.Random(0).sample(labels, len(labels))
+    assert class_words(path.stem, shuffled) == [content[label] for label in shuffled]
+    for first in (0, 1):
+        folders = sorted(str(first + i) for i in range(len(labels)))
+        assert class_words(path.stem, folders) == [words[int(folder) - first] for folder in folders]
+    assert len({plain_name(text) for text in words}) == len(words) and code_names(words) == []
+
+
+def test_shipped_labels_are_those_of_torchvision() -> None:
+    datasets = pytest.importorskip("torchvision.datasets")
+    for name, reference in (("mnist", datasets.MNIST), ("fashion_mnist", datasets.FashionMNIST)):
+        assert list(yaml.safe_load(class_names_file(name).read_text())) == reference.classes
+
+
+def test_alphabetical_data_sets_stand_in_alphabetical_order() -> None:
+    for name in ("cifar10", "cifar100", "stl10", "oxford_pets"):
+        labels = list(yaml.safe_load(class_names_file(name).read_text()))
+        assert labels == sorted(labels, key=str.lower)
+
+
+def test_imagenet_by_code_and_by_number() -> None:
+    timm_data = pytest.importorskip("timm.data")
+    assert class_words("imagenet", ["n01443537", "n02085620"]) == ["goldfish", "Chihuahua"]
+    info = timm_data.ImageNetInfo()
+    by_code = class_words("imagenet", info.label_names())
+    assert len({plain_name(words) for words in by_code}) == 1000
+    assert class_words("imagenet", [f"{i:04}" for i in range(1000)]) == by_code
+    # Codes beyond the 1,000 are WordNet's; what it has not is missing.
+    assert class_words("imagenet", ["n01443537", "n00005787"]) == ["goldfish", "benthos"]
+    assert "n99999999" in refusal("imagenet", ["n01443537", "n99999999"]).message
+    # open_clip calls two pairs of classes by one name each.
+    names = dict(zip(info.label_names(), by_code, strict=True))
+    assert (names["n03773504"], names["n04008634"]) == ("missile", "projectile")
+
+
+def test_flowers_by_number() -> None:
+    datasets = pytest.importorskip("torchvision.datasets")
+    folders = sorted(str(i) for i in range(1, 103))
+    assert class_words("flowers102", folders) == [datasets.Flowers102.classes[int(name) - 1] for name in folders]
+
+
+def test_reading_a_file_does_not_load_torch() -> None:
+    code = "import sys; from pipeline.models.class_names import class_words; class_words('cifar10', ['cat', 'dog'])"
+    subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], check=True)
