@@ -48,11 +48,14 @@ class DistillStage(Stage):
         """Everything about the student, its method and its schedule."""
         plain = ("distill.method", "distill.teacher_cache")
         method = plain if recipe.distill.method == "ce" else ("distill", "teacher.text.anchors")
-        return settings(recipe, "seed", "student", *method, "train", "data.augment", *IMAGE_KEYS)
+        # The baseline is a yardstick for the teacher, and changes nothing of the student.
+        followed = settings(recipe, "seed", "student", *method, "train", "data.augment", *IMAGE_KEYS)
+        return {key: value for key, value in followed.items() if key != "student.baseline"}
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
         """The student's first weights and the anchors, as far as they are files."""
-        return weights_file(recipe.student.weights) | weights_file(recipe.teacher.text.anchors or "")
+        student, anchors = recipe.student, recipe.teacher.text.anchors
+        return weights_file(student.weights, student.sha256, "student") | weights_file(anchors or "")
 
     def modules(self, recipe: Recipe) -> tuple[str, ...]:
         """The chosen method, which is found by name."""
@@ -85,6 +88,8 @@ class DistillStage(Stage):
         history = {
             "chosen_pass": fitted.chosen_pass,
             "passes": [{k: v for k, v in row.items() if k != "images_per_second"} for row in fitted.history],
+            "weights": student.weights.source if student.weights else "none",
+            "weights_sha256": student.weights.sha256 if student.weights else None,
         }
         write_json(folder / "history.json", history)
         discard_checkpoint(context, self.name)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.files import write_bytes, write_json
+from exporters.files import sha256_file, write_bytes, write_json
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
 from pipeline.stages.inputs import (
@@ -49,13 +49,13 @@ class TextStage(Stage):
         return settings(recipe, *text)
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
-        """Prompts, model description and weights, as far as they are files."""
+        """Prompts, model description and weights, as far as they are files; the weights are the ones that are meant."""
         from pipeline.recipe.catalog import configs_directory
 
         text, configs = recipe.teacher.text, configs_directory()
         shipped = [configs / "prompts" / f"{text.prompts}.yaml", configs / "clip" / f"{text.model}.json"]
-        found: dict[str, str] = {}
-        for name in (text.weights, text.prompts, text.model, *map(str, shipped)):
+        found = weights_file(text.weights, text.sha256, "teacher.text")
+        for name in (text.prompts, text.model, *map(str, shipped)):
             found |= weights_file(name)
         return found
 
@@ -73,13 +73,15 @@ class TextStage(Stage):
             views = make_views(recipe)
             from pipeline.models.embeddings import read_embeddings
 
-            embeddings = read_embeddings(Path(text.weights), data.index.classes)
+            embeddings = read_embeddings(Path(text.weights).expanduser(), data.index.classes)
             stacked = embeddings.expand(len(views), -1, -1).contiguous()
             write_bytes(folder / "embeddings.safetensors", save({"text": stacked}))
-            write_json(folder / "report.json", {"source": Path(text.weights).name, "zero_shot": None})
-            return {"source": Path(text.weights).name}
+            path = Path(text.weights).expanduser()
+            source = {"source": path.name, "weights_sha256": sha256_file(path), "zero_shot": None}
+            write_json(folder / "report.json", source)
+            return {"source": path.name}
 
-        from pipeline.models.clip import build_clip, load_clip
+        from pipeline.models.clip import build_clip, fetched_sha256, load_clip
 
         prompts = Prompts.load(text.prompts)
         fabric = make_fabric(recipe.device, recipe.train.precision)
@@ -96,7 +98,12 @@ class TextStage(Stage):
         told = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
         context.console.say(f"text teacher {text.model}: validation top-1 from prompts alone: {told}")
         write_bytes(folder / "embeddings.safetensors", save({"text": embeddings.cpu().contiguous()}))
-        report = {"source": f"{text.model} {text.weights}", "prompts": text.prompts, "zero_shot": zero_shot}
+        report = {
+            "source": f"{text.model} {text.weights}",
+            "weights_sha256": None if fits else fetched_sha256(text.model, text.weights),
+            "prompts": text.prompts,
+            "zero_shot": zero_shot,
+        }
         write_json(folder / "report.json", report)
         discard_checkpoint(context, self.name)
         return {"zero_shot": zero_shot, "device": describe_device(fabric)}
