@@ -216,7 +216,7 @@ class TestImageSize:
         values = {"teacher.visual.image_size": 48, "teacher.visual.fit.epochs": 2, "train.epochs": 1}
         outcome = run(*set_(values), "--until", "validate")
         assert outcome.code == 0, outcome.err
-        assert outcome.stages_run == ["teacher", "distill", "validate"]
+        assert outcome.stages_run == ["teacher", "fusion", "distill", "validate"]
         teacher = load_student(run.directory / "teacher")
         assert (teacher.preprocessing.size, teacher.preprocessing.interpolation) == (48, "bicubic")
         tapped = read_classifier(run.directory / "teacher")
@@ -241,7 +241,7 @@ class TestImageSize:
         refused = run(*set_(values), "--until", "teacher")
         assert refused.code == 2 and "32 × 32" in refused.err and "teacher.visual.image_size" in refused.err
         outcome = run(*set_({**values, "teacher.visual.image_size": 48}), "--until", "distill")
-        assert outcome.code == 0 and outcome.stages_run == ["teacher", "distill"], outcome.err
+        assert outcome.code == 0 and outcome.stages_run == ["teacher", "fusion", "distill"], outcome.err
 
     def test_the_students_size_spelt_out_changes_nothing(self, run: Run) -> None:
         before = sha256_file(run.directory / "teacher" / "student.safetensors")

@@ -184,9 +184,10 @@ def test_views_are_made_at_the_students_size_and_then_resized():
     network = build(Architecture("resnet8", "cifar"), CLASSES)
     tapped = TappedNetwork(network, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), 24)
     images, labels = batch()
-    teacher = MultiViewTeacher(tapped, Views(SPECS), uniform_weigher, 1.0)
+    teacher = MultiViewTeacher(tapped, Views(SPECS), uniform_weigher, 1.0, lambda views: views.flatten(1))
     viewed = teacher.look(images)
-    assert viewed.images.shape == (3, 5, 3, SIZE, SIZE)  # what the weigher sees
+    assert viewed.embeddings is not None
+    assert viewed.embeddings.shape == (3, 5, 3 * SIZE * SIZE)  # CLIP has a size of its own
     expected = []
     for view in Views(SPECS)(images):
         bands = [
