@@ -14,7 +14,7 @@ from pipeline.comparison.report import console_table, write_report
 from pipeline.comparison.results import ArmResult, Comparison, SeedResult, read_result, widest_teacher
 from pipeline.data.index import DataIndex
 from pipeline.evaluation.gates import judge_student
-from pipeline.evaluation.teacher import fusion_verdict
+from pipeline.evaluation.teacher import teacher_weaknesses
 from pipeline.recipe.overrides import parse_override
 
 if TYPE_CHECKING:
@@ -103,17 +103,9 @@ def _describe_data(dataset: str, runs: Sequence[Planned], failed: dict[str, str]
 
 def _weaknesses(source: Source, results: tuple[ArmResult, ...]) -> list[str]:
     """What a reader must know against the comparison."""
-    found = []
     teacher = widest_teacher(results)
-    if teacher and "NOT" in (verdict := fusion_verdict(teacher["validation"])):
-        found.append(verdict)
     plain = next((_mean_validation(arm.seeds) for arm in results if arm.method == "ce"), None)
-    if teacher and plain is not None and teacher["validation"]["views"]["rgb"] < plain:
-        rgb = teacher["validation"]["views"]["rgb"]
-        found.append(
-            f"The teacher is weaker than the student from labels alone: {100 * rgb:.2f} % against {100 * plain:.2f} %"
-            " on validation."
-        )
+    found = teacher_weaknesses(teacher["validation"], plain) if teacher else []
     gates = source.load().gates
     for arm in results:
         teacher_top1 = teacher["validation"]["views"]["rgb"] if teacher else None

@@ -1,6 +1,6 @@
 """What the teacher knows before anything is distilled: its accuracy in each view, and fused."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -51,13 +51,40 @@ def measure_teacher(teacher: "MultiViewTeacher", batches: "Iterable[Batch]", on:
     }
 
 
-def fusion_verdict(measured: dict[str, Any]) -> str:
+def teacher_weaknesses(measured: Mapping[str, Any], baseline: float | None) -> list[str]:
+    """What speaks against learning from this teacher, one plain sentence each; empty where nothing does.
+
+    Args:
+        measured: of `measure_teacher`, on validation.
+        baseline: the validation accuracy in [0, 1] that the student reaches from labels alone; None: not known.
+
+    Returns:
+        A sentence if fusing several views is not better than the best of them alone, with label-free weights; and one
+        if what the student learns from (the fused teacher, or the only view) is less accurate than the baseline.
+    """
+    several = len(measured["views"]) > 1
+    found = [fusion_verdict(measured)] if several and _fusion_gain(measured) <= 0 else []
+    if baseline is not None and measured["fused"] < baseline:
+        found.append(
+            f"The teacher{', fused,' if several else ''} is WEAKER than the student without it on"
+            f" {measured['images']:,} images: {100 * measured['fused']:.2f} % against {100 * baseline:.2f} % from labels"
+            " alone."
+        )
+    return found
+
+
+def _fusion_gain(measured: Mapping[str, Any]) -> float:
+    """Accuracy of the fused teacher with label-free weights, less that of its best view."""
+    return measured["fused"] - max(measured["views"].values())
+
+
+def fusion_verdict(measured: Mapping[str, Any]) -> str:
     """Whether fusing helps on a split, in one plain sentence."""
     views = measured["views"]
     if len(views) == 1:
         return "One view: an ordinary teacher."
     best = max(views, key=views.__getitem__)
-    difference = 100 * (measured["fused"] - views[best])
+    difference = 100 * _fusion_gain(measured)
     if difference > 0:
         return f"Fusion helps on {measured['images']:,} images: {difference:+.2f} points over the best view ({best})."
     return (

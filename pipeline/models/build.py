@@ -11,6 +11,8 @@ from pipeline.models.tapped import TappedNetwork
 from pipeline.models.weights import IMAGENET_MEAN, IMAGENET_STD, LoadedWeights, load_weights
 from pipeline.randomness import generator
 
+Channels = tuple[float, float, float]
+
 
 @dataclass(frozen=True)
 class Model:
@@ -20,21 +22,14 @@ class Model:
         tapped: the network with its taps, on the CPU.
         architecture: how it was built.
         weights: what it started from; None for a random initialisation.
+        mean, std: its normalisation, for images in `[0, 1]`.
     """
 
     tapped: TappedNetwork
     architecture: Architecture
     weights: LoadedWeights | None
-
-    @property
-    def mean(self) -> tuple[float, float, float]:
-        """The normalisation that the weights were trained with, for images in `[0, 1]`."""
-        return self.weights.mean if self.weights is not None else IMAGENET_MEAN
-
-    @property
-    def std(self) -> tuple[float, float, float]:
-        """See `mean`."""
-        return self.weights.std if self.weights is not None else IMAGENET_STD
+    mean: Channels
+    std: Channels
 
 
 def build_model(
@@ -47,6 +42,9 @@ def build_model(
     seed: int,
     purpose: str,
     replace_head: bool,
+    mean: Channels | None = None,
+    std: Channels | None = None,
+    sha256: str | None = None,
 ) -> Model:
     """Build a classifier and load its weights.
 
@@ -55,10 +53,12 @@ def build_model(
         arguments: passed on to the architecture.
         weights: `none`, `imagenet` or the path of a file.
         classes: of the data set.
-        image_size: side of the images that it will see.
+        image_size: side of the images that it sees; others are resized.
         seed: of the random initialisation.
         purpose: `student` or `teacher.visual`; names the recipe's section in messages.
         replace_head: allow a classifier for other classes to be replaced, because it will be trained.
+        mean, std: for images in `[0, 1]`; None: what the weights say, else ImageNet's.
+        sha256: what a weights file must be.
 
     Raises:
         UsageError: no such architecture, or it cannot take images of this size.
@@ -72,20 +72,22 @@ def build_model(
             network = build(architecture, classes)
             loaded = None
             if weights != "none":
-                loaded = load_weights(network, architecture, weights, replace_head=replace_head)
+                loaded = load_weights(network, architecture, weights, replace_head=replace_head, sha256=sha256)
     except TmkdError as error:
         error.message = f"{purpose}: {error.message}"
         raise
-    mean, std = (loaded.mean, loaded.std) if loaded is not None else (IMAGENET_MEAN, IMAGENET_STD)
-    return Model(_tap(network, mean, std, image_size, purpose), architecture, loaded)
+    own_mean, own_std = (loaded.mean, loaded.std) if loaded is not None else (IMAGENET_MEAN, IMAGENET_STD)
+    mean, std = mean or own_mean, std or own_std
+    return Model(_tap(network, mean, std, image_size, purpose), architecture, loaded, mean, std)
 
 
-def _tap(network: Any, mean: Any, std: Any, image_size: int, purpose: str) -> TappedNetwork:
+def _tap(network: Any, mean: Channels, std: Channels, image_size: int, purpose: str) -> TappedNetwork:
     try:
         return TappedNetwork(network, mean, std, image_size)
     except (RuntimeError, AssertionError, ValueError) as error:
         raise UsageError(
             f"{purpose}.model: the network cannot take images of {image_size} × {image_size}"
             f" ({(str(error) or type(error).__name__).splitlines()[0]})",
-            remedy="Change data.image_size, or give the network's own argument for it (img_size for many of timm's).",
+            remedy="Change data.image_size (for a teacher alone: teacher.visual.image_size), or give the network's own"
+            " argument for it (img_size for many of timm's).",
         ) from error

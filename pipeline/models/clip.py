@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from exporters.errors import TmkdError, UnavailableError, UsageError
+from exporters.files import sha256_file
+from pipeline.models.resizing import resize_images
 from pipeline.randomness import generator
 
 
@@ -51,11 +53,7 @@ class Clip(nn.Module):
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Image embeddings `[n, D]`, unit length, float32, of images `[n, 3, H, W]` in `[0, 1]` of any size."""
-        if images.shape[-2:] != (self.size, self.size):
-            images = functional.interpolate(
-                images, size=(self.size, self.size), mode="bicubic", antialias=True, align_corners=False
-            ).clamp_(0, 1)
-        normalised = (images - self.mean) / self.std
+        normalised = (resize_images(images, self.size) - self.mean) / self.std
         return functional.normalize(self.model.encode_image(normalised).float(), dim=-1)  # type: ignore[operator]
 
     @property
@@ -115,6 +113,20 @@ def load_clip(model: str, weights: str) -> Clip:
             remedy="Connect to the internet and run again, give a local checkpoint (teacher.text.weights: FILE.pt),"
             " or train a small one: --set teacher.text.model=tiny --set teacher.text.weights=fit",
         ) from error
+
+
+def fetched_sha256(model: str, weights: str) -> str | None:
+    """The SHA-256 of the file that `load_clip` has loaded; None where its place is not known.
+
+    Args:
+        model, weights: as `load_clip` was given them.
+    """
+    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+
+    if is_checkpoint(weights):
+        return sha256_file(Path(weights).expanduser())
+    cached = download_pretrained(get_pretrained_cfg(_register(model), weights))  # it is there, so nothing is fetched
+    return sha256_file(Path(cached)) if cached else None
 
 
 def is_checkpoint(weights: str) -> bool:

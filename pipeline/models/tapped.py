@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.outputs import NetworkOutput, NetworkShape
+from pipeline.models.resizing import resize_images
 
 
 class TappedNetwork(nn.Module):
@@ -18,9 +19,10 @@ class TappedNetwork(nn.Module):
     Args:
         network: maps normalised images `[B, 3, S, S]` to logits `[B, K]`.
         mean, std: three numbers each, for images in `[0, 1]`.
-        image_size: the side S at which the shape of the feature map is read off.
+        image_size: the side S that the network sees; images of another size are resized to it.
 
     Attributes:
+        image_size: S.
         shape: what the probe found, a `NetworkShape`.
 
     Example:
@@ -36,6 +38,7 @@ class TappedNetwork(nn.Module):
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float], image_size: int) -> None:
         super().__init__()
         self.network = network
+        self.image_size = image_size
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self._captured: dict[str, Tensor] = {}
@@ -52,8 +55,8 @@ class TappedNetwork(nn.Module):
         self._captured["feature_map"] = output
 
     def forward(self, images: Tensor) -> NetworkOutput:
-        """Images `[B, 3, S, S]`, float in `[0, 1]`, to a `NetworkOutput`."""
-        logits = self.network((images - self.mean) / self.std)
+        """Images `[B, 3, H, W]`, float in `[0, 1]`, to a `NetworkOutput`; `resize_images` brings other sizes to S."""
+        logits = self.network((resize_images(images, self.image_size) - self.mean) / self.std)
         feature_map = self._captured.pop("feature_map", None)
         pooled = self._captured.pop("pooled", logits)
         if feature_map is not None:

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from exporters.architectures import Architecture
 from exporters.errors import UnavailableError
 from exporters.files import sha256_file
+from pipeline.models.weight_files import checked_sha256
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -28,7 +30,7 @@ class LoadedWeights:
 
     Attributes:
         source: `imagenet` and the library's name of the weights, or the file's name.
-        sha256: of the file, where there is one.
+        sha256: of the file, or of what the library fetched; None where its place in the cache is not known.
         mean, std: for images in `[0, 1]`.
         head_replaced: whether the classifier was left at its random initialisation, its shape being another.
     """
@@ -40,7 +42,9 @@ class LoadedWeights:
     head_replaced: bool
 
 
-def load_weights(network: nn.Module, architecture: Architecture, weights: str, *, replace_head: bool) -> LoadedWeights:
+def load_weights(
+    network: nn.Module, architecture: Architecture, weights: str, *, replace_head: bool, sha256: str | None = None
+) -> LoadedWeights:
     """Load weights into a network, in place.
 
     Args:
@@ -48,16 +52,18 @@ def load_weights(network: nn.Module, architecture: Architecture, weights: str, *
         architecture: what it is.
         weights: `imagenet`, or the path of a `.pt`, `.pth`, `.th`, `.bin` or `.safetensors` file.
         replace_head: allow a classifier of another shape to stay at its initialisation, because it will be trained.
+        sha256: what the file must be, checked before it is opened; None: anything.
 
     Raises:
-        UnavailableError: no such weights, no network to fetch them, a file that is damaged or does not fit.
+        UnavailableError: no such weights, no network to fetch them, a file that is another, damaged or does not fit.
     """
     if weights == "imagenet":
         state, loaded = _imagenet(architecture)
     else:
         path = Path(weights).expanduser()
+        found = checked_sha256(path, sha256) if path.is_file() else None
         state = read_state_dict(path)
-        loaded = LoadedWeights(path.name, sha256_file(path), IMAGENET_MEAN, IMAGENET_STD, head_replaced=False)
+        loaded = LoadedWeights(path.name, found, IMAGENET_MEAN, IMAGENET_STD, head_replaced=False)
     replaced = _fit_state(network, state, weights, replace_head=replace_head)
     return LoadedWeights(loaded.source, loaded.sha256, loaded.mean, loaded.std, head_replaced=replaced)
 
@@ -142,8 +148,10 @@ def _torchvision_imagenet(architecture: Architecture) -> tuple[dict[str, Tensor]
     published = get_model_weights(architecture.name).DEFAULT  # type: ignore[attr-defined]
     state = published.get_state_dict(progress=False, check_hash=True)
     transform = published.transforms()
+    fetched = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(published.url).path).name
+    sha256 = sha256_file(fetched) if fetched.is_file() else None
     return state, LoadedWeights(
-        f"torchvision {published}", None, tuple(transform.mean), tuple(transform.std), head_replaced=False
+        f"torchvision {published}", sha256, tuple(transform.mean), tuple(transform.std), head_replaced=False
     )
 
 
@@ -157,8 +165,21 @@ def _timm_imagenet(architecture: Architecture) -> tuple[dict[str, Tensor], Loade
     config: dict[str, Any] = pretrained.pretrained_cfg  # type: ignore[assignment]
     source = f"timm {config.get('hf_hub_id') or architecture.name}"
     return pretrained.state_dict(), LoadedWeights(
-        source, None, tuple(config["mean"]), tuple(config["std"]), head_replaced=False
+        source, _hub_sha256(config), tuple(config["mean"]), tuple(config["std"]), head_replaced=False
     )
+
+
+def _hub_sha256(config: dict[str, Any]) -> str | None:
+    """The SHA-256 of what timm took from the Hugging Face hub, in the order in which it looks for files."""
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, _, revision = (config.get("hf_hub_id") or "").partition("@")
+    named = config.get("hf_hub_filename")
+    for name in (named,) if named else ("model.safetensors", "pytorch_model.bin"):
+        found = try_to_load_from_cache(repository, name, revision=revision or None) if repository else None
+        if isinstance(found, str):
+            return sha256_file(Path(found))
+    return None
 
 
 def _fit_state(network: nn.Module, state: dict[str, Tensor], weights: str, *, replace_head: bool) -> bool:

@@ -13,6 +13,7 @@ from pipeline.recipe.settings import any_of
 _PATTERNS = {
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": "a text of letters, digits, '.', '_' and '-' that starts with a letter or a digit",
     "^[a-z0-9_]+$": "a name of small letters, digits and '_'",
+    "^[0-9a-fA-F]{64}$": "64 hexadecimal digits",
 }
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _NOUNS = {

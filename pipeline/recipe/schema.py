@@ -32,6 +32,17 @@ from pipeline.recipe.settings import (
     file_or,
     problem,
 )
+from pipeline.recipe.weights import (
+    MEAN,
+    SHA256,
+    STD,
+    Mean,
+    Sha256,
+    Std,
+    check_normalisation,
+    check_sha256,
+    fill_in_hashes,
+)
 
 __all__ = [
     "VIEW_KINDS",
@@ -75,12 +86,27 @@ class VisualTeacherSettings(Settings):
     weights: _Weights = Field(
         default="imagenet", description="What it starts from: imagenet, none, or the path of a file."
     )
+    sha256: Sha256 | None = Field(default=None, description=SHA256)
+    mean: Mean | None = Field(default=None, description=MEAN)
+    std: Std | None = Field(default=None, description=STD)
+    image_size: int | None = Field(
+        default=None,
+        ge=16,
+        le=1024,
+        description="Side of the square that it sees, pixels; each view is resized to it. null: data.image_size.",
+    )
     fit: FitSettings | None = Field(default=None, description="How it is trained on the data; null: used as it is.")
 
     @model_validator(mode="after")
     def _has_learned_something(self) -> Self:
         if self.weights == "none" and self.fit is None:
             raise problem("weights", "expected imagenet or a file where @fit is null, got none", "fit")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_described(self) -> Self:
+        check_normalisation(self.mean, self.std)
+        check_sha256(self.weights, self.sha256)
         return self
 
 
@@ -95,6 +121,7 @@ class TextTeacherSettings(Settings):
         default="laion2b_s34b_b79k",
         description="An open_clip tag, a checkpoint file, an embeddings file (.npz), or fit: trained on the data.",
     )
+    sha256: Sha256 | None = Field(default=None, description=SHA256)
     prompts: Annotated[str, file_or(prompt_names())] = Field(
         default="generic", description=f"The templates: {', '.join(prompt_names())}, or the path of a file."
     )
@@ -125,12 +152,22 @@ class TextTeacherSettings(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _hash_is_of_a_file(self) -> Self:
+        check_sha256(self.weights, self.sha256)
+        return self
+
 
 class TeacherSettings(Settings):
     """The two teachers."""
 
     visual: VisualTeacherSettings = Field(default_factory=VisualTeacherSettings, description="The visual teacher.")
     text: TextTeacherSettings = Field(default_factory=TextTeacherSettings, description="The text teacher.")
+    on_weak: Literal["warn", "fail"] = Field(
+        default="warn",
+        description="What a weak teacher leads to (on validation, fusion does not help, or it is below "
+        "student.baseline): a warning, or the end of the run before the student is trained (exit 3).",
+    )
 
 
 class StudentSettings(Settings):
@@ -139,6 +176,21 @@ class StudentSettings(Settings):
     model: NonEmpty = Field(default="mobilenet_v2", description="A torchvision, timm or CIFAR architecture by name.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
     weights: _Weights = Field(default="none", description="What it starts from: none, imagenet, or the path of a file.")
+    sha256: Sha256 | None = Field(default=None, description=SHA256)
+    mean: Mean | None = Field(default=None, description=MEAN)
+    std: Std | None = Field(default=None, description=STD)
+    baseline: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Its validation accuracy from labels alone, as an earlier run found it: what a teacher must reach.",
+    )
+
+    @model_validator(mode="after")
+    def _weights_are_described(self) -> Self:
+        check_normalisation(self.mean, self.std)
+        check_sha256(self.weights, self.sha256)
+        return self
 
 
 class ValidateSettings(Settings):
@@ -233,5 +285,7 @@ class Recipe(Settings):
         return values
 
     def to_yaml(self) -> str:
-        """`resolved()` as the text of `recipe.lock.yaml`; loading it gives the same recipe."""
-        return dump_yaml(self.resolved())
+        """`resolved()` as the text of `recipe.lock.yaml`, with the hash of each weights file; it gives the same run."""
+        values = self.resolved()
+        fill_in_hashes(values)
+        return dump_yaml(values)

@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 
 from pipeline.console import Console
 from pipeline.recipe.schema import Recipe
+from pipeline.recipe.weights import SECTIONS
 from pipeline.runner.rundir import RunDirectory
+
+_HASHES = frozenset(".".join((*section, "sha256")) for section in SECTIONS)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class Stage(ABC):
 def settings(recipe: Recipe, *keys: str) -> dict[str, Any]:
     """The recipe's values below some dotted keys, flattened to dotted key → JSON value.
 
+    Hashes of weights are left out: a stage follows from the file's content, whether the recipe names its hash or not.
+
     Example:
         >>> settings(recipe, "data.image_size", "student")
         {'data.image_size': 64, 'student.model': 'mobilenet_v2', …}
@@ -94,7 +99,7 @@ def settings(recipe: Recipe, *keys: str) -> dict[str, Any]:
         for part in key.split("."):
             value = value[part]
         _flatten(key, value, found)
-    return found
+    return {key: value for key, value in found.items() if key not in _HASHES}
 
 
 def _flatten(key: str, value: Any, into: dict[str, Any]) -> None:

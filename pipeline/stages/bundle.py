@@ -102,7 +102,8 @@ def _facts(context: StageContext, data: Data, student: "Student") -> "BundleFact
         teacher["visual"] = {key: report[key] for key in ("model", "weights", "weights_sha256", "fitted", "parameters")}
         teacher["visual"]["test"] = verdict["teacher"]["test"]
         if needs_text_embeddings(recipe):
-            teacher["text"] = {"source": read_json(run.folder("text") / "report.json")["source"]}
+            report = read_json(run.folder("text") / "report.json")
+            teacher["text"] = {key: report[key] for key in ("source", "weights_sha256")}
     chosen = students["chosen"]
     metrics = {f"{split} top-{k}": chosen[split][f"top{k}"] for split in ("validation", "test") for k in (1, 5)}
     metrics["test top-1, 95 % interval"] = [round(bound, 4) for bound in chosen["test"]["top1_interval"]]

@@ -50,11 +50,14 @@ class DistillStage(Stage):
         plain = ("distill.method", "distill.teacher_cache")
         method = plain if recipe.distill.method == "ce" else ("distill", "teacher.text.anchors")
         names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
-        return settings(recipe, "seed", "student", *method, *names, "train", "data.augment", *IMAGE_KEYS)
+        followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", *IMAGE_KEYS)
+        # The baseline is a yardstick for the teacher, and changes nothing of the student.
+        return {key: value for key, value in followed.items() if key != "student.baseline"}
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
         """The student's first weights, the anchors and how their classes are called, as far as they are files."""
-        found = weights_file(recipe.student.weights) | weights_file(recipe.teacher.text.anchors or "")
+        student, anchors = recipe.student, recipe.teacher.text.anchors
+        found = weights_file(student.weights, student.sha256, "student") | weights_file(anchors or "")
         return found | (class_names_digest(recipe) if _has_anchors(recipe) else {})
 
     def modules(self, recipe: Recipe) -> tuple[str, ...]:
@@ -88,6 +91,8 @@ class DistillStage(Stage):
         history = {
             "chosen_pass": fitted.chosen_pass,
             "passes": [{k: v for k, v in row.items() if k != "images_per_second"} for row in fitted.history],
+            "weights": student.weights.source if student.weights else "none",
+            "weights_sha256": student.weights.sha256 if student.weights else None,
         }
         write_json(folder / "history.json", history)
         discard_checkpoint(context, self.name)

@@ -1,8 +1,9 @@
 """Stage `fusion`: what the teacher knows before anything is distilled, view by view and fused."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from exporters.errors import GateError
 from exporters.files import write_json
 from pipeline.data.listing import SPLITS
 from pipeline.recipe.schema import Recipe
@@ -39,11 +40,15 @@ class FusionStage(Stage):
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """The views and their weights, where the method uses them: methods on the image alone share one measurement."""
         views = ("distill.views", "distill.weighting") if has_views(recipe) else ()
-        return settings(recipe, *views, *IMAGE_KEYS)
+        return settings(recipe, *views, "teacher.on_weak", "student.baseline", *IMAGE_KEYS)
 
     def run(self, context: StageContext) -> dict[str, Any]:
-        """Measure on a sample of training, on validation and on test, and show the first two."""
-        from pipeline.evaluation.teacher import measure_teacher
+        """Measure on a sample of training, on validation and on test, show the first two, and judge.
+
+        Raises:
+            GateError: the teacher is weak and the recipe says to fail; the figures are written all the same.
+        """
+        from pipeline.evaluation.teacher import measure_teacher, teacher_weaknesses
         from pipeline.training.device import describe_device, make_fabric
 
         recipe, data, folder = context.recipe, read_data(context), self.folder(context)
@@ -55,13 +60,20 @@ class FusionStage(Stage):
             batches = data.loader.evaluation_batches(split, data.preprocessing, EVALUATION_BATCH, limit=limit)
             measured[split] = measure_teacher(teacher, batches, fabric.device)
         write_json(folder / "accuracy.json", measured)
-        show_teacher(context, measured)
         validation = measured["validation"]
+        weaknesses = teacher_weaknesses(validation, recipe.student.baseline)
+        show_teacher(context, measured, weaknesses)
+        if weaknesses and recipe.teacher.on_weak == "fail":
+            raise GateError(
+                f"the teacher is weak: {' '.join(weaknesses)}",
+                remedy="Change distill.views or distill.weighting, take a stronger teacher, or go on with"
+                " teacher.on_weak=warn.",
+            )
         return {key: validation[key] for key in ("fused", "oracle")} | {"device": describe_device(fabric)}
 
 
-def show_teacher(context: StageContext, measured: Mapping[str, Any]) -> None:
-    """The teacher's accuracy on training and validation as a table, and whether fusion helps."""
+def show_teacher(context: StageContext, measured: Mapping[str, Any], weaknesses: Sequence[str]) -> None:
+    """The teacher's accuracy on training and validation as a table, and what speaks for or against it."""
     from pipeline.evaluation.teacher import fusion_verdict
 
     names = sorted(measured["validation"]["views"], key="rgb".__ne__)
@@ -78,4 +90,7 @@ def show_teacher(context: StageContext, measured: Mapping[str, Any]) -> None:
     ]
     context.console.table("The teacher before training (fused: without labels; oracle: with them)", columns, rows)
     verdict = fusion_verdict(measured["validation"])
-    (context.console.warn if "NOT" in verdict else context.console.say)(verdict)
+    if verdict not in weaknesses:
+        context.console.say(verdict)
+    for weakness in weaknesses:
+        context.console.warn(weakness)

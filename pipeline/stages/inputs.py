@@ -96,6 +96,25 @@ def student_preprocessing(
     return Preprocessing(size=recipe.data.image_size, resize=recipe.data.resize_to, mean=mean, std=std)
 
 
+def teacher_image_size(recipe: Recipe) -> int:
+    """Side of the square that the visual teacher sees."""
+    return recipe.teacher.visual.image_size or recipe.data.image_size
+
+
+def teacher_preprocessing(
+    recipe: Recipe, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Preprocessing:
+    """How an image becomes the visual teacher's input, as far as it can be said apart: the student's crop at its size.
+
+    Within a run, the teacher takes what was cropped for the student, and resizes that (`resize_images`).
+    """
+    size = teacher_image_size(recipe)
+    if size == recipe.data.image_size:
+        return student_preprocessing(recipe, mean, std)
+    resize = min(round(recipe.data.resize_to * size / recipe.data.image_size), 8192)  # the largest that it may be
+    return Preprocessing(size=size, resize=resize, mean=mean, std=std, interpolation="bicubic")
+
+
 def build_student(recipe: Recipe, classes: int) -> "Model":
     """The student before training, its first weights loaded.
 
@@ -114,16 +133,19 @@ def build_student(recipe: Recipe, classes: int) -> "Model":
         seed=recipe.seed,
         purpose="student",
         replace_head=True,
+        mean=recipe.student.mean,
+        std=recipe.student.std,
+        sha256=recipe.student.sha256,
     )
 
 
-def read_classifier(folder: Path, image_size: int) -> "TappedNetwork":
-    """A classifier that an earlier stage saved, with its taps, on the CPU."""
+def read_classifier(folder: Path) -> "TappedNetwork":
+    """A classifier that an earlier stage saved, with its taps and at its own image size, on the CPU."""
     from exporters.student import load_student
     from pipeline.models.tapped import TappedNetwork
 
     saved = load_student(folder)
-    return TappedNetwork(saved.module, saved.preprocessing.mean, saved.preprocessing.std, image_size)
+    return TappedNetwork(saved.module, saved.preprocessing.mean, saved.preprocessing.std, saved.preprocessing.size)
 
 
 def make_views(recipe: Recipe) -> "Views":
@@ -185,7 +207,7 @@ def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":
     from pipeline.tmkd.weighers import make_weigher, uniform_weigher
 
     recipe = context.recipe
-    visual = read_classifier(context.run.folder("teacher"), recipe.data.image_size).to(fabric.device)
+    visual = read_classifier(context.run.folder("teacher")).to(fabric.device)
     weighting = recipe.distill.weighting
     weigher, tower = uniform_weigher, None
     if has_views(recipe):

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.files import sha256_file
+from exporters.errors import UnavailableError
+from pipeline.models.weight_files import checked_sha256
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
 from pipeline.stages.inputs import (
@@ -15,7 +16,8 @@ from pipeline.stages.inputs import (
     build_student,
     needs_teacher,
     read_data,
-    student_preprocessing,
+    teacher_image_size,
+    teacher_preprocessing,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ class TeacherStage(Stage):
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
         """The teacher's own weights, where they are a file."""
-        return weights_file(recipe.teacher.visual.weights)
+        visual = recipe.teacher.visual
+        return weights_file(visual.weights, visual.sha256, "teacher.visual")
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Load, fit, measure on validation, save."""
@@ -65,10 +68,13 @@ class TeacherStage(Stage):
             visual.arguments,
             visual.weights,
             len(data.index.classes),
-            recipe.data.image_size,
+            teacher_image_size(recipe),
             seed=recipe.data.split_seed,
             purpose="teacher.visual",
             replace_head=visual.fit is not None,
+            mean=visual.mean,
+            std=visual.std,
+            sha256=visual.sha256,
         )
         tapped = model.tapped.to(fabric.device)
         history = self._fit(context, data, model, fabric) if visual.fit is not None else []
@@ -77,7 +83,7 @@ class TeacherStage(Stage):
         measured = score(*predict(lambda images: tapped(images).logits, batches, fabric.device))
         context.console.say(f"visual teacher {visual.model}: validation top-1 {100 * measured['top1']:.2f} %")
         folder = self.folder(context)
-        preprocessing = student_preprocessing(recipe, model.mean, model.std)
+        preprocessing = teacher_preprocessing(recipe, model.mean, model.std)
         save_student(tapped.network, model.architecture, data.index.classes, preprocessing, folder, name=visual.model)
         report = {
             "model": visual.model,
@@ -116,7 +122,22 @@ class TeacherStage(Stage):
         return [{key: row[key] for key in ("pass", "loss", "validation_top1")} for row in fitted.history]
 
 
-def weights_file(weights: str) -> dict[str, str]:
-    """The digest of a weights file by name; empty where `weights` names no file that is there."""
+def weights_file(weights: str, sha256: str | None = None, section: str = "") -> dict[str, str]:
+    """The digest of a weights file by name; empty where `weights` names no file that is there.
+
+    It is part of a stage's fingerprint, so that a stage is not reused either where the recipe means another file.
+
+    Args:
+        weights: what a recipe says.
+        sha256: what the file must be; None: anything.
+        section: of the recipe, for the message.
+
+    Raises:
+        UnavailableError: the file is another one.
+    """
     path = Path(weights).expanduser()
-    return {path.name: sha256_file(path)} if path.is_file() else {}
+    try:
+        return {path.name: checked_sha256(path, sha256)} if path.is_file() else {}
+    except UnavailableError as error:
+        error.message = f"{section}: {error.message}"
+        raise

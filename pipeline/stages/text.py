@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.files import write_bytes, write_json
+from exporters.files import sha256_file, write_bytes, write_json
 from pipeline.models.class_names import class_words, code_names
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
@@ -52,13 +52,13 @@ class TextStage(Stage):
         return settings(recipe, *keys)
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
-        """Prompts, class names, model description and weights, as far as they are files."""
+        """Prompts, class names, model description and weights, as far as they are files; weights as they are meant."""
         from pipeline.recipe.catalog import configs_directory
 
         text, configs = recipe.teacher.text, configs_directory()
         shipped = [configs / "prompts" / f"{text.prompts}.yaml", configs / "clip" / f"{text.model}.json"]
-        found: dict[str, str] = {}
-        for name in (text.weights, text.prompts, text.model, *map(str, shipped)):
+        found = weights_file(text.weights, text.sha256, "teacher.text")
+        for name in (text.prompts, text.model, *map(str, shipped)):
             found |= weights_file(name)
         return found | class_names_digest(recipe)
 
@@ -79,14 +79,15 @@ class TextStage(Stage):
             views = make_views(recipe)
             from pipeline.models.embeddings import read_embeddings
 
-            embeddings = read_embeddings(Path(text.weights).expanduser(), classes, words)
+            path = Path(text.weights).expanduser()
+            embeddings = read_embeddings(path, classes, words)
             stacked = embeddings.expand(len(views), -1, -1).contiguous()
             write_bytes(folder / "embeddings.safetensors", save({"text": stacked}))
-            source = Path(text.weights).name
-            write_json(folder / "report.json", {"source": source, "class_names": named, "zero_shot": None})
-            return {"source": source}
+            source = {"source": path.name, "weights_sha256": sha256_file(path)}
+            write_json(folder / "report.json", source | {"class_names": named, "zero_shot": None})
+            return {"source": path.name}
 
-        from pipeline.models.clip import build_clip, load_clip
+        from pipeline.models.clip import build_clip, fetched_sha256, load_clip
 
         if codes := code_names(words):
             context.console.warn(
@@ -114,6 +115,7 @@ class TextStage(Stage):
         write_bytes(folder / "embeddings.safetensors", save(tensors))
         report = {
             "source": f"{text.model} {text.weights}",
+            "weights_sha256": None if fits else fetched_sha256(text.model, text.weights),
             "prompts": text.prompts,
             "class_names": named,
             "zero_shot": zero_shot,

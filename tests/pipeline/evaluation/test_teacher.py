@@ -3,10 +3,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from exporters.architectures import Architecture, build
 from pipeline.data.loading import Batch
-from pipeline.evaluation.teacher import fusion_verdict, measure_teacher
+from pipeline.evaluation.teacher import fusion_verdict, measure_teacher, teacher_weaknesses
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views import Views
@@ -119,3 +121,50 @@ def test_the_verdict_compares_with_the_best_view():
     assert worse.startswith("Fusion does NOT help on 1,234 images: -1.50 points against the best view (edge)")
     assert "NOT" in fusion_verdict(measured(0.8, rgb=0.8, edge=0.7))
     assert fusion_verdict(measured(0.8, rgb=0.8)) == "One view: an ordinary teacher."
+
+
+class TestWeaknesses:
+    def test_a_teacher_without_any(self):
+        assert teacher_weaknesses(measured(0.85, rgb=0.80, edge=0.825), 0.85) == []
+        assert teacher_weaknesses(measured(0.85, rgb=0.80, edge=0.825), None) == []
+        assert teacher_weaknesses(measured(0.8, rgb=0.8), 0.8) == []
+
+    @pytest.mark.parametrize("fused", [0.825, 0.81])
+    def test_fusion_must_be_above_the_best_view(self, fused: float):
+        values = measured(fused, rgb=0.80, edge=0.825)
+        assert teacher_weaknesses(values, None) == [fusion_verdict(values)]
+        assert "NOT" in fusion_verdict(values)
+
+    def test_one_view_is_not_fused(self):
+        assert teacher_weaknesses(measured(0.8, rgb=0.8), None) == []
+
+    def test_a_single_view_below_the_baseline(self):
+        assert teacher_weaknesses(measured(0.8, rgb=0.8), 0.8125) == [
+            "The teacher is WEAKER than the student without it on 1,234 images: 80.00 % against 81.25 % from labels"
+            " alone."
+        ]
+
+    def test_of_several_views_the_fused_teacher_counts(self):
+        (told,) = teacher_weaknesses(measured(0.83, rgb=0.70, edge=0.82), 0.84)
+        assert told.startswith("The teacher, fused, is WEAKER") and "83.00 % against 84.00 %" in told
+        # The student does not learn from the rgb view alone, which is below it.
+        assert teacher_weaknesses(measured(0.83, rgb=0.70, edge=0.82), 0.75) == []
+
+    def test_both_at_once_and_what_the_label_guides_is_no_excuse(self):
+        values = measured(0.7, rgb=0.8, edge=0.6) | {"oracle": 0.99}
+        first, second = teacher_weaknesses(values, 0.9)
+        assert "Fusion does NOT help" in first and "WEAKER" in second
+
+    @given(
+        counts=st.lists(st.integers(0, 500), min_size=1, max_size=4),
+        fused=st.integers(0, 500),
+        baseline=st.none() | st.integers(0, 500),
+    )
+    @settings(deadline=None, max_examples=100)
+    def test_against_whole_numbers(self, counts: list[int], fused: int, baseline: int | None):
+        fused = counts[0] if len(counts) == 1 else fused
+        values = measured(fused / 500, **{f"v{number}": count / 500 for number, count in enumerate(counts)})
+        told = teacher_weaknesses(values, None if baseline is None else baseline / 500)
+        expected = (len(counts) > 1 and fused <= max(counts)) + (baseline is not None and fused < baseline)
+        assert len(told) == expected
+        assert all(sentence.endswith((".", "weights.")) for sentence in told)

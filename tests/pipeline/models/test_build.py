@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,31 @@ def test_weights_are_loaded(tmp_path: Path):
     assert model.weights is not None
     assert model.weights.source == "net.pt"
     assert torch.equal(model.tapped.network.conv1.weight, other.tapped.network.conv1.weight)
+
+
+def test_its_own_normalisation_goes_before_that_of_the_weights(tmp_path: Path):
+    mean, std = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+    torch.save(make().tapped.network.state_dict(), tmp_path / "net.pt")
+    for weights in ("none", str(tmp_path / "net.pt")):
+        plain, own = make(weights=weights), make(weights=weights, mean=mean, std=std)
+        assert (plain.mean, plain.std) == (IMAGENET_MEAN, IMAGENET_STD)
+        assert (own.mean, own.std) == (mean, std)
+        images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+        normalised = (images.double() - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+        with torch.no_grad():
+            expected = own.tapped.eval().network(normalised.float())
+            torch.testing.assert_close(own.tapped(images).logits, expected)
+            assert not torch.allclose(plain.tapped.eval()(images).logits, expected)
+
+
+def test_another_file_than_the_one_that_is_meant(tmp_path: Path):
+    torch.save(make().tapped.network.state_dict(), tmp_path / "net.pt")
+    found = hashlib.sha256((tmp_path / "net.pt").read_bytes()).hexdigest()
+    model = make(weights=str(tmp_path / "net.pt"), sha256=found.upper())
+    assert model.weights is not None and model.weights.sha256 == found
+    (tmp_path / "net.pt").write_bytes(b"no checkpoint at all")  # it is not even opened
+    with pytest.raises(UnavailableError, match=f"student: .*net.pt.*expected sha256 {found}, found "):
+        make(weights=str(tmp_path / "net.pt"), sha256=found)
 
 
 def test_arguments_reach_the_architecture():

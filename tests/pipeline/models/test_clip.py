@@ -6,6 +6,7 @@ from urllib.error import URLError
 
 import numpy as np
 import open_clip.factory
+import open_clip.pretrained
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from exporters.errors import TmkdError, UnavailableError, UsageError
-from pipeline.models.clip import Clip, build_clip, is_checkpoint, load_clip
+from exporters.files import sha256_file
+from pipeline.models.clip import Clip, build_clip, fetched_sha256, is_checkpoint, load_clip
 from tests.pipeline.models.small_clip import DESCRIPTION, small_clip, write_description
 
 TEXTS = ["a photo of a red-crested striped finch.", "a sketch of a teal.", ""]
@@ -129,7 +131,18 @@ def test_a_local_checkpoint_comes_back(form: str, tmp_path: Path):
     else:
         torch.save(state, path)
     assert is_checkpoint(str(path))
+    assert fetched_sha256("any", str(path)) == sha256_file(path)
     assert same(load_clip(str(write_description(tmp_path)), str(path)), clip)
+
+
+def test_the_hash_of_what_a_tag_stands_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "cached").write_bytes(b"what was fetched")
+    asked: list[dict] = []
+    monkeypatch.setattr(
+        open_clip.pretrained, "download_pretrained", lambda config: asked.append(config) or str(tmp_path / "cached")
+    )
+    assert fetched_sha256("ViT-B-32", "laion2b_s34b_b79k") == sha256_file(tmp_path / "cached")
+    assert asked[0]["hf_hub"] == "laion/CLIP-ViT-B-32-laion2B-s34B-b79K/"
 
 
 def test_the_tiny_model_comes_back_by_name(tiny: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,8 +1,10 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from exporters.architectures import Architecture, build, resolve
@@ -242,3 +244,28 @@ def test_the_probe_finds_the_map_of_a_net_on_another_dtype():
     tapped = TappedNetwork(InPlace().to(torch.bfloat16), MEAN, STD, 16)
     assert tapped.shape.has_cam
     assert tapped.shape.map_size == (8, 8)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (20, 28), (64, 64)])
+def test_images_of_another_size_are_resized_to_its_own(size: tuple[int, int]):
+    tapped = TappedNetwork(make("cifar:resnet8"), MEAN, STD, 48).eval()
+    images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(2))
+    bands = [
+        [np.asarray(Image.fromarray(band.numpy()).resize((48, 48), Image.Resampling.BICUBIC)) for band in image]
+        for image in images
+    ]
+    with torch.no_grad():
+        output = tapped(images)
+        expected = tapped(torch.from_numpy(np.asarray(bands)).clamp(0, 1))
+    assert tapped.image_size == 48
+    assert tapped.shape.map_size == (12, 12)
+    assert output.feature_map.shape == (2, 64, 12, 12)
+    torch.testing.assert_close(output.logits, expected.logits, rtol=1e-3, atol=1e-4)
+    pooled = output.feature_map.mean(dim=(2, 3)) @ output.classifier_weight.T + output.classifier_bias
+    torch.testing.assert_close(pooled, output.logits)
+
+
+def test_a_network_of_one_size_alone_takes_any():
+    source, bare = resolve("timm:test_vit")
+    network = build(Architecture(bare, source, {"img_size": 48, "patch_size": 8}), CLASSES)
+    assert TappedNetwork(network, MEAN, STD, 48).eval()(images_of(32)).logits.shape == (3, CLASSES)

@@ -3,6 +3,7 @@ from collections import OrderedDict
 from pathlib import Path
 from urllib.error import URLError
 
+import huggingface_hub
 import numpy as np
 import pytest
 import timm.models._builder
@@ -272,7 +273,7 @@ def test_nets_that_nobody_trained_on_imagenet(architecture: Architecture, monkey
     assert "none" in str(caught.value.remedy)
 
 
-def test_imagenet_of_torchvision_with_another_head(monkeypatch: pytest.MonkeyPatch):
+def test_imagenet_of_torchvision_with_another_head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     architecture = Architecture("resnet18", "torchvision")
     published = make(architecture, classes=1000, seed=4).state_dict()
     asked: list[tuple[str, bool]] = []
@@ -282,13 +283,18 @@ def test_imagenet_of_torchvision_with_another_head(monkeypatch: pytest.MonkeyPat
         return published
 
     monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", local)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cached = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"what was fetched")
     network = make(architecture, classes=5)
     head = network.fc.weight.detach().clone()
     loaded = load_weights(network, architecture, "imagenet", replace_head=True)
     assert len(asked) == 1
     assert asked[0][1]  # the download is checked against its hash
     assert loaded.source == "torchvision ResNet18_Weights.IMAGENET1K_V1"
-    assert (loaded.mean, loaded.std, loaded.sha256, loaded.head_replaced) == (IMAGENET_MEAN, IMAGENET_STD, None, True)
+    assert (loaded.mean, loaded.std, loaded.head_replaced) == (IMAGENET_MEAN, IMAGENET_STD, True)
+    assert loaded.sha256 == sha256_file(cached)
     assert torch.equal(network.fc.weight, head)
     assert torch.equal(network.layer4[1].conv2.weight, published["layer4.1.conv2.weight"])
     with pytest.raises(UnavailableError, match=r"fc\.weight"):
@@ -298,14 +304,24 @@ def test_imagenet_of_torchvision_with_another_head(monkeypatch: pytest.MonkeyPat
     assert torch.equal(full.fc.weight, published["fc.weight"])
 
 
-def test_imagenet_of_timm_has_its_own_normalisation(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", None])
+def test_imagenet_of_timm_has_its_own_normalisation(name: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     architecture = Architecture("vit_tiny_patch16_224", "timm", {"img_size": 32})
     published = make(Architecture("vit_tiny_patch16_224", "timm"), classes=21843, seed=4).state_dict()
     published = {key: value for key, value in published.items() if not key.startswith("head")}
     published |= {"head.weight": torch.ones(1000, 192), "head.bias": torch.ones(1000)}
     monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", lambda *_args, **_settings: dict(published))
+    (tmp_path / "cached").write_bytes(b"what was fetched")
+    monkeypatch.setattr(
+        huggingface_hub,
+        "try_to_load_from_cache",
+        lambda repository, asked, revision: (
+            str(tmp_path / "cached") if asked == name and repository.startswith("timm/vit_tiny") else None
+        ),
+    )
     network = make(architecture)
     loaded = load_weights(network, architecture, "imagenet", replace_head=True)
+    assert loaded.sha256 == (sha256_file(tmp_path / "cached") if name else None)
     assert loaded.source.startswith("timm timm/vit_tiny_patch16_224")
     assert (loaded.mean, loaded.std, loaded.head_replaced) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), True)
     assert torch.equal(network.blocks[0].attn.qkv.weight, published["blocks.0.attn.qkv.weight"])

@@ -24,13 +24,15 @@ def test_the_teacher_is_shown_as_it_was_measured(finished: tuple[Run, Outcome]) 
     values = {
         "images": 200, "views": {"edge": 0.25, "high_frequency": 0.5, "rgb": 0.75}, "fused": 0.875, "oracle": 0.9,
     }  # fmt: skip
-    show_teacher(context, {"train": values, "validation": {**values, "fused": 0.7}, "test": values})
+    show_teacher(
+        context, {"train": values, "validation": {**values, "fused": 0.7}, "test": values}, ["Fusion does NOT help."]
+    )
     text = context.console._rich.file.getvalue()  # type: ignore[attr-defined]
     rows = [[cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in text.splitlines()]
     assert ["top-1 of the teacher, %", "rgb", "edge", "high_frequency", "fused", "oracle", "images"] in rows
     assert not any(row[0] == "test" for row in rows)  # the test split is looked at when all choices are made
     assert ["train", "75.00", "25.00", "50.00", "87.50", "90.00", "200"] in rows
-    assert "WARNING: Fusion does NOT help on 200 images: -5.00 points against the best view (rgb)" in text
+    assert "WARNING: Fusion does NOT help." in text and text.count("Fusion") == 2
 
 
 def test_methods_on_the_image_alone_share_one_measurement(run: Run) -> None:
@@ -61,3 +63,15 @@ def test_the_student_is_judged_by_the_measured_teacher(finished: tuple[Run, Outc
 def test_another_seed_measures_nothing_again(run: Run) -> None:
     outcome = run(*set_({"seed": 9}), "--until", "distill")
     assert outcome.code == 0 and outcome.stages_run == ["distill"]
+
+
+@pytest.mark.parametrize("on_weak", ["warn", "fail"])
+def test_a_weak_teacher_is_told_and_may_end_the_run(run: Run, on_weak: str) -> None:
+    outcome = run(*set_({"student.baseline": 1.0, "teacher.on_weak": on_weak}), "--until", "distill")
+    told = "is WEAKER than the student without it on 12 images"
+    if on_weak == "warn":
+        assert outcome.code == 0 and outcome.stages_run == ["fusion"] and told in outcome.out
+    else:
+        assert outcome.code == 3 and told in outcome.err and "teacher.on_weak=warn" in outcome.err
+        assert outcome.stages_run == ["fusion"]
+    assert (run.directory / "fusion" / "accuracy.json").is_file()

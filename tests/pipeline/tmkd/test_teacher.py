@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from exporters.architectures import Architecture, build
@@ -176,3 +177,24 @@ def test_under_autocast_the_fusion_stays_in_fp32(dtype: torch.dtype):
         mixed = teacher(images, labels)
     assert mixed.logits.dtype == mixed.feature_map.dtype == torch.float32
     torch.testing.assert_close(mixed.logits, plain.logits, rtol=0.05, atol=0.05 * plain.logits.abs().max().item())
+
+
+def test_views_are_made_at_the_students_size_and_then_resized():
+    torch.manual_seed(0)
+    network = build(Architecture("resnet8", "cifar"), CLASSES)
+    tapped = TappedNetwork(network, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), 24)
+    images, labels = batch()
+    teacher = MultiViewTeacher(tapped, Views(SPECS), uniform_weigher, 1.0, lambda views: views.flatten(1))
+    viewed = teacher.look(images)
+    assert viewed.embeddings is not None
+    assert viewed.embeddings.shape == (3, 5, 3 * SIZE * SIZE)  # CLIP has a size of its own
+    expected = []
+    for view in Views(SPECS)(images):
+        bands = [
+            [np.asarray(Image.fromarray(band).resize((24, 24), Image.Resampling.BICUBIC)) for band in image]
+            for image in view.contiguous().numpy()
+        ]
+        with torch.no_grad():
+            expected.append(tapped(torch.from_numpy(np.asarray(bands)).clamp(0, 1)).logits)
+    torch.testing.assert_close(viewed.output.logits, torch.stack(expected), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(teacher(images, labels).logits, torch.stack(expected).mean(0), rtol=1e-3, atol=1e-4)

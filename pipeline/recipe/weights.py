@@ -1,0 +1,55 @@
+"""What the visual teacher, the text teacher and the student share: the normalisation and the hash of their weights."""
+
+from pathlib import Path, PurePath
+from typing import Annotated, Any
+
+from pydantic import Field, Strict, StringConstraints
+
+from exporters.files import sha256_file
+from pipeline.recipe.settings import problem
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Positive = Annotated[float, Field(gt=0, le=1)]
+
+Mean = Annotated[tuple[_Share, _Share, _Share], Strict(False)]
+Std = Annotated[tuple[_Positive, _Positive, _Positive], Strict(False)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
+
+MEAN = "Of the RGB channels, for images in [0, 1], as its weights were trained; null: what they say, else ImageNet's."
+STD = "See mean; both are given or neither."
+SHA256 = "weights: a file only: its SHA-256, checked before it is loaded (exit 4); recipe.lock.yaml has it filled in."
+
+SECTIONS = (("teacher", "visual"), ("teacher", "text"), ("student",))
+"""The sections of a recipe that have the keys `weights` and `sha256`."""
+
+NAMES = ("imagenet", "none", "fit")
+"""What the key `weights` may say beside a tag of open_clip and a file."""
+
+
+def names_file(weights: str) -> bool:
+    """Whether `weights` is a path, there or not: names and tags have neither suffix nor folder."""
+    return weights not in NAMES and (PurePath(weights).suffix != "" or "/" in weights or "\\" in weights)
+
+
+def check_normalisation(mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> None:
+    """Raises the mistake of giving one of `mean` and `std` without the other."""
+    for given, missing, key, other in ((mean, std, "std", "mean"), (std, mean, "mean", "std")):
+        if given is not None and missing is None:
+            raise problem(key, f"expected three numbers where @{other} is given, got nothing", other)
+
+
+def check_sha256(weights: str, sha256: str | None) -> None:
+    """Raises the mistake of giving a hash for weights that are no file."""
+    if sha256 is not None and not names_file(weights):
+        raise problem("sha256", f"expected null for @weights {weights}, which is no file, got a hash", "weights")
+
+
+def fill_in_hashes(resolved: dict[str, Any]) -> None:
+    """Put the SHA-256 of each weights file that is here into a resolved recipe, where none was given."""
+    for path in SECTIONS:
+        section = resolved
+        for key in path:
+            section = section[key]
+        file = Path(section["weights"]).expanduser()
+        if section["sha256"] is None and names_file(section["weights"]) and file.is_file():
+            section["sha256"] = sha256_file(file)
