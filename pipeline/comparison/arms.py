@@ -8,7 +8,8 @@ from typing import get_args
 from exporters.errors import UsageError
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.recipe import load_recipe
-from pipeline.recipe.schema import Recipe, WeightingSettings
+from pipeline.recipe.distillation import IMAGE_TOWER_WEIGHTINGS, WeightingSettings
+from pipeline.recipe.schema import Recipe
 
 ABLATIONS = ("views", "weighting", "contrast")
 """The switches of TMKD that an ablation can turn."""
@@ -188,5 +189,5 @@ def _ablations(recipe: Recipe, whole: Arm, ablate: Sequence[str], weightings: Se
 
 def _served(recipe: Recipe) -> list[str]:
     """The weightings that the recipe's text teacher can serve, but its own."""
-    text = ("image_text", "text") if recipe.teacher.text.has_image_tower else ("text",)
-    return [by for by in WEIGHTINGS if by != recipe.distill.weighting.by and (by in text or "text" not in by)]
+    missing = () if recipe.teacher.text.has_image_tower else IMAGE_TOWER_WEIGHTINGS
+    return [by for by in WEIGHTINGS if by != recipe.distill.weighting.by and by not in missing]

@@ -67,8 +67,8 @@ def teacher_weaknesses(measured: Mapping[str, Any], baseline: float | None) -> l
     if baseline is not None and measured["fused"] < baseline:
         found.append(
             f"The teacher{', fused,' if several else ''} is WEAKER than the student without it on"
-            f" {measured['images']:,} images: {100 * measured['fused']:.2f} % against {100 * baseline:.2f} % from labels"
-            " alone."
+            f" {measured['images']:,} images: {100 * measured['fused']:.2f} % against {100 * baseline:.2f} % from"
+            " labels alone."
         )
     return found
 
