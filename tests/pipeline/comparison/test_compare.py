@@ -1,0 +1,153 @@
+"""`compare` through the command, on the tiny data set."""
+
+import shutil
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporters.files import read_json
+from tests.pipeline.conftest import Outcome, Run, run_command, set_, start_command
+
+SHORT = {"train.epochs": 1, "teacher.visual.fit.epochs": 1}
+ARGUMENTS = ("--methods", "ce,tmkd", "--bases", "kd", "--seeds", "2", *set_(SHORT))
+ARMS = ["ce", "kd", "tmkd on kd"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison that has run."""
+
+    recipe: Path
+    folder: Path
+    outcome: Outcome
+
+    def __call__(self, *arguments: object) -> Outcome:
+        return run_command("compare", self.recipe, "--run-dir", self.folder, *arguments)
+
+    def runs(self) -> dict[str, int]:
+        """Run → when its student was written."""
+        found = self.folder.glob("runs/*/seed-*/distill/chosen/student.safetensors")
+        return {"/".join(path.parts[-5:-3]): path.stat().st_mtime_ns for path in found}
+
+
+@pytest.fixture(scope="session")
+def compared_once(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    pytest.importorskip("torch")
+    folder = tmp_path_factory.mktemp("compared") / "tiny"
+    outcome = run_command("compare", tiny_recipe, "--run-dir", folder, *ARGUMENTS)
+    assert outcome.code == 0, outcome.out + outcome.err
+    return Compared(tiny_recipe, folder, outcome)
+
+
+@pytest.fixture
+def compared(compared_once: Compared, tmp_path: Path) -> Compared:
+    """A copy, to be changed at will."""
+    shutil.copytree(compared_once.folder, tmp_path / "tiny")
+    return Compared(compared_once.recipe, tmp_path / "tiny", compared_once.outcome)
+
+
+def test_every_arm_under_every_seed_is_an_ordinary_run(compared_once: Compared) -> None:
+    folders = {"ce", "kd", "tmkd-on-kd"}
+    assert set(compared_once.runs()) == {f"{arm}/seed-{seed}" for arm in folders for seed in (3, 4)}
+    run = compared_once.folder / "runs" / "tmkd-on-kd" / "seed-4"
+    assert read_json(run / "stages" / "validate.json")["status"] == "done"
+    assert "seed: 4\n" in (run / "recipe.lock.yaml").read_text()
+    # It goes on to a bundle like any other.
+    planned = Run(run / "recipe.lock.yaml", Path(), run).plan()
+    assert {planned[stage][0] for stage in ("data", "teacher", "text", "fusion", "distill", "validate")} == {"reuse"}
+    assert planned["export"][0] == "run"
+
+
+def test_the_report_tells_every_arm(compared_once: Compared) -> None:
+    report = read_json(compared_once.folder / "compare.json")
+    assert [arm["name"] for arm in report["arms"]] == ARMS
+    assert report["recipe"]["name"] == "tiny" and report["command"].startswith("tmkd-pipeline compare ")
+    assert report["data"] == "folder, 3 classes, 48 training images" and report["test_images"] == 24
+    for arm in report["arms"]:
+        assert [seed["seed"] for seed in arm["seeds"]] == [3, 4]
+        for seed in arm["seeds"]:
+            verdict = read_json(compared_once.folder / seed["run"] / "validate" / "verdict.json")
+            assert seed["test"] == {which: verdict["student"][which]["test"]["top1"] for which in ("chosen", "final")}
+    difference = report["arms"][2]["difference"]["chosen"]
+    mean = np.mean([s["test"]["chosen"] for s in report["arms"][2]["seeds"]])
+    assert difference["mean"] == pytest.approx(
+        mean - np.mean([s["test"]["chosen"] for s in report["arms"][1]["seeds"]])
+    )
+    assert (compared_once.folder / "compare.png").read_bytes()[:4] == b"\x89PNG"
+    text = (compared_once.folder / "compare.md").read_text()
+    assert all(f"| `{name}` |" in text for name in ARMS)
+    assert all(name in compared_once.outcome.out for name in ARMS)
+
+
+def test_teachers_are_made_once(compared_once: Compared) -> None:
+    for stage in ("data", "teacher", "text"):
+        records = [read_json(path) for path in compared_once.folder.glob(f"runs/*/*/stages/{stage}.json")]
+        assert len({record["fingerprint"] for record in records if record["status"] == "done"}) == 1
+        assert compared_once.outcome.out.count(f"── {stage}\n") == 1
+
+
+def test_a_finished_comparison_trains_nothing(compared: Compared) -> None:
+    before = compared.runs()
+    outcome = compared(*ARGUMENTS)
+    assert outcome.code == 0 and compared.runs() == before
+    assert outcome.out.count("finished before") == 6 and not outcome.stages_run
+    assert (compared.folder / "compare.md").is_file()
+
+
+def test_more_seeds_and_arms_add_to_it(compared: Compared) -> None:
+    before = compared.runs()
+    outcome = compared("--methods", "kd,tmkd", "--bases", "kd", "--seeds", "3", "--ablate", "contrast", *set_(SHORT))
+    assert outcome.code == 0, outcome.err
+    after = compared.runs()
+    assert before.items() <= after.items() and len(after) == len(before) + 2 + 2 * 3  # seed 5; two switches
+    report = read_json(compared.folder / "compare.json")
+    assert [arm["ablates"] for arm in report["arms"]] == [None, None, "contrast", "contrast"]
+
+
+def test_killed_half_way_it_repeats_no_finished_run(compared: Compared) -> None:
+    for run in ("tmkd-on-kd/seed-4", "ce/seed-4"):
+        shutil.rmtree(compared.folder / "runs" / run)
+    (compared.folder / "compare.json").unlink()
+    process = start_command("compare", compared.recipe, "--run-dir", compared.folder, *ARGUMENTS)
+    deadline = time.monotonic() + 120
+    while not (compared.folder / "runs" / "ce" / "seed-4" / "stages").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = compared.runs()
+    outcome = compared(*ARGUMENTS)
+    assert outcome.code == 0, outcome.err
+    assert "tmkd-on-kd/seed-4" in kept and kept.items() <= compared.runs().items()
+    assert len(read_json(compared.folder / "compare.json")["arms"][0]["seeds"]) == 2
+
+
+def test_a_run_that_diverges_is_told_and_the_others_are_reported(compared: Compared) -> None:
+    outcome = compared(*ARGUMENTS, "--set", "train.lr=100", "--set", "train.momentum=0.99")
+    assert outcome.code == 3 and "runs did not come through" in outcome.err and "Traceback" not in outcome.err
+
+
+def test_gates_are_told_and_not_enforced(compared: Compared) -> None:
+    outcome = compared(*ARGUMENTS, "--set", "validate.min_top1=1.0", "--set", "teacher.on_weak=fail")
+    assert outcome.code == 0
+    assert "would not pass the recipe's gates on average: validate.min_top1" in outcome.out
+    assert "would not pass the recipe's gates" in (compared.folder / "compare.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--methods", "kd,nope"), "--methods: there is no 'nope'"),
+        (("--seeds", "0"), "'--seeds': 0 is not in the range"),
+        (("--methods", "tmkd", "--bases", ""), "--bases: expected at least one name"),
+        (("--methods", ""), "--methods: expected at least one name"),
+        (("--set", "train.epoch=3"), "train.epochs"),
+    ],
+)
+def test_what_makes_no_comparison_is_one_message(tiny_recipe: Path, arguments: tuple[str, ...], message: str) -> None:
+    outcome = run_command("compare", tiny_recipe, *arguments)
+    assert outcome.code == 2 and message in outcome.err and "Traceback" not in outcome.err
+    assert outcome.out == ""
