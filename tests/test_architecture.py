@@ -94,6 +94,9 @@ def test_no_module_imports_itself_through_others() -> None:
         ("runner", "recipe data models tmkd distill training evaluation report cli console"),
         ("stages", "report cli"),
         ("report", "cli models tmkd distill training"),
+        # A comparison runs stages and reads their files; nothing below knows of it.
+        ("comparison", "cli report models tmkd training"),
+        ("recipe data models tmkd distill training evaluation stages runner report console", "comparison"),
         ("randomness console", "recipe data models tmkd distill training evaluation stages runner report cli"),
     ],
 )
