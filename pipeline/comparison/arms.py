@@ -78,7 +78,7 @@ def make_arms(
     """The arms that a comparison was asked for, with the references that its differences need.
 
     A `tmkd` arm is paired with the same losses on views [rgb] and no contrast: the base itself where its losses are the
-    same, else with an arm of its own, such as `cat_kd+kd`. Other methods are paired with `ce` where it is there.
+    same, else with an arm of its own, such as `cat_kd+kd`. Others are paired with `ce` where it is there.
     Loss weights that the recipe gives are for its own method and base; arms of others take those of their papers.
 
     Args:
@@ -151,7 +151,10 @@ def _on_base(source: Source, recipe: Recipe, base: str) -> list[Arm]:
     lines = METHODS[base].lines
     added = [("kd", "logits", losses.logits_weight), ("cam", "feature", losses.feature_weight)]
     name = "+".join([base, *(short for short, line, weight in added if line not in lines and weight)])
-    return [Arm(name, "tmkd", base, plain), Arm(f"tmkd on {base}", "tmkd", base, overrides, reference=name)]
+    return [
+        Arm(name, "tmkd", base, plain, reference="ce"),
+        Arm(f"tmkd on {base}", "tmkd", base, overrides, reference=name),
+    ]
 
 
 def _losses_of_its_own(recipe: Recipe, method: str) -> tuple[str, ...]:

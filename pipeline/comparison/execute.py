@@ -64,12 +64,12 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[Planned], console:
     failed: dict[str, str] = {}
     for number, run in enumerate(runs, start=1):
         recipe = source.load_arm(run.arm, run.seed)
-        told = f"{number}/{len(runs)} {run.label}"
+        told = f"run {number} of {len(runs)}: {run.label}"
         planned = plan(STAGES, recipe, run.directory)[: STAGE_NAMES.index(LAST_STAGE) + 1]
         if all(stage.action in ("reuse", "skip") for stage in planned):
             console.say(f"══ {told}: finished before")
             continue
-        console.heading(f"══ {told}")
+        console.say(f"══ {told}")
         try:
             donors = [other for other in _finished(folder) if other.path != run.directory.path]
             execute(STAGES, recipe, run.directory, console, until=LAST_STAGE, donors=donors)
