@@ -162,8 +162,14 @@ def _losses_of_its_own(recipe: Recipe, method: str) -> tuple[str, ...]:
     own = {recipe.distill.method, recipe.distill.base} if recipe.distill.method == "tmkd" else {recipe.distill.method}
     if method in own:
         return ()
-    keys = ("ce.weight", "feature.weight", "logits.weight", "logits.temperature")
-    return tuple(f"distill.{key}=null" for key in keys)
+    distill = recipe.distill
+    given = {
+        "ce.weight": distill.ce.weight,
+        "feature.weight": distill.feature.weight,
+        "logits.weight": distill.logits.weight,
+        "logits.temperature": distill.logits.temperature,
+    }
+    return tuple(f"distill.{key}=null" for key, value in given.items() if value is not None)
 
 
 def _ablations(recipe: Recipe, whole: Arm, ablate: Sequence[str], weightings: Sequence[str] | None) -> Iterator[Arm]:
