@@ -23,6 +23,8 @@ class LossSettings:
         feature_normalise: whether each class map is scaled to length 1.
         logits_weight: α of the logits line (10).
         logits_temperature: T.
+        logits_target_weight: of TCKD, in dkd's own logits line.
+        logits_non_target_weight: of NCKD there, dkd's β.
         contrast_weight: γ of the vision-language contrast (11).
         contrast_temperature: τ.
         contrast_centre: whether the anchors' mean is taken away.
@@ -35,6 +37,8 @@ class LossSettings:
     feature_normalise: bool = True
     logits_weight: float = 0.0
     logits_temperature: float = 4.0
+    logits_target_weight: float = 1.0
+    logits_non_target_weight: float = 8.0
     contrast_weight: float = 0.0
     contrast_temperature: float = 0.07
     contrast_centre: bool = True
@@ -61,7 +65,7 @@ class DistillOptions(Protocol):
 
     @property
     def logits(self) -> Any:
-        """Line 10: `weight`, `temperature`."""
+        """Line 10: `weight`, `temperature`; for dkd `target_weight`, `non_target_weight`."""
 
     @property
     def contrast(self) -> Any:
@@ -106,6 +110,8 @@ def resolve_losses(distill: DistillOptions, label_smoothing: float = 0.0) -> Los
         feature_normalise=distill.feature.normalise,
         logits_weight=pick(distill.logits.weight, own.logits_weight, _ADDED_LOGITS_WEIGHT) if has_logits else 0.0,
         logits_temperature=pick(distill.logits.temperature, own.logits_temperature, _ADDED_LOGITS_TEMPERATURE),
+        logits_target_weight=distill.logits.target_weight,
+        logits_non_target_weight=distill.logits.non_target_weight,
         contrast_weight=distill.contrast.weight if plugged else 0.0,
         contrast_temperature=distill.contrast.temperature,
         contrast_centre=distill.contrast.centre,

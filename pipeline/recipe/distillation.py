@@ -97,6 +97,12 @@ class LogitsSettings(Settings):
 
     weight: float | None = Field(default=None, ge=0, description="α; null: the base's own.")
     temperature: float | None = Field(default=None, gt=0, description="T; null: the base's own.")
+    target_weight: float = Field(
+        default=1.0, ge=0, description="dkd only: weight of the part about the true class (TCKD)."
+    )
+    non_target_weight: float = Field(
+        default=8.0, ge=0, description="dkd only: weight of the part about the other classes (NCKD), dkd's β."
+    )
 
 
 class ContrastSettings(Settings):

@@ -22,7 +22,8 @@ class Tmkd(Method):
         anchors: `[K, D]`, the rgb prompts' embeddings; needed where `contrast_weight` is above 0.
 
     Raises:
-        UsageError: line 9 on nets without class activation maps, or line 11 without anchors of all classes.
+        UsageError: line 9 on nets without class activation maps, or line 11 without anchors of all classes or on a
+            student without a linear classifier.
     """
 
     anchors: Tensor
@@ -46,6 +47,12 @@ class Tmkd(Method):
                 raise UsageError(
                     f"distill.contrast.weight: expected text anchors of {student.classes} classes, got {found}",
                     remedy="Give teacher.text, or set distill.contrast.weight to 0.",
+                )
+            if not student.has_classifier:
+                raise UsageError(
+                    "distill.contrast.weight: the contrast (line 11) needs the student's pooled features, and its "
+                    "logits do not come from a linear layer",
+                    remedy="Set distill.contrast.weight to 0, or take another student.",
                 )
             self.head = ContrastHead(student.channels, anchors.shape[1])
             self.register_buffer("anchors", centre_anchors(anchors, settings.contrast_centre), persistent=False)

@@ -53,7 +53,12 @@ def test_all_weight_on_rgb_and_no_contrast_give_the_base_and_line_10(
     fused = fuse_output(weights, several)
     assert several.feature_map is not None
     rgb = NetworkOutput(
-        several.logits[0], several.pooled[0], several.feature_map[0], several.classifier_weight, several.classifier_bias
+        several.logits[0],
+        several.pooled[0],
+        several.feature_map[0],
+        several.classifier_weight,
+        several.classifier_bias,
+        tuple(maps[0] for maps in several.stage_maps),
     )
     labels = labels_of(seed, images, classes)
     plugged = build(student, rgb, method="tmkd", base=base, contrast=CONTRAST_OFF)(student, fused, labels, ramp)
@@ -91,7 +96,8 @@ def test_views_that_are_all_rgb_change_nothing(seed: int, shape: tuple[int, int,
     student, teacher = network_output(seed, images, classes, 4), network_output(seed + 1, images, classes, 6)
     labels = labels_of(seed, images, classes)
     stacked = [x.repeat(views, *[1] * (x.dim() - 1)) for x in (teacher.logits, teacher.pooled, teacher.feature_map)]  # type: ignore[union-attr]
-    same = NetworkOutput(*stacked, teacher.classifier_weight, teacher.classifier_bias)
+    stages = tuple(maps.repeat(views, 1, 1, 1) for maps in teacher.stage_maps)
+    same = NetworkOutput(*stacked, teacher.classifier_weight, teacher.classifier_bias, stages)
     fused = fuse_output(view_weights(uniform_scores(views, labels)), split_views(same, views))
     method = build(student, teacher, method="tmkd", contrast=CONTRAST_OFF)
     assert total(method(student, fused, labels, 1.0)) == pytest.approx(
