@@ -129,13 +129,13 @@ def _of_one_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
 def standardise(logits: Tensor) -> Tensor:
     """Z-scores of each sample's logits over the classes (Sun et al. 2024, arXiv 2403.01427, eq. 10).
 
-    `[B, K]` → `[B, K]` fp32, mean 0 and population deviation 1; 0 for a row of equal logits.
+    `[B, K]` → `[B, K]` fp32, mean 0 and population deviation 1; where the logits' own deviation is below 1e-3 they are
+    divided by that instead, so that a row of equal logits gives 0 and no gradient that outweighs all others.
     """
     with full_precision(logits):
         logits = widen(logits)
         centred = logits - logits.mean(dim=-1, keepdim=True)
-        # The small number keeps value and gradient finite for a row of equal logits.
-        return centred * (centred.square().mean(dim=-1, keepdim=True) + 1e-12).rsqrt()
+        return centred * centred.square().mean(dim=-1, keepdim=True).clamp(min=1e-6).rsqrt()
 
 
 def decoupled_parts(

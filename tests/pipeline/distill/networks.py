@@ -32,6 +32,17 @@ def network_output(
     return NetworkOutput(pooled @ weight.T + bias, pooled, maps, weight, bias, (*stages, maps))
 
 
+def extreme_output(seed: int, images: int, classes: int, channels: int, dtype: torch.dtype) -> NetworkOutput:
+    """Logits of ±1e4 and features around them; they need not belong together. The student's leaves are all of them."""
+    drawn = network_output(seed, images, classes, channels)
+    signs = torch.randint(0, 2, drawn.logits.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    scaled = [1e4 * x for x in (signs, drawn.pooled, *drawn.stage_maps)]
+    logits, pooled, *maps = (x.clamp(-6e4, 6e4).to(dtype).requires_grad_() for x in scaled)
+    weight, bias = drawn.classifier_weight, drawn.classifier_bias
+    assert weight is not None and bias is not None
+    return NetworkOutput(logits, pooled, maps[-1], weight.to(dtype), bias.to(dtype), tuple(maps))
+
+
 def shape_of(output: NetworkOutput, has_cam: bool = True) -> NetworkShape:
     size = None if output.feature_map is None else (output.feature_map.shape[2], output.feature_map.shape[3])
     stages = tuple((maps.shape[1], maps.shape[2], maps.shape[3]) for maps in output.stage_maps)
