@@ -88,8 +88,8 @@ class FeatureSettings(Settings):
     """Line 9: the loss on feature maps."""
 
     weight: float | None = Field(default=None, ge=0, description="β; null: the base's own.")
-    pool: int = Field(default=2, ge=1, le=32, description="Maps are pooled to pool × pool.")
-    normalise: bool = Field(default=True, description="Scale each class's map to length 1 first.")
+    pool: int = Field(default=2, ge=1, le=32, description="Class activation maps are pooled to pool × pool.")
+    normalise: bool = Field(default=True, description="Scale each class activation map to length 1 first.")
 
 
 class LogitsSettings(Settings):
