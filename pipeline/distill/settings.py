@@ -21,6 +21,7 @@ class LossSettings:
         feature_weight: β of the feature line (9).
         feature_pool: side r of the pooled class activation maps.
         feature_normalise: whether each class map is scaled to length 1.
+        feature_bank: crd's negatives of each image from a memory of the training split; 0 for those of the batch.
         logits_weight: α of the logits line (10).
         logits_temperature: T.
         logits_target_weight: of TCKD, in dkd's own logits line.
@@ -35,6 +36,7 @@ class LossSettings:
     feature_weight: float = 0.0
     feature_pool: int = 2
     feature_normalise: bool = True
+    feature_bank: int = 0
     logits_weight: float = 0.0
     logits_temperature: float = 4.0
     logits_target_weight: float = 1.0
@@ -61,7 +63,7 @@ class DistillOptions(Protocol):
 
     @property
     def feature(self) -> Any:
-        """Line 9: `weight`, `pool`, `normalise`."""
+        """Line 9: `weight`; `pool`, `normalise` of class activation maps; for crd `bank`."""
 
     @property
     def logits(self) -> Any:
@@ -108,6 +110,7 @@ def resolve_losses(distill: DistillOptions, label_smoothing: float = 0.0) -> Los
         feature_weight=pick(distill.feature.weight, own.feature_weight, 0.0) if has_feature else 0.0,
         feature_pool=distill.feature.pool,
         feature_normalise=distill.feature.normalise,
+        feature_bank=distill.feature.bank,
         logits_weight=pick(distill.logits.weight, own.logits_weight, _ADDED_LOGITS_WEIGHT) if has_logits else 0.0,
         logits_temperature=pick(distill.logits.temperature, own.logits_temperature, _ADDED_LOGITS_TEMPERATURE),
         logits_target_weight=distill.logits.target_weight,

@@ -90,6 +90,12 @@ class FeatureSettings(Settings):
     weight: float | None = Field(default=None, ge=0, description="β; null: the base's own.")
     pool: int = Field(default=2, ge=1, le=32, description="Class activation maps are pooled to pool × pool.")
     normalise: bool = Field(default=True, description="Scale each class activation map to length 1 first.")
+    bank: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="crd only: negatives of each image, from a memory of all training images; 0: those of the batch.",
+    )
 
 
 class LogitsSettings(Settings):

@@ -121,6 +121,7 @@ class DistillStage(Stage):
         import torch
 
         from pipeline.distill.build import build_method
+        from pipeline.distill.memory import TrainingSplit
         from pipeline.distill.task import DistillationTask
         from pipeline.randomness import generator
         from pipeline.stages.training import student_job
@@ -137,6 +138,7 @@ class DistillStage(Stage):
                 teacher.visual.shape if teacher is not None else None,
                 anchors,
                 recipe.train.label_smoothing,
+                TrainingSplit(data.index.splits["train"].labels, recipe.seed),
             )
 
         def guide(step: "Step") -> "NetworkOutput":

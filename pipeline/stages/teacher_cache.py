@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def cached_teacher(
     context: StageContext, data: Data, teacher: "MultiViewTeacher", fabric: "Fabric"
 ) -> "CachedTeacher | None":
-    """The teacher behind its cache; None where the recipe has none, or a method takes more than is kept. Runs with the same key may share the folder."""
+    """The teacher behind its cache; None where the recipe has none, or a method that takes more than is kept.
+
+    Runs with the same key may share the folder.
+    """
     from pipeline.tmkd.cache import CachedTeacher, cache_size
 
     recipe = context.recipe

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from exporters.errors import UsageError
 from pipeline.distill.losses import cross_entropy
+from pipeline.distill.memory import Samples, TrainingSplit
 from pipeline.distill.registry import METHODS
 from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
@@ -32,6 +33,13 @@ class Method(nn.Module):
         super().__init__()
         self.settings = settings
 
+    def prepare(self, training: TrainingSplit) -> None:
+        """Make what depends on the training split, once and before the first batch.
+
+        Raises:
+            UsageError: a split that the method cannot work with.
+        """
+
     def feature_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
         """Line 9 in the method's own form, 0-d, not weighted."""
         raise NotImplementedError
@@ -51,7 +59,12 @@ class Method(nn.Module):
         return cls.logits_loss is not Method.logits_loss
 
     def forward(
-        self, student: NetworkOutput, teacher: NetworkOutput | None, labels: Tensor, ramp: float
+        self,
+        student: NetworkOutput,
+        teacher: NetworkOutput | None,
+        labels: Tensor,
+        ramp: float,
+        samples: Samples | None = None,
     ) -> dict[str, Tensor]:
         """The weighted losses of a batch; the total (line 12) is their sum.
 
@@ -60,6 +73,7 @@ class Method(nn.Module):
             teacher: the teacher's, or the fused views' (`pipeline.tmkd.fusion.fuse_output`), without gradient.
             labels: `[B]` int64.
             ramp: warm-up in [0, 1], a factor of the feature and contrast terms.
+            samples: which training images these are, for methods that remember images.
 
         Returns:
             Name (`ce`, `logits`, `feature`, `contrast`) → 0-d fp32; terms of weight 0 are left out.

@@ -14,7 +14,7 @@ _WIDEST = 512
 
 
 class AttentionFusion(nn.Module):
-    """One stage of the review (ABF, figure 3): the student's map, joined by what comes from the deeper stages.
+    """One stage of the review (ABF): the student's map, joined by what comes from the deeper stages.
 
     Args:
         channels: of the student's map.

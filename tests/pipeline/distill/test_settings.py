@@ -55,7 +55,7 @@ def test_what_a_recipe_says_wins_zeros_included() -> None:
             method="tmkd",
             base="cat_kd",
             ce={"weight": 0.0},
-            feature={"weight": 7.0, "pool": 3, "normalise": False},
+            feature={"weight": 7.0, "pool": 3, "normalise": False, "bank": 9},
             logits={"weight": 0.0, "temperature": 1.5, "target_weight": 0.5, "non_target_weight": 3.0},
             contrast={"weight": 0.3, "temperature": 0.2, "centre": False},
         ),
@@ -63,6 +63,7 @@ def test_what_a_recipe_says_wins_zeros_included() -> None:
     )
     assert (losses.ce_weight, losses.label_smoothing) == (0, 0.1)
     assert (losses.feature_weight, losses.feature_pool, losses.feature_normalise) == (7, 3, False)
+    assert losses.feature_bank == 9
     assert (losses.logits_weight, losses.logits_temperature) == (0, 1.5)
     assert (losses.logits_target_weight, losses.logits_non_target_weight) == (0.5, 3)
     assert (losses.contrast_weight, losses.contrast_temperature, losses.contrast_centre) == (0.3, 0.2, False)

@@ -51,9 +51,15 @@ def test_a_network_without_class_maps_is_refused_by_cat_kd(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"distill.base": "fitnet"}, {"distill.base": "reviewkd"}, {"distill.method": "reviewkd"}]
+    "values",
+    [
+        {"distill.base": "fitnet"},
+        {"distill.base": "reviewkd"},
+        {"distill.method": "reviewkd"},
+        {"distill.base": "crd", "distill.feature.bank": "30"},
+    ],
 )
-def test_methods_of_several_stages_teach_and_leave_nothing_behind(run: Run, values: dict[str, str]) -> None:
+def test_methods_with_parts_of_their_own_teach_and_leave_nothing_behind(run: Run, values: dict[str, str]) -> None:
     before = load_file(run.directory / "distill" / "final" / "student.safetensors")
     outcome = run(*set_({**values, "train.epochs": 1}), "--until", "distill")
     assert outcome.code == 0 and outcome.stages_run == ["distill"], outcome.err
