@@ -140,7 +140,7 @@ def build_student(recipe: Recipe, classes: int) -> "Model":
     )
 
 
-def read_classifier(folder: Path, classifier: str | None, section: str) -> "TappedNetwork":
+def read_classifier(folder: Path, classifier: str | None = None, section: str = "network") -> "TappedNetwork":
     """A network that an earlier stage saved, with its taps and at its own image size, on the CPU.
 
     Args:
