@@ -9,7 +9,15 @@ from pipeline.data.listing import Reader
 DATASETS: dict[str, str] = {
     "birds_demo": "pipeline.data.readers.birds_demo:read",
     "cub200": "pipeline.data.readers.cub200:read",
+    "fgvc_aircraft": "pipeline.data.readers.fgvc_aircraft:read",
+    "flowers102": "pipeline.data.readers.flowers102:read",
     "folder": "pipeline.data.readers.folder:read",
+    "food101": "pipeline.data.readers.food101:read",
+    "imagenet": "pipeline.data.readers.imagenet:read",
+    "oxford_pets": "pipeline.data.readers.oxford_pets:read",
+    "stanford_cars": "pipeline.data.readers.stanford_cars:read",
+    "stanford_dogs": "pipeline.data.readers.stanford_dogs:read",
+    "tiny_imagenet": "pipeline.data.readers.tiny_imagenet:read",
 }
 
 

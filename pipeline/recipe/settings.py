@@ -100,6 +100,9 @@ class DataSettings(Settings):
         default="birds_demo", description="A data set by name.", json_schema_extra={"enum": [*sorted(DATASETS)]}
     )
     root: NonEmpty | None = Field(default=None, description="Its folder, relative to the working directory.")
+    labels: NonEmpty | None = Field(
+        default=None, description="dataset: folder only: a table (CSV) of path, label and split, relative to root."
+    )
     image_size: int = Field(
         default=224, ge=16, le=1024, description="Side of the square image that the student sees, pixels."
     )
@@ -143,6 +146,12 @@ class DataSettings(Settings):
             raise problem(
                 "resize", f"expected at least @image_size ({self.image_size}), got {self.resize}", "image_size"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_are_read(self) -> Self:
+        if self.labels is not None and self.dataset != "folder":
+            raise problem("labels", f"expected nothing, since @dataset is {self.dataset}, not folder", "dataset")
         return self
 
     @model_validator(mode="after")

@@ -25,8 +25,8 @@ class DataStage(Stage):
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """What is read, and how it is split."""
-        keys = ("dataset", "validation", "test", "train_images", "split_seed", "on_error", "image_size", "resize")
-        return settings(recipe, *(f"data.{key}" for key in keys))
+        keys = ("dataset", "labels", "validation", "test", "train_images", "split_seed", "on_error", "image_size")
+        return settings(recipe, *(f"data.{key}" for key in keys), "data.resize")
 
     def prepare(self, recipe: Recipe, console: Console) -> None:
         """A data set that is drawn on first use is drawn now, with a bar."""
@@ -67,6 +67,8 @@ class DataStage(Stage):
         summary = index.summary()
         splits = ", ".join(f"{name} {counts['images']:,}" for name, counts in summary["splits"].items())
         context.console.say(f"{data.dataset}: {summary['classes']} classes, images: {splits}")
+        for name, (found, official) in listing.unofficial().items():
+            context.console.warn(f"{data.dataset}: {name} has {found:,} of {official:,} official images")
         if index.skipped:
             context.console.warn(f"{len(index.skipped)} unreadable images were left out; data/index.json names them")
-        return summary
+        return summary | {"official": listing.official} if listing.official else summary
