@@ -25,7 +25,7 @@ anthurium, frangipani, clematis, hibiscus, columbine, desert-rose, tree mallow, 
 canna lily, hippeastrum, bee balm, ball moss, foxglove, bougainvillea, camellia, mallow, mexican petunia, bromelia,
 blanket flower, trumpet creeper, blackberry lily
 """
-CLASSES = tuple(name.strip() for name in NAMES.split(","))
+CLASSES = tuple(" ".join(name.split()) for name in NAMES.split(","))
 """In the order of the class numbers, which begin at 1."""
 
 SETS: dict[SplitName, str] = {"train": "trnid", "validation": "valid", "test": "tstid"}

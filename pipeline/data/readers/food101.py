@@ -59,7 +59,7 @@ def _images(meta: Path, split: SplitName) -> Iterator[tuple[Place, str]]:
     if not path.is_file():
         raise UnavailableError(f"{meta}: has neither {split}.txt nor {split}.json", remedy=AGAIN)
     try:
-        listed = json.loads(read_text(path))
+        listed: dict[str, list[str]] = dict(json.loads(read_text(path)))
         images = [image for name in listed for image in listed[name]]
     except (ValueError, TypeError, RecursionError) as error:
         raise UnavailableError(f"{path}: expected lists of images by class in JSON: {error}", remedy=AGAIN) from error
