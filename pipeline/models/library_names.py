@@ -42,7 +42,7 @@ def _by_words(classes: Sequence[str], words: dict[str, str]) -> dict[str, str]:
         return {}
     found = synonyms()
     thousand = {plain(name): words[code] for code, name in distinct_words({c: found[c] for c in words}).items()}
-    known = {plain(lemmas[0]) for lemmas in found.values()}
+    known = {plain(lemma) for lemmas in found.values() for lemma in lemmas}
     return {
         name: thousand.get(plain(name), name)
         for name in dict.fromkeys(classes)

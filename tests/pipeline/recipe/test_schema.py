@@ -93,6 +93,7 @@ def test_the_same_schedule_checks_hold_for_the_teachers() -> None:
     [
         ({"data": {"dataset": "cub200"}}, "the folder of @dataset cub200"),
         ({"data": {"dataset": "folder"}}, "the folder of @dataset folder"),
+        ({"data": {"dataset": "cub200", "root": "x", "labels": "labels.csv"}}, "@dataset is cub200, not folder"),
         ({"data": {"augment": {"scale": [0.9, 0.1]}}}, "smaller share first"),
         ({"teacher": {"visual": {"weights": "none"}}}, "where @fit is null"),
         ({"teacher": {"text": {"weights": "fit"}}}, "for @weights fit, got ViT-B-32"),
@@ -109,6 +110,7 @@ def test_keys_that_do_not_go_together_are_refused(sections: dict[str, Any], word
 
 
 def test_keys_that_go_together_are_taken() -> None:
+    assert make(data={"dataset": "folder", "root": "x", "labels": "labels.csv"}).data.labels == "labels.csv"
     make(teacher={"visual": {"weights": "none", "fit": {}}})
     make(teacher={"text": {"model": "tiny", "weights": "fit"}})
     make(teacher={"text": {"model": "some/clip.json", "weights": "fit"}})
