@@ -131,7 +131,9 @@ class Rows(Generic[Key]):
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts:
             raise place.error(f"{path[:80]!r} leads out of the data set", self.remedy)
-        if not pure.parts or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in path):
+        # Blanks that are no space are not printable either, but file names have them.
+        printable = path.isprintable() or not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in path)
+        if not pure.parts or not printable:
             raise place.error(f"{path[:80]!r} is no path", self.remedy)
         path = pure.as_posix()
         first = self._places.setdefault(path, place)
