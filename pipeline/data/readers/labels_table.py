@@ -44,9 +44,7 @@ def read_labelled(root: Path, labels: str, settings: ReadSettings) -> Listing:
     rows: Rows[str] = Rows(root, REMEDY)
     first: dict[str, Place] = {}
     given: set[SplitName] = set()
-    entries = _entries(path)
-    # In a table without a test split, val is the test split; which of them it is shows when all rows are read.
-    for place, split, image, label in entries:
+    for place, split, image, label in _entries(path):
         rows.add(place, split or "train", image, label)
         first.setdefault(label, place)
         given |= {split} if split else set()
