@@ -280,6 +280,7 @@ def build_index(
                 if progress is not None:
                     progress(done, total)
             splits[name] = everything if kept.all() else everything.select(kept)
+            del everything  # what is divided below must be held nowhere else
     if skipped and settings.on_error == "fail":
         more = f" (and {len(skipped) - 1} more cannot be used)" if len(skipped) > 1 else ""
         raise UnavailableError(
@@ -289,12 +290,11 @@ def build_index(
     for name, indexed in splits.items():
         _check_classes(listing, name, indexed.labels)
     if "validation" not in splits:
-        train = splits.pop("train")
         taken = stratified_mask(
-            train.labels, listing.classes, settings.validation, settings.split_seed, "validation split"
+            splits["train"].labels, listing.classes, settings.validation, settings.split_seed, "validation split"
         )
-        splits["validation"] = train.select(taken)
-        splits["train"] = train.select(~taken)
+        splits["validation"] = splits["train"].select(taken)
+        splits["train"] = _narrowed(splits.pop("train"), ~taken)
     if settings.train_images is not None:
         train = splits["train"]
         chosen = stratified_choice(
@@ -302,6 +302,17 @@ def build_index(
         )
         splits["train"] = train.select(chosen)
     return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored, listing.store)
+
+
+def _narrowed(split: IndexedSplit, mask: np.ndarray) -> IndexedSplit:
+    """`split.select(mask)`, array by array: no two whole splits are in memory where the caller holds none."""
+    parts = dict(vars(split))
+    del split
+    for name in ("labels", "sha256", "sizes"):
+        parts[name] = parts[name][mask]
+    paths = parts["paths"]
+    parts["paths"] = PathTable.of(paths[i] for i in map(int, np.flatnonzero(mask)))
+    return IndexedSplit(**parts)
 
 
 def _check_classes(listing: Listing, name: SplitName, labels: np.ndarray) -> None:

@@ -59,16 +59,25 @@ class Listing:
         classes: names that a person can read; a label is a position in this list.
         splits: `train` and `test` always, `validation` only where the data set brings its own.
         ignored: number of files left out because they are not images, by suffix; of images without a use, by kind.
+        official: number of images that the data set has as it was published, by split, where that is known.
         store: where the images lie (`pipeline.data.stores.registry`); `files`: each path is a file.
-        notes: what a person should know of the data set as it was found, a sentence each.
     """
 
     root: Path
     classes: list[str]
     splits: dict[SplitName, Split]
     ignored: dict[str, int] = field(default_factory=dict)
+    official: dict[SplitName, int] = field(default_factory=dict)
     store: str = "files"
-    notes: list[str] = field(default_factory=list)
+
+    def unofficial(self) -> dict[SplitName, tuple[int, int]]:
+        """The splits with another number of images than was published, such as those of an archive half unpacked.
+
+        Returns:
+            Split → number of images here, and as published.
+        """
+        found = {name: len(self.splits[name]) if name in self.splits else 0 for name in self.official}
+        return {name: (found[name], count) for name, count in self.official.items() if found[name] != count}
 
 
 class ReadSettings(Protocol):

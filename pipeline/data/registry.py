@@ -38,7 +38,7 @@ def dataset_names() -> list[str]:
 
 def is_dataset(name: str) -> bool:
     """Whether a name is of a data set, or is written like one of a family."""
-    return name in DATASETS or any(re.match(pattern, name) for pattern in FAMILY_PATTERNS.values())
+    return name in DATASETS or any(re.fullmatch(pattern, name) for pattern in FAMILY_PATTERNS.values())
 
 
 def reader_module(name: str) -> str:

@@ -130,7 +130,7 @@ def expected(path: KeyPath) -> str:
     """What may stand at a path: `an integer ≥ 1`, `fail or skip`, `a number > 0 or null`."""
     if keys := known_keys(path):
         return f"a section with keys such as {any_of(keys[:3])}"
-    return any_of(dict.fromkeys(_describe(node) for node in _nodes(path)))
+    return any_of(dict.fromkeys(text for node in _nodes(path) for text in _texts(node) or [_describe(node)]))
 
 
 def expected_name(path: KeyPath) -> str:

@@ -67,11 +67,11 @@ class DataStage(Stage):
         summary = index.summary()
         splits = ", ".join(f"{name} {counts['images']:,}" for name, counts in summary["splits"].items())
         context.console.say(f"{data.dataset}: {summary['classes']} classes, images: {splits}")
-        for note in listing.notes:
-            context.console.say(f"{data.dataset}: {note}")
+        for name, (found, official) in listing.unofficial().items():
+            context.console.warn(f"{data.dataset}: {name} has {found:,} of {official:,} official images")
         if index.ignored:
             left_out = ", ".join(f"{count:,} ({kind})" for kind, count in sorted(index.ignored.items()))
             context.console.say(f"{data.dataset}: left out: {left_out}")
         if index.skipped:
             context.console.warn(f"{len(index.skipped)} unreadable images were left out; data/index.json names them")
-        return summary
+        return summary | {"official": listing.official} if listing.official else summary

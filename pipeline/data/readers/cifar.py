@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009) as their archives unpack: the binary version, or the Python version.
 
 The Python version is pickled. It is opened only where every file is the published one, so that its 50,000 and 10,000
-images are certain. The binary version may be cut down to fewer records of whole length; a note says so.
+images are certain. The binary version may be cut down to fewer whole records, which the stage `data` says.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pipeline.data.readers.common import check_every_class, existing_root, reada
 from pipeline.data.stores.pickled import read_batch, unpickle_published
 from pipeline.data.stores.records import LAYOUTS
 
-PUBLISHED_COUNTS: dict[SplitName, int] = {"train": 50_000, "test": 10_000}
+OFFICIAL: dict[SplitName, int] = {"train": 50_000, "test": 10_000}
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,8 @@ def _read(cifar: _Cifar, dataset: str, root: Path | None) -> Listing:
         missing = error.filename or folder
         raise UnavailableError(f"{missing}: cannot be read: {error.strerror or error}", remedy=cifar.remedy) from error
     check_every_class(folder, names, splits)
-    counts = {split: len(listed) for split, listed in splits.items()}
-    notes = []
-    if counts != PUBLISHED_COUNTS:
-        notes.append(
-            f"{counts['train']:,} training and {counts['test']:,} test images, not the published 50,000 and 10,000"
-        )
     store = f"{'records' if binary else 'pickled'}:{dataset}"
-    return Listing(folder, readable_names(names, folder), splits, store=store, notes=notes)
+    return Listing(folder, readable_names(names, folder), splits, official=OFFICIAL, store=store)
 
 
 def _folder(root: Path, name: str, file: str) -> Path | None:

@@ -144,6 +144,11 @@ def _pairs(path: Path, ignored: Counter[str]) -> Iterator[tuple[str, int | str]]
                 if label is not None and found is not None and label != found:
                     raise UnavailableError(f"{path}: sample '{key}' is labelled {label!r} and {found!r}", remedy=REMEDY)
                 label = found if found is not None else label
+        # The library takes a damaged header for the end; a whole shard ends with blocks of zeros.
+        with path.open("rb") as stream:
+            stream.seek(shard.offset)
+            if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError(f"damaged or cut at byte {shard.offset:,}")
     if (sample := finished()) is not None:
         yield sample
 

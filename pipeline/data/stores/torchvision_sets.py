@@ -18,6 +18,11 @@ from pipeline.data.torchvision_names import torchvision_set
 _SIZE = struct.Struct("<II")
 
 
+def _upright(path: str | Path) -> Image.Image:
+    """What sets decode files with, where they let us."""
+    return open_rgb(Path(path))
+
+
 def open_set(name: str, root: Path, split: str) -> Any:
     """A data set of torchvision, which downloads nothing; images come upright where it lets us decode.
 
@@ -40,7 +45,7 @@ def open_set(name: str, root: Path, split: str) -> Any:
             f"data.dataset: the installed torchvision has no {name}", remedy="pip install --upgrade torchvision"
         )
     taken = inspect.signature(kind.__init__).parameters
-    ours: dict[str, Any] = {"download": False, "loader": lambda path: open_rgb(Path(path))}
+    ours: dict[str, Any] = {"download": False, "loader": _upright}
     # EMNIST and QMNIST hand `download` on to MNIST.
     arguments = {key: value for key, value in ours.items() if key in taken or (key == "download" and "kwargs" in taken)}
     try:
@@ -91,7 +96,10 @@ class TorchvisionStore(Store):
             if split not in self._sets:
                 self._sets[split] = open_set(self.argument, self.root, split)
         try:
-            return open_rgb(self._sets[split][int(number)][0])
+            found = self._sets[split]
+            image = found[int(number)][0]
+            # An image that was turned upright still has its EXIF block, and would be turned again.
+            return image if getattr(found, "loader", None) is _upright else open_rgb(image)
         except TmkdError as error:
             raise UnreadableImageError(f"{self.describe(key)}: {error.message}") from error
         except Exception as error:  # decoding is the data set's own

@@ -335,3 +335,9 @@ def test_a_view_that_is_removed_must_be_one(write: Write) -> None:
     with pytest.raises(UsageError, match=r"distill\.views\.egde: null removes a view, and none is called so"):
         load_recipe(path, ["distill.views.egde=null"])
     assert list(load_recipe(path, ["distill.views.edge=null"]).recipe.distill.views) == ["high_frequency"]
+
+
+def test_a_slip_in_a_class_of_torchvision_is_told_with_the_nearest(write: Write) -> None:
+    source = write("data: {dataset: 'torchvision:CIFAR', root: x}\n")
+    (found,) = mistakes(source)
+    assert found.endswith("got 'torchvision:CIFAR'; did you mean torchvision:CIFAR10?")
