@@ -152,7 +152,7 @@ class DataSettings(Settings):
         default=0.2,
         gt=0,
         le=0.5,
-        description="dataset: folder without a test split only: the fraction set aside, stratified.",
+        description="dataset: folder or torchvision:<Class> without a test split: the fraction set aside, stratified.",
     )
     split_seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the splits, apart from `seed`.")
     on_error: Literal["fail", "skip"] = Field(default="fail", description="What an unreadable image does.")

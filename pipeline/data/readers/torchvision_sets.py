@@ -1,6 +1,5 @@
 """`torchvision:<Class>`: a classification data set of torchvision, found as torchvision finds it, and never fetched."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ def read(argument: str, root: Path | None, settings: ReadSettings, progress: Pro
     """List the images of a set by number, in its own splits.
 
     A set that is not divided gives a stratified test split. Names are the set's own; where it has none (SVHN, GTSRB,
-    USPS), the classes are called by their numbers.
+    USPS), the classes are called by their labels.
 
     Args:
         argument: a name of `TORCHVISION_SETS`.
@@ -39,12 +38,13 @@ def read(argument: str, root: Path | None, settings: ReadSettings, progress: Pro
         labels = _labels(found)
         if labels is None or len(labels) != len(found):
             raise UnavailableError(f"{root}: torchvision's {argument} ({split}) gives no label for each image")
-        ours = _names(found, labels)
-        if len(ours) > len(names) and not _has_names(found):
-            names = ours  # numbers: the largest of any split decides
-        elif split == "train":
+        ours = _names(found)
+        if ours is None:
+            numbers = sorted(set(labels))
+            ours, labels = [str(number) for number in numbers], [numbers.index(label) for label in labels]
+        if split == "train":
             names = ours
-        elif _has_names(found) and ours != names:
+        elif ours != names:
             raise UnavailableError(f"{root}: torchvision's {argument} has other classes in {split} than in train")
         splits[split] = Split((f"{split}/{number}" for number in range(len(labels))), labels)
     readable = readable_names(names, root)
@@ -57,22 +57,24 @@ def read(argument: str, root: Path | None, settings: ReadSettings, progress: Pro
 
 
 def _labels(found: Any) -> list[int] | None:
-    """The labels of all images, from where a set keeps them, so that no image is decoded."""
+    """The labels of all images, from where a set keeps them, so that no image is decoded; None where it keeps none."""
+    labels: Any = None
     for name in ("targets", "labels", "_labels", "y"):
         if getattr(found, name, None) is not None:
-            return np.asarray(getattr(found, name)).astype(np.int64).tolist()
-    for name in ("samples", "_samples"):
-        if getattr(found, name, None) is not None:
-            return [int(sample[1]) for sample in getattr(found, name)]
-    return None
+            labels = np.asarray(getattr(found, name))
+            break
+    else:
+        for name in ("samples", "_samples"):
+            if getattr(found, name, None) is not None:
+                labels = np.asarray([sample[1] for sample in getattr(found, name)])
+                break
+    if labels is None or labels.dtype.kind not in "iu":
+        return None
+    # QMNIST gives eight numbers for each image, of which the first is the class.
+    listed: list[int] = (labels if labels.ndim == 1 else labels[:, 0]).tolist()
+    return listed
 
 
-def _has_names(found: Any) -> bool:
-    return bool(getattr(found, "classes", None) or getattr(found, "categories", None))
-
-
-def _names(found: Any, labels: Sequence[int]) -> list[str]:
+def _names(found: Any) -> list[str] | None:
     names = getattr(found, "classes", None) or getattr(found, "categories", None)
-    if not names:
-        return [str(number) for number in range(max(labels, default=-1) + 1)]
-    return [", ".join(name) if isinstance(name, tuple) else str(name) for name in names]
+    return [", ".join(name) if isinstance(name, tuple) else str(name) for name in names] if names else None

@@ -98,8 +98,12 @@ class HuggingFaceStore(Store):
     def read(self, key: str) -> bytes:
         """The bytes of the image file that the row holds or names."""
         split, _, number = key.rpartition("/")
-        row = self._images()[split][int(number)]
-        (image,) = row.values()
+        images = self._images()
+        try:
+            (image,) = images[split][int(number)].values()
+        except Exception as error:  # a split or row that is gone, or whatever pyarrow meets
+            reason = str(error).split("\n")[0] or type(error).__name__
+            raise UnreadableImageError(f"{self.describe(key)}: the image cannot be read: {reason}") from error
         if image is None or (image["bytes"] is None and image["path"] is None):
             raise UnreadableImageError(f"{self.describe(key)}: the image cannot be read: the row has none")
         return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()

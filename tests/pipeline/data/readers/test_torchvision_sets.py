@@ -1,5 +1,7 @@
 import csv
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,11 +11,12 @@ from PIL import Image
 from exporters.errors import UnavailableError, UsageError
 from pipeline.data.index import build_index
 from pipeline.data.listing import Listing
+from pipeline.data.readers.torchvision_sets import _labels
 from pipeline.data.registry import load_reader
 from pipeline.data.stores.registry import open_store
 from pipeline.data.torchvision_names import READ_OTHERWISE, TORCHVISION_SETS
 from tests.pipeline.data.conftest import Data, write_image
-from tests.pipeline.data.containers import write_mnist
+from tests.pipeline.data.containers import noise, write_mnist
 
 datasets = pytest.importorskip("torchvision.datasets")
 
@@ -84,6 +87,44 @@ def test_a_set_without_names_has_numbers(tmp_path: Path):
     listing = read("GTSRB", tmp_path)
     assert listing.classes == ["0", "1", "2"]
     agrees(listing, "test", datasets.GTSRB(str(tmp_path), split="test"))
+
+
+def test_labels_that_do_not_begin_at_0_are_the_names(tmp_path: Path):
+    base = tmp_path / "clevr" / "CLEVR_v1.0"
+    for split in ("train", "val"):
+        counts = [10, 3, 5, 3]
+        for number in range(4):
+            write_image(base / "images" / split / f"{number}.png", number)
+        (base / "scenes").mkdir(exist_ok=True)
+        scenes = [{"image_filename": f"{i}.png", "objects": [{}] * count} for i, count in enumerate(counts)]
+        (base / "scenes" / f"CLEVR_{split}_scenes.json").write_text(json.dumps({"scenes": scenes}))
+    listing = read("CLEVRClassification", tmp_path)
+    assert (listing.classes, listing.splits["test"].labels) == (["3", "5", "10"], [2, 0, 1, 0])
+
+
+def test_the_matlab_files_of_svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    scipy_io = pytest.importorskip("scipy.io")
+    for seed, split in enumerate(("train", "test")):
+        pixels = noise(seed, 4, 32).transpose(1, 2, 3, 0)
+        scipy_io.savemat(tmp_path / f"{split}_32x32.mat", {"X": pixels, "y": np.array([[10], [1], [2], [10]])})
+    monkeypatch.setattr(datasets.SVHN, "_check_integrity", lambda self: True)
+    listing = read("SVHN", tmp_path)
+    assert (listing.classes, listing.splits["train"].labels) == (["0", "1", "2"], [0, 1, 2, 0])
+    agrees(listing, "test", datasets.SVHN(str(tmp_path), split="test"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ({"targets": np.array([[7, 0], [2, 1]])}, [7, 2]),
+        ({"_samples": [("a", 3), ("b", 1)]}, [3, 1]),
+        ({"_samples": [("a", None)]}, None),
+        ({"_labels": [None, None]}, None),
+        ({}, None),
+    ],
+)
+def test_labels_are_found_where_sets_keep_them(labels: dict[str, Any], found: list[int] | None):
+    assert _labels(SimpleNamespace(**labels)) == found
 
 
 def test_images_come_upright(tmp_path: Path):

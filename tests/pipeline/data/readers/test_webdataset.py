@@ -1,6 +1,8 @@
 import io
 import json
 import tarfile
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,20 @@ import pytest
 from exporters.errors import UnavailableError
 from exporters.images import open_rgb
 from pipeline.data.index import build_index
+from pipeline.data.readers import shard_index
 from pipeline.data.readers.webdataset import read
 from pipeline.data.stores import shards
 from pipeline.data.stores.registry import open_store
 from tests.pipeline.data.conftest import Data
 from tests.pipeline.data.containers import encoded, samples, write_shard, write_shards
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache, the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("TMKD_CACHE", str(folder))
+    return folder
 
 
 def test_images_and_labels_of_shards(tmp_path: Path):
@@ -130,8 +141,11 @@ def test_a_broken_image_is_named_and_can_be_skipped(tmp_path: Path):
         ([("a.png", b"x"), ("a.json", b'{"label": [1]}')], r"expected a class number or name, found \[1\]"),
         ([("a.png", b"x"), ("a.json", b'{"label": true}')], "expected a class number or name, found True"),
         ([("a.png", b"x"), ("a.cls", b"-1")], "expected a class number or name, found -1"),
-        ([("a.png", b"x"), ("a.cls", b"3")], "has 3 classes, and a sample is labelled 3"),
-        ([("a.png", b"x"), ("a.json", b'{"label": "goose"}')], "has 3 classes, and a sample is labelled 'goose'"),
+        ([("a.png", b"x"), ("a.cls", b"3")], r"has 3 classes, and train-000009\.tar/a\.png is labelled 3"),
+        (
+            [("a.png", b"x"), ("a.json", b'{"label": "goose"}')],
+            "train-000009.tar/a.png is labelled 'goose'",
+        ),
         ([("a.png", b"x"), ("a.cls", b"1"), ("a.json", b'{"label": 2}')], "'a' is labelled 1 and 2"),
         ([("a.png", b"x"), ("b.png", b"x"), ("a.cls", b"1")], "sample 'a' has an image and no label"),
         (
@@ -187,3 +201,34 @@ def test_a_shard_that_changes_after_indexing_is_named(tmp_path: Path):
     with pytest.raises(Exception, match=r"test-000000\.tar: 000002\.webp: .* the shard ends within it"):
         open_store(index.store, index.root).image(key)
     assert np.asarray(index.splits["test"].sizes).tolist() == [[20, 20]] * 3
+
+
+def test_a_shard_is_listed_once_and_again_when_it_changes(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch):
+    listed: list[str] = []
+    pairs = shard_index._pairs
+
+    def counted(path: Path, ignored: Counter[str]) -> Iterator[tuple[str, int | str]]:
+        listed.append(path.name)
+        return pairs(path, ignored)
+
+    monkeypatch.setattr(shard_index, "_pairs", counted)
+    first = read(write_shards(tmp_path), Data())
+    assert listed == ["train-000000.tar", "train-000001.tar", "test-000000.tar"]
+    second = read(tmp_path, Data())
+    assert len(listed) == 3 and (second.splits, second.ignored) == (first.splits, first.ignored)
+    write_shard(tmp_path / "train-000001.tar", [*samples(100, 6, first=6), ("readme.txt", b"x")])
+    assert read(tmp_path, Data()).ignored == {".txt": 1} and listed[3:] == ["train-000001.tar"]
+    assert read(tmp_path, Data()).ignored == {".txt": 1} and len(listed) == 4
+    for kept in (cache / "shards").iterdir():
+        kept.write_bytes(kept.read_bytes()[:200])
+    assert read(tmp_path, Data()).ignored == {".txt": 1} and len(listed) == 7  # damaged: listed again
+    monkeypatch.setenv("TMKD_CACHE", "/dev/null")  # nothing can be kept there
+    assert read(tmp_path, Data()).splits == read(tmp_path, Data()).splits and len(listed) == 13
+
+
+def test_a_shard_outside_the_data_set_is_refused(tmp_path: Path):
+    root = write_shards(tmp_path / "data")
+    (root / "train-000001.tar").rename(tmp_path / "elsewhere.tar")
+    (root / "train-000001.tar").symlink_to(tmp_path / "elsewhere.tar")
+    with pytest.raises(UnavailableError, match="outside the data set"):
+        read(root, Data())

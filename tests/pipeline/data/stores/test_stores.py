@@ -48,6 +48,12 @@ CASES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's cache, the test's own."""
+    monkeypatch.setenv("TMKD_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(params=CASES, ids=lambda case: case.dataset)
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     request.param.write(tmp_path)
