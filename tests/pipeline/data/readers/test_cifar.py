@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,39 @@ def test_the_python_version_is_the_same_data_set(tmp_path: Path, monkeypatch: py
     for key in binary.splits["train"].paths:
         (hash_one, image_one), (hash_two, image_two) = one.examine(key), two.examine(key)
         assert hash_one == hash_two and image_one.tobytes() == image_two.tobytes()
+
+
+def pickle_of_python_2(pixels: np.ndarray, labels: list[int]) -> bytes:
+    """`{"data": pixels, "labels": labels}` as Python 2 and the numpy of 2009 wrote it, opcode by opcode."""
+    count, width = pixels.shape
+    dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    content = pixels.tobytes()
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+        + b"(K\x01K"
+        + bytes([count])
+        + struct.pack("<cH", b"M", width)
+        + b"\x86"
+        + dtype
+        + b"\x89T"
+        + struct.pack("<I", len(content))
+        + content
+        + b"tb"
+    )
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    return b"\x80\x02}(U\x04data" + array + b"U\x06labels" + numbers + b"u."
+
+
+def test_what_python_2_pickled_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = write_python_version(tmp_path, monkeypatch)
+    expected = read("cifar10", tmp_path)
+    pixels = planes(noise(0, 6, 32))
+    (folder / "data_batch_1").write_bytes(pickle_of_python_2(pixels, labels_of(6, 3).tolist()))
+    publish(folder, monkeypatch)
+    listing = read("cifar10", tmp_path)
+    assert listing.splits == expected.splits
+    store = open_store(listing.store, listing.root)
+    assert [store.read(f"data_batch_1/{number}") for number in range(6)] == [row.tobytes() for row in pixels]
 
 
 def test_the_published_sums_are_those_of_torchvision():
