@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.console import Bar, Console
 from pipeline.data.index import build_index, read_listing
 from pipeline.data.listing import listing_digest
-from pipeline.data.registry import DATASETS
+from pipeline.data.registry import reader_module
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
 
@@ -54,7 +54,7 @@ class DataStage(Stage):
 
     def modules(self, recipe: Recipe) -> tuple[str, ...]:
         """The data set's reader."""
-        return (DATASETS[recipe.data.dataset].partition(":")[0],)
+        return (reader_module(recipe.data.dataset),)
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Build and save the index."""
@@ -69,6 +69,9 @@ class DataStage(Stage):
         context.console.say(f"{data.dataset}: {summary['classes']} classes, images: {splits}")
         for name, (found, official) in listing.unofficial().items():
             context.console.warn(f"{data.dataset}: {name} has {found:,} of {official:,} official images")
+        if index.ignored:
+            left_out = ", ".join(f"{count:,} ({kind})" for kind, count in sorted(index.ignored.items()))
+            context.console.say(f"{data.dataset}: left out: {left_out}")
         if index.skipped:
             context.console.warn(f"{len(index.skipped)} unreadable images were left out; data/index.json names them")
         return summary | {"official": listing.official} if listing.official else summary

@@ -3,11 +3,13 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from exporters.errors import UnavailableError
-from pipeline.data.listing import IMAGE_SUFFIXES
+from pipeline.data.listing import IMAGE_SUFFIXES, Split, SplitName
+
+VALIDATION_NAMES = ("val", "valid", "validation")
 
 # Joiners belong to the spelling of words in many scripts; other characters without width only hide something.
 _JOINERS = "\u200c\u200d"
@@ -142,3 +144,42 @@ def readable_names(raw: Sequence[str], source: Path, lines: Sequence[int] | None
     if len(names) < 2:
         raise UnavailableError(f"{source}: {len(names)} class found, a classifier needs at least 2")
     return list(names)
+
+
+def held_out_names(found: Iterable[str], source: Path, remedy: str) -> dict[SplitName, str]:
+    """Which of the splits that a data set calls by name is which of ours.
+
+    `val` (or `valid`, `validation`) is the test split where there is no `test`, else the validation split.
+
+    Args:
+        found: the names that there are, `train` among them.
+        source: where they were found, for messages.
+        remedy: what to do where one is missing.
+
+    Raises:
+        UnavailableError: neither `test` nor `val`, or two names of the validation split.
+    """
+    names = set(found)
+    validation = [name for name in VALIDATION_NAMES if name in names]
+    if len(validation) > 1:
+        raise UnavailableError(f"{source}: has both {validation[0]} and {validation[1]}", remedy="keep one of them")
+    if "test" in names:
+        return {"train": "train", "test": "test", **({"validation": validation[0]} if validation else {})}
+    if not validation:
+        raise UnavailableError(f"{source}: has a train split but neither test nor val", remedy=remedy)
+    return {"train": "train", "test": validation[0]}
+
+
+def check_every_class(source: Path, names: Sequence[str], splits: Mapping[SplitName, Split]) -> None:
+    """Every split has images of every class.
+
+    Raises:
+        UnavailableError: one has not; names class and split.
+    """
+    for split, listed in splits.items():
+        missing = sorted(set(range(len(names))) - set(listed.labels))
+        if missing:
+            raise UnavailableError(
+                f"{source}: class '{names[missing[0]]}' has no image in the {split} split",
+                remedy="every split must have images of every class",
+            )

@@ -169,3 +169,21 @@ def test_resolved_takes_the_weights_of_the_base() -> None:
 def test_a_recipe_never_changes() -> None:
     with pytest.raises(ValidationError):
         make().train.epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["cifar100", "stl10", "webdataset", "torchvision:SVHN", "hf:owner/some-set_1.0"])
+def test_data_sets_by_name_and_by_family(name: str) -> None:
+    assert make(data={"dataset": name, "root": "x"}).data.dataset == name
+    assert "expected the folder of @dataset" in message_of(data={"dataset": name})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("torchvision:", "expected birds_demo, "),
+        ("hf:../x", "or torchvision:<Class>"),
+        ("torchvision:CocoDetection", "expected a classification data set of torchvision"),
+    ],
+)
+def test_what_is_no_data_set(name: str, message: str) -> None:
+    assert message in message_of(data={"dataset": name, "root": "x"})

@@ -12,8 +12,9 @@ from pipeline.recipe.schema import Recipe
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.base import StageContext
 from pipeline.stages.data import DataStage
-from tests.pipeline.conftest import Outcome, Run
+from tests.pipeline.conftest import Outcome, Run, run_command
 from tests.pipeline.data.conftest import write_folders
+from tests.pipeline.data.containers import write_stl10
 from tests.pipeline.data.readers.layouts import stanford_dogs
 
 STAGE = DataStage()
@@ -55,6 +56,8 @@ def test_a_relative_root_is_another_place_elsewhere(
 def test_the_data_sets_reader_counts_as_code() -> None:
     assert STAGE.modules(recipe_of("x")) == ("pipeline.data.readers.folder",)
     assert STAGE.modules(load_recipe("cub_mobilenet").recipe) == ("pipeline.data.readers.cub200",)
+    family = load_recipe("quickstart", ["data.dataset=torchvision:SVHN", "data.root=x"]).recipe
+    assert STAGE.modules(family) == ("pipeline.data.readers.torchvision_sets",)
 
 
 def test_the_index_says_what_is_where(finished: tuple[Run, Outcome]) -> None:
@@ -98,3 +101,23 @@ def test_a_table_of_labels_is_read_and_belongs_to_the_fingerprint(tmp_path: Path
     table = tmp_path / "photos/labels.csv"
     table.write_text(table.read_text().replace("x/000.png,teal", "x/000.png,wren"))
     assert STAGE.files(recipe) != before
+
+
+def test_images_in_one_file_are_indexed_told_and_reused(tmp_path: Path) -> None:
+    write_stl10(tmp_path / "data")
+    directory = tmp_path / "run"
+
+    def until_data() -> Outcome:
+        given = ("data.dataset=stl10", f"data.root={tmp_path / 'data'}", "data.validation=0.5")
+        overrides = [part for value in given for part in ("--set", value)]
+        return run_command("run", "quickstart", "--run-dir", directory, "--until", "data", *overrides)
+
+    outcome = until_data()
+    assert outcome.code == 0, outcome.err
+    told = outcome.out + outcome.err
+    assert "stl10: train has 6 of 5,000 official images" in told and "stl10: left out: 2 (unlabelled)" in told
+    assert read_json(directory / "data" / "index.json")["store"] == "records:stl10"
+    assert until_data().stages_run == []
+    path = tmp_path / "data" / "stl10_binary" / "test_X.bin"
+    os.utime(path, ns=(0, 0))
+    assert until_data().stages_run == ["data"]
