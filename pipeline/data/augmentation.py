@@ -9,12 +9,27 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from exporters.preprocessing import Preprocessing
+from pipeline.data.randaugment import rand_augment
 from pipeline.randomness import generator
 
 ASPECT = (3 / 4, 4 / 3)
+ERASED = (0.02, 0.33)
+ERASED_ASPECT = (0.3, 3.3)
 ATTEMPTS = 10
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+
+
+class RandAugmentOptions(Protocol):
+    """The section `data.augment.randaugment`."""
+
+    @property
+    def operations(self) -> int:
+        """N: how many are applied."""
+
+    @property
+    def magnitude(self) -> int:
+        """M: how strong, 0 to 30."""
 
 
 class AugmentOptions(Protocol):
@@ -40,18 +55,30 @@ class AugmentOptions(Protocol):
     def jitter(self) -> float:
         """Strength of the change of brightness, contrast and saturation."""
 
+    @property
+    def randaugment(self) -> RandAugmentOptions | None:
+        """RandAugment; None for none."""
+
+    @property
+    def erasing(self) -> float:
+        """Share of the images in which a rectangle is erased."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Crop, mirror and colour of one training image.
+    """Crop, mirror, RandAugment, colour and erasing of one training image, in this order.
 
-    Crop, mirror and colour have streams of their own, so that a change of one leaves the draws of the others.
+    Each has a stream of its own, so that a change of one leaves the draws of the others.
 
     * `resized`: a share of the area within `scale` and an aspect ratio within 3/4 to 4/3 (log-uniform), scaled to the
       square; the whole centre where ten draws do not fit (Szegedy et al. 2015, as the field runs it).
     * `random`: shorter side to `preprocessing.resize`, then a random square.
     * `shift`: the centre at `preprocessing.size`, black pixels around it, then a random square (He et al. 2016, 4.2).
     * `none`: what evaluation sees.
+    * RandAugment: `pipeline.data.randaugment`.
+    * Erasing: a rectangle of 2 to 33 % of the area with an aspect ratio within 0.3 to 3.3 (Zhong et al. 2020, algorithm
+      1), filled with the image's own mean colour rather than with noise, because noise would outweigh every edge and
+      all fine texture of the image in the teacher's views.
 
     Args:
         settings: the recipe's `data.augment` section.
@@ -81,9 +108,14 @@ class Augmentation:
         image = self._crop(image, pass_, index)
         if self.settings.flip and generator(self.seed, "flip", pass_, index).random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if self.settings.randaugment is not None:
+            random = generator(self.seed, "randaugment", pass_, index)
+            operations, magnitude = self.settings.randaugment.operations, self.settings.randaugment.magnitude
+            image = rand_augment(image, random, operations, magnitude)
         if self.settings.jitter > 0:
             image = self._jitter(image, pass_, index)
-        return np.asarray(image, dtype=np.uint8)
+        pixels = np.asarray(image, dtype=np.uint8)
+        return self._erase(pixels, pass_, index) if self.settings.erasing > 0 else pixels
 
     def _crop(self, image: Image.Image, pass_: int, index: int) -> Image.Image:
         if self.settings.crop == "none":
@@ -114,6 +146,19 @@ class Augmentation:
             image = _ENHANCERS[i](image).enhance(float(factors[i]))
         return image
 
+    def _erase(self, pixels: np.ndarray, pass_: int, index: int) -> np.ndarray:
+        random = generator(self.seed, "erasing", pass_, index)
+        if random.random() >= self.settings.erasing:
+            return pixels
+        height, width = pixels.shape[:2]
+        box = _random_box(random, width, height, ERASED, ERASED_ASPECT)
+        if box is None:
+            return pixels
+        left, top, right, bottom = box
+        erased = pixels.copy()
+        erased[top:bottom, left:right] = np.rint(pixels.mean(axis=(0, 1), dtype=np.float64)).astype(np.uint8)
+        return erased
+
 
 def _shorter_side(image: Image.Image, resize: int, resampling: Image.Resampling) -> Image.Image:
     if min(image.size) == resize:
@@ -126,10 +171,27 @@ def _shorter_side(image: Image.Image, resize: int, resampling: Image.Resampling)
 def _resized_box(
     random: np.random.Generator, width: int, height: int, scale: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the crop. The number of draws is fixed, however many attempts fit."""
+    """Left, top, right, bottom of the crop: the whole centre where no attempt fits."""
+    box = _random_box(random, width, height, scale, ASPECT)
+    if box is not None:
+        return box
+    aspect = min(max(width / height, ASPECT[0]), ASPECT[1])
+    box_width = min(width, max(1, round(height * aspect)))
+    box_height = min(height, max(1, round(width / aspect)))
+    left, top = (width - box_width) // 2, (height - box_height) // 2
+    return left, top, left + box_width, top + box_height
+
+
+def _random_box(
+    random: np.random.Generator, width: int, height: int, scale: tuple[float, float], aspects: tuple[float, float]
+) -> tuple[int, int, int, int] | None:
+    """Left, top, right, bottom of a rectangle with a share of the area in `scale` and an aspect ratio in `aspects`.
+
+    None where no attempt fits. The number of draws is fixed, however many attempts fit.
+    """
     draws = random.random(2 * ATTEMPTS + 2).tolist()
     across, down = draws[:2]
-    lowest, highest = math.log(ASPECT[0]), math.log(ASPECT[1])
+    lowest, highest = math.log(aspects[0]), math.log(aspects[1])
     for attempt in range(ATTEMPTS):
         share, position = draws[2 + 2 * attempt : 4 + 2 * attempt]
         area = (scale[0] + share * (scale[1] - scale[0])) * width * height
@@ -137,10 +199,5 @@ def _resized_box(
         box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 1 <= box_width <= width and 1 <= box_height <= height:
             left, top = int(across * (width - box_width + 1)), int(down * (height - box_height + 1))
-            break
-    else:
-        aspect = min(max(width / height, ASPECT[0]), ASPECT[1])
-        box_width = min(width, max(1, round(height * aspect)))
-        box_height = min(height, max(1, round(width / aspect)))
-        left, top = (width - box_width) // 2, (height - box_height) // 2
-    return left, top, left + box_width, top + box_height
+            return left, top, left + box_width, top + box_height
+    return None

@@ -18,6 +18,11 @@ from pipeline.models.weight_files import checked_sha256
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# Heads that help while these are trained from scratch; ours are built without (`exporters.architectures`).
+_AUXILIARY_HEADS = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
+# torchvision's files of these were trained with a mean and std of one half; `transform_input` turns ImageNet's into it.
+_HALVES = (0.5, 0.5, 0.5)
+
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _PREFIXES = ("module.", "model.", "network.", "_orig_mod.")
 # PyTorch's custom, resnet18-f37072fd.pth; digits alone are rather a date or a step.
@@ -64,6 +69,7 @@ def load_weights(
         found = checked_sha256(path, sha256) if path.is_file() else None
         state = read_state_dict(path)
         loaded = LoadedWeights(path.name, found, IMAGENET_MEAN, IMAGENET_STD, head_replaced=False)
+    state = _without_auxiliary_heads(state, network, architecture)
     replaced = _fit_state(network, state, weights, replace_head=replace_head)
     return LoadedWeights(loaded.source, loaded.sha256, loaded.mean, loaded.std, head_replaced=replaced)
 
@@ -150,9 +156,19 @@ def _torchvision_imagenet(architecture: Architecture) -> tuple[dict[str, Tensor]
     transform = published.transforms()
     fetched = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(published.url).path).name
     sha256 = sha256_file(fetched) if fetched.is_file() else None
-    return state, LoadedWeights(
-        f"torchvision {published}", sha256, tuple(transform.mean), tuple(transform.std), head_replaced=False
-    )
+    mean, std = tuple(transform.mean), tuple(transform.std)
+    if architecture.name in _AUXILIARY_HEADS and not architecture.arguments.get("transform_input"):
+        mean, std = _HALVES, _HALVES
+    return state, LoadedWeights(f"torchvision {published}", sha256, mean, std, head_replaced=False)
+
+
+def _without_auxiliary_heads(
+    state: dict[str, Tensor], network: nn.Module, architecture: Architecture
+) -> dict[str, Tensor]:
+    """The state without the auxiliary heads of torchvision's Inceptions, unless the network was built with them."""
+    heads = _AUXILIARY_HEADS.get(architecture.name, ()) if architecture.source == "torchvision" else ()
+    heads = tuple(head for head in heads if getattr(network, head[:-1], None) is None)
+    return {key: value for key, value in state.items() if not key.startswith(heads)} if heads else state
 
 
 def _timm_imagenet(architecture: Architecture) -> tuple[dict[str, Tensor], LoadedWeights]:

@@ -25,10 +25,12 @@ from pipeline.recipe.settings import (
     DataSettings,
     FitSettings,
     NonEmpty,
+    RandAugmentSettings,
     ScheduleSettings,
     Settings,
     TextFitSettings,
     TrainSettings,
+    VisualFitSettings,
     file_or,
     problem,
 )
@@ -61,6 +63,7 @@ __all__ = [
     "LogitsSettings",
     "OnnxSettings",
     "ParitySettings",
+    "RandAugmentSettings",
     "Recipe",
     "ScheduleSettings",
     "Settings",
@@ -71,6 +74,7 @@ __all__ = [
     "TrainSettings",
     "ValidateSettings",
     "ViewSettings",
+    "VisualFitSettings",
     "VisualTeacherSettings",
     "WeightingSettings",
 ]
@@ -97,7 +101,7 @@ class VisualTeacherSettings(Settings):
         description="Side of the square that it sees, pixels; each view is resized to it. null: data.image_size.",
     )
     classifier: NonEmpty | None = Field(default=None, description=_CLASSIFIER)
-    fit: FitSettings | None = Field(default=None, description="How it is trained on the data; null: used as it is.")
+    fit: VisualFitSettings | None = Field(default=None, description="How it is trained on the data; null: used as it is.")
 
     @model_validator(mode="after")
     def _has_learned_something(self) -> Self:

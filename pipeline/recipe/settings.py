@@ -93,6 +93,13 @@ def _known_dataset(text: str) -> str:
     return text
 
 
+class RandAugmentSettings(Settings):
+    """RandAugment (Cubuk et al. 2020): so many operations of fourteen, all with one magnitude."""
+
+    operations: int = Field(default=2, ge=1, le=14, description="N: operations on an image, drawn one by one.")
+    magnitude: int = Field(default=9, ge=0, le=30, description="M: their strength.")
+
+
 class AugmentSettings(Settings):
     """How a training image is varied; the same draw is used for the student and every view of the teacher."""
 
@@ -108,6 +115,13 @@ class AugmentSettings(Settings):
     flip: bool = Field(default=True, description="Mirror half of the images left to right.")
     jitter: float = Field(
         default=0.0, ge=0, le=1, description="Strength of the change of brightness, contrast, saturation."
+    )
+    randaugment: RandAugmentSettings | None = Field(default=None, description="RandAugment; null: none.")
+    erasing: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the images in which a rectangle is filled with the image's mean colour.",
     )
 
     @model_validator(mode="after")
@@ -144,6 +158,9 @@ class DataSettings(Settings):
         ge=16,
         le=2048,
         description="Shorter side before the crop; null: image_size below 96 px, else 8/7 of it (224 from 256).",
+    )
+    interpolation: Literal["bilinear", "bicubic"] = Field(
+        default="bilinear", description="How images are resized, in training and in what ships."
     )
     validation: float = Field(
         default=0.1, gt=0, le=0.5, description="Fraction split from training, stratified; every choice is made on it."
@@ -249,6 +266,11 @@ class FitSettings(Settings):
     gradient_clip: float | None = Field(
         default=None, gt=0, description="Largest L2 norm of the gradient; null: no limit."
     )
+    early_stop: int | None = Field(
+        default=None,
+        ge=1,
+        description="Passes without a better validation score after which training ends; null: never.",
+    )
 
     @model_validator(mode="after")
     def _schedule_fits_the_epochs(self) -> Self:
@@ -276,6 +298,15 @@ class FitSettings(Settings):
         if self.nesterov and self.momentum == 0:
             raise problem("nesterov", "expected false where @momentum is 0, got true", "momentum")
         return self
+
+
+class VisualFitSettings(FitSettings):
+    """The schedule of the visual teacher."""
+
+    views: bool = Field(
+        default=False,
+        description="Show each image in one view of distill.views or as it is, drawn anew in each pass.",
+    )
 
 
 class TextFitSettings(FitSettings):

@@ -29,7 +29,7 @@ EVALUATION_BATCH = 256
 
 TRAINING_LIBRARIES = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
 
-IMAGE_KEYS = ("data.image_size", "data.resize")
+IMAGE_KEYS = ("data.image_size", "data.resize", "data.interpolation")
 
 
 def needs_teacher(recipe: Recipe) -> bool:
@@ -93,7 +93,8 @@ def student_preprocessing(
     recipe: Recipe, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Preprocessing:
     """How an image becomes the student's input, under the recipe's sizes."""
-    return Preprocessing(size=recipe.data.image_size, resize=recipe.data.resize_to, mean=mean, std=std)
+    data = recipe.data
+    return Preprocessing(data.image_size, data.resize_to, mean, std, data.interpolation)
 
 
 def teacher_image_size(recipe: Recipe) -> int:

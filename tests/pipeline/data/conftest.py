@@ -11,12 +11,20 @@ from PIL import Image
 
 
 @dataclass(frozen=True)
+class RandAugment:
+    operations: int = 2
+    magnitude: int = 9
+
+
+@dataclass(frozen=True)
 class Augment:
     crop: Literal["random", "resized", "shift", "none"] = "resized"
     scale: tuple[float, float] = (0.5, 1.0)
     padding: int = 4
     flip: bool = True
     jitter: float = 0.0
+    randaugment: RandAugment | None = None
+    erasing: float = 0.0
 
 
 @dataclass(frozen=True)

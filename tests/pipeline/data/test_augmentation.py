@@ -8,8 +8,9 @@ from PIL import Image
 
 from exporters.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation, _resized_box
+from pipeline.data.randaugment import rand_augment
 from pipeline.randomness import generator
-from tests.pipeline.data.conftest import Augment
+from tests.pipeline.data.conftest import Augment, RandAugment
 
 PREPROCESSING = Preprocessing(16, 20, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
 CROPS = ("random", "resized", "shift", "none")
@@ -36,7 +37,7 @@ def test_any_image_becomes_the_square_and_the_same_one_again(crop, width, height
     pass_, index = address
     image = noise(width, height)
     before = image.tobytes()
-    augment = augmentation(seed, crop=crop, flip=True, jitter=0.4)
+    augment = augmentation(seed, crop=crop, flip=True, jitter=0.4, randaugment=RandAugment(), erasing=0.5)
     first = augment(image, pass_, index)
     assert first.shape == (16, 16, 3)
     assert first.dtype == np.uint8
@@ -139,3 +140,54 @@ def test_no_jitter_leaves_the_pixels():
     np.testing.assert_array_equal(
         augmentation(crop="none", jitter=0.0)(noise(20, 20), 0, 1), PREPROCESSING.apply(noise(20, 20))
     )
+
+
+def test_randaugment_comes_after_the_crop_and_moves_no_other_draw():
+    image = noise(30, 24)
+    plain = augmentation(crop="random", flip=True)
+    for index in range(20):
+        square = Image.fromarray(plain(image, 2, index))
+        expected = rand_augment(square, generator(0, "randaugment", 2, index), 3, 14)
+        drawn = augmentation(crop="random", flip=True, randaugment=RandAugment(3, 14))(image, 2, index)
+        np.testing.assert_array_equal(drawn, np.asarray(expected))
+
+
+def test_erasing_fills_a_rectangle_with_the_mean_colour_of_its_share_of_the_images():
+    image = noise(16, 16)
+    base = augmentation(crop="none")(image, 0, 0)
+    untouched, shares, aspects = 0, [], []
+    for index in range(600):
+        erased = augmentation(crop="none", erasing=0.75)(image, 0, index)
+        changed = (erased != base).any(axis=2)
+        if not changed.any():
+            untouched += 1
+            continue
+        rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+        box = erased[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert (box == box[0, 0]).all()
+        expected = base.reshape(-1, 3).astype(float).mean(axis=0)
+        np.testing.assert_allclose(box[0, 0], expected, atol=0.5 + 1e-9)
+        outside = ~changed
+        outside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = False
+        np.testing.assert_array_equal(erased[outside], base[outside])
+        shares.append(box.shape[0] * box.shape[1] / 256)
+        aspects.append(box.shape[1] / box.shape[0])
+    assert 100 <= untouched <= 200
+    assert min(shares) >= 0.01 and max(shares) <= 0.37  # 2 to 33 %, rounded to whole pixels of a small image
+    assert min(aspects) < 0.5 and max(aspects) > 2
+    assert np.mean(shares) == pytest.approx(0.175, abs=0.02)
+
+
+def test_no_erasing_and_always_erasing():
+    image = noise(20, 20)
+    plain = augmentation(crop="none")(image, 0, 3)
+    np.testing.assert_array_equal(augmentation(crop="none", erasing=0.0)(image, 0, 3), plain)
+    assert all((augmentation(crop="none", erasing=1.0)(image, 0, i) != plain).any() for i in range(50))
+
+
+def test_the_interpolation_of_the_recipe_is_used_in_training():
+    image = noise(40, 31)
+    for crop in ("random", "resized", "shift", "none"):
+        soft = Augmentation(replace(STILL, crop=crop), PREPROCESSING, 0)
+        sharp = Augmentation(replace(STILL, crop=crop), replace(PREPROCESSING, interpolation="bicubic"), 0)
+        assert (soft(image, 0, 0) != sharp(image, 0, 0)).any()

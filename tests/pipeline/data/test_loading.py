@@ -17,10 +17,10 @@ from exporters.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex, build_index
 from pipeline.data.loading import Batch, Loader, pass_order
-from tests.pipeline.data.conftest import Augment, Data, write_image
+from tests.pipeline.data.conftest import Augment, Data, RandAugment, write_image
 
 PREPROCESSING = Preprocessing(16, 20, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
-AUGMENTATION = Augmentation(Augment(jitter=0.3), PREPROCESSING, seed=5)
+AUGMENTATION = Augmentation(Augment(jitter=0.3, randaugment=RandAugment(), erasing=0.5), PREPROCESSING, seed=5)
 
 
 @pytest.fixture

@@ -327,3 +327,49 @@ def test_imagenet_of_timm_has_its_own_normalisation(name: str | None, monkeypatc
     assert torch.equal(network.blocks[0].attn.qkv.weight, published["blocks.0.attn.qkv.weight"])
     assert network.pos_embed.shape == (1, 5, 192)
     assert network.head.weight.shape == (5, 192)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+@pytest.mark.parametrize("classes", [5, 1000])
+def test_inceptions_go_without_their_auxiliary_heads(
+    name: str, classes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """What torchvision publishes has them, and is meant for inputs with a mean and std of one half."""
+    import torchvision
+
+    torch.manual_seed(4)
+    size = 80 if name == "inception_v3" else 64
+    whole = torchvision.models.get_model(name, weights=None, init_weights=False, transform_input=True).eval()
+    state = whole.state_dict()
+    assert any(key.lower().startswith("aux") for key in state)
+    monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", lambda *_args, **_settings: dict(state))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    architecture = Architecture(name, "torchvision")
+    network = make(architecture, classes=classes).eval()
+    loaded = load_weights(network, architecture, "imagenet", replace_head=True)
+    assert loaded.head_replaced is (classes == 5)
+    assert loaded.mean == loaded.std == (0.5, 0.5, 0.5)
+    images = torch.rand(2, 3, size, size)
+
+    def scaled(mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+        return (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+
+    features: list[Tensor] = []
+    for net in (network, whole):
+        net.fc.register_forward_pre_hook(lambda _module, inputs: features.append(inputs[0]))
+    with torch.no_grad():
+        network(scaled(loaded.mean, loaded.std))
+        whole(scaled(IMAGENET_MEAN, IMAGENET_STD))
+    torch.testing.assert_close(features[0], features[1], rtol=1e-3, atol=1e-4)
+
+    path = tmp_path / "net.pth"
+    torch.save(state, path)
+    from_file = make(architecture, classes=classes)
+    assert load_weights(from_file, architecture, str(path), replace_head=True).head_replaced is (classes == 5)
+    assert torch.equal(next(iter(from_file.parameters())), next(iter(whole.parameters())))
+
+
+def test_another_nets_surplus_is_not_dropped(tmp_path: Path):
+    path = tmp_path / "net.pt"
+    torch.save(state_of() | {"aux1.fc1.weight": torch.zeros(1)}, path)
+    assert "unexpected aux1.fc1.weight" in refusal(path)
