@@ -91,6 +91,7 @@ class DistillStage(Stage):
             save_student(network, student.architecture, classes, preprocessing, target, name=recipe.name)
         history = {
             "chosen_pass": fitted.chosen_pass,
+            "stopped_early": fitted.stopped_early,
             "passes": [{k: v for k, v in row.items() if k != "images_per_second"} for row in fitted.history],
             "weights": student.weights.source if student.weights else "none",
             "weights_sha256": student.weights.sha256 if student.weights else None,
@@ -98,7 +99,7 @@ class DistillStage(Stage):
         write_json(folder / "history.json", history)
         discard_checkpoint(context, self.name)
         context.console.say(
-            f"student {recipe.student.model}: pass {fitted.chosen_pass} of {recipe.train.epochs} is chosen,"
+            f"student {recipe.student.model}: pass {fitted.chosen_pass} of {len(fitted.history)} is chosen,"
             f" validation top-1 {100 * fitted.chosen_score:.2f} %"
         )
         return {

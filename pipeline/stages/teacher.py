@@ -14,6 +14,7 @@ from pipeline.stages.inputs import (
     TRAINING_LIBRARIES,
     Data,
     build_student,
+    has_views,
     needs_teacher,
     read_data,
     teacher_image_size,
@@ -22,8 +23,11 @@ from pipeline.stages.inputs import (
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from torch import Tensor
 
     from pipeline.models.build import Model
+    from pipeline.tmkd.views import Views
+    from pipeline.training.loop import Fitted
 
 
 class TeacherStage(Stage):
@@ -45,8 +49,10 @@ class TeacherStage(Stage):
 
         Which layer is its classifier changes nothing of the teacher, only what the student takes from it.
         """
-        fitted = ("data.augment", "data.split_seed", "train.precision") if recipe.teacher.visual.fit else ()
-        found = settings(recipe, "teacher.visual", *IMAGE_KEYS, *fitted)
+        fit = recipe.teacher.visual.fit
+        fitted = ("data.augment", "data.split_seed", "train.precision") if fit else ()
+        views = ("distill.views",) if fit and fit.views else ()
+        found = settings(recipe, "teacher.visual", *IMAGE_KEYS, *fitted, *views)
         return {key: value for key, value in found.items() if key != "teacher.visual.classifier"}
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
@@ -82,7 +88,8 @@ class TeacherStage(Stage):
             classifier=visual.classifier,
         )
         tapped = model.tapped.to(fabric.device)
-        history = self._fit(context, data, model, fabric) if visual.fit is not None else []
+        fitted = self._fit(context, data, model, fabric) if visual.fit is not None else None
+        rows = fitted.history if fitted is not None else []
         tapped.eval()
         batches = data.loader.evaluation_batches("validation", data.preprocessing, EVALUATION_BATCH)
         measured = score(*predict(lambda images: tapped(images).logits, batches, fabric.device))
@@ -96,35 +103,59 @@ class TeacherStage(Stage):
             "weights_sha256": model.weights.sha256 if model.weights else None,
             "parameters": sum(parameter.numel() for parameter in tapped.parameters()),
             "validation": measured,
-            "fitted": visual.fit is not None,
-            "history": history,
+            # One stage measures the views, with the weights that fuse them; this says where.
+            "validation_per_view": "fusion/accuracy.json" if has_views(recipe) else None,
+            "fitted": fitted is not None,
+            "fitted_on": list(fit_views(recipe).names) if visual.fit is not None else [],
+            "stopped_early": fitted is not None and fitted.stopped_early,
+            "history": [{key: row[key] for key in ("pass", "loss", "validation_top1")} for row in rows],
         }
         write_json(folder / "report.json", report)
         discard_checkpoint(context, self.name)
         return {"validation_top1": measured["top1"], "device": describe_device(fabric)}
 
-    def _fit(self, context: StageContext, data: Data, model: "Model", fabric: "Fabric") -> list[dict[str, float]]:
+    def _fit(self, context: StageContext, data: Data, model: "Model", fabric: "Fabric") -> "Fitted":
+        import torch
+
         from pipeline.distill.methods.ce import CrossEntropy
         from pipeline.distill.settings import LossSettings
         from pipeline.distill.task import DistillationTask
         from pipeline.stages.training import student_job, train
+        from pipeline.tmkd.drawn_views import DrawnViews
+        from pipeline.training.loop import Step
 
         fit_settings = context.recipe.teacher.visual.fit
         assert fit_settings is not None
         losses = LossSettings(ce_weight=1.0, label_smoothing=fit_settings.label_smoothing)
         task = DistillationTask(model.tapped, CrossEntropy(losses, model.tapped.shape, None))
+        seed = context.recipe.data.split_seed
+        drawn = DrawnViews(fit_views(context.recipe), seed, "view for the visual teacher")
+
+        def show(step: Step) -> "Tensor":
+            shown = drawn(step.images, drawn.draw(step.pass_, step.indices))
+            return shown.contiguous(memory_format=torch.channels_last)
+
         job = student_job(
             "teacher",
             task,
             data,
             fit_settings,
-            data.augmentation(context.recipe, context.recipe.data.split_seed),
+            data.augmentation(context.recipe, seed),
             fabric,
-            seed=context.recipe.data.split_seed,
+            seed=seed,
+            show=show if fit_settings.views else None,
         )
         fitted = train(context, self.name, job, fabric)
         task.load_state_dict(fitted.chosen_state)
-        return [{key: row[key] for key in ("pass", "loss", "validation_top1")} for row in fitted.history]
+        return fitted
+
+
+def fit_views(recipe: Recipe) -> "Views":
+    """The views that the teacher is trained on: rgb alone, or those of the recipe, whatever the method does with them."""
+    from pipeline.tmkd.views import Views
+
+    fit = recipe.teacher.visual.fit
+    return Views(recipe.distill.views if fit is not None and fit.views else {})
 
 
 def weights_file(weights: str, sha256: str | None = None, section: str = "") -> dict[str, str]:

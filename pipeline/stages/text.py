@@ -99,8 +99,9 @@ class TextStage(Stage):
         fits = text.weights == "fit"
         clip = build_clip(text.model, recipe.data.split_seed) if fits else load_clip(text.model, text.weights)
         clip = clip.to(fabric.device)
+        stopped_early = False
         if fits:
-            self._fit(context, data, clip, prompts, words, fabric)
+            stopped_early = self._fit(context, data, clip, prompts, words, fabric)
             state = {key: value.detach().cpu().contiguous() for key, value in clip.model.state_dict().items()}
             write_bytes(folder / "clip.safetensors", save(state))
         clip.eval().requires_grad_(False)
@@ -119,6 +120,7 @@ class TextStage(Stage):
             "prompts": text.prompts,
             "class_names": named,
             "zero_shot": zero_shot,
+            "stopped_early": stopped_early,
         }
         write_json(folder / "report.json", report)
         discard_checkpoint(context, self.name)
@@ -132,7 +134,8 @@ class TextStage(Stage):
         prompts: "Prompts",
         words: Sequence[str],
         fabric: "Fabric",
-    ) -> None:
+    ) -> bool:
+        """Train; tells whether it stopped early."""
         from torch import Tensor, nn
 
         from pipeline.stages.training import make_job, train
@@ -161,6 +164,7 @@ class TextStage(Stage):
         job = make_job("text teacher", task, losses, evaluate, data, recipe.teacher.text.fit, augmentation, seed)
         fitted = train(context, self.name, job, fabric)
         task.load_state_dict(fitted.chosen_state)
+        return fitted.stopped_early
 
 
 def _measure(clip: "Clip", embeddings: "Tensor", views: "Views", data: Data, fabric: "Fabric") -> dict[str, float]:

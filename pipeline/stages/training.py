@@ -33,6 +33,7 @@ def student_job(
     seed: int,
     teacher: Teacher | None = None,
     warmup: int = 0,
+    show: Callable[[Step], Tensor] | None = None,
 ) -> Job:
     """Train a classifier under a method; its validation accuracy on plain images chooses the pass.
 
@@ -46,6 +47,7 @@ def student_job(
         seed: of the order and of what must stay a state.
         teacher: a step to the teacher's output on it; None for a method without.
         warmup: passes over which β and γ rise.
+        show: a step to the images `[B, 3, S, S]` that the classifier is trained on; None: as they are.
     """
 
     def losses(wrapped: nn.Module, step: Step) -> dict[str, Tensor]:
@@ -54,7 +56,8 @@ def student_job(
             with fabric.autocast():
                 guidance = teacher(step)
         samples = Samples(step.indices, step.pass_)
-        return wrapped(step.images, step.labels, guidance, warmup_ramp(step.passes, warmup), samples)
+        images = step.images if show is None else show(step)
+        return wrapped(images, step.labels, guidance, warmup_ramp(step.passes, warmup), samples)
 
     def evaluate() -> float:
         task.eval()

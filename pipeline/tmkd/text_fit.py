@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pipeline.models.clip import Clip
 from pipeline.randomness import generator
 from pipeline.tmkd.contrast import image_text_contrast
+from pipeline.tmkd.drawn_views import DrawnViews
 from pipeline.tmkd.prompts import Prompts
 from pipeline.tmkd.views import Views
 
@@ -30,7 +31,7 @@ class TextFit(nn.Module):
     def __init__(self, clip: Clip, prompts: Prompts, views: Views, classes: Sequence[str], seed: int) -> None:
         super().__init__()
         self.clip = clip
-        self._views = views
+        self._drawn = DrawnViews(views, seed, "view for the text teacher")
         self._seed = seed
         # view → [templates, K, context]
         self._tokens = [
@@ -40,11 +41,7 @@ class TextFit(nn.Module):
 
     def draw_views(self, pass_: int, indices: Tensor) -> Tensor:
         """The view in which each image is shown in a pass: int64 `[B]`, from the samples' indices `[B]`."""
-        draws = [
-            int(generator(self._seed, "view for the text teacher", pass_, index).integers(len(self._views)))
-            for index in indices.tolist()
-        ]
-        return torch.tensor(draws)
+        return self._drawn.draw(pass_, indices)
 
     def draw_tokens(self, pass_: int, index: int) -> Tensor:
         """One template a view, by the batch's first sample: int64 `[V, K, context]`."""
@@ -63,10 +60,7 @@ class TextFit(nn.Module):
         Returns:
             `{"contrast": 0-d float32}`.
         """
-        with torch.no_grad():
-            views = self._views(images)
-            shown = views[drawn, torch.arange(len(images), device=views.device)]
-        embeddings = self.clip.encode_image(shown)
+        embeddings = self.clip.encode_image(self._drawn(images, drawn))
         texts = self.clip.encode_tokens(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
         temperature = self.clip.temperature
         losses = []

@@ -74,6 +74,7 @@ class Fitted:
         chosen_state: the module's state after that pass, on the CPU.
         final_state: the module's state after the last pass, on the CPU.
         history: one mapping a pass: losses, score, learning rate, images per second.
+        stopped_early: whether the schedule was left because the score no longer rose (`early_stop`).
     """
 
     chosen_pass: int
@@ -81,6 +82,7 @@ class Fitted:
     chosen_state: dict[str, Tensor]
     final_state: dict[str, Tensor]
     history: list[dict[str, float]]
+    stopped_early: bool = False
 
 
 def fit(
@@ -91,6 +93,9 @@ def fit(
     on_pass: Callable[[int, dict[str, float]], None] = lambda _pass, _metrics: None,
 ) -> Fitted:
     """Train, with a checkpoint after each pass, from where an earlier attempt stopped.
+
+    With `early_stop`, training ends after so many passes without a better validation score. The learning rate follows
+    the schedule of all `epochs` until then.
 
     Args:
         job: what is trained.
@@ -113,7 +118,7 @@ def fit(
             on_pass(int(row["pass"]), row)
         console.say(f"{job.name}: going on after pass {len(state.history)} of {settings.epochs}")
 
-    for pass_ in range(len(state.history), settings.epochs):
+    while (pass_ := len(state.history)) < settings.epochs and not _is_stuck(state, settings.early_stop):
         shown = {"top-1": state.history[-1]["validation_top1"]} if state.history else {}
         metrics = _train_pass(job, fabric, wrapped, optimiser, pass_, console, shown)
         score = job.evaluate()
@@ -124,7 +129,14 @@ def fit(
         checkpoint.save(_snapshot(module, optimiser, fabric, state))
         on_pass(pass_ + 1, metrics)
         console.passed(job.name, pass_ + 1, settings.epochs, metrics)
-    return Fitted(state.chosen_pass, state.chosen_score, state.chosen_state, _cpu_state(module), state.history)
+    stopped_early = len(state.history) < settings.epochs
+    if stopped_early:
+        console.say(
+            f"{job.name}: stopped after pass {len(state.history)} of {settings.epochs},"
+            f" no better than pass {state.chosen_pass} for {settings.early_stop} passes"
+        )
+    final_state = _cpu_state(module)
+    return Fitted(state.chosen_pass, state.chosen_score, state.chosen_state, final_state, state.history, stopped_early)
 
 
 class _Progress:
@@ -135,6 +147,11 @@ class _Progress:
         self.chosen_pass = 0
         self.chosen_score = -math.inf
         self.chosen_state: dict[str, Tensor] = {}
+
+
+def _is_stuck(state: _Progress, early_stop: int | None) -> bool:
+    """Whether so many passes have brought no better score: known from the saved state, so that a resumed run agrees."""
+    return early_stop is not None and len(state.history) - state.chosen_pass >= early_stop
 
 
 def _train_pass(
