@@ -190,16 +190,17 @@ def show_recipe(name: str) -> None:
 @click.argument("name")
 @click.argument("dest", type=click.Path(path_type=Path))
 def copy_recipe(name: str, dest: Path) -> None:
-    """Copy the recipe NAME to the file or folder DEST; an existing file is left alone."""
+    """Copy the recipe NAME to the file or folder DEST, what it extends put in; an existing file is left alone."""
     from exporters.errors import UsageError
     from exporters.files import write_text
     from pipeline.recipe.catalog import find_recipe
+    from pipeline.recipe.flatten import flat_text
 
     source = find_recipe(name)
     target = dest / source.name if dest.is_dir() else dest
     if target.exists():
         raise UsageError(f"{target} exists already", remedy="Choose another name, or remove it first.")
-    text = source.read_text(encoding="utf-8")
+    text = flat_text(source)
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", target.stem):
         # Runs go to runs/<name>: a copy of another name must not run over the original's.
         text = re.sub(r"(?m)^name: \S+", f"name: {target.stem}", text, count=1)

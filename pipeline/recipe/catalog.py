@@ -49,6 +49,12 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in (configs_directory() / "recipes").glob("*.yaml"))
 
 
+@cache
+def fragment_names() -> tuple[str, ...]:
+    """Names of the parts of recipes in `configs/base`, sorted; a recipe extends `base/<name>`."""
+    return tuple(sorted(path.stem for path in (configs_directory() / "base").glob("*.yaml")))
+
+
 def find_recipe(source: str) -> Path:
     """The file of a recipe: a path, else a name below `configs`.
 

@@ -64,9 +64,15 @@ class Document:
     mistakes: list[tuple[Position, str]] = field(default_factory=list)
 
 
-def dump_yaml(values: Any) -> str:
-    """Plain values as YAML text that `parse_yaml` reads back as the same values."""
-    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+def dump_yaml(values: Any, *, compact: bool = False) -> str:
+    """Plain values as YAML text that `parse_yaml` reads back as the same values.
+
+    Args:
+        values: dictionaries with text keys, lists, texts, numbers, booleans and None.
+        compact: innermost sections and lists in one line each, as people write them.
+    """
+    style = {"default_flow_style": None, "width": 120} if compact else {}
+    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **style)
     return text
 
 

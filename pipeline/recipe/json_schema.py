@@ -7,6 +7,14 @@ from typing import Any
 from pipeline.recipe.schema import Recipe
 
 
+_EXTENDS = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+    "default": [],
+    "description": "Fragments below this recipe: base/<name> of those that ship, or .yaml files relative to this one; "
+    "later ones and the recipe's own keys go before.",
+}
+
+
 @cache
 def _schema() -> dict[str, Any]:
     schema = Recipe.model_json_schema(by_alias=True)
@@ -16,6 +24,8 @@ def _schema() -> dict[str, Any]:
     views["propertyNames"] = {"pattern": pattern, "not": {"const": "rgb"}}
     # A view's kind may be left out, so that `oneOf` would find two matches; null removes a view.
     views["additionalProperties"] = {"anyOf": [*view["oneOf"], {"type": "null"}]}
+    # Resolved while a file is read, so that a checked recipe has no such key.
+    schema["properties"] = {"extends": _EXTENDS} | schema["properties"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

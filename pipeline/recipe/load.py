@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.errors import UsageError
-from exporters.files import sha256_bytes
+from exporters.files import sha256_file
 from pipeline.recipe.catalog import find_recipe
-from pipeline.recipe.document import LARGEST_TEXT, Document, KeyPath, Position, dotted, parse_yaml
+from pipeline.recipe.document import KeyPath, Position, dotted
+from pipeline.recipe.extends import Merged, Place, read_merged
 from pipeline.recipe.mistakes import Mistake, validate
 from pipeline.recipe.overrides import Override, apply_override, parse_override
 from pipeline.recipe.schema import Recipe
@@ -24,7 +24,7 @@ class LoadedRecipe:
     Attributes:
         recipe: checked, overrides applied.
         path: its file.
-        text: the file as it was read, without overrides.
+        text: the file as it was read, without overrides and what it extends.
         sha256: of the file's bytes.
     """
 
@@ -46,59 +46,40 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> LoadedReci
             path, what was expected and what was found, and the nearest key.
     """
     path = find_recipe(str(source))
-    content = _read(path)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{_shown(path)}: not UTF-8 text: byte {error.start} cannot be read") from error
-
-    document = parse_yaml(text)
+    merged = read_merged(path)
     changes = [parse_override(override) for override in overrides]
-    lines = [(position, f"{_place(path, position)}: {message}") for position, message in document.mistakes]
+    lines = [(place, f"{merged.shown(place)}: {message}") for place, message in merged.mistakes]
     set_lines = [f"--set {change.text}: {message}" for change in changes for message in change.mistakes]
-    if not isinstance(document.value, dict):
-        if not lines:
-            got = "nothing" if document.value is None else "a list" if isinstance(document.value, list) else "a value"
-            start = Position(1, 1)
-            lines = [(start, f"{_place(path, start)}: expected keys such as data: and train:, got {got}")]
+    if not isinstance(merged.value, dict):
         raise _error(lines, set_lines)
 
-    tree = deepcopy(document.value)  # aliases give one object in several places
+    tree = merged.value
     tree.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:100] or "recipe")
     changes = [change for change in changes if not change.mistakes]
     for change in changes:
         apply_override(tree, change)
     recipe, mistakes = validate(tree)
     for mistake in mistakes:
+        if mistake.involves and not merged.complete:
+            continue  # it may follow from what the missing fragment says
         message = f"{dotted(mistake.path)}: {mistake.message}"
-        if cause := _cause(mistake, changes, document):
+        if cause := _cause(mistake, changes, merged):
             set_lines.append(f"--set {cause.text}: {message}")
         else:
-            position = _nearest_position(document, mistake.path)
-            lines.append((position, f"{_place(path, position)}: {message}"))
+            place = _nearest_place(merged, mistake.path)
+            lines.append((place, f"{merged.shown(place)}: {message}"))
     if recipe is None or lines or set_lines:
         raise _error(lines, set_lines)
-    return LoadedRecipe(recipe, path, text, sha256_bytes(content))
+    return LoadedRecipe(recipe, path, merged.files[0][1], sha256_file(path))
 
 
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(4 * LARGEST_TEXT + 1)  # a character takes up to four bytes
-    except OSError as error:
-        raise UsageError(f"{_shown(path)}: cannot be read: {error.strerror}") from error
-    if len(content) > 4 * LARGEST_TEXT:
-        raise UsageError(f"{_shown(path)}: longer than {LARGEST_TEXT:,} characters, so not a recipe")
-    return content
-
-
-def _cause(mistake: Mistake, changes: list[Override], document: Document) -> Override | None:
+def _cause(mistake: Mistake, changes: list[Override], merged: Merged) -> Override | None:
     """The last `--set` that a mistake comes from; None where it is the file's own."""
     for path in (mistake.path, *mistake.involves):
         for change in reversed(changes):
             if path[: len(change.path)] == change.path:
                 return change
-    if mistake.path in document.positions:
+    if mistake.path in merged.places:
         return None
     for change in reversed(changes):
         if change.path[: len(mistake.path)] == mistake.path:
@@ -106,20 +87,11 @@ def _cause(mistake: Mistake, changes: list[Override], document: Document) -> Ove
     return None
 
 
-def _nearest_position(document: Document, path: KeyPath) -> Position:
-    while path and path not in document.positions:
+def _nearest_place(merged: Merged, path: KeyPath) -> Place:
+    while path and path not in merged.places:
         path = path[:-1]
-    return document.positions.get(path, Position(1, 1))
+    return merged.places.get(path, Place(0, Position(1, 1)))
 
 
-def _place(path: Path, position: Position) -> str:
-    return f"{_shown(path)}:{position.line}:{position.column}"
-
-
-def _shown(path: Path) -> str:
-    working_directory = Path.cwd()
-    return str(path.relative_to(working_directory) if path.is_relative_to(working_directory) else path)
-
-
-def _error(lines: list[tuple[Position, str]], set_lines: list[str]) -> UsageError:
+def _error(lines: list[tuple[Place, str]], set_lines: list[str]) -> UsageError:
     return UsageError("\n".join([text for _, text in sorted(lines)] + set_lines), remedy=_REMEDY)

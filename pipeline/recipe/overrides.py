@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.recipe.document import KeyPath, parse_yaml
+from pipeline.recipe.extends import KEY as EXTENDS
 from pipeline.recipe.schema import DistillSettings
 
 _VIEWS: KeyPath = ("distill", "views")
@@ -32,6 +33,8 @@ def parse_override(text: str) -> Override:
     path = tuple(part.strip() for part in key.split("."))
     if not sign or not all(path):
         return Override(text, mistakes=("expected a key, = and a value, such as train.epochs=10",))
+    if path[0] == EXTENDS:
+        return Override(text, mistakes=(f"{EXTENDS} stands in the file: what it names is read before any --set",))
     document = parse_yaml(value_text)
     return Override(text, path, document.value, tuple(message for _, message in document.mistakes))
 
