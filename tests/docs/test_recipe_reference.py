@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.distill.registry import METHODS
-from pipeline.recipe.catalog import class_sets, prompt_names
+from pipeline.recipe.catalog import class_sets, fragment_names, prompt_names
 from pipeline.recipe.json_schema import recipe_json_schema
 from pipeline.recipe.keys import expected
 from tests.docs.markdown import ROOT
@@ -97,3 +97,7 @@ def test_the_methods_own_weights_are_those_of_the_registry() -> None:
         if name != "tmkd"
     }
     assert found == expected_rows
+
+
+def test_shipped_fragments_have_rows() -> None:
+    assert sorted(re.findall(r"^\| `base/(\w+)` \| [^|]+ \|$", TEXT, re.MULTILINE)) == list(fragment_names())

@@ -85,7 +85,7 @@ def test_a_wrong_type(write: Write) -> None:
         ("distill: {views: {rgb: {kind: edge}}}", "1:19: distill.views.rgb: expected another name"),
         ("student: {weights: imagnet}", "1:11: student.weights: expected imagenet, none or a file such as"),
         ("name: a/b", "1:1: name: expected a text of letters, digits"),
-        ("zzzz: 1", "1:1: zzzz: unknown key; known here: name, seed, device, data"),
+        ("zzzz: 1", "1:1: zzzz: unknown key; known here: extends, name, seed, device, data"),
     ],
 )
 def test_one_mistake_gives_one_line(write: Write, text: str, words: str) -> None:

@@ -321,3 +321,49 @@ def test_resume_on_a_gpu(tmp_path: Path):
         assert_same_outcome(whole, attempt(tmp_path / "two", None), (tmp_path / "one", tmp_path / "two"))
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+EARLY = [0.5, 0.6, 0.6, 0.55, 0.7, 0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("early_stop", "passes", "chosen"), [(None, 8, 5), (1, 3, 2), (2, 4, 2), (3, 8, 5), (4, 8, 5), (7, 8, 5)]
+)
+def test_training_ends_after_so_many_passes_without_a_better_score(
+    early_stop: int | None, passes: int, chosen: int, tmp_path: Path
+):
+    settings = {"epochs": 8, "early_stop": early_stop, "schedule": {"kind": "one_cycle"}}
+    fitted = run(make_job(settings=settings, scores=EARLY), tmp_path / "stopped")
+    assert len(fitted.history) == passes
+    assert fitted.chosen_pass == chosen
+    assert fitted.stopped_early is (passes < 8)
+    # The schedule is that of all passes: it is left, not squeezed.
+    whole = run(make_job(settings=settings | {"early_stop": None}, scores=EARLY), tmp_path / "whole")
+    assert timeless(fitted.history) == timeless(whole.history)[:passes]
+    if fitted.chosen_pass == whole.chosen_pass:
+        assert same(fitted.chosen_state, whole.chosen_state)
+    assert same(fitted.final_state, whole.final_state) is (passes == 8)
+
+
+@pytest.mark.parametrize("stopped_after", [1, 3, 4])
+def test_an_early_stop_is_the_same_after_an_interruption(stopped_after: int, tmp_path: Path):
+    settings = {"epochs": 8, "early_stop": 2}
+    folders = (tmp_path / "one", tmp_path / "two")
+    whole = run(make_job(settings=settings, scores=EARLY), folders[0])
+
+    def stop(pass_: int, _metrics: dict[str, float]) -> None:
+        if pass_ == stopped_after:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(make_job(settings=settings, scores=EARLY), folders[1], stop)
+    again = run(make_job(Net(33, 0.5), settings=settings, scores=EARLY[stopped_after:]), folders[1])
+    assert_same_outcome(whole, again, folders)
+    assert whole.stopped_early and again.stopped_early and len(again.history) == 4
+
+
+def test_an_early_stop_is_said(tmp_path: Path):
+    shown, stream = console()
+    job = make_job(settings={"epochs": 8, "early_stop": 2}, scores=EARLY)
+    fit(job, make_fabric("cpu", "fp32"), Checkpoint(tmp_path / "checkpoint.pt", "one"), shown)
+    assert "toy: stopped after pass 4 of 8, no better than pass 2 for 2 passes" in stream.getvalue()
