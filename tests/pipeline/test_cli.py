@@ -9,10 +9,10 @@ import yaml
 
 from pipeline import __version__
 from pipeline.recipe import load_recipe
-from pipeline.recipe.catalog import find_recipe
+from pipeline.recipe.catalog import find_recipe, recipe_names
 from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, set_, start_command
 
-SHIPPED = ("cifar10_resnet20", "cub_mobilenet", "quickstart")
+SHIPPED = tuple(recipe_names())
 
 
 def write(path: Path, text: str) -> Path:
@@ -103,6 +103,14 @@ class TestCommands:
         assert f"tmkd-pipeline run {tmp_path / 'quickstart.yaml'}" in outcome.out
         outcome = run_command("recipes", "copy", "recipes/cub_mobilenet.yaml", tmp_path / "mine.yaml")
         assert outcome.code == 0 and load_recipe(tmp_path / "mine.yaml").recipe.name == "mine"
+
+    def test_a_copy_holds_what_the_recipe_extends(self, tmp_path: Path) -> None:
+        assert run_command("recipes", "show", "cub_mobilenet").out == find_recipe("cub_mobilenet").read_text()
+        assert run_command("recipes", "copy", "cub_mobilenet", tmp_path / "mine.yaml").code == 0
+        text = (tmp_path / "mine.yaml").read_text()
+        assert "extends" not in yaml.safe_load(text) and "# A MobileNetV2 for the 200" in text.splitlines()[0]
+        copied, original = load_recipe(tmp_path / "mine.yaml").recipe, load_recipe("cub_mobilenet").recipe
+        assert copied.resolved() == original.resolved() | {"name": "mine"}
 
     def test_copy_overwrites_nothing(self, tmp_path: Path) -> None:
         own = write(tmp_path / "quickstart.yaml", "mine")

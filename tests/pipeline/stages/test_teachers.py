@@ -1,5 +1,6 @@
 """The stages `teacher` and `text`: what is fitted, what is loaded, what is refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,48 @@ class TestTeacher:
         values = {"teacher.visual.weights": student, "teacher.visual.model": "cifar:resnet14"}
         outcome = run(*set_(values), "--until", "teacher")
         assert outcome.code == 4 and "does not fit" in outcome.err and "Traceback" not in outcome.err
+
+    def test_a_teacher_of_all_views(self, run: Run) -> None:
+        plain = load_file(run.directory / "teacher" / "student.safetensors")
+        report = read_json(run.directory / "teacher" / "report.json")
+        assert (report["fitted_on"], report["validation_per_view"]) == (["rgb"], "fusion/accuracy.json")
+        values = {"teacher.visual.fit.views": "true"}
+        outcome = run(*set_(values), "--until", "fusion")
+        assert outcome.code == 0 and outcome.stages_run == ["teacher", "fusion"], outcome.err
+        report = read_json(run.directory / "teacher" / "report.json")
+        assert report["fitted_on"] == ["rgb", "edge", "high_frequency"]
+        taught = load_file(run.directory / "teacher" / "student.safetensors")
+        assert any(not np.array_equal(plain[key], taught[key]) for key in plain)
+        # It is measured on the image itself, and view by view by the next stage.
+        measured = read_json(run.directory / report["validation_per_view"])["validation"]["views"]
+        assert measured["rgb"] == pytest.approx(report["validation"]["top1"])
+        assert set(measured) == set(report["fitted_on"])
+        # Views are a part of what it follows from, and only then.
+        assert run.plan({**values, "distill.views.edge.strength": 0.5})["teacher"][0] == "run"
+        assert "distill.views" not in str(TeacherStage().parameters(load_recipe(run.recipe).recipe))
+
+    def test_a_teacher_of_no_views_but_the_image_is_the_plain_one(self, run: Run) -> None:
+        before = sha256_file(run.directory / "teacher" / "student.safetensors")
+        gone = {"distill.views.edge": "null", "distill.views.high_frequency": "null"}
+        outcome = run(*set_({"teacher.visual.fit.views": "true", **gone}), "--until", "teacher")
+        assert outcome.stages_run == ["teacher"]
+        assert sha256_file(run.directory / "teacher" / "student.safetensors") == before
+
+    def test_fits_that_stop_early(self, run: Run) -> None:
+        # A rate of next to nothing: no pass is better than the first.
+        still = {"lr": 1e-12, "epochs": 6, "early_stop": 2}
+        values = {f"{section}.{key}": value for section in ("teacher.visual.fit", "teacher.text.fit", "train")
+                  for key, value in still.items()}  # fmt: skip
+        outcome = run(*set_(values), "--until", "distill")
+        assert outcome.code == 0, outcome.err
+        lines = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
+        passes = {stage: max(row["pass"] for row in lines if row["stage"] == stage) for stage in ("teacher", "distill")}
+        for stage, file in (("teacher", "report.json"), ("text", "report.json"), ("distill", "history.json")):
+            assert read_json(run.directory / stage / file)["stopped_early"] is True, stage
+        assert outcome.out.count("stopped after pass") == 3
+        history = read_json(run.directory / "distill" / "history.json")
+        assert len(history["passes"]) == passes["distill"] == history["chosen_pass"] + 2 < 6
+        assert f"pass {history['chosen_pass']} of {passes['distill']} is chosen" in outcome.out
 
     def test_a_device_that_is_not_there(self, run: Run) -> None:
         import torch
