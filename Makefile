@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow lint lock clean
+.PHONY: help install quickstart test test-slow bench lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -43,6 +43,9 @@ test: $(INSTALLED) ## install, then the default test suite with its coverage gat
 
 test-slow: $(INSTALLED) ## the tests that take minutes
 	@$(BIN)/pytest --quiet -m 'slow and not gpu and not network' || [ $$? -eq 5 ] # 5: there are none
+
+bench: $(INSTALLED) ## the loader against a bare loop that decodes the same files, as a ratio
+	@$(BIN)/python -m benchmarks.loading
 
 lint: $(INSTALLED) ## style, formatting, types, and what may import what
 	@$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""Measurements of the pipeline itself; `make bench` runs them."""
