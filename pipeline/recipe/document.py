@@ -71,8 +71,10 @@ def dump_yaml(values: Any, *, compact: bool = False) -> str:
         values: dictionaries with text keys, lists, texts, numbers, booleans and None.
         compact: innermost sections and lists in one line each, as people write them.
     """
-    style = {"default_flow_style": None, "width": 120} if compact else {}
-    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **style)
+    flow, width = (None, 120) if compact else (False, 80)
+    text: str = yaml.dump(
+        values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=width
+    )
     return text
 
 

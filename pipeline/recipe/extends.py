@@ -81,7 +81,9 @@ class _Reader:
         own = {key: Place(number, position) for key, position in document.positions.items()}
         if not isinstance(document.value, dict):
             if not document.mistakes:
-                got = "nothing" if document.value is None else "a list" if isinstance(document.value, list) else "a value"
+                got = (
+                    "nothing" if document.value is None else "a list" if isinstance(document.value, list) else "a value"
+                )
                 message = f"expected keys such as data: and train:, got {got}"
                 self.merged.mistakes.append((Place(number, Position(1, 1)), message))
             if chain:
@@ -118,31 +120,41 @@ class _Reader:
             return None
         resolved = path.resolve()
         if resolved in [above.resolve() for above in chain]:
-            return self.refuse(place, f"{name} leads back to itself: {' → '.join(p.name for p in (*chain, path))}")
+            self.refuse(place, f"{name} leads back to itself: {' → '.join(p.name for p in (*chain, path))}")
+            return None
         if resolved in self.named:
             first = self.merged.shown(self.named[resolved])
-            return self.refuse(place, f"{name} is read already, from {first}; name it once")
+            self.refuse(place, f"{name} is read already, from {first}; name it once")
+            return None
         if len(chain) > LARGEST_CHAIN:
-            return self.refuse(place, f"{name}: more than {LARGEST_CHAIN} fragments above one another")
+            self.refuse(place, f"{name}: more than {LARGEST_CHAIN} fragments above one another")
+            return None
         try:
             text = _read_text(path)
         except UsageError as error:
-            return self.refuse(place, error.message)
+            self.refuse(place, error.message)
+            return None
         value, places = self.read(path, text, chain, place)
         return (value, places) if isinstance(value, dict) else None
 
     def find(self, name: str, place: Place, folder: Path) -> Path | None:
         if name.endswith(_SUFFIXES):
             path = folder / name
-            if path.is_file():
-                return path
-            return self.refuse(place, f"no such file: {shown(path)} (paths are relative to the file that names them)")
+            try:
+                if path.is_file():
+                    return path
+            except OSError as error:  # such as a name that is too long
+                self.refuse(place, f"{name[:80]!r} cannot be a file: {error.strerror}")
+                return None
+            self.refuse(place, f"no such file: {shown(path)} (paths are relative to the file that names them)")
+            return None
         known = [f"{_SHIPPED}{fragment}" for fragment in fragment_names()]
         if name in known:
             return configs_directory() / f"{name}.yaml"
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"these ship: {', '.join(known)}"
-        return self.refuse(place, f"{name[:80]!r} is neither a fragment that ships nor a .yaml file; {hint}")
+        self.refuse(place, f"{name[:80]!r} is neither a fragment that ships nor a .yaml file; {hint}")
+        return None
 
     def refuse(self, place: Place, message: str) -> None:
         self.merged.complete = False

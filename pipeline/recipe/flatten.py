@@ -67,7 +67,7 @@ def _with_comments(tree: dict[str, Any], merged: Merged) -> Iterator[str]:
     at_line: dict[int, list[_Comments]] = {}
     sections: set[int] = set()
     for path, position in parse_yaml(dumped).positions.items():
-        if len(path) == 1 and isinstance(tree[path[0]], dict):
+        if len(path) == 1 and isinstance(tree[str(path[0])], dict):
             sections.add(position.line)
         if path in found:
             at_line.setdefault(position.line, []).append(found[path])

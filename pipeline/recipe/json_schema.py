@@ -6,7 +6,6 @@ from typing import Any
 
 from pipeline.recipe.schema import Recipe
 
-
 _EXTENDS = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
     "default": [],

@@ -101,7 +101,9 @@ class VisualTeacherSettings(Settings):
         description="Side of the square that it sees, pixels; each view is resized to it. null: data.image_size.",
     )
     classifier: NonEmpty | None = Field(default=None, description=_CLASSIFIER)
-    fit: VisualFitSettings | None = Field(default=None, description="How it is trained on the data; null: used as it is.")
+    fit: VisualFitSettings | None = Field(
+        default=None, description="How it is trained on the data; null: used as it is."
+    )
 
     @model_validator(mode="after")
     def _has_learned_something(self) -> Self:

@@ -151,7 +151,7 @@ class TeacherStage(Stage):
 
 
 def fit_views(recipe: Recipe) -> "Views":
-    """The views that the teacher is trained on: rgb alone, or those of the recipe, whatever the method does with them."""
+    """The views that the teacher is trained on: rgb alone, or the recipe's, whatever the method does with them."""
     from pipeline.tmkd.views import Views
 
     fit = recipe.teacher.visual.fit

@@ -120,6 +120,8 @@ def test_a_missing_fragment_hides_what_would_follow_from_it_and_nothing_else(fil
         ("[base/tmkd, base/tmkd]", "is read already, from own/one.yaml:1:"),
         ("[base/cifar100, base/tmkd]", "base/tmkd is read already, from "),
         ("..yaml", "no such file"),
+        (f"{'a' * 5000}.yaml", "cannot be a file"),
+        ('"a\\0.yaml"', "no such file"),
     ],
 )
 def test_what_cannot_be_extended(given: str, told: str, files: Write) -> None:
@@ -209,7 +211,8 @@ class TestFlatText:
         path = files(
             one="# first\n#\n# second # third\n\n# above name\nname: one   # named\nextends: two.yaml\ntrain:\n"
             "  # above the rate\n  lr: 0.5  # half\n  epochs: 7\nbundle: {licence: 'a # b'}\n",
-            two="# a fragment\ntrain:\n  lr: 0.1  # a tenth\n  epochs: 3  # few\n  batch_size: 8 # small\nseed: 4 # four\n",
+            two="# a fragment\ntrain:\n  lr: 0.1  # a tenth\n  epochs: 3  # few\n  batch_size: 8 # small\n"
+            "seed: 4 # four\n",
         )
         assert flat_text(path) == (
             "# first\n#\n# second # third\n\n# above name\n\nname: one  # named\nseed: 4  # four\n\n"
