@@ -71,19 +71,23 @@ def _with_comments(tree: dict[str, Any], merged: Merged) -> Iterator[str]:
             sections.add(position.line)
         if path in found:
             at_line.setdefault(position.line, []).append(found[path])
+    _, inside = _scan(dumped)
     for number, line in enumerate(dumped.splitlines(), start=1):
         here = at_line.get(number, [])
         indent = " " * (len(line) - len(line.lstrip()))
         behind = [comments.behind for comments in here if comments.behind]
-        above = list(chain.from_iterable(comments.above for comments in here)) + behind[1:]
+        # Where the line goes on in the next one, a comment behind it would be a part of the text.
+        last = [] if number in inside else behind[:1]
+        above = list(chain.from_iterable(comments.above for comments in here)) + behind[len(last) :]
         if number in sections and number > 1:
             yield ""
-        yield from (f"{indent}{comment}" for comment in above)
-        yield f"{line}  {behind[0]}" if behind else line
+        if number - 1 not in inside:
+            yield from (f"{indent}{comment}" for comment in above)
+        yield "  ".join([line, *last])
 
 
-def _comments(text: str) -> dict[KeyPath, _Comments]:
-    """The comments of a valid YAML text behind its header, by the key that they belong to."""
+def _scan(text: str) -> tuple[dict[int, int], set[int]]:
+    """Of each line (from 0), the column behind its last token; and the lines that begin within a text."""
     ends: dict[int, int] = {}
     inside: set[int] = set()
     for token in yaml.scan(text):
@@ -91,6 +95,12 @@ def _comments(text: str) -> dict[KeyPath, _Comments]:
         ends[last.line] = max(ends.get(last.line, 0), last.column)
         if isinstance(token, yaml.ScalarToken):
             inside |= set(range(first.line + 1, last.line + (last.column > 0)))
+    return ends, inside
+
+
+def _comments(text: str) -> dict[KeyPath, _Comments]:
+    """The comments of a valid YAML text behind its header, by the key that they belong to."""
+    ends, inside = _scan(text)
     keys: dict[int, tuple[Position, KeyPath]] = {}
     for path, position in parse_yaml(text).positions.items():
         keys[position.line] = min(keys.get(position.line, (position, path)), (position, path), key=lambda key: key[0])

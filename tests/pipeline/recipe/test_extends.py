@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from exporters.errors import UsageError
@@ -198,6 +198,17 @@ def test_merging_keeps_the_leaves_of_the_higher_tree(below: dict[str, Any], abov
             assert look(below, path) == look(original, path)
 
 
+TEXT_TREES = st.dictionaries(
+    st.sampled_from(["a", "b", "c #", "d: e"]),
+    st.recursive(
+        st.sampled_from([1, 1.5, True, None, "x # y", "#", "a\n\n# b\n", "'", "é: ]", "  "]) | st.text(max_size=6),
+        lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3) | st.lists(inner, max_size=2),
+        max_leaves=6,
+    ),
+    max_size=4,
+)
+
+
 class TestFlatText:
     def test_it_says_the_same_without_extends(self, files: Write) -> None:
         for name in recipe_names():
@@ -219,6 +230,26 @@ class TestFlatText:
             "# above the rate\n# small\ntrain: {lr: 0.5, epochs: 7, batch_size: 8}  # half\n\n"
             "bundle: {licence: 'a # b'}\n"
         )
+
+    @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(own=TEXT_TREES, below=TEXT_TREES, compact=st.booleans())
+    def test_any_values_survive_with_their_comments(
+        self, files: Write, own: dict[str, Any], below: dict[str, Any], compact: bool
+    ) -> None:
+        def commented(tree: dict[str, Any]) -> str:
+            lines = dump_yaml(tree, compact=compact).splitlines(keepends=True) if tree else []
+            return "".join(
+                line.rstrip("\n") + "  # a: note\n" if line.rstrip().endswith((":", "}", "]", "1")) else line
+                for line in lines
+            )
+
+        texts = {"one": "extends: two.yaml\n" + commented(own), "two": commented(below) or "{}\n"}
+        originals = [parse_yaml(texts[name]) for name in ("one", "two")]
+        assume(all(isinstance(document.value, dict) and not document.mistakes for document in originals))
+        path = files(**texts)
+        expected = read_merged(path).value
+        assume(expected)
+        assert parse_yaml(flat_text(path)).value == expected
 
     def test_a_recipe_that_extends_nothing_is_given_as_it_is(self, files: Write) -> None:
         text = "seed:   1 # one\r\n\n\ntrain:   {}\n"

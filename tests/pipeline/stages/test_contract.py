@@ -211,6 +211,26 @@ class TestNormalisation:
         assert sha256_file(run.directory / "teacher" / "student.safetensors") == before
 
 
+class TestInterpolation:
+    def test_what_trains_is_what_ships(self, run: Run) -> None:
+        values = {"data.interpolation": "bicubic", "data.image_size": 24, "data.resize": 28, "distill.method": "ce",
+                  "train.epochs": 1, "data.augment.crop": "random"}  # fmt: skip
+        outcome = run(*set_(values))
+        assert outcome.code == 0 and outcome.stages_run[-1] == "bundle", outcome.err
+        bundle = run.directory / "bundle"
+        assert read_json(bundle / "preprocess.json")["interpolation"] == "bicubic"
+        data = read_data(context_of(run, **{key.replace(".", "__"): value for key, value in values.items()}))
+        batch = next(data.loader.evaluation_batches("validation", data.preprocessing, 64))
+        image = Image.open(run.data / "val" / "blue_bar" / "00.png").resize((28, 28), Image.Resampling.BICUBIC)
+        expected = np.asarray(image.convert("RGB").crop((2, 2, 26, 26))).transpose(2, 0, 1)
+        assert any(np.array_equal(own, expected) for own in batch.images.numpy())
+
+    def test_every_stage_that_sees_images_follows_from_it(self, run: Run) -> None:
+        recipe = load_recipe(run.recipe, ["data.interpolation=bicubic"]).recipe
+        told = {stage.name for stage in STAGES if "data.interpolation" in stage.parameters(recipe)}
+        assert told >= {"teacher", "text", "fusion", "distill", "validate", "parity"}
+
+
 class TestImageSize:
     def test_a_larger_teacher_from_its_fit_to_the_verdict(self, run: Run) -> None:
         values = {"teacher.visual.image_size": 48, "teacher.visual.fit.epochs": 2, "train.epochs": 1}
