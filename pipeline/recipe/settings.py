@@ -36,6 +36,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class RandAugmentSettings(Settings):
+    """RandAugment (Cubuk et al. 2020): so many operations of fourteen, all with one magnitude."""
+
+    operations: int = Field(default=2, ge=1, le=14, description="N: operations on an image, drawn one by one.")
+    magnitude: int = Field(default=9, ge=0, le=30, description="M: their strength.")
+
+
 def problem(at: str, message: str, *involves: str) -> PydanticCustomError:
     """A mistake that shows only when several keys are read together.
 
@@ -91,13 +98,6 @@ def _known_dataset(text: str) -> str:
             known = [f"torchvision:{name}" for name in TORCHVISION_SETS]
             raise _unexpected("a classification data set of torchvision", known) from error
     return text
-
-
-class RandAugmentSettings(Settings):
-    """RandAugment (Cubuk et al. 2020): so many operations of fourteen, all with one magnitude."""
-
-    operations: int = Field(default=2, ge=1, le=14, description="N: operations on an image, drawn one by one.")
-    magnitude: int = Field(default=9, ge=0, le=30, description="M: their strength.")
 
 
 class AugmentSettings(Settings):
