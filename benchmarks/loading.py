@@ -110,7 +110,7 @@ def _rounds(paths: Sequence[Path], index: DataIndex, loader: Loader, workers: in
         return sum(len(batch.labels) for batch in batches)
 
     passes = iter(range(1_000_000))
-    pool = multiprocessing.get_context("spawn").Pool(workers) if workers else None
+    pool = multiprocessing.Pool(workers) if workers else None
 
     def bare() -> int:
         chunks = pool.imap_unordered(decode_and_resize, paths, chunksize=16) if pool else map(decode_and_resize, paths)
