@@ -207,6 +207,33 @@ def copy_recipe(name: str, dest: Path) -> None:
     click.echo(f"{target}\nnext: tmkd-pipeline run {shlex.quote(str(target))}")
 
 
+@cli.group()
+def data() -> None:
+    """Fetch data sets, and look at what is in them."""
+
+
+ROOT = click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="The data set's folder.")
+
+
+@data.command("prepare")
+@click.argument("name")
+@ROOT
+@click.option("--keep-archives/--remove-archives", default=True, show_default=True, help="Once all is unpacked.")
+def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
+    """Fetch the data set NAME into a folder: download, check, unpack, count.
+
+    NAME is cifar10, cifar100, cub200, fgvc_aircraft, flowers102, food101, oxford_pets, stanford_dogs, stl10,
+    tiny_imagenet, birds_demo or torchvision:<Class>; for imagenet and stanford_cars it tells what to do by hand. An
+    interrupted download goes on with the same command; what is there already is not fetched again.
+    """
+    from pipeline.console import Console
+    from pipeline.data.prepare.prepare import prepare
+    from pipeline.data.prepare.report import tell_prepared
+
+    console = Console()
+    tell_prepared(name, prepare(name, root, console, keep_archives=keep_archives), console)
+
+
 @cli.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 def verify(bundle: Path) -> None:
