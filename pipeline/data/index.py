@@ -17,6 +17,7 @@ from exporters.errors import UnavailableError
 from exporters.files import atomic_path, read_json, write_json
 from exporters.preprocessing import Preprocessing
 from pipeline.data.checking import available_processors, check_files
+from pipeline.data.leakage import SHOWN, content_groups, find_leaks, leak_error, number_of_duplicates
 from pipeline.data.listing import SPLITS, Listing, Progress, ReadSettings, SplitName
 from pipeline.data.path_table import PathTable
 from pipeline.data.registry import load_reader
@@ -49,6 +50,14 @@ class IndexedSplit:
         paths = PathTable.of([self.paths[i] for i in np.flatnonzero(mask).tolist()])
         return IndexedSplit(paths, self.labels[mask], self.sha256[mask], self.sizes[mask])
 
+    def joined(self, other: "IndexedSplit") -> "IndexedSplit":
+        """These files, and then those of another split."""
+        arrays = (
+            np.concatenate(pair)
+            for pair in ((self.labels, other.labels), (self.sha256, other.sha256), (self.sizes, other.sizes))
+        )
+        return IndexedSplit(PathTable.of([*self.paths, *other.paths]), *arrays)
+
 
 @dataclass(frozen=True)
 class SkippedFile:
@@ -69,6 +78,7 @@ class DataIndex:
         splits: `train`, `validation` and `test`.
         skipped: the files left out under `data.on_error: skip`, by the split they were listed in.
         ignored: number of files that are no images, by suffix.
+        dropped: the files left out under `data.on_leak: drop`, since they stand in another split too.
     """
 
     root: Path
@@ -76,6 +86,7 @@ class DataIndex:
     splits: dict[SplitName, IndexedSplit]
     skipped: list[SkippedFile] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
+    dropped: list[SkippedFile] = field(default_factory=list)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -97,11 +108,13 @@ class DataIndex:
                 "images": len(self.splits[name]),
                 "smallest_class": int(counts.min()),
                 "largest_class": int(counts.max()),
+                "duplicates": number_of_duplicates(self.splits[name].sha256),
             }
         return {
             "classes": len(self.classes),
             "splits": splits,
             "skipped": len(self.skipped),
+            "dropped": len(self.dropped),
             "ignored": self.ignored,
             "fingerprint": self.fingerprint,
         }
@@ -119,8 +132,12 @@ class DataIndex:
             arrays[f"{name}.sizes"] = split.sizes
         with atomic_path(folder / "index.npz") as temporary, temporary.open("wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]
-        skipped = [{"split": file.split, "path": _printable(file.path), "reason": file.reason} for file in self.skipped]
-        described = {**self.summary(), "format": FORMAT, "classes": self.classes, "skipped": skipped}
+        skipped, dropped = (
+            [{"split": file.split, "path": _printable(file.path), "reason": _printable(file.reason)} for file in files]
+            for files in (self.skipped, self.dropped)
+        )
+        left_out = {"skipped": skipped, "dropped": dropped}
+        described = {**self.summary(), "format": FORMAT, "classes": self.classes, **left_out}
         write_json(folder / "index.json", described)
         write_json(folder / "location.json", {"root": str(self.root)})
 
@@ -144,8 +161,8 @@ class DataIndex:
                     )
                     for name in SPLITS
                 }
-            skipped = [SkippedFile(**file) for file in described["skipped"]]
-            index = cls(root, described["classes"], splits, skipped, described["ignored"])
+            skipped, dropped = ([SkippedFile(**file) for file in described[key]] for key in ("skipped", "dropped"))
+            index = cls(root, described["classes"], splits, skipped, described["ignored"], dropped)
             if index.fingerprint != described["fingerprint"]:
                 raise ValueError("the arrays do not give the fingerprint of index.json")
         except Exception as error:  # a damaged archive raises whatever zipfile, json and numpy meet
@@ -186,6 +203,10 @@ class IndexSettings(ReadSettings, Protocol):
     @property
     def on_error(self) -> Literal["fail", "skip"]:
         """What an unreadable image does."""
+
+    @property
+    def on_leak(self) -> Literal["fail", "drop"]:
+        """What an image does that stands in two splits."""
 
 
 def read_listing(settings: IndexSettings, progress: Progress | None = None) -> Listing:
@@ -257,11 +278,20 @@ def build_index(
             remedy="repair or remove the file, or leave unreadable images out: --set data.on_error=skip",
         )
     for name, indexed in splits.items():
-        _check_classes(listing, name, indexed.labels)
+        _check_classes(listing, name, indexed.labels, "once unreadable ones are skipped")
+    if listing.drawn_test:
+        splits["train"], splits["test"] = _reunite(splits["train"], splits["test"])
+        _check_classes(listing, "train", splits["train"].labels, "once copies of its test images are test images too")
+    dropped = _part_splits(listing, splits, settings.on_leak)
     if "validation" not in splits:
         train = splits["train"]
         taken = stratified_mask(
-            train.labels, listing.classes, settings.validation, settings.split_seed, "validation split"
+            train.labels,
+            listing.classes,
+            settings.validation,
+            settings.split_seed,
+            "validation split",
+            content_groups(train.sha256),
         )
         splits["train"], splits["validation"] = train.select(~taken), train.select(taken)
     if settings.train_images is not None:
@@ -270,15 +300,66 @@ def build_index(
             train.labels, listing.classes, settings.train_images, settings.split_seed, "training images"
         )
         splits["train"] = train.select(chosen)
-    return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored)
+    return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored, dropped)
 
 
-def _check_classes(listing: Listing, name: SplitName, labels: np.ndarray) -> None:
+def _reunite(train: IndexedSplit, test: IndexedSplit) -> tuple[IndexedSplit, IndexedSplit]:
+    """Put together what a draw by names tore apart: test images with a copy in training go to training.
+
+    A class that would be left without test images keeps its smallest group of copies there, training's copies too.
+    """
+    groups = content_groups(np.concatenate([train.sha256, test.sha256]))
+    sizes = np.bincount(groups)
+    of_train, of_test = groups[: len(train)], groups[len(train) :]
+    torn = np.isin(of_test, of_train)
+    if not torn.any():
+        return train, test
+    emptied = np.setdiff1d(test.labels, test.labels[~torn])
+    members = (np.flatnonzero(test.labels == label) for label in emptied)
+    kept = [int(min(of_test[positions], key=lambda group: sizes[group])) for positions in members]
+    to_train, to_test = torn & ~np.isin(of_test, kept), np.isin(of_train, kept)
+    return (
+        train.select(~to_test).joined(test.select(to_train)),
+        test.select(~to_train).joined(train.select(to_test)),
+    )
+
+
+def _part_splits(
+    listing: Listing, splits: dict[SplitName, IndexedSplit], on_leak: Literal["fail", "drop"]
+) -> list[SkippedFile]:
+    """Let no image stand in two splits: refuse, or leave out the copy that is nearer to training."""
+    leaks = find_leaks({name: split.sha256 for name, split in splits.items()})
+    if leaks and on_leak == "fail":
+        pairs = [
+            (splits[leak.split].paths[here], splits[leak.other].paths[there])
+            for leak in leaks
+            for here, there in zip(leak.positions[:SHOWN].tolist(), leak.partners[:SHOWN].tolist(), strict=True)
+        ]
+        counts = [(leak.split, leak.other, len(leak.positions)) for leak in leaks]
+        raise leak_error([(_printable(one), _printable(two)) for one, two in pairs[:SHOWN]], counts)
+    dropped: list[SkippedFile] = []
+    for name in {leak.split: None for leak in leaks}:
+        partner = {
+            here: f"{splits[leak.other].paths[there]} ({leak.other})"
+            for leak in leaks
+            if leak.split == name
+            for here, there in zip(leak.positions.tolist(), leak.partners.tolist(), strict=True)
+        }
+        for here in sorted(partner):
+            dropped.append(SkippedFile(name, splits[name].paths[here], f"the same bytes as {partner[here]}"))
+        kept = np.ones(len(splits[name]), dtype=bool)
+        kept[list(partner)] = False
+        splits[name] = splits[name].select(kept)
+        _check_classes(listing, name, splits[name].labels, "once those that stand in another split are left out")
+    return dropped
+
+
+def _check_classes(listing: Listing, name: SplitName, labels: np.ndarray, why: str) -> None:
     present = set(labels.tolist())
     for label in sorted(set(listing.splits[name].labels) - present):
         raise UnavailableError(
-            f"class '{listing.classes[label]}' has no image left in the {name} split once unreadable ones are skipped",
-            remedy="repair its images, or remove the class from the data set",
+            f"class '{listing.classes[label]}' has no image left in the {name} split {why}",
+            remedy="repair or replace its images, or remove the class from the data set",
         )
     if not present:
         raise UnavailableError(f"the {name} split of {listing.root} has no images")

@@ -53,12 +53,15 @@ class Listing:
         classes: names that a person can read; a label is a position in this list.
         splits: `train` and `test` always, `validation` only where the data set brings its own.
         ignored: number of files left out because they are not images, by suffix.
+        drawn_test: whether the reader drew the test split itself, from names alone; copies that this tore apart are put
+            together again once files are hashed.
     """
 
     root: Path
     classes: list[str]
     splits: dict[SplitName, Split]
     ignored: dict[str, int] = field(default_factory=dict)
+    drawn_test: bool = False
 
 
 class ReadSettings(Protocol):
