@@ -1,6 +1,7 @@
 """Any image file as Pillow RGB, one way for training data, parity and the client."""
 
 import io
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -69,6 +70,25 @@ def open_rgb(source: Path | bytes | Image.Image) -> Image.Image:
         elif isinstance(error, OSError) and error.strerror:
             reason = error.strerror
     raise UnreadableImageError(f"{name}: the image cannot be read: {reason}")
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a file says of itself: its format, such as JPEG; Pillow's mode, such as L; whether it has further frames."""
+
+    format: str
+    mode: str
+    animated: bool
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read what a file says of itself, without decoding it; right for a file that `open_rgb` opens.
+
+    Raises:
+        OSError: it cannot be read, or is no image.
+    """
+    with open_regular(path) as stream, Image.open(stream, formats=_formats()) as image:
+        return ImageHeader(image.format or "", image.mode, bool(getattr(image, "is_animated", False)))
 
 
 class _RefusedError(Exception):

@@ -133,7 +133,7 @@ class DataIndex:
         with atomic_path(folder / "index.npz") as temporary, temporary.open("wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]
         skipped, dropped = (
-            [{"split": file.split, "path": _printable(file.path), "reason": _printable(file.reason)} for file in files]
+            [{"split": file.split, "path": printable(file.path), "reason": printable(file.reason)} for file in files]
             for files in (self.skipped, self.dropped)
         )
         left_out = {"skipped": skipped, "dropped": dropped}
@@ -336,7 +336,7 @@ def _part_splits(
             for here, there in zip(leak.positions[:SHOWN].tolist(), leak.partners[:SHOWN].tolist(), strict=True)
         ]
         counts = [(leak.split, leak.other, len(leak.positions)) for leak in leaks]
-        raise leak_error([(_printable(one), _printable(two)) for one, two in pairs[:SHOWN]], counts)
+        raise leak_error([(printable(one), printable(two)) for one, two in pairs[:SHOWN]], counts)
     dropped: list[SkippedFile] = []
     for name in {leak.split: None for leak in leaks}:
         partner = {
@@ -365,5 +365,6 @@ def _check_classes(listing: Listing, name: SplitName, labels: np.ndarray, why: s
         raise UnavailableError(f"the {name} split of {listing.root} has no images")
 
 
-def _printable(path: str) -> str:
+def printable(path: str) -> str:
+    """A path whose bytes are not UTF-8, as text that can be written."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
