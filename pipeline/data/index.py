@@ -308,7 +308,7 @@ def _reunite(train: IndexedSplit, test: IndexedSplit) -> tuple[IndexedSplit, Ind
 
     A class that would be left without test images keeps its smallest group of copies there, training's copies too.
     """
-    groups = content_groups(np.concatenate([train.sha256, test.sha256]))
+    groups = content_groups(train.sha256, test.sha256)
     sizes = np.bincount(groups)
     of_train, of_test = groups[: len(train)], groups[len(train) :]
     torn = np.isin(of_test, of_train)

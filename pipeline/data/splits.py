@@ -38,7 +38,8 @@ def stratified_mask(
     """
     labels = np.asarray(labels, dtype=np.int64)
     taken = np.zeros(len(labels), dtype=bool)
-    copies = _Copies(labels, groups, len(classes)) if groups is not None else None
+    some_are_copies = groups is not None and len(groups) and bool((np.bincount(groups) > 1).any())
+    copies = _Copies(labels, groups, len(classes)) if groups is not None and some_are_copies else None
     order = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[order], np.arange(len(classes) + 1))
     for label, name in enumerate(classes):

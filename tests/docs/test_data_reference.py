@@ -27,7 +27,7 @@ def test_the_rows_are_those_of_the_sources() -> None:
         megabytes = sum(source.megabytes for source in data_set.sources)
         number, unit = size.split()
         told = float(number) * {"MB": 1, "GB": 1000}[unit]
-        assert megabytes * 0.99 <= told <= megabytes * 1.25 + 50, name
+        assert abs(told - megabytes) <= 0.06 * megabytes + 50, name
         assert int(classes) == data_set.classes
         counts = [int(found.replace(",", "")) for found in re.findall(r"\d[\d,]*\d", images)]
         assert counts == [

@@ -223,7 +223,7 @@ def _conflicts(listing: Listing, splits: dict[SplitName, InspectedSplit]) -> Fou
     owner = np.repeat(np.arange(len(names)), [len(part) for part in places])
     place = np.concatenate(places)
     labels = np.concatenate([split.labels[split.good] for split in splits.values()])
-    groups = content_groups(np.concatenate([split.sha256[split.good] for split in splits.values()]))
+    groups = content_groups(*(split.sha256[split.good] for split in splits.values()))
     # A pair of group and class each once: a group that is left twice has two classes.
     _, first = np.unique(groups * len(listing.classes) + labels, return_index=True)
     numbers, counts = np.unique(groups[first], return_counts=True)

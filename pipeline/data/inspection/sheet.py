@@ -46,10 +46,7 @@ def contact_sheet(inspection: Inspection, path: Path) -> int:
         x, y = GAP + number % columns * width, GAP + number // columns * height
         _write(pen, font, (x, y), listing.classes[label], width - 3 * GAP)
         members = order[starts[label] : starts[label + 1]]
-        chosen = (
-            np.unique(np.linspace(0, len(members) - 1, min(images, len(members))).astype(int)) if len(members) else []
-        )
-        for place, member in enumerate(members[chosen].tolist()):
+        for place, member in enumerate(_spread(members, images)):
             image = _small(listing.root / listing.splits["train"].paths[member])
             if image is not None:
                 sheet.paste(image, (x + place * (SIDE + GAP), y + LINE))
