@@ -17,9 +17,9 @@ from exporters.errors import UnavailableError
 from exporters.files import atomic_path, read_json, write_json
 from exporters.preprocessing import Preprocessing
 from pipeline.data.checking import available_processors, check_files
-from pipeline.data.leakage import SHOWN, content_groups, find_leaks, leak_error, number_of_duplicates
+from pipeline.data.leakage import content_groups, leaking_images, number_of_duplicates, torn_apart
 from pipeline.data.listing import SPLITS, Listing, Progress, ReadSettings, SplitName
-from pipeline.data.path_table import PathTable
+from pipeline.data.path_table import PathTable, printable
 from pipeline.data.registry import load_reader
 from pipeline.data.splits import stratified_choice, stratified_mask
 
@@ -279,10 +279,7 @@ def build_index(
         )
     for name, indexed in splits.items():
         _check_classes(listing, name, indexed.labels, "once unreadable ones are skipped")
-    if listing.drawn_test:
-        splits["train"], splits["test"] = _reunite(splits["train"], splits["test"])
-        _check_classes(listing, "train", splits["train"].labels, "once copies of its test images are test images too")
-    dropped = _part_splits(listing, splits, settings.on_leak)
+    dropped = _part(listing, splits, settings.on_leak)
     if "validation" not in splits:
         train = splits["train"]
         taken = stratified_mask(
@@ -303,52 +300,23 @@ def build_index(
     return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored, dropped)
 
 
-def _reunite(train: IndexedSplit, test: IndexedSplit) -> tuple[IndexedSplit, IndexedSplit]:
-    """Put together what a draw by names tore apart: test images with a copy in training go to training.
-
-    A class that would be left without test images keeps its smallest group of copies there, training's copies too.
-    """
-    groups = content_groups(train.sha256, test.sha256)
-    sizes = np.bincount(groups)
-    of_train, of_test = groups[: len(train)], groups[len(train) :]
-    torn = np.isin(of_test, of_train)
-    if not torn.any():
-        return train, test
-    emptied = np.setdiff1d(test.labels, test.labels[~torn])
-    members = (np.flatnonzero(test.labels == label) for label in emptied)
-    kept = [int(min(of_test[positions], key=lambda group: sizes[group])) for positions in members]
-    to_train, to_test = torn & ~np.isin(of_test, kept), np.isin(of_train, kept)
-    return (
-        train.select(~to_test).joined(test.select(to_train)),
-        test.select(~to_train).joined(train.select(to_test)),
-    )
-
-
-def _part_splits(
+def _part(
     listing: Listing, splits: dict[SplitName, IndexedSplit], on_leak: Literal["fail", "drop"]
 ) -> list[SkippedFile]:
-    """Let no image stand in two splits: refuse, or leave out the copy that is nearer to training."""
-    leaks = find_leaks({name: split.sha256 for name, split in splits.items()})
-    if leaks and on_leak == "fail":
-        pairs = [
-            (splits[leak.split].paths[here], splits[leak.other].paths[there])
-            for leak in leaks
-            for here, there in zip(leak.positions[:SHOWN].tolist(), leak.partners[:SHOWN].tolist(), strict=True)
-        ]
-        counts = [(leak.split, leak.other, len(leak.positions)) for leak in leaks]
-        raise leak_error([(printable(one), printable(two)) for one, two in pairs[:SHOWN]], counts)
+    """Let no image stand in two splits; what is left out for that."""
+    if listing.drawn_test:
+        train, test = splits["train"], splits["test"]
+        if moves := torn_apart(train.sha256, test.sha256, test.labels):
+            to_test, to_train = moves
+            splits["train"] = train.select(~to_test).joined(test.select(to_train))
+            splits["test"] = test.select(~to_train).joined(train.select(to_test))
+            _check_classes(listing, "train", splits["train"].labels, "once copies of test images are test images")
     dropped: list[SkippedFile] = []
-    for name in {leak.split: None for leak in leaks}:
-        partner = {
-            here: f"{splits[leak.other].paths[there]} ({leak.other})"
-            for leak in leaks
-            if leak.split == name
-            for here, there in zip(leak.positions.tolist(), leak.partners.tolist(), strict=True)
-        }
-        for here in sorted(partner):
-            dropped.append(SkippedFile(name, splits[name].paths[here], f"the same bytes as {partner[here]}"))
+    leaking = leaking_images({name: (split.paths, split.sha256) for name, split in splits.items()}, on_leak)
+    for name, reasons in leaking.items():
+        dropped += [SkippedFile(name, splits[name].paths[at], why) for at, why in sorted(reasons.items())]
         kept = np.ones(len(splits[name]), dtype=bool)
-        kept[list(partner)] = False
+        kept[list(reasons)] = False
         splits[name] = splits[name].select(kept)
         _check_classes(listing, name, splits[name].labels, "once those that stand in another split are left out")
     return dropped
@@ -363,8 +331,3 @@ def _check_classes(listing: Listing, name: SplitName, labels: np.ndarray, why: s
         )
     if not present:
         raise UnavailableError(f"the {name} split of {listing.root} has no images")
-
-
-def printable(path: str) -> str:
-    """A path whose bytes are not UTF-8, as text that can be written."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,13 +1,15 @@
 """The same bytes in two splits: found by hash, refused or left out; and duplicates kept on one side of a split."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
 from exporters.errors import UnavailableError
 from pipeline.data.listing import SPLITS, SplitName
+from pipeline.data.path_table import printable
 
 SHOWN = 10
 
@@ -58,7 +60,7 @@ def content_groups(*sha256: np.ndarray) -> np.ndarray:
 
 
 def _runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of sorted rows `[N, W]`: numbers of the runs of equal ones, int64 `[N]`, and whether each is as the one before."""
+    """Of sorted rows `[N, W]`: numbers of the runs of equal ones, int64 `[N]`; whether each is as the one before."""
     again = np.zeros(len(rows), dtype=bool)
     again[1:] = (rows[1:] == rows[:-1]).all(axis=1)
     return np.cumsum(~again) - 1, again
@@ -93,21 +95,74 @@ def find_leaks(sha256: Mapping[SplitName, np.ndarray]) -> list[Leak]:
     return leaks
 
 
-def leak_error(pairs: list[tuple[str, str]], counts: list[tuple[SplitName, SplitName, int]]) -> UnavailableError:
-    """The error that lists what stands in two splits.
+def leaking_images(
+    contents: Mapping[SplitName, tuple[Sequence[str], np.ndarray]], on_leak: Literal["fail", "drop"]
+) -> dict[SplitName, dict[int, str]]:
+    """The images that must be left out, so that none stands in two splits.
 
     Args:
-        pairs: the first of them, in words.
-        counts: how many images of the first split stand in the second.
+        contents: for each split the images' paths and hashes, uint8 `[N, 32]`.
+        on_leak: `drop` gives the copies that are nearer to training.
+
+    Returns:
+        For each split that loses any: position → why, naming the copy that stays.
+
+    Raises:
+        UnavailableError: there are any under `fail`; lists the first pairs, and how many there are.
     """
-    told = ", ".join(f"{count:,} of {split} in {other}" for split, other, count in counts)
-    total = sum(count for _, _, count in counts)
-    lines = "".join(f"\n    {one} = {two}" for one, two in pairs)
+    leaks = find_leaks({name: sha256 for name, (_, sha256) in contents.items()})
+    if leaks and on_leak == "fail":
+        raise _error(leaks, {name: paths for name, (paths, _) in contents.items()})
+    found: dict[SplitName, dict[int, str]] = {}
+    for leak in leaks:
+        others = contents[leak.other][0]
+        found.setdefault(leak.split, {}).update(
+            (here, f"the same bytes as {others[there]} ({leak.other})")
+            for here, there in zip(leak.positions.tolist(), leak.partners.tolist(), strict=True)
+        )
+    return found
+
+
+def _error(leaks: list[Leak], paths: Mapping[SplitName, Sequence[str]]) -> UnavailableError:
+    pairs = [
+        f"{paths[leak.split][here]} = {paths[leak.other][there]}"
+        for leak in leaks
+        for here, there in zip(leak.positions[:SHOWN].tolist(), leak.partners[:SHOWN].tolist(), strict=True)
+    ][:SHOWN]
+    told = ", ".join(f"{len(leak.positions):,} of {leak.split} in {leak.other}" for leak in leaks)
+    total = sum(len(leak.positions) for leak in leaks)
+    lines = "".join(f"\n    {printable(pair)}" for pair in pairs)
     more = f"\n    and {total - len(pairs):,} more" if total > len(pairs) else ""
     return UnavailableError(
         f"the same images stand in two splits, which would make every figure too good: {told}{lines}{more}",
         remedy="Remove one of each, or leave out the copies nearer to training: --set data.on_leak=drop",
     )
+
+
+def torn_apart(train: np.ndarray, test: np.ndarray, test_labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """What must change sides, so that a test split that was drawn by names tears no copies apart.
+
+    Test images with a copy in training go there; a class that would be left without test images keeps its smallest group
+    of copies, and gets training's.
+
+    Args:
+        train: hashes, uint8 `[N, 32]`.
+        test: hashes, uint8 `[M, 32]`.
+        test_labels: int64 `[M]`.
+
+    Returns:
+        What of training goes to test, bool `[N]`, and what of test to training, bool `[M]`; None where nothing is torn.
+    """
+    groups = content_groups(train, test)
+    if not has_copies(groups):
+        return None
+    sizes = np.bincount(groups)
+    of_train, of_test = groups[: len(train)], groups[len(train) :]
+    torn = np.isin(of_test, of_train)
+    emptied = np.setdiff1d(test_labels, test_labels[~torn])
+    members = (np.flatnonzero(test_labels == label) for label in emptied)
+    kept = [int(min(of_test[positions], key=lambda group: sizes[group])) for positions in members]
+    return np.isin(of_train, kept), torn & ~np.isin(of_test, kept)
 
 
 def number_of_duplicates(sha256: np.ndarray) -> int:

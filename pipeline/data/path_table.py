@@ -6,6 +6,11 @@ from typing import overload
 import numpy as np
 
 
+def printable(path: str) -> str:
+    """A path whose bytes are not UTF-8, as text that can be written."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 class PathTable(Sequence[str]):
     """Many paths in two arrays: UTF-8 text end to end, and where each path begins."""
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from exporters.preprocessing import Preprocessing
 from pipeline.data.checking import CHUNK, available_processors
-from pipeline.data.index import IndexSettings, printable, read_listing
+from pipeline.data.index import IndexSettings, read_listing
 from pipeline.data.inspection.examine import ODDITIES, Facts, examine
 from pipeline.data.leakage import content_groups, find_leaks
 from pipeline.data.listing import SPLITS, Listing, Progress, SplitName
+from pipeline.data.path_table import printable
 
 EXAMPLES = 10
 """So many of each kind are named."""
