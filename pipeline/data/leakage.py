@@ -142,8 +142,8 @@ def _error(leaks: list[Leak], paths: Mapping[SplitName, Sequence[str]]) -> Unava
 def torn_apart(train: np.ndarray, test: np.ndarray, test_labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """What must change sides, so that a test split that was drawn by names tears no copies apart.
 
-    Test images with a copy in training go there; a class that would be left without test images keeps its smallest group
-    of copies, and gets training's.
+    Test images with a copy in training go there; a class that would be left without test images keeps its smallest
+    group of copies, and gets training's.
 
     Args:
         train: hashes, uint8 `[N, 32]`.
