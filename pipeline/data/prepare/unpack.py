@@ -4,7 +4,6 @@ import bz2
 import contextlib
 import gzip
 import lzma
-import os
 import shutil
 import stat
 import tarfile
@@ -16,16 +15,10 @@ from typing import IO, Any, cast
 
 from exporters.errors import UnavailableError
 from exporters.files import read_json, write_json
+from pipeline.data.prepare.streams import CHUNK, Counted, Forward, RefusedError
 from pipeline.data.prepare.telling import Steps, Teller
 
-CHUNK = 2**20
-LARGEST_READ = 2**24
-"""No reader of an archive asks for so much at once but for a header that claims to be that long."""
 MOST_FILES = 1_000_000
-
-
-class _RefusedError(Exception):
-    """An archive that must not be unpacked; the text says why."""
 
 
 def unpack(
@@ -110,8 +103,8 @@ def _extract(archive: Path, content: Path, limit: int, teller: Teller, most_file
             else:
                 _extract_tar(archive, sink, steps)
         if not any(content.iterdir()):
-            raise _RefusedError("it holds no files")
-    except _RefusedError as error:
+            raise RefusedError("it holds no files")
+    except RefusedError as error:
         shutil.rmtree(content, ignore_errors=True)
         raise UnavailableError(
             f"{archive}: will not be unpacked: {error}", remedy="This is not an archive that its authors would give."
@@ -150,10 +143,10 @@ class _Sink:
         """Write a file of at most `size` bytes."""
         parts = _parts(name)
         if not parts:
-            raise _RefusedError(f"{name!r} is no name for a file")
+            raise RefusedError(f"{name!r} is no name for a file")
         self._claim(parts, folder=False)
         if size < 0 or self._bytes + size > self.limit:
-            raise _RefusedError(f"more than {self.limit:,} bytes would come out of it")
+            raise RefusedError(f"more than {self.limit:,} bytes would come out of it")
         path = self._folder.joinpath(*parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as out:
@@ -162,7 +155,7 @@ class _Sink:
                 written += len(chunk)
                 self._bytes += len(chunk)
                 if written > size or self._bytes > self.limit:
-                    raise _RefusedError(f"{name!r} is longer than the archive says")
+                    raise RefusedError(f"{name!r} is longer than the archive says")
                 out.write(chunk)
         if written != size:
             raise EOFError(f"{name!r} ends early")
@@ -176,26 +169,26 @@ class _Sink:
             if known is None:
                 self._names[folded] = (path, is_folder)
                 if len(self._names) > self.most_files:
-                    raise _RefusedError(f"it holds more than {self.most_files:,} files")
+                    raise RefusedError(f"it holds more than {self.most_files:,} files")
             elif known != (path, True) or not is_folder:
-                raise _RefusedError(f"{path!r} stands twice in it" + ("" if known[0] == path else f" ({known[0]!r})"))
+                raise RefusedError(f"{path!r} stands twice in it" + ("" if known[0] == path else f" ({known[0]!r})"))
 
 
 def _parts(name: str) -> tuple[str, ...]:
     """The folders and the name of an entry.
 
     Raises:
-        _RefusedError: it leads out of the target, or is no name on every system.
+        RefusedError: it leads out of the target, or is no name on every system.
     """
     if name.startswith("/") or "\\" in name or "\0" in name or (len(name) > 1 and name[1] == ":"):
-        raise _RefusedError(f"{name[:200]!r} is no relative path")
+        raise RefusedError(f"{name[:200]!r} is no relative path")
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise _RefusedError(f"{name[:200]!r} is not UTF-8") from None
+        raise RefusedError(f"{name[:200]!r} is not UTF-8") from None
     parts = tuple(part for part in PurePosixPath(name).parts if part != ".")
     if ".." in parts:
-        raise _RefusedError(f"{name[:200]!r} leads out of the folder")
+        raise RefusedError(f"{name[:200]!r} leads out of the folder")
     return parts
 
 
@@ -203,7 +196,7 @@ def _extract_tar(archive: Path, sink: _Sink, steps: Steps) -> None:
     with archive.open("rb") as raw, contextlib.ExitStack() as opened:
         magic = raw.read(6)
         raw.seek(0)
-        stream = cast(IO[bytes], _Counted(raw, steps))
+        stream = cast(IO[bytes], Counted(raw, steps))
         if magic.startswith(b"\x1f\x8b"):
             stream = cast(IO[bytes], opened.enter_context(gzip.GzipFile(fileobj=stream)))
         elif magic.startswith(b"BZh"):
@@ -211,7 +204,7 @@ def _extract_tar(archive: Path, sink: _Sink, steps: Steps) -> None:
         elif magic == b"\xfd7zXZ\0":
             stream = cast(IO[bytes], opened.enter_context(lzma.LZMAFile(stream)))
         # Tarfile would read a header of any length that it claims to have.
-        forward = _Forward(stream, sink.limit + 4096 * sink.most_files)
+        forward = Forward(stream, sink.limit + 4096 * sink.most_files)
         with tarfile.open(fileobj=cast(IO[bytes], forward), mode="r:") as tar:
             for member in _members(tar):
                 if member.isdir():
@@ -222,9 +215,9 @@ def _extract_tar(archive: Path, sink: _Sink, steps: Steps) -> None:
                     with content:
                         sink.file(member.name, member.size, content)
                 elif member.issym() or member.islnk():
-                    raise _RefusedError(f"{member.name[:200]!r} is a link")
+                    raise RefusedError(f"{member.name[:200]!r} is a link")
                 else:
-                    raise _RefusedError(f"{member.name[:200]!r} is neither a file nor a folder")
+                    raise RefusedError(f"{member.name[:200]!r} is neither a file nor a folder")
 
 
 def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -233,72 +226,16 @@ def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         yield member
 
 
-class _Forward:
-    """A stream read forwards in bounded steps: as far as tarfile goes back, which is the last byte again."""
-
-    def __init__(self, stream: IO[bytes], most: int) -> None:
-        self._stream = stream
-        self._most = most
-        self._position = 0
-        self._last = b""
-        self._again = False
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= LARGEST_READ:
-            raise _RefusedError(f"a header of it claims to be {size:,} bytes long")
-        if self._again and size:
-            self._again = False
-            return self._last + self.read(size - 1)
-        data = self._stream.read(size)
-        self._position += len(data)
-        if self._position > self._most:
-            raise _RefusedError(f"more than {self._most:,} bytes come out of it")
-        self._last = data[-1:] or self._last
-        return data
-
-    def tell(self) -> int:
-        return self._position - self._again
-
-    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        assert whence == os.SEEK_SET and position >= self._position - 1
-        self._again = position == self._position - 1
-        while position > self._position and self.read(min(CHUNK, position - self._position)):
-            pass
-        return self.tell()
-
-    def seekable(self) -> bool:
-        return True
-
-
-class _Counted:
-    """The archive itself: what is read of it is what the bar shows."""
-
-    def __init__(self, stream: IO[bytes], steps: Steps) -> None:
-        self._stream = stream
-        self._steps = steps
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
-        self._steps.advance(len(data))
-        return data
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-
 def _extract_zip(archive: Path, sink: _Sink, steps: Steps) -> None:
     with zipfile.ZipFile(archive) as opened:
         for entry in opened.infolist():
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if entry.flag_bits & 1:
-                raise _RefusedError(f"{entry.filename[:200]!r} is encrypted")
+                raise RefusedError(f"{entry.filename[:200]!r} is encrypted")
             if kind == stat.S_IFLNK:
-                raise _RefusedError(f"{entry.filename[:200]!r} is a link")
+                raise RefusedError(f"{entry.filename[:200]!r} is a link")
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _RefusedError(f"{entry.filename[:200]!r} is neither a file nor a folder")
+                raise RefusedError(f"{entry.filename[:200]!r} is neither a file nor a folder")
             if entry.is_dir():
                 sink.folder(entry.filename)
             else:
@@ -306,5 +243,5 @@ def _extract_zip(archive: Path, sink: _Sink, steps: Steps) -> None:
                     with opened.open(entry) as stream:
                         sink.file(entry.filename, entry.file_size, stream)
                 except NotImplementedError as error:
-                    raise _RefusedError(f"{entry.filename[:200]!r}: {error}") from error
+                    raise RefusedError(f"{entry.filename[:200]!r}: {error}") from error
             steps.advance(entry.compress_size)
