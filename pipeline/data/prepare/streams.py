@@ -25,6 +25,7 @@ class Forward:
         self._again = False
 
     def read(self, size: int = -1) -> bytes:
+        """The next bytes; never so many that a header's word alone could fill the memory."""
         if not 0 <= size <= LARGEST_READ:
             raise RefusedError(f"a header of it claims to be {size:,} bytes long")
         if self._again and size:
@@ -38,16 +39,20 @@ class Forward:
         return data
 
     def tell(self) -> int:
+        """The position."""
         return self._position - self._again
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        assert whence == os.SEEK_SET and position >= self._position - 1
+        """Go forwards to a position, or back by one byte."""
+        if whence != os.SEEK_SET or position < self._position - 1:
+            raise RefusedError("it cannot be read from its beginning to its end")
         self._again = position == self._position - 1
         while position > self._position and self.read(min(CHUNK, position - self._position)):
             pass
         return self.tell()
 
     def seekable(self) -> bool:
+        """As far as `seek` goes."""
         return True
 
 
@@ -59,12 +64,15 @@ class Counted:
         self._steps = steps
 
     def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
         data = self._stream.read(size)
         self._steps.advance(len(data))
         return data
 
     def readable(self) -> bool:
+        """Yes."""
         return True
 
     def seekable(self) -> bool:
+        """No."""
         return False
