@@ -26,6 +26,7 @@ class _ReadSettings:
 
     test: float = 0.2
     split_seed: int = 0
+    labels: str | None = None
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,8 @@ def _check_counts(name: str, root: Path, listing: Listing, data_set: DataSet) ->
     if found != expected or len(listing.classes) != data_set.classes:
         raise UnavailableError(
             f"{root}: {name} has {_told(expected, data_set.classes)}; found {_told(found, len(listing.classes))}",
-            remedy="Remove what is there and run the same command again, or give another folder by --root; "
-            "a part of a data set can be used as it is.",
+            remedy="A part of a data set can be used as it is. For the whole, give another folder by --root, or remove "
+            "what is there yourself: the same command unpacks it again.",
         )
 
 
