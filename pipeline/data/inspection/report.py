@@ -74,13 +74,19 @@ def _tell_sizes(inspection: Inspection, page: Page, image_size: int | None) -> N
         return
     facts = inspection.to_json()
     told = "; ".join(
-        f"{what} {facts[key]['min']:,} to {facts[key]['max']:,}, median {facts[key]['median']:,.0f}"
+        f"{what} {_range(facts[key])}"
         for key, what in (("width", "width"), ("height", "height"), ("shorter_side", "shorter side"))
     )
     page.say(f"pixels: {told}")
     if image_size is not None:
         small = int((sides.min(axis=1) < image_size).sum())
         page.say(f"{small:,} of {len(sides):,} images are smaller than data.image_size ({image_size} px)")
+
+
+def _range(values: dict[str, float]) -> str:
+    if values["min"] == values["max"]:
+        return f"{values['min']:,}"
+    return f"{values['min']:,} to {values['max']:,}, median {values['median']:,.0f}"
 
 
 def _tell(page: Page, what: str, found: Found, warn: bool = False) -> None:
