@@ -71,7 +71,7 @@ class DataStage(Stage):
             context.console.warn(f"{len(index.skipped)} unreadable images were left out; data/index.json names them")
         if index.dropped:
             context.console.warn(
-                f"{len(index.dropped):,} images were left out, since they stand nearer to the test in another split too "
+                f"{len(index.dropped):,} images were left out, since they stand in another split too "
                 "(data.on_leak: drop); data/index.json names them"
             )
         copies = {name: found["duplicates"] for name, found in summary["splits"].items() if found["duplicates"]}
