@@ -35,7 +35,7 @@ class UnreadableImageError(TmkdError):
     exit_code = 4
 
 
-def open_rgb(source: Path | bytes | Image.Image) -> Image.Image:
+def open_rgb(source: Path | bytes | Image.Image, name: str | None = None) -> Image.Image:
     """Decode an image to mode RGB, upright.
 
     The EXIF orientation is applied; grey, palette, CMYK and 16-bit images are converted (16 bit by value / 257);
@@ -44,12 +44,13 @@ def open_rgb(source: Path | bytes | Image.Image) -> Image.Image:
 
     Args:
         source: a path, the bytes of an image file, or an image that is already open.
+        name: what messages call the image; None for its path, or its length in bytes.
 
     Raises:
         UnreadableImageError: no such file, no ordinary one (a pipe, a device), empty, not an image, truncated, no
             defined range of values, or more than `MAX_PIXELS` pixels; the message names the file and why.
     """
-    name = _name(source)
+    name = _name(source) if name is None else name
     try:
         if isinstance(source, Image.Image):
             return _to_rgb(source)

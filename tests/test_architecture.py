@@ -123,6 +123,7 @@ HEAVY = {
     "onnx",
     "onnxruntime",
     "onnxscript",
+    "scipy",
 }
 
 

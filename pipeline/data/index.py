@@ -1,6 +1,7 @@
 """The index of a data set: which files are in which split, what they hold, and one fingerprint of it all.
 
-The arrays are compact (about 100 bytes an image with its path), because a large data set has over a million.
+The arrays are compact (about 100 bytes an image with its path), because a large data set has over a million. A saved
+index is mapped into memory rather than read, and another process maps it again: no worker has a copy of its own.
 """
 
 import hashlib
@@ -19,21 +20,23 @@ from exporters.preprocessing import Preprocessing
 from pipeline.data.checking import available_processors, check_files
 from pipeline.data.leakage import content_groups, leaking_images, number_of_duplicates, torn_apart
 from pipeline.data.listing import SPLITS, Listing, Progress, ReadSettings, SplitName
+from pipeline.data.mapped import map_npz
 from pipeline.data.path_table import PathTable, printable
 from pipeline.data.registry import load_reader
 from pipeline.data.splits import stratified_choice, stratified_mask
+from pipeline.data.stores.registry import open_store
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
 class IndexedSplit:
-    """The usable files of one split; a sample's index is its position here.
+    """The usable images of one split; a sample's index is its position here.
 
     Attributes:
-        paths: `[N]`, relative to the root.
+        paths: `[N]`, keys of the store: for files, relative to the root.
         labels: int64 `[N]`, positions in `DataIndex.classes`.
-        sha256: uint8 `[N, 32]`, of each file's bytes.
+        sha256: uint8 `[N, 32]`, of each image's bytes, as its store gives them.
         sizes: int32 `[N, 2]`, width and height as decoded and upright.
     """
 
@@ -46,8 +49,8 @@ class IndexedSplit:
         return len(self.paths)
 
     def select(self, mask: np.ndarray) -> "IndexedSplit":
-        """The files where a bool `[N]` mask is true, in their order."""
-        paths = PathTable.of([self.paths[i] for i in np.flatnonzero(mask).tolist()])
+        """The images where a bool `[N]` mask is true, in their order."""
+        paths = PathTable.of(self.paths[i] for i in map(int, np.flatnonzero(mask)))
         return IndexedSplit(paths, self.labels[mask], self.sha256[mask], self.sizes[mask])
 
     def joined(self, other: "IndexedSplit") -> "IndexedSplit":
@@ -73,12 +76,14 @@ class DataIndex:
     """A data set that has been read and checked.
 
     Attributes:
-        root: where the files are; no part of the fingerprint, so that a data set may move.
+        root: where the images are; no part of the fingerprint, so that a data set may move.
         classes: names that a person can read, in the order of the labels.
         splits: `train`, `validation` and `test`.
         skipped: the files left out under `data.on_error: skip`, by the split they were listed in.
-        ignored: number of files that are no images, by suffix.
-        dropped: the files left out under `data.on_leak: drop`, since they stand in another split too.
+        ignored: number of files that are no images, by suffix; of images without a use, by kind.
+        dropped: the images left out under `data.on_leak: drop`, since they stand in another split too.
+        store: the name of the store that gives the images (`pipeline.data.stores.registry`).
+        folder: where the index was loaded from; None for one that was just built.
     """
 
     root: Path
@@ -87,16 +92,24 @@ class DataIndex:
     skipped: list[SkippedFile] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
     dropped: list[SkippedFile] = field(default_factory=list)
+    store: str = "files"
+    folder: Path | None = None
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Where it was loaded from a folder, a copy in another process maps the same file."""
+        if self.folder is None:
+            return super().__reduce_ex__(protocol)
+        return _load_again, (self.folder, self.fingerprint)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex SHA-256 over the class names and, for each split, its paths, labels and the files' hashes, in order."""
+        """Hex SHA-256 over the class names and, for each split, its paths, labels and the images' hashes, in order."""
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for name in SPLITS:
             split = self.splits[name]
             digest.update(f"\n{name} {len(split)}\n".encode())
             for array in (split.paths.text, split.paths.offsets, split.labels, split.sha256):
-                digest.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes())
+                digest.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(-1).data)
         return digest.hexdigest()
 
     def summary(self) -> dict[str, Any]:
@@ -137,7 +150,13 @@ class DataIndex:
             for files in (self.skipped, self.dropped)
         )
         left_out = {"skipped": skipped, "dropped": dropped}
-        described = {**self.summary(), "format": FORMAT, "classes": self.classes, **left_out}
+        described = {
+            **self.summary(),
+            "format": FORMAT,
+            "store": self.store,
+            "classes": self.classes,
+            **left_out,
+        }
         write_json(folder / "index.json", described)
         write_json(folder / "location.json", {"root": str(self.root)})
 
@@ -153,16 +172,26 @@ class DataIndex:
             root = Path(read_json(folder / "location.json")["root"])
             if described["format"] != FORMAT:
                 raise ValueError(f"format {described['format']}, this version reads {FORMAT}")
-            with np.load(folder / "index.npz", allow_pickle=False) as arrays:
-                splits = {
-                    name: IndexedSplit(
-                        PathTable(arrays[f"{name}.paths"], arrays[f"{name}.offsets"]),
-                        *(arrays[f"{name}.{part}"] for part in ("labels", "sha256", "sizes")),
-                    )
-                    for name in SPLITS
-                }
+            arrays = map_npz(folder / "index.npz")
+            splits = {
+                name: IndexedSplit(
+                    PathTable(arrays[f"{name}.paths"], arrays[f"{name}.offsets"]),
+                    *(arrays[f"{name}.{part}"] for part in ("labels", "sha256", "sizes")),
+                )
+                for name in SPLITS
+            }
             skipped, dropped = ([SkippedFile(**file) for file in described[key]] for key in ("skipped", "dropped"))
-            index = cls(root, described["classes"], splits, skipped, described["ignored"], dropped)
+            open_store(described["store"], root)
+            index = cls(
+                root,
+                described["classes"],
+                splits,
+                skipped,
+                described["ignored"],
+                dropped,
+                described["store"],
+                folder.absolute(),
+            )
             if index.fingerprint != described["fingerprint"]:
                 raise ValueError("the arrays do not give the fingerprint of index.json")
         except Exception as error:  # a damaged archive raises whatever zipfile, json and numpy meet
@@ -171,6 +200,13 @@ class DataIndex:
                 f"{folder}: the data index cannot be read: {reason}", remedy="run again with --force data"
             ) from error
         return index
+
+
+def _load_again(folder: Path, fingerprint: str) -> DataIndex:
+    index = DataIndex.load(folder)
+    if index.fingerprint != fingerprint:
+        raise UnavailableError(f"{folder}: the data index was replaced meanwhile", remedy="run the command again")
+    return index
 
 
 class IndexSettings(ReadSettings, Protocol):
@@ -230,21 +266,22 @@ def build_index(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> DataIndex:
-    """Hash and decode every file of a data set, and split validation from training where it brings none.
+    """Hash and decode every image of a data set, and split validation from training where it brings none.
 
-    Files that cannot be used are left out before the split, so that every class keeps images on both sides.
+    Images that cannot be used are left out before the split, so that every class keeps images on both sides.
 
     Args:
         settings: the recipe's `data` section.
         listing: what `read_listing(settings)` gave, where that was called already.
         workers: threads; default: one for each processor.
-        progress: told as files are checked.
+        progress: told as images are checked.
 
     Raises:
         UnavailableError: an image cannot be used under `on_error: fail` (names the first and how many more), a class
             has too few images, or skipping left a split or a class without any.
     """
     listing = read_listing(settings) if listing is None else listing
+    store = open_store(listing.store, listing.root)
     total = sum(len(split) for split in listing.splits.values())
     preprocessing = Preprocessing(settings.image_size, settings.resize_to, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     splits: dict[SplitName, IndexedSplit] = {}
@@ -255,12 +292,12 @@ def build_index(
             split = listing.splits[name]
             kept = np.ones(len(split), dtype=bool)
             everything = IndexedSplit(
-                PathTable.of(split.paths),
+                split.paths.table(),
                 np.asarray(split.labels, dtype=np.int64),
                 np.zeros((len(split), 32), dtype=np.uint8),
                 np.zeros((len(split), 2), dtype=np.int32),
             )
-            for position, checked in enumerate(check_files(listing.root, split.paths, preprocessing, pool)):
+            for position, checked in enumerate(check_files(store, split.paths, preprocessing, pool)):
                 if checked.reason is None:
                     everything.sha256[position] = np.frombuffer(checked.sha256, dtype=np.uint8)
                     everything.sizes[position] = checked.size
@@ -271,6 +308,7 @@ def build_index(
                 if progress is not None:
                     progress(done, total)
             splits[name] = everything if kept.all() else everything.select(kept)
+            del everything  # what is divided below must be held nowhere else
     if skipped and settings.on_error == "fail":
         more = f" (and {len(skipped) - 1} more cannot be used)" if len(skipped) > 1 else ""
         raise UnavailableError(
@@ -281,23 +319,34 @@ def build_index(
         _check_classes(listing, name, indexed.labels, "once unreadable ones are skipped")
     dropped = _part(listing, splits, settings.on_leak)
     if "validation" not in splits:
-        train = splits["train"]
         taken = stratified_mask(
-            train.labels,
+            splits["train"].labels,
             listing.classes,
             settings.validation,
             settings.split_seed,
             "validation split",
-            content_groups(train.sha256),
+            content_groups(splits["train"].sha256),
         )
-        splits["train"], splits["validation"] = train.select(~taken), train.select(taken)
+        splits["validation"] = splits["train"].select(taken)
+        splits["train"] = _narrowed(splits.pop("train"), ~taken)
     if settings.train_images is not None:
         train = splits["train"]
         chosen = stratified_choice(
             train.labels, listing.classes, settings.train_images, settings.split_seed, "training images"
         )
         splits["train"] = train.select(chosen)
-    return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored, dropped)
+    return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored, dropped, listing.store)
+
+
+def _narrowed(split: IndexedSplit, mask: np.ndarray) -> IndexedSplit:
+    """`split.select(mask)`, array by array: no two whole splits are in memory where the caller holds none."""
+    parts = dict(vars(split))
+    del split
+    for name in ("labels", "sha256", "sizes"):
+        parts[name] = parts[name][mask]
+    paths = parts["paths"]
+    parts["paths"] = PathTable.of(paths[i] for i in map(int, np.flatnonzero(mask)))
+    return IndexedSplit(**parts)
 
 
 def _part(
@@ -323,7 +372,7 @@ def _part(
 
 
 def _check_classes(listing: Listing, name: SplitName, labels: np.ndarray, why: str) -> None:
-    present = set(labels.tolist())
+    present = set(np.unique(labels).tolist())
     for label in sorted(set(listing.splits[name].labels) - present):
         raise UnavailableError(
             f"class '{listing.classes[label]}' has no image left in the {name} split {why}",

@@ -1,12 +1,15 @@
 """What a data set's reader gives: the files, their labels and splits, before any file has been opened."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 import numpy as np
+
+from pipeline.data.path_table import PathList
+from pipeline.data.stores.registry import open_store
 
 Progress = Callable[[int, int], None]
 """Called with the number of files done and of all."""
@@ -19,19 +22,22 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Split:
-    """The files of one split.
+    """The images of one split. A reader may add to both as to lists.
 
     Attributes:
-        paths: relative to the listing's root, with forward slashes.
+        paths: the images' keys in the listing's store; for files, paths relative to its root with forward slashes.
         labels: positions in the listing's `classes`, one for each path.
     """
 
-    paths: list[str]
+    paths: PathList
     labels: list[int]
 
-    def __post_init__(self) -> None:
+    def __init__(self, paths: Iterable[str], labels: list[int]) -> None:
+        # The paths are packed: a million text objects would take as much memory as all the rest.
+        object.__setattr__(self, "paths", paths if isinstance(paths, PathList) else PathList(paths))
+        object.__setattr__(self, "labels", labels)
         if len(self.paths) != len(self.labels):
             raise ValueError(f"{len(self.paths)} paths but {len(self.labels)} labels")
 
@@ -39,9 +45,9 @@ class Split:
         return len(self.paths)
 
     def select(self, mask: np.ndarray) -> "Split":
-        """The files where a bool `[N]` mask is true, in their order."""
-        chosen = np.flatnonzero(mask).tolist()
-        return Split([self.paths[i] for i in chosen], [self.labels[i] for i in chosen])
+        """The images where a bool `[N]` mask is true, in their order."""
+        chosen = np.flatnonzero(mask)
+        return Split((self.paths[i] for i in map(int, chosen)), [self.labels[i] for i in map(int, chosen)])
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,14 @@ class Listing:
     """A data set as its reader found it.
 
     Attributes:
-        root: the folder that all paths are relative to.
+        root: the folder that all paths are relative to, and that the store opens.
         classes: names that a person can read; a label is a position in this list.
         splits: `train` and `test` always, `validation` only where the data set brings its own.
-        ignored: number of files left out because they are not images, by suffix.
+        ignored: number of files left out because they are not images, by suffix; of images without a use, by kind.
         drawn_test: whether the reader drew the test split itself, from names alone; copies that this tore apart are put
             together again once files are hashed.
+        official: number of images that the data set has as it was published, by split, where that is known.
+        store: where the images lie (`pipeline.data.stores.registry`); `files`: each path is a file.
     """
 
     root: Path
@@ -62,6 +70,17 @@ class Listing:
     splits: dict[SplitName, Split]
     ignored: dict[str, int] = field(default_factory=dict)
     drawn_test: bool = False
+    official: dict[SplitName, int] = field(default_factory=dict)
+    store: str = "files"
+
+    def unofficial(self) -> dict[SplitName, tuple[int, int]]:
+        """The splits with another number of images than was published, such as those of an archive half unpacked.
+
+        Returns:
+            Split → number of images here, and as published.
+        """
+        found = {name: len(self.splits[name]) if name in self.splits else 0 for name in self.official}
+        return {name: (found[name], count) for name, count in self.official.items() if found[name] != count}
 
 
 class ReadSettings(Protocol):
@@ -75,6 +94,10 @@ class ReadSettings(Protocol):
     def split_seed(self) -> int:
         """Seed of the splits, apart from the recipe's own seed."""
 
+    @property
+    def labels(self) -> str | None:
+        """A table of the images and their classes, where they do not lie in class folders."""
+
 
 class Reader(Protocol):
     """The function that a data set registers."""
@@ -84,20 +107,20 @@ class Reader(Protocol):
 
 
 def listing_digest(listing: Listing) -> str:
-    """Hex SHA-256 over classes, splits, labels and each file's path, size and modification time.
+    """Hex SHA-256 over the store, classes, splits, labels and each image's path and mark: a file's size and time.
 
-    Opens no file, so that an unchanged data set is recognised in a moment.
+    Reads no image, so that an unchanged data set is recognised in a moment.
 
     Raises:
         OSError: a listed file is not there any more.
     """
-    digest = hashlib.sha256(repr(listing.classes).encode())
+    digest = hashlib.sha256(f"{listing.store}\n{listing.classes!r}".encode())
+    store = open_store(listing.store, listing.root)
     for name in SPLITS:
         if name not in listing.splits:
             continue
         split = listing.splits[name]
         digest.update(f"\n{name} {len(split)}\n".encode())
         for path, label in zip(split.paths, split.labels, strict=True):
-            status = (listing.root / path).stat()
-            digest.update(f"{path!r} {label} {status.st_size} {status.st_mtime_ns}\n".encode())
+            digest.update(f"{path!r} {label} {store.mark(path)}\n".encode())
     return digest.hexdigest()

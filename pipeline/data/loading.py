@@ -3,7 +3,7 @@
 Whether a split is kept decoded in memory decides how fast small data sets train on a CPU: decoding a PNG of 64 pixels
 takes longer than varying it, and it would be done again in every pass, by processes that compete with training for the
 same cores. So where all splits fit into `CACHE_BYTES` once decoded (the index knows every image's size), the first pass
-keeps the pixels and no worker process is started. The pixels kept are those that `open_rgb` gave, so that the batches
+keeps the pixels and no worker process is started. The pixels kept are those that the store gave, so that the batches
 are the same to the bit either way.
 """
 
@@ -19,13 +19,14 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from exporters.errors import UnavailableError
-from exporters.images import UnreadableImageError, open_rgb
+from exporters.errors import TmkdError, UnavailableError
+from exporters.images import UnreadableImageError
 from exporters.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.checking import available_processors
 from pipeline.data.index import DataIndex
 from pipeline.data.listing import SplitName
+from pipeline.data.stores.registry import open_store
 from pipeline.randomness import generator
 
 CACHE_BYTES = 512 * 2**20
@@ -67,7 +68,7 @@ class _Images(Dataset[Any]):
 
     def __init__(self, index: DataIndex, root: Path, cached: bool) -> None:
         self.index = index
-        self.root = root
+        self.store = open_store(index.store, root)
         self.decoded: dict[tuple[SplitName, int], bytes] | None = {} if cached else None
 
     def __getitems__(self, request: _Request) -> Batch | _Failure:
@@ -80,9 +81,10 @@ class _Images(Dataset[Any]):
                     pictures.append(transform(image, request.pass_, position))
                 else:
                     pictures.append(transform.apply(image))
-            except (UnreadableImageError, OSError) as error:
-                path = self.root / self.index.splits[request.split].paths[position]
-                return _Failure(str(error) if str(path) in str(error) else f"{path}: {error}")
+            except (TmkdError, OSError) as error:
+                name = self.store.describe(self.index.splits[request.split].paths[position])
+                message = error.message if isinstance(error, TmkdError) else str(error)
+                return _Failure(message if name in message else f"{name}: {message}")
         images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
         labels = torch.from_numpy(self.index.splits[request.split].labels[request.indices])
         return Batch(images, labels, torch.from_numpy(request.indices))
@@ -92,10 +94,11 @@ class _Images(Dataset[Any]):
         size = (int(split.sizes[position, 0]), int(split.sizes[position, 1]))
         if self.decoded is not None and (name, position) in self.decoded:
             return Image.frombytes("RGB", size, self.decoded[name, position])
-        path = self.root / split.paths[position]
-        image = open_rgb(path)
+        path = split.paths[position]
+        image = self.store.image(path)
         if image.size != size:
-            raise UnreadableImageError(f"{path}: is {image.size} now and was {size} when the data was indexed")
+            where = self.store.describe(path)
+            raise UnreadableImageError(f"{where}: is {image.size} now and was {size} when the data was indexed")
         if self.decoded is not None:
             self.decoded[name, position] = image.tobytes()
         return image
@@ -126,7 +129,7 @@ class Loader:
 
     Args:
         index: the data.
-        root: where its files are, `index.root` unless they moved.
+        root: where its images are, `index.root` unless they moved.
         workers: processes that decode, `data.workers`; `auto` is none where everything fits into `cache_bytes`, else
             one for each processor, 8 at most.
         cache_bytes: decoded pixels that may be kept; only without worker processes, each of which would keep its own.
@@ -167,7 +170,7 @@ class Loader:
             drop_last: leave out a last batch that is not full, unless it is the only one.
 
         Raises:
-            UnavailableError: a file vanished or broke since it was indexed; names it.
+            UnavailableError: an image vanished or broke since it was indexed; names it.
         """
         order = pass_order(seed, pass_, len(self.index.splits["train"]))
         if drop_last and len(order) > batch_size:
@@ -186,7 +189,7 @@ class Loader:
             limit: at most so many images, evenly spread over the split.
 
         Raises:
-            UnavailableError: a file vanished or broke since it was indexed; names it.
+            UnavailableError: an image vanished or broke since it was indexed; names it.
         """
         count = len(self.index.splits[split])
         chosen = count if limit is None else min(count, limit)

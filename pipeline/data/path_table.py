@@ -1,6 +1,7 @@
 """Many paths without a Python object for each."""
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -11,24 +12,11 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-class PathTable(Sequence[str]):
-    """Many paths in two arrays: UTF-8 text end to end, and where each path begins."""
+class _Paths(Sequence[str]):
+    """What both tables share: reading, and being equal to any sequence of the same texts."""
 
-    def __init__(self, text: np.ndarray, offsets: np.ndarray) -> None:
-        """Take `text` uint8 `[T]` and `offsets` int64 `[N + 1]`, rising from 0 to T."""
-        self.text = text
-        self.offsets = offsets
-
-    @classmethod
-    def of(cls, paths: Sequence[str]) -> "PathTable":
-        """Pack paths; names that are not UTF-8 come back as they were."""
-        encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
-        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-        np.cumsum([len(path) for path in encoded], out=offsets[1:])
-        return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets)
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
+    def _bytes(self, position: int) -> bytes:
+        raise NotImplementedError
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -39,9 +27,74 @@ class PathTable(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        position = range(len(self))[index]
-        part = self.text[self.offsets[position] : self.offsets[position + 1]]
-        return part.tobytes().decode("utf-8", "surrogateescape")
+        return self._bytes(range(len(self))[index]).decode("utf-8", "surrogateescape")
 
     def __iter__(self) -> Iterator[str]:
         return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str) or not isinstance(other, Sequence) or len(self) != len(other):
+            return False
+        return all(ours == theirs for ours, theirs in zip(self, other, strict=True))
+
+    def __add__(self, other: Iterable[str]) -> list[str]:
+        return [*self, *other]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, self[:3]))
+        return f"{type(self).__name__}([{shown}{', …' if len(self) > 3 else ''}])"
+
+
+class PathTable(_Paths):
+    """Many paths in two arrays: UTF-8 text end to end, and where each path begins."""
+
+    def __init__(self, text: np.ndarray, offsets: np.ndarray) -> None:
+        """Take `text` uint8 `[T]` and `offsets` int64 `[N + 1]`, rising from 0 to T."""
+        self.text = text
+        self.offsets = offsets
+
+    @classmethod
+    def of(cls, paths: Iterable[str]) -> "PathTable":
+        """Pack paths; names that are not UTF-8 come back as they were."""
+        return PathList(paths).table()
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def _bytes(self, position: int) -> bytes:
+        return self.text[self.offsets[position] : self.offsets[position + 1]].tobytes()
+
+
+class PathList(_Paths):
+    """Many paths that a reader still adds to: the same two arrays, growing."""
+
+    def __init__(self, paths: Iterable[str] = ()) -> None:
+        self._text = bytearray()
+        self._offsets = array("q", [0])
+        self.extend(paths)
+
+    def append(self, path: str) -> None:
+        """Add one path.
+
+        Raises:
+            BufferError: a `table` of this list is in use.
+        """
+        self._text += path.encode("utf-8", "surrogateescape")
+        self._offsets.append(len(self._text))
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Add many; see `append`."""
+        for path in paths:
+            self.append(path)
+
+    def table(self) -> PathTable:
+        """The same memory as arrays, without a copy; while they are in use, the list cannot grow."""
+        return PathTable(np.frombuffer(self._text, dtype=np.uint8), np.frombuffer(self._offsets, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def _bytes(self, position: int) -> bytes:
+        return bytes(self._text[self._offsets[position] : self._offsets[position + 1]])

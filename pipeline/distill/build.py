@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from exporters.errors import UsageError
+from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.base import Method
 from pipeline.distill.methods.tmkd import Tmkd
 from pipeline.distill.registry import METHODS, load_method
@@ -16,6 +17,7 @@ def build_method(
     teacher: NetworkShape | None,
     anchors: Tensor | None,
     label_smoothing: float = 0.0,
+    training: TrainingSplit | None = None,
 ) -> Method:
     """The method of a run, on the CPU; its parameters are drawn from torch's global generator.
 
@@ -25,6 +27,7 @@ def build_method(
         teacher: the visual teacher's, None for a method that needs none.
         anchors: `[K, D]` text embeddings of the classes (rgb prompts) for `tmkd`'s contrast, else None.
         label_smoothing: the recipe's `train.label_smoothing`.
+        training: the training split, for methods that remember images.
 
     Raises:
         UsageError: an unknown method or base, nets or classes that it cannot work with, or no anchors for a contrast.
@@ -35,7 +38,12 @@ def build_method(
             f"teacher.visual: it tells {teacher.classes} classes apart, the student {student.classes}",
             remedy="Fit the teacher to these classes (teacher.visual.fit), or give weights that have them.",
         )
+    method: Method
     if distill.method == "tmkd":
         base = load_method(distill.base)(losses, student, teacher)
-        return Tmkd(losses, student, teacher, base=base, anchors=anchors)
-    return load_method(distill.method)(losses, student, teacher)
+        method = Tmkd(losses, student, teacher, base=base, anchors=anchors)
+    else:
+        method = load_method(distill.method)(losses, student, teacher)
+    if training is not None:
+        method.prepare(training)
+    return method

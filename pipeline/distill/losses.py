@@ -81,16 +81,61 @@ def class_attention_loss(
         return F.mse_loss(maps(student_map, student_weight), maps(teacher_map, teacher_weight))
 
 
+def mean_squared_error_of_maps(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared error of two maps (FitNets, Romero et al. 2015, arXiv 1412.6550, eq. 3, as a mean).
+
+    Args:
+        student: `[B, C, h, w]`.
+        teacher: `[B, C, h', w']`; what is larger is average-pooled to the other's size.
+
+    Returns:
+        0-d fp32 (float64 for float64).
+    """
+    with full_precision(student):
+        return F.mse_loss(*_of_one_size(widen(student), widen(teacher)))
+
+
+def hierarchical_context_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared errors of two maps at full size and pooled to 4×4, 2×2 and 1×1 (HCL, Chen et al. 2021, ReviewKD).
+
+    They count 1, 1/2, 1/4 and 1/8, divided by the sum; a pooled size that is not smaller than the map is left out.
+
+    Args:
+        student: `[B, C, h, w]`.
+        teacher: `[B, C, h', w']`; what is larger is average-pooled to the other's size first.
+
+    Returns:
+        0-d fp32 (float64 for float64).
+    """
+    with full_precision(student):
+        student, teacher = _of_one_size(widen(student), widen(teacher))
+        total, weights = F.mse_loss(student, teacher), 1.0
+        for side, weight in ((4, 1 / 2), (2, 1 / 4), (1, 1 / 8)):
+            if side < min(student.shape[2:]):
+                # Pooling is linear: the difference is pooled once, in place of both maps.
+                total = total + weight * F.adaptive_avg_pool2d(student - teacher, side).square().mean()
+                weights += weight
+        return total / weights
+
+
+def _of_one_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    height, width = (min(sides) for sides in zip(student.shape[2:], teacher.shape[2:], strict=True))
+    student, teacher = (
+        x if x.shape[2:] == (height, width) else F.adaptive_avg_pool2d(x, (height, width)) for x in (student, teacher)
+    )
+    return student, teacher
+
+
 def standardise(logits: Tensor) -> Tensor:
     """Z-scores of each sample's logits over the classes (Sun et al. 2024, arXiv 2403.01427, eq. 10).
 
-    `[B, K]` → `[B, K]` fp32, mean 0 and population deviation 1; 0 for a row of equal logits.
+    `[B, K]` → `[B, K]` fp32, mean 0 and population deviation 1; where the logits' own deviation is below 1e-3 they are
+    divided by that instead, so that a row of equal logits gives 0 and no gradient that outweighs all others.
     """
     with full_precision(logits):
         logits = widen(logits)
         centred = logits - logits.mean(dim=-1, keepdim=True)
-        # The small number keeps value and gradient finite for a row of equal logits.
-        return centred * (centred.square().mean(dim=-1, keepdim=True) + 1e-12).rsqrt()
+        return centred * centred.square().mean(dim=-1, keepdim=True).clamp(min=1e-6).rsqrt()
 
 
 def decoupled_parts(

@@ -20,9 +20,10 @@ class MethodEntry:
         logits_weight: default weight of its logits line, α; None where it has none.
         logits_temperature: default T of its logits line; None where it has none.
         needs_teacher: whether it takes anything from a teacher.
-        needs_pooled: whether it compares pooled features.
+        needs_pooled: whether it compares pooled features, so that both must have a linear classifier, which sees them.
         needs_feature_map: whether teacher and student must have a last feature map.
         needs_cam: whether their classifiers must be one linear layer on that map, pooled.
+        needs_stages: whether both must have stages, and give their maps.
         can_be_base: whether `tmkd` can plug into it.
     """
 
@@ -36,6 +37,7 @@ class MethodEntry:
     needs_pooled: bool = False
     needs_feature_map: bool = False
     needs_cam: bool = False
+    needs_stages: bool = False
     can_be_base: bool = True
 
 
@@ -83,6 +85,20 @@ METHODS: dict[str, MethodEntry] = {
         feature_weight=0.8,
         needs_pooled=True,
     ),
+    "fitnet": MethodEntry(
+        module="pipeline.distill.methods.fitnet:HintTraining",
+        lines=frozenset({"feature"}),
+        ce_weight=1.0,
+        feature_weight=100.0,
+        needs_stages=True,
+    ),
+    "reviewkd": MethodEntry(
+        module="pipeline.distill.methods.reviewkd:KnowledgeReview",
+        lines=frozenset({"feature"}),
+        ce_weight=1.0,
+        feature_weight=1.0,
+        needs_stages=True,
+    ),
     # Its lines and weights are those of its base, completed by `pipeline.distill.settings.resolve_losses`.
     "tmkd": MethodEntry(
         module="pipeline.distill.methods.tmkd:Tmkd",
@@ -96,6 +112,11 @@ METHODS: dict[str, MethodEntry] = {
 def base_methods() -> tuple[str, ...]:
     """Names that `distill.base` takes."""
     return tuple(name for name, entry in METHODS.items() if entry.can_be_base)
+
+
+def needs_stages(method: str, base: str) -> bool:
+    """Whether `distill.method` (with `tmkd`, its `base`) takes the maps of several stages."""
+    return METHODS[base if method == "tmkd" else method].needs_stages
 
 
 def load_method(name: str) -> Any:

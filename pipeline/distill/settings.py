@@ -21,8 +21,11 @@ class LossSettings:
         feature_weight: β of the feature line (9).
         feature_pool: side r of the pooled class activation maps.
         feature_normalise: whether each class map is scaled to length 1.
+        feature_bank: crd's negatives of each image from a memory of the training split; 0 for those of the batch.
         logits_weight: α of the logits line (10).
         logits_temperature: T.
+        logits_target_weight: of TCKD, in dkd's own logits line.
+        logits_non_target_weight: of NCKD there, dkd's β.
         contrast_weight: γ of the vision-language contrast (11).
         contrast_temperature: τ.
         contrast_centre: whether the anchors' mean is taken away.
@@ -33,8 +36,11 @@ class LossSettings:
     feature_weight: float = 0.0
     feature_pool: int = 2
     feature_normalise: bool = True
+    feature_bank: int = 0
     logits_weight: float = 0.0
     logits_temperature: float = 4.0
+    logits_target_weight: float = 1.0
+    logits_non_target_weight: float = 8.0
     contrast_weight: float = 0.0
     contrast_temperature: float = 0.07
     contrast_centre: bool = True
@@ -57,11 +63,11 @@ class DistillOptions(Protocol):
 
     @property
     def feature(self) -> Any:
-        """Line 9: `weight`, `pool`, `normalise`."""
+        """Line 9: `weight`; `pool`, `normalise` of class activation maps; for crd `bank`."""
 
     @property
     def logits(self) -> Any:
-        """Line 10: `weight`, `temperature`."""
+        """Line 10: `weight`, `temperature`; for dkd `target_weight`, `non_target_weight`."""
 
     @property
     def contrast(self) -> Any:
@@ -104,8 +110,11 @@ def resolve_losses(distill: DistillOptions, label_smoothing: float = 0.0) -> Los
         feature_weight=pick(distill.feature.weight, own.feature_weight, 0.0) if has_feature else 0.0,
         feature_pool=distill.feature.pool,
         feature_normalise=distill.feature.normalise,
+        feature_bank=distill.feature.bank,
         logits_weight=pick(distill.logits.weight, own.logits_weight, _ADDED_LOGITS_WEIGHT) if has_logits else 0.0,
         logits_temperature=pick(distill.logits.temperature, own.logits_temperature, _ADDED_LOGITS_TEMPERATURE),
+        logits_target_weight=distill.logits.target_weight,
+        logits_non_target_weight=distill.logits.non_target_weight,
         contrast_weight=distill.contrast.weight if plugged else 0.0,
         contrast_temperature=distill.contrast.temperature,
         contrast_centre=distill.contrast.centre,

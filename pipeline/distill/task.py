@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from pipeline.distill.memory import Samples
 from pipeline.distill.methods.base import Method
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
@@ -22,7 +23,14 @@ class DistillationTask(nn.Module):
         self.student = student
         self.method = method
 
-    def forward(self, images: Tensor, labels: Tensor, teacher: NetworkOutput | None, ramp: float) -> dict[str, Tensor]:
+    def forward(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        teacher: NetworkOutput | None,
+        ramp: float,
+        samples: Samples | None = None,
+    ) -> dict[str, Tensor]:
         """The weighted losses of a batch by name.
 
         Args:
@@ -30,8 +38,9 @@ class DistillationTask(nn.Module):
             labels: `[B]`, int64.
             teacher: the teacher's output on the same images, without gradient.
             ramp: warm-up factor in [0, 1] (line 12).
+            samples: which training images these are, for methods that remember images.
         """
-        return self.method(self.student(images), teacher, labels, ramp)
+        return self.method(self.student(images), teacher, labels, ramp, samples)
 
 
 def warmup_ramp(passes: float, warmup: int) -> float:

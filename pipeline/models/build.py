@@ -45,6 +45,7 @@ def build_model(
     mean: Channels | None = None,
     std: Channels | None = None,
     sha256: str | None = None,
+    classifier: str | None = None,
 ) -> Model:
     """Build a classifier and load its weights.
 
@@ -59,9 +60,10 @@ def build_model(
         replace_head: allow a classifier for other classes to be replaced, because it will be trained.
         mean, std: for images in `[0, 1]`; None: what the weights say, else ImageNet's.
         sha256: what a weights file must be.
+        classifier: the name of its classifier; None to search for it.
 
     Raises:
-        UsageError: no such architecture, or it cannot take images of this size.
+        UsageError: no such architecture, it cannot take images of this size, or `classifier` is none.
         UnavailableError: the weights are not to be had or do not fit.
     """
     try:
@@ -78,12 +80,14 @@ def build_model(
         raise
     own_mean, own_std = (loaded.mean, loaded.std) if loaded is not None else (IMAGENET_MEAN, IMAGENET_STD)
     mean, std = mean or own_mean, std or own_std
-    return Model(_tap(network, mean, std, image_size, purpose), architecture, loaded, mean, std)
+    return Model(_tap(network, mean, std, image_size, classifier, purpose), architecture, loaded, mean, std)
 
 
-def _tap(network: Any, mean: Channels, std: Channels, image_size: int, purpose: str) -> TappedNetwork:
+def _tap(
+    network: Any, mean: Channels, std: Channels, image_size: int, classifier: str | None, purpose: str
+) -> TappedNetwork:
     try:
-        return TappedNetwork(network, mean, std, image_size)
+        return TappedNetwork(network, mean, std, image_size, classifier, purpose)
     except (RuntimeError, AssertionError, ValueError) as error:
         raise UsageError(
             f"{purpose}.model: the network cannot take images of {image_size} × {image_size}"

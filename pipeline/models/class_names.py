@@ -19,6 +19,7 @@ _REMEDY = "A file of class names has a line `n01443537: goldfish` for each class
 # "001.Black footed Albatross", "n02085620-Chihuahua": a number or WordNet's code before the name.
 _CODE_BEFORE = re.compile(r"^(?:\d+\.|n\d{8}[-_ ])\s*(?=[^\W\d_])")
 _CODE = re.compile(r"n?\d+")
+_HYPHEN = re.compile(r"(?<=[^\W\d_])-+(?=[^\W\d_])")
 
 
 def plain_name(name: str) -> str:
@@ -30,10 +31,11 @@ def plain_name(name: str) -> str:
 def readable_name(name: str) -> str:
     """A data set's own name as it should read in a prompt: `n02085620-great_dane` is `great dane`.
 
-    A hyphen stands for a blank where there is no other (`great-dane`); in `fan-crested owl` it belongs to the word.
+    A hyphen between letters stands for a blank where there is no other (`great-dane`); in `fan-crested owl` and in
+    `747-400` it belongs to the word.
     """
     words = " ".join(_CODE_BEFORE.sub("", name).replace("_", " ").split())
-    return words if " " in words else " ".join(words.replace("-", " ").split()) or name
+    return (words if " " in words else _HYPHEN.sub(" ", words)) or name
 
 
 def code_names(words: Sequence[str]) -> list[str]:

@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from pipeline.wordnet import distinct_words, plain, synonyms
+
 _SYNSET = re.compile(r"n\d{8}")
 
 
@@ -11,6 +13,7 @@ def imagenet(classes: Sequence[str]) -> dict[str, str]:
     """Words by WordNet's code: open_clip's names for the 1,000 classes in their order, WordNet's own for other classes.
 
     Two of open_clip's names stand for two classes each; these four have WordNet's. A code that it has not is left out.
+    Classes may also be called by the words that the readers of ImageNet and Tiny ImageNet give them.
     """
     from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
     from timm.data import ImageNetInfo
@@ -29,14 +32,30 @@ def imagenet(classes: Sequence[str]) -> dict[str, str]:
                 continue
             taken = {words[other] for other in classes if other in words}
             words[code] = next((lemma for lemma in lemmas if lemma not in taken), lemmas[0])
-    return words
+    return words | _by_words(classes, words)
 
 
-def flowers102(_classes: Sequence[str]) -> dict[str, str]:
+def _by_words(classes: Sequence[str], words: dict[str, str]) -> dict[str, str]:
+    """Words by the names that `pipeline.wordnet` gives: open_clip's for the 1,000, else the name itself."""
+    others = {plain(name) for name in classes if not _SYNSET.fullmatch(name) and not name.isdecimal()}
+    if not others:
+        return {}
+    found = synonyms()
+    thousand = {plain(name): words[code] for code, name in distinct_words({c: found[c] for c in words}).items()}
+    known = {plain(lemma) for lemmas in found.values() for lemma in lemmas}
+    return {
+        name: thousand.get(plain(name), name)
+        for name in dict.fromkeys(classes)
+        if plain(name) in others and (plain(name) in thousand or plain(name) in known)
+    }
+
+
+def flowers102(classes: Sequence[str]) -> dict[str, str]:
     """The 102 flowers in the order of their class numbers, as torchvision has them."""
     from torchvision.datasets import Flowers102
 
-    return {name: name for name in Flowers102.classes}
+    # torchvision is not sure of one ("pink-yellow dahlia?"); the reader of the data set leaves the mark out.
+    return {name if name in classes else name.rstrip("?"): name.rstrip("?") for name in Flowers102.classes}
 
 
 LIBRARY_SETS: dict[str, Callable[[Sequence[str]], dict[str, str]]] = {"flowers102": flowers102, "imagenet": imagenet}

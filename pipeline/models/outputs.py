@@ -16,12 +16,18 @@ class NetworkShape:
         map_size: height and width of the last feature map at the working image size; None for a net without one.
         has_cam: whether the classifier is one linear layer on the pooled feature map, so that class activation maps
             exist.
+        has_classifier: whether the logits come from a linear layer; without one, there are no pooled features, and the
+            logits stand in their place.
+        stages: channels, height and width of the map that ends each stage (each size of map on the way down) at the
+            working image size, shallow to deep, four at most; none for a net of tokens, such as a ViT.
     """
 
     classes: int
     channels: int
     map_size: tuple[int, int] | None
     has_cam: bool
+    has_classifier: bool = True
+    stages: tuple[tuple[int, int, int], ...] = ()
 
 
 class NetworkOutput(NamedTuple):
@@ -31,10 +37,11 @@ class NetworkOutput(NamedTuple):
 
     Attributes:
         logits: `[B, K]`.
-        pooled: `[B, C]`, what the classifier sees.
+        pooled: `[B, C]`, what the classifier sees; the logits where `NetworkShape.has_classifier` is false.
         feature_map: `[B, C, h, w]`, the last map before pooling; None where the net has none.
         classifier_weight: `[K, C]`, given when `NetworkShape.has_cam`.
         classifier_bias: `[K]` or None.
+        stage_maps: `[B, C_i, h_i, w_i]` for each of `NetworkShape.stages`; empty unless they were asked for.
     """
 
     logits: Tensor
@@ -42,3 +49,4 @@ class NetworkOutput(NamedTuple):
     feature_map: Tensor | None = None
     classifier_weight: Tensor | None = None
     classifier_bias: Tensor | None = None
+    stage_maps: tuple[Tensor, ...] = ()

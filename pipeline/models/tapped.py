@@ -1,15 +1,16 @@
-"""Any classifier as a distillation method wants it: normalised input, logits, last feature map and classifier.
+"""Any classifier as a distillation method wants it: normalised input, logits, feature maps and classifier.
 
-Nothing of a network is rewritten. A probe pass finds the linear classifier and the map that is pooled into it, and
-proves the find on numbers: the classifier's output must be the logits, its input the spatial mean of the map.
+Nothing of a network is rewritten: `pipeline.models.probe` finds what is worth a tap, and hooks take it.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.outputs import NetworkOutput, NetworkShape
+from pipeline.models.outputs import NetworkOutput
+from pipeline.models.probe import probe
 from pipeline.models.resizing import resize_images
 
 
@@ -20,10 +21,17 @@ class TappedNetwork(nn.Module):
         network: maps normalised images `[B, 3, S, S]` to logits `[B, K]`.
         mean, std: three numbers each, for images in `[0, 1]`.
         image_size: the side S that the network sees; images of another size are resized to it.
+        classifier: the name of the linear layer that gives the logits, such as `fc`; None to search for it.
+        section: of the recipe, for messages about `classifier`.
 
     Attributes:
         image_size: S.
         shape: what the probe found, a `NetworkShape`.
+        tap_stages: whether `forward` fills `NetworkOutput.stage_maps`; off at first, because only some methods want
+            them.
+
+    Raises:
+        UsageError: `classifier` names no linear layer that gives the logits.
 
     Example:
         >>> tapped = TappedNetwork(resnet18(num_classes=10), mean, std, image_size=64)
@@ -35,18 +43,34 @@ class TappedNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float], image_size: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        image_size: int,
+        classifier: str | None = None,
+        section: str = "network",
+    ) -> None:
         super().__init__()
         self.network = network
         self.image_size = image_size
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.tap_stages = False
         self._captured: dict[str, Tensor] = {}
-        map_name, self._classifier_name, self.shape = _probe(network, image_size)
-        if self._classifier_name is not None:
-            network.get_submodule(self._classifier_name).register_forward_pre_hook(self._capture_input)
-        if map_name is not None:
-            network.get_submodule(map_name).register_forward_hook(self._capture_output)
+        probed = probe(network, image_size, classifier, section)
+        self.shape = probed.shape
+        self._classifier_name = probed.classifier
+        # The last stage is the feature map itself where there is one of its size.
+        self._stages = tuple("feature_map" if name == probed.feature_map else name for name in probed.stages)
+        if probed.classifier is not None:
+            network.get_submodule(probed.classifier).register_forward_pre_hook(self._capture_input)
+        if probed.feature_map is not None:
+            network.get_submodule(probed.feature_map).register_forward_hook(self._capture_output)
+        for name in self._stages:
+            if name != "feature_map":
+                network.get_submodule(name).register_forward_hook(partial(self._capture_stage, name))
 
     def _capture_input(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._captured["pooled"] = inputs[0]
@@ -54,17 +78,29 @@ class TappedNetwork(nn.Module):
     def _capture_output(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         self._captured["feature_map"] = output
 
+    def _capture_stage(self, name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        if self.tap_stages:
+            # A copy, because what follows may work in place.
+            self._captured[name] = output.clone()
+
     def forward(self, images: Tensor) -> NetworkOutput:
         """Images `[B, 3, H, W]`, float in `[0, 1]`, to a `NetworkOutput`; `resize_images` brings other sizes to S."""
         logits = self.network((resize_images(images, self.image_size) - self.mean) / self.std)
-        feature_map = self._captured.pop("feature_map", None)
-        pooled = self._captured.pop("pooled", logits)
+        captured, self._captured = self._captured, {}
+        feature_map = captured.get("feature_map")
+        pooled = captured.get("pooled", logits)
+        stage_maps = tuple(captured[name] for name in self._stages) if self.tap_stages else ()
         if feature_map is not None:
             # Drop-out may stand between pooling and classifier; methods want the features themselves.
             pooled = feature_map.mean(dim=(2, 3))
         weight, bias = self.classifier
         return NetworkOutput(
-            logits=logits, pooled=pooled, feature_map=feature_map, classifier_weight=weight, classifier_bias=bias
+            logits=logits,
+            pooled=pooled,
+            feature_map=feature_map,
+            classifier_weight=weight,
+            classifier_bias=bias,
+            stage_maps=stage_maps,
         )
 
     @property
@@ -74,57 +110,3 @@ class TappedNetwork(nn.Module):
             return None, None
         classifier = self.network.get_submodule(self._classifier_name)
         return classifier.weight, classifier.bias  # type: ignore[return-value]
-
-
-def _probe(network: nn.Module, image_size: int) -> tuple[str | None, str | None, NetworkShape]:
-    """Run two random images through and find (name of the feature map's module, name of the classifier, shape)."""
-    maps: list[tuple[str, Tensor]] = []
-    linears: list[tuple[str, Tensor, Tensor]] = []
-
-    def record(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
-        if not isinstance(output, Tensor):
-            return
-        if output.ndim == 4 and name:
-            maps.append((name, output))
-        if isinstance(module, nn.Linear) and output.ndim == 2:
-            linears.append((name, inputs[0], output))
-
-    modes = {module: module.training for module in network.modules()}
-    handles = [
-        module.register_forward_hook(lambda m, i, o, name=name: record(name, m, i, o))
-        for name, module in network.named_modules()
-    ]
-    parameter = next(network.parameters())
-    random = torch.Generator(parameter.device).manual_seed(0)
-    images = torch.randn(2, 3, image_size, image_size, device=parameter.device, generator=random)
-    try:
-        with torch.no_grad():
-            logits = network.eval()(images.to(parameter.dtype))
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, training in modes.items():
-            module.training = training
-
-    classes = logits.shape[1]
-    for name, features, output in reversed(linears):
-        if output.shape == logits.shape and torch.equal(output, logits):
-            map_name, map_size = _pooled_map(maps, features)
-            shape = NetworkShape(classes, features.shape[1], map_size, has_cam=map_name is not None)
-            return map_name, name, shape
-    return None, None, NetworkShape(classes, classes, None, has_cam=False)
-
-
-def _pooled_map(maps: list[tuple[str, Tensor]], features: Tensor) -> tuple[str | None, tuple[int, int] | None]:
-    """The latest map with an extent whose spatial mean is the classifier's input.
-
-    A map of 1×1 stands behind the pooling (mobilenet_v3, convnext) or is too small to hold class activation maps.
-    """
-    tolerance = 1e-4 * features.abs().max().item() + 1e-7
-    for name, feature_map in reversed(maps):
-        channels, height, width = feature_map.shape[1:]
-        if channels != features.shape[1] or height * width == 1:
-            continue
-        if (feature_map.mean(dim=(2, 3)) - features).abs().max().item() <= tolerance:
-            return name, (height, width)
-    return None, None

@@ -88,8 +88,14 @@ class FeatureSettings(Settings):
     """Line 9: the loss on feature maps."""
 
     weight: float | None = Field(default=None, ge=0, description="β; null: the base's own.")
-    pool: int = Field(default=2, ge=1, le=32, description="Maps are pooled to pool × pool.")
-    normalise: bool = Field(default=True, description="Scale each class's map to length 1 first.")
+    pool: int = Field(default=2, ge=1, le=32, description="Class activation maps are pooled to pool × pool.")
+    normalise: bool = Field(default=True, description="Scale each class activation map to length 1 first.")
+    bank: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="crd only: negatives of each image, from a memory of all training images; 0: those of the batch.",
+    )
 
 
 class LogitsSettings(Settings):
@@ -97,6 +103,12 @@ class LogitsSettings(Settings):
 
     weight: float | None = Field(default=None, ge=0, description="α; null: the base's own.")
     temperature: float | None = Field(default=None, gt=0, description="T; null: the base's own.")
+    target_weight: float = Field(
+        default=1.0, ge=0, description="dkd only: weight of the part about the true class (TCKD)."
+    )
+    non_target_weight: float = Field(
+        default=8.0, ge=0, description="dkd only: weight of the part about the other classes (NCKD), dkd's β."
+    )
 
 
 class ContrastSettings(Settings):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from pipeline.data.registry import FAMILY_PATTERNS
 from pipeline.recipe.document import KeyPath, dotted
 from pipeline.recipe.json_schema import recipe_json_schema
 from pipeline.recipe.schema import VIEW_KINDS
@@ -14,6 +15,7 @@ _PATTERNS = {
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": "a text of letters, digits, '.', '_' and '-' that starts with a letter or a digit",
     "^[a-z0-9_]+$": "a name of small letters, digits and '_'",
     "^[0-9a-fA-F]{64}$": "64 hexadecimal digits",
+    **{pattern: name for name, pattern in FAMILY_PATTERNS.items()},
 }
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _NOUNS = {
@@ -128,7 +130,7 @@ def expected(path: KeyPath) -> str:
     """What may stand at a path: `an integer ≥ 1`, `fail or skip`, `a number > 0 or null`."""
     if keys := known_keys(path):
         return f"a section with keys such as {any_of(keys[:3])}"
-    return any_of(dict.fromkeys(_describe(node) for node in _nodes(path)))
+    return any_of(dict.fromkeys(text for node in _nodes(path) for text in _texts(node) or [_describe(node)]))
 
 
 def expected_name(path: KeyPath) -> str:

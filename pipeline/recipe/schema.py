@@ -76,6 +76,7 @@ __all__ = [
 ]
 
 _Weights = Annotated[str, file_or(("imagenet", "none"))]
+_CLASSIFIER = "The linear layer that gives the logits, by its name in the network, such as fc; null: searched for."
 
 
 class VisualTeacherSettings(Settings):
@@ -95,6 +96,7 @@ class VisualTeacherSettings(Settings):
         le=1024,
         description="Side of the square that it sees, pixels; each view is resized to it. null: data.image_size.",
     )
+    classifier: NonEmpty | None = Field(default=None, description=_CLASSIFIER)
     fit: FitSettings | None = Field(default=None, description="How it is trained on the data; null: used as it is.")
 
     @model_validator(mode="after")
@@ -179,6 +181,7 @@ class StudentSettings(Settings):
     sha256: Sha256 | None = Field(default=None, description=SHA256)
     mean: Mean | None = Field(default=None, description=MEAN)
     std: Std | None = Field(default=None, description=STD)
+    classifier: NonEmpty | None = Field(default=None, description=_CLASSIFIER)
     baseline: float | None = Field(
         default=None,
         ge=0,

@@ -4,10 +4,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from pipeline.data.registry import DATASETS
+from exporters.errors import UsageError
+from pipeline.data.registry import DATASETS, FAMILY_PATTERNS, dataset_names, is_dataset
+from pipeline.data.torchvision_names import TORCHVISION_SETS, torchvision_set
 
 SMALLEST_IMAGE_WITH_MARGIN = 96
 """Below this size an image is resized to the crop itself: a margin of 1/8 would be a few pixels."""
@@ -69,6 +80,19 @@ def any_of(names: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
+def _known_dataset(text: str) -> str:
+    if not is_dataset(text):
+        raise _unexpected(any_of(dataset_names()), dataset_names())
+    family, _, member = text.partition(":")
+    if family == "torchvision":
+        try:
+            torchvision_set(member)
+        except UsageError as error:
+            known = [f"torchvision:{name}" for name in TORCHVISION_SETS]
+            raise _unexpected("a classification data set of torchvision", known) from error
+    return text
+
+
 class AugmentSettings(Settings):
     """How a training image is varied; the same draw is used for the student and every view of the teacher."""
 
@@ -96,10 +120,22 @@ class AugmentSettings(Settings):
 class DataSettings(Settings):
     """The images: which, where, how they are split, sized and varied."""
 
-    dataset: Annotated[str, one_of(sorted(DATASETS))] = Field(
-        default="birds_demo", description="A data set by name.", json_schema_extra={"enum": [*sorted(DATASETS)]}
-    )
+    dataset: Annotated[
+        str,
+        AfterValidator(_known_dataset),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"enum": sorted(DATASETS), "type": "string"},
+                    *({"pattern": pattern, "type": "string"} for pattern in FAMILY_PATTERNS.values()),
+                ]
+            }
+        ),
+    ] = Field(default="birds_demo", description="A data set by name.")
     root: NonEmpty | None = Field(default=None, description="Its folder, relative to the working directory.")
+    labels: NonEmpty | None = Field(
+        default=None, description="dataset: folder only: a table (CSV) of path, label and split, relative to root."
+    )
     image_size: int = Field(
         default=224, ge=16, le=1024, description="Side of the square image that the student sees, pixels."
     )
@@ -119,7 +155,7 @@ class DataSettings(Settings):
         default=0.2,
         gt=0,
         le=0.5,
-        description="dataset: folder without a test split only: the fraction set aside, stratified.",
+        description="dataset: folder or torchvision:<Class> without a test split: the fraction set aside, stratified.",
     )
     split_seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the splits, apart from `seed`.")
     on_error: Literal["fail", "skip"] = Field(default="fail", description="What an unreadable image does.")
@@ -146,6 +182,12 @@ class DataSettings(Settings):
             raise problem(
                 "resize", f"expected at least @image_size ({self.image_size}), got {self.resize}", "image_size"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_are_read(self) -> Self:
+        if self.labels is not None and self.dataset != "folder":
+            raise problem("labels", f"expected nothing, since @dataset is {self.dataset}, not folder", "dataset")
         return self
 
     @model_validator(mode="after")

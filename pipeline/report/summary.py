@@ -10,6 +10,7 @@ from typing import Any
 from exporters.files import read_json
 from pipeline.console import Console
 from pipeline.data.index import DataIndex
+from pipeline.data.stores.registry import open_store
 from pipeline.recipe.schema import Recipe
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
@@ -36,11 +37,12 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
     records = [run.record(stage.name) for stage in STAGES if stage.skipped(recipe) is None]
     console.say("seconds: " + ", ".join(f"{record.stage} {record.seconds:.1f}" for record in records if record))
     bundle, command = run.folder("bundle"), _command()
+    image = _an_image(run.folder("data"))
     console.say(
         "next:\n"
         f"  {command} verify {quote(str(bundle))}\n"
-        f"  {command} predict {quote(str(bundle))} {quote(_an_image(run.folder('data')))}\n"
-        f"  cat {quote(str(bundle / 'MODEL_CARD.md'))}"
+        + ("" if image is None else f"  {command} predict {quote(str(bundle))} {quote(str(image))}\n")
+        + f"  cat {quote(str(bundle / 'MODEL_CARD.md'))}"
     )
 
 
@@ -80,10 +82,10 @@ def _accuracy_rows(
     return rows
 
 
-def _an_image(data: Path) -> str:
-    """A test image of the run's own data, so that the command can be typed as it stands."""
+def _an_image(data: Path) -> Path | None:
+    """A test image of the run's own data, so that the command can be typed as it stands; None where none is a file."""
     index = DataIndex.load(data)
-    return str(index.root / index.splits["test"].paths[0])
+    return open_store(index.store, index.root).file(index.splits["test"].paths[0])
 
 
 def _percent(share: float) -> str:

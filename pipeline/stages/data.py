@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.console import Bar, Console
 from pipeline.data.index import build_index, read_listing
 from pipeline.data.listing import listing_digest
-from pipeline.data.registry import DATASETS
+from pipeline.data.registry import reader_module
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
 
@@ -25,8 +25,8 @@ class DataStage(Stage):
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """What is read, and how it is split."""
-        keys = ("dataset", "validation", "test", "train_images", "split_seed", "on_error", "image_size", "resize")
-        return settings(recipe, *(f"data.{key}" for key in keys), "data.on_leak")
+        keys = ("dataset", "labels", "validation", "test", "train_images", "split_seed", "on_error", "image_size")
+        return settings(recipe, *(f"data.{key}" for key in keys), "data.resize", "data.on_leak")
 
     def prepare(self, recipe: Recipe, console: Console) -> None:
         """A data set that is drawn on first use is drawn now, with a bar."""
@@ -54,7 +54,7 @@ class DataStage(Stage):
 
     def modules(self, recipe: Recipe) -> tuple[str, ...]:
         """The data set's reader."""
-        return (DATASETS[recipe.data.dataset].partition(":")[0],)
+        return (reader_module(recipe.data.dataset),)
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Build and save the index."""
@@ -67,6 +67,11 @@ class DataStage(Stage):
         summary = index.summary()
         splits = ", ".join(f"{name} {counts['images']:,}" for name, counts in summary["splits"].items())
         context.console.say(f"{data.dataset}: {summary['classes']} classes, images: {splits}")
+        for name, (found, official) in listing.unofficial().items():
+            context.console.warn(f"{data.dataset}: {name} has {found:,} of {official:,} official images")
+        if index.ignored:
+            left_out = ", ".join(f"{count:,} ({kind})" for kind, count in sorted(index.ignored.items()))
+            context.console.say(f"{data.dataset}: left out: {left_out}")
         if index.skipped:
             context.console.warn(f"{len(index.skipped)} unreadable images were left out; data/index.json names them")
         if index.dropped:
@@ -78,4 +83,4 @@ class DataStage(Stage):
         if copies:
             told = ", ".join(f"{name} {count:,}" for name, count in copies.items())
             context.console.say(f"copies of images within a split: {told} (tmkd-pipeline data inspect shows them)")
-        return summary
+        return summary | {"official": listing.official} if listing.official else summary

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exporters.files import write_json
-from pipeline.distill.registry import METHODS
+from pipeline.distill.registry import METHODS, needs_stages
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
 from pipeline.stages.inputs import (
@@ -48,7 +48,8 @@ class DistillStage(Stage):
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """Everything about the student, its method and its schedule."""
         plain = ("distill.method", "distill.teacher_cache")
-        method = plain if recipe.distill.method == "ce" else ("distill", "teacher.text.anchors")
+        taught = ("distill", "teacher.text.anchors", "teacher.visual.classifier")
+        method = plain if recipe.distill.method == "ce" else taught
         names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
         followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", *IMAGE_KEYS)
         # The baseline is a yardstick for the teacher, and changes nothing of the student.
@@ -120,11 +121,15 @@ class DistillStage(Stage):
         import torch
 
         from pipeline.distill.build import build_method
+        from pipeline.distill.memory import TrainingSplit
         from pipeline.distill.task import DistillationTask
         from pipeline.randomness import generator
         from pipeline.stages.training import student_job
 
         recipe = context.recipe
+        if teacher is not None:
+            wanted = needs_stages(recipe.distill.method, recipe.distill.base)
+            student.tapped.tap_stages = teacher.visual.tap_stages = wanted
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator(recipe.seed, "initialisation of the method").integers(2**63)))
             method = build_method(
@@ -133,6 +138,7 @@ class DistillStage(Stage):
                 teacher.visual.shape if teacher is not None else None,
                 anchors,
                 recipe.train.label_smoothing,
+                TrainingSplit(data.index.splits["train"].labels, recipe.seed),
             )
 
         def guide(step: "Step") -> "NetworkOutput":

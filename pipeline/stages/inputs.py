@@ -119,7 +119,7 @@ def build_student(recipe: Recipe, classes: int) -> "Model":
     """The student before training, its first weights loaded.
 
     Raises:
-        UsageError: no such architecture, or it cannot take images of this size.
+        UsageError: no such architecture, it cannot take images of this size, or `student.classifier` is none.
         UnavailableError: the weights are not to be had or do not fit.
     """
     from pipeline.models.build import build_model
@@ -136,16 +136,27 @@ def build_student(recipe: Recipe, classes: int) -> "Model":
         mean=recipe.student.mean,
         std=recipe.student.std,
         sha256=recipe.student.sha256,
+        classifier=recipe.student.classifier,
     )
 
 
-def read_classifier(folder: Path) -> "TappedNetwork":
-    """A classifier that an earlier stage saved, with its taps and at its own image size, on the CPU."""
+def read_classifier(folder: Path, classifier: str | None = None, section: str = "network") -> "TappedNetwork":
+    """A network that an earlier stage saved, with its taps and at its own image size, on the CPU.
+
+    Args:
+        folder: of `exporters.student.save_student`.
+        classifier: the name of its classifier, as the recipe has it; None to search for it.
+        section: of the recipe, for messages about `classifier`.
+
+    Raises:
+        UsageError: `classifier` is none.
+    """
     from exporters.student import load_student
     from pipeline.models.tapped import TappedNetwork
 
     saved = load_student(folder)
-    return TappedNetwork(saved.module, saved.preprocessing.mean, saved.preprocessing.std, saved.preprocessing.size)
+    mean, std, size = saved.preprocessing.mean, saved.preprocessing.std, saved.preprocessing.size
+    return TappedNetwork(saved.module, mean, std, size, classifier, section)
 
 
 def make_views(recipe: Recipe) -> "Views":
@@ -207,7 +218,8 @@ def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":
     from pipeline.tmkd.weighers import make_weigher, uniform_weigher
 
     recipe = context.recipe
-    visual = read_classifier(context.run.folder("teacher")).to(fabric.device)
+    classifier = recipe.teacher.visual.classifier
+    visual = read_classifier(context.run.folder("teacher"), classifier, "teacher.visual").to(fabric.device)
     weighting = recipe.distill.weighting
     weigher, tower = uniform_weigher, None
     if has_views(recipe):

@@ -41,9 +41,13 @@ class TeacherStage(Stage):
         return ("data",)
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
-        """The teacher's section; with a fit, all that training depends on. Its seed is the split's: seeds share it."""
+        """The teacher's section; with a fit, all that training depends on. Its seed is the split's: seeds share it.
+
+        Which layer is its classifier changes nothing of the teacher, only what the student takes from it.
+        """
         fitted = ("data.augment", "data.split_seed", "train.precision") if recipe.teacher.visual.fit else ()
-        return settings(recipe, "teacher.visual", *IMAGE_KEYS, *fitted)
+        found = settings(recipe, "teacher.visual", *IMAGE_KEYS, *fitted)
+        return {key: value for key, value in found.items() if key != "teacher.visual.classifier"}
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
         """The teacher's own weights, where they are a file."""
@@ -75,6 +79,7 @@ class TeacherStage(Stage):
             mean=visual.mean,
             std=visual.std,
             sha256=visual.sha256,
+            classifier=visual.classifier,
         )
         tapped = model.tapped.to(fabric.device)
         history = self._fit(context, data, model, fabric) if visual.fit is not None else []

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.distill.registry import METHODS
+from pipeline.distill.registry import METHODS, needs_stages
 from pipeline.recipe.schema import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.stages.base import StageContext, settings
@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 def cached_teacher(
     context: StageContext, data: Data, teacher: "MultiViewTeacher", fabric: "Fabric"
 ) -> "CachedTeacher | None":
-    """The teacher behind its cache; None where the recipe has none. Runs with the same key may share the folder."""
+    """The teacher behind its cache; None where the recipe has none, or a method that takes more than is kept.
+
+    Runs with the same key may share the folder.
+    """
     from pipeline.tmkd.cache import CachedTeacher, cache_size
 
     recipe = context.recipe
     passes = recipe.distill.teacher_cache.passes
     if not passes:
+        return None
+    if needs_stages(recipe.distill.method, recipe.distill.base):
+        context.console.say("teacher cache: none, because the maps of several stages would fill the disk")
         return None
     folder = context.run.cache / "teacher" / _key(context, fabric)
     if folder.is_dir():
@@ -44,7 +50,15 @@ def _key(context: StageContext, fabric: "Fabric") -> str:
     parts = {
         "code": code_digest(["pipeline.tmkd.cache", "pipeline.data.augmentation"]),
         "libraries": libraries_digest(TRAINING_LIBRARIES),
-        "settings": settings(recipe, "seed", "data.augment", "distill.teacher_cache", "train.precision", *IMAGE_KEYS),
+        "settings": settings(
+            recipe,
+            "seed",
+            "data.augment",
+            "distill.teacher_cache",
+            "train.precision",
+            "teacher.visual.classifier",
+            *IMAGE_KEYS,
+        ),
         "device": fabric.device.type,
         "data": _outputs(context, "data"),
         "teacher": _outputs(context, "teacher"),

@@ -7,6 +7,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from pipeline.data.augmentation import Augmentation
+from pipeline.distill.memory import Samples
 from pipeline.distill.task import DistillationTask, warmup_ramp
 from pipeline.evaluation.metrics import predict, top_k_correct
 from pipeline.models.outputs import NetworkOutput
@@ -52,7 +53,8 @@ def student_job(
         if teacher is not None:
             with fabric.autocast():
                 guidance = teacher(step)
-        return wrapped(step.images, step.labels, guidance, warmup_ramp(step.passes, warmup))
+        samples = Samples(step.indices, step.pass_)
+        return wrapped(step.images, step.labels, guidance, warmup_ramp(step.passes, warmup), samples)
 
     def evaluate() -> float:
         task.eval()

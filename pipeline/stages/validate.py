@@ -100,7 +100,7 @@ def _logits(
     from pipeline.evaluation.metrics import predict
 
     folder = context.run.folder("distill") / which
-    student = read_classifier(folder).to(fabric.device).eval()
+    student = read_classifier(folder, context.recipe.student.classifier, "student").to(fabric.device).eval()
     logits = {
         split: predict(
             lambda images: student(images).logits,

@@ -43,6 +43,7 @@ def split_views(output: NetworkOutput, views: int) -> NetworkOutput:
         feature_map=None if output.feature_map is None else split(output.feature_map),
         classifier_weight=output.classifier_weight,
         classifier_bias=output.classifier_bias,
+        stage_maps=tuple(split(stage_map) for stage_map in output.stage_maps),
     )
 
 
@@ -62,4 +63,5 @@ def fuse_output(weights: Tensor, output: NetworkOutput) -> NetworkOutput:
         feature_map=None if output.feature_map is None else fuse(weights, output.feature_map),
         classifier_weight=output.classifier_weight,
         classifier_bias=output.classifier_bias,
+        stage_maps=tuple(fuse(weights, stage_map) for stage_map in output.stage_maps),
     )

@@ -68,17 +68,26 @@ def test_the_method_of_the_walk_through_works(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_data_set_of_the_walk_through_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    install(monkeypatch, "pipeline/data/readers/table.py")
+    install(monkeypatch, "pipeline/data/readers/named_files.py")
     monkeypatch.setitem(DATASETS, *eval(f"{{{contributing('pipeline/data/registry.py')}}}").popitem())
-    read = load_reader("table")
-    with pytest.raises(UnavailableError, match=r"labels\.csv"):
+    read = load_reader("named_files")
+    (tmp_path / "images").mkdir()
+    for name in ("wren-1.jpg", "grey_gull-1.jpg", "wren-2.jpg", "grey_gull-2.jpg"):
+        (tmp_path / "images" / name).touch()
+    (tmp_path / "train.txt").write_text("wren-1.jpg\ngrey_gull-1.jpg\n")
+    with pytest.raises(UnavailableError, match=r"has no test\.txt"):
         read(tmp_path, None)  # type: ignore[arg-type]
-    table = tmp_path / "labels.csv"
-    table.write_text("path,class,split\na.png,grey_gull,train\nb.png,wren,train\nc.png,wren,test\n")
+    (tmp_path / "test.txt").write_text("wren-2.jpg\ngrey_gull-2.jpg\n")
     listing = read(tmp_path, None)  # type: ignore[arg-type]
     assert listing.classes == ["grey gull", "wren"]
-    assert listing.splits["train"].labels == [0, 1]
-    assert listing.splits["test"].paths == ["c.png"]
-    table.write_text("path,class,split\n../a.png,wren,train\n")
-    with pytest.raises(UnavailableError, match="outside the data set"):
-        read(tmp_path, None)  # type: ignore[arg-type]
+    assert listing.splits["train"].labels == [1, 0]
+    assert listing.splits["test"].paths == ["images/wren-2.jpg", "images/grey_gull-2.jpg"]
+    for text, message in (
+        ("wren.jpg", r"test\.txt, line 1: expected <class>-<number>"),
+        ("../wren-2.jpg", "leads out"),
+        ("wren-3.jpg", "there is no file"),
+        ("wren-2.jpg", r"train\.txt, line 2: class 'grey_gull' has no test image"),
+    ):
+        (tmp_path / "test.txt").write_text(text)
+        with pytest.raises(UnavailableError, match=message):
+            read(tmp_path, None)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 
 # What a reader makes, or what an example adds.
 _MADE = ("runs/", "photos/", "data/index.json", "pipeline/_configs", "golden/", "stages/<stage>.json", "bundle/")
-_EXAMPLES = {"pipeline/distill/methods/cosine.py", "pipeline/data/readers/table.py"}
+_EXAMPLES = {"pipeline/distill/methods/cosine.py", "pipeline/data/readers/named_files.py"}
 
 
 @each_document

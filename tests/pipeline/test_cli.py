@@ -13,7 +13,7 @@ from pipeline.recipe import load_recipe
 from pipeline.recipe.catalog import find_recipe
 from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, set_, start_command
 
-SHIPPED = ("cub_mobilenet", "quickstart")
+SHIPPED = ("cifar10_resnet20", "cub_mobilenet", "quickstart")
 
 
 def write(path: Path, text: str) -> Path:

@@ -3,7 +3,6 @@
 import fcntl
 import functools
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from exporters.files import atomic_directory, dump_json, read_json, sha256_bytes
 from pipeline.data.birds_demo.difficulty import DIFFICULTY, IMAGE_SIZE, SEED, TEST_PER_CLASS, TRAIN_PER_CLASS, VERSION
 from pipeline.data.birds_demo.render import render_image
 from pipeline.data.birds_demo.species import CLASS_NAMES, SPECIES
+from pipeline.data.user_cache import cache_folder
 
 SPLITS: dict[str, int] = {"train": TRAIN_PER_CLASS, "test": TEST_PER_CLASS}
 _DRAWING = ("bird", "drawing", "render", "scenery")
@@ -30,18 +30,12 @@ def default_root() -> Path:
     Raises:
         UnavailableError: none of the three is known.
     """
-    if cache := os.environ.get("TMKD_CACHE"):
-        folder = Path(cache)
-    elif cache := os.environ.get("XDG_CACHE_HOME"):
-        folder = Path(cache) / "tmkd-pipeline"
-    else:
-        try:
-            folder = Path.home() / ".cache" / "tmkd-pipeline"
-        except RuntimeError as error:
-            raise UnavailableError(
-                "birds_demo has no place to be rendered to: this user has no home directory",
-                remedy="Set TMKD_CACHE to a folder that can be written.",
-            ) from error
+    folder = cache_folder()
+    if folder is None:
+        raise UnavailableError(
+            "birds_demo has no place to be rendered to: this user has no home directory",
+            remedy="Set TMKD_CACHE to a folder that can be written.",
+        )
     return folder / f"birds_demo-v{VERSION}"
 
 

@@ -67,7 +67,12 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
             row = classes[identity]
             raise _error(root / TABLES[1], row.line, f"class '{row.value}' has no {part} image")
     names = [re.sub(r"^\d+\.", "", classes[identity].value) for identity in sorted(classes)]
-    return Listing(root, readable_names(names, root / TABLES[1]), {"train": train, "test": test})
+    return Listing(
+        root,
+        readable_names(names, root / TABLES[1]),
+        {"train": train, "test": test},
+        official={"train": 5_994, "test": 5_794},
+    )
 
 
 def _error(path: Path, line: int, message: str) -> UnavailableError:

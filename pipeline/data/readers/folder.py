@@ -1,4 +1,4 @@
-"""Class folders: `root/{train,test}/<class>/*`, or `root/<class>/*` with a stratified test split of its own."""
+"""Class folders: `root/{train,test}/<class>/*`, or `root/<class>/*` with a stratified test split; or a table."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from exporters.errors import UnavailableError
 from pipeline.data.listing import IMAGE_SUFFIXES, Listing, Progress, ReadSettings, Split, SplitName
 from pipeline.data.readers.common import existing_root, readable_names, refuse_escape
+from pipeline.data.readers.labels_table import read_labelled
 from pipeline.data.splits import stratified_mask
 
 VALIDATION_FOLDERS = ("val", "valid", "validation")
@@ -17,17 +18,19 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
 
     `val` (or `valid`, `validation`) is the test split where there is no `test`, else the validation split. Images in
     folders below a class folder belong to the class. Hidden files are passed over; other files that are not images are
-    left out and counted.
+    left out and counted. With `data.labels`, a table names the images instead (`labels_table`).
 
     Args:
         root: the data set's folder.
-        settings: `test` and `split_seed` are used where there is no test split on disk.
+        settings: `labels`; `test` and `split_seed` are used where there is no test split on disk.
         progress: of no effect, nothing is made or fetched.
 
     Raises:
         UnavailableError: no such layout, an empty class folder, splits whose classes differ, a link that leaves `root`.
     """
     root = existing_root(root, "folder", REMEDY)
+    if settings.labels is not None:
+        return read_labelled(root, settings.labels, settings)
     ignored: Counter[str] = Counter()
     splits: dict[SplitName, Split]
     folders = _split_folders(root)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from exporters.errors import UsageError
 from pipeline.distill.losses import cross_entropy
+from pipeline.distill.memory import Samples, TrainingSplit
 from pipeline.distill.registry import METHODS
 from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
@@ -32,6 +33,13 @@ class Method(nn.Module):
         super().__init__()
         self.settings = settings
 
+    def prepare(self, training: TrainingSplit) -> None:
+        """Make what depends on the training split, once and before the first batch.
+
+        Raises:
+            UsageError: a split that the method cannot work with.
+        """
+
     def feature_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
         """Line 9 in the method's own form, 0-d, not weighted."""
         raise NotImplementedError
@@ -51,7 +59,12 @@ class Method(nn.Module):
         return cls.logits_loss is not Method.logits_loss
 
     def forward(
-        self, student: NetworkOutput, teacher: NetworkOutput | None, labels: Tensor, ramp: float
+        self,
+        student: NetworkOutput,
+        teacher: NetworkOutput | None,
+        labels: Tensor,
+        ramp: float,
+        samples: Samples | None = None,
     ) -> dict[str, Tensor]:
         """The weighted losses of a batch; the total (line 12) is their sum.
 
@@ -60,6 +73,7 @@ class Method(nn.Module):
             teacher: the teacher's, or the fused views' (`pipeline.tmkd.fusion.fuse_output`), without gradient.
             labels: `[B]` int64.
             ramp: warm-up in [0, 1], a factor of the feature and contrast terms.
+            samples: which training images these are, for methods that remember images.
 
         Returns:
             Name (`ce`, `logits`, `feature`, `contrast`) → 0-d fp32; terms of weight 0 are left out.
@@ -107,11 +121,59 @@ def require_cam(student: NetworkShape, teacher: NetworkShape, what: str) -> None
     Raises:
         UsageError: either net has none, naming it and the bases that do work.
     """
-    missing = [name for name, shape in (("student", student), ("teacher", teacher)) if not shape.has_cam]
-    if missing:
-        working = ", ".join(name for name, entry in METHODS.items() if entry.can_be_base and not entry.needs_cam)
-        raise UsageError(
-            f"{what} compares class activation maps, and the {' and the '.join(missing)} has none: its classifier is "
-            "not one linear layer on the pooled last feature map",
-            remedy=f"Bases that work with these nets: {working} (with distill.feature.weight left open).",
-        )
+    _refuse_where_missing(
+        "has_cam",
+        student,
+        teacher,
+        f"{what} compares class activation maps, and the %s has none: its classifier is not one linear layer on the "
+        "pooled last feature map",
+    )
+
+
+def require_stages(student: NetworkShape, teacher: NetworkShape, what: str) -> None:
+    """Refuse nets without stages, as `require_cam` does.
+
+    Raises:
+        UsageError: either net has none, naming it and the bases that do work.
+    """
+    _refuse_where_missing(
+        "stages",
+        student,
+        teacher,
+        f"{what} compares the maps of stages, and the %s has none: no convolutional maps of at least two sizes lead to "
+        "its last layers",
+    )
+
+
+def require_classifier(student: NetworkShape, teacher: NetworkShape, what: str) -> None:
+    """Refuse nets whose pooled features are not known, as `require_cam` does.
+
+    Raises:
+        UsageError: either net has no linear classifier, naming it and the bases that do work.
+    """
+    _refuse_where_missing(
+        "has_classifier",
+        student,
+        teacher,
+        f"{what} needs pooled features, and the %s has none: its logits do not come from a linear layer",
+    )
+
+
+def _refuse_where_missing(has: str, student: NetworkShape, teacher: NetworkShape, message: str) -> None:
+    shapes = {"student": student, "teacher": teacher}
+    missing = [name for name, shape in shapes.items() if not getattr(shape, has)]
+    if not missing:
+        return
+    working = [
+        name
+        for name, entry in METHODS.items()
+        if entry.can_be_base
+        and all(shape.map_size is not None for shape in shapes.values() if entry.needs_feature_map)
+        and all(shape.has_cam for shape in shapes.values() if entry.needs_cam)
+        and all(shape.stages for shape in shapes.values() if entry.needs_stages)
+        and all(shape.has_classifier for shape in shapes.values() if entry.needs_pooled)
+    ]
+    raise UsageError(
+        message % " and the ".join(missing),
+        remedy=f"Bases that work with these nets: {', '.join(working)} (with distill.feature.weight left open).",
+    )

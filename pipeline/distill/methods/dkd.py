@@ -10,12 +10,9 @@ from pipeline.distill.methods.base import Method
 from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 
-_TARGET_WEIGHT = 1.0
-_NON_TARGET_WEIGHT = 8.0
-
 
 class DecoupledDistillation(Method):
-    """`CE + warm·T²·(TCKD + 8·NCKD)`, T = 4; its logits line is warmed up.
+    """`CE + warm·T²·(α·TCKD + β·NCKD)`, by default with α = 1, β = 8 and T = 4; its logits line is warmed up.
 
     Raises:
         UsageError: two classes, where there is no "among the others".
@@ -32,7 +29,8 @@ class DecoupledDistillation(Method):
             )
 
     def logits_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
-        """`T²·(TCKD + 8·NCKD)`, mean over the batch."""
+        """`T²·(α·TCKD + β·NCKD)`, mean over the batch."""
         temperature = self.settings.logits_temperature
         tckd, nckd = decoupled_parts(student.logits, teacher.logits, labels, temperature)
-        return temperature**2 * (_TARGET_WEIGHT * tckd + _NON_TARGET_WEIGHT * nckd).mean()
+        target, non_target = self.settings.logits_target_weight, self.settings.logits_non_target_weight
+        return temperature**2 * (target * tckd + non_target * nckd).mean()

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from exporters.errors import UsageError
 from pipeline.distill.losses import kl_logits
+from pipeline.distill.memory import Samples, TrainingSplit
 from pipeline.distill.methods.base import Method, given_shape, require_cam
 from pipeline.distill.methods.cat_kd import attention_transfer
 from pipeline.distill.settings import LossSettings
@@ -22,7 +23,8 @@ class Tmkd(Method):
         anchors: `[K, D]`, the rgb prompts' embeddings; needed where `contrast_weight` is above 0.
 
     Raises:
-        UsageError: line 9 on nets without class activation maps, or line 11 without anchors of all classes.
+        UsageError: line 9 on nets without class activation maps, or line 11 without anchors of all classes or on a
+            student without a linear classifier.
     """
 
     anchors: Tensor
@@ -47,16 +49,31 @@ class Tmkd(Method):
                     f"distill.contrast.weight: expected text anchors of {student.classes} classes, got {found}",
                     remedy="Give teacher.text, or set distill.contrast.weight to 0.",
                 )
+            if not student.has_classifier:
+                raise UsageError(
+                    "distill.contrast.weight: the contrast (line 11) needs the student's pooled features, and its "
+                    "logits do not come from a linear layer",
+                    remedy="Set distill.contrast.weight to 0, or take another student.",
+                )
             self.head = ContrastHead(student.channels, anchors.shape[1])
             self.register_buffer("anchors", centre_anchors(anchors, settings.contrast_centre), persistent=False)
 
+    def prepare(self, training: TrainingSplit) -> None:
+        """The base's."""
+        self.base.prepare(training)
+
     def forward(
-        self, student: NetworkOutput, teacher: NetworkOutput | None, labels: Tensor, ramp: float
+        self,
+        student: NetworkOutput,
+        teacher: NetworkOutput | None,
+        labels: Tensor,
+        ramp: float,
+        samples: Samples | None = None,
     ) -> dict[str, Tensor]:
         """The base's losses and the added ones (line 12); see `Method.forward`."""
         fused = self._given(teacher)
         settings = self.settings
-        losses: dict[str, Tensor] = dict(self.base(student, fused, labels, ramp))
+        losses: dict[str, Tensor] = dict(self.base(student, fused, labels, ramp, samples))
         if settings.logits_weight and not self.base.has_logits_loss():
             kl = kl_logits(student.logits, fused.logits, settings.logits_temperature)
             losses["logits"] = settings.logits_weight * kl

@@ -24,6 +24,7 @@ class Augment:
 class Data:
     dataset: str = "folder"
     root: str | None = None
+    labels: str | None = None
     image_size: int = 16
     resize_to: int = 20
     validation: float = 0.25

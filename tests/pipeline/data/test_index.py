@@ -1,4 +1,5 @@
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 from exporters.errors import UnavailableError
 from exporters.files import sha256_file
 from pipeline.data.index import DataIndex, build_index, read_listing
-from pipeline.data.path_table import PathTable
+from pipeline.data.path_table import PathList, PathTable
 from pipeline.data.readers import folder
 from tests.pipeline.data.conftest import Data, write_folders, write_image
 
@@ -69,6 +70,22 @@ def test_saved_and_loaded_is_the_same(folders: Path, settings: Settings, tmp_pat
     for name, split in loaded.splits.items():
         for part in ("labels", "sha256", "sizes"):
             np.testing.assert_array_equal(getattr(split, part), getattr(index.splits[name], part))
+
+
+def test_another_process_maps_the_same_file(
+    folders: Path, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+):
+    saved = tmp_path_factory.mktemp("saved")
+    built = build_index(settings())
+    assert paths(pickle.loads(pickle.dumps(built))) == paths(built)
+    built.save(saved)
+    loaded = DataIndex.load(saved)
+    sent = pickle.dumps(loaded)
+    assert len(sent) < 500 and paths(pickle.loads(sent)) == paths(loaded)
+    build_index(settings(split_seed=1)).save(saved)
+    assert paths(loaded) == paths(built)  # what is mapped stays
+    with pytest.raises(UnavailableError, match="replaced meanwhile"):
+        pickle.loads(sent)
 
 
 @pytest.mark.parametrize("name", ["index.npz", "index.json", "location.json"])
@@ -195,6 +212,14 @@ def test_progress_is_told_to_the_end(folders: Path, settings: Settings):
 def test_path_table_gives_back_the_paths(texts: list[str]):
     texts = [*texts, "not UTF-8 \udcff"]
     table = PathTable.of(texts)
+    growing = PathList(texts[:1])
+    growing.extend(texts[1:])
+    assert growing == table == texts and growing != texts[1:] and table + texts == texts + texts
+    packed = growing.table()
+    assert packed == texts
+    with pytest.raises(BufferError):
+        growing.append("more while its arrays are in use")
+    assert growing == texts
     assert list(table) == texts
     assert table[1:] == texts[1:]
     assert table[-1] == texts[-1]

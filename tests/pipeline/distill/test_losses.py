@@ -14,10 +14,14 @@ from pipeline.distill.losses import (
     class_attention_loss,
     cross_entropy,
     decoupled_parts,
+    hierarchical_context_loss,
     kl_logits,
+    mean_squared_error_of_maps,
     representation_contrast,
     standardise,
 )
+from tests.pipeline.distill.reference import pool as reference_pool
+from tests.pipeline.distill.reference import to_one_size
 
 seeds = st.integers(0, 10_000)
 temperatures = st.floats(0.5, 10)
@@ -72,17 +76,6 @@ def test_identical_logits_have_no_kl(seed: int, images: int, classes: int, scale
     assert kl_logits(logits, logits.clone(), 1.0).item() == 0
 
 
-def reference_pool(maps: np.ndarray, side: int) -> np.ndarray:
-    height, width = maps.shape[-2:]
-    pooled = np.empty((*maps.shape[:-2], side, side))
-    for i in range(side):
-        for j in range(side):
-            rows = slice(i * height // side, math.ceil((i + 1) * height / side))
-            columns = slice(j * width // side, math.ceil((j + 1) * width / side))
-            pooled[..., i, j] = maps[..., rows, columns].mean(axis=(-1, -2))
-    return pooled
-
-
 @given(
     seed=seeds,
     batch=st.tuples(st.integers(1, 3), st.integers(2, 5)),
@@ -102,7 +95,7 @@ def test_class_attention(
         np.testing.assert_allclose(
             class_activation_maps(torch.tensor(features), torch.tensor(weight)).numpy(), full, atol=1e-9
         )
-        pooled = reference_pool(full, pool)
+        pooled = reference_pool(full, pool, pool)
         if normalise:
             pooled = pooled / np.sqrt((pooled**2).sum(axis=(-1, -2), keepdims=True))
         maps.append(pooled)
@@ -110,6 +103,30 @@ def test_class_attention(
     expected = ((maps[0] - maps[1]) ** 2).mean()
     result = class_attention_loss(*tensors, pool=pool, normalise=normalise)
     assert result.item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@given(
+    seed=seeds,
+    sizes=st.tuples(*[st.tuples(st.integers(1, 9), st.integers(1, 9))] * 2),
+    images=st.integers(1, 3),
+    channels=st.integers(1, 4),
+)
+@settings(deadline=None, max_examples=40)
+def test_errors_of_maps(seed: int, sizes: tuple[tuple[int, int], tuple[int, int]], images: int, channels: int) -> None:
+    rng = np.random.default_rng(seed)
+    student, teacher = (rng.normal(size=(images, channels, *size)) for size in sizes)
+    ours, theirs = to_one_size(student, teacher)
+    errors = {0: ((ours - theirs) ** 2).mean()}
+    plain = mean_squared_error_of_maps(torch.tensor(student), torch.tensor(teacher))
+    assert plain.item() == pytest.approx(errors[0], rel=1e-9)
+    for side in (4, 2, 1):
+        if side < min(ours.shape[2:]):
+            errors[side] = ((reference_pool(ours, side, side) - reference_pool(theirs, side, side)) ** 2).mean()
+    shares = {0: 1, 4: 0.5, 2: 0.25, 1: 0.125}
+    expected = sum(shares[side] * error for side, error in errors.items()) / sum(shares[side] for side in errors)
+    result = hierarchical_context_loss(torch.tensor(student), torch.tensor(teacher))
+    assert result.item() == pytest.approx(expected, rel=1e-9)
+    assert hierarchical_context_loss(torch.tensor(student), torch.tensor(student)).item() == 0
 
 
 @pytest.mark.parametrize("build", [resnet18, mobilenet_v2])
@@ -130,11 +147,12 @@ def test_pooled_class_activation_maps_and_bias_are_the_logits_of_a_real_net(buil
 @settings(deadline=None, max_examples=30)
 def test_standardised_logits(seed: int, images: int, classes: int) -> None:
     logits = logits_of(seed, images, classes)[0]
-    expected = (logits - logits.mean(axis=1, keepdims=True)) / logits.std(axis=1, keepdims=True)
+    expected = (logits - logits.mean(axis=1, keepdims=True)) / np.maximum(logits.std(axis=1, keepdims=True), 1e-3)
     result = standardise(torch.tensor(logits))
     np.testing.assert_allclose(result.numpy(), expected, atol=1e-6)
-    shifted = standardise(torch.tensor(logits * 7 + 3))
-    torch.testing.assert_close(shifted, result, atol=1e-6, rtol=0)
+    if logits.std(axis=1).min() > 1e-3:
+        shifted = standardise(torch.tensor(logits * 7 + 3))
+        torch.testing.assert_close(shifted, result, atol=1e-6, rtol=0)
 
 
 def test_equal_logits_standardise_to_0_with_a_finite_gradient() -> None:
@@ -143,7 +161,7 @@ def test_equal_logits_standardise_to_0_with_a_finite_gradient() -> None:
     kl_logits(result, torch.randn(2, 5), 2.0).backward()
     assert result.abs().max() == 0
     assert logits.grad is not None
-    assert logits.grad.isfinite().all()
+    assert logits.grad.abs().max() < 1e3
 
 
 @given(seed=seeds, images=st.integers(1, 6), classes=st.integers(3, 9), temperature=temperatures)
@@ -162,14 +180,45 @@ def test_decoupled_parts(seed: int, images: int, classes: int, temperature: floa
     np.testing.assert_allclose(parts[1].numpy(), nckd, atol=1e-8)
 
 
-@given(seed=seeds, images=st.integers(1, 6), classes=st.integers(3, 9), temperature=temperatures)
+@given(
+    seed=seeds,
+    images=st.integers(1, 6),
+    classes=st.integers(3, 9),
+    temperature=temperatures,
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16]),
+)
 @settings(deadline=None, max_examples=40)
-def test_decoupled_parts_recombine_to_kd(seed: int, images: int, classes: int, temperature: float) -> None:
+def test_decoupled_parts_recombine_to_kd(
+    seed: int, images: int, classes: int, temperature: float, dtype: torch.dtype
+) -> None:
     student, teacher, labels = (torch.tensor(x) for x in logits_of(seed, images, classes))
+    student, teacher = student.to(dtype), teacher.to(dtype)
     tckd, nckd = decoupled_parts(student, teacher, labels, temperature)
-    rest = 1 - (teacher / temperature).softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
-    recombined = temperature**2 * (tckd + rest * nckd).mean()
-    torch.testing.assert_close(recombined, kl_logits(student, teacher, temperature), atol=1e-9, rtol=1e-7)
+    wide = teacher.double() / temperature
+    rest = 1 - wide.softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
+    recombined = (temperature**2 * (tckd + rest * nckd).mean()).item()
+    exact = dtype == torch.float64
+    kl = kl_logits(student, teacher, temperature).item()
+    assert recombined == pytest.approx(kl, abs=1e-9 if exact else 1e-4, rel=1e-7 if exact else 1e-4)
+
+
+@given(
+    seed=seeds,
+    shape=st.tuples(st.integers(1, 4), st.integers(2, 6), *[st.integers(1, 6)] * 3),
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
+)
+@settings(deadline=None, max_examples=40)
+def test_pooled_class_activation_maps_and_bias_are_the_logits(
+    seed: int, shape: tuple[int, int, int, int, int], dtype: torch.dtype
+) -> None:
+    images, classes, *size = shape
+    rng = np.random.default_rng(seed)
+    features, weight, bias = (
+        torch.tensor(rng.normal(size=s)).to(dtype) for s in ((images, *size), (classes, size[0]), classes)
+    )
+    logits = features.double().mean(dim=(2, 3)) @ weight.double().T + bias.double()
+    found = class_activation_maps(features, weight).mean(dim=(2, 3)) + bias
+    torch.testing.assert_close(found.double(), logits, atol=1e-5, rtol=1e-5)
 
 
 @given(seed=seeds, images=st.integers(1, 7), classes=st.integers(1, 4), temperature=st.floats(0.05, 2))
@@ -207,6 +256,9 @@ def test_gradients_are_those_of_the_formulas() -> None:
             (features, weight),
         )
     assert check(lambda x: representation_contrast(x, keys, labels, 0.5), embeddings)
+    matched = torch.tensor(rng.normal(size=(2, 3, 4, 3)))
+    assert check(lambda x: mean_squared_error_of_maps(x, matched), features)
+    assert check(lambda x: hierarchical_context_loss(x, matched), features)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -228,6 +280,8 @@ def test_losses_stay_finite_and_fp32_at_extreme_values_in_autocast(dtype: torch.
             class_attention_loss(maps, weight, maps.detach().flip(0), weight, pool=2, normalise=True),
             class_attention_loss(maps, weight, maps.detach().flip(0), weight, pool=2, normalise=False),
             representation_contrast(embeddings, embeddings.detach().flip(0), labels, 0.01),
+            mean_squared_error_of_maps(maps, maps.detach().flip(0)),
+            hierarchical_context_loss(maps, maps.detach().flip(0)),
         ]
         if classes > 2:
             losses += [part.mean() for part in decoupled_parts(student, teacher, labels, 1.0)]

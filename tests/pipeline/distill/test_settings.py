@@ -21,6 +21,8 @@ def distill(**values: Any) -> DistillSettings:
         ("logit_std", (0.1, 0.0, 9.0)),
         ("cat_kd", (1.0, 40.0, 0.0)),
         ("crd", (1.0, 0.8, 0.0)),
+        ("fitnet", (1.0, 100.0, 0.0)),
+        ("reviewkd", (1.0, 1.0, 0.0)),
     ],
 )
 def test_a_method_alone_has_its_own_lines_and_numbers(method: str, expected: tuple[float, float, float]) -> None:
@@ -53,15 +55,17 @@ def test_what_a_recipe_says_wins_zeros_included() -> None:
             method="tmkd",
             base="cat_kd",
             ce={"weight": 0.0},
-            feature={"weight": 7.0, "pool": 3, "normalise": False},
-            logits={"weight": 0.0, "temperature": 1.5},
+            feature={"weight": 7.0, "pool": 3, "normalise": False, "bank": 9},
+            logits={"weight": 0.0, "temperature": 1.5, "target_weight": 0.5, "non_target_weight": 3.0},
             contrast={"weight": 0.3, "temperature": 0.2, "centre": False},
         ),
         label_smoothing=0.1,
     )
     assert (losses.ce_weight, losses.label_smoothing) == (0, 0.1)
     assert (losses.feature_weight, losses.feature_pool, losses.feature_normalise) == (7, 3, False)
+    assert losses.feature_bank == 9
     assert (losses.logits_weight, losses.logits_temperature) == (0, 1.5)
+    assert (losses.logits_target_weight, losses.logits_non_target_weight) == (0.5, 3)
     assert (losses.contrast_weight, losses.contrast_temperature, losses.contrast_centre) == (0.3, 0.2, False)
 
 

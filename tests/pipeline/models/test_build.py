@@ -90,9 +90,11 @@ def test_arguments_reach_the_architecture():
         ({"weights": "imagenet"}, UnavailableError, "resnet8"),
         ({"model": "timm:vit_tiny_patch16_224", "arguments": {"depth": 1}}, UsageError, "32 × 32"),
         ({"model": "torchvision:inception_v3"}, UsageError, "32 × 32"),
+        ({"classifier": "fc"}, UsageError, "'fc' is not the network's classifier"),
     ],
 )
 def test_messages_name_the_section_of_the_recipe(changes: dict, error: type[TmkdError], told: str):
+    assert make(classifier="linear").tapped.shape.has_cam
     with pytest.raises(error) as caught:
         make(purpose="teacher.visual", **changes)
     assert caught.value.message.startswith("teacher.visual")

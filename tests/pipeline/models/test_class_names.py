@@ -14,6 +14,7 @@ from exporters.errors import UsageError
 from pipeline.models.class_names import class_names_file, class_words, code_names, plain_name, readable_name
 from pipeline.models.library_names import LIBRARY_SETS
 from pipeline.recipe.catalog import LIBRARY_CLASS_SETS, class_sets, configs_directory
+from pipeline.wordnet import distinct_words, synonyms
 
 SHIPPED = sorted((configs_directory() / "classes").glob("*.yaml"), key=lambda path: path.stem)
 COUNTS = {
@@ -46,7 +47,9 @@ def refusal(source: str, classes: list[str]) -> UsageError:
         ("short-eared_owl", "short-eared owl"),
         ("fan-crested plain spoonbill", "fan-crested plain spoonbill"),
         ("n01443537", "n01443537"),
-        ("747-400", "747 400"),
+        ("747-400", "747-400"),
+        ("DC-10", "DC-10"),
+        ("F-16A/B", "F-16A/B"),
         ("3_series", "3 series"),
         ("1.5 litre", "1.5 litre"),
         ("-", "-"),
@@ -220,10 +223,28 @@ def test_imagenet_by_code_and_by_number() -> None:
     assert (names["n03773504"], names["n04008634"]) == ("missile", "projectile")
 
 
+def test_imagenet_by_the_words_of_its_readers() -> None:
+    """Data sets that are read by name call their classes by words, where class folders have codes."""
+    codes = pytest.importorskip("timm.data").ImageNetInfo().label_names()
+    named = list(distinct_words({code: synonyms()[code] for code in codes}).values())
+    assert class_words("imagenet", named) == class_words("imagenet", codes)
+    assert class_words("imagenet", ["walking stick", "crane bird", "Cardigan Welsh corgi"]) == [
+        "stick insect",
+        "crane bird",
+        "Cardigan Welsh Corgi",
+    ]
+    # A word of WordNet's that is no class of ImageNet stays.
+    assert class_words("imagenet", ["goldfish", "racquetball"]) == ["goldfish", "racquetball"]
+    with pytest.raises(UsageError, match="no words for 1 of the data set's 2 classes: my own"):
+        class_words("imagenet", ["goldfish", "my own"])
+
+
 def test_flowers_by_number() -> None:
     datasets = pytest.importorskip("torchvision.datasets")
     folders = sorted(str(i) for i in range(1, 103))
-    assert class_words("flowers102", folders) == [datasets.Flowers102.classes[int(name) - 1] for name in folders]
+    assert class_words("flowers102", folders) == [
+        datasets.Flowers102.classes[int(name) - 1].rstrip("?") for name in folders
+    ]
 
 
 def test_reading_a_file_does_not_load_torch() -> None:

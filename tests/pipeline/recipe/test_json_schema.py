@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from pipeline.data.registry import DATASETS
+from pipeline.data.registry import DATASETS, FAMILY_PATTERNS
 from pipeline.distill.registry import METHODS
 from pipeline.recipe.catalog import class_sets, prompt_names
 from pipeline.recipe.json_schema import recipe_json_schema
@@ -19,7 +19,9 @@ def test_it_is_json_with_its_dialect_and_title() -> None:
 
 def test_names_are_listed() -> None:
     definitions = recipe_json_schema()["$defs"]
-    assert definitions["DataSettings"]["properties"]["dataset"]["enum"] == sorted(DATASETS)
+    named, *families = definitions["DataSettings"]["properties"]["dataset"]["anyOf"]
+    assert named["enum"] == sorted(DATASETS)
+    assert [family["pattern"] for family in families] == list(FAMILY_PATTERNS.values())
     assert definitions["DistillSettings"]["properties"]["method"]["enum"] == list(METHODS)
     assert "tmkd" not in definitions["DistillSettings"]["properties"]["base"]["enum"]
 

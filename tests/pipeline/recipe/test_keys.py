@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.data.registry import DATASETS
+from pipeline.data.registry import dataset_names
 from pipeline.recipe.document import dotted
 from pipeline.recipe.keys import all_paths, expected, known_keys, nearest
 from pipeline.recipe.settings import any_of
@@ -38,7 +38,7 @@ def test_the_nearest_key(slip: str, meant: list[str]) -> None:
         ("train.gradient_clip", "a number > 0 or null"),
         ("data.on_error", "fail or skip"),
         ("data.workers", "an integer ≥ 0 and ≤ 256 or auto"),
-        ("data.dataset", any_of(sorted(DATASETS))),
+        ("data.dataset", any_of(dataset_names())),
         ("data.augment.flip", "true or false"),
         ("data.augment.scale", "a list of 2 values, each a number > 0 and ≤ 1"),
         ("train.schedule.milestones", "a list, each an integer ≥ 1"),

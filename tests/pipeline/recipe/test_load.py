@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from exporters.errors import UsageError
 from exporters.files import sha256_file
-from pipeline.data.registry import DATASETS
+from pipeline.data.registry import dataset_names
 from pipeline.recipe import load_recipe
 from pipeline.recipe.catalog import recipe_names
 from pipeline.recipe.document import dotted, dump_yaml
@@ -149,7 +149,7 @@ teacher: {visual: {weights: none}}
     )
     assert mistakes(source, "train.batch_sise=3", "seed") == [
         "recipe.yaml:2:1: seed: given twice, first in line 1",
-        f"recipe.yaml:3:8: data.dataset: expected {any_of(sorted(DATASETS))}, got 'cub2000'; did you mean cub200?",
+        f"recipe.yaml:3:8: data.dataset: expected {any_of(dataset_names())}, got 'cub2000'; did you mean cub200?",
         "recipe.yaml:3:26: data.workers: expected an integer ≥ 0 and ≤ 256 or auto, got 'many'",
         "recipe.yaml:4:1: student: expected a section with keys such as model, arguments or weights, got 5",
         "recipe.yaml:6:3: train.epochz: unknown key; did you mean train.epochs?",
@@ -335,3 +335,9 @@ def test_a_view_that_is_removed_must_be_one(write: Write) -> None:
     with pytest.raises(UsageError, match=r"distill\.views\.egde: null removes a view, and none is called so"):
         load_recipe(path, ["distill.views.egde=null"])
     assert list(load_recipe(path, ["distill.views.edge=null"]).recipe.distill.views) == ["high_frequency"]
+
+
+def test_a_slip_in_a_class_of_torchvision_is_told_with_the_nearest(write: Write) -> None:
+    source = write("data: {dataset: 'torchvision:CIFAR', root: x}\n")
+    (found,) = mistakes(source)
+    assert found.endswith("got 'torchvision:CIFAR'; did you mean torchvision:CIFAR10?")

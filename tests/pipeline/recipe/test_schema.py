@@ -93,6 +93,7 @@ def test_the_same_schedule_checks_hold_for_the_teachers() -> None:
     [
         ({"data": {"dataset": "cub200"}}, "the folder of @dataset cub200"),
         ({"data": {"dataset": "folder"}}, "the folder of @dataset folder"),
+        ({"data": {"dataset": "cub200", "root": "x", "labels": "labels.csv"}}, "@dataset is cub200, not folder"),
         ({"data": {"augment": {"scale": [0.9, 0.1]}}}, "smaller share first"),
         ({"teacher": {"visual": {"weights": "none"}}}, "where @fit is null"),
         ({"teacher": {"text": {"weights": "fit"}}}, "for @weights fit, got ViT-B-32"),
@@ -109,6 +110,7 @@ def test_keys_that_do_not_go_together_are_refused(sections: dict[str, Any], word
 
 
 def test_keys_that_go_together_are_taken() -> None:
+    assert make(data={"dataset": "folder", "root": "x", "labels": "labels.csv"}).data.labels == "labels.csv"
     make(teacher={"visual": {"weights": "none", "fit": {}}})
     make(teacher={"text": {"model": "tiny", "weights": "fit"}})
     make(teacher={"text": {"model": "some/clip.json", "weights": "fit"}})
@@ -167,3 +169,21 @@ def test_resolved_takes_the_weights_of_the_base() -> None:
 def test_a_recipe_never_changes() -> None:
     with pytest.raises(ValidationError):
         make().train.epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["cifar100", "stl10", "webdataset", "torchvision:SVHN", "hf:owner/some-set_1.0"])
+def test_data_sets_by_name_and_by_family(name: str) -> None:
+    assert make(data={"dataset": name, "root": "x"}).data.dataset == name
+    assert "expected the folder of @dataset" in message_of(data={"dataset": name})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("torchvision:", "expected birds_demo, "),
+        ("hf:../x", "or torchvision:<Class>"),
+        ("torchvision:CocoDetection", "expected a classification data set of torchvision"),
+    ],
+)
+def test_what_is_no_data_set(name: str, message: str) -> None:
+    assert message in message_of(data={"dataset": name, "root": "x"})

@@ -76,6 +76,11 @@ def test_the_next_commands_can_be_typed(run: Run, monkeypatch: pytest.MonkeyPatc
     assert (Path.cwd() / script).samefile(scripts / "tmkd-pipeline")
 
 
+def test_without_image_files_no_prediction_is_suggested(run: Run) -> None:
+    edit(run, "data/index.json", lambda index: index.update(store="shards"))
+    assert [Path(command[0]).name for command in next_commands(run)] == ["tmkd-pipeline", "cat"]
+
+
 def test_parity_and_seconds_are_told(run: Run) -> None:
     text = shown(run)
     whole = read_json(run.directory / "parity" / "parity.json")["fp32"]["whole"]

@@ -143,7 +143,7 @@ class TestReuse:
         assert {path.name for path in (tmp_path / "new").iterdir()} == {
             ".lock", "data", "stages", "recipe.lock.yaml", "environment.json"
         }  # fmt: skip
-        assert run("--until", "export").stages_reused == ALL[:6]
+        assert run("--until", "export").stages_reused == ALL[:7]
 
     def test_damaged_student_is_trained_again_to_the_same_bits(self, run: Run) -> None:
         weights = run.directory / "distill" / "chosen" / "student.safetensors"
@@ -299,7 +299,7 @@ class TestMethods:
 
     def test_a_new_seed_keeps_split_and_teachers(self, run: Run) -> None:
         planned = run.plan({"seed": 4})
-        assert [planned[stage][0] for stage in ALL[:4]] == ["reuse", "reuse", "reuse", "run"]
+        assert [planned[stage][0] for stage in ALL[:5]] == ["reuse"] * 4 + ["run"]
         planned = run.plan({"data.split_seed": 4})
         assert [planned[stage][0] for stage in ("data", "teacher", "text")] == ["run"] * 3
 

@@ -1,14 +1,21 @@
 import os
 import shutil
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from exporters.files import read_json
+from pipeline.console import Console
 from pipeline.recipe import load_recipe
 from pipeline.recipe.schema import Recipe
+from pipeline.runner.rundir import RunDirectory
+from pipeline.stages.base import StageContext
 from pipeline.stages.data import DataStage
-from tests.pipeline.conftest import Outcome, Run
+from tests.pipeline.conftest import Outcome, Run, run_command
+from tests.pipeline.data.conftest import write_folders
+from tests.pipeline.data.containers import write_stl10
+from tests.pipeline.data.readers.layouts import stanford_dogs
 
 STAGE = DataStage()
 
@@ -49,6 +56,8 @@ def test_a_relative_root_is_another_place_elsewhere(
 def test_the_data_sets_reader_counts_as_code() -> None:
     assert STAGE.modules(recipe_of("x")) == ("pipeline.data.readers.folder",)
     assert STAGE.modules(load_recipe("cub_mobilenet").recipe) == ("pipeline.data.readers.cub200",)
+    family = load_recipe("quickstart", ["data.dataset=torchvision:SVHN", "data.root=x"]).recipe
+    assert STAGE.modules(family) == ("pipeline.data.readers.torchvision_sets",)
 
 
 def test_the_index_says_what_is_where(finished: tuple[Run, Outcome]) -> None:
@@ -59,3 +68,56 @@ def test_the_index_says_what_is_where(finished: tuple[Run, Outcome]) -> None:
     assert "3 classes, images: train 48, validation 12, test 24" in outcome.out
     assert read_json(run.directory / "data" / "location.json") == {"root": str(run.data)}
     assert str(run.data) not in (run.directory / "data" / "index.json").read_text()
+
+
+def say(recipe: Recipe, folder: Path) -> tuple[str, dict[str, object]]:
+    """What the stage tells a person, and its record."""
+    stream = StringIO()
+    record = STAGE.run(StageContext(recipe, RunDirectory(folder), Console(stream, plain=True), "fingerprint"))
+    return stream.getvalue(), record
+
+
+def test_other_counts_than_the_published_ones_are_said(tmp_path: Path) -> None:
+    stanford_dogs(tmp_path / "dogs")
+    changes = ["data.dataset=stanford_dogs", f"data.root={tmp_path / 'dogs'}"]
+    told, record = say(load_recipe("quickstart", changes).recipe, tmp_path / "run")
+    assert "stanford_dogs: 3 classes, images: train 3, validation 3, test 3" in told
+    assert "WARNING: stanford_dogs: train has 6 of 12,000 official images" in told
+    assert "WARNING: stanford_dogs: test has 3 of 8,580 official images" in told
+    assert record["official"] == {"train": 12_000, "test": 8_580}
+
+
+def test_a_table_of_labels_is_read_and_belongs_to_the_fingerprint(tmp_path: Path) -> None:
+    write_folders(tmp_path / "photos", {"x": 8})
+    rows = (f"x/{i:03}.png,{'wren' if i % 2 else 'teal'},{'train' if i < 6 else 'test'}" for i in range(8))
+    (tmp_path / "photos/labels.csv").write_text("\n".join(["path,label,split", *rows]))
+    changes = ["data.dataset=folder", f"data.root={tmp_path / 'photos'}", "data.labels=labels.csv"]
+    recipe = load_recipe("quickstart", changes).recipe
+    told, record = say(recipe, tmp_path / "run")
+    assert "folder: 2 classes, images: train 4, validation 2, test 2" in told and "WARNING" not in told
+    assert "official" not in record
+    assert STAGE.parameters(recipe)["data.labels"] == "labels.csv"
+    before = STAGE.files(recipe)
+    table = tmp_path / "photos/labels.csv"
+    table.write_text(table.read_text().replace("x/000.png,teal", "x/000.png,wren"))
+    assert STAGE.files(recipe) != before
+
+
+def test_images_in_one_file_are_indexed_told_and_reused(tmp_path: Path) -> None:
+    write_stl10(tmp_path / "data")
+    directory = tmp_path / "run"
+
+    def until_data() -> Outcome:
+        given = ("data.dataset=stl10", f"data.root={tmp_path / 'data'}", "data.validation=0.5")
+        overrides = [part for value in given for part in ("--set", value)]
+        return run_command("run", "quickstart", "--run-dir", directory, "--until", "data", *overrides)
+
+    outcome = until_data()
+    assert outcome.code == 0, outcome.err
+    told = outcome.out + outcome.err
+    assert "stl10: train has 6 of 5,000 official images" in told and "stl10: left out: 2 (unlabelled)" in told
+    assert read_json(directory / "data" / "index.json")["store"] == "records:stl10"
+    assert until_data().stages_run == []
+    path = tmp_path / "data" / "stl10_binary" / "test_X.bin"
+    os.utime(path, ns=(0, 0))
+    assert until_data().stages_run == ["data"]

@@ -37,10 +37,12 @@ def test_the_whole_weight_on_rgb_gives_rgb(seed: int, views: int) -> None:
 
 def test_views_rgb_alone_give_the_ordinary_teacher() -> None:
     weight = torch.randn(5, 4)
-    output = NetworkOutput(torch.randn(3, 5), torch.randn(3, 4), torch.randn(3, 4, 2, 2), weight, torch.randn(5))
+    stages = (torch.randn(3, 2, 4, 4), torch.randn(3, 4, 2, 2))
+    output = NetworkOutput(torch.randn(3, 5), torch.randn(3, 4), stages[1], weight, torch.randn(5), stages)
     fused = fuse_output(view_weights(torch.randn(3, 1)), split_views(output, 1))
     for name in ("logits", "pooled", "feature_map", "classifier_weight", "classifier_bias"):
         assert torch.equal(getattr(fused, name), getattr(output, name))
+    assert all(torch.equal(one, other) for one, other in zip(fused.stage_maps, stages, strict=True))
 
 
 def test_one_pass_over_all_views_is_taken_apart_in_order() -> None:
@@ -63,6 +65,20 @@ def test_the_logits_of_a_fused_teacher_come_from_its_fused_map() -> None:
     fused = fuse_output(view_weights(torch.randn(2, 3)), split_views(output, 3))
     assert fused.feature_map is not None
     torch.testing.assert_close(fused.feature_map.mean(dim=(2, 3)) @ weight.T + bias, fused.logits, atol=1e-5, rtol=0)
+
+
+@given(seed=st.integers(0, 1000), views=st.integers(1, 4), images=st.integers(1, 3), stages=st.integers(0, 3))
+@settings(deadline=None, max_examples=20)
+def test_stage_maps_are_fused_like_the_last_map(seed: int, views: int, images: int, stages: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.ones(views), images)
+    maps = [rng.normal(size=(views, images, 2 + i, 4 - i, 4 - i)) for i in range(stages)]
+    flat = tuple(torch.tensor(x).flatten(0, 1) for x in maps)
+    output = NetworkOutput(torch.zeros(views * images, 3), torch.zeros(views * images, 2), stage_maps=flat)
+    fused = fuse_output(torch.tensor(weights), split_views(output, views))
+    assert len(fused.stage_maps) == stages
+    for found, given_maps in zip(fused.stage_maps, maps, strict=True):
+        np.testing.assert_allclose(found.numpy(), np.einsum("bv,vbchw->bchw", weights, given_maps), atol=1e-9)
 
 
 def test_weights_that_do_not_fit_are_refused() -> None:

@@ -73,6 +73,23 @@ def test_the_fused_teacher_is_the_weighted_sum_of_its_views(temperature: float):
     torch.testing.assert_close(found.pooled, found.feature_map.mean((2, 3)))
 
 
+def test_the_maps_of_stages_are_fused_where_they_are_tapped():
+    tapped = visual()
+    images, labels = batch()
+    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weigher, 0.5)
+    assert teacher(images, labels).stage_maps == ()
+    tapped.tap_stages = True
+    found = teacher(images, labels)
+    weights = teacher.weigh(teacher.look(images), labels).T[..., None, None, None]
+    with torch.no_grad():
+        outputs = [tapped(view) for view in Views(SPECS)(images)]
+    assert [maps.shape[1] for maps in found.stage_maps] == [16, 32, 64]
+    for stage, maps in enumerate(found.stage_maps):
+        views = torch.stack([output.stage_maps[stage] for output in outputs])
+        torch.testing.assert_close(maps, (weights * views).sum(0), rtol=1e-4, atol=1e-5)
+    assert torch.equal(found.stage_maps[-1], found.feature_map)
+
+
 def test_uniform_weights_give_the_mean():
     tapped = visual()
     images, labels = batch()

@@ -97,23 +97,31 @@ def test_weights_are_a_softmax_over_the_views(seed: int, shape: tuple[int, int, 
     np.testing.assert_allclose(weights.sum(-1).numpy(), 1, atol=1e-6)
 
 
-@given(seed=seeds, shape=shapes, temperature=st.floats(0.01, 100))
-@settings(deadline=None, max_examples=30)
-def test_fallbacks_to_equal_weights(seed: int, shape: tuple[int, int, int, int], temperature: float) -> None:
+@given(
+    seed=seeds,
+    shape=shapes,
+    temperature=st.floats(0.01, 100),
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
+)
+@settings(deadline=None, max_examples=40)
+def test_fallbacks_to_equal_weights(
+    seed: int, shape: tuple[int, int, int, int], temperature: float, dtype: torch.dtype
+) -> None:
     views, images, classes, width = shape
     image_embeddings, text_embeddings, labels_array = draw(seed, shape)
     labels = torch.tensor(labels_array)
     equal = torch.full((images, views), 1 / views)
 
     torch.testing.assert_close(view_weights(uniform_scores(views, labels), temperature), equal)
-    same_prompts = torch.tensor(text_embeddings[:1], dtype=torch.float32).expand(views, classes, width)
-    torch.testing.assert_close(view_weights(text_scores(same_prompts, labels), temperature), equal)
+    same_prompts = torch.tensor(text_embeddings[:1]).to(dtype).expand(views, classes, width)
+    torch.testing.assert_close(view_weights(text_scores(same_prompts, labels), temperature).float(), equal)
     # λ_e = λ_h = 0: every view is the rgb image, for CLIP and for the visual teacher.
-    same_images = torch.tensor(image_embeddings[:1], dtype=torch.float32).expand(views, images, width)
-    scores = image_text_scores(same_images, same_prompts, labels, 100.0)
-    torch.testing.assert_close(view_weights(scores, temperature), equal)
-    logits = (same_images @ same_prompts.transpose(-1, -2)).float()
-    torch.testing.assert_close(view_weights(teacher_confidence_scores(logits, labels), temperature), equal)
+    same_images = torch.tensor(image_embeddings[:1]).to(dtype).expand(views, images, width)
+    for score in ("log_probability", "cosine"):
+        scores = image_text_scores(same_images, same_prompts, labels, 100.0, score)
+        torch.testing.assert_close(view_weights(scores, temperature).float(), equal)
+    logits = (same_images[0] @ same_prompts[0].T).expand(views, images, classes)
+    torch.testing.assert_close(view_weights(teacher_confidence_scores(logits, labels), temperature).float(), equal)
     # τ_w → ∞.
     some = torch.tensor(np.random.default_rng(seed).normal(size=(images, views)) * 10)
     torch.testing.assert_close(view_weights(some, float("inf")).float(), equal)

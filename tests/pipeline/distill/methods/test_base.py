@@ -12,9 +12,9 @@ from pipeline.distill.build import build_method
 from pipeline.distill.losses import class_attention_loss, cross_entropy, decoupled_parts, kl_logits, standardise
 from pipeline.distill.methods.base import Method, given_shape, require_cam
 from pipeline.distill.registry import METHODS, base_methods
-from pipeline.models.outputs import NetworkOutput
+from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.recipe.distillation import DistillSettings
-from tests.pipeline.distill.networks import labels_of, network_output, shape_of
+from tests.pipeline.distill.networks import extreme_output, labels_of, network_output, shape_of
 
 ALONE = [name for name in METHODS if name != "tmkd"]
 
@@ -72,6 +72,60 @@ def test_losses_are_finite_in_autocast_and_teach_the_student(name: str, classes:
     assert student.feature_map.grad.abs().max() > 0
 
 
+PLUGGED = [("tmkd", base) for base in base_methods()]
+
+
+def build_any(name: str, base: str, student: NetworkOutput, teacher: NetworkOutput, **values: object) -> Method:
+    torch.manual_seed(0)
+    distill = DistillSettings.model_validate({"method": name, "base": base, **values})
+    anchors = torch.randn(student.logits.shape[1], 6, generator=torch.Generator().manual_seed(5))
+    return build_method(distill, shape_of(student), shape_of(teacher), anchors)
+
+
+@pytest.mark.parametrize(("name", "base"), [*((name, "kd") for name in ALONE), *PLUGGED])
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_extreme_logits_and_features_give_finite_losses_and_gradients(
+    name: str, base: str, classes: int, dtype: torch.dtype
+) -> None:
+    student, teacher = (extreme_output(seed, 4, classes, 3 + seed, dtype) for seed in (0, 1))
+    if classes == 2 and "dkd" in (name, base):
+        with pytest.raises(UsageError, match="not defined for 2 classes"):
+            build_any(name, base, student, teacher)
+        return
+    method = build_any(name, base, student, teacher)
+    with torch.autocast("cpu", dtype=dtype):
+        losses = method(student, teacher, labels_of(0, 4, classes), 1.0)
+    assert all(loss.dtype == torch.float32 and loss.isfinite() for loss in losses.values())
+    torch.stack(list(losses.values())).sum().backward()
+    assert student.logits.grad is not None
+    assert student.logits.grad.isfinite().all()
+    for parameter in method.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("name", "base"), [*((name, "kd") for name in ALONE), *PLUGGED])
+def test_gradients_are_those_of_the_losses(name: str, base: str) -> None:
+    teacher = network_output(1, 2, 3, 3, (1, 1), dtype=torch.float64)
+    first = network_output(0, 2, 3, 2, (1, 1), dtype=torch.float64, learns=True)
+    method = build_any(name, base, first, teacher, contrast={"temperature": 0.5}).double()
+    labels = torch.tensor([0, 2])
+    parameters = tuple(method.parameters())
+
+    def total(*leaves: torch.Tensor) -> torch.Tensor:
+        weight, bias, *maps = leaves[:5]
+        pooled = maps[-1].mean(dim=(2, 3))
+        student = NetworkOutput(pooled @ weight.T + bias, pooled, maps[-1], weight, bias, tuple(maps))
+        return torch.stack(list(method(student, teacher, labels, 0.7).values())).sum()
+
+    leaves = (first.classifier_weight, first.classifier_bias, *first.stage_maps)
+    assert torch.autograd.gradcheck(total, leaves)
+    if parameters:
+        total(*leaves).backward()
+        assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in parameters)
+
+
 @pytest.mark.parametrize("name", base_methods())
 @given(seed=st.integers(0, 1000), classes=st.integers(3, 6))
 @settings(deadline=None, max_examples=5)
@@ -91,6 +145,31 @@ def test_a_missing_teacher_is_refused() -> None:
         build("kd", student, teacher)(student, None, labels_of(0, 2, 3), 1.0)
     with pytest.raises(UsageError, match="cat_kd needs a visual teacher"):
         given_shape(None, "cat_kd")
+
+
+def test_nets_are_only_told_of_bases_that_work_with_them() -> None:
+    tokens = NetworkShape(classes=3, channels=4, map_size=None, has_cam=False)
+    no_classifier = NetworkShape(3, 3, None, has_cam=False, has_classifier=False, stages=((4, 8, 8), (3, 4, 4)))
+    for shape, working in (
+        (tokens, "kd, dkd, logit_std, crd"),
+        (no_classifier, "kd, dkd, logit_std, fitnet, reviewkd"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            require_cam(shape, shape, "distill: cat_kd")
+        assert caught.value.remedy is not None
+        assert f": {working} (" in caught.value.remedy
+        for base in working.split(", "):  # and they do
+            distill = DistillSettings.model_validate({"method": "tmkd", "base": base, "contrast": {"weight": 0.0}})
+            build_method(distill, shape, shape, None)
+
+
+@pytest.mark.parametrize(("method", "base"), [("crd", "kd"), ("tmkd", "crd"), ("tmkd", "kd")])
+def test_nets_without_pooled_features_are_refused_where_those_are_used(method: str, base: str) -> None:
+    shape = NetworkShape(3, 3, None, has_cam=False, has_classifier=False)
+    distill = DistillSettings.model_validate({"method": method, "base": base})
+    with pytest.raises(UsageError, match=r"needs (the student's )?pooled features") as caught:
+        build_method(distill, shape, shape, torch.randn(3, 4))
+    assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(("student_has", "teacher_has", "named"), [(False, True, "student"), (True, False, "teacher")])

@@ -1,9 +1,13 @@
+import numpy as np
 import pytest
 import torch
 
+from pipeline.distill.build import build_method
 from pipeline.distill.losses import representation_contrast
+from pipeline.distill.memory import Samples, TrainingSplit
 from pipeline.distill.methods.crd import ContrastiveRepresentation
 from pipeline.distill.settings import LossSettings
+from pipeline.recipe.distillation import DistillSettings
 from tests.pipeline.distill.networks import labels_of, network_output, shape_of
 
 
@@ -37,3 +41,34 @@ def test_both_embeddings_learn() -> None:
         values.append(loss.item())
     assert values[-1] < 0.5 * values[0]
     assert sum(parameter.grad is not None for parameter in method.parameters()) == 4
+
+
+@pytest.mark.parametrize("names", [{"method": "crd"}, {"method": "tmkd", "base": "crd"}])
+def test_with_a_bank_the_negatives_are_remembered_images(names: dict[str, str]) -> None:
+    student, teacher, labels = network_output(0, 4, 3, 5), network_output(1, 4, 3, 9), labels_of(0, 4, 3)
+    shapes = shape_of(student), shape_of(teacher)
+    distill = DistillSettings.model_validate({**names, "feature": {"bank": 7}, "contrast": {"weight": 0.0}})
+    torch.manual_seed(0)
+    split = TrainingSplit(np.arange(20) % 3, seed=1)
+    method = build_method(distill, *shapes, None, training=split)
+    base = method if isinstance(method, ContrastiveRepresentation) else method.base
+    assert isinstance(base, ContrastiveRepresentation)
+    samples = Samples(torch.tensor([3, 11, 0, 5]), 2)
+    embedded = base.student_embedding(student.pooled), base.teacher_embedding(teacher.pooled)
+    assert base.memory is not None
+    expected = base.memory.eval()(*embedded, samples).item()
+    base.memory.train()
+    losses = method(student, teacher, labels, 0.5, samples)
+    assert losses["feature"].item() == pytest.approx(0.5 * 0.8 * expected, rel=1e-5)
+    state = {name.rpartition(".")[2] for name in method.state_dict() if "memory" in name}
+    assert state == {"student", "teacher", "log_normaliser"}
+    for missing in (build_method(distill, *shapes, None), method):
+        with pytest.raises(ValueError, match="a memory needs the training split"):
+            missing(student, teacher, labels, 0.5)
+
+
+def test_without_a_bank_nothing_is_remembered() -> None:
+    student = network_output(0, 4, 3, 5)
+    split = TrainingSplit(np.arange(20) % 3, seed=1)
+    method = build_method(DistillSettings(method="crd"), shape_of(student), shape_of(student), None, training=split)
+    assert not list(method.buffers())

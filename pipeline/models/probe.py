@@ -1,0 +1,176 @@
+"""One pass of random images through a network, which finds its classifier, its last map and its stages by their names.
+
+Finds are proven on numbers: the classifier's output must be the logits, its input the spatial mean of the map.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from exporters.errors import UsageError
+from pipeline.models.outputs import NetworkShape
+
+MOST_STAGES = 4
+"""Of the deepest; what a net has above them is its stem."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a probe found; modules by their dotted names in the network.
+
+    Attributes:
+        shape: see `NetworkShape`.
+        classifier: the linear layer that gives the logits; None for a net without one.
+        feature_map: the module whose output is pooled into the classifier; None for a net without one.
+        stages: the modules of `shape.stages`, shallow to deep.
+    """
+
+    shape: NetworkShape
+    classifier: str | None
+    feature_map: str | None
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """One call of a module: its name, the shapes of the first map that it took and of what it gave, and the map."""
+
+    name: str
+    taken: tuple[int, ...]
+    shape: tuple[int, ...]
+    map: Tensor | None
+
+
+def probe(network: nn.Module, image_size: int, classifier: str | None = None, section: str = "network") -> Probed:
+    """Run two random images through a network, which stays as it is.
+
+    Args:
+        network: maps normalised images `[B, 3, S, S]` to logits `[B, K]`.
+        image_size: S.
+        classifier: the name of its classifier; None to search for it.
+        section: of the recipe, for messages about `classifier`.
+
+    Raises:
+        UsageError: `classifier` names no linear layer that gives the logits.
+    """
+    calls: list[_Call] = []
+    linears: list[tuple[str, Tensor, Tensor]] = []
+
+    def record(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        if not isinstance(output, Tensor):
+            return
+        # Adaptive pooling ends the maps: what it gives has a size of its own choice.
+        if name and not isinstance(module, nn.AdaptiveAvgPool2d):
+            taken = next((tuple(x.shape) for x in inputs if isinstance(x, Tensor) and x.ndim == 4), ())
+            calls.append(_Call(name, taken, tuple(output.shape), output if output.ndim == 4 else None))
+        if isinstance(module, nn.Linear) and output.ndim == 2 and isinstance(inputs[0], Tensor):
+            linears.append((name, inputs[0], output))
+
+    modes = {module: module.training for module in network.modules()}
+    handles = [
+        module.register_forward_hook(lambda m, i, o, name=name: record(name, m, i, o))
+        for name, module in network.named_modules()
+    ]
+    parameter = next(network.parameters())
+    random = torch.Generator(parameter.device).manual_seed(0)
+    images = torch.randn(2, 3, image_size, image_size, device=parameter.device, generator=random)
+    try:
+        with torch.no_grad():
+            logits = network.eval()(images.to(parameter.dtype))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes.items():
+            module.training = training
+
+    found = [(name, features) for name, features, output in linears if _is(output, logits)]
+    if classifier is not None:
+        found = [(name, features) for name, features in found if name == classifier]
+        if not found:
+            raise _not_the_classifier(network, classifier, section)
+    classes = logits.shape[1]
+    if not found:
+        stages = _stages(calls, None)
+        shapes = tuple(shape for _name, shape in stages)
+        shape = NetworkShape(classes, classes, None, has_cam=False, has_classifier=False, stages=shapes)
+        return Probed(shape, None, None, tuple(name for name, _shape in stages))
+    name, features = found[-1]
+    pooled = _pooled_map(calls, features)
+    stages = _stages(calls, pooled)
+    shape = NetworkShape(
+        classes,
+        features.shape[1],
+        None if pooled is None else (pooled.shape[2], pooled.shape[3]),
+        has_cam=pooled is not None,
+        stages=tuple(shape for _name, shape in stages),
+    )
+    return Probed(shape, name, pooled.name if pooled else None, tuple(stage for stage, _shape in stages))
+
+
+def _is(output: Tensor, logits: Tensor) -> bool:
+    return output.shape == logits.shape and torch.equal(output, logits)
+
+
+def _not_the_classifier(network: nn.Module, classifier: str, section: str) -> UsageError:
+    layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear) and name}
+    if classifier not in dict(network.named_modules()):
+        problem = "there is no such module"
+    elif classifier not in layers:
+        problem = f"it is no linear layer but a {type(network.get_submodule(classifier)).__name__}"
+    else:
+        problem = "what it gives are not the logits"
+    last = [f"{name} ({layer.in_features} → {layer.out_features})" for name, layer in layers.items()][-5:]
+    return UsageError(
+        f"{section}.classifier: {classifier!r} is not the network's classifier: {problem}",
+        remedy=f"Its last linear layers: {', '.join(last) or 'none'}. null searches for the classifier.",
+    )
+
+
+def _pooled_map(calls: list[_Call], features: Tensor) -> _Call | None:
+    """The latest map with an extent whose spatial mean is the classifier's input.
+
+    A map of 1×1 stands behind the pooling (mobilenet_v3, convnext) or is too small to hold class activation maps.
+    """
+    tolerance = 1e-4 * features.abs().max().item() + 1e-7
+    for call in reversed(calls):
+        if call.map is None or call.shape[1] != features.shape[1] or call.shape[2] * call.shape[3] == 1:
+            continue
+        if (call.map.mean(dim=(2, 3)) - features).abs().max().item() <= tolerance:
+            return call
+    return None
+
+
+def _stages(calls: list[_Call], last: _Call | None) -> list[tuple[str, tuple[int, int, int]]]:
+    """For each size on the way down, the last map of that size that is no inner part of the step to the next size.
+
+    Maps are square, as the probe's images are, larger than one pixel, and given by modules that are called once; so
+    token grids `[B, h, w, C]` are none. A net that goes on with tokens `[B, N, C]` behind its maps has no stages, nor
+    has one with maps of a single size.
+
+    Args:
+        calls: of all modules, in the order in which they ended.
+        last: the map that is pooled into the classifier, which is preferred at its own size.
+    """
+    times = Counter(call.name for call in calls)
+    maps = [call for call in calls if _side(call.shape) > 1 and times[call.name] == 1]
+    sides: list[int] = []
+    for call in reversed(maps):  # from the back, because a block may look at a small copy of its map on the way
+        if not sides or _side(call.shape) > sides[0]:
+            sides.insert(0, _side(call.shape))
+    if len(sides) < 2 or any(len(call.shape) == 3 for call in calls[calls.index(maps[-1]) :]):
+        return []
+    found: list[tuple[str, tuple[int, int, int]]] = []
+    for side, following in zip(sides, [*sides[1:], 0], strict=True):
+        steps = tuple(f"{call.name}." for call in maps if (_side(call.taken), _side(call.shape)) == (side, following))
+        of_this_size = [call for call in maps if _side(call.shape) == side]
+        outer = [call for call in of_this_size if not call.name.startswith(steps)] or of_this_size
+        chosen = last if last is not None and not following and _side(last.shape) == side else outer[-1]
+        found.append((chosen.name, (chosen.shape[1], side, side)))
+    return found[-MOST_STAGES:]
+
+
+def _side(shape: tuple[int, ...]) -> int:
+    """The side of a square map; 0 for anything else."""
+    return shape[2] if len(shape) == 4 and shape[2] == shape[3] else 0

@@ -1,0 +1,69 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.errors import UnavailableError
+from pipeline.data.readers.common import files_in, images_in, readable_names, unpacked_folder
+from tests.pipeline.data.readers.layouts import images
+
+SOURCE = Path("labels.txt")
+
+
+def test_underscores_and_runs_of_blanks_become_one_blank() -> None:
+    assert readable_names(["wood_duck", " Zaun\tkönig\n", "a\u200cb"], SOURCE) == [
+        "wood duck",
+        "Zaun könig",
+        "a\u200cb",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["\x1b[31mred", "a\x07b", "a\x7f", "a\x9bb", "\u202eevil", "a\u2066b", "\ufeffa", "a\u200bb", "a\xadb"]
+)
+def test_control_characters_are_refused(name: str) -> None:
+    """They would move a terminal's cursor, turn text round, or hide in a model card."""
+    with pytest.raises(UnavailableError, match=r"labels\.txt: class .* holds control characters") as caught:
+        readable_names(["wren", name], SOURCE)
+    assert all(letter.isprintable() for letter in caught.value.message)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.text(max_size=8), max_size=4))
+def test_names_are_clean_or_refused(raw: list[str]) -> None:
+    try:
+        names = readable_names(raw, SOURCE)
+    except UnavailableError as error:
+        assert all(letter.isprintable() for letter in error.message)
+        return
+    assert len(set(names)) == len(raw) >= 2
+    for name in names:
+        assert name == " ".join(name.split()) != "" and "_" not in name
+        assert not any(ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 for letter in name)
+
+
+def test_the_line_is_named_where_there_is_one() -> None:
+    with pytest.raises(UnavailableError, match=r"labels\.txt, line 9: class 'a_b' reads the same as 'a b'"):
+        readable_names(["a b", "a_b"], SOURCE, [4, 9])
+
+
+def test_the_fullest_folder_is_the_one_that_is_spoken_of(tmp_path: Path) -> None:
+    images(tmp_path, ["set/one.txt", "set/two.txt"])
+    assert unpacked_folder(tmp_path, "x", ("one.txt", "two.txt"), "do", below=("gone", "set")) == tmp_path / "set"
+    with pytest.raises(UnavailableError, match=rf"data\.root: {tmp_path}/set has no three\.txt"):
+        unpacked_folder(tmp_path, "x", ("one.txt", "two.txt", "three.txt"), "do", below=("set",))
+
+
+def test_files_folders_and_images_are_apart(tmp_path: Path) -> None:
+    images(tmp_path, ["b.JPG", "a.png", "notes.txt", ".hidden.png", "folder.png/x.png", "README"])
+    assert files_in(tmp_path, tmp_path.resolve()) == (["README", "a.png", "b.JPG", "notes.txt"], ["folder.png"])
+    ignored: Counter[str] = Counter()
+    assert images_in(tmp_path, tmp_path.resolve(), ignored) == ["a.png", "b.JPG"]
+    assert ignored == {".txt": 1, "no suffix": 1}
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="gone: cannot be listed"):
+        files_in(tmp_path / "gone", tmp_path.resolve())

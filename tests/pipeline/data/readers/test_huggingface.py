@@ -1,0 +1,162 @@
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporters.errors import UnavailableError
+from exporters.images import open_rgb
+from pipeline.data.listing import Listing, listing_digest
+from pipeline.data.registry import load_reader
+from pipeline.data.stores.registry import open_store
+from tests.pipeline.data.conftest import Data
+from tests.pipeline.data.containers import encoded
+
+needs_library = pytest.mark.skipif(importlib.util.find_spec("datasets") is None, reason="the extra hf is not installed")
+
+
+def read(root: Path, name: str = "ducks") -> Listing:
+    return load_reader(f"hf:{name}")(root, Data())
+
+
+def table(count: int, seed: int, **columns: Any) -> Any:
+    """Rows of encoded images with the labels 0, 1, 0, …"""
+    import datasets
+
+    kinds = {
+        "image": datasets.Image(),
+        "label": datasets.ClassLabel(names=["teal", "wood_duck"]),
+        **{name: kind for name, (kind, _) in columns.items()},
+    }
+    values = {
+        "image": [{"bytes": encoded(seed + row), "path": None} for row in range(count)],
+        "label": [row % 2 for row in range(count)],
+        **{name: value for name, (_, value) in columns.items()},
+    }
+    return datasets.Dataset.from_dict(values, features=datasets.Features(kinds))
+
+
+@pytest.fixture
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's cache in a folder of the test's own."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+
+
+def check(listing: Listing) -> None:
+    assert listing.classes == ["teal", "wood duck"]
+    assert {name: list(split.labels) for name, split in listing.splits.items()} == {
+        "train": [0, 1] * 4,
+        "test": [0, 1] * 2,
+    }
+    store = open_store(listing.store, listing.root)
+    for seed, split in ((0, "train"), (100, "test")):
+        for row, key in enumerate(listing.splits[split].paths):
+            assert store.read(key) == encoded(seed + row)
+            assert store.image(key).tobytes() == open_rgb(encoded(seed + row)).tobytes()
+
+
+@needs_library
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("folder", ["", "owner/ducks"])
+def test_what_save_to_disk_wrote(tmp_path: Path, folder: str):
+    import datasets
+
+    datasets.DatasetDict({"train": table(8, 0), "test": table(4, 100)}).save_to_disk(str(tmp_path / folder))
+    listing = read(tmp_path, "owner/ducks")
+    check(listing)
+    before = listing_digest(listing)
+    assert listing_digest(read(tmp_path, "owner/ducks")) == before
+    datasets.DatasetDict({"train": table(8, 0), "test": table(4, 7)}).save_to_disk(str(tmp_path / folder))
+    assert listing_digest(read(tmp_path, "owner/ducks")) != before
+
+
+@needs_library
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("folder", ["", "data"])
+def test_parquet_files_with_their_splits_names(tmp_path: Path, folder: str):
+    (tmp_path / folder).mkdir(exist_ok=True)
+    table(8, 0).to_parquet(tmp_path / folder / "train-00000-of-00001.parquet")
+    table(4, 100).to_parquet(tmp_path / folder / "test.parquet")
+    check(read(tmp_path))
+
+
+@needs_library
+@pytest.mark.usefixtures("cache")
+def test_validation_and_several_columns(tmp_path: Path):
+    import datasets
+
+    coarse = datasets.ClassLabel(names=["a", "b", "c"])
+    splits = {
+        name: table(count, 0, coarse=(coarse, [0] * count), note=(datasets.Value("string"), ["x"] * count))
+        for name, count in (("train", 8), ("validation", 2))
+    }
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path))
+    listing = read(tmp_path)
+    assert {name: len(split) for name, split in listing.splits.items()} == {"train": 8, "test": 2}
+    assert open_store(listing.store, listing.root).image(listing.splits["test"].paths[1]).size == (20, 20)
+
+
+@needs_library
+@pytest.mark.usefixtures("cache")
+def test_what_does_not_fit_is_named(tmp_path: Path):
+    import datasets
+
+    def saved(name: str, **splits: Any) -> Path:
+        datasets.DatasetDict(splits).save_to_disk(str(tmp_path / name))
+        return tmp_path / name
+
+    plain, other = table(4, 0), datasets.ClassLabel(names=["x", "y"])
+    cases = {
+        saved("a", train=plain): "neither test nor val",
+        saved("b", test=plain): "has no train split, but test",
+        saved("c", train=plain, test=plain.remove_columns("label")): "no column of the feature ClassLabel",
+        saved("d", train=plain.remove_columns("image"), test=plain): "no column of the feature Image",
+        saved("e", train=plain, test=table(1, 0)): "class 'wood_duck' has no image in the test split",
+        saved("f", train=plain, test=plain.cast_column("label", other)): "other classes in test than in train",
+        saved("g", train=plain, test=plain.map(lambda row: {"label": -1})): "row test/0 has no label",
+    }
+    for root, message in cases.items():
+        with pytest.raises(UnavailableError, match=message):
+            read(root)
+
+
+@needs_library
+@pytest.mark.usefixtures("cache")
+def test_a_row_without_an_image_is_named(tmp_path: Path):
+    import datasets
+
+    def emptied(rows: Any) -> Any:
+        return (
+            rows.cast_column("image", datasets.Image(decode=False))
+            .map(lambda row, number: {"image": None if number == 1 else row["image"]}, with_indices=True)
+            .cast_column("image", datasets.Image())
+        )
+
+    datasets.DatasetDict({"train": emptied(table(4, 0)), "test": table(2, 9)}).save_to_disk(str(tmp_path))
+    listing = read(tmp_path)
+    with pytest.raises(Exception, match="row train/1: the image cannot be read: the row has none"):
+        open_store(listing.store, listing.root).image("train/1")
+
+
+@needs_library
+@pytest.mark.usefixtures("cache")
+def test_a_name_that_is_not_to_be_had_is_told(tmp_path: Path):
+    with pytest.raises(UnavailableError, match="datasets finds no usable 'nobody/nothing'") as caught:
+        read(tmp_path, "nobody/nothing")
+    assert "save_to_disk" in str(caught.value)
+
+
+def test_without_the_library_the_install_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(UnavailableError, match="needs the package datasets") as caught:
+        read(tmp_path)
+    assert caught.value.exit_code == 4 and "pip install 'tmkd-pipeline[hf]'" in str(caught.value)
+
+
+def test_a_root_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(UnavailableError, match="does not exist"):
+        read(tmp_path / "nothing")

@@ -1,0 +1,223 @@
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.errors import UnavailableError
+from pipeline.data.listing import Listing
+from pipeline.data.readers.folder import read
+from tests.pipeline.data.conftest import Data
+from tests.pipeline.data.readers.layouts import images
+
+SETTINGS = Data(labels="labels.csv", test=0.5)
+NAMES = ["a.jpg", "b.jpg", "c.jpg", "sub/d.jpg", "sub/e, f.jpg", "g.jpg"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    images(tmp_path, NAMES)
+    return tmp_path
+
+
+def table(root: Path, *rows: str, end: str = "\n", encoding: str = "utf-8") -> Listing:
+    (root / "labels.csv").write_bytes("".join(row + end for row in rows).encode(encoding))
+    return read(root, SETTINGS)
+
+
+GIVEN = ("path,label,split", "a.jpg,wren,train", "b.jpg,wood_duck,train", "c.jpg,wren,test", "sub/d.jpg,wood_duck,test")
+
+
+def test_paths_labels_and_splits(root: Path) -> None:
+    listing = table(root, *GIVEN)
+    assert listing.root == root and listing.classes == ["wood duck", "wren"]
+    assert listing.splits["train"].paths == ["a.jpg", "b.jpg"] and listing.splits["train"].labels == [1, 0]
+    assert listing.splits["test"].paths == ["c.jpg", "sub/d.jpg"] and listing.splits["test"].labels == [1, 0]
+    assert set(listing.splits) == {"train", "test"} and listing.official == {}
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_separators_line_ends_and_byte_order_marks_change_nothing(
+    root: Path, delimiter: str, end: str, encoding: str
+) -> None:
+    expected = table(root, *GIVEN)
+    assert table(root, *(row.replace(",", delimiter) for row in GIVEN), end=end, encoding=encoding) == expected
+
+
+@pytest.mark.parametrize(
+    "header", ["image,class,split", "filename,label,split", " Path , Label , SPLIT ", '"path","label","split"']
+)
+def test_columns_have_several_names(root: Path, header: str) -> None:
+    assert table(root, header, *GIVEN[1:]) == table(root, *GIVEN)
+
+
+def test_quotes_other_columns_blank_lines_and_dots(root: Path) -> None:
+    listing = table(
+        root,
+        'id;"label";"path";note',
+        '1;"gull, grey";"./sub/e, f.jpg";"so ""called"""',
+        "",
+        ";;;",
+        '2;"gull, grey";a.jpg;"two\nlines; and more"',
+        "3;Zaunkönig;sub//d.jpg;",
+        "4; Zaunkönig ;g.jpg;x",
+    )
+    assert listing.classes == ["Zaunkönig", "gull, grey"]
+    assert sorted(p for split in listing.splits.values() for p in split.paths) == [
+        "a.jpg", "g.jpg", "sub/d.jpg", "sub/e, f.jpg"
+    ]  # fmt: skip
+
+
+def test_without_splits_a_test_split_is_set_aside(root: Path) -> None:
+    rows = ["path,label", *(f"{name},{'xy'[i % 2]}" for i, name in enumerate(n for n in NAMES if "," not in n))]
+    listing = table(root, *rows)
+    assert {name: len(split) for name, split in listing.splits.items()} == {"train": 2, "test": 3}
+    assert table(root, *rows) == listing
+
+
+def test_val_means_what_it_means_for_folders(root: Path) -> None:
+    header, *rows = GIVEN
+    as_test = table(root, header, *(row.replace(",test", ",Val") for row in rows))
+    assert as_test == table(root, *GIVEN)
+    both = table(root, *GIVEN, "g.jpg,wren,validation", '"sub/e, f.jpg",wood_duck,valid')
+    assert both.splits["validation"].labels == [1, 0] and both.splits["test"] == as_test.splits["test"]
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "message"),
+    [
+        (1, "file,label,split", r"line 1: has no column path or image or filename; found 'file, label, split'"),
+        (1, "path,kind,split", r"line 1: has no column label or class"),
+        (1, "path,image,label", r"line 1: has 'path' and 'image', which are both path"),
+        (1, "a.jpg,wren,train", r"line 1: has no column path"),
+        (3, "b.jpg,wood_duck", r"line 3: has 2 fields, the header 3"),
+        (3, "b.jpg,wood,duck,train", r"line 3: has 4 fields, the header 3"),
+        (3, ",wood_duck,train", r"line 3: has an empty path"),
+        (3, "b.jpg, ,train", r"line 3: has an empty label"),
+        (3, "b.jpg,wood_duck,", r"line 3: expected train, val or test, found ''"),
+        (3, "b.jpg,wood_duck,holdout", r"line 3: expected train, val or test, found 'holdout'"),
+        (3, "a.jpg,wood_duck,train", r"line 3: 'a\.jpg' stands on line 2 already"),
+        (3, "./a.jpg,wood_duck,test", r"line 3: 'a\.jpg' stands on line 2 already"),
+        (3, "gone.jpg,wood_duck,train", r"line 3: there is no file .*gone\.jpg \(1 of 4 images are missing\)"),
+        (3, "sub,wood_duck,train", r"line 3: there is no file .*sub "),
+        (3, "../b.jpg,wood_duck,train", r"line 3: '\.\./b\.jpg' leads out of the data set"),
+        (3, "sub/../b.jpg,wood_duck,train", r"line 3: .* leads out"),
+        (3, "/etc/passwd,wood_duck,train", r"line 3: '/etc/passwd' leads out"),
+        (3, "sub\\d.jpg,wood_duck,train", r"line 3: .* has backslashes"),
+        (3, "b\x00.jpg,wood_duck,train", r"line 3: 'b\\x00\.jpg' is no path"),
+        (3, ".,wood_duck,train", r"line 3: '\.' is no path"),
+        (3, "b.jpg,wood\x1b[31mduck,train", r"line 3: class 'wood\\x1b\[31mduck' holds control characters"),
+        (3, "b.jpg,wr_en,train", r"line 5: class 'wood_duck' has no training image"),
+        (5, "sub/d.jpg,wren,test", r"line 3: class 'wood_duck' has no test image"),
+        (3, "b.jpg,\u202ewood duck,train", r"line 3: class '\\u202ewood duck' holds control"),
+        (4, 'c.jpg,"wren,test', r"line 4: is not CSV: unexpected end of data"),
+        (4, 'c.jpg,"wr"en,test', r"line 4: is not CSV"),
+    ],
+)  # fmt: skip
+def test_a_row_that_is_wrong_names_its_line(root: Path, line: int, text: str, message: str) -> None:
+    rows = list(GIVEN)
+    rows[line - 1] = text
+    with pytest.raises(UnavailableError, match=rf"labels\.csv, {message}") as caught:
+        table(root, *rows)
+    assert caught.value.exit_code == 4 and caught.value.remedy
+
+
+def test_labels_that_read_the_same_name_the_line(root: Path) -> None:
+    with pytest.raises(UnavailableError, match=r"labels\.csv, line 6: class 'wood_duck' reads the same as 'wood duck'"):
+        table(root, *(row.replace("wood_duck", "wood duck") for row in GIVEN), "g.jpg,wood_duck,train")
+
+
+def test_a_line_is_counted_where_a_row_begins(root: Path) -> None:
+    with pytest.raises(UnavailableError, match=r"labels\.csv, line 5: there is no file"):
+        table(root, "path,label,note", 'a.jpg,wren,"one\ntwo"', "", "gone.jpg,gull,")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ((), r"labels\.csv, line 1: has no column path"),
+        (("path,label,split",), r"labels\.csv: 0 class found"),
+        (("path,label,split", "a.jpg,wren,test", "b.jpg,gull,val"), r"labels\.csv: no row has the split train"),
+        (("path,label,split", "a.jpg,wren,train", "b.jpg,gull,train"), r"csv: no row has the split test or val"),
+        (("path,label", "a.jpg,wren", "b.jpg,wren"), r"labels\.csv: 1 class found"),
+        (("path,label", "a.jpg,wren", "b.jpg,gull"), r"class 'gull' has 1 training image: the test split needs one"),
+    ],
+)  # fmt: skip
+def test_a_table_that_gives_no_splits_is_refused(root: Path, rows: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UnavailableError, match=message):
+        table(root, *rows)
+
+
+def test_text_that_is_not_utf8_names_the_line(root: Path) -> None:
+    with pytest.raises(UnavailableError, match=r"labels\.csv, line 3: is not UTF-8"):
+        table(root, "path,label", "a.jpg,wren", "b.jpg,Zaunkönig", encoding="latin-1")
+
+
+def test_a_missing_table_says_where_it_is_looked_for(root: Path) -> None:
+    with pytest.raises(UnavailableError, match=rf"data\.labels: there is no file {root}/labels\.csv") as caught:
+        read(root, SETTINGS)
+    assert "relative to data.root" in str(caught.value)
+
+
+def test_links_out_of_the_data_set_are_refused(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (root / "b.jpg").rename(outside / "b.jpg")
+    (root / "b.jpg").symlink_to(outside / "b.jpg")
+    with pytest.raises(UnavailableError, match="outside the data set"):
+        table(root, *GIVEN)
+
+
+FIELD = st.text(
+    st.characters(blacklist_categories=("Cc", "Cf", "Cs", "Zl", "Zp"), blacklist_characters="_"), max_size=9
+)
+LABEL = FIELD.map(lambda text: " ".join(text.split())).filter(bool)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    labels=st.lists(LABEL, min_size=2, max_size=4, unique=True),
+    notes=st.lists(
+        st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r"), max_size=12),
+        min_size=12,
+        max_size=12,
+    ),
+    delimiter=st.sampled_from([",", ";", "\t"]),
+    order=st.permutations(["path", "label", "split", "note"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    mark=st.booleans(),
+    line=st.sampled_from(["\n", "\r\n"]),
+)
+def test_what_was_written_is_read(tmp_path_factory, labels, notes, delimiter, order, quoting, mark, line) -> None:
+    """Any labels and any text in other columns, as Python's writer puts them (but it leaves a lone \\r unquoted)."""
+    root = tmp_path_factory.mktemp("table")
+    rows = [
+        {"path": f"{part}{i} {delimiter.strip()}.jpg", "label": label, "split": part, "note": notes[(i + 4 * k) % 12]}
+        for k, part in enumerate(("train", "val", "test"))
+        for i, label in enumerate(labels)
+    ]
+    images(root, (row["path"] for row in rows))
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, order, delimiter=delimiter, quoting=quoting, lineterminator=line)
+    writer.writeheader()
+    writer.writerows(rows)
+    (root / "labels.csv").write_bytes((b"\xef\xbb\xbf" if mark else b"") + stream.getvalue().encode())
+    listing = read(root, SETTINGS)
+    assert listing.classes == sorted(labels)
+    for split, part in (("train", "train"), ("validation", "val"), ("test", "test")):
+        found = listing.splits[split]  # type: ignore[index]
+        expected = [(row["path"], row["label"]) for row in rows if row["split"] == part]
+        assert [(p, listing.classes[k]) for p, k in zip(found.paths, found.labels, strict=True)] == expected
+
+
+@settings(deadline=None, max_examples=150)
+@given(content=st.binary(max_size=80) | st.text(max_size=80).map(lambda text: text.encode("utf-8", "replace")),
+       header=st.sampled_from([b"", b"path,label\n", b"path;class;split\n"]))  # fmt: skip
+def test_no_content_ends_in_a_traceback(tmp_path_factory, content: bytes, header: bytes) -> None:
+    root = tmp_path_factory.mktemp("table")
+    (root / "labels.csv").write_bytes(header + content)
+    with pytest.raises(UnavailableError, match=r"labels\.csv"):  # no image is there
+        read(root, SETTINGS)

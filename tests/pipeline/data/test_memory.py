@@ -1,0 +1,64 @@
+"""An index of 1.28 million images, as many as ImageNet has, takes less than 300 MB, from the listing to the loader."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+CODE = """
+import itertools, json, pickle, sys, tracemalloc
+from pathlib import Path
+import pipeline.data.index as module
+from pipeline.data.checking import CheckedFile
+from pipeline.data.index import DataIndex, build_index
+from pipeline.data.listing import Listing, Split
+from tests.pipeline.data.conftest import Data
+
+def resident():
+    # The peak since the last look; Linux forgets it when told to.
+    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    Path("/proc/self/clear_refs").write_text("5")
+    return int(peak.split()[1]) / 1024
+
+folder, count, per_class = Path(sys.argv[1]), 1_281_167, 1282
+numbers = itertools.count()
+module.check_files = lambda store, paths, *rest: (
+    CheckedFile(next(numbers).to_bytes(32, "big"), (500, 375)) for _ in range(len(paths))
+)
+baseline = resident()
+train, test = Split([], []), Split([], [])
+for number in range(count):
+    train.paths.append(f"train/n{number // per_class:08}/n{number // per_class:08}_{number}.JPEG")
+    train.labels.append(number // per_class)
+for number in range(50_000):
+    test.paths.append(f"val/n{number // 50:08}/ILSVRC2012_val_{number:08}.JPEG")
+    test.labels.append(number // 50)
+found = {"listing": resident() - baseline}
+listing = Listing(folder, [f"class {number}" for number in range(1000)], {"train": train, "test": test})
+index = build_index(Data(root=str(folder)), listing=listing)
+fingerprint = index.fingerprint
+index.save(folder)
+found["building"] = resident() - baseline
+del index, listing, train, test
+resident()
+before = resident()
+index = DataIndex.load(folder)
+index.splits["train"].paths[123_456]
+found["loading"] = resident() - before
+assert index.fingerprint == fingerprint
+found["pickled"] = len(pickle.dumps(index)) / 2**20
+tracemalloc.start()
+again = pickle.loads(pickle.dumps(index))
+found["another process"] = tracemalloc.get_traced_memory()[0] / 2**20
+print(json.dumps(found))
+"""
+
+
+def test_an_index_of_imagenets_size_is_small(tmp_path: Path):
+    finished = subprocess.run([sys.executable, "-c", CODE, str(tmp_path)], check=False, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    megabytes = json.loads(finished.stdout)
+    print(megabytes)
+    assert max(megabytes["listing"], megabytes["building"], megabytes["loading"]) < 300
+    assert megabytes["pickled"] < 0.01
+    assert megabytes["another process"] < 5
