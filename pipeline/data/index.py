@@ -81,9 +81,9 @@ class DataIndex:
         splits: `train`, `validation` and `test`.
         skipped: the files left out under `data.on_error: skip`, by the split they were listed in.
         ignored: number of files that are no images, by suffix; of images without a use, by kind.
-        dropped: the images left out under `data.on_leak: drop`, since they stand in another split too.
         store: the name of the store that gives the images (`pipeline.data.stores.registry`).
         folder: where the index was loaded from; None for one that was just built.
+        dropped: the images left out under `data.on_leak: drop`, since they stand in another split too.
     """
 
     root: Path
@@ -91,9 +91,9 @@ class DataIndex:
     splits: dict[SplitName, IndexedSplit]
     skipped: list[SkippedFile] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
-    dropped: list[SkippedFile] = field(default_factory=list)
     store: str = "files"
     folder: Path | None = None
+    dropped: list[SkippedFile] = field(default_factory=list)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Where it was loaded from a folder, a copy in another process maps the same file."""
@@ -188,9 +188,9 @@ class DataIndex:
                 splits,
                 skipped,
                 described["ignored"],
-                dropped,
                 described["store"],
                 folder.absolute(),
+                dropped,
             )
             if index.fingerprint != described["fingerprint"]:
                 raise ValueError("the arrays do not give the fingerprint of index.json")
@@ -335,7 +335,7 @@ def build_index(
             train.labels, listing.classes, settings.train_images, settings.split_seed, "training images"
         )
         splits["train"] = train.select(chosen)
-    return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored, dropped, listing.store)
+    return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored, listing.store, dropped=dropped)
 
 
 def _narrowed(split: IndexedSplit, mask: np.ndarray) -> IndexedSplit:

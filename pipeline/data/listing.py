@@ -59,19 +59,19 @@ class Listing:
         classes: names that a person can read; a label is a position in this list.
         splits: `train` and `test` always, `validation` only where the data set brings its own.
         ignored: number of files left out because they are not images, by suffix; of images without a use, by kind.
-        drawn_test: whether the reader drew the test split itself, from names alone; copies that this tore apart are put
-            together again once files are hashed.
         official: number of images that the data set has as it was published, by split, where that is known.
         store: where the images lie (`pipeline.data.stores.registry`); `files`: each path is a file.
+        drawn_test: whether the reader drew the test split itself, from names alone; copies that this tore apart are put
+            together again once files are hashed.
     """
 
     root: Path
     classes: list[str]
     splits: dict[SplitName, Split]
     ignored: dict[str, int] = field(default_factory=dict)
-    drawn_test: bool = False
     official: dict[SplitName, int] = field(default_factory=dict)
     store: str = "files"
+    drawn_test: bool = False
 
     def unofficial(self) -> dict[SplitName, tuple[int, int]]:
         """The splits with another number of images than was published, such as those of an archive half unpacked.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exporters.errors import UsageError
-from pipeline.data.registry import DATASETS
+from pipeline.data.registry import dataset_names, is_dataset
 from pipeline.recipe.catalog import find_recipe, recipe_names
 from pipeline.recipe.load import load_recipe
 from pipeline.recipe.settings import SYNTHETIC_DATASETS, DataSettings
@@ -27,7 +27,7 @@ def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> 
         UsageError: neither a data set nor a recipe, or what `load_recipe` raises.
     """
     place = [] if root is None else [f"data.root={json.dumps(str(root))}"]
-    if target in DATASETS:
+    if is_dataset(target):
         if (
             not place
             and target not in SYNTHETIC_DATASETS
@@ -35,18 +35,18 @@ def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> 
         ):
             raise UsageError(f"data set '{target}' is read from a folder", remedy="Give it: --root DIR")
         # Any recipe would do: all that is read of it is given here.
-        whole = load_recipe("quickstart", [f"data.dataset={target}", *place, *overrides]).recipe
+        whole = load_recipe("quickstart", [f"data.dataset={json.dumps(target)}", *place, *overrides]).recipe
         said = any(text.replace(" ", "").startswith("data.image_size=") for text in overrides)
         return whole.data, whole.data.image_size if said else None
     try:
         find_recipe(target)
     except UsageError as error:
-        known = [*DATASETS, *recipe_names()]
+        known = [*dataset_names(), *recipe_names()]
         nearest = difflib.get_close_matches(target, known, n=1)
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         raise UsageError(
             f"{target}: neither a data set nor a recipe{hint}",
-            remedy=f"Data sets: {', '.join(DATASETS)}. `tmkd-pipeline recipes list` shows the recipes that ship.",
+            remedy=f"Data sets: {', '.join(dataset_names())}. `tmkd-pipeline recipes list` shows the recipes.",
         ) from error
     settings = load_recipe(target, [*place, *overrides]).recipe.data
     return settings, settings.image_size

@@ -1,15 +1,14 @@
 """One image, looked at closely: what it is, and what is odd about it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image
 
 from exporters.errors import TmkdError
-from exporters.files import sha256_file
-from exporters.images import open_rgb, read_header
+from exporters.images import read_header
 from exporters.preprocessing import Preprocessing
 from pipeline.data.checking import NARROW
+from pipeline.data.stores.base import Store
 
 LARGE = 16_000_000
 """Pixels from which decoding takes longer than anything that is done with the image."""
@@ -58,31 +57,32 @@ class Facts:
     reason: str | None = None
 
 
-def examine(root: Path, path: str, preprocessing: Preprocessing) -> Facts:
+def examine(store: Store, key: str, preprocessing: Preprocessing) -> Facts:
     """Look at one image; one that cannot be used is no error here.
 
     Args:
-        root: the data set's folder.
-        path: of the image, below `root`.
+        store: where the images lie.
+        key: of the image.
         preprocessing: asked about very narrow images, which it may refuse.
     """
-    file = root / path
+    name, file = store.describe(key), store.file(key)
     try:
-        image = open_rgb(file)
+        digest, image = store.examine(key)
         if max(image.size) > NARROW * min(image.size):
             preprocessing.apply(image)
-        header = read_header(file)
-        digest = bytes.fromhex(sha256_file(file))
+        header = None if file is None else read_header(file)
     except TmkdError as error:
-        return Facts(reason=error.message.removeprefix(f"{file}: "))
+        return Facts(reason=error.message.removeprefix(f"{name}: "))
     except OSError as error:
         return Facts(reason=f"cannot be read: {error.strerror or error}")
-    odd = list(_odd_pixels(image))
+    odd = _odd_pixels(image)
+    if file is None or header is None:
+        return Facts(digest, image.size, oddities=odd)
     if header.animated and header.format != "MPO":  # a photo with a preview
-        odd.insert(0, ANIMATED)
+        odd = (ANIMATED, *odd)
     if file.suffix.lower() not in SUFFIXES[header.format]:
-        odd.insert(0, WRONG_SUFFIX)
-    return Facts(digest, image.size, header.format, header.mode, tuple(odd))
+        odd = (WRONG_SUFFIX, *odd)
+    return Facts(digest, image.size, header.format, header.mode, odd)
 
 
 def _odd_pixels(image: Image.Image) -> tuple[str, ...]:

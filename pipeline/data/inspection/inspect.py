@@ -15,6 +15,7 @@ from pipeline.data.inspection.examine import ODDITIES, Facts, examine
 from pipeline.data.leakage import content_groups, find_leaks
 from pipeline.data.listing import SPLITS, Listing, Progress, SplitName
 from pipeline.data.path_table import printable
+from pipeline.data.stores.registry import open_store
 
 EXAMPLES = 10
 """So many of each kind are named."""
@@ -58,7 +59,7 @@ class Inspection:
     Attributes:
         listing: the data set as its reader gives it; validation is not split off yet.
         splits: each image's label, hash and size.
-        formats: number of good images by format; of those that are no files, under "none".
+        formats: number of good images by format; of those that are no files of their own, under "no file of its own".
         modes: number of good images by Pillow's mode.
         unreadable: images that cannot be used, with the reason.
         oddities: kind of `ODDITIES` → images.
@@ -140,6 +141,7 @@ def inspect(
         UnavailableError: the data set is not there, or not as its layout says. A broken image is none.
     """
     listing = read_listing(settings) if listing is None else listing
+    store = open_store(listing.store, listing.root)
     preprocessing = Preprocessing(settings.image_size, settings.resize_to, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     total = sum(len(split) for split in listing.splits.values())
     splits: dict[SplitName, InspectedSplit] = {}
@@ -158,12 +160,12 @@ def inspect(
             splits[name] = split
             for start in range(0, count, CHUNK):
                 paths = listing.splits[name].paths[start : start + CHUNK]
-                work = pool.map(lambda path: examine(listing.root, path, preprocessing), paths)
+                work = pool.map(lambda path: examine(store, path, preprocessing), paths)
                 for position, (path, facts) in enumerate(zip(paths, work, strict=True), start=start):
                     _note(facts, printable(path), split, position, unreadable, oddities)
                     if facts.reason is None:
-                        formats[facts.format or "none"] += 1
-                        modes[facts.mode or "none"] += 1
+                        formats[facts.format or "no file of its own"] += 1
+                        modes[facts.mode or "RGB"] += 1
                     done += 1
                     if progress is not None:
                         progress(done, total)

@@ -7,8 +7,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from exporters.errors import TmkdError
 from exporters.files import atomic_path
-from exporters.images import open_rgb
 from pipeline.data.inspection.inspect import Inspection
+from pipeline.data.stores.base import Store
+from pipeline.data.stores.registry import open_store
 
 SIDE, GAP, LINE = 64, 4, 14
 """Pixels: of an image, between two, and of a name."""
@@ -30,6 +31,7 @@ def contact_sheet(inspection: Inspection, path: Path) -> int:
     Returns:
         Number of classes on it: all, or `MOST_CLASSES` spread over them.
     """
+    store = open_store(inspection.listing.store, inspection.listing.root)
     listing, split = inspection.listing, inspection.splits["train"]
     classes = len(listing.classes)
     shown = _spread(np.arange(classes), MOST_CLASSES)
@@ -47,7 +49,7 @@ def contact_sheet(inspection: Inspection, path: Path) -> int:
         _write(pen, font, (x, y), listing.classes[label], width - 3 * GAP)
         members = order[starts[label] : starts[label + 1]]
         for place, member in enumerate(_spread(members, images)):
-            image = _small(listing.root / listing.splits["train"].paths[member])
+            image = _small(store, listing.splits["train"].paths[member])
             if image is not None:
                 sheet.paste(image, (x + place * (SIDE + GAP), y + LINE))
     with atomic_path(path) as temporary:
@@ -61,10 +63,10 @@ def _spread(values: np.ndarray, most: int) -> list[int]:
     return [int(values[i * len(values) // count]) for i in range(count)]
 
 
-def _small(path: Path) -> Image.Image | None:
+def _small(store: Store, key: str) -> Image.Image | None:
     try:
-        return ImageOps.fit(open_rgb(path), (SIDE, SIDE), Image.Resampling.BILINEAR)
-    except TmkdError:
+        return ImageOps.fit(store.image(key), (SIDE, SIDE), Image.Resampling.BILINEAR)
+    except (TmkdError, OSError):
         return None  # it was readable a moment ago, and the sheet is a picture, not a proof
 
 

@@ -13,6 +13,7 @@ from pipeline.data.listing import SPLITS, Listing, SplitName
 from pipeline.data.prepare.download import SPARE, download
 from pipeline.data.prepare.sources import SOURCES, DataSet, Source
 from pipeline.data.prepare.telling import Teller
+from pipeline.data.prepare.torchvision_sets import fetch
 from pipeline.data.prepare.unpack import unpack, unpacked
 from pipeline.data.registry import load_reader
 
@@ -107,10 +108,10 @@ def _draw(root: Path | None, teller: Teller) -> Prepared:
 
 
 def _by_torchvision(name: str, root: Path, teller: Teller) -> Prepared:
-    from pipeline.data.prepare.torchvision_sets import fetch
-
+    """What is below the root must be torchvision's alone, so that no record is kept there."""
+    before = sorted(root.rglob("*")) if root.is_dir() else []
     fetch(name.partition(":")[2], root, teller)
-    return Prepared(load_reader(name)(root, _ReadSettings()), root, fetched=True)
+    return Prepared(load_reader(name)(root, _ReadSettings()), root, fetched=sorted(root.rglob("*")) != before)
 
 
 def _already_there(name: str, root: Path, data_set: DataSet) -> tuple[Listing | None, str]:

@@ -10,6 +10,7 @@ from exporters.images import FORMATS
 from exporters.preprocessing import Preprocessing
 from pipeline.data.inspection import examine as module
 from pipeline.data.inspection.examine import SUFFIXES, examine
+from pipeline.data.stores.files import FileStore
 
 PREPROCESSING = Preprocessing(64, 64, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
@@ -21,7 +22,7 @@ def saved(path: Path, image: Image.Image | None = None, **arguments: object) -> 
 
 
 def look(path: Path) -> module.Facts:
-    return examine(path.parent, path.name, PREPROCESSING)
+    return examine(FileStore(path.parent), path.name, PREPROCESSING)
 
 
 @pytest.mark.parametrize(("suffix", "kind"), [("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP"), ("tiff", "TIFF")])
@@ -81,5 +82,5 @@ def test_what_cannot_be_used_has_a_reason_without_its_path(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe.png")
     assert "a pipe" in (look(tmp_path / "pipe.png").reason or "")
     narrow = saved(tmp_path / "narrow.png", Image.new("L", (50_000, 1)))
-    reason = examine(tmp_path, narrow.name, Preprocessing(1000, 1000, (0.0,) * 3, (1.0,) * 3)).reason  # type: ignore[arg-type]
+    reason = examine(FileStore(tmp_path), narrow.name, Preprocessing(1000, 1000, (0.0,) * 3, (1.0,) * 3)).reason  # type: ignore[arg-type]
     assert reason is not None
