@@ -1,12 +1,15 @@
 """Files that are either whole or not there: atomic writes, and the hashes that prove content."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,37 @@ def sha256_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+_SPECIAL = "not an ordinary file but a pipe, a socket or a device"
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open an ordinary file for reading: never waits for the other end of a pipe, never reads a device.
+
+    Raises:
+        OSError: not there, not allowed, a folder, or no ordinary file.
+    """
+    # A pipe would let open() wait; a look before opening could be deceived.
+    flags = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
+    try:
+        handle = os.open(path, os.O_RDONLY | flags)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise OSError(errno.EINVAL, _SPECIAL, str(path)) from error
+        raise
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+            raise OSError(code, os.strerror(code) if stat.S_ISDIR(mode) else _SPECIAL, str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
 def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's content, read in chunks."""
-    with path.open("rb") as stream:
+    """Hex SHA-256 of an ordinary file's content, read in chunks."""
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -1,15 +1,21 @@
 """Any image file as Pillow RGB, one way for training data, parity and the client."""
 
 import io
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from exporters.errors import TmkdError
+from exporters.files import open_regular
 
 MAX_PIXELS = 64_000_000
 """More than any camera of the field gives, and few enough (192 MB) that a small server survives it."""
+
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""What is decoded. Pillow knows more kinds, some by a few bytes only, and one by starting Ghostscript."""
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -33,22 +39,27 @@ def open_rgb(source: Path | bytes | Image.Image, name: str | None = None) -> Ima
     """Decode an image to mode RGB, upright.
 
     The EXIF orientation is applied; grey, palette, CMYK and 16-bit images are converted (16 bit by value / 257);
-    transparent pixels are put over white, since what is invisible has no colour; an animation gives its first frame.
+    transparent pixels are put over white, since what is invisible has no colour; an animation gives its first frame, a
+    file of several pages its first. What a file is follows from its content, not its name, and is one of `FORMATS`.
 
     Args:
         source: a path, the bytes of an image file, or an image that is already open.
         name: what messages call the image; None for its path, or its length in bytes.
 
     Raises:
-        UnreadableImageError: no such file, not an image, truncated, no defined range of values, or more than
-            `MAX_PIXELS` pixels; the message names the file and why.
+        UnreadableImageError: no such file, no ordinary one (a pipe, a device), empty, not an image, truncated, no
+            defined range of values, or more than `MAX_PIXELS` pixels; the message names the file and why.
     """
     name = _name(source) if name is None else name
     try:
         if isinstance(source, Image.Image):
             return _to_rgb(source)
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            return _to_rgb(image)
+        with io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as stream:
+            if not stream.read(1):
+                raise _RefusedError("the file is empty")
+            stream.seek(0)
+            with Image.open(stream, formats=_formats()) as image:
+                return _to_rgb(image)
     except FileNotFoundError:
         reason = "no such file"
     except _RefusedError as error:
@@ -56,12 +67,40 @@ def open_rgb(source: Path | bytes | Image.Image, name: str | None = None) -> Ima
     except Exception as error:  # decoders raise whatever their parsers meet: SyntaxError, struct.error, IndexError, …
         reason = str(error).split("\n")[0][:200] or type(error).__name__
         if "cannot identify image" in reason:
-            reason = "not an image, or of a kind that Pillow does not know"
+            reason = f"not an image of a known kind ({', '.join(_formats())})"
+        elif isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
     raise UnreadableImageError(f"{name}: the image cannot be read: {reason}")
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a file says of itself: its format, such as JPEG; Pillow's mode, such as L; whether it has further frames."""
+
+    format: str
+    mode: str
+    animated: bool
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read what a file says of itself, without decoding it; right for a file that `open_rgb` opens.
+
+    Raises:
+        OSError: it cannot be read, or is no image.
+    """
+    with open_regular(path) as stream, Image.open(stream, formats=_formats()) as image:
+        return ImageHeader(image.format or "", image.mode, bool(getattr(image, "is_animated", False)))
 
 
 class _RefusedError(Exception):
     pass
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _name(source: Path | bytes | Image.Image) -> str:
@@ -84,6 +123,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = _eight_bit(image)
     elif image.mode == "F":
         raise _RefusedError("floating-point pixels have no defined range")
+    if image.mode == "La":
+        image = image.convert("LA")  # the only mode that Pillow converts it to
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.new("RGB", rgba.size, (255, 255, 255))
@@ -104,7 +145,11 @@ def _orientation(image: Image.Image) -> int:
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Grey images of 16 bits, which Pillow would clip at 255 rather than scale."""
-    values = np.asarray(image)
+    values = np.asarray(image).astype(np.int64)
     if int(values.min()) < 0 or int(values.max()) > 65535:
         raise _RefusedError("32-bit pixels have no defined range")
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    scaled = ((values + 128) // 257).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):  # one value of 16 bits that stands for nothing
+        scaled[values == transparent] = 255
+    return Image.fromarray(scaled)

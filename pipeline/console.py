@@ -8,7 +8,16 @@ from contextlib import contextmanager
 from typing import IO
 
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -18,10 +27,13 @@ _SECONDS_BETWEEN_LINES = 30.0
 class Bar:
     """One tracked piece of work; counts steps and shows a few figures beside them."""
 
-    def __init__(self, console: "Console", description: str, total: int, progress: Progress | None) -> None:
+    def __init__(
+        self, console: "Console", description: str, total: int | None, progress: Progress | None, unit: str = ""
+    ) -> None:
         self._console = console
         self._description = description
         self._total = total
+        self._unit = unit
         self._progress = progress
         self._task: TaskID | None = progress.add_task(description, total=total, note="") if progress else None
         self._done = 0
@@ -40,7 +52,13 @@ class Bar:
             self._progress.advance(self._task, steps)
         elif time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
             self._told = time.monotonic()
-            self._console.say(f"{self._description}: {self._done}/{self._total} {self._note}".rstrip())
+            self._console.say(f"{self._description}: {self._where()} {self._note}".rstrip())
+
+    def _where(self) -> str:
+        if self._unit == "bytes":
+            of = "" if self._total is None else f" of {self._total / 1e6:,.1f}"
+            return f"{self._done / 1e6:,.1f}{of} MB"
+        return str(self._done) if self._total is None else f"{self._done}/{self._total}"
 
     def show(self, **figures: float) -> None:
         """Show figures beside the bar."""
@@ -95,17 +113,20 @@ class Console:
         )
 
     @contextmanager
-    def track(self, description: str, total: int) -> Iterator[Bar]:
-        """Track work of `total` steps; the bar vanishes when the block ends."""
+    def track(self, description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:
+        """Track work of `total` steps (None: not known), which are bytes where `unit` is `"bytes"`.
+
+        The bar vanishes when the block ends.
+        """
         if self.plain:
-            yield Bar(self, description, total, None)
+            yield Bar(self, description, total, None, unit)
             return
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
+            *((DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
         with Progress(*columns, console=self._rich, transient=True) as progress:
-            yield Bar(self, description, total, progress)
+            yield Bar(self, description, total, progress, unit)

@@ -18,9 +18,10 @@ from exporters.errors import UnavailableError
 from exporters.files import atomic_path, read_json, write_json
 from exporters.preprocessing import Preprocessing
 from pipeline.data.checking import available_processors, check_files
+from pipeline.data.leakage import content_groups, leaking_images, number_of_duplicates, torn_apart
 from pipeline.data.listing import SPLITS, Listing, Progress, ReadSettings, SplitName
 from pipeline.data.mapped import map_npz
-from pipeline.data.path_table import PathTable
+from pipeline.data.path_table import PathTable, printable
 from pipeline.data.registry import load_reader
 from pipeline.data.splits import stratified_choice, stratified_mask
 from pipeline.data.stores.registry import open_store
@@ -52,6 +53,14 @@ class IndexedSplit:
         paths = PathTable.of(self.paths[i] for i in map(int, np.flatnonzero(mask)))
         return IndexedSplit(paths, self.labels[mask], self.sha256[mask], self.sizes[mask])
 
+    def joined(self, other: "IndexedSplit") -> "IndexedSplit":
+        """These files, and then those of another split."""
+        arrays = (
+            np.concatenate(pair)
+            for pair in ((self.labels, other.labels), (self.sha256, other.sha256), (self.sizes, other.sizes))
+        )
+        return IndexedSplit(PathTable.of([*self.paths, *other.paths]), *arrays)
+
 
 @dataclass(frozen=True)
 class SkippedFile:
@@ -74,6 +83,7 @@ class DataIndex:
         ignored: number of files that are no images, by suffix; of images without a use, by kind.
         store: the name of the store that gives the images (`pipeline.data.stores.registry`).
         folder: where the index was loaded from; None for one that was just built.
+        dropped: the images left out under `data.on_leak: drop`, since they stand in another split too.
     """
 
     root: Path
@@ -83,6 +93,7 @@ class DataIndex:
     ignored: dict[str, int] = field(default_factory=dict)
     store: str = "files"
     folder: Path | None = None
+    dropped: list[SkippedFile] = field(default_factory=list)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Where it was loaded from a folder, a copy in another process maps the same file."""
@@ -110,11 +121,13 @@ class DataIndex:
                 "images": len(self.splits[name]),
                 "smallest_class": int(counts.min()),
                 "largest_class": int(counts.max()),
+                "duplicates": number_of_duplicates(self.splits[name].sha256),
             }
         return {
             "classes": len(self.classes),
             "splits": splits,
             "skipped": len(self.skipped),
+            "dropped": len(self.dropped),
             "ignored": self.ignored,
             "fingerprint": self.fingerprint,
         }
@@ -132,13 +145,17 @@ class DataIndex:
             arrays[f"{name}.sizes"] = split.sizes
         with atomic_path(folder / "index.npz") as temporary, temporary.open("wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]
-        skipped = [{"split": file.split, "path": _printable(file.path), "reason": file.reason} for file in self.skipped]
+        skipped, dropped = (
+            [{"split": file.split, "path": printable(file.path), "reason": printable(file.reason)} for file in files]
+            for files in (self.skipped, self.dropped)
+        )
+        left_out = {"skipped": skipped, "dropped": dropped}
         described = {
             **self.summary(),
             "format": FORMAT,
             "store": self.store,
             "classes": self.classes,
-            "skipped": skipped,
+            **left_out,
         }
         write_json(folder / "index.json", described)
         write_json(folder / "location.json", {"root": str(self.root)})
@@ -163,10 +180,17 @@ class DataIndex:
                 )
                 for name in SPLITS
             }
-            skipped = [SkippedFile(**file) for file in described["skipped"]]
+            skipped, dropped = ([SkippedFile(**file) for file in described[key]] for key in ("skipped", "dropped"))
             open_store(described["store"], root)
             index = cls(
-                root, described["classes"], splits, skipped, described["ignored"], described["store"], folder.absolute()
+                root,
+                described["classes"],
+                splits,
+                skipped,
+                described["ignored"],
+                described["store"],
+                folder.absolute(),
+                dropped,
             )
             if index.fingerprint != described["fingerprint"]:
                 raise ValueError("the arrays do not give the fingerprint of index.json")
@@ -215,6 +239,10 @@ class IndexSettings(ReadSettings, Protocol):
     @property
     def on_error(self) -> Literal["fail", "skip"]:
         """What an unreadable image does."""
+
+    @property
+    def on_leak(self) -> Literal["fail", "drop"]:
+        """What an image does that stands in two splits."""
 
 
 def read_listing(settings: IndexSettings, progress: Progress | None = None) -> Listing:
@@ -288,10 +316,16 @@ def build_index(
             remedy="repair or remove the file, or leave unreadable images out: --set data.on_error=skip",
         )
     for name, indexed in splits.items():
-        _check_classes(listing, name, indexed.labels)
+        _check_classes(listing, name, indexed.labels, "once unreadable ones are skipped")
+    dropped = _part(listing, splits, settings.on_leak)
     if "validation" not in splits:
         taken = stratified_mask(
-            splits["train"].labels, listing.classes, settings.validation, settings.split_seed, "validation split"
+            splits["train"].labels,
+            listing.classes,
+            settings.validation,
+            settings.split_seed,
+            "validation split",
+            content_groups(splits["train"].sha256),
         )
         splits["validation"] = splits["train"].select(taken)
         splits["train"] = _narrowed(splits.pop("train"), ~taken)
@@ -301,7 +335,7 @@ def build_index(
             train.labels, listing.classes, settings.train_images, settings.split_seed, "training images"
         )
         splits["train"] = train.select(chosen)
-    return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored, listing.store)
+    return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored, listing.store, dropped=dropped)
 
 
 def _narrowed(split: IndexedSplit, mask: np.ndarray) -> IndexedSplit:
@@ -315,16 +349,34 @@ def _narrowed(split: IndexedSplit, mask: np.ndarray) -> IndexedSplit:
     return IndexedSplit(**parts)
 
 
-def _check_classes(listing: Listing, name: SplitName, labels: np.ndarray) -> None:
+def _part(
+    listing: Listing, splits: dict[SplitName, IndexedSplit], on_leak: Literal["fail", "drop"]
+) -> list[SkippedFile]:
+    """Let no image stand in two splits; what is left out for that."""
+    if listing.drawn_test:
+        train, test = splits["train"], splits["test"]
+        if moves := torn_apart(train.sha256, test.sha256, test.labels):
+            to_test, to_train = moves
+            splits["train"] = train.select(~to_test).joined(test.select(to_train))
+            splits["test"] = test.select(~to_train).joined(train.select(to_test))
+            _check_classes(listing, "train", splits["train"].labels, "once copies of test images are test images")
+    dropped: list[SkippedFile] = []
+    leaking = leaking_images({name: (split.paths, split.sha256) for name, split in splits.items()}, on_leak)
+    for name, reasons in leaking.items():
+        dropped += [SkippedFile(name, splits[name].paths[at], why) for at, why in sorted(reasons.items())]
+        kept = np.ones(len(splits[name]), dtype=bool)
+        kept[list(reasons)] = False
+        splits[name] = splits[name].select(kept)
+        _check_classes(listing, name, splits[name].labels, "once those that stand in another split are left out")
+    return dropped
+
+
+def _check_classes(listing: Listing, name: SplitName, labels: np.ndarray, why: str) -> None:
     present = set(np.unique(labels).tolist())
     for label in sorted(set(listing.splits[name].labels) - present):
         raise UnavailableError(
-            f"class '{listing.classes[label]}' has no image left in the {name} split once unreadable ones are skipped",
-            remedy="repair its images, or remove the class from the data set",
+            f"class '{listing.classes[label]}' has no image left in the {name} split {why}",
+            remedy="repair or replace its images, or remove the class from the data set",
         )
     if not present:
         raise UnavailableError(f"the {name} split of {listing.root} has no images")
-
-
-def _printable(path: str) -> str:
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -61,6 +61,8 @@ class Listing:
         ignored: number of files left out because they are not images, by suffix; of images without a use, by kind.
         official: number of images that the data set has as it was published, by split, where that is known.
         store: where the images lie (`pipeline.data.stores.registry`); `files`: each path is a file.
+        drawn_test: whether the reader drew the test split itself, from names alone; copies that this tore apart are put
+            together again once files are hashed.
     """
 
     root: Path
@@ -69,6 +71,7 @@ class Listing:
     ignored: dict[str, int] = field(default_factory=dict)
     official: dict[SplitName, int] = field(default_factory=dict)
     store: str = "files"
+    drawn_test: bool = False
 
     def unofficial(self) -> dict[SplitName, tuple[int, int]]:
         """The splits with another number of images than was published, such as those of an archive half unpacked.

@@ -7,6 +7,11 @@ from typing import overload
 import numpy as np
 
 
+def printable(path: str) -> str:
+    """A path whose bytes are not UTF-8, as text that can be written."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 class _Paths(Sequence[str]):
     """What both tables share: reading, and being equal to any sequence of the same texts."""
 

@@ -176,6 +176,9 @@ class DataSettings(Settings):
     )
     split_seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the splits, apart from `seed`.")
     on_error: Literal["fail", "skip"] = Field(default="fail", description="What an unreadable image does.")
+    on_leak: Literal["fail", "drop"] = Field(
+        default="fail", description="What an image does that stands in two splits; drop: its training copy is left out."
+    )
     workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = Field(
         default="auto", description="Processes that decode images; 0: none beside the main one."
     )

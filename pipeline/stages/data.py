@@ -26,7 +26,7 @@ class DataStage(Stage):
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """What is read, and how it is split."""
         keys = ("dataset", "labels", "validation", "test", "train_images", "split_seed", "on_error", "image_size")
-        return settings(recipe, *(f"data.{key}" for key in keys), "data.resize")
+        return settings(recipe, *(f"data.{key}" for key in keys), "data.resize", "data.on_leak")
 
     def prepare(self, recipe: Recipe, console: Console) -> None:
         """A data set that is drawn on first use is drawn now, with a bar."""
@@ -74,4 +74,13 @@ class DataStage(Stage):
             context.console.say(f"{data.dataset}: left out: {left_out}")
         if index.skipped:
             context.console.warn(f"{len(index.skipped)} unreadable images were left out; data/index.json names them")
+        if index.dropped:
+            context.console.warn(
+                f"{len(index.dropped):,} images were left out, since they stand in another split too "
+                "(data.on_leak: drop); data/index.json names them"
+            )
+        copies = {name: found["duplicates"] for name, found in summary["splits"].items() if found["duplicates"]}
+        if copies:
+            told = ", ".join(f"{name} {count:,}" for name, count in copies.items())
+            context.console.say(f"copies of images within a split: {told} (tmkd-pipeline data inspect shows them)")
         return summary | {"official": listing.official} if listing.official else summary

@@ -1,5 +1,7 @@
 import contextlib
 import io
+import os
+import socket
 import struct
 import zlib
 from pathlib import Path
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exporters import images
+from exporters.files import sha256_file
 from exporters.images import UnreadableImageError, open_rgb
 
 PIXELS = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 10
@@ -150,3 +153,91 @@ def test_damaged_files_give_an_image_or_the_one_error(kind: str, data: st.DataOb
     content = content[: data.draw(st.integers(0, len(content)))]
     with contextlib.suppress(UnreadableImageError):
         assert open_rgb(bytes(content)).mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"])
+def test_what_a_file_is_follows_from_its_content(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "photo.of_another_kind"
+    Image.new("RGB", (32, 24), (200, 30, 90)).save(path, kind)
+    opened = open_rgb(path)
+    assert opened.size == (32, 24)
+    assert np.abs(np.asarray(opened)[12, 16].astype(int) - [200, 30, 90]).max() < 12
+
+
+def test_other_kinds_are_not_decoded(tmp_path: Path) -> None:
+    """PostScript would be run by Ghostscript."""
+    path = tmp_path / "photo.png"
+    for kind in ("EPS", "TGA", "PCX", "SGI"):
+        Image.new("RGB", (4, 4)).save(path, kind)
+        with pytest.raises(UnreadableImageError, match="not an image of a known kind"):
+            open_rgb(path)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_the_first_frame_or_page_counts(kind: str) -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ((255, 0, 0), (0, 0, 255), (0, 255, 0))]
+    arguments = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **arguments)
+    with Image.open(io.BytesIO(data)) as image:
+        assert getattr(image, "n_frames", 1) == 3
+    assert tuple(np.asarray(open_rgb(data))[8, 8]) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_upright_in_every_kind_that_can_say_so(kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    left = Image.new("RGB", (48, 32), (0, 0, 0))
+    left.paste((255, 255, 255), (0, 0, 24, 32))  # left half white: the upper half, once upright
+    opened = np.asarray(open_rgb(encoded(left, kind, exif=exif))).astype(int)
+    assert opened.shape == (48, 32, 3)
+    assert opened[:20].min() > 200 and opened[-20:].max() < 55
+
+
+def test_sixteen_bits_with_a_transparent_value() -> None:
+    values = np.array([[0, 257, 128 * 257, 65535]], dtype=np.uint16)
+    data = encoded(Image.fromarray(values))
+    chunk = b"tRNS" + struct.pack(">H", 257)
+    place = data.index(b"IDAT") - 4
+    data = data[:place] + struct.pack(">I", 2) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[place:]
+    np.testing.assert_array_equal(np.asarray(open_rgb(data))[..., 0], [[0, 255, 128, 255]])
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "La", "RGBa"]
+)
+def test_every_mode_of_eight_bits_or_fewer(mode: str) -> None:
+    opened = open_rgb(Image.new(mode, (3, 2)))
+    assert (opened.mode, opened.size) == ("RGB", (3, 2))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L", "I"])
+def test_every_mode_of_sixteen_bits(mode: str) -> None:
+    order = ">" if mode.endswith("B") else "<"
+    values = np.array([[0, 257], [128 * 257, 65535]], dtype="<i4" if mode == "I" else f"{order}u2")
+    image = Image.frombytes(mode, (2, 2), values.tobytes())
+    np.testing.assert_array_equal(np.asarray(open_rgb(image))[..., 1], [[0, 1], [128, 255]])
+
+
+def test_empty_files_are_called_empty(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jpg"
+    empty.touch()
+    for source in (empty, b""):
+        with pytest.raises(UnreadableImageError, match="is empty"):
+            open_rgb(source)
+
+
+def test_pipes_sockets_and_devices_are_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    paths = [pipe, Path("/dev/zero")]
+    with socket.socket(socket.AF_UNIX) as listening:
+        # The path of a socket has at most 107 bytes.
+        with contextlib.chdir(tmp_path):
+            listening.bind("socket.png")
+        for path in [*paths, tmp_path / "socket.png"]:
+            with pytest.raises(UnreadableImageError, match="a pipe, a socket or a device") as caught:
+                open_rgb(path)
+            assert str(path) in caught.value.message
+            with pytest.raises(OSError, match="a pipe, a socket or a device"):
+                sha256_file(path)

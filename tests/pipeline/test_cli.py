@@ -1,6 +1,7 @@
 """The command line: what each command prints, and that every mistake is one clear error with the right exit code."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -191,7 +192,8 @@ class TestBundle:
     def test_predict_refuses_what_is_no_image(self, finished: tuple[Run, Outcome], tmp_path: Path) -> None:
         bundle = finished[0].directory / "bundle"
         text = write(tmp_path / "notes.jpg", "no image")
-        for path in (text, tmp_path / "absent.png", tmp_path):
+        os.mkfifo(tmp_path / "pipe.png")  # nobody writes to it: reading would never end
+        for path in (text, tmp_path / "absent.png", tmp_path, tmp_path / "pipe.png"):
             outcome = run_command("predict", bundle, path)
             assert_one_clear_error(outcome, 4)
             assert str(path) in outcome.err

@@ -100,3 +100,21 @@ def test_a_pass_is_one_line_of_figures() -> None:
     assert out.getvalue() == (
         "student  3/12  loss 1.5000  validation top-1 62.50 %  (ce 0.500  logits 1.000)  100 images/s\n"
     )
+
+
+@pytest.mark.parametrize(("total", "told"), [(10_000_000, "a.tgz: 2.5 of 10.0 MB"), (None, "a.tgz: 2.5 MB")])
+def test_downloads_are_told_in_megabytes(monkeypatch: pytest.MonkeyPatch, total: int | None, told: str) -> None:
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    with Console(out).track("a.tgz", total, unit="bytes") as bar:
+        now[0] = 31.0
+        bar.advance(2_500_000)
+    assert out.getvalue() == f"{told}\n"
+
+
+def test_a_download_on_a_terminal_has_a_bar() -> None:
+    out = Terminal()
+    with Console(out).track("a.tgz", 10_000_000, unit="bytes") as bar:
+        bar.advance(2_500_000)
+    assert "2.5/10.0 MB" in out.getvalue()

@@ -32,15 +32,18 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
     if settings.labels is not None:
         return read_labelled(root, settings.labels, settings)
     ignored: Counter[str] = Counter()
+    splits: dict[SplitName, Split]
     folders = _split_folders(root)
     if folders is None:
         names, everything = _read_classes(root, root, ignored)
         taken = stratified_mask(everything.labels, names, settings.test, settings.split_seed, "test split")
         train, test = everything.select(~taken), everything.select(taken)
-        return Listing(root, readable_names(names, root), {"train": train, "test": test}, dict(ignored))
+        return Listing(
+            root, readable_names(names, root), {"train": train, "test": test}, dict(ignored), drawn_test=True
+        )
 
     names, train = _read_classes(root, folders["train"], ignored)
-    splits: dict[SplitName, Split] = {"train": train}
+    splits = {"train": train}
     for split_name, folder in folders.items():
         if split_name == "train":
             continue

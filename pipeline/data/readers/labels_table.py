@@ -61,7 +61,7 @@ def read_labelled(root: Path, labels: str, settings: ReadSettings) -> Listing:
         splits = {"train": everything.select(~taken), "test": everything.select(taken)}
     elif "test" not in splits:
         splits = {"train": splits["train"], "test": splits["validation"]}
-    return Listing(root, names, splits)
+    return Listing(root, names, splits, drawn_test=not given)
 
 
 def _entries(path: Path) -> Iterator[tuple[Place, SplitName | None, str, str]]:

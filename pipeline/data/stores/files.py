@@ -4,17 +4,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from exporters.files import sha256_file
+from exporters.files import open_regular, sha256_file
 from exporters.images import open_rgb
 from pipeline.data.stores.base import Store
 
 
 class FileStore(Store):
-    """Image files of any kind that Pillow reads; what is hashed is the whole file."""
+    """Image files of any kind that is decoded; what is hashed is the whole file."""
 
     def read(self, key: str) -> bytes:
         """The file's bytes."""
-        return (self.root / key).read_bytes()
+        with open_regular(self.root / key) as stream:
+            return stream.read()
 
     def mark(self, key: str) -> str:
         """The file's size and modification time."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ class Data:
     split_seed: int = 0
     train_images: int | None = None
     on_error: Literal["fail", "skip"] = "fail"
+    on_leak: Literal["fail", "drop"] = "fail"
 
 
 def write_image(path: Path, seed: int, width: int = 24, height: int = 20) -> Path:
@@ -50,9 +52,10 @@ def write_image(path: Path, seed: int, width: int = 24, height: int = 20) -> Pat
 
 def write_folders(root: Path, counts: dict[str, int]) -> Path:
     """Write `counts[class folder]` images into each; class folders may stand below a split's folder."""
-    for number, (folder, count) in enumerate(counts.items()):
+    for folder, count in counts.items():
         for i in range(count):
-            write_image(root / folder / f"{i:03}.png", 1000 * number + i, 24 + i % 3, 20 + i % 2)
+            # Other noise in every folder: the same image in two splits would be a leak.
+            write_image(root / folder / f"{i:03}.png", 1000 * crc32(folder.encode()) + i, 24 + i % 3, 20 + i % 2)
     return root
 
 

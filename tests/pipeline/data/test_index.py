@@ -34,7 +34,9 @@ def test_index_holds_what_the_files_hold(folders: Path, settings: Settings):
             assert index.classes[split.labels[i]] == path.split("/")[1].replace("_", " ")
     summary = index.summary()
     assert summary["classes"] == 2
-    assert summary["splits"]["train"] == {"images": 13, "smallest_class": 6, "largest_class": 7}
+    assert summary["splits"]["train"] == {
+        "images": 13, "smallest_class": 6, "largest_class": 7, "duplicates": 0
+    }  # fmt: skip
 
 
 def test_validation_comes_from_training_alone(folders: Path, settings: Settings):

@@ -1,0 +1,244 @@
+"""A whole data set, looked at image by image: counts, sizes, formats, copies, and what is odd or broken."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporters.preprocessing import Preprocessing
+from pipeline.data.checking import CHUNK, available_processors
+from pipeline.data.index import IndexSettings, read_listing
+from pipeline.data.inspection.examine import ODDITIES, Facts, examine
+from pipeline.data.leakage import content_groups, find_leaks
+from pipeline.data.listing import SPLITS, Listing, Progress, SplitName
+from pipeline.data.path_table import printable
+from pipeline.data.stores.registry import open_store
+
+EXAMPLES = 10
+"""So many of each kind are named."""
+
+
+@dataclass(frozen=True, eq=False)
+class InspectedSplit:
+    """The images of one split, in the order of the listing.
+
+    Attributes:
+        labels: int64 `[N]`.
+        good: bool `[N]`, whether the image can be used.
+        sha256: uint8 `[N, 32]`, zeros where it cannot.
+        sizes: int32 `[N, 2]`, width and height.
+    """
+
+    labels: np.ndarray
+    good: np.ndarray
+    sha256: np.ndarray
+    sizes: np.ndarray
+
+
+@dataclass(eq=False)
+class Found:
+    """How many of a kind, and the first of them."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, example: str) -> None:
+        """Count one."""
+        self.count += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(example)
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        listing: the data set as its reader gives it; validation is not split off yet.
+        splits: each image's label, hash and size.
+        formats: number of good images by format; of those that are no files of their own, under "no file of its own".
+        modes: number of good images by Pillow's mode.
+        unreadable: images that cannot be used, with the reason.
+        oddities: kind of `ODDITIES` → images.
+        copies: within each split, images with a copy before them, each as `path = path of the first`.
+        leaks: pair of splits → images of the first that stand in the second too.
+        conflicts: contents that stand in more than one class.
+    """
+
+    listing: Listing
+    splits: dict[SplitName, InspectedSplit]
+    formats: Counter[str]
+    modes: Counter[str]
+    unreadable: Found
+    oddities: dict[str, Found]
+    copies: dict[SplitName, Found]
+    leaks: dict[tuple[SplitName, SplitName], Found]
+    conflicts: Found
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        sides = self.sides()
+        return {
+            "root": printable(str(self.listing.root)),
+            "classes": self.listing.classes,
+            "splits": {
+                name: {
+                    "images": len(split.labels),
+                    "unreadable": int((~split.good).sum()),
+                    "classes": self.class_counts(name).tolist(),
+                    "copies": _json(self.copies[name]),
+                }
+                for name, split in self.splits.items()
+            },
+            "shorter_side": _spread(sides.min(axis=1)) if len(sides) else None,
+            "width": _spread(sides[:, 0]) if len(sides) else None,
+            "height": _spread(sides[:, 1]) if len(sides) else None,
+            "formats": dict(self.formats.most_common()),
+            "modes": dict(self.modes.most_common()),
+            "unreadable": _json(self.unreadable),
+            "suspicious": {kind: _json(found) for kind, found in self.oddities.items() if found.count},
+            "across_splits": {f"{one} in {two}": _json(found) for (one, two), found in self.leaks.items()},
+            "in_several_classes": _json(self.conflicts),
+            "ignored": self.listing.ignored,
+        }
+
+    def class_counts(self, name: SplitName) -> np.ndarray:
+        """Images of each class in a split, int64 `[K]`."""
+        return np.bincount(self.splits[name].labels, minlength=len(self.listing.classes))
+
+    def sides(self) -> np.ndarray:
+        """Width and height of every good image, int32 `[M, 2]`."""
+        return np.concatenate([split.sizes[split.good] for split in self.splits.values()])
+
+
+def _json(found: Found) -> dict[str, Any]:
+    return {"count": found.count, "first": found.examples}
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    return {"min": int(values.min()), "median": float(np.median(values)), "max": int(values.max())}
+
+
+def inspect(
+    settings: IndexSettings,
+    *,
+    listing: Listing | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Inspection:
+    """Look at every image of a data set.
+
+    Args:
+        settings: the recipe's `data` section.
+        listing: what `read_listing(settings)` gave, where that was called already.
+        workers: threads; default: one for each processor.
+        progress: told as images are looked at.
+
+    Raises:
+        UnavailableError: the data set is not there, or not as its layout says. A broken image is none.
+    """
+    listing = read_listing(settings) if listing is None else listing
+    store = open_store(listing.store, listing.root)
+    preprocessing = Preprocessing(settings.image_size, settings.resize_to, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    total = sum(len(split) for split in listing.splits.values())
+    splits: dict[SplitName, InspectedSplit] = {}
+    formats: Counter[str] = Counter()
+    modes: Counter[str] = Counter()
+    unreadable = Found()
+    oddities = {kind: Found() for kind in ODDITIES}
+    done = 0
+    with ThreadPoolExecutor(workers or available_processors()) as pool:
+        for name in (name for name in SPLITS if name in listing.splits):
+            labels = np.asarray(listing.splits[name].labels, dtype=np.int64)
+            count = len(labels)
+            split = InspectedSplit(
+                labels, np.zeros(count, bool), np.zeros((count, 32), np.uint8), np.zeros((count, 2), np.int32)
+            )
+            splits[name] = split
+            for start in range(0, count, CHUNK):
+                paths = listing.splits[name].paths[start : start + CHUNK]
+                work = pool.map(lambda path: examine(store, path, preprocessing), paths)
+                for position, (path, facts) in enumerate(zip(paths, work, strict=True), start=start):
+                    _note(facts, printable(path), split, position, unreadable, oddities)
+                    if facts.reason is None:
+                        formats[facts.format or "no file of its own"] += 1
+                        modes[facts.mode or "RGB"] += 1
+                    done += 1
+                    if progress is not None:
+                        progress(done, total)
+    return Inspection(
+        listing,
+        splits,
+        formats,
+        modes,
+        unreadable,
+        oddities,
+        {name: _copies(listing, name, split) for name, split in splits.items()},
+        _leaks(listing, splits),
+        _conflicts(listing, splits),
+    )
+
+
+def _note(
+    facts: Facts, path: str, split: InspectedSplit, position: int, unreadable: Found, oddities: dict[str, Found]
+) -> None:
+    if facts.reason is not None:
+        unreadable.add(f"{path}: {printable(facts.reason)}")
+        return
+    split.good[position] = True
+    split.sha256[position] = np.frombuffer(facts.sha256, dtype=np.uint8)
+    split.sizes[position] = facts.size
+    for kind in facts.oddities:
+        oddities[kind].add(path)
+
+
+def _copies(listing: Listing, name: SplitName, split: InspectedSplit) -> Found:
+    places = np.flatnonzero(split.good)
+    groups = content_groups(split.sha256[places])
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    copied = np.flatnonzero(first[inverse] != np.arange(len(groups)))
+    paths = listing.splits[name].paths
+    shown = [(places[i], places[first[inverse[i]]]) for i in copied[:EXAMPLES].tolist()]
+    return Found(len(copied), [f"{printable(paths[int(a)])} = {printable(paths[int(b)])}" for a, b in shown])
+
+
+def _leaks(listing: Listing, splits: dict[SplitName, InspectedSplit]) -> dict[tuple[SplitName, SplitName], Found]:
+    places = {name: np.flatnonzero(split.good) for name, split in splits.items()}
+    found = {}
+    for leak in find_leaks({name: splits[name].sha256[places[name]] for name in splits}):
+        ours, theirs = listing.splits[leak.split].paths, listing.splits[leak.other].paths
+        pairs = zip(
+            places[leak.split][leak.positions[:EXAMPLES]].tolist(),
+            places[leak.other][leak.partners[:EXAMPLES]].tolist(),
+            strict=True,
+        )
+        examples = [f"{printable(ours[here])} = {printable(theirs[there])}" for here, there in pairs]
+        found[leak.split, leak.other] = Found(len(leak.positions), examples)
+    return found
+
+
+def _conflicts(listing: Listing, splits: dict[SplitName, InspectedSplit]) -> Found:
+    names = list(splits)
+    places = [np.flatnonzero(split.good) for split in splits.values()]
+    owner = np.repeat(np.arange(len(names)), [len(part) for part in places])
+    place = np.concatenate(places)
+    labels = np.concatenate([split.labels[split.good] for split in splits.values()])
+    groups = content_groups(*(split.sha256[split.good] for split in splits.values()))
+    # A pair of group and class each once: a group that is left twice has two classes.
+    _, first = np.unique(groups * len(listing.classes) + labels, return_index=True)
+    numbers, counts = np.unique(groups[first], return_counts=True)
+    several = numbers[counts > 1]
+
+    def path(image: int) -> str:
+        return printable(listing.splits[names[owner[image]]].paths[int(place[image])])
+
+    examples = [" = ".join(map(path, first[groups[first] == group].tolist())) for group in several[:EXAMPLES]]
+    return Found(len(several), examples)
+
+
+def default_sheet(name: str) -> Path:
+    """Where the contact sheet goes unless told otherwise."""
+    return Path("inspect") / f"{name.replace(':', '-').replace('/', '-')}.png"

@@ -1,0 +1,99 @@
+"""What was found in a data set, for a person."""
+
+from typing import Protocol
+
+from pipeline.data.inspection.inspect import Found, Inspection
+
+
+class Page(Protocol):
+    """Where lines and tables go; `pipeline.console.Console` is one."""
+
+    def say(self, text: str) -> None:
+        """Show a line."""
+
+    def warn(self, text: str) -> None:
+        """Show a line that must not be overlooked."""
+
+    def table(self, title: str, columns: list[str], rows: list[list[str]], words: int = 1) -> None:
+        """Show a table."""
+
+
+def tell_inspection(name: str, inspection: Inspection, page: Page, image_size: int | None) -> None:
+    """Tables and lines; what is wrong comes last.
+
+    Args:
+        name: of the data set.
+        inspection: what was found.
+        page: where it goes.
+        image_size: `data.image_size`, to count images that are smaller; None where no recipe says it.
+    """
+    listing = inspection.listing
+    rows = []
+    for split, found in inspection.splits.items():
+        counts = inspection.class_counts(split)
+        smallest, largest = int(counts.argmin()), int(counts.argmax())
+        rows.append(
+            [
+                split,
+                f"{counts[smallest]:,} ({listing.classes[smallest]})",
+                f"{counts[largest]:,} ({listing.classes[largest]})",
+                f"{len(found.labels):,}",
+                f"{int((~found.good).sum()):,}",
+                f"{inspection.copies[split].count:,}",
+            ]
+        )
+    page.table(
+        f"{name}: {len(listing.classes):,} classes in {listing.root}",
+        ["split", "smallest class", "largest class", "images", "unreadable", "copies"],
+        rows,
+        words=3,
+    )
+    if "validation" not in listing.splits:
+        page.say("validation is split from training by the stage data")
+    _tell_sizes(inspection, page, image_size)
+    for title, counter in (("formats", inspection.formats), ("modes", inspection.modes)):
+        page.say(f"{title}: " + ", ".join(f"{kind} {count:,}" for kind, count in counter.most_common()))
+    if listing.ignored:
+        ignored = ", ".join(f"{count:,} {kind}" for kind, count in sorted(listing.ignored.items()))
+        page.say(f"not images, and passed over: {ignored}")
+    for split, copies in inspection.copies.items():
+        _tell(page, f"copies within {split}", copies)
+    _tell(page, "the same image in several classes", inspection.conflicts)
+    for kind, odd in inspection.oddities.items():
+        _tell(page, kind, odd)
+    for (one, two), leak in inspection.leaks.items():
+        _tell(page, f"images of {one} that stand in {two} too (data.on_leak)", leak, warn=True)
+    if not inspection.leaks:
+        page.say("no image stands in two splits")
+    _tell(page, "unreadable images (data.on_error)", inspection.unreadable, warn=True)
+
+
+def _tell_sizes(inspection: Inspection, page: Page, image_size: int | None) -> None:
+    sides = inspection.sides()
+    if not len(sides):
+        return
+    facts = inspection.to_json()
+    told = "; ".join(
+        f"{what} {_range(facts[key])}"
+        for key, what in (("width", "width"), ("height", "height"), ("shorter_side", "shorter side"))
+    )
+    page.say(f"pixels: {told}")
+    if image_size is not None:
+        small = int((sides.min(axis=1) < image_size).sum())
+        page.say(f"{small:,} of {len(sides):,} images are smaller than data.image_size ({image_size} px)")
+
+
+def _range(values: dict[str, float]) -> str:
+    if values["min"] == values["max"]:
+        return f"{values['min']:,}"
+    return f"{values['min']:,} to {values['max']:,}, median {values['median']:,.0f}"
+
+
+def _tell(page: Page, what: str, found: Found, warn: bool = False) -> None:
+    if not found.count:
+        return
+    (page.warn if warn else page.say)(f"{what}: {found.count:,}")
+    for example in found.examples:
+        page.say(f"    {example}")
+    if found.count > len(found.examples):
+        page.say(f"    and {found.count - len(found.examples):,} more")

@@ -1,0 +1,23 @@
+"""What a person is told of a data set that has been prepared."""
+
+import shlex
+
+from pipeline.data.listing import SPLITS
+from pipeline.data.prepare.prepare import Prepared
+from pipeline.data.prepare.telling import Teller
+
+
+def tell_prepared(name: str, prepared: Prepared, teller: Teller) -> None:
+    """Counts, place, and the next commands to type."""
+    listing = prepared.listing
+    counts = ", ".join(f"{split} {len(listing.splits[split]):,}" for split in SPLITS if split in listing.splits)
+    teller.say(f"{name}: {len(listing.classes):,} classes, images: {counts}, in {listing.root}")
+    if listing.ignored:
+        ignored = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(listing.ignored.items()))
+        teller.say(f"not images, and passed over: {ignored}")
+    if not prepared.fetched:
+        teller.say("everything was there already")
+    place = "" if prepared.root is None else shlex.quote(str(prepared.root))
+    teller.say(f"next: tmkd-pipeline data inspect {name}" + (f" --root {place}" if place else ""))
+    root = f" --set data.root={place}" if place else ""
+    teller.say(f"      tmkd-pipeline run RECIPE --set data.dataset={name}{root}")

@@ -1,0 +1,52 @@
+"""Data sets that torchvision fetches by itself."""
+
+import inspect
+from pathlib import Path
+
+from exporters.errors import UnavailableError
+from pipeline.data.prepare.telling import Teller
+from pipeline.data.torchvision_names import torchvision_set
+
+
+def fetch(name: str, root: Path, teller: Teller) -> None:
+    """Let torchvision fetch every split that is not there yet.
+
+    Args:
+        name: the class in `torchvision.datasets`.
+        root: what torchvision calls root.
+        teller: told of each split.
+
+    Raises:
+        UsageError: no such class for classification; suggests the nearest.
+        UnavailableError: torchvision is missing, does not fetch this set, or fails to.
+    """
+    asked = torchvision_set(name)
+    try:
+        from torchvision import datasets
+    except ImportError as error:
+        raise UnavailableError(
+            f"torchvision:{name} needs torchvision: {error}", remedy="pip install 'tmkd-pipeline[cpu]'"
+        ) from error
+    kind = getattr(datasets, name, None)
+    if kind is None or "download" not in inspect.signature(kind).parameters:
+        raise UnavailableError(
+            f"torchvision:{name}: the installed torchvision does not fetch it",
+            remedy=f"Get it by hand, and put it below {root} as the documentation of torchvision's {name} says.",
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    for split, arguments in asked.splits.items():
+        given = {"root": str(root), **asked.others, **arguments}
+        try:
+            kind(**given, download=False)
+            continue
+        except Exception as error:  # whatever a set raises where it is not there
+            teller.say(
+                f"torchvision fetches {name}, {split} ({str(error).splitlines()[0] if str(error) else 'absent'})"
+            )
+        try:
+            kind(**given, download=True)
+        except Exception as error:  # of the net, of checksums, of packages that this set needs
+            raise UnavailableError(
+                f"torchvision:{name}: torchvision cannot fetch it: {error or type(error).__name__}",
+                remedy=f"Try again later, or get it by hand, as the documentation of torchvision's {name} says.",
+            ) from error

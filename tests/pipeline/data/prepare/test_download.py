@@ -1,0 +1,219 @@
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from exporters.errors import UnavailableError
+from pipeline.data.prepare.download import ATTEMPTS, download
+from tests.pipeline.data.prepare.conftest import Served, Server, Teller
+
+DATA = np.random.default_rng(0).bytes(700_000)
+LIMIT = 2_000_000
+
+
+class Fetch:
+    """`download` of the server's file `a.bin`, without waiting; `pauses` are those that were asked for."""
+
+    def __init__(self, server: Server, folder: Path, teller: Teller) -> None:
+        self.server, self.path, self.teller = server, folder / "a.bin", teller
+        self.pauses: list[float] = []
+
+    def __call__(self, md5: str | None = hashlib.md5(DATA).hexdigest(), limit: int = LIMIT) -> str:
+        return download(
+            self.server.url("a.bin"), self.path, limit=limit, md5=md5, teller=self.teller, timeout=5,
+            pause=self.pauses.append,
+        )  # fmt: skip
+
+    @property
+    def part(self) -> Path:
+        return self.path.with_name("a.bin.part")
+
+    def left(self) -> set[str]:
+        return {path.name for path in self.path.parent.iterdir()}
+
+    def begin(self, size: int, etag: str | None = '"1"') -> None:
+        """As a command leaves it that was interrupted after `size` bytes."""
+        self.part.write_bytes(DATA[:size])
+        state = {"url": self.server.url("a.bin"), "etag": etag, "last_modified": None}
+        self.part.with_name("a.bin.part.json").write_text(json.dumps(state))
+
+
+@pytest.fixture
+def fetch(server: Server, tmp_path: Path, teller: Teller) -> Fetch:
+    return Fetch(server, tmp_path, teller)
+
+
+def test_a_file_is_fetched_and_nothing_else_is_left(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA)
+    assert fetch() == hashlib.sha256(DATA).hexdigest()
+    assert fetch.path.read_bytes() == DATA and fetch.left() == {"a.bin"}
+    (_, total, steps) = fetch.teller.tracked[0]
+    assert (total, steps.done) == (len(DATA), len(DATA))
+    assert fetch() == hashlib.sha256(DATA).hexdigest() and len(fetch.server.asked) == 1
+
+
+def test_without_a_length_and_without_a_checksum(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA, length=False, etag=None)
+    assert fetch(md5=None) == hashlib.sha256(DATA).hexdigest()
+
+
+def test_cut_connections_are_resumed_where_they_ended(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA, cuts=[100_000, 50_000])
+    fetch()
+    assert fetch.path.read_bytes() == DATA
+    assert [asked for _, asked in fetch.server.asked] == [None, "bytes=100000-", "bytes=150000-"]
+    assert fetch.pauses == [1, 1] and "100,000 bytes are here" in fetch.teller.lines[0]
+
+
+def test_the_next_command_resumes_too(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA)
+    fetch.begin(300_000)
+    fetch()
+    assert fetch.server.asked == [("a.bin", "bytes=300000-")] and fetch.path.read_bytes() == DATA
+    assert fetch.teller.tracked[0][2].done == len(DATA)
+
+
+def test_no_ranges_means_from_the_beginning(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA, ranges=False, cuts=[100_000])
+    fetch()
+    assert [asked for _, asked in fetch.server.asked] == [None, "bytes=100000-"]
+    assert fetch.path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("ignore", [False, True])
+def test_a_file_that_changed_meanwhile_is_fetched_anew(fetch: Fetch, ignore: bool) -> None:
+    fetch.server.files["a.bin"] = Served(DATA, etag='"2"', ignore_condition=ignore)
+    fetch.begin(300_000)
+    fetch.part.write_bytes(bytes(300_000))
+    fetch()
+    assert fetch.path.read_bytes() == DATA
+
+
+def test_a_part_of_unknown_origin_is_not_built_upon(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA)
+    fetch.part.write_bytes(bytes(1000))
+    fetch()
+    assert fetch.server.asked == [("a.bin", None)] and fetch.path.read_bytes() == DATA
+
+
+def test_416_of_a_whole_part_is_checked(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA)
+    fetch.begin(len(DATA))
+    fetch()
+    assert len(fetch.server.asked) == 1 and fetch.path.read_bytes() == DATA
+
+
+def test_416_of_a_part_that_is_too_long_starts_again(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA)
+    fetch.begin(len(DATA))
+    with fetch.part.open("ab") as stream:
+        stream.write(b"more")
+    fetch()
+    assert [asked for _, asked in fetch.server.asked] == [f"bytes={len(DATA) + 4}-", None]
+    assert fetch.path.read_bytes() == DATA
+
+
+def test_a_wrong_checksum_is_told_and_nothing_is_removed(fetch: Fetch) -> None:
+    wrong = DATA[:-1] + b"?"
+    fetch.server.files["a.bin"] = Served(wrong)
+    with pytest.raises(UnavailableError) as caught:
+        fetch()
+    found = hashlib.md5(wrong).hexdigest()
+    assert f"expected md5 {hashlib.md5(DATA).hexdigest()}, found {found}" in caught.value.message
+    aside = fetch.path.with_name(f"a.bin.{found[:8]}.wrong")
+    assert aside.read_bytes() == wrong and str(aside) in str(caught.value) and fetch.left() == {aside.name}
+    fetch.server.files["a.bin"] = Served(DATA)
+    fetch()
+    assert fetch.left() == {aside.name, "a.bin"}
+
+
+def test_a_wrong_file_that_is_there_already_is_left_alone(fetch: Fetch) -> None:
+    fetch.path.write_bytes(b"mine")
+    with pytest.raises(UnavailableError, match="is there already, and is not the file") as caught:
+        fetch()
+    assert str(fetch.path) in caught.value.message and fetch.path.read_bytes() == b"mine"
+
+
+def test_attempts_end(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA, ranges=False, cuts=[100_000] + [50_000] * 20)
+    with pytest.raises(UnavailableError, match=f"{ATTEMPTS} attempts") as caught:
+        fetch()
+    assert fetch.pauses == [1, 1, 2, 4, 8] and len(fetch.server.asked) == ATTEMPTS + 1
+    assert str(fetch.path) in str(caught.value)  # where to put it by hand
+
+
+def test_nobody_answers(fetch: Fetch, server: Server) -> None:
+    server.close()
+    with pytest.raises(UnavailableError, match="no connection"):
+        fetch()
+    server.__init__()  # type: ignore[misc] # for the fixture's own end
+
+
+def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA, statuses=[503, 429])
+    fetch()
+    assert len(fetch.server.asked) == 3
+    fetch.path.unlink()
+    del fetch.server.files["a.bin"]
+    with pytest.raises(UnavailableError, match="404") as caught:
+        fetch()
+    assert len(fetch.server.asked) == 4 and fetch.server.url("a.bin") in caught.value.message
+
+
+def test_redirects_are_followed_on_the_web_alone(fetch: Fetch, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    fetch.server.files["b.bin"] = Served(DATA)
+    fetch.server.files["a.bin"] = Served(redirect="/b.bin")
+    fetch()
+    fetch.path.unlink()
+    for target in (secret.as_uri(), "ftp://127.0.0.1/x", "data:text/plain,x", "http://[bad/"):
+        fetch.server.files["a.bin"] = Served(redirect=target)
+        with pytest.raises(UnavailableError, match=r"neither http nor https|no address"):
+            fetch()
+        assert fetch.left() == {"secret"}
+    with pytest.raises(UnavailableError, match="neither http nor https"):
+        download(secret.as_uri(), fetch.path, limit=LIMIT, teller=fetch.teller)
+
+
+def test_redirects_that_never_end(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(redirect="/a.bin")
+    with pytest.raises(UnavailableError, match="redirect"):
+        fetch()
+
+
+@pytest.mark.parametrize("served", [Served(endless=True), Served(DATA)])
+def test_no_more_is_taken_than_the_limit(fetch: Fetch, served: Served) -> None:
+    fetch.server.files["a.bin"] = served
+    with pytest.raises(UnavailableError, match="longer than 500,000 bytes"):
+        fetch(limit=500_000)
+    assert fetch.left() == set()
+
+
+def test_space_is_looked_at_first(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=50_100_000))
+    with pytest.raises(UnavailableError, match=r"needs 51 MB in .*, where 50 MB are free"):
+        fetch()
+    fetch.begin(650_000)
+    fetch()  # what is missing fits
+
+
+def test_interrupted_in_the_middle_it_goes_on(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA)
+    monkeypatch.setattr("pipeline.data.prepare.download.CHUNK", 100_000)
+
+    def interrupt(_self: object, _steps: int = 1) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.pipeline.data.prepare.conftest.Steps.advance", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fetch()
+    assert fetch.left() == {"a.bin.part", "a.bin.part.json"}
+    fetch()
+    assert fetch.server.asked[-1] == ("a.bin", "bytes=100000-") and fetch.path.read_bytes() == DATA

@@ -1,0 +1,223 @@
+import hashlib
+import io
+import shutil
+import tarfile
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from exporters.errors import UnavailableError, UsageError
+from pipeline.data.prepare import prepare as module
+from pipeline.data.prepare.prepare import prepare
+from pipeline.data.prepare.report import tell_prepared
+from pipeline.data.prepare.sources import SOURCES, DataSet, Source
+from pipeline.data.registry import DATASETS
+from tests.pipeline.conftest import run_command
+from tests.pipeline.data.prepare.conftest import Served, Server, Teller
+
+IMAGES = {"train": 4, "test": 2}
+
+
+def png(seed: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8), (seed, 0, 0)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def cub() -> dict[str, bytes]:
+    """CUB-200-2011 with two classes, as it comes out of its archive."""
+    tables = {"images.txt": "", "image_class_labels.txt": "", "train_test_split.txt": ""}
+    files = {"attributes.txt": b"1 has_bill_shape::curved\n"}
+    for number in range(6):
+        folder = ("001.Black_footed_Albatross", "002.Laysan_Albatross")[number % 2]
+        files[f"CUB_200_2011/images/{folder}/{number}.png"] = png(number)
+        tables["images.txt"] += f"{number + 1} {folder}/{number}.png\n"
+        tables["image_class_labels.txt"] += f"{number + 1} {number % 2 + 1}\n"
+        tables["train_test_split.txt"] += f"{number + 1} {int(number < 4)}\n"
+    tables["classes.txt"] = "1 001.Black_footed_Albatross\n2 002.Laysan_Albatross\n"
+    return files | {f"CUB_200_2011/{name}": text.encode() for name, text in tables.items()}
+
+
+@pytest.fixture
+def served(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The archive of cub200, from this machine."""
+    data = tar(cub())
+    server.files["CUB_200_2011.tgz"] = Served(data)
+    source = Source(server.url("CUB_200_2011.tgz"), 1, hashlib.md5(data).hexdigest(), unpacked=1)
+    monkeypatch.setattr(module, "SOURCES", {"cub200": DataSet((source,), 2, IMAGES, "http://x")})  # type: ignore[arg-type]
+    return server
+
+
+def test_from_nothing_to_what_the_reader_reads(served: Server, tmp_path: Path, teller: Teller) -> None:
+    root = tmp_path / "data"
+    prepared = prepare("cub200", root, teller)
+    assert {name: len(split) for name, split in prepared.listing.splits.items()} == IMAGES
+    assert prepared.fetched and (root / "CUB_200_2011.tgz").exists() and (root / "attributes.txt").exists()
+    again = prepare("cub200", root, teller)
+    assert not again.fetched and len(served.asked) == 1
+    shutil.rmtree(root / "CUB_200_2011" / "images")  # the archive is still there
+    shutil.rmtree(root / "CUB_200_2011")
+    assert prepare("cub200", root, teller).fetched and len(served.asked) == 1
+
+
+def test_the_command_tells_counts_and_what_to_type_next(served: Server, tmp_path: Path) -> None:
+    root = tmp_path / "my data"
+    outcome = run_command("data", "prepare", "cub200", "--root", root, "--remove-archives")
+    assert outcome.code == 0, outcome.err
+    assert "cub200: 2 classes, images: train 4, test 2" in outcome.out
+    assert f"next: tmkd-pipeline data inspect cub200 --root '{root}'" in outcome.out
+    assert not (root / "CUB_200_2011.tgz").exists()
+    outcome = run_command("data", "prepare", "cub200", "--root", root)
+    assert outcome.code == 0 and "everything was there already" in outcome.out and len(served.asked) == 1
+
+
+def test_unpacked_by_hand_is_as_good(served: Server, tmp_path: Path, teller: Teller) -> None:
+    for name, data in cub().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    assert not prepare("cub200", tmp_path, teller).fetched and served.asked == []
+
+
+def test_an_archive_that_was_put_there_by_hand_is_used(served: Server, tmp_path: Path, teller: Teller) -> None:
+    (tmp_path / "CUB_200_2011.tgz").write_bytes(served.files["CUB_200_2011.tgz"].data)
+    assert prepare("cub200", tmp_path, teller).fetched and served.asked == []
+
+
+def test_a_part_of_a_data_set_is_left_alone(
+    served: Server, tmp_path: Path, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, data in cub().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    official = DataSet(module.SOURCES["cub200"].sources, 200, {"train": 5_994, "test": 5_794}, "")
+    monkeypatch.setattr(module, "SOURCES", {"cub200": official})
+    with pytest.raises(UnavailableError) as caught:
+        prepare("cub200", tmp_path, teller)
+    assert "200 classes, train 5,994, test 5,794; found 2 classes, train 4, test 2" in caught.value.message
+    assert served.asked == []
+    fresh = tmp_path / "fresh"
+    with pytest.raises(UnavailableError, match="found 2 classes"):
+        prepare("cub200", fresh, teller)
+
+
+def test_a_wrong_checksum_is_one_clear_error(served: Server, tmp_path: Path) -> None:
+    served.files["CUB_200_2011.tgz"].data += b"?"
+    outcome = run_command("data", "prepare", "cub200", "--root", tmp_path)
+    assert outcome.code == 4 and "expected md5" in outcome.err and "Traceback" not in outcome.err
+    assert not (tmp_path / "CUB_200_2011").exists()
+
+
+def test_an_archive_that_leads_out_is_one_clear_error(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["evil.tgz"] = Served(tar({"../outside": b"x"}))
+    source = Source(server.url("evil.tgz"), 1, unpacked=1)
+    monkeypatch.setattr(module, "SOURCES", {"cub200": DataSet((source,), 2, IMAGES, "")})  # type: ignore[arg-type]
+    root = tmp_path / "root"
+    outcome = run_command("data", "prepare", "cub200", "--root", root)
+    assert outcome.code == 4 and "'../outside' leads out of the folder" in outcome.err
+    assert "no checksum is known for it; sha256 " in outcome.out
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_cut_connection_is_resumed(served: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "download", partial(module.download, pause=lambda _seconds: None))
+    served.files["CUB_200_2011.tgz"].cuts = [300]
+    outcome = run_command("data", "prepare", "cub200", "--root", tmp_path)
+    assert outcome.code == 0 and [asked for _, asked in served.asked] == [None, "bytes=300-"]
+
+
+def test_names() -> None:
+    outcome = run_command("data", "prepare", "cub20", "--root", "x")
+    assert outcome.code == 2 and "did you mean 'cub200'?" in outcome.err
+    outcome = run_command("data", "prepare", "cub200")
+    assert outcome.code == 2 and "--root DIR" in outcome.err
+
+
+@pytest.mark.parametrize("name", [name for name, data_set in SOURCES.items() if data_set.by_hand])
+def test_what_needs_an_account_is_told(name: str, tmp_path: Path) -> None:
+    outcome = run_command("data", "prepare", name, "--root", tmp_path)
+    assert outcome.code == 4 and "cannot be fetched without an account" in outcome.err and str(tmp_path) in outcome.err
+
+
+def test_birds_demo_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teller: Teller) -> None:
+    drawn = []
+    listing = SimpleNamespace(classes=["a", "b"], splits={"train": [0], "test": [0]}, ignored={}, root=tmp_path)
+
+    def read(root: Path | None, _settings: object, progress: object) -> object:
+        drawn.append(root)
+        return listing
+
+    monkeypatch.setattr(module, "load_reader", lambda name: read if name == "birds_demo" else None)
+    assert prepare("birds_demo", None, teller).root is None
+    assert prepare("birds_demo", tmp_path, teller).root == tmp_path and drawn == [None, tmp_path]
+
+
+def test_two_at_once_are_refused(served: Server, tmp_path: Path, teller: Teller) -> None:
+    with module._only_one(tmp_path), pytest.raises(UnavailableError, match="another process"):
+        prepare("cub200", tmp_path, teller)
+
+
+def test_the_disk_is_looked_at_first(
+    served: Server, tmp_path: Path, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=51_000_000))
+    with pytest.raises(UnavailableError, match="52 MB are needed, 51 MB are free"):
+        prepare("cub200", tmp_path, teller)
+    assert served.asked == []
+
+
+def test_every_source_is_of_a_data_set_that_is_read() -> None:
+    assert set(SOURCES) <= set(DATASETS)
+
+
+def test_sources_are_plausible() -> None:
+    for name, data_set in SOURCES.items():
+        assert bool(data_set.sources) != bool(data_set.by_hand), name
+        assert data_set.images["train"] and data_set.images["test"] and data_set.classes >= 10
+        assert len({(source.folder, source.name) for source in data_set.sources}) == len(data_set.sources)
+        for source in data_set.sources:
+            assert source.url.startswith(("https://", "http://")) and source.megabytes >= 1
+            assert source.md5 is None or len(bytes.fromhex(source.md5)) == 16
+
+
+def test_checksums_are_those_of_torchvision() -> None:
+    datasets = pytest.importorskip("torchvision.datasets")
+    known = {
+        "cifar10": {datasets.CIFAR10.tgz_md5},
+        "cifar100": {datasets.CIFAR100.tgz_md5},
+        "stl10": {datasets.STL10.tgz_md5},
+        "flowers102": {md5 for _, md5 in datasets.Flowers102._file_dict.values()},
+        "oxford_pets": {md5 for _, md5 in datasets.OxfordIIITPet._RESOURCES},
+        "food101": {datasets.Food101._MD5},
+    }
+    for name, hashes in known.items():
+        assert {source.md5 for source in SOURCES[name].sources} == hashes
+    urls = {datasets.CIFAR10.url, datasets.STL10.url, datasets.Food101._URL, datasets.FGVCAircraft._URL}
+    assert urls <= {source.url for data_set in SOURCES.values() for source in data_set.sources}
+
+
+def test_usage_error_is_a_usage_error(teller: Teller, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        prepare("nothing", tmp_path, teller)
+
+
+def test_files_that_were_passed_over_are_told(tmp_path: Path, teller: Teller) -> None:
+    from pipeline.data.listing import Listing, Split
+
+    listing = Listing(tmp_path, ["a", "b"], {"train": Split([], []), "test": Split([], [])}, {".txt": 3})
+    tell_prepared("x", module.Prepared(listing, tmp_path, True), teller)
+    assert "not images, and passed over: 3 .txt" in teller.lines
