@@ -50,8 +50,7 @@ class IndexedSplit:
 
     def select(self, mask: np.ndarray) -> "IndexedSplit":
         """The images where a bool `[N]` mask is true, in their order."""
-        paths = PathTable.of(self.paths[i] for i in map(int, np.flatnonzero(mask)))
-        return IndexedSplit(paths, self.labels[mask], self.sha256[mask], self.sizes[mask])
+        return IndexedSplit(self.paths.select(mask), self.labels[mask], self.sha256[mask], self.sizes[mask])
 
     def joined(self, other: "IndexedSplit") -> "IndexedSplit":
         """These files, and then those of another split."""
@@ -344,8 +343,7 @@ def _narrowed(split: IndexedSplit, mask: np.ndarray) -> IndexedSplit:
     del split
     for name in ("labels", "sha256", "sizes"):
         parts[name] = parts[name][mask]
-    paths = parts["paths"]
-    parts["paths"] = PathTable.of(paths[i] for i in map(int, np.flatnonzero(mask)))
+    parts["paths"] = parts["paths"].select(mask)
     return IndexedSplit(**parts)
 
 

@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.data.path_table import PathList, PathTable
+
+TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), max_size=30)
+
+
+@settings(deadline=None, max_examples=100)
+@given(texts=TEXTS, data=st.data())
+def test_a_selection_is_that_of_a_list(texts: list[str], data: st.DataObject):
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(texts), max_size=len(texts))), dtype=bool)
+    table = PathTable.of(texts).select(mask)
+    assert list(table) == [text for text, kept in zip(texts, mask, strict=True) if kept]
+    assert len(table.text) == table.offsets[-1] and table.offsets[0] == 0
+
+
+def test_names_that_are_not_utf8_come_back():
+    name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+    assert list(PathTable.of(["a", name, "b"]).select(np.array([False, True, False]))) == [name]
+
+
+def test_a_list_whose_table_is_in_use_cannot_grow():
+    growing = PathList(["a"])
+    table = growing.table()
+    with pytest.raises(BufferError):
+        growing.append("b")
+    assert list(table) == ["a"]
