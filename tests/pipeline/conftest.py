@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -165,6 +166,8 @@ def start_command(*arguments: object, code: str | None = None, **options: Any) -
         text=True,
         encoding="utf-8",
         env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONUTF8": "1", "CI": "1"},
+        # Whoever started the tests in the background has them, and so their children, ignore the keyboard.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         **options,
     )
 

@@ -18,7 +18,7 @@ from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.conftest import Outcome, Run, set_, start_command
 
 # Three views, weighed by the visual teacher: starting processes is slow enough without a CLIP.
-PASSES = 16  # enough for a signal to arrive before the last of them on a busy machine
+PASSES = 8
 CHANGED = {"train.epochs": PASSES, "distill.weighting.by": "teacher_confidence", "distill.contrast.weight": 0}
 LONG = set_(CHANGED)
 
