@@ -114,7 +114,7 @@ def make_arms(
     for base in chosen if plugged else ():
         arms += _on_base(source, recipe, base)
     if ablate:
-        whole = next(arm for arm in arms if arm.base == chosen[0] and arm.name == f"tmkd on {chosen[0]}")
+        whole = next(arm for arm in arms if arm.name == f"tmkd on {chosen[0]}")
         arms += _ablations(recipe, whole, ablate, weightings)
     arms = list({arm.name: arm for arm in arms}.values())
     names = {arm.name for arm in arms}

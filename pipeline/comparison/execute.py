@@ -71,7 +71,7 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[Planned], console:
             continue
         console.say(f"══ {told}")
         try:
-            donors = [other for other in _finished(folder) if other.path != run.directory.path]
+            donors = [other for other in _runs_in(folder) if other.path != run.directory.path]
             execute(STAGES, recipe, run.directory, console, until=LAST_STAGE, donors=donors)
         except GateError as error:  # training diverged: a result like any other
             console.warn(f"{run.label}: {error.message}")
@@ -82,6 +82,7 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[Planned], console:
     return failed
 
 
-def _finished(folder: Path) -> Iterator[RunDirectory]:
+def _runs_in(folder: Path) -> Iterator[RunDirectory]:
+    """The run directories that are there, of this comparison and of earlier ones; the engine looks what is finished."""
     for path in sorted((folder / "runs").glob("*/seed-*")):
         yield RunDirectory(path)

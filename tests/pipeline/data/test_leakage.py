@@ -222,4 +222,6 @@ def test_a_narrow_difference_is_a_difference(tmp_path: Path, settings: Settings)
     write_folders(tmp_path, {"train/a": 2, "train/b": 2, "test/a": 1, "test/b": 1})
     one = write_image(tmp_path / "train/a/x.png", 5).read_bytes()
     (tmp_path / "test/a/x.png").write_bytes(one + b"\0")
-    build_index(settings())
+    index = build_index(settings())
+    assert not index.dropped
+    assert any(path.endswith("a/x.png") for path in index.splits["test"].paths)

@@ -89,7 +89,10 @@ class TestHash:
     @pytest.mark.parametrize("section", ["student", "teacher.visual", "teacher.text"])
     @pytest.mark.parametrize("digest", [DIGEST, DIGEST.upper()])
     def test_a_files_hash_is_taken(self, section: str, digest: str) -> None:
-        load_recipe("quickstart", [f"{section}.weights=w.pth", f"{section}.sha256={digest}"])
+        recipe: Any = load_recipe("quickstart", [f"{section}.weights=w.pth", f"{section}.sha256={digest}"]).recipe
+        for part in section.split("."):
+            recipe = getattr(recipe, part)
+        assert recipe.weights == "w.pth" and recipe.sha256.lower() == DIGEST.lower()
 
     @pytest.mark.parametrize("value", ["abc", DIGEST + "0", "g" * 64, "''", "5"])
     def test_what_is_no_hash(self, value: str) -> None:
