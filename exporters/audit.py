@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exporters.errors import GateError
-from exporters.onnx_reader import OnnxFile, Tensor, read_onnx
+from exporters.onnx.reader import OnnxFile, Tensor, read_onnx
 
 if TYPE_CHECKING:
     from torch import nn

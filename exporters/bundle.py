@@ -27,7 +27,7 @@ from exporters.manifest import (
     seal,
 )
 from exporters.model_card import model_card
-from exporters.onnx_reader import read_onnx
+from exporters.onnx.reader import read_onnx
 from exporters.preprocessing import Preprocessing
 from exporters.student import check_labels
 from exporters.verify import verify_bundle

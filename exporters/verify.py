@@ -26,7 +26,7 @@ from exporters.manifest import (
     read_listed,
     read_manifest,
 )
-from exporters.onnx_reader import OnnxFile
+from exporters.onnx.reader import OnnxFile
 from exporters.parity import compare
 from exporters.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime

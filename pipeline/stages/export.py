@@ -25,7 +25,7 @@ class ExportStage(Stage):
     def run(self, context: StageContext) -> dict[str, Any]:
         """Export, then explain every initializer by the student's own parameters."""
         from exporters.audit import audit_export
-        from exporters.onnx import export_onnx
+        from exporters.onnx.export import export_onnx
         from exporters.student import load_student
 
         recipe, folder = context.recipe, self.folder(context)

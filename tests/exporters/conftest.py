@@ -13,7 +13,7 @@ from exporters.architectures import Architecture, build  # noqa: E402
 from exporters.audit import audit_export  # noqa: E402
 from exporters.benchmark import measure  # noqa: E402
 from exporters.bundle import BundleContents, BundleFacts, pack  # noqa: E402
-from exporters.onnx import OnnxExport, export_onnx  # noqa: E402
+from exporters.onnx.export import OnnxExport, export_onnx  # noqa: E402
 from exporters.parity import ParityGate, run_parity  # noqa: E402
 from exporters.preprocessing import Preprocessing  # noqa: E402
 from exporters.runtimes import OnnxRuntime, TorchRuntime  # noqa: E402

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from exporters.audit import audit_bundle, audit_export
 from exporters.errors import GateError
-from exporters.onnx_reader import read_onnx
+from exporters.onnx.reader import read_onnx
 
 from .conftest import Exported
 

@@ -16,7 +16,7 @@ from exporters.arrays import npz_bytes
 from exporters.errors import GateError, UnavailableError, UsageError
 from exporters.files import dump_json, sha256_bytes, sha256_file
 from exporters.manifest import REQUIRED, read_file, read_listed, read_manifest, seal
-from exporters.onnx_reader import read_onnx
+from exporters.onnx.reader import read_onnx
 from exporters.verify import verify_bundle
 
 from .conftest import LABELS

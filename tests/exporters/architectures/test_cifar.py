@@ -15,7 +15,7 @@ from exporters.architectures.cifar.shufflenet import GroupedUnit
 from exporters.architectures.cifar.wrn import PreActivationBlock
 from exporters.audit import audit_export
 from exporters.errors import UsageError
-from exporters.onnx import export_onnx
+from exporters.onnx.export import export_onnx
 from exporters.runtimes import OnnxRuntime, TorchRuntime
 from exporters.student import load_student
 from tests.exporters.conftest import make_student, random_images, randomise

@@ -9,7 +9,7 @@ import pytest
 
 from exporters.client import Student
 from exporters.files import read_json, sha256_file
-from exporters.onnx_reader import read_onnx
+from exporters.onnx.reader import read_onnx
 from exporters.verify import verify_bundle
 from pipeline.recipe import load_recipe
 from pipeline.runner.fingerprint import digest

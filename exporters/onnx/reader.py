@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from exporters.errors import GateError
-from exporters.protobuf import Table, WireError, message, pack_ints
+from exporters.onnx.wire import Table, WireError, message, pack_ints
 
 _MODEL: Table = {
     1: ("ir_version", "int"), 2: ("producer_name", "bytes"), 3: ("producer_version", "bytes"), 4: ("domain", "bytes"),

@@ -1,18 +1,13 @@
-"""Run a student wherever it lives, behind one method: uint8 images in, logits out.
-
-A provider that was asked for and does not really run is an error, never a silent fall-back to the CPU.
-"""
+"""ONNX Runtime and its execution providers."""
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
 from exporters.errors import GateError, UnavailableError, UsageError
-
-if TYPE_CHECKING:
-    from exporters.student import Student
+from exporters.runtimes.base import check_images
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 _PROVIDERS = {
@@ -21,57 +16,6 @@ _PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 _PROVIDER_OPTIONS = {"cuda": {"use_tf32": "0"}}  # as `TorchRuntime`: fp32 means fp32
-
-
-class Runtime(Protocol):
-    """Something that classifies images."""
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Uint8 RGB `[B, H, W, 3]`, B of 1 or more, to float32 logits `[B, K]`; anything else raises UsageError."""
-        ...
-
-
-class TorchRuntime:
-    """The student itself: the reference that every exported file is compared with.
-
-    Normalises step by step, image / 255, minus mean, over std, where the exported graph multiplies and adds once.
-
-    Args:
-        student: left as it is; a device other than the CPU gets a copy.
-        device: as torch names it.
-
-    Raises:
-        UnavailableError: no such device here.
-    """
-
-    def __init__(self, student: "Student", device: str = "cpu") -> None:
-        import copy
-
-        import torch
-
-        self._torch = torch
-        try:
-            self._device = torch.device(device)
-            module = student.module if self._device.type == "cpu" else copy.deepcopy(student.module)
-            self._module = module.to(self._device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).split("\n")[0]
-            raise UnavailableError(f"the device {device!r} cannot be used by torch: {reason}") from error
-        if any(part.training for part in module.modules()):
-            raise UsageError("the student is in train mode", remedy="Call `module.eval()` first.")
-        self._size = student.preprocessing.size
-        self._mean = torch.tensor(student.preprocessing.mean, device=self._device).view(1, 3, 1, 1)
-        self._std = torch.tensor(student.preprocessing.std, device=self._device).view(1, 3, 1, 1)
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """See `Runtime.predict`."""
-        _check_images(images, self._size)
-        torch = self._torch
-        # fp32 means fp32: the 10 bits of TF32 would cost more than parity allows.
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            x = torch.from_numpy(np.array(images)).to(self._device).permute(0, 3, 1, 2).float() / 255
-            logits = self._module((x - self._mean) / self._std)
-        return logits.float().cpu().numpy()
 
 
 class OnnxRuntime:
@@ -129,7 +73,7 @@ class OnnxRuntime:
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """See `Runtime.predict`."""
-        _check_images(images, self._size)
+        check_images(images, self._size)
         return np.asarray(self._session.run(["logits"], {"image": images})[0], dtype=np.float32)
 
 
@@ -143,8 +87,3 @@ def _onnxruntime(provider: str) -> Any:
             remedy=f"pip install 'tmkd-pipeline[{extra}]'",
         ) from error
     return onnxruntime
-
-
-def _check_images(images: np.ndarray, size: int) -> None:
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3) or len(images) == 0:
-        raise UsageError(f"need uint8 images [batch, {size}, {size}, 3], not {images.dtype} {list(images.shape)}")

@@ -12,10 +12,9 @@ import torch
 from exporters import __version__
 from exporters.errors import GateError, UnavailableError, UsageError
 from exporters.files import sha256_bytes
-from exporters.onnx import NormalisedStudent, _checked, export_onnx
+from exporters.onnx.export import NormalisedStudent, _checked, export_onnx
 from exporters.student import Student
-
-from .conftest import LABELS, Exported, random_images
+from tests.exporters.conftest import LABELS, Exported, random_images
 
 
 def with_module(student: Student, module: torch.nn.Module) -> Student:
@@ -171,6 +170,6 @@ def test_files_that_are_not_what_was_asked_for(cifar: Exported) -> None:
 
 
 def test_too_large_for_one_file(tiny: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporters.onnx._MAX_BYTES", 10)
+    monkeypatch.setattr("exporters.onnx.export._MAX_BYTES", 10)
     with pytest.raises(GateError, match="one ONNX file"):
         export_onnx(tiny, tmp_path / "model.onnx")

@@ -10,8 +10,7 @@ import torch
 
 from exporters.errors import GateError, UnavailableError, UsageError
 from exporters.runtimes import OnnxRuntime, TorchRuntime
-
-from .conftest import Exported
+from tests.exporters.conftest import Exported
 
 
 def test_torch_equals_the_definition_in_float64(cifar: Exported) -> None:

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from exporters import onnx_reader
-from exporters.onnx_reader import OnnxReadError, read_onnx
-from exporters.protobuf import WireError, message
-
-from .conftest import Exported
+from exporters.onnx import reader as onnx_reader
+from exporters.onnx.reader import OnnxReadError, read_onnx
+from exporters.onnx.wire import WireError, message
+from tests.exporters.conftest import Exported
 
 
 def counted(graph: onnx.GraphProto, counts: dict[str, int]) -> dict[str, int]:

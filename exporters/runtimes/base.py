@@ -1,0 +1,21 @@
+"""What every runtime is: uint8 images in, logits out."""
+
+from typing import Protocol
+
+import numpy as np
+
+from exporters.errors import UsageError
+
+
+class Runtime(Protocol):
+    """Something that classifies images."""
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Uint8 RGB `[B, H, W, 3]`, B of 1 or more, to float32 logits `[B, K]`; anything else raises UsageError."""
+        ...
+
+
+def check_images(images: np.ndarray, size: int) -> None:
+    """Refuse what is not uint8 `[B, size, size, 3]` with B of 1 or more, by UsageError."""
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3) or len(images) == 0:
+        raise UsageError(f"need uint8 images [batch, {size}, {size}, 3], not {images.dtype} {list(images.shape)}")

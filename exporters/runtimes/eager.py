@@ -1,0 +1,54 @@
+"""The student in torch: the reference."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exporters.errors import UnavailableError, UsageError
+from exporters.runtimes.base import check_images
+
+if TYPE_CHECKING:
+    from exporters.student import Student
+
+
+class TorchRuntime:
+    """The student itself: the reference that every exported file is compared with.
+
+    Normalises step by step, image / 255, minus mean, over std, where the exported graph multiplies and adds once.
+
+    Args:
+        student: left as it is; a device other than the CPU gets a copy.
+        device: as torch names it.
+
+    Raises:
+        UnavailableError: no such device here.
+    """
+
+    def __init__(self, student: "Student", device: str = "cpu") -> None:
+        import copy
+
+        import torch
+
+        self._torch = torch
+        try:
+            self._device = torch.device(device)
+            module = student.module if self._device.type == "cpu" else copy.deepcopy(student.module)
+            self._module = module.to(self._device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).split("\n")[0]
+            raise UnavailableError(f"the device {device!r} cannot be used by torch: {reason}") from error
+        if any(part.training for part in module.modules()):
+            raise UsageError("the student is in train mode", remedy="Call `module.eval()` first.")
+        self._size = student.preprocessing.size
+        self._mean = torch.tensor(student.preprocessing.mean, device=self._device).view(1, 3, 1, 1)
+        self._std = torch.tensor(student.preprocessing.std, device=self._device).view(1, 3, 1, 1)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """See `Runtime.predict`."""
+        check_images(images, self._size)
+        torch = self._torch
+        # fp32 means fp32: the 10 bits of TF32 would cost more than parity allows.
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            x = torch.from_numpy(np.array(images)).to(self._device).permute(0, 3, 1, 2).float() / 255
+            logits = self._module((x - self._mean) / self._std)
+        return logits.float().cpu().numpy()
