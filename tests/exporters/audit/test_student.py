@@ -10,8 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from exporters.audit import audit_bundle, audit_export
 from exporters.errors import GateError
 from exporters.onnx.reader import read_onnx
-
-from .conftest import Exported
+from tests.exporters.conftest import Exported
 
 
 def changed(data: bytes, index: int, factor: float) -> bytes:
