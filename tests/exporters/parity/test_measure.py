@@ -3,16 +3,12 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from exporters.errors import UsageError
-from exporters.parity import ParityGate, ParityMeter, compare, judge, run_parity
-from exporters.runtimes import OnnxRuntime, TorchRuntime
-
-from .conftest import Exported
+from exporters.parity import ParityGate, ParityMeter, compare, judge, paired_interval
 
 GATE = ParityGate(1e-4, 0.999, 0.001)
 NAMES = [f"image{index}.jpg" for index in range(1000)]
@@ -20,18 +16,6 @@ NAMES = [f"image{index}.jpg" for index in range(1000)]
 
 def logits(count: int = 40, classes: int = 7, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, classes)).astype(np.float32)
-
-
-class Fixed:
-    """A runtime whose images are their own answers, remembering the batches it was asked for."""
-
-    def __init__(self, change: float = 0.0) -> None:
-        self.change = change
-        self.batches: list[int] = []
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        self.batches.append(len(images))
-        return images.reshape(len(images), -1)[:, :7].astype(np.float32) + self.change
 
 
 matrices = hnp.arrays(np.float32, (6, 7), elements=st.floats(-100, 100, width=32))
@@ -153,59 +137,28 @@ def test_shapes_that_do_not_fit() -> None:
         ParityMeter().result()
 
 
-def test_the_whole_once_and_a_part_at_small_batches() -> None:
-    images = np.random.default_rng(0).integers(0, 255, (50, 2, 2, 3), np.uint8)
-    batches = [(images[start : start + 16], None, NAMES[start : min(start + 16, 50)]) for start in range(0, 50, 16)]
-    reference, candidate = Fixed(), Fixed()
-    report = run_parity(reference, candidate, iter(batches), GATE, part=20, part_batches=(1, 7))
-    assert report.passed
-    assert reference.batches == [16, 16, 16, 2]
-    assert candidate.batches == [16, 16, 16, 2] + [1] * 20 + [7, 7, 6]
-    assert (report.whole.images, report.parts[1].images, report.parts[7].images) == (50, 20, 20)
-    assert json.loads(json.dumps(report.to_json()))["batches"]["7"]["images"] == 20
+@pytest.mark.parametrize("cells", [(90, 6, 1, 3), (0, 0, 0, 5), (2990, 0, 0, 10), (1, 400, 3, 2)])
+def test_the_interval_of_a_paired_difference(cells: tuple[int, int, int, int]) -> None:
+    """Agresti and Min (2005): the Wald interval of a table with half an image more in each cell."""
+    both, lost, won, neither = (cell + 0.5 for cell in cells)
+    total = both + lost + won + neither
+    first, second = lost / total, won / total
+    half = 1.959964 * np.sqrt((first + second - (first - second) ** 2) / total)
+    expected = (max(-1, first - second - half), min(1, first - second + half))
+    assert paired_interval(cells[1], cells[2], sum(cells)) == pytest.approx(expected)
 
 
-def test_a_fault_of_small_batches_is_found() -> None:
-    class WrongAlone(Fixed):
-        def predict(self, images: np.ndarray) -> np.ndarray:
-            return super().predict(images) + (9 if len(images) == 1 else 0)
-
-    images = np.random.default_rng(0).integers(0, 255, (20, 2, 2, 3), np.uint8)
-    report = run_parity(Fixed(), WrongAlone(), [(images, np.zeros(20), NAMES[:20])], GATE)
-    assert report.failures
-    assert all(failure.startswith("at batch 1:") for failure in report.failures)
-    with pytest.raises(UsageError, match="no images"):
-        run_parity(Fixed(), Fixed(), [], GATE)
+def test_the_interval_covers_the_true_difference() -> None:
+    random = np.random.default_rng(5)
+    shares = np.array([0.8, 0.07, 0.03, 0.1])
+    tables = random.multinomial(200, shares, size=2000)
+    intervals = [paired_interval(int(table[1]), int(table[2]), 200) for table in tables]
+    covered = np.mean([low <= 0.04 <= high for low, high in intervals])
+    assert 0.935 <= covered <= 0.975
 
 
-def failures_against(exported: Exported, candidate: TorchRuntime | OnnxRuntime) -> list[str]:
-    names = NAMES[: len(exported.images)]
-    batches = [(exported.images, exported.logits.argmax(axis=1), names)]
-    return run_parity(TorchRuntime(exported.student), candidate, batches, GATE, part=8).failures
-
-
-def test_exports_pass(cifar: Exported, shufflenet: Exported) -> None:
-    for exported in (cifar, shufflenet):
-        assert failures_against(exported, OnnxRuntime(exported.data)) == []
-
-
-@pytest.mark.parametrize("fault", ["one weight", "normalisation", "channels", "train mode"])
-def test_planted_faults_fail(cifar: Exported, fault: str) -> None:
-    import copy
-
-    module = copy.deepcopy(cifar.student.module)
-    student = dataclasses.replace(cifar.student, module=module)
-    runtime = TorchRuntime(student)
-    if fault == "one weight":
-        with torch.no_grad():
-            module.get_parameter("layer1.0.conv1.weight")[0, 0, 0, 0] += 0.05
-    elif fault == "normalisation":
-        plain = dataclasses.replace(student.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-        runtime = TorchRuntime(dataclasses.replace(student, preprocessing=plain))
-    elif fault == "channels":
-        with torch.no_grad():
-            weight = module.get_parameter("conv1.weight")
-            weight.copy_(weight.flip(1))
-    else:
-        module.get_submodule("bn1").train()
-    assert failures_against(cifar, runtime)
+def test_the_interval_is_part_of_the_comparison() -> None:
+    a = logits()
+    b = with_swapped(a, 3)
+    assert compare(a, b, a.argmax(axis=1), NAMES[:40]).accuracy_drop_interval == paired_interval(3, 0, 40)
+    assert compare(a, b, None, NAMES[:40]).accuracy_drop_interval is None

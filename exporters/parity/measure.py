@@ -1,28 +1,19 @@
-"""Is an exported file the same classifier as the student? Measured on the data, image by image.
+"""Two sets of logits, image by image.
 
 Errors are relative to the logits' scale, the largest absolute logit of the reference over the whole set: a bare
 absolute tolerance means nothing across networks.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from exporters.errors import UsageError
-from exporters.runtimes import Runtime
+from exporters.parity.gate import ParityGate
 
 _WORST = 10
-
-
-@dataclass(frozen=True)
-class ParityGate:
-    """What must hold; None is not asked. A difference of one image passes whatever the two rates say."""
-
-    max_scaled_error: float | None = None
-    min_agreement: float = 0.0
-    max_accuracy_drop: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +32,7 @@ class ParityResult:
         non_finite: images with a NaN or infinite logit on either side; these count as differing.
         reference_accuracy, candidate_accuracy, accuracy_drop: top-1; None without labels. The drop is negative where
             the candidate is better.
+        accuracy_drop_interval: 95 % interval of the drop, the images being paired (see `paired_interval`).
         worst: the ten images with the largest error, those that are not finite first, as {name, scaled_error,
             reference, candidate}, the last two being the most likely classes.
     """
@@ -58,6 +50,7 @@ class ParityResult:
     reference_accuracy: float | None
     candidate_accuracy: float | None
     accuracy_drop: float | None
+    accuracy_drop_interval: tuple[float, float] | None
     worst: list[dict[str, Any]]
 
     @property
@@ -123,13 +116,13 @@ class ParityMeter:
         count, some = len(ok), bool(ok.any())
         scale = self._scale or 1.0  # all logits zero: errors are then absolute
         differing = int(np.sum(~ok | (first_a != first_b)))
-        accuracies: list[float | None] = [None, None]
+        reference_accuracy = candidate_accuracy = drop = interval = None
         if self._hits:
-            accuracies = [float(hits) / count for hits in np.concatenate(self._hits).sum(axis=0)]
-        reference_accuracy, candidate_accuracy = accuracies
-        drop = None
-        if reference_accuracy is not None and candidate_accuracy is not None:
+            reference_hits, candidate_hits = np.concatenate(self._hits).T
+            reference_accuracy, candidate_accuracy = float(reference_hits.mean()), float(candidate_hits.mean())
             drop = reference_accuracy - candidate_accuracy
+            lost, won = np.sum(reference_hits & ~candidate_hits), np.sum(candidate_hits & ~reference_hits)
+            interval = paired_interval(int(lost), int(won), count)
         order = sorted(range(count), key=lambda index: (bool(ok[index]), -worst_error[index], index))[:_WORST]
         worst = [
             {
@@ -154,6 +147,7 @@ class ParityMeter:
             reference_accuracy=reference_accuracy,
             candidate_accuracy=candidate_accuracy,
             accuracy_drop=drop,
+            accuracy_drop_interval=interval,
             worst=worst,
         )
 
@@ -167,99 +161,16 @@ def compare(
     return meter.result()
 
 
-def judge(result: ParityResult, gate: ParityGate) -> list[str]:
-    """What the gate has against the result, one line each; an empty list passes."""
-    failures = []
-    if result.non_finite:
-        failures.append(f"{result.non_finite} of {result.images} images have a NaN or infinite logit")
-    error = result.max_scaled_error
-    if gate.max_scaled_error is not None and error is not None and error > gate.max_scaled_error:
-        failures.append(f"largest error {error:.3g} of the logits' scale, allowed {gate.max_scaled_error:.3g}")
-    if result.differing > 1 and result.top1_agreement < gate.min_agreement:
-        failures.append(f"top-1 agreement {result.top1_agreement:.5f}, needed {gate.min_agreement:.5f}")
-    drop = result.accuracy_drop
-    if drop is not None and drop > gate.max_accuracy_drop and round(drop * result.images) > 1:
-        failures.append(f"top-1 accuracy drops by {drop:.5f}, allowed {gate.max_accuracy_drop:.5f}")
-    return failures
+def paired_interval(lost: int, won: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """Interval of (lost - won) / total, where the same images were answered twice; 95 % by default.
 
-
-@dataclass(frozen=True)
-class ParityReport:
-    """The whole set at the largest batch, and a first part of it again at small batches.
+    The Wald interval after half an image was added to each of the four cells (Agresti and Min, 2005), within -1 … 1.
 
     Args:
-        whole: all images, at the batch size of the caller's batches.
-        parts: result by batch size.
-        failures: what the gate has against any of them.
+        lost, won: images that only the first, only the second, answered rightly.
+        total: all images, 1 or more.
     """
-
-    gate: ParityGate
-    whole: ParityResult
-    parts: dict[int, ParityResult]
-    failures: list[str]
-
-    @property
-    def passed(self) -> bool:
-        """True if nothing failed."""
-        return not self.failures
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON for `parity.json`."""
-        return {
-            "gate": asdict(self.gate),
-            "passed": self.passed,
-            "failures": self.failures,
-            "whole": self.whole.to_json(),
-            "batches": {str(size): part.to_json() for size, part in self.parts.items()},
-        }
-
-
-def run_parity(
-    reference: Runtime,
-    candidate: Runtime,
-    batches: Iterable[tuple[np.ndarray, np.ndarray | None, Sequence[str]]],
-    gate: ParityGate,
-    *,
-    part: int = 256,
-    part_batches: Sequence[int] = (1, 7),
-) -> ParityReport:
-    """Compare two runtimes on a data set.
-
-    Both run once over all batches as they come; the candidate then runs again over the first `part` images at each of
-    `part_batches`, against the reference's logits of the first time.
-
-    Args:
-        batches: (uint8 images `[B, H, W, 3]`, labels `[B]` or None, B names), at the largest batch size.
-        gate: what must hold on the whole and on the part.
-        part, part_batches: 1 or more each.
-
-    Raises:
-        UsageError: no images.
-    """
-    meter = ParityMeter()
-    kept: list[tuple[np.ndarray, np.ndarray, np.ndarray | None, Sequence[str]]] = []
-    missing = part
-    for images, labels, names in batches:
-        logits = reference.predict(images)
-        meter.add(logits, candidate.predict(images), labels, names)
-        if missing > 0:
-            first = slice(0, missing)
-            kept.append((images[first].copy(), logits[first], None if labels is None else labels[first], names[first]))
-            missing -= len(images[first])
-    whole = meter.result()
-    part_images, part_logits = (
-        np.concatenate([entry[0] for entry in kept]),
-        np.concatenate([entry[1] for entry in kept]),
-    )
-    part_names = [name for entry in kept for name in entry[3]]
-    given = [entry[2] for entry in kept if entry[2] is not None]
-    part_labels = np.concatenate(given) if given else None
-    parts = {}
-    for size in part_batches:
-        starts = range(0, len(part_images), size)
-        again = np.concatenate([candidate.predict(part_images[start : start + size]) for start in starts])
-        parts[size] = compare(part_logits, again, part_labels, part_names)
-    failures = judge(whole, gate)
-    for size, result in parts.items():
-        failures += [f"at batch {size}: {failure}" for failure in judge(result, gate)]
-    return ParityReport(gate, whole, parts, failures)
+    size, difference, discordant = total + 2, lost - won, lost + won + 1
+    centre = difference / size
+    half = z * float(np.sqrt(discordant - difference**2 / size)) / size
+    return max(-1.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,134 @@
+"""The images on which candidates are judged, with the student's own answers, which are computed once."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from exporters.parity.gate import ParityGate, judge
+from exporters.parity.measure import ParityMeter, ParityResult, compare
+from exporters.runtimes import Runtime
+
+Batch = tuple[np.ndarray, np.ndarray | None, Sequence[str]]
+"""Uint8 images `[B, H, W, 3]`, labels `[B]` or None, B names."""
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """The whole set at the largest batch, and a first part of it again at small batches.
+
+    Args:
+        whole: all images, at the batch size of the caller's batches.
+        parts: result by batch size.
+        failures: what the gate has against any of them.
+    """
+
+    gate: ParityGate
+    whole: ParityResult
+    parts: dict[int, ParityResult]
+    failures: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing failed."""
+        return not self.failures
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON for `parity.json`."""
+        return {
+            "gate": asdict(self.gate),
+            "passed": self.passed,
+            "failures": self.failures,
+            "whole": self.whole.to_json(),
+            "batches": {str(size): part.to_json() for size, part in self.parts.items()},
+        }
+
+
+class Evidence:
+    """Judges any number of candidates on the same images against one reference.
+
+    The reference runs once; its logits stay in memory, `[N, K]` float32, and so do the first `part` images. All other
+    images are asked for again for each candidate.
+
+    Args:
+        reference: the student.
+        batches: gives the same batches at every call, at the largest batch size.
+        part, part_batches: how many images are run again, at which batch sizes; 1 or more each.
+    """
+
+    def __init__(
+        self,
+        reference: Runtime,
+        batches: Callable[[], Iterable[Batch]],
+        *,
+        part: int = 256,
+        part_batches: Sequence[int] = (1, 7),
+    ) -> None:
+        self._reference = reference
+        self._batches = batches
+        self._part = part
+        self._part_batches = tuple(part_batches)
+        self._logits: list[np.ndarray] = []
+        self._complete = False
+
+    def _answered(self) -> Iterator[tuple[Batch, np.ndarray]]:
+        if self._complete:
+            yield from zip(self._batches(), self._logits, strict=True)
+            return
+        self._logits = []
+        for batch in self._batches():
+            self._logits.append(self._reference.predict(batch[0]))
+            yield batch, self._logits[-1]
+        self._complete = True
+
+    def compare(self, candidate: Runtime) -> ParityResult:
+        """All images at the largest batch size."""
+        meter = ParityMeter()
+        for (images, labels, names), logits in self._answered():
+            meter.add(logits, candidate.predict(images), labels, names)
+        return meter.result()
+
+    def report(self, candidate: Runtime, gate: ParityGate) -> ParityReport:
+        """All images at the largest batch size, and the first of them again at the small ones.
+
+        Raises:
+            UsageError: no images.
+        """
+        meter = ParityMeter()
+        kept: list[tuple[np.ndarray, np.ndarray, np.ndarray | None, Sequence[str]]] = []
+        missing = self._part
+        for (images, labels, names), logits in self._answered():
+            meter.add(logits, candidate.predict(images), labels, names)
+            if missing > 0:
+                first = slice(0, missing)
+                part_of = None if labels is None else labels[first]
+                kept.append((images[first].copy(), logits[first], part_of, names[first]))
+                missing -= len(images[first])
+        whole = meter.result()
+        part_images, part_logits = (np.concatenate([entry[index] for entry in kept]) for index in (0, 1))
+        part_names = [name for entry in kept for name in entry[3]]
+        given = [entry[2] for entry in kept if entry[2] is not None]
+        part_labels = np.concatenate(given) if given else None
+        parts = {}
+        for size in self._part_batches:
+            starts = range(0, len(part_images), size)
+            again = np.concatenate([candidate.predict(part_images[start : start + size]) for start in starts])
+            parts[size] = compare(part_logits, again, part_labels, part_names)
+        failures = judge(whole, gate)
+        for size, result in parts.items():
+            failures += [f"at batch {size}: {failure}" for failure in judge(result, gate)]
+        return ParityReport(gate, whole, parts, failures)
+
+
+def run_parity(
+    reference: Runtime,
+    candidate: Runtime,
+    batches: Iterable[Batch],
+    gate: ParityGate,
+    *,
+    part: int = 256,
+    part_batches: Sequence[int] = (1, 7),
+) -> ParityReport:
+    """Compare two runtimes on a data set that can be read once; see `Evidence.report`."""
+    return Evidence(reference, lambda: batches, part=part, part_batches=part_batches).report(candidate, gate)
