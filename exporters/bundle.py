@@ -32,9 +32,6 @@ from exporters.preprocessing import Preprocessing
 from exporters.student import check_labels
 from exporters.verify import verify_bundle
 
-GOLDEN_TOLERANCE = 1e-4
-"""Largest error of a golden vector, relative to the logits' scale: other processors add in another order."""
-
 MIN_GOLDEN_IMAGES = 8
 
 
@@ -64,6 +61,26 @@ class BundleFacts:
 
 
 @dataclass(frozen=True)
+class ShippedModel:
+    """One ONNX file that ships.
+
+    Args:
+        file: its name in the bundle; `model.onnx` is the fp32 one.
+        precision: a key of `GOLDEN_LIMITS`.
+        data: its bytes.
+        initializers: what the audit gave for it.
+        golden_tolerance: largest error of a golden vector that `verify` accepts, relative to the logits' scale; other
+            processors add in another order, and round int8 in another place.
+    """
+
+    file: str
+    precision: str
+    data: bytes
+    initializers: Sequence[Mapping[str, Any]]
+    golden_tolerance: float = 1e-4
+
+
+@dataclass(frozen=True)
 class BundleContents:
     """All that a bundle is made of.
 
@@ -71,20 +88,18 @@ class BundleContents:
         name: of the student.
         architecture: its name, such as `torchvision:mobilenet_v2`.
         parameters: how many trainable values it has.
-        model: path of the fp32 ONNX file.
-        initializers: what `audit_export` gave for it.
+        models: the fp32 file and its variants.
         preprocessing, labels: of the student.
         golden_images: uint8 `[n, size, size, 3]`, n of 8 or more.
         golden_logits: float32 `[n, K]`, the torch student's.
-        parity: by precision, each a `ParityReport.to_json()`; all must have passed.
+        parity: by precision, each a `ParityReport.to_json()`; those of `models` must have passed.
         benchmark: what `measure` gave.
     """
 
     name: str
     architecture: str
     parameters: int
-    model: Path
-    initializers: Sequence[Mapping[str, Any]]
+    models: Sequence[ShippedModel]
     preprocessing: Preprocessing
     labels: Sequence[str]
     golden_images: np.ndarray
@@ -106,14 +121,14 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         UsageError: too few golden images, or shapes and labels that do not fit.
         GateError: a parity report that did not pass, or a bundle that does not verify; then nothing is written.
     """
-    failed = [precision for precision, report in contents.parity.items() if report.get("passed") is not True]
-    if failed or not contents.parity:
-        raise GateError(f"nothing is packed: parity of {', '.join(failed) or 'the model'} has not passed")
+    failed = [
+        model.file for model in contents.models if contents.parity.get(model.precision, {}).get("passed") is not True
+    ]
+    if failed or MODEL not in {model.file for model in contents.models}:
+        raise GateError(f"nothing is packed: parity of {', '.join(failed) or MODEL} has not passed")
     if len(contents.golden_images) < MIN_GOLDEN_IMAGES:
         raise UsageError(f"{len(contents.golden_images)} golden images; a bundle has at least {MIN_GOLDEN_IMAGES}")
     labels = check_labels(contents.labels)
-    data = contents.model.read_bytes()
-    model = read_onnx(data)
     about: dict[str, Any] = {
         "format": FORMAT,
         "name": contents.name,
@@ -121,21 +136,12 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         "architecture": contents.architecture,
         "parameters": contents.parameters,
         "classes": len(labels),
-        "models": {
-            MODEL: {
-                "precision": "fp32",
-                "size": len(data),
-                "opset": model.opsets.get("", 0),
-                "ir_version": model.ir_version,
-                "operators": model.operators,
-                "initializers": [dict(entry) for entry in contents.initializers],
-            }
-        },
-        "golden": {"images": len(contents.golden_images), "tolerance": GOLDEN_TOLERANCE},
+        "models": {model.file: _described(model) for model in contents.models},
+        "golden": {"images": len(contents.golden_images)},
         "facts": asdict(contents.facts),
     }
     files = {
-        MODEL: data,
+        **{model.file: model.data for model in contents.models},
         PREPROCESS: dump_json(contents.preprocessing.to_json()).encode(),
         LABELS: dump_json(labels).encode(),
         GOLDEN_INPUTS: npz_bytes("image", contents.golden_images),
@@ -160,6 +166,19 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         archive.unlink(missing_ok=True)  # never an older archive beside a newer folder
     write_tar(out_dir, archive)
     return manifest
+
+
+def _described(model: ShippedModel) -> dict[str, Any]:
+    read = read_onnx(model.data)
+    return {
+        "precision": model.precision,
+        "size": len(model.data),
+        "opset": read.opsets.get("", 0),
+        "ir_version": read.ir_version,
+        "golden_tolerance": model.golden_tolerance,
+        "operators": read.operators,
+        "initializers": [dict(entry) for entry in model.initializers],
+    }
 
 
 def tar_path(folder: Path) -> Path:

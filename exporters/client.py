@@ -11,7 +11,7 @@ from PIL import Image
 
 from exporters.errors import GateError, UsageError
 from exporters.images import open_rgb
-from exporters.manifest import LABELS, MODEL, PREPROCESS, parse_json, read_listed, read_manifest
+from exporters.manifest import LABELS, PREPROCESS, parse_json, read_listed, read_manifest
 from exporters.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime, Provider
 
@@ -27,22 +27,29 @@ class Student:
         self.preprocessing = preprocessing
 
     @classmethod
-    def load(cls, bundle: Path | str, provider: Provider = "cpu", threads: int | None = None) -> "Student":
+    def load(
+        cls, bundle: Path | str, provider: Provider = "cpu", threads: int | None = None, precision: str = "fp32"
+    ) -> "Student":
         """Load a bundle after checking the hashes of what is loaded; `verify_bundle` checks everything.
 
         Args:
             bundle: the folder.
             provider: `cpu`, `cuda` or `tensorrt`; never silently another one.
             threads: of one operator; None leaves the choice to ONNX Runtime.
+            precision: which of the bundle's models; `fp32` is always there.
 
         Raises:
-            UsageError: no such folder.
+            UsageError: no such folder, or no model of that precision in it.
             GateError: damaged, or not a bundle.
             UnavailableError: onnxruntime or the provider is missing.
         """
         folder = Path(bundle)
         manifest = read_manifest(folder)
-        model, labels, preprocess = (read_listed(folder, manifest, name) for name in (MODEL, LABELS, PREPROCESS))
+        models = {entry["precision"]: name for name, entry in manifest["models"].items()}
+        if precision not in models:
+            raise UsageError(f"{folder} has no {precision} model", remedy=f"It has {', '.join(sorted(models))}.")
+        names = (models[precision], LABELS, PREPROCESS)
+        model, labels, preprocess = (read_listed(folder, manifest, name) for name in names)
         try:
             preprocessing = Preprocessing.from_json(parse_json(PREPROCESS, preprocess))
         except UsageError as error:

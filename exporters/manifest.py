@@ -26,6 +26,9 @@ BENCHMARK = "benchmark.json"
 CARD = "MODEL_CARD.md"
 REQUIRED = (MODEL, PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BENCHMARK, CARD)
 
+GOLDEN_LIMITS = {"fp32": 1e-3, "fp16": 5e-2, "int8": 0.5}
+"""The precisions of a bundle's models, and the largest `golden_tolerance` of each."""
+
 LIMITS = {".onnx": 2**31, ".npz": 2**29, ".json": 2**26, ".md": 2**22}
 """The kinds of file that a bundle holds, and the most bytes of each."""
 
@@ -135,6 +138,12 @@ def _check_manifest(manifest: Any) -> None:
             and isinstance(entry.get("operators"), dict)
         ):
             raise GateError(f"{MANIFEST}: {name} needs initializers and operators")
-    tolerance = golden.get("tolerance")
-    if not isinstance(tolerance, float) or not 0 < tolerance <= 1e-3:
-        raise GateError(f"{MANIFEST}: golden.tolerance must be above 0 and at most 1e-3, not {tolerance!r}")
+        limit = GOLDEN_LIMITS.get(str(entry.get("precision")), 0.0)
+        tolerance = entry.get("golden_tolerance")
+        if not isinstance(tolerance, float) or not 0 < tolerance <= limit:
+            raise GateError(
+                f"{MANIFEST}: {name} needs a precision of {', '.join(GOLDEN_LIMITS)} and a golden_tolerance above 0 and"
+                f" at most {limit:g}, not {tolerance!r}"
+            )
+    if models.get(MODEL, {}).get("precision") != "fp32":
+        raise GateError(f"{MANIFEST}: {MODEL} is the fp32 model of a bundle")

@@ -36,7 +36,7 @@ def model_card(
         "## Model\n\n" + _table(_model_facts(about)),
         "## Preprocessing\n\n" + _preprocessing(preprocessing),
         "## How to run it\n\n" + _example(preprocessing),
-        "## Equal to the trained student\n\n" + _parity(parity),
+        "## Equal to the trained student\n\n" + _parity(parity, about["models"]),
         "## Limits\n\n"
         "Accuracy was measured on the splits named above; on images from other cameras, places or seasons expect less. "
         "The probabilities are a softmax of the logits and were not calibrated.",
@@ -104,10 +104,12 @@ print(json.load(open("labels.json", encoding="utf-8"))[logits[0].argmax()])
 ```"""
 
 
-def _parity(parity: Mapping[str, Any]) -> str:
-    rows = []
+def _parity(parity: Mapping[str, Any], models: Mapping[str, Any]) -> str:
+    shipped, rows = {entry["precision"] for entry in models.values()}, []
     for precision, report in parity.items():
-        whole = report["whole"]
+        whole = report.get("whole")
+        if whole is None or precision not in shipped:
+            continue
         rows.append(
             f"| {precision} | {whole['images']} | {whole['top1_agreement']:.5f} | {_number(whole['max_scaled_error'])} "
             f"| {_number(whole['accuracy_drop'])} |"

@@ -44,7 +44,7 @@ class VerifyReport:
         size: of all of them, in bytes.
         tensors: how many tensors of the models were matched with the manifest.
         golden_images: how many golden vectors were reproduced.
-        golden_error: largest error of any, relative to the logits' scale.
+        golden_errors: by model, the largest error of any, relative to the logits' scale.
         manifest: the parsed manifest.
     """
 
@@ -52,7 +52,7 @@ class VerifyReport:
     size: int
     tensors: int
     golden_images: int
-    golden_error: float
+    golden_errors: dict[str, float]
     manifest: dict[str, Any] = field(repr=False)
 
 
@@ -78,15 +78,17 @@ def verify_bundle(path: Path) -> VerifyReport:
             raise GateError(f"{name}: a bundle has no such array")
     labels = _labels(contents[LABELS])
     preprocessing = _preprocessing(contents[PREPROCESS])
-    tensors, worst = 0, 0.0
+    tensors = 0
     for name, entry in sorted(manifest["models"].items()):
         model = audit_bundle(contents[name], entry["initializers"], entry["operators"], name)
         _check_model(name, model, labels, preprocessing)
         tensors += len(model.tensors)
     images, logits = _golden(contents, preprocessing.size, len(labels))
-    for name in sorted(manifest["models"]):
-        worst = max(worst, _check_golden(name, contents[name], images, logits, manifest["golden"]["tolerance"]))
-    return VerifyReport(len(contents) + 2, size, tensors, len(images), worst, manifest)
+    errors = {
+        name: _check_golden(name, contents[name], images, logits, entry["golden_tolerance"])
+        for name, entry in sorted(manifest["models"].items())
+    }
+    return VerifyReport(len(contents) + 2, size, tensors, len(images), errors, manifest)
 
 
 def _check_listing(folder: Path, manifest: Mapping[str, Any]) -> int:

@@ -277,8 +277,8 @@ def verify(bundle: Path) -> None:
     report = verify_bundle(bundle)
     click.echo(
         f"{bundle}: verified. {report.files} files ({report.size / 1e6:.2f} MB) as packed; {report.tensors} tensors,"
-        f" all the student's own; {report.golden_images} golden images reproduced,"
-        f" error {report.golden_error:.1e} of the logits' scale"
+        f" all the student's own; {report.golden_images} golden images reproduced, largest error of the logits' scale: "
+        + ", ".join(f"{name} {error:.1e}" for name, error in report.golden_errors.items())
     )
 
 
@@ -286,12 +286,13 @@ def verify(bundle: Path) -> None:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many labels.")
+@click.option("--precision", default="fp32", show_default=True, help="Which of the bundle's models.")
 @PROVIDER
-def predict(bundle: Path, images: tuple[Path, ...], top: int, provider: "Provider") -> None:
+def predict(bundle: Path, images: tuple[Path, ...], top: int, precision: str, provider: "Provider") -> None:
     """Print the most probable labels of IMAGES, with ONNX Runtime alone."""
     from exporters.client import Student
 
-    student = Student.load(bundle, provider=provider)
+    student = Student.load(bundle, provider=provider, precision=precision)
     for image in images:
         click.echo(f"{image}")
         for label, probability in student.predict(image, top=top):

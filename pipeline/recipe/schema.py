@@ -20,6 +20,7 @@ from pipeline.recipe.distillation import (
     WeightingSettings,
 )
 from pipeline.recipe.document import dump_yaml
+from pipeline.recipe.exporting import ExportSettings, ParitySettings
 from pipeline.recipe.settings import (
     AugmentSettings,
     DataSettings,
@@ -58,10 +59,8 @@ __all__ = [
     "ExportSettings",
     "FeatureSettings",
     "FitSettings",
-    "Fp32ParitySettings",
     "HighFrequencyView",
     "LogitsSettings",
-    "OnnxSettings",
     "ParitySettings",
     "RandAugmentSettings",
     "Recipe",
@@ -209,39 +208,6 @@ class ValidateSettings(Settings):
     max_drop_from_teacher: float | None = Field(
         default=None, ge=0, le=1, description="Largest difference to the teacher's accuracy; null: no gate."
     )
-
-
-class OnnxSettings(Settings):
-    """The ONNX file."""
-
-    opset: int = Field(default=20, ge=18, le=25, description="Version of the ONNX operators.")
-
-
-class ExportSettings(Settings):
-    """What is exported."""
-
-    onnx: OnnxSettings = Field(default_factory=OnnxSettings, description="The ONNX file.")
-
-
-class Fp32ParitySettings(Settings):
-    """How far model.onnx may be from the student."""
-
-    max_scaled_error: float = Field(
-        default=1e-4, gt=0, description="Largest error of a logit, relative to the logits' scale."
-    )
-    min_agreement: float = Field(
-        default=0.999, ge=0, le=1, description="Least share of images with the same top class."
-    )
-    max_accuracy_drop: float = Field(default=0.001, ge=0, le=1, description="A drop of one image always passes.")
-
-
-class ParitySettings(Settings):
-    """The proof that what ships equals the student, on the whole validation split."""
-
-    provider: Literal["cpu", "cuda", "tensorrt"] = Field(
-        default="cpu", description="Where ONNX Runtime runs it; never silently another."
-    )
-    fp32: Fp32ParitySettings = Field(default_factory=Fp32ParitySettings, description="Bounds for model.onnx.")
 
 
 class BundleSettings(Settings):

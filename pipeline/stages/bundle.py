@@ -3,22 +3,20 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from exporters.files import read_json
 from pipeline.distill.registry import METHODS
 from pipeline.recipe.schema import Recipe
 from pipeline.runner.environment import installed_packages
 from pipeline.runner.fingerprint import digest
 from pipeline.stages.base import Stage, StageContext, settings
+from pipeline.stages.export import AUDIT, VARIANTS
+from pipeline.stages.images import golden_images
 from pipeline.stages.inputs import Data, needs_teacher, needs_text_embeddings, read_data, read_json_output
-from pipeline.stages.parity import images_of
+from pipeline.stages.parity import PARITY, SHIPPED
 
 if TYPE_CHECKING:
-    from exporters.bundle import BundleFacts
+    from exporters.bundle import BundleFacts, ShippedModel
     from exporters.student import Student
-
-GOLDEN_IMAGES = 16
 
 _PROVENANCE = {
     "tmkd": "Distilled with Text-guided Multi-view Knowledge Distillation (arXiv 2603.24208). The paper's equations"
@@ -50,23 +48,24 @@ class BundleStage(Stage):
         from exporters.student import load_student
 
         run, recipe = context.run, context.recipe
-        data, model = read_data(context), run.folder("export") / "model.onnx"
+        data = read_data(context)
+        models = _models(context)
         student = load_student(run.folder("distill") / "chosen")
         torch_runtime = TorchRuntime(student)
         golden = golden_images(data)
-        benchmark = measure({"onnxruntime-cpu": OnnxRuntime(model), "torch-cpu": torch_runtime}, golden)
+        runtimes = {_runtime_name(model): OnnxRuntime(model.data) for model in models}
+        benchmark = measure({**runtimes, "torch-cpu": torch_runtime}, golden)
         manifest = pack(
             BundleContents(
                 name=recipe.name,
                 architecture=f"{student.architecture.source}:{student.architecture.name}",
                 parameters=student.parameters,
-                model=model,
-                initializers=read_json_output(context, "export", "audit.json")["initializers"],
+                models=models,
                 preprocessing=student.preprocessing,
                 labels=student.labels,
                 golden_images=golden,
                 golden_logits=torch_runtime.predict(golden),
-                parity=read_json_output(context, "parity", "parity.json"),
+                parity=read_json_output(context, "parity", PARITY),
                 benchmark=benchmark,
                 facts=_facts(context, data, student),
             ),
@@ -77,17 +76,33 @@ class BundleStage(Stage):
         return {"bytes": size}
 
 
+def _models(context: StageContext) -> list["ShippedModel"]:
+    """What parity lets ship, each with what the audit found at its export."""
+    from exporters.bundle import ShippedModel
+
+    audits = {"fp32": read_json_output(context, "export", AUDIT)}
+    if context.recipe.export.onnx.variants:
+        audits |= read_json_output(context, "export", VARIANTS)
+    return [
+        ShippedModel(
+            file,
+            entry["precision"],
+            (context.run.folder("export") / file).read_bytes(),
+            audits[entry["precision"]]["initializers"],
+            entry["golden_tolerance"],
+        )
+        for file, entry in read_json_output(context, "parity", SHIPPED).items()
+    ]
+
+
+def _runtime_name(model: "ShippedModel") -> str:
+    return "onnxruntime-cpu" if model.precision == "fp32" else f"onnxruntime-cpu {model.precision}"
+
+
 def identity(recipe: Recipe) -> dict[str, Any]:
     """The settings that the student follows from: all but where the data lie and what they are run on."""
     here = ("data.root", "data.workers", "device")
     return {key: value for key, value in settings(recipe, *recipe.resolved()).items() if key not in here}
-
-
-def golden_images(data: Data) -> np.ndarray:
-    """Golden inputs, uint8 `[16, S, S, 3]`: evenly spread over validation, repeated where it has fewer."""
-    batches = data.loader.evaluation_batches("validation", data.preprocessing, GOLDEN_IMAGES, limit=GOLDEN_IMAGES)
-    images = np.concatenate([images_of(batch) for batch in batches])
-    return np.resize(images, (GOLDEN_IMAGES, *images.shape[1:]))
 
 
 def _facts(context: StageContext, data: Data, student: "Student") -> "BundleFacts":

@@ -1,29 +1,44 @@
-"""Stage `export`: the chosen student as one ONNX file, every number in it traced back to the student."""
+"""Stage `export`: the chosen student as ONNX files, every number in them traced back to the student."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from exporters.files import write_json
+from exporters.files import write_bytes, write_json
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
+from pipeline.stages.images import calibration_batches, validation_batches
+from pipeline.stages.inputs import IMAGE_KEYS, Data, read_data
+
+if TYPE_CHECKING:
+    from exporters.quantize import Calibration
+
+AUDIT = "audit.json"
+VARIANTS = "variants.json"
 
 
 class ExportStage(Stage):
-    """Writes `export/model.onnx` and `export/audit.json`."""
+    """Writes `export/model.onnx` and `export/audit.json`; for variants `export/model.*.onnx` and `variants.json`."""
 
     name = "export"
-    libraries = ("torch", "torchvision", "timm", "onnx", "onnxscript")
+    libraries = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
-        """A student that passed."""
-        return ("distill", "validate")
+        """A student that passed; variants are also calibrated and judged on images."""
+        return (*(("data",) if recipe.export.onnx.variants else ()), "distill", "validate")
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
-        """What the file is asked to be, and what it says of itself."""
-        return settings(recipe, "export", "bundle.licence")
+        """What the files are asked to be, what they say of themselves, and what variants must keep to."""
+        onnx = recipe.export.onnx
+        images = ("parity.provider", *IMAGE_KEYS) if onnx.variants else ()
+        calibration = ("export.onnx.calibration",) if "int8" in onnx.variants else ()
+        gates = [f"parity.{precision}" for precision in onnx.variants]
+        return {
+            **settings(recipe, "export.onnx.opset", "bundle.licence", *images, *calibration, *gates),
+            "variants": list(onnx.variants),
+        }
 
     def run(self, context: StageContext) -> dict[str, Any]:
-        """Export, then explain every initializer by the student's own parameters."""
+        """Export, explain every initializer by the student's own parameters, then search each variant."""
         from exporters.audit import audit_export
         from exporters.onnx.export import export_onnx
         from exporters.student import load_student
@@ -31,10 +46,52 @@ class ExportStage(Stage):
         recipe, folder = context.recipe, self.folder(context)
         student = load_student(context.run.folder("distill") / "chosen")
         exported = export_onnx(student, folder / "model.onnx", recipe.export.onnx.opset, licence=recipe.bundle.licence)
-        initializers = audit_export(exported.path.read_bytes(), student)
-        write_json(folder / "audit.json", {"initializers": initializers, "operators": exported.operators})
+        model = exported.path.read_bytes()
+        initializers = audit_export(model, student)
+        write_json(folder / AUDIT, {"initializers": initializers, "operators": exported.operators})
         context.console.say(
             f"model.onnx: {exported.size / 1e6:.2f} MB, opset {exported.opset};"
             f" all {len(initializers)} initializers are the student's own"
         )
-        return {"bytes": exported.size, "opset": exported.opset, "initializers": len(initializers)}
+        figures: dict[str, Any] = {"bytes": exported.size, "opset": exported.opset, "initializers": len(initializers)}
+        if recipe.export.onnx.variants:
+            figures["variants"] = self._variants(context, model, initializers)
+        return figures
+
+    def _variants(self, context: StageContext, model: bytes, initializers: list[dict[str, Any]]) -> dict[str, int]:
+        """Write each variant and `variants.json`; gives their sizes in bytes."""
+        from exporters.parity import Evidence, ParityGate
+        from exporters.runtimes import TorchRuntime
+        from exporters.student import load_student
+        from exporters.variants import make_variant
+
+        recipe, folder, data = context.recipe, self.folder(context), read_data(context)
+        student = load_student(context.run.folder("distill") / "chosen")
+        evidence = Evidence(TorchRuntime(student), lambda: validation_batches(data))
+        calibration = _calibration(recipe, data) if "int8" in recipe.export.onnx.variants else None
+        described, sizes = {}, {}
+        for precision in recipe.export.onnx.variants:
+            variant = make_variant(
+                precision,
+                model,
+                initializers,
+                evidence,
+                ParityGate(**getattr(recipe.parity, precision).model_dump()),
+                provider=recipe.parity.provider,
+                calibration=calibration,
+            )
+            write_bytes(folder / variant.file, variant.data)
+            described[precision], sizes[precision] = variant.to_json(), len(variant.data)
+            context.console.say(
+                f"{variant.file}: {len(variant.data) / 1e6:.2f} MB, {len(variant.kept_float)} nodes stay in fp32,"
+                f" {variant.trials} tried; all {len(variant.initializers)} initializers are the student's own"
+            )
+        write_json(folder / VARIANTS, described)
+        return sizes
+
+
+def _calibration(recipe: Recipe, data: Data) -> "Calibration":
+    from exporters.quantize import Calibration
+
+    asked = recipe.export.onnx.calibration
+    return Calibration(lambda: calibration_batches(data, asked.images), asked.method, asked.percentile)

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from exporters.architectures import Architecture, build  # noqa: E402
 from exporters.audit import audit_export  # noqa: E402
 from exporters.benchmark import measure  # noqa: E402
-from exporters.bundle import BundleContents, BundleFacts, pack  # noqa: E402
+from exporters.bundle import BundleContents, BundleFacts, ShippedModel, pack  # noqa: E402
 from exporters.onnx.export import OnnxExport, export_onnx  # noqa: E402
 from exporters.parity import ParityGate, run_parity  # noqa: E402
 from exporters.preprocessing import Preprocessing  # noqa: E402
@@ -94,8 +94,7 @@ def contents(cifar: Exported) -> BundleContents:
         name="finches",
         architecture="cifar:resnet8",
         parameters=cifar.student.parameters,
-        model=cifar.export.path,
-        initializers=cifar.entries,
+        models=[ShippedModel("model.onnx", "fp32", cifar.data, cifar.entries)],
         preprocessing=cifar.student.preprocessing,
         labels=LABELS,
         golden_images=cifar.images[:8],

@@ -28,15 +28,15 @@ def test_the_files_of_the_contract(packed: Path, contents: BundleContents) -> No
         path = packed / name
         assert entry == {"sha256": sha256_file(path), "size": path.stat().st_size}
     assert (packed / "manifest.sha256").read_text() == f"{sha256_file(packed / 'manifest.json')}  manifest.json\n"
-    assert (packed / "model.onnx").read_bytes() == contents.model.read_bytes()
+    assert (packed / "model.onnx").read_bytes() == contents.models[0].data
     assert json.loads((packed / "labels.json").read_text()) == LABELS
     assert Preprocessing.from_json(json.loads((packed / "preprocess.json").read_text())) == contents.preprocessing
     np.testing.assert_array_equal(np.load(packed / "golden/inputs.npz")["image"], contents.golden_images)
     np.testing.assert_array_equal(np.load(packed / "golden/outputs.npz")["logits"], contents.golden_logits)
     assert json.loads((packed / "parity.json").read_text())["fp32"]["passed"] is True
-    model = manifest["models"]["model.onnx"]
+    model, (shipped,) = manifest["models"]["model.onnx"], contents.models
     assert model["opset"] == 20
-    assert [entry["name"] for entry in model["initializers"]] == [entry["name"] for entry in contents.initializers]
+    assert [entry["name"] for entry in model["initializers"]] == [entry["name"] for entry in shipped.initializers]
     assert manifest["facts"]["teacher"] == {"visual": "resnet50 | timm"}
     assert manifest["facts"]["licences"]["weights"] is None
 
@@ -84,9 +84,10 @@ def refused(contents: BundleContents, tmp_path: Path, **changes: object) -> str:
 
 
 def test_what_must_not_ship(contents: BundleContents, tmp_path: Path) -> None:
-    assert "parity of fp32" in refused(contents, tmp_path, parity={"fp32": {"passed": False}})
+    assert "parity of model.onnx" in refused(contents, tmp_path, parity={"fp32": {"passed": False}})
     assert "has not passed" in refused(contents, tmp_path, parity={})
     assert "golden images" in refused(contents, tmp_path, golden_images=contents.golden_images[:3])
+    (model,) = contents.models
     wrong = contents.golden_logits * np.float32(1.01)
     assert "does not reproduce" in refused(contents, tmp_path, golden_logits=wrong)
     assert "labels.json" in refused(contents, tmp_path, labels=[*LABELS[1:], LABELS[0]])
@@ -94,17 +95,19 @@ def test_what_must_not_ship(contents: BundleContents, tmp_path: Path) -> None:
     assert "does not reproduce" in refused(contents, tmp_path, golden_images=swapped)
     other = dataclasses.replace(contents.preprocessing, mean=(0.1, 0.1, 0.1))
     assert "preprocess.json" in refused(contents, tmp_path, preprocessing=other)
-    assert "tensors" in refused(contents, tmp_path, initializers=contents.initializers[1:])
+    assert "tensors" in refused(
+        contents, tmp_path, models=[dataclasses.replace(model, initializers=model.initializers[1:])]
+    )
     assert "no images of 32 pixels" in refused(contents, tmp_path, golden_images=contents.golden_images[:, :16])
     assert "do not fit" in refused(contents, tmp_path, golden_logits=contents.golden_logits[:, :3])
 
 
 def test_another_model_than_the_one_that_was_audited(contents: BundleContents, tmp_path: Path) -> None:
-    model = onnx.load(contents.model)
+    (shipped,) = contents.models
+    model = onnx.load_from_string(shipped.data)
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((9, 9), np.float32), "teacher"))
-    path = tmp_path / "other.onnx"
-    path.write_bytes(model.SerializeToString())
-    assert "teacher" in refused(contents, tmp_path, model=path)
+    other = dataclasses.replace(shipped, data=model.SerializeToString())
+    assert "teacher" in refused(contents, tmp_path, models=[other])
 
 
 def test_the_card_says_what_is_known(packed: Path) -> None:

@@ -102,3 +102,9 @@ def test_torch_is_not_imported(packed: Path, photo: Path) -> None:
         "assert not {'torch', 'onnx', 'pipeline'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(packed), str(photo)], check=True)
+
+
+def test_a_precision_that_the_bundle_has_not(packed: Path) -> None:
+    assert Student.load(packed, precision="fp32").labels == LABELS
+    with pytest.raises(UsageError, match="no int8 model"):
+        Student.load(packed, precision="int8")

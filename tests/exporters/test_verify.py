@@ -55,7 +55,8 @@ def test_a_good_bundle(packed: Path) -> None:
     assert report.files == len(FILES)
     assert report.size == sum((packed / name).stat().st_size for name in FILES)
     assert report.golden_images == 8
-    assert 0 <= report.golden_error <= 1e-4
+    assert list(report.golden_errors) == ["model.onnx"]
+    assert 0 <= report.golden_errors["model.onnx"] <= 1e-4
     assert report.tensors == len(report.manifest["models"]["model.onnx"]["initializers"])
     assert sha256_bytes((packed / "manifest.json").read_bytes()) in (packed / "manifest.sha256").read_text()
 
@@ -167,8 +168,9 @@ def test_listed_paths_cannot_escape(bundle: Path, name: str) -> None:
         lambda manifest: manifest.update(models={}),
         lambda manifest: manifest["models"]["model.onnx"].update(initializers=None),
         lambda manifest: manifest["models"]["model.onnx"].update(initializers=[1]),
-        lambda manifest: manifest["golden"].update(tolerance=10.0),
-        lambda manifest: manifest["golden"].update(tolerance="x"),
+        lambda manifest: manifest["models"]["model.onnx"].update(golden_tolerance=0.01),
+        lambda manifest: manifest["models"]["model.onnx"].update(golden_tolerance="x"),
+        lambda manifest: manifest["models"]["model.onnx"].update(golden_tolerance=0.01, precision="fp16"),
     ],
 )
 def test_malformed_manifests(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:

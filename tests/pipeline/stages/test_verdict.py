@@ -13,9 +13,9 @@ from exporters.onnx.reader import read_onnx
 from exporters.verify import verify_bundle
 from pipeline.recipe import load_recipe
 from pipeline.runner.fingerprint import digest
-from pipeline.stages.bundle import GOLDEN_IMAGES, golden_images, identity
+from pipeline.stages.bundle import identity
+from pipeline.stages.images import GOLDEN_IMAGES, golden_images, validation_batches
 from pipeline.stages.inputs import read_data
-from pipeline.stages.parity import validation_batches
 from tests.pipeline.conftest import CLASSES, Outcome, Run, set_
 from tests.pipeline.stages.contexts import context_of
 

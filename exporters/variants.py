@@ -1,0 +1,244 @@
+"""Variants of the proved fp32 file: made by a search that stops when the gate passes, proved again, kept or rejected.
+
+A new kind of variant is one entry of `VARIANTS`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from exporters.benchmark import is_useful, measure
+from exporters.errors import GateError
+from exporters.manifest import GOLDEN_LIMITS
+from exporters.onnx.deviation import first_deviation
+from exporters.onnx.reader import read_onnx
+from exporters.parity import Evidence, ParityGate, ParityReport, judge
+from exporters.runtimes import OnnxRuntime, Provider
+
+if TYPE_CHECKING:
+    from exporters.quantize import Calibration
+
+Judge = Callable[[bytes], Sequence[str]]
+"""What the gate has against a model; an empty sequence passes."""
+
+_DEVIATION_IMAGES = 8
+_DEVIATION_BOUND = 0.1  # where the gate asks for agreement alone
+
+
+class Found(Protocol):
+    """What a search gives: the best model, its nodes left in fp32, how many models were judged, and what is against it.
+
+    `failures` is empty where the gate passed.
+    """
+
+    data: bytes
+    kept: Sequence[str]
+    trials: int
+    failures: Sequence[str]
+
+
+@dataclass(frozen=True)
+class VariantKind:
+    """How one kind is made.
+
+    Args:
+        file: its name in a bundle.
+        search: (fp32 model, judge, calibration) to what was found.
+        audit: explains each tensor by the fp32 file's, as `audit_half`.
+        calibrated: whether it needs calibration images.
+    """
+
+    file: str
+    search: Callable[[bytes, Judge, "Calibration | None"], Found]
+    audit: Callable[[bytes, bytes, Sequence[Mapping[str, Any]]], list[dict[str, Any]]]
+    calibrated: bool = False
+
+
+def _search_fp16(model: bytes, objections: Judge, calibration: "Calibration | None") -> Found:
+    from exporters.onnx.islands import search_islands
+
+    return search_islands(model, objections, dtype="fp16")
+
+
+def _search_int8(model: bytes, objections: Judge, calibration: "Calibration | None") -> Found:
+    from exporters.quantize import search_float_layers
+
+    assert calibration is not None
+    return search_float_layers(model, calibration, objections, target="cpu")
+
+
+def _audit_half(data: bytes, base: bytes, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    from exporters.audit.half import audit_half
+
+    return audit_half(data, base, entries)
+
+
+def _audit_int8(data: bytes, base: bytes, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    from exporters.audit.int8 import audit_int8
+
+    return audit_int8(data, base, entries)
+
+
+VARIANTS = {
+    "fp16": VariantKind("model.fp16.onnx", _search_fp16, _audit_half),
+    "int8": VariantKind("model.int8.onnx", _search_int8, _audit_int8, calibrated=True),
+}
+"""By precision."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A candidate, not yet proved.
+
+    Args:
+        precision: a key of `VARIANTS`.
+        data: the ONNX file.
+        initializers, operators: as `audit_export` and the manifest have them.
+        kept_float: nodes that stay in fp32 because the gate needs them so.
+        trials: models that the search judged.
+    """
+
+    precision: str
+    data: bytes
+    initializers: list[dict[str, Any]]
+    operators: dict[str, int]
+    kept_float: list[str]
+    trials: int
+
+    @property
+    def file(self) -> str:
+        """Its name in a bundle."""
+        return VARIANTS[self.precision].file
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the file itself."""
+        return {
+            "file": self.file,
+            "kept_float": self.kept_float,
+            "trials": self.trials,
+            "initializers": self.initializers,
+            "operators": self.operators,
+        }
+
+
+def make_variant(
+    precision: str,
+    model: bytes,
+    initializers: Sequence[Mapping[str, Any]],
+    evidence: Evidence,
+    gate: ParityGate,
+    *,
+    provider: Provider = "cpu",
+    calibration: "Calibration | None" = None,
+) -> Variant:
+    """Search the variant with the fewest layers in fp32 that passes; where none does, the best one, for the report.
+
+    Args:
+        precision: a key of `VARIANTS`.
+        model, initializers: the fp32 file and what `audit_export` gave for it.
+        evidence: the images that the search judges on, all of them at the largest batch.
+        provider: where it is run.
+        calibration: of training images; for int8.
+
+    Raises:
+        GateError: a tensor of the variant that the fp32 file does not explain.
+        UnavailableError: the provider is missing.
+    """
+    kind = VARIANTS[precision]
+
+    def objections(data: bytes) -> Sequence[str]:
+        try:
+            return judge(evidence.compare(OnnxRuntime(data, provider)), gate)
+        except GateError as error:  # it does not even load
+            return [error.message]
+
+    found = kind.search(model, objections, calibration)
+    entries = kind.audit(found.data, model, initializers)
+    return Variant(
+        precision, found.data, entries, dict(read_onnx(found.data).operators), list(found.kept), found.trials
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a variant ships, and why.
+
+    Args:
+        status: `shipped`, `rejected` (parity failed) or `not useful` (not faster than fp32 here).
+        reason: one sentence.
+        report: the whole set, and a part of it at small batches; None where the file could not be run.
+        golden_tolerance: for the bundle; 0 for what is rejected.
+        deviation: for a rejected one, the first node that deviates; None where none does by itself.
+        speed: how it compares with fp32; None for a rejected one.
+    """
+
+    status: str
+    reason: str
+    report: ParityReport | None = None
+    golden_tolerance: float = 0.0
+    deviation: dict[str, Any] | None = None
+    speed: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON for `parity.json`."""
+        report = {"passed": False, "failures": [self.reason]} if self.report is None else self.report.to_json()
+        return {
+            **report,
+            "status": self.status,
+            "reason": self.reason,
+            "first_deviation": self.deviation,
+            "speed": self.speed,
+        }
+
+
+def prove_variant(
+    precision: str,
+    data: bytes,
+    model: bytes,
+    evidence: Evidence,
+    gate: ParityGate,
+    images: np.ndarray,
+    *,
+    provider: Provider = "cpu",
+    keep_all: bool = False,
+) -> Verdict:
+    """Judge a variant on all images; where it fails find the first node that deviates, where it passes time it.
+
+    Args:
+        precision: a key of `VARIANTS`.
+        data, model: the variant and the fp32 file that it was made of.
+        images: uint8 `[n, S, S, 3]`, to time it on and to look for the deviation.
+        keep_all: ship also what is not faster than fp32.
+
+    Raises:
+        UnavailableError: the provider is missing.
+    """
+    try:
+        runtime = OnnxRuntime(data, provider)
+    except GateError as error:
+        return Verdict("rejected", error.message)
+    report = evidence.report(runtime, gate)
+    if not report.passed:
+        bound = gate.max_scaled_error or _DEVIATION_BOUND
+        found = first_deviation(model, data, images[:_DEVIATION_IMAGES], bound=bound)
+        where = "no single node deviates by more than that" if found is None else f"first at {found.node}"
+        return Verdict(
+            "rejected",
+            f"{'; '.join(report.failures)} ({where})",
+            report,
+            deviation=None if found is None else found.to_json(),
+        )
+    speed = measure({"fp32": OnnxRuntime(model, provider), precision: runtime}, images)
+    useful, reason = is_useful(speed["runtimes"][precision], speed["runtimes"]["fp32"])
+    tolerance = _golden_tolerance(precision, report, gate)
+    if useful or keep_all:
+        return Verdict("shipped", reason, report, tolerance, speed=speed)
+    return Verdict("not useful", f"{reason}; `export.onnx.keep: all` ships it", report, tolerance, speed=speed)
+
+
+def _golden_tolerance(precision: str, report: ParityReport, gate: ParityGate) -> float:
+    """What another processor may differ by: the gate's bound, or twice what was measured where the gate has none."""
+    measured = 2 * (report.whole.max_scaled_error or 0.0)
+    return float(min(GOLDEN_LIMITS[precision], gate.max_scaled_error or max(measured, 0.02)))

@@ -1,0 +1,88 @@
+"""Variants on their way through the stages `export`, `parity` and `bundle`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from exporters.client import Student
+from exporters.files import read_json
+from exporters.variants import VARIANTS
+from exporters.verify import verify_bundle
+from tests.pipeline.conftest import Run, run_command, set_
+
+ALL = {"export.onnx.precision": "[fp32, fp16, int8]", "export.onnx.calibration.images": 24}
+LENIENT = {"parity.int8.min_agreement": 0.5, "parity.int8.max_accuracy_drop": 0.5}
+
+
+def shipped(directory: Path) -> set[str]:
+    return {path.name for path in (directory / "bundle").glob("*.onnx")}
+
+
+def test_all_that_is_asked_for_is_proved_and_ships(run: Run) -> None:
+    outcome = run(*set_({**ALL, **LENIENT, "export.onnx.keep": "all"}))
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert outcome.stages_run == ["export", "parity", "bundle"]
+    assert shipped(run.directory) == {"model.onnx", "model.fp16.onnx", "model.int8.onnx"}
+    bundle = run.directory / "bundle"
+    manifest = read_json(bundle / "manifest.json")
+    parity = read_json(bundle / "parity.json")
+    for precision, kind in VARIANTS.items():
+        entry = manifest["models"][kind.file]
+        assert entry["precision"] == precision and 1e-4 < entry["golden_tolerance"] <= 0.5
+        assert parity[precision]["passed"] is True and parity[precision]["status"] == "shipped"
+        assert parity[precision]["whole"]["images"] == 12 and set(parity[precision]["batches"]) == {"1", "7"}
+        assert {entry["origin"] for entry in entry["initializers"]} - {"constant"}
+    report = verify_bundle(bundle)
+    assert set(report.golden_errors) == shipped(run.directory)
+    told = run_command("verify", bundle)
+    assert told.code == 0 and "model.int8.onnx" in told.out
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "| int8 | 12 |" in card and "| model.fp16.onnx |" in card
+    again = run(*set_({**ALL, **LENIENT, "export.onnx.keep": "all"}))
+    assert again.code == 0 and again.stages_run == []
+    assert Student.load(bundle, precision="int8").predict(next((run.data / "test").rglob("*.*")))
+
+
+def test_what_is_not_faster_is_said_and_stays_at_home(run: Run) -> None:
+    outcome = run(*set_({"export.onnx.precision": "[fp32, fp16]"}))
+    assert outcome.code == 0, outcome.out + outcome.err
+    verdict = read_json(run.directory / "parity" / "parity.json")["fp16"]
+    assert verdict["status"] in {"shipped", "not useful"} and "times as fast as fp32" in verdict["reason"]
+    assert ("model.fp16.onnx" in shipped(run.directory)) == (verdict["status"] == "shipped")
+    assert f"model.fp16.onnx: {verdict['status']}" in outcome.out
+    assert (run.directory / "export" / "model.fp16.onnx").is_file()
+
+
+IMPOSSIBLE = {"parity.int8.max_scaled_error": 1e-9, "parity.int8.min_agreement": 1.0}
+
+
+def test_an_optional_variant_that_fails_is_rejected_and_the_rest_ships(run: Run) -> None:
+    outcome = run(*set_({**ALL, **IMPOSSIBLE, "export.onnx.precision": "[fp32, int8]"}))
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert "model.int8.onnx: rejected" in outcome.out
+    assert shipped(run.directory) == {"model.onnx"}
+    rejected = run.directory / "parity" / "rejected"
+    told = read_json(rejected / "model.int8.onnx.json")
+    assert told["passed"] is False and told["status"] == "rejected" and told["whole"]["worst"]
+    assert told["first_deviation"]["node"] and told["first_deviation"]["scaled_error"] > 1e-9
+    assert (rejected / "model.int8.onnx").is_file()
+    verify_bundle(run.directory / "bundle")
+
+
+def test_a_required_variant_that_fails_ends_the_run(run: Run) -> None:
+    outcome = run(
+        *set_({**ALL, **IMPOSSIBLE, "export.onnx.precision": "[fp32, int8]", "export.onnx.required": "[int8]"})
+    )
+    assert outcome.code == 3 and "int8 must pass" in outcome.err and "Traceback" not in outcome.err
+    assert read_json(run.directory / "parity" / "parity.json")["int8"]["status"] == "rejected"
+    assert json.loads((run.directory / "stages" / "parity.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.parametrize("change", ["parity.int8.min_agreement=0.9", "export.onnx.calibration.method=percentile"])
+def test_a_variant_is_searched_again_where_its_terms_change(run: Run, change: str) -> None:
+    plain = run("--set", change)
+    assert plain.code == 0 and plain.stages_run == ["bundle"]  # the manifest holds the recipe's digest
+    asked = set_({**ALL, **LENIENT, "export.onnx.precision": "[fp32, int8]", "export.onnx.keep": "all"})
+    assert run(*asked, "--until", "export").stages_run == ["export"]
+    assert run(*asked, "--set", change, "--until", "export").stages_run == ["export"]
