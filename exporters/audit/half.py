@@ -63,9 +63,10 @@ def _origin(tensor: Tensor, origins: Sequence[tuple[Tensor, str]]) -> str | None
         if source.dtype == tensor.dtype and bytes(source.data) == bytes(tensor.data):
             return origin
         half = _HALF.get(tensor.dtype)
-        if half and source.dtype == "float32":
-            if half_bits(source.array(), half).astype("<u2").tobytes() == bytes(tensor.data):
-                return origin if origin == "constant" else f"{half} of {origin}"
+        if half is None or source.dtype != "float32":
+            continue
+        if half_bits(source.array(), half).astype("<u2").tobytes() == bytes(tensor.data):
+            return origin if origin == "constant" else f"{half} of {origin}"
     value = tensor.array()
     if tensor.dtype in {"int64", "int32", "bool"}:
         return "constant" if value.size <= TINY_INTEGERS or _is_range(value) else None

@@ -10,9 +10,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from exporters.onnx.half_plan import ELEMENT, MOVERS, Decision, checked, load_typed, node_name
-from exporters.onnx.rounding import HalfType, from_half_bits, half_bits
+from exporters.onnx.rounding import HalfType, half_bits
 
-_DTYPE: dict[int, HalfType] = {element: dtype for dtype, element in ELEMENT.items()}
+_HALF = frozenset(ELEMENT.values())
 _EXACT = MOVERS | {"Concat", "Expand", "Gather", "Max", "MaxPool", "Min", "Neg", "Pad", "Relu", "Where"}
 
 
@@ -37,7 +37,12 @@ def to_half(model: bytes, *, dtype: HalfType = "fp16", keep_float: Collection[st
         UnavailableError: control flow or functions inside, or the opset has most weighted operators in fp32 only.
         GateError: not a valid ONNX file, before or after.
     """
-    return _Writer(Decision(model, dtype, keep_float)).write()
+    return write_half(Decision(model, dtype, keep_float))
+
+
+def write_half(decision: Decision) -> bytes:
+    """The file of a decision; see `to_half`."""
+    return _Writer(decision).write()
 
 
 def emulate_half(model: bytes) -> bytes:
@@ -51,11 +56,11 @@ def emulate_half(model: bytes) -> bytes:
         GateError: not a valid ONNX file.
     """
     source, types = load_typed(model)
-    if not set(types.values()) & set(_DTYPE):
+    if not set(types.values()) & _HALF:
         return model
     written: list[onnx.NodeProto] = []
     for node in source.graph.node:
-        half = {types.get(value) for value in node.output} & set(_DTYPE)
+        half = {types.get(value) for value in node.output} & _HALF
         written.append(node)
         if node.op_type == "Cast" and half:
             del node.attribute[:]
@@ -63,18 +68,16 @@ def emulate_half(model: bytes) -> bytes:
         if node.op_type in _EXACT:
             continue
         for index, value in enumerate(node.output):
-            if types.get(value) in _DTYPE:
+            if types.get(value) in _HALF:
                 node.output[index] = f"{value}.unrounded"
                 written.append(_cast(node.output[index], f"{value}.rounded", types[value]))
                 written.append(_cast(f"{value}.rounded", value, TensorProto.FLOAT))
     weights = []
     for tensor in source.graph.initializer:
-        dtype = _DTYPE.get(tensor.data_type)
-        if dtype is None:
-            weights.append(tensor)
+        if tensor.data_type in _HALF:
+            weights.append(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
         else:
-            bits = np.frombuffer(tensor.raw_data, "<u2").reshape(tensor.dims)
-            weights.append(numpy_helper.from_array(from_half_bits(bits, dtype), tensor.name))
+            weights.append(tensor)
     return _serialise(source, written, weights)
 
 
