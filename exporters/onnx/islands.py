@@ -127,7 +127,8 @@ class _Search:
             return None
         place = nodes.index(deviation.node)
         for width in _WINDOWS:
-            window = nodes[max(0, place - width // 4) : place + width]
+            # What is seen at one node was lost there or before it.
+            window = nodes[max(0, place + 1 - width) : place + 1 + width // 4]
             if not self._failures([*keep, *window]):
                 reason = f"near {deviation.operator} {deviation.node}, where the values first deviate"
                 return self._shrunk(window, keep, reason)

@@ -73,7 +73,9 @@ def test_foreign_tensors_are_found(cifar: Exported) -> None:
             audit_half(planted(half, lambda m, t=foreign: m.graph.initializer.append(t)), cifar.data, cifar.entries)
 
     def as_attribute(model: onnx.ModelProto) -> None:
-        model.graph.node.append(helper.make_node("Constant", [], ["spare"], "spare", value_floats=list(range(100))))
+        model.graph.node.append(
+            helper.make_node("Constant", [], ["spare"], "spare", value_floats=[x / 7 for x in range(100)])
+        )
 
     with pytest.raises(GateError, match=r"spare.value_floats float32 \[100\]"):
         audit_half(planted(half, as_attribute), cifar.data, cifar.entries)

@@ -14,7 +14,7 @@ from exporters.onnx.half import emulate_half, to_half
 from exporters.onnx.half_plan import plan_half
 from exporters.runtimes import OnnxRuntime
 from tests.exporters.conftest import Exported, random_images
-from tests.exporters.onnx.planting import chain, convolutions, error, overflowing, scale, weights_of, with_opset
+from tests.exporters.onnx.planting import chain, convolutions, error, overflowing, weights_of, with_opset
 
 
 def types_of(model: onnx.ModelProto) -> dict[str, int]:
@@ -66,7 +66,7 @@ def test_every_weight_is_rounded_and_nothing_else_changes(cifar: Exported, shuff
         assert 0 < error(exported.logits, emulate_half(half), exported.images) < 3e-3
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(draw=st.data())
 def test_any_nodes_can_stay_fp32(cifar: Exported, draw: st.DataObject) -> None:
     source = onnx.load_from_string(cifar.data)
@@ -96,6 +96,7 @@ def test_all_nodes_in_fp32_are_the_fp32_file(cifar: Exported) -> None:
 
 def test_a_weight_out_of_range_makes_an_island(cifar: Exported) -> None:
     planted, loud, quiet = overflowing(cifar.data, 1e7)
+    assert error(cifar.logits, planted, cifar.images) < 1e-5  # in fp32 nothing has changed
     plan = plan_half(planted)
     assert set(plan.islands) == {loud, quiet}
     assert "beyond fp16's 65504" in plan.islands[loud]
@@ -146,7 +147,7 @@ def test_emulation_rounds_after_each_node(dtype) -> None:
     one_step = 2.0**-10 if dtype == "fp16" else 2.0**-7
     np.testing.assert_allclose(found, x.astype(np.float32), rtol=one_step, atol=one_step * np.abs(found).max())
     assert np.mean(found == x.astype(np.float32)) > 0.8
-    assert emulate_half(emulated) == emulated
+    assert emulate_half(chain(weights)) == chain(weights)
 
 
 def test_bf16_needs_an_opset_that_has_it(cifar: Exported) -> None:
@@ -226,12 +227,3 @@ def test_control_flow_is_refused(cifar: Exported) -> None:
     model.graph.node.append(node)
     with pytest.raises(UnavailableError, match=r"control flow.*branch"):
         to_half(model.SerializeToString())
-
-
-def test_scaling_a_weight_by_hand_is_what_the_planting_does(cifar: Exported) -> None:
-    """The planted overflow keeps the logits in fp32, so that only 16 bits can be to blame."""
-    planted, _, _ = overflowing(cifar.data)
-    assert error(cifar.logits, planted, cifar.images) < 1e-5
-    model = onnx.load_from_string(cifar.data)
-    scale(weights_of(model, convolutions(model)[0])[0], 2)
-    assert error(cifar.logits, model.SerializeToString(), cifar.images) > 1e-2
