@@ -127,7 +127,8 @@ class _Meter:
         if reference.shape != candidate.shape:
             self.shapes_differ = True
             return
-        a, b = reference.astype(np.float64), candidate.astype(np.float64)
+        a: np.ndarray = reference.astype(np.float64)
+        b: np.ndarray = candidate.astype(np.float64)
         finite = np.isfinite(a)  # a masked value, such as -inf, has no scale
         self.non_finite |= bool(np.any(finite & ~np.isfinite(b)))
         both = finite & np.isfinite(b)

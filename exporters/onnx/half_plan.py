@@ -195,7 +195,7 @@ class Decision:
         allowed = {entry.type_param_str: entry.allowed_type_strs for entry in schema.type_constraints}
         slots: list[set[int]] = []
         bound: set[str] = set()
-        for values, formals in ((node.input, schema.inputs), (node.output, schema.outputs)):
+        for is_input, values, formals in ((True, node.input, schema.inputs), (False, node.output, schema.outputs)):
             slots.append(set())
             for index, value in enumerate(values):
                 if self.types.get(value) != TensorProto.FLOAT:
@@ -204,7 +204,7 @@ class Decision:
                 if _SCHEMA_TYPE[self.dtype] not in allowed.get(parameter, ()):
                     continue
                 # An output whose type no input binds gets it from an attribute, as Cast does: left as it is.
-                if values is node.input or parameter in bound:
+                if is_input or parameter in bound:
                     slots[-1].add(index)
                     bound.add(parameter)
         has_float_output = any(self.types.get(output) == TensorProto.FLOAT for output in node.output)

@@ -19,7 +19,7 @@ def half_bits(values: np.ndarray, dtype: HalfType) -> np.ndarray:
     if dtype == "fp16":
         with np.errstate(over="ignore"):
             return values.astype(np.float16).view(np.uint16)
-    bits = values.view(np.uint32)
+    bits: np.ndarray = values.view(np.uint32)
     # The lower half decides: above the middle up, on the middle to the even neighbour.
     rounded = (bits + (np.uint32(0x7FFF) + ((bits >> 16) & 1))) >> 16
     quiet_nan = (bits >> 16) | 0x0040
