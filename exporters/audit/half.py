@@ -1,0 +1,73 @@
+"""Proof that a 16-bit file is the proved fp32 file, rounded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exporters.audit.student import TINY, TINY_INTEGERS, _check_extras, _identity, _is_range
+from exporters.errors import GateError, UsageError
+from exporters.onnx.reader import Tensor, read_onnx
+from exporters.onnx.rounding import HalfType, half_bits
+
+_HALF: dict[str, HalfType] = {"float16": "fp16", "bfloat16": "bf16"}
+
+
+def audit_half(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Explain each tensor of an fp16 or bf16 file by the fp32 file that it was made from.
+
+    A tensor is explained if it is, bit for bit, a tensor of `base`, or one of its fp32 tensors rounded to nearest, ties
+    to even; or a tiny constant (`TINY`, `TINY_INTEGERS`) or a range of integers.
+
+    Args:
+        data: bytes of the 16-bit file.
+        base: bytes of the proved fp32 file.
+        base_entries: what `audit_export` gave for it.
+
+    Returns:
+        One entry per tensor, in the order of the file: `name dtype dims sha256 origin`.
+
+    Raises:
+        GateError: a tensor that nothing explains, named with its shape; no normalisation; or parts that no student has.
+        UsageError: entries of another file.
+    """
+    model, source = read_onnx(data), read_onnx(base)
+    _check_extras(model)
+    if [entry["sha256"] for entry in base_entries] != [tensor.sha256 for tensor in source.tensors]:
+        raise UsageError("the fp32 file is not the one that the entries were made from")
+    origins = [(tensor, str(entry["origin"])) for tensor, entry in zip(source.tensors, base_entries, strict=True)]
+    entries, unexplained = [], []
+    for tensor in model.tensors:
+        origin = _origin(tensor, origins)
+        if origin is None:
+            unexplained.append(f"{tensor.name} {tensor.dtype} {list(tensor.dims)}")
+        else:
+            entries.append({**_identity(tensor), "origin": origin})
+    if unexplained:
+        more = f" and {len(unexplained) - 5} more" if len(unexplained) > 5 else ""
+        raise GateError(
+            f"the exported model holds what the student does not explain: {', '.join(unexplained[:5])}{more}",
+            remedy="Export again from the student; nothing but the student may ship.",
+        )
+    found = {entry["origin"].split(" of ", 1)[-1] for entry in entries}
+    lost = {origin for _, origin in origins if origin.startswith("preprocessing")} - found
+    if lost:
+        raise GateError(
+            f"the exported model does not normalise as the student was trained: no {' and no '.join(sorted(lost))}"
+        )
+    return entries
+
+
+def _origin(tensor: Tensor, origins: Sequence[tuple[Tensor, str]]) -> str | None:
+    # Of several with the same values, the one of the same name; `sorted` keeps the order of the others.
+    same_shape = [(source, origin) for source, origin in origins if source.dims == tensor.dims]
+    for source, origin in sorted(same_shape, key=lambda pair: pair[0].name != tensor.name):
+        if source.dtype == tensor.dtype and bytes(source.data) == bytes(tensor.data):
+            return origin
+        half = _HALF.get(tensor.dtype)
+        if half is None or source.dtype != "float32":
+            continue
+        if half_bits(source.array(), half).astype("<u2").tobytes() == bytes(tensor.data):
+            return origin if origin == "constant" else f"{half} of {origin}"
+    value = tensor.array()
+    if tensor.dtype in {"int64", "int32", "bool"}:
+        return "constant" if value.size <= TINY_INTEGERS or _is_range(value) else None
+    return "constant" if value.size <= TINY else None
