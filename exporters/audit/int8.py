@@ -1,6 +1,6 @@
 """Proof that an int8 file holds only the student: each of its tensors is recomputed from the proved fp32 file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,10 @@ def audit_int8(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any
             f"the int8 model holds what the student does not explain: {', '.join(unexplained[:5])}{more}",
             remedy="Quantise again from the fp32 file; nothing but the student may ship.",
         )
+    needed = {str(entry["origin"]) for entry in base_entries if str(entry["origin"]).startswith("preprocessing")}
+    lost = needed - {entry["origin"] for entry in entries}
+    if lost:
+        raise GateError(f"the int8 model does not normalise as the fp32 model does: no {' and no '.join(sorted(lost))}")
     return entries
 
 
@@ -67,12 +71,15 @@ class _Explainer:
         self.copies = {
             (tensor.dtype, tensor.dims, tensor.sha256): self.origins[tensor.name] for tensor in reversed(base)
         }
-        self.activation_scales = [
-            tensor.array()
-            for tensor in tensors
-            if tensor.dtype == "float32" and tensor.dims == () and tensor.name.endswith("_scale")
-        ]
+        scales = [tensor for tensor in tensors if tensor.dtype == "float32" and tensor.name.endswith("_scale")]
+        self.activations = np.array([tensor.array() for tensor in scales if tensor.dims == ()], np.float32)
         self.weights = {tensor.name: self._weight(tensor) for tensor in tensors if tensor.dtype == "int8"}
+        self.weight_scales = [
+            self.own[f"{name.removesuffix('_quantized')}_scale"].array()
+            for name, origin in self.weights.items()
+            if origin
+        ]
+        self.biases = {tensor.name: self._bias(tensor) for tensor in tensors if tensor.dtype == "int32"}
 
     def __call__(self, tensor: Tensor) -> str | None:
         """The origin as one line of text, or None."""
@@ -80,16 +87,14 @@ class _Explainer:
         if copy is not None:
             return copy
         name, value = tensor.name, tensor.array()
-        if self.weights.get(name):
-            return self.weights[name]
-        if tensor.dtype == "int32" and name.endswith("_quantized"):
-            return self._bias(name)
+        integers = self.weights.get(name) or self.biases.get(name)
+        if integers:
+            return integers
         stem = name.removesuffix("_scale")
         if stem != name and tensor.dtype == "float32":
-            if self.weights.get(f"{stem}_quantized"):
-                return f"scale of {self.weights[f'{stem}_quantized']}"
-            if stem.endswith("_quantized") and self._bias(stem):
-                return f"scale of {self._bias(stem)}"
+            scaled = self.weights.get(f"{stem}_quantized") or self.biases.get(stem)
+            if scaled:
+                return f"scale of {scaled}"
             return "scale of an activation" if value.size == 1 and np.isfinite(value).all() and value > 0 else None
         if name.endswith("_zero_point") and tensor.dtype in {"int8", "uint8", "int32"}:
             return "zero point" if value.size == 1 or not value.any() else None
@@ -125,18 +130,46 @@ class _Explainer:
         rounded = np.clip(np.round(weight / scale[:, None]), -128, 127).astype(np.int8)
         if rounded.tobytes() != np.ascontiguousarray(values).tobytes():
             return False
-        # As the weights' range says; 1 where there is none; raised where the bias would not fit (see `_raised`).
         own = [self._scales(weight, largest) for largest in _LARGEST]
         if any(scale.tobytes() == each.tobytes() for each in own):
             return True
-        raised = self._raised()
         return any(
-            all(s == o or (s > o and bool(np.isclose(raised, s, rtol=1e-6).any())) for s, o in zip(scale, each))
+            bool(((scale == each) | ((scale > each) & np.isclose(raised, scale, rtol=1e-6, atol=0))).all())
             for each in own
+            for raised in self._raised(len(scale))
         )
+
+    def _raised(self, channels: int) -> Iterator[np.ndarray]:
+        """Scales for which a bias just fits int32, for each bias and each activation that it could belong to."""
+        for tensor in self._vectors(channels):
+            bias = np.abs(tensor.array().astype(np.float64))
+            for activation in self.activations.astype(np.float64):
+                yield 1.0001 * bias / _INT32 / activation
+
+    def _vectors(self, length: int) -> list[Tensor]:
+        return [tensor for tensor in self.base.values() if tensor.dtype == "float32" and tensor.dims == (length,)]
 
     @staticmethod
     def _scales(weight: np.ndarray, largest: int) -> np.ndarray:
         ends = np.abs(weight).max(axis=1, initial=0).astype(np.float64)
         scale = 2 * ends / (2 * largest)
         return np.where(scale < np.finfo(np.float32).tiny, 1.0, scale).astype(np.float32)
+
+    def _bias(self, tensor: Tensor) -> str | None:
+        """Origin of int32 values that are those of a bias of the fp32 file."""
+        scale = self.own.get(f"{tensor.name}_scale")
+        if scale is None or scale.dtype != "float32" or len(tensor.dims) != 1 or scale.dims != tensor.dims:
+            return None
+        steps = scale.array()
+        if not any(self._product(steps, each) for each in self.weight_scales if each.shape == steps.shape):
+            return None
+        for source in self._vectors(len(steps)):
+            exact = np.round(source.array().astype(np.float64) / steps.astype(np.float64))
+            if np.array_equal(np.clip(exact, -_INT32 - 1, _INT32), tensor.array()):
+                return f"int32 of {self.origins[source.name]}"
+        return None
+
+    def _product(self, steps: np.ndarray, weight_scale: np.ndarray) -> bool:
+        """Whether the steps are the weight's scales by the scale of some activation."""
+        likely = self.activations[self.activations * weight_scale[0] == steps[0]]
+        return any((activation * weight_scale).tobytes() == steps.tobytes() for activation in likely)

@@ -109,14 +109,14 @@ def _insert(network: Network, ranges: Ranges, target: Target, chosen: list[str])
 
 def _finished(model: onnx.ModelProto, base: onnx.ModelProto) -> bytes:
     """The model with our names on it and nothing of the library's, checked."""
-    for field in ("producer_name", "doc_string", "model_version", "ir_version"):
+    for field in ("producer_name", "model_version", "ir_version"):
         setattr(model, field, getattr(base, field))
     model.producer_version = __version__
     for properties in (model.metadata_props, model.graph.metadata_props, model.graph.value_info):
         del properties[:]
     model.metadata_props.extend(base.metadata_props)
     model.graph.name = base.graph.name
-    for part in [model.graph, *model.graph.node]:
+    for part in [model, model.graph, *model.graph.node]:
         part.ClearField("doc_string")
     for tensor in model.graph.initializer:
         if any(getattr(tensor, name) for name in _ZERO_POINT_FIELDS):
