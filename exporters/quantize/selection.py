@@ -90,10 +90,11 @@ class Network:
         unknown = sorted(set(keep_float) - set(names))
         if unknown:
             raise UsageError(f"int8: the model has no node {', '.join(map(repr, unknown[:3]))} to keep in float")
+        floats = set(keep_float)
         chosen: list[str] = []
         integers: set[str] = set()  # values that pass through 8 bits
         for node in self.model.graph.node:
-            if node.name in keep_float:
+            if node.name in floats:
                 continue
             if self._is_layer(node):
                 integers.add(node.input[0])

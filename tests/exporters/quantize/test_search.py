@@ -7,7 +7,7 @@ from onnx import numpy_helper
 
 from exporters.errors import UsageError
 from exporters.parity import compare
-from exporters.quantize import Calibration, calibrate, search_float_layers
+from exporters.quantize import Calibration, Target, calibrate, search_float_layers
 from exporters.quantize.search import rank_layers
 from exporters.runtimes import OnnxRuntime
 from tests.exporters.conftest import Exported, random_images
@@ -53,16 +53,20 @@ def layer(data: bytes, weight: str) -> str:
     return next(node.name for node in onnx.load_from_string(data).graph.node if weight in node.input)
 
 
-@pytest.mark.parametrize("target", ["cpu", "tensorrt"])
-def test_the_sensitive_layers_stay_in_float(cifar: Exported, sensitive: bytes, target: str) -> None:
+@pytest.mark.parametrize(("target", "names"), [("cpu", [FIRST, SECOND]), ("tensorrt", [SECOND])])
+def test_the_sensitive_layers_stay_in_float(
+    cifar: Exported, sensitive: bytes, target: Target, names: list[str]
+) -> None:
+    """On CPUs the large channel passes through 8 bits behind the first layer and before the second one."""
     judge = Judge(sensitive, cifar.images, 0.03)
-    result = search_float_layers(sensitive, calibration(cifar.images), judge, target=target)  # type: ignore[arg-type]
+    result = search_float_layers(sensitive, calibration(cifar.images), judge, target=target)
     assert result.passed
-    assert set(result.kept) == {layer(sensitive, FIRST), layer(sensitive, SECOND)}
-    assert judge.errors[0] > 0.05 > 0.03 >= judge.errors[-1]
-    assert result.trials == len(judge.errors) == 3
+    assert set(result.kept) == {layer(sensitive, name) for name in names}
+    assert judge.errors[0] > 0.05
+    assert judge.errors[-1] <= 0.03
+    assert result.trials == len(judge.errors) == 1 + len(names)
     floats = {tensor.name for tensor in onnx.load_from_string(result.data).graph.initializer if tensor.data_type == 1}
-    assert {FIRST, SECOND} <= floats
+    assert set(names) <= floats
     assert "student.layer3.0.conv1.weight" not in floats
 
 
@@ -91,7 +95,8 @@ def test_giving_up_is_said(cifar: Exported, trials: int) -> None:
 
 
 def test_calibration_on_noise_is_objected_to(cifar: Exported) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3)).astype(np.uint8)
+    """Faint noise on grey: its activations are small, and those of real images do not fit their ranges."""
+    noise = np.random.default_rng(0).integers(120, 136, (20, 32, 32, 3)).astype(np.uint8)
     judge = Judge(cifar.data, cifar.images, 0.03)
     bad = search_float_layers(cifar.data, calibration(noise), judge, target="cpu", max_trials=1)
     good = search_float_layers(
