@@ -1,0 +1,164 @@
+"""Calibration: the range of every activation, measured by running images through the fp32 network."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx
+
+from exporters.errors import GateError, UsageError
+from exporters.files import sha256_bytes
+from exporters.quantize.histogram import Histogram
+from exporters.quantize.selection import Network
+from exporters.runtimes.base import check_images
+
+Method = Literal["minmax", "entropy", "percentile"]
+_METHODS = ("minmax", "entropy", "percentile")
+MIN_IMAGES = 8
+_MEMORY = 256 * 2**20  # bytes of activations that are held at a time
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Images that stand for those to come, and how their activations become ranges.
+
+    Args:
+        images: gives the batches, uint8 `[B, size, size, 3]`, from the start each time it is called; the histogram
+            methods call it twice. Training images, prepared as for the network.
+        method: `minmax` takes the whole range; `percentile` cuts off the given share of the values at each end;
+            `entropy` takes the symmetric range that loses least information.
+        percentile: above 50, at most 100; only for `percentile`.
+
+    Raises:
+        UsageError: an unknown method, or a percentile out of range.
+    """
+
+    images: Callable[[], Iterator[np.ndarray]]
+    method: Method = "minmax"
+    percentile: float = 99.99
+
+    def __post_init__(self) -> None:
+        if self.method not in _METHODS:
+            raise UsageError(f"int8: the calibration method is one of {', '.join(_METHODS)}, not {self.method!r}")
+        if not 50 < self.percentile <= 100:
+            raise UsageError(f"int8: the percentile is above 50 and at most 100, not {self.percentile}")
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What calibration found out, for either target and for every choice of layers in float.
+
+    Args:
+        model_sha256: of the fp32 file that was measured; the ranges fit no other.
+        values: lowest and highest value by activation.
+        images: how many images were measured.
+    """
+
+    model_sha256: str
+    values: Mapping[str, tuple[float, float]]
+    images: int
+
+
+def calibrate(model: bytes, calibration: Calibration) -> Ranges:
+    """Measure the range of each activation that 8 bits will carry.
+
+    Memory: the activations of a part of a batch, at most about 256 MiB of them (or one image's), and a histogram for
+    each activation; whatever the number of images.
+
+    Args:
+        model: the fp32 file, input `image` uint8 `[batch, size, size, 3]`.
+
+    Raises:
+        UsageError: images that do not fit the network, fewer than 8 different ones, or only ones of a single colour.
+        GateError: NaN or infinity among the activations.
+    """
+    network = Network(onnx.load_from_string(model))
+    names, same = network.ranges_needed()
+    session = _Activations(network.model, names)
+    values, count = _extremes(session, calibration)
+    if calibration.method != "minmax":
+        histograms = {name: Histogram(*ends) for name, ends in values.items()}
+        for activations in session.run(calibration.images()):
+            for name, activation in activations.items():
+                histograms[name].add(activation)
+        for name, histogram in histograms.items():
+            by_entropy = calibration.method == "entropy"
+            values[name] = histogram.entropy() if by_entropy else histogram.percentile(calibration.percentile)
+    for name in same:
+        source = name
+        while source in same:
+            source = same[source]
+        values[name] = values[source]
+    return Ranges(sha256_bytes(model), values, count)
+
+
+def _extremes(session: "_Activations", calibration: Calibration) -> tuple[dict[str, tuple[float, float]], int]:
+    values: dict[str, tuple[float, float]] = {}
+    seen: set[str] = set()
+    content = 0
+    count = 0
+
+    def watched() -> Iterator[np.ndarray]:
+        nonlocal content, count
+        for batch in calibration.images():
+            check_images(batch, session.size)
+            seen.update(sha256_bytes(image.tobytes()) for image in batch)
+            content += int(np.sum(np.ptp(batch, axis=(1, 2)) > 0))
+            count += len(batch)
+            yield batch
+
+    for activations in session.run(watched()):
+        for name, activation in activations.items():
+            low, high = float(activation.min()), float(activation.max())
+            if not math.isfinite(low) or not math.isfinite(high):
+                raise GateError(f"int8: {name} is not finite on the calibration images")
+            before = values.get(name, (low, high))
+            values[name] = min(low, before[0]), max(high, before[1])
+    if len(seen) < MIN_IMAGES:
+        raise UsageError(
+            f"int8: calibration has {len(seen)} different image{'s' * (len(seen) != 1)} of {count}; "
+            f"{MIN_IMAGES} are the least",
+            remedy="Give some hundred training images, all classes among them.",
+        )
+    if content == 0:
+        raise UsageError(
+            "int8: every calibration image is of a single colour", remedy="Calibrate on real training images."
+        )
+    return values, count
+
+
+class _Activations:
+    """The fp32 network with some of its activations as outputs."""
+
+    def __init__(self, model: onnx.ModelProto, names: list[str]) -> None:
+        import onnxruntime
+
+        exposed = onnx.ModelProto()
+        exposed.CopyFrom(model)
+        shapes = {value.name: value for value in [*model.graph.value_info, *model.graph.output]}
+        del exposed.graph.output[:]
+        exposed.graph.output.extend(shapes.get(name) or onnx.ValueInfoProto(name=name) for name in names)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        # As the file says: fused operators would not have the activations that are asked for.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self._session = onnxruntime.InferenceSession(
+            exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self._names = names
+        self.size = int(self._session.get_inputs()[0].shape[1])
+        self._part = 1
+
+    def run(self, batches: Iterator[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Float32 activations by name, for parts of the batches that fit into memory."""
+        for batch in batches:
+            start = 0
+            while start < len(batch):
+                images = batch[start : start + self._part]
+                found = dict(zip(self._names, self._session.run(self._names, {"image": images}), strict=True))
+                start += len(images)
+                each = sum(value.nbytes for value in found.values()) // len(images)
+                self._part = max(1, _MEMORY // max(1, each))
+                yield found

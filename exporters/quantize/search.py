@@ -1,0 +1,119 @@
+"""Which layers must stay in float so that the int8 file passes its gate."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from exporters.errors import UsageError
+from exporters.quantize.calibration import Calibration, Ranges, calibrate
+from exporters.quantize.qdq import quantize
+from exporters.quantize.selection import Network, Target
+from exporters.runtimes import OnnxRuntime
+
+Judge = Callable[[bytes], Sequence[str]]
+"""What the gate has against a model; an empty sequence passes."""
+
+_PROBES = 16  # images that rank the layers
+
+
+@dataclass(frozen=True)
+class QuantizeResult:
+    """What the search came to.
+
+    Args:
+        data: the int8 file; where no attempt passed, the one with the fewest objections.
+        kept: names of the layers in float, most sensitive first.
+        trials: how often the judge was asked.
+        failures: what the judge has against `data`; empty if it passed.
+        sensitivity: by layer, the squared error of the logits, relative to theirs, with this layer alone in 8 bits;
+            empty if nothing had to be ranked.
+    """
+
+    data: bytes
+    kept: tuple[str, ...]
+    trials: int
+    failures: tuple[str, ...]
+    sensitivity: dict[str, float]
+
+    @property
+    def passed(self) -> bool:
+        """True if the judge had nothing against `data`."""
+        return not self.failures
+
+
+def search_float_layers(
+    model: bytes, calibration: Calibration, judge: Judge, *, target: Target, max_trials: int = 16
+) -> QuantizeResult:
+    """Quantise everything; while the judge objects, keep more of the most sensitive layers in float.
+
+    Calibration happens once. If the judge objects to the file that is int8 throughout, each layer is quantised alone,
+    and the error that this makes in the logits of a few calibration images ranks it. Then 1, 2, 3, 4, 6, 8, 12, 16…
+    of the first layers stay in float until the judge passes the file, so at most half more layers than needed.
+
+    Args:
+        model: the fp32 file.
+        judge: asked at most `max_trials` times; it is taken to be expensive.
+        target: what the file is for.
+
+    Raises:
+        UsageError: no trials allowed, or what `quantize` refuses.
+    """
+    if max_trials < 1:
+        raise UsageError(f"int8: the search needs at least one trial, not {max_trials}")
+    ranges = calibrate(model, calibration)
+    data = quantize(model, ranges, target=target)
+    best = QuantizeResult(data, (), 1, tuple(judge(data)), {})
+    if best.passed or max_trials == 1:
+        return best
+    sensitivity = rank_layers(model, ranges, _probes(calibration), target=target)
+    order = sorted(sensitivity, key=lambda name: -sensitivity[name])
+    trials = 1
+    for size in _sizes():
+        if trials == max_trials or size >= len(order):  # with all layers in float there is nothing to quantise
+            break
+        kept = tuple(order[:size])
+        data = quantize(model, ranges, target=target, keep_float=kept)
+        failures = tuple(judge(data))
+        trials += 1
+        if len(failures) <= len(best.failures):
+            best = QuantizeResult(data, kept, trials, failures, sensitivity)
+        if not failures:
+            break
+    return QuantizeResult(best.data, best.kept, trials, best.failures, sensitivity)
+
+
+def rank_layers(model: bytes, ranges: Ranges, images: np.ndarray, *, target: Target) -> dict[str, float]:
+    """By layer, ‖logits with this layer alone in 8 bits - logits‖² / ‖logits‖² on the images.
+
+    Infinite where a logit is not finite.
+    """
+    layers = Network(onnx.load_from_string(model)).layers
+    reference = OnnxRuntime(model).predict(images).astype(np.float64)
+    power = float(np.sum(reference**2)) or 1.0
+    errors = {}
+    for layer in layers:
+        alone = quantize(model, ranges, target=target, keep_float=[name for name in layers if name != layer])
+        difference = OnnxRuntime(alone).predict(images).astype(np.float64) - reference
+        error = float(np.sum(difference**2)) / power
+        errors[layer] = error if np.isfinite(error) else float("inf")
+    return errors
+
+
+def _probes(calibration: Calibration) -> np.ndarray:
+    batches = []
+    for batch in calibration.images():
+        batches.append(batch)
+        if sum(map(len, batches)) >= _PROBES:
+            break
+    return np.concatenate(batches)[:_PROBES]
+
+
+def _sizes() -> Iterator[int]:
+    """1, 2, 3, 4, 6, 8, 12, 16, 24…: beyond 2, each at most half more than the one before."""
+    yield 1
+    for power in itertools.count(1):
+        yield 2**power
+        yield 3 * 2 ** (power - 1)

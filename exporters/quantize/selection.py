@@ -1,0 +1,150 @@
+"""Which nodes of a network compute in 8 bits.
+
+Layers with a constant weight do. What lies between them (an addition, an activation, a pooling) does so on CPUs where
+all of its inputs are in 8 bits already: elsewhere it would lose precision and win no time. Normalisation layers,
+softmax and attention's products of two activations stay in float, and so does what comes before the first layer.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import onnx
+
+from exporters.errors import UsageError
+
+Target = Literal["cpu", "tensorrt"]
+"""`cpu`: uint8 activations, int8 weights, for ONNX Runtime. `tensorrt`: both int8, symmetric, biases in float."""
+
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_PASSING = (  # what moves values, or takes their largest or mean
+    "AveragePool",
+    "Flatten",
+    "MaxPool",
+    "Pad",
+    "Reshape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+)
+_REMOVABLE = ("Clip", "Relu")
+_BETWEEN = ("Add", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid", *_PASSING, *_REMOVABLE)
+_ALL_INPUTS = ("Add", "Concat", "Mul")
+OPERATORS = (*LAYERS, *_BETWEEN)
+
+
+@dataclass(frozen=True)
+class Network:
+    """The graph of an exported network, with what the choice of nodes asks again and again."""
+
+    model: onnx.ModelProto
+
+    @cached_property
+    def constants(self) -> dict[str, onnx.TensorProto]:
+        """Initializers by name."""
+        return {tensor.name: tensor for tensor in self.model.graph.initializer}
+
+    @cached_property
+    def consumers(self) -> dict[str, int]:
+        """How often each value is read; an output of the graph counts as read."""
+        counts: dict[str, int] = {}
+        names = [name for node in self.model.graph.node for name in node.input]
+        for name in [*names, *(value.name for value in self.model.graph.output)]:
+            counts[name] = counts.get(name, 0) + 1
+        return counts
+
+    @cached_property
+    def outputs(self) -> set[str]:
+        """The outputs of the graph."""
+        return {value.name for value in self.model.graph.output}
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """The names of all layers that could be quantised, in the order of the file."""
+        return [node.name for node in self.model.graph.node if self._is_layer(node)]
+
+    def depthwise(self) -> Iterator[str]:
+        """Weights of depthwise convolutions with one output channel per input channel."""
+        for node in self.model.graph.node:
+            if node.op_type == "Conv" and self._is_layer(node):
+                dims = list(self.constants[node.input[1]].dims)
+                if len(dims) == 4 and dims[1] == 1 and dims[0] == _integer(node, "group", 1) > 1:
+                    yield node.input[1]
+
+    def select(self, target: Target, keep_float: Collection[str] = ()) -> list[str]:
+        """The names of the nodes that compute in 8 bits.
+
+        Args:
+            target: see `Target`.
+            keep_float: names of nodes that do not.
+
+        Raises:
+            UsageError: a name that no node has, nodes without names of their own, or nothing is left to quantise.
+        """
+        names = [node.name for node in self.model.graph.node]
+        if len(set(names)) < len(names) or "" in names:
+            raise UsageError("int8: every node of the model needs a name of its own")
+        unknown = sorted(set(keep_float) - set(names))
+        if unknown:
+            raise UsageError(f"int8: the model has no node {', '.join(map(repr, unknown[:3]))} to keep in float")
+        floats = set(keep_float)
+        chosen: list[str] = []
+        integers: set[str] = set()  # values that pass through 8 bits
+        for node in self.model.graph.node:
+            if node.name in floats:
+                continue
+            if self._is_layer(node):
+                integers.add(node.input[0])
+                quantises_output = target == "cpu" and node.op_type != "MatMul"
+            elif target == "cpu" and node.op_type in _BETWEEN and integers.issuperset(self._data_inputs(node)):
+                quantises_output = True
+            else:
+                continue
+            chosen.append(node.name)
+            if quantises_output:
+                integers.update(set(node.output) - self.outputs)
+        if not set(chosen) & set(self.layers):
+            raise UsageError("int8: there is no layer to quantise")
+        return chosen
+
+    def ranges_needed(self) -> tuple[list[str], dict[str, str]]:
+        """Activations whose range must be measured, and those that take the range of another one.
+
+        A ReLU that vanishes in 8 bits gives its input its own range; what only moves values keeps their range.
+        """
+        measured: dict[str, None] = {}
+        same: dict[str, str] = {}
+        chosen = set(self.select("cpu"))
+        for node in self.model.graph.node:
+            if node.name not in chosen:
+                continue
+            if node.op_type in _PASSING:
+                same.update(dict.fromkeys(node.output, node.input[0]))
+            elif node.op_type in _REMOVABLE and self.consumers[node.input[0]] == 1:
+                same[node.input[0]] = node.output[0]
+                measured.pop(node.input[0], None)
+            values = [*self._data_inputs(node), *node.output]
+            measured.update(dict.fromkeys(name for name in values if name not in same and name not in self.outputs))
+        return list(measured), same
+
+    def _is_layer(self, node: onnx.NodeProto) -> bool:
+        if node.op_type not in LAYERS or len(node.input) < 2:
+            return False
+        constant = [self.constants.get(name) for name in node.input[1:] if name]
+        floats = all(tensor is not None and tensor.data_type == onnx.TensorProto.FLOAT for tensor in constant)
+        plain = node.op_type != "Gemm" or (_integer(node, "transA", 0) == 0 and _unscaled(node))
+        return floats and plain and node.input[0] not in self.constants
+
+    def _data_inputs(self, node: onnx.NodeProto) -> list[str]:
+        return list(node.input) if node.op_type in _ALL_INPUTS else [node.input[0]]
+
+
+def _integer(node: onnx.NodeProto, name: str, default: int) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
+
+
+def _unscaled(node: onnx.NodeProto) -> bool:
+    return all(attribute.f == 1 for attribute in node.attribute if attribute.name in {"alpha", "beta"})
