@@ -42,11 +42,11 @@ def test_rounds_follow_the_orders_and_the_first_call_of_a_turn_is_not_counted() 
 def test_a_turn_has_as_many_calls_as_fit_into_its_share_and_time_ends_the_rounds() -> None:
     clock, calls = Clock(), []
     timed = {
-        "quick": InProcess(Recording("quick", calls, clock, 0.01), images(1), clock),
+        "quick": InProcess(Recording("quick", calls, clock, 1 / 128), images(1), clock),
         "slow": InProcess(Recording("slow", calls, clock, 3.0), images(1), clock),
     }
     times = time_rounds(timed, 1, seconds=1.0, min_rounds=5, clock=clock)
-    assert {len(turn) for turn in times["quick"]} == {5}  # 1 s / 20 rounds / 10 ms
+    assert {len(turn) for turn in times["quick"]} == {6}  # 1 s / 20 rounds * 128 calls a second
     assert {len(turn) for turn in times["slow"]} == {1}
     assert len(times["quick"]) == len(times["slow"]) == 5  # 2 s were over in the first round
     patient = time_rounds({"quick": timed["quick"]}, 1, seconds=100.0, clock=clock)
