@@ -282,6 +282,62 @@ def verify(bundle: Path) -> None:
     )
 
 
+def _numbers(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(int(number) for number in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not a list of whole numbers such as 1,4,16") from error
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--batches", default="1,4,16,64", show_default=True, callback=_numbers, help="Images a call.")
+@click.option("--threads", callback=_numbers, help="Of the CPU; default: 1, and as many as there are cores.")
+@click.option("--seconds", type=float, default=1.0, show_default=True, help="For each runtime and setting, about.")
+@click.option(
+    "--student", type=click.Path(path_type=Path), metavar="DIR", help="Of torch eager; default: that of the run around."
+)
+@click.option("--providers", default="cpu", show_default=True, metavar="NAMES", help="Of cpu, cuda and tensorrt.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: BUNDLE.benchmark.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def benchmark(
+    bundle: Path,
+    batches: tuple[int, ...],
+    threads: tuple[int, ...] | None,
+    seconds: float,
+    student: Path | None,
+    providers: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure every model of BUNDLE against torch eager: latency, throughput, memory.
+
+    Runtimes take turns, each in a process of its own. Numbers and names are separated by commas. A provider that does
+    not run here is an error.
+    """
+    from exporters.benchmark.bundle import benchmark_bundle
+    from exporters.benchmark.report import report_folder, write_report
+    from exporters.files import dump_json
+    from pipeline.console import Console
+    from pipeline.report.benchmark import tell_benchmark
+
+    folder = report_folder(bundle, out)
+    console = Console(sys.stderr if as_json else None)
+    with console.track("measuring", None) as bar:
+        result = benchmark_bundle(
+            bundle,
+            batches=batches,
+            threads=threads,
+            seconds=seconds,
+            student=student,
+            providers=_names(providers) or (),
+            progress=lambda _done, _total: bar.advance(),
+        )
+    tell_benchmark(result, folder, write_report(result, folder), console)
+    if as_json:
+        click.echo(dump_json(result), nl=False)
+
+
 @cli.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))

@@ -1,0 +1,30 @@
+"""How much memory a process holds, and how much is left; None where the system does not tell."""
+
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def resident_bytes(status: Path = Path("/proc/self/status")) -> int | None:
+    """Resident memory of this process."""
+    return _kibibytes(status, "VmRSS")
+
+
+def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP) -> int | None:
+    """Memory that can still be had: of the machine, or of the container where that is less."""
+    free = _kibibytes(meminfo, "MemAvailable")
+    try:
+        limit, used = ((cgroup / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        left = int(limit) - int(used)
+    except (OSError, ValueError):  # no container, or "max", which is no limit
+        return free
+    return left if free is None else min(free, max(0, left))
+
+
+def _kibibytes(path: Path, key: str) -> int | None:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith(f"{key}:")]
+    return 1024 * int(found[0]) if found and found[0].isdigit() else None

@@ -1,0 +1,79 @@
+"""A runtime in a process of its own: what it answers, and how its failures come back."""
+
+import io
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exporters.arrays import npz_bytes
+from exporters.benchmark.child import Child
+from exporters.benchmark.worker import serve
+from exporters.errors import GateError, UnavailableError, UsageError
+from tests.exporters.conftest import Exported
+
+
+def ask(*requests: tuple[dict[str, Any], bytes]) -> list[dict[str, Any]]:
+    """The answers of a worker in this process."""
+    stream, replies = io.BytesIO(), io.BytesIO()
+    for request, payload in requests:
+        stream.write(json.dumps(request).encode() + b"\n" + payload)
+    stream.seek(0)
+    serve(stream, replies)
+    return [json.loads(line) for line in replies.getvalue().splitlines()]
+
+
+def onnx_request(images: np.ndarray, model: bytes, device: str = "cpu") -> tuple[dict[str, Any], bytes]:
+    payload = npz_bytes("image", images)
+    lengths = {"images": len(payload), "model": len(model)}
+    return {"do": "load", "kind": "onnx", "device": device, "threads": 1, **lengths}, payload + model
+
+
+def test_a_worker_answers_in_order(cifar: Exported) -> None:
+    loaded, logits, times = ask(
+        onnx_request(cifar.images, cifar.data), ({"do": "logits"}, b""), ({"do": "time", "batch": 3, "calls": 4}, b"")
+    )
+    assert set(loaded) == {"resident_bytes"}
+    np.testing.assert_allclose(np.float32(logits["logits"]), cifar.logits, atol=1e-4 * np.abs(cifar.logits).max())
+    assert len(times["seconds"]) == 4 and min(times["seconds"]) >= 0
+    if Path("/proc/self/status").exists():
+        assert times["resident_bytes"] > 1_000_000
+
+
+def test_a_worker_tells_torch_students_and_failures(cifar: Exported, tmp_path: Path) -> None:
+    payload = npz_bytes("image", cifar.images)
+    request = {"do": "load", "kind": "torch", "device": "cpu", "threads": 1, "images": len(payload), "model": 0}
+    folder = str(cifar.export.path.parent)
+    early, loaded, logits, absent, provider, broken, after = ask(
+        ({"do": "logits"}, b""),
+        ({**request, "student": folder}, payload),
+        ({"do": "logits"}, b""),
+        ({**request, "student": str(tmp_path)}, payload),
+        onnx_request(cifar.images, cifar.data, "npu"),
+        onnx_request(cifar.images, cifar.data[:100]),
+        ({"do": "logits"}, b""),
+    )
+    assert "error" in early and "error" not in loaded
+    assert np.array_equal(np.float32(logits["logits"]), cifar.logits)
+    assert [answer["error"]["exit_code"] for answer in (early, absent, provider, broken)] == [4, 4, 2, 3]
+    assert after["logits"] == logits["logits"]  # what failed to load replaces nothing
+
+
+def test_a_child_has_its_own_memory_and_raises_what_its_runtime_raises(cifar: Exported) -> None:
+    with Child("first") as child:
+        child.load_onnx(cifar.data, cifar.images, "cpu", 1)
+        np.testing.assert_allclose(child.logits(), cifar.logits, atol=1e-4 * np.abs(cifar.logits).max())
+        assert len(child.time(2, 3)) == 3
+        if Path("/proc/self/status").exists():
+            assert child.resident_bytes is not None and child.resident_bytes > 1_000_000
+        with pytest.raises(GateError, match=r"^first: the model cannot be loaded"):
+            child.load_onnx(b"no model", cifar.images, "cpu", 1)
+        with pytest.raises(UsageError, match="npu"):
+            child.load_onnx(cifar.data, cifar.images, "npu", 1)
+        os.kill(child._process.pid, signal.SIGKILL)
+        with pytest.raises(UnavailableError, match="first: the process that ran it ended"):
+            child.time(1, 1)
