@@ -11,10 +11,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
-from exporters.architectures import Architecture  # noqa: E402
-from exporters.onnx.export import export_onnx  # noqa: E402
-from exporters.tensorrt.libraries import Library, find  # noqa: E402
-from tests.exporters.conftest import Exported, make_student, random_images  # noqa: E402
+from exporters.architectures import Architecture
+from exporters.onnx.export import export_onnx
+from exporters.tensorrt.libraries import Library, find
+from tests.exporters.conftest import Exported, make_student, random_images
 
 
 @dataclass(frozen=True)

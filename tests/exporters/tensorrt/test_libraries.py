@@ -20,7 +20,7 @@ def test_what_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UnavailableError, match="TensorRT for RTX is not installed") as caught:
         find("tensorrt_rtx")
     assert "pip install tensorrt-rtx" in (caught.value.remedy or "")
-    with pytest.raises(UnavailableError, match="TensorRT is not.*TensorRT for RTX is not") as caught:
+    with pytest.raises(UnavailableError, match=r"TensorRT is not.*TensorRT for RTX is not") as caught:
         find()
     assert "[gpu]" in (caught.value.remedy or "") and "tensorrt-rtx" in (caught.value.remedy or "")
 

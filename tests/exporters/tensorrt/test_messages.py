@@ -20,7 +20,7 @@ def test_words_with_strokes_are_left_alone() -> None:
 def test_errors_are_told_once_and_without_places_in_their_source() -> None:
     lines = [
         "A::b: Error Code 4: API Usage Error (min > max. In isValid at /_src/optimizer/profile.cpp:367)",
-        "[checkMacros.cpp::catchCudaError::250] Error Code 1: Cuda Runtime (In f at /_src/x.cpp:250 (cudaError 35: old))",
+        "[checkMacros.cpp::catchCudaError::250] Error Code 1: Cuda Runtime (In f at /_src/x.cpp:25 (cudaError 35))",
         "A::b: Error Code 4: API Usage Error (min > max. In isValid at /_src/optimizer/profile.cpp:367)",
     ]
     assert plain(lines) == "A::b: Error Code 4: API Usage Error (min > max.)"
