@@ -118,11 +118,12 @@ def precision_of(data: bytes) -> str:
     if any(node.op_type == "DequantizeLinear" for node in graph.node):
         asymmetric = any(types.get(name) == onnx.TensorProto.UINT8 for name in scales)
         return INT8_FOR_CPUS if asymmetric else "int8"
-    sizes: dict[int, int] = {}
+    names = {onnx.TensorProto.FLOAT: "fp32", onnx.TensorProto.FLOAT16: "fp16", onnx.TensorProto.BFLOAT16: "bf16"}
+    sizes = dict.fromkeys(names.values(), 0)
     for tensor in graph.initializer:
-        sizes[tensor.data_type] = sizes.get(tensor.data_type, 0) + int(np.prod(tensor.dims, dtype=np.int64))
-    half = {onnx.TensorProto.FLOAT16: "fp16", onnx.TensorProto.BFLOAT16: "bf16"}
-    return half.get(max(sizes, key=lambda kind: sizes[kind], default=0), "fp32")
+        if tensor.data_type in names:
+            sizes[names[tensor.data_type]] += int(np.prod(tensor.dims, dtype=np.int64))
+    return max(sizes, key=lambda name: sizes[name])
 
 
 def run(source: Source, folder: Path) -> list[Row]:

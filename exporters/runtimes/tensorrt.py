@@ -70,7 +70,7 @@ class TensorRTRuntime:
         if count < self._least:
             images = np.concatenate([images, np.repeat(images[-1:], self._least - count, axis=0)])
         torch, context, stream = self._torch, self._context, self._stream
-        with torch.cuda.stream(stream):
+        with torch.cuda.stream(stream), collected(self.library) as (_, messages):
             image = torch.from_numpy(np.array(images)).cuda()
             logits = torch.empty((len(images), self._classes), dtype=torch.float32, device="cuda")
             ready = (
@@ -80,7 +80,9 @@ class TensorRTRuntime:
                 and context.execute_async_v3(stream.cuda_stream)
             )
             if not ready:
-                raise UnavailableError(f"{self.library.title} could not run the engine on a batch of {len(images)}")
+                raise UnavailableError(
+                    f"{self.library.title} could not run the engine on a batch of {len(images)}: {messages.errors}"
+                )
             stream.synchronize()
             return logits[:count].cpu().numpy()
 

@@ -121,7 +121,7 @@ def _configure(library: Library, builder: Any, settings: EngineSettings, shapes:
     trt = library.module
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # else the inspector shows names alone
-    config.clear_flag(trt.BuilderFlag.TF32)
+    library.without_tf32(config)
     if settings.workspace_bytes is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_bytes)
     if settings.version_compatible:

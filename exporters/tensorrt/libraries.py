@@ -47,6 +47,12 @@ class Library:
         flag = getattr(self.module.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
         return 0 if flag is None else 1 << int(flag)
 
+    def without_tf32(self, config: Any) -> None:
+        """Let a builder configuration keep all 23 bits of fp32; a TensorRT without the flag has no TF32 to switch off."""
+        flag = getattr(self.module.BuilderFlag, "TF32", None)
+        if flag is not None:
+            config.clear_flag(flag)
+
     @property
     def compute_capabilities(self) -> tuple[str, ...]:
         """Those that can be chosen, such as "8.6"; none where engines are built for the GPU at hand."""

@@ -70,7 +70,7 @@ def collected(library: Library) -> Iterator[tuple[Any, Messages]]:
         try:
             yield logger, logger.messages
         finally:
-            logger.messages = Messages()
+            logger.messages = None
 
 
 def _make_logger(trt: Any) -> Any:
@@ -79,10 +79,12 @@ def _make_logger(trt: Any) -> Any:
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.messages = Messages()
+            self.messages: Messages | None = None
 
         def log(self, severity: Any, message: str) -> None:
             """Called by TensorRT, from any thread."""
-            self.messages.add(severity.name, message)
+            messages = self.messages
+            if messages is not None:
+                messages.add(severity.name, message)
 
     return Logger()
