@@ -48,7 +48,7 @@ class Library:
         return 0 if flag is None else 1 << int(flag)
 
     def without_tf32(self, config: Any) -> None:
-        """Let a builder configuration keep all 23 bits of fp32; a TensorRT without the flag has no TF32 to switch off."""
+        """Let a builder configuration keep all bits of fp32; a TensorRT without the flag has no TF32 to switch off."""
         flag = getattr(self.module.BuilderFlag, "TF32", None)
         if flag is not None:
             config.clear_flag(flag)
