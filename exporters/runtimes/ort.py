@@ -1,5 +1,6 @@
 """ONNX Runtime and its execution providers."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +45,9 @@ class OnnxRuntime:
                 if provider == "cpu"
                 else "pip install 'tmkd-pipeline[gpu]' on a machine with an NVIDIA GPU.",
             )
+        if provider == "tensorrt":
+            # It has no option for TF32; the driver reads this when the first session of the process starts.
+            os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised, and told once
         if threads is not None:
