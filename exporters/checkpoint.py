@@ -24,6 +24,8 @@ Interpolation = Literal["bilinear", "bicubic"]
 SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".bin")
 _CHOSEN = Path("distill") / "chosen"  # where a run directory keeps the student that ships
 _CIFAR_SIZE = 32
+_OTHERWISE_NORMALISED = {"googlenet", "inception_v3"}  # torchvision's files expect another than they publish
+_SMALLEST_WITH_MARGIN = 96  # as recipes have it: smaller images are resized to what the network sees
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def load_checkpoint(
         labels: K names in the order of the logits; None: the student's own, or `class_0`, `class_1`, … as many as the
             classifier has.
         image_size: side of the square that the network sees.
-        resize: the shorter side before the centre crop; None: as published for this size, else 8/7 of it (at 32 pixels
-            and below: the size itself).
+        resize: the shorter side before the centre crop; None: as published for this size, else 8/7 of it (below 96
+            pixels: the size itself).
         mean, std: for images in [0, 1]. These, and the sizes and the filter, are those that timm or torchvision
             publish for the network where they are not given; a note says so.
         interpolation: Pillow's filter.
@@ -198,16 +200,14 @@ def _preprocessing(
         image_size, interpolation = image_size or published.size, interpolation or published.interpolation
     elif architecture.source == "cifar":
         image_size = image_size or _CIFAR_SIZE
-    missing = [
-        key for key, value in (("--mean", mean), ("--std", std), ("--image-size", image_size)) if value is None
-    ]
+    missing = [key for key, value in (("--mean", mean), ("--std", std), ("--image-size", image_size)) if value is None]
     if mean is None or std is None or image_size is None:
         raise UsageError(
             f"nothing is published of the preprocessing of {called}: {', '.join(missing)} must be given",
             remedy="Use what it was trained with, e.g. --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225.",
         )
     if resize is None:
-        resize = image_size if image_size <= _CIFAR_SIZE else round(image_size * 8 / 7)
+        resize = image_size if image_size < _SMALLEST_WITH_MARGIN else round(image_size * 8 / 7)
     return Preprocessing(image_size, resize, mean, std, interpolation or "bilinear"), notes
 
 
@@ -220,20 +220,17 @@ def _published(architecture: Architecture) -> _Published | None:
 def _torchvision(name: str) -> _Published | None:
     from torchvision.models import get_model_weights
 
-    published = next(iter([getattr(get_model_weights(name), "DEFAULT", None)]))
-    if published is None:
+    published: Any = getattr(get_model_weights(name), "DEFAULT", None)
+    if published is None or name in _OTHERWISE_NORMALISED:
         return None
     transform = published.transforms()
-    filters: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic"}
-    if name in {"googlenet", "inception_v3"}:  # their files expect another normalisation than they publish
-        return None
     return _Published(
         f"torchvision {published}",
         _channels(transform.mean),
         _channels(transform.std),
         int(transform.crop_size[0]),
         max(int(transform.resize_size[0]), int(transform.crop_size[0])),
-        filters.get(str(transform.interpolation.value), "bilinear"),
+        "bicubic" if transform.interpolation.value == "bicubic" else "bilinear",
     )
 
 

@@ -72,7 +72,7 @@ def _convolution(layer: "nn.Module") -> bool:
 
 
 def _branches(block: "nn.Module") -> "Iterator[tuple[nn.Conv2d | None, nn.BatchNorm2d]]":
-    """(convolution, batch norm) of each child that is just that, None for an identity; nothing if others have weights."""
+    """(convolution, batch norm) of each child that is just that; None in place of the convolution for an identity."""
     from torch import nn
 
     found: list[tuple[nn.Conv2d | None, nn.BatchNorm2d]] = []

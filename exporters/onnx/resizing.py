@@ -123,6 +123,33 @@ def _resize_nodes(image: str, preprocessing: Preprocessing) -> tuple[list[onnx.N
     return nodes, constants
 
 
+def without_resize(data: bytes, preprocessing: Preprocessing) -> bytes:
+    """The rest of a model behind `add_resize`'s nodes, as a model of its own that takes the student's pixels.
+
+    Raises:
+        UsageError: a model without these nodes.
+    """
+    model = onnx.load_from_string(data)
+    graph = model.graph
+    ends = [index for index, node in enumerate(graph.node) if RESIZED_NAME in node.output]
+    if not ends:
+        raise UsageError("the model does not resize", remedy="Export it for images of any size.")
+    image, size = graph.input[0], preprocessing.size
+    del graph.node[: ends[0] + 1]
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            if name == RESIZED_NAME:
+                node.input[index] = image.name
+    for dim in list(image.type.tensor_type.shape.dim)[1:3]:
+        dim.dim_value = size
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    stripped: bytes = model.SerializeToString(deterministic=True)
+    return stripped
+
+
 def resize_parity(
     data: bytes, preprocessing: Preprocessing, images: Iterable[Image.Image], *, bound: int = MAX_DIFFERENCE
 ) -> ResizeParity:

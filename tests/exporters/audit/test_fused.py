@@ -86,9 +86,7 @@ def test_fused_blocks_are_proved(cifar: Exported, block: type[Summed]) -> None:
 
 
 @pytest.mark.parametrize("block", [Summed, Scaled])
-def test_one_wrong_weight_is_found(
-    cifar: Exported, block: type[Summed], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_wrong_weight_is_found(cifar: Exported, block: type[Summed], monkeypatch: pytest.MonkeyPatch) -> None:
     # The comparison of whole networks is looser, and out of the way here.
     monkeypatch.setattr("exporters.onnx.reparameterize.MAX_SCALED_ERROR", 1.0)
     with pytest.raises(GateError, match=r"block\.fused is not what the student's branches in block add up to"):

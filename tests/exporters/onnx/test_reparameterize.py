@@ -18,7 +18,7 @@ from tests.exporters.conftest import LABELS, Exported, random_images, randomise
 
 
 def branched(kind: str) -> torch.nn.Module:
-    """A small RepVGG (`rep`) or MobileOne (`one`): a stride with two branches, then identities, one of them in groups."""
+    """A small RepVGG (`rep`) or MobileOne (`one`): strides with two branches, then identities."""
     options = {"block_kwargs": {"num_conv_branches": 2}} if kind == "one" else {}
     blocks = (
         ByoBlockCfg(type=kind, d=2, c=8, s=2, gs=0, **options),

@@ -50,7 +50,9 @@ def test_the_graph_gives_pillows_pixels(width: int, height: int, size: int, more
 def test_hardly_a_value_differs(interpolation: str) -> None:
     preprocessing = dataclasses.replace(PLAIN, size=64, resize=73, interpolation=interpolation)
     data = resizing_model(preprocessing).SerializeToString()
-    result = resize_parity(data, preprocessing, [noise(*size) for size in ((75, 100), (211, 130), (50, 60), (301, 400))])
+    result = resize_parity(
+        data, preprocessing, [noise(*size) for size in ((75, 100), (211, 130), (50, 60), (301, 400))]
+    )
     assert result.images == 4 and result.max_difference <= 1 and result.differing < 1e-3
 
 
