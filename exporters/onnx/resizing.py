@@ -19,7 +19,8 @@ MAX_DIFFERENCE = 1
 """In steps of 0..255, on any channel of any pixel.
 
 ONNX Runtime and Pillow both resize in two passes and round to 8 bits after each, but compute the filter's weights in
-float32 and float64: on noise, the worst case, one value in ten thousand is rounded the other way.
+float32 and float64, and may take tall images in another order of passes. On noise, the worst case, no value of 120
+images was further off than 1; mostly fewer than one in a hundred differ at all, and one in five of some tall images.
 """
 
 # Catmull-Rom's coefficient, as Pillow has it; at the border both drop what lies outside and rescale what is left.
