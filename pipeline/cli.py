@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import __version__
+from pipeline.commands.data import data
+from pipeline.commands.export import export
+from pipeline.commands.options import OVERRIDES
 from pipeline.stages.registry import STAGE_NAMES
 
 if TYPE_CHECKING:
     from exporters.runtimes import Provider
 
 RECIPE = click.argument("recipe")
-OVERRIDES = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. train.epochs=5; repeatable."
-)
 RUN_DIRECTORY = click.option(
     "--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where files go; default: runs/<recipe name>."
 )
@@ -208,66 +208,6 @@ def copy_recipe(name: str, dest: Path) -> None:
     click.echo(f"{target}\nnext: tmkd-pipeline run {shlex.quote(str(target))}")
 
 
-@cli.group()
-def data() -> None:
-    """Fetch data sets, and look at what is in them."""
-
-
-ROOT = click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="The data set's folder.")
-
-
-@data.command("prepare")
-@click.argument("name")
-@ROOT
-@click.option("--keep-archives/--remove-archives", default=True, show_default=True, help="Once all is unpacked.")
-def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
-    """Fetch the data set NAME into a folder: download, check, unpack, count.
-
-    NAME is cifar10, cifar100, cub200, fgvc_aircraft, flowers102, food101, oxford_pets, stanford_dogs, stl10,
-    tiny_imagenet, birds_demo or torchvision:<Class>; for imagenet and stanford_cars it tells what to do by hand. An
-    interrupted download goes on with the same command; what is there already is not fetched again.
-    """
-    from pipeline.console import Console
-    from pipeline.data.prepare.prepare import prepare
-    from pipeline.data.prepare.report import tell_prepared
-
-    console = Console()
-    tell_prepared(name, prepare(name, root, console, keep_archives=keep_archives), console)
-
-
-@data.command("inspect")
-@click.argument("target")
-@ROOT
-@OVERRIDES
-@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE", help="Default: inspect/<data set>.png.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], sheet: Path | None, as_json: bool) -> None:
-    """Look at every image of TARGET, which is a data set or a recipe, and draw a contact sheet.
-
-    Counts, sizes, formats, copies within and across splits, unreadable and odd images.
-    """
-    from exporters.files import dump_json
-    from pipeline.console import Console
-    from pipeline.data.index import read_listing
-    from pipeline.data.inspection.inspect import default_sheet, inspect
-    from pipeline.data.inspection.report import tell_inspection
-    from pipeline.data.inspection.sheet import contact_sheet
-    from pipeline.recipe.inspected import inspected_data
-
-    settings, image_size = inspected_data(target, root, overrides)
-    console = Console(sys.stderr if as_json else None)
-    listing = read_listing(settings)
-    with console.track("looking at images", sum(map(len, listing.splits.values()))) as bar:
-        found = inspect(settings, listing=listing, progress=lambda _done, _total: bar.advance())
-    sheet = sheet or default_sheet(settings.dataset)
-    classes = contact_sheet(found, sheet)
-    if as_json:
-        click.echo(dump_json({**found.to_json(), "contact_sheet": str(sheet)}), nl=False)
-    else:
-        tell_inspection(settings.dataset, found, console, image_size)
-        console.say(f"contact sheet of {classes:,} classes: {sheet}")
-
-
 @cli.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 def verify(bundle: Path) -> None:
@@ -353,3 +293,7 @@ def predict(bundle: Path, images: tuple[Path, ...], top: int, precision: str, pr
         click.echo(f"{image}")
         for label, probability in student.predict(image, top=top):
             click.echo(f"  {100 * probability:6.2f} %  {label}")
+
+
+cli.add_command(data)
+cli.add_command(export)

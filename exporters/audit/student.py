@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporters.audit.fused import fused_tensors
 from exporters.errors import GateError
 from exporters.onnx.reader import OnnxFile, Tensor, read_onnx
 
@@ -27,8 +28,10 @@ def audit_export(data: bytes, student: "Student") -> list[dict[str, Any]]:
     """Explain each tensor of an exported model by the student.
 
     A tensor is explained if it is, bit for bit, a parameter or buffer of the student, reshaped or transposed; or a
-    convolution's or linear layer's weight or bias with a batch norm folded into it, recomputed here in float64; or the
-    normalisation of the preprocessing; or a tiny constant (`TINY`, `TINY_INTEGERS`) or a range of integers.
+    convolution's or linear layer's weight or bias with a batch norm folded into it, recomputed here in float64; or what
+    the student's training-time branches add up to (`exporters.audit.fused`); or a table of biases laid out by an index
+    of the network's; or the normalisation of the preprocessing; or a tiny constant (`TINY`, `TINY_INTEGERS`) or a range
+    of integers.
 
     Args:
         data: the bytes of the ONNX file.
@@ -114,6 +117,14 @@ class _Explainer:
 
     def __init__(self, student: "Student") -> None:
         self.own = {name: value.detach().cpu().numpy() for name, value in student.module.state_dict().items()}
+        fused = fused_tensors(student)
+        self.own |= {name: value for name, (_, value) in fused.items()}
+        self.fused = {name: origin for name, (origin, _) in fused.items()}
+        self.indices = {
+            name: value.detach().cpu().numpy()
+            for name, value in student.module.named_buffers()
+            if not value.is_floating_point() and value.numel() > 1 and int(value.min()) >= 0
+        }
         self.norms = list(_batch_norms(student.module))
         mean = np.asarray(student.preprocessing.mean, np.float64)
         std = np.asarray(student.preprocessing.std, np.float64)
@@ -133,15 +144,15 @@ class _Explainer:
         value = tensor.array()
         if tensor.dtype in {"int64", "int32", "bool"} and (value.size <= TINY_INTEGERS or _is_range(value)):
             return "constant"
-        copy = self._copied(value)
-        if copy is not None:
-            return copy
+        copied = self._copied(value)
+        if copied is not None:
+            return copied
         for name, expected in self.normalisation.items():
             if value.dtype == expected.dtype and value.tobytes() == expected.tobytes():
                 return f"preprocessing {name}"
         if value.size <= TINY:
             return "constant"
-        return self._folded(value) if value.dtype == np.float32 else None
+        return self._gathered(value) or (self._folded(value) if value.dtype == np.float32 else None)
 
     def _copied(self, value: np.ndarray) -> str | None:
         raw = value.tobytes()
@@ -150,10 +161,24 @@ class _Explainer:
             if own.dtype != value.dtype:
                 continue
             if own.tobytes() == raw:
-                return f"copy of {name}"
+                return self.fused.get(name, f"copy of {name}")
             for axes in itertools.permutations(range(own.ndim)) if 2 <= own.ndim <= 4 else ():
                 if own.transpose(axes).tobytes() == raw:
-                    return f"transpose of {name}"
+                    return f"transpose of {self.fused.get(name, name)}"
+        return None
+
+    def _gathered(self, value: np.ndarray) -> str | None:
+        """Rows of a table of biases by relative position, laid out by the network's own index of positions."""
+        raw = value.tobytes()
+        for index_name, index in self.indices.items():
+            if value.size % index.size:
+                continue
+            for name, own in self.own.items():
+                if own.ndim != 2 or own.dtype != value.dtype or own.shape[1] <= index.max():
+                    continue
+                rows = own[:, index]
+                if rows.tobytes() == raw or any(row.tobytes() == raw for row in rows):
+                    return f"{name} laid out by {index_name}"
         return None
 
     def _folded(self, value: np.ndarray) -> str | None:

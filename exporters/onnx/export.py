@@ -1,7 +1,7 @@
 """Export a student to one ONNX file that takes images as cameras give them.
 
 Input `image` uint8 `[batch, size, size, 3]` RGB; output `logits` float32 `[batch, K]`. Normalisation is
-inside the graph.
+inside the graph; so are, where they are asked for, resizing from any size and probabilities.
 """
 
 import contextlib
@@ -21,10 +21,13 @@ from torch import Tensor, nn
 from exporters import __version__
 from exporters.errors import GateError, UnavailableError, UsageError
 from exporters.files import sha256_bytes, write_bytes
+from exporters.onnx.reparameterize import fuse_branches
+from exporters.onnx.resizing import add_resize
 from exporters.student import Student
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"
+PROBABILITIES_NAME = "probabilities"
 MIN_OPSET, MAX_OPSET = 18, 25
 _LAST_OPSET_OF_IR_10 = 22
 _MAX_BYTES = 2**31 - 1  # of a protobuf message, and so of an ONNX file without external data
@@ -52,23 +55,35 @@ class NormalisedStudent(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Student, *, probabilities: bool = False) -> None:
         super().__init__()
+        self.probabilities = probabilities
         mean = torch.tensor(student.preprocessing.mean, dtype=torch.float64).view(1, 3, 1, 1)
         std = torch.tensor(student.preprocessing.std, dtype=torch.float64).view(1, 3, 1, 1)
         self.student = student.module
         self.register_buffer("scale", (1 / (255 * std)).float())
         self.register_buffer("shift", (-mean / std).float())
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Uint8 `[B, H, W, 3]` to logits `[B, K]`."""
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Uint8 `[B, H, W, 3]` to logits `[B, K]`, or to logits and their softmax."""
         # Contiguous: on a channels-last map, torch's global pooling is traced as a strided view, hence as gathers.
         x = image.to(torch.float32).permute(0, 3, 1, 2).contiguous()
-        return self.student(x * self.scale + self.shift)
+        logits: Tensor = self.student(x * self.scale + self.shift)
+        return (logits, logits.softmax(dim=1)) if self.probabilities else logits
 
 
-def export_onnx(student: Student, path: Path, opset: int = 20, *, licence: str | None = None) -> OnnxExport:
+def export_onnx(
+    student: Student,
+    path: Path,
+    opset: int = 20,
+    *,
+    licence: str | None = None,
+    probabilities: bool = False,
+    any_size: bool = False,
+) -> OnnxExport:
     """Write `path`, one self-contained file; the same student gives the same bytes.
+
+    Training-time branches are fused first (`exporters.onnx.reparameterize`).
 
     The model's metadata hold the labels, the preprocessing, the student's name, the tool's version and the licence
     (if one is given), each as a JSON string. Stack traces, documentation and other traces of this machine are removed.
@@ -77,11 +92,13 @@ def export_onnx(student: Student, path: Path, opset: int = 20, *, licence: str |
         student: fp32, on the CPU, in eval mode throughout.
         opset: 18 to 25; the file is checked to have it.
         licence: of the weights; `None` is not stated.
+        probabilities: a second output `probabilities` float32 `[batch, K]`, the softmax of `logits`.
+        any_size: input `image` uint8 `[batch, height, width, 3]`; shorter-side resize and centre crop are in the graph.
 
     Raises:
         UsageError: an opset that the exporter would silently change, or a student in train mode.
         UnavailableError: the network cannot be exported.
-        GateError: the file would not be what was asked for.
+        GateError: the file would not be what was asked for, or the fused branches are another function.
     """
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise UsageError(
@@ -91,11 +108,12 @@ def export_onnx(student: Student, path: Path, opset: int = 20, *, licence: str |
     size = student.preprocessing.size
     # A batch of 2: the exporter takes a dimension of 1 for a constant.
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    wrapped = NormalisedStudent(student).eval()
     with torch.no_grad():
-        shape = getattr(wrapped(example), "shape", None)
+        shape = getattr(NormalisedStudent(student).eval()(example), "shape", None)
     if shape != (2, len(student.labels)):
         raise UsageError(f"the student gives {shape} for two images and has {len(student.labels)} labels")
+    wrapped = NormalisedStudent(fuse_branches(student), probabilities=probabilities).eval()
+    outputs = [OUTPUT_NAME, PROBABILITIES_NAME] if probabilities else [OUTPUT_NAME]
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -106,7 +124,7 @@ def export_onnx(student: Student, path: Path, opset: int = 20, *, licence: str |
                 dynamic_shapes=({0: "batch"},),
                 opset_version=opset,
                 input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
+                output_names=outputs,
                 verbose=False,
             )
             assert program is not None
@@ -115,8 +133,10 @@ def export_onnx(student: Student, path: Path, opset: int = 20, *, licence: str |
         reason = str(error).strip().split("\n")[0][:300]
         raise UnavailableError(f"{student.architecture.name} cannot be exported to ONNX: {reason}") from error
     _strip(model)
+    if any_size:
+        add_resize(model, student.preprocessing)
     _describe(model, student, licence)
-    model = _checked(model, student, opset)
+    model = _checked(model, student, opset, probabilities=probabilities, any_size=any_size)
     data = model.SerializeToString(deterministic=True)
     if len(data) > _MAX_BYTES:
         raise GateError(f"{path.name}: {len(data):,} bytes do not fit into one ONNX file")
@@ -189,7 +209,9 @@ def _describe(model: onnx.ModelProto, student: Student, licence: str | None) -> 
         model.metadata_props.add(key=key, value=text)
 
 
-def _checked(model: onnx.ModelProto, student: Student, opset: int) -> onnx.ModelProto:
+def _checked(
+    model: onnx.ModelProto, student: Student, opset: int, *, probabilities: bool = False, any_size: bool = False
+) -> onnx.ModelProto:
     """The model with inferred shapes, once it is exactly what the contract says."""
     written = {entry.domain: entry.version for entry in model.opset_import}
     if written != {"": opset}:
@@ -204,10 +226,10 @@ def _checked(model: onnx.ModelProto, student: Student, opset: int) -> onnx.Model
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise GateError(f"the exported model is not valid ONNX: {str(error).splitlines()[0]}") from error
     size = student.preprocessing.size
-    expected = {
-        INPUT_NAME: (onnx.TensorProto.UINT8, ["batch", size, size, 3]),
-        OUTPUT_NAME: (onnx.TensorProto.FLOAT, ["batch", len(student.labels)]),
-    }
+    sides: list[int | str] = ["height", "width"] if any_size else [size, size]
+    expected: dict[str, tuple[int, list[int | str]]] = {INPUT_NAME: (onnx.TensorProto.UINT8, ["batch", *sides, 3])}
+    for name in (OUTPUT_NAME, PROBABILITIES_NAME) if probabilities else (OUTPUT_NAME,):
+        expected[name] = (onnx.TensorProto.FLOAT, ["batch", len(student.labels)])
     found = {value.name: _type_of(value) for value in [*model.graph.input, *model.graph.output]}
     if found != expected:
         raise GateError(f"the exported model has inputs and outputs {found}, not {expected}")

@@ -15,7 +15,9 @@ class Runtime(Protocol):
         ...
 
 
-def check_images(images: np.ndarray, size: int) -> None:
-    """Refuse what is not uint8 `[B, size, size, 3]` with B of 1 or more, by UsageError."""
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3) or len(images) == 0:
-        raise UsageError(f"need uint8 images [batch, {size}, {size}, 3], not {images.dtype} {list(images.shape)}")
+def check_images(images: np.ndarray, size: int | None) -> None:
+    """Refuse what is not uint8 `[B, size, size, 3]` with B of 1 or more, by UsageError; a size of None is any."""
+    sides = images.shape[1:3] if size is None and images.size else (size, size)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*sides, 3) or len(images) == 0:
+        wanted = "height, width" if size is None else f"{size}, {size}"
+        raise UsageError(f"need uint8 images [batch, {wanted}, 3], not {images.dtype} {list(images.shape)}")

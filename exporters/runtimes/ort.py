@@ -69,10 +69,11 @@ class OnnxRuntime:
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if [(value.name, value.type) for value in inputs] != [("image", "tensor(uint8)")] or [
             value.name for value in outputs
-        ] != ["logits"]:
+        ] not in (["logits"], ["logits", "probabilities"]):
             raise GateError("the model does not take `image` (uint8) and give `logits`")
         self._session = session
-        self._size = int(inputs[0].shape[1])
+        side = inputs[0].shape[1]
+        self._size = side if isinstance(side, int) else None  # a name: the model resizes by itself
         self.provider = wanted
 
     def predict(self, images: np.ndarray) -> np.ndarray:

@@ -35,7 +35,15 @@ def randomise(module: torch.nn.Module, seed: int) -> torch.nn.Module:
                 part.bias.normal_(0, 0.3, generator=random)
             elif isinstance(part, torch.nn.Linear):
                 part.weight.normal_(0, 0.1, generator=random)
-                part.bias.normal_(0, 0.3, generator=random)
+                if part.bias is not None:
+                    part.bias.normal_(0, 0.3, generator=random)
+            elif isinstance(part, torch.nn.LayerNorm | torch.nn.GroupNorm) and part.weight is not None:
+                part.weight.uniform_(0.5, 1.5, generator=random)
+                if part.bias is not None:
+                    part.bias.normal_(0, 0.3, generator=random)
+        for name, parameter in module.named_parameters():
+            if name.endswith("gamma"):  # a layer's scale, which starts near 0
+                parameter.uniform_(0.2, 1, generator=random)
     return module.eval()
 
 

@@ -82,10 +82,24 @@ def test_same_student_same_bytes(cifar: Exported, tmp_path: Path) -> None:
     assert other.sha256 != again.sha256
 
 
-@pytest.mark.parametrize("opset", [18, 25])
+@pytest.mark.parametrize("opset", range(18, 26))
 def test_opsets_are_honoured(tiny: Student, tmp_path: Path, opset: int) -> None:
     export = export_onnx(tiny, tmp_path / "model.onnx", opset)
-    assert onnx.load(export.path).opset_import[0].version == export.opset == opset
+    model = onnx.load(export.path)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
+    assert export.opset == opset and export.ir_version == model.ir_version
+    assert opset > 22 or model.ir_version <= 10
+
+
+@pytest.mark.parametrize("opset", [18, 22])
+def test_probabilities_and_images_of_any_size(tiny: Student, tmp_path: Path, opset: int) -> None:
+    export = export_onnx(tiny, tmp_path / "model.onnx", opset, probabilities=True, any_size=True)
+    model = onnx.load(export.path)
+    assert [value.name for value in model.graph.output] == ["logits", "probabilities"]
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    assert [dim.dim_param or dim.dim_value for dim in dims] == ["batch", "height", "width", 3]
+    assert model.opset_import[0].version == opset and export.operators["Resize"] == 1
+    assert export_onnx(tiny, tmp_path / "b.onnx", opset, probabilities=True, any_size=True).sha256 == export.sha256
 
 
 @pytest.mark.parametrize("opset", [13, 17, 26])

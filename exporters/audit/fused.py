@@ -1,0 +1,138 @@
+"""What re-parameterisation makes of a student, each fused weight proved again from the student's own branches.
+
+Where a block is a sum of convolutions and batch norms (RepVGG, MobileOne, large kernels of FastViT), its kernel and
+bias are summed here in float64, independently of the code that fused them; any other fused block must give what the
+student's block gives on random input.
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exporters.errors import GateError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from exporters.student import Student
+
+_TOLERANCE = 1e-6  # of the largest value; the fused weights are rounded to float32 once
+_SIDE = 16  # of the random input, wider than the kernels of such blocks
+
+
+def fused_tensors(student: "Student") -> dict[str, tuple[str, np.ndarray]]:
+    """Name within the fused network to (origin, value), for what the student itself does not hold; {} without branches.
+
+    Raises:
+        GateError: a fused block is not the student's block.
+    """
+    from exporters.onnx.reparameterize import fuse_branches
+
+    fused = fuse_branches(student).module
+    if fused is student.module:
+        return {}
+    own = student.module.state_dict()
+    found: dict[str, tuple[str, np.ndarray]] = {}
+    proved: dict[str, str] = {}
+    for name, value in fused.state_dict().items():
+        if name in own and own[name].shape == value.shape and bool((own[name] == value).all()):
+            continue
+        leaf = name.rpartition(".")[0]
+        if leaf not in proved:
+            proved[leaf] = _prove(student.module, fused, leaf)
+        found[name] = (f"re-parameterised {proved[leaf]}", value.cpu().numpy())
+    return found
+
+
+def _prove(module: "nn.Module", fused: "nn.Module", leaf: str) -> str:
+    """The name of the student's block that the fused layer `leaf` replaces, once both are shown to be equal."""
+    block = leaf
+    blocks = {name for name, _ in module.named_modules()}
+    while block not in blocks:
+        block = block.rpartition(".")[0]
+    layer = fused.get_submodule(leaf)
+    branches = list(_branches(module.get_submodule(block)))
+    if leaf != block and branches and _convolution(layer):
+        kernel, bias = _branch_sum(branches, layer)
+        equal = _close(layer.weight, kernel) and _close(layer.bias, bias)
+    else:
+        equal = _same_function(module.get_submodule(block), fused.get_submodule(block), layer)
+    if not equal:
+        raise GateError(f"the fused {leaf} is not what the student's branches in {block or 'the network'} add up to")
+    return block
+
+
+def _convolution(layer: "nn.Module") -> bool:
+    from torch import nn
+
+    return isinstance(layer, nn.Conv2d)
+
+
+def _branches(block: "nn.Module") -> "Iterator[tuple[nn.Conv2d | None, nn.BatchNorm2d]]":
+    """(convolution, batch norm) of each child that is just that; None in place of the convolution for an identity."""
+    from torch import nn
+
+    found: list[tuple[nn.Conv2d | None, nn.BatchNorm2d]] = []
+    children = [child for child in block.children() if any(True for _ in child.parameters())]
+    parts = [part for child in children for part in (child if isinstance(child, nn.ModuleList) else [child])]
+    for part in parts:
+        layers = [layer for layer in part.modules() if any(True for _ in layer.parameters(recurse=False))]
+        if len(layers) == 1 and isinstance(layers[0], nn.BatchNorm2d):
+            found.append((None, layers[0]))
+        elif len(layers) == 2 and isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], nn.BatchNorm2d):
+            found.append((layers[0], layers[1]))
+        # Anything else comes after the sum (attention, squeeze and excitation), or the comparison fails.
+    yield from found
+
+
+def _branch_sum(
+    branches: "list[tuple[nn.Conv2d | None, nn.BatchNorm2d]]", layer: "nn.Module"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel `[out, in / groups, k, k]` and bias `[out]` of the sum, in float64."""
+    shape = tuple(layer.weight.shape)
+    kernel, bias = np.zeros(shape), np.zeros(shape[0])
+    for convolution, norm in branches:
+        mean, variance = _double(norm.running_mean), _double(norm.running_var)
+        scale = _double(norm.weight) / np.sqrt(variance + norm.eps)
+        bias += _double(norm.bias) - mean * scale
+        if convolution is None:
+            channels = np.arange(shape[0])
+            kernel[channels, channels % shape[1], shape[2] // 2, shape[3] // 2] += scale
+            continue
+        weight = _double(convolution.weight) * scale[:, None, None, None]
+        top, left = ((shape[axis] - weight.shape[axis]) // 2 for axis in (2, 3))
+        kernel[:, :, top : top + weight.shape[2], left : left + weight.shape[3]] += weight
+        if convolution.bias is not None:
+            bias += _double(convolution.bias) * scale
+    return kernel, bias
+
+
+def _same_function(block: "nn.Module", fused: "nn.Module", layer: "nn.Module") -> bool:
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+    channels = int(getattr(layer, "in_channels", 0) or getattr(layer, "in_features", 0))
+    spatial = (_SIDE, _SIDE) if _convolution(layer) else ()
+    noise = torch.randn(8, channels, *spatial, generator=random, dtype=torch.float64)
+    with torch.no_grad():
+        try:
+            before, after = (copy.deepcopy(part).double().eval()(noise) for part in (block, fused))
+        except (RuntimeError, TypeError, ValueError):  # a block of another input: it cannot be shown to be equal
+            return False
+    return before.shape == after.shape and _close(after, before.numpy())
+
+
+def _double(value: "torch.Tensor | None") -> np.ndarray:
+    assert value is not None
+    array: np.ndarray = value.detach().cpu().double().numpy()
+    return array
+
+
+def _close(value: "torch.Tensor", expected: np.ndarray) -> bool:
+    found = _double(value)
+    if found.shape != expected.shape or not np.isfinite(found).all():
+        return False
+    return bool((np.abs(found - expected) <= np.abs(expected).max() * _TOLERANCE).all())
