@@ -17,7 +17,7 @@ from exporters.runtimes.base import check_images
 Method = Literal["minmax", "entropy", "percentile"]
 _METHODS = ("minmax", "entropy", "percentile")
 MIN_IMAGES = 8
-_MEMORY = 256 * 2**20  # bytes of activations that are held at a time
+_MEMORY = 128 * 2**20  # bytes of activations in one part; two parts are held at a time
 
 
 @dataclass(frozen=True)
