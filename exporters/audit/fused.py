@@ -75,6 +75,8 @@ def _branches(block: "nn.Module") -> "Iterator[tuple[nn.Conv2d | None, nn.BatchN
     """(convolution, batch norm) of each child that is just that; None in place of the convolution for an identity."""
     from torch import nn
 
+    if any(True for _ in block.parameters(recurse=False)):
+        return  # scaled by a parameter of its own
     found: list[tuple[nn.Conv2d | None, nn.BatchNorm2d]] = []
     children = [child for child in block.children() if any(True for _ in child.parameters())]
     parts = [part for child in children for part in (child if isinstance(child, nn.ModuleList) else [child])]
@@ -84,7 +86,9 @@ def _branches(block: "nn.Module") -> "Iterator[tuple[nn.Conv2d | None, nn.BatchN
             found.append((None, layers[0]))
         elif len(layers) == 2 and isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], nn.BatchNorm2d):
             found.append((layers[0], layers[1]))
-        # Anything else comes after the sum (attention, squeeze and excitation), or the comparison fails.
+        elif any(isinstance(layer, nn.BatchNorm2d) for layer in layers):
+            return  # a block within the block
+        # What has no batch norm comes after the sum: attention, squeeze and excitation.
     yield from found
 
 
@@ -115,14 +119,17 @@ def _same_function(block: "nn.Module", fused: "nn.Module", layer: "nn.Module") -
 
     random = torch.Generator().manual_seed(0)
     channels = int(getattr(layer, "in_channels", 0) or getattr(layer, "in_features", 0))
-    spatial = (_SIDE, _SIDE) if _convolution(layer) else ()
-    noise = torch.randn(8, channels, *spatial, generator=random, dtype=torch.float64)
-    with torch.no_grad():
+    # A linear layer may be one of tokens.
+    shapes = [(8, channels, _SIDE, _SIDE)] if _convolution(layer) else [(8, channels), (8, _SIDE, channels)]
+    for shape in shapes:
+        noise = torch.randn(shape, generator=random, dtype=torch.float64)
         try:
-            before, after = (copy.deepcopy(part).double().eval()(noise) for part in (block, fused))
-        except (RuntimeError, TypeError, ValueError):  # a block of another input: it cannot be shown to be equal
-            return False
-    return before.shape == after.shape and _close(after, before.numpy())
+            with torch.no_grad():
+                before, after = (copy.deepcopy(part).double().eval()(noise) for part in (block, fused))
+        except (RuntimeError, TypeError, ValueError):  # a block of another input
+            continue
+        return before.shape == after.shape and _close(after, before.numpy())
+    return False
 
 
 def _double(value: "torch.Tensor | None") -> np.ndarray:
