@@ -74,7 +74,9 @@ def _drawn(index: int) -> Image.Image:
     """Smooth patches of colour under noise, each of another size."""
     random = np.random.default_rng(index)
     width, height = (int(side) for side in random.integers(96, 400, 2))
-    patches = Image.fromarray(random.integers(0, 256, (5, 5, 3), np.uint8)).resize((width, height), Image.BICUBIC)
+    patches = Image.fromarray(random.integers(0, 256, (5, 5, 3), np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
     noise = random.integers(-20, 21, (height, width, 3))
     return Image.fromarray(np.clip(np.asarray(patches, np.int16) + noise, 0, 255).astype(np.uint8))
 

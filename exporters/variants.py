@@ -33,10 +33,17 @@ class Found(Protocol):
     `failures` is empty where the gate passed.
     """
 
-    data: bytes
-    kept: Sequence[str]
-    trials: int
-    failures: Sequence[str]
+    @property
+    def data(self) -> bytes: ...  # noqa: D102
+
+    @property
+    def kept(self) -> Sequence[str]: ...  # noqa: D102
+
+    @property
+    def trials(self) -> int: ...  # noqa: D102
+
+    @property
+    def failures(self) -> Sequence[str]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

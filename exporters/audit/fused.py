@@ -49,13 +49,15 @@ def fused_tensors(student: "Student") -> dict[str, tuple[str, np.ndarray]]:
 
 def _prove(module: "nn.Module", fused: "nn.Module", leaf: str) -> str:
     """The name of the student's block that the fused layer `leaf` replaces, once both are shown to be equal."""
+    from torch import nn
+
     block = leaf
     blocks = {name for name, _ in module.named_modules()}
     while block not in blocks:
         block = block.rpartition(".")[0]
     layer = fused.get_submodule(leaf)
     branches = list(_branches(module.get_submodule(block)))
-    if leaf != block and branches and _convolution(layer):
+    if leaf != block and branches and isinstance(layer, nn.Conv2d) and layer.bias is not None:
         kernel, bias = _branch_sum(branches, layer)
         equal = _close(layer.weight, kernel) and _close(layer.bias, bias)
     else:
@@ -63,12 +65,6 @@ def _prove(module: "nn.Module", fused: "nn.Module", leaf: str) -> str:
     if not equal:
         raise GateError(f"the fused {leaf} is not what the student's branches in {block or 'the network'} add up to")
     return block
-
-
-def _convolution(layer: "nn.Module") -> bool:
-    from torch import nn
-
-    return isinstance(layer, nn.Conv2d)
 
 
 def _branches(block: "nn.Module") -> "Iterator[tuple[nn.Conv2d | None, nn.BatchNorm2d]]":
@@ -93,7 +89,7 @@ def _branches(block: "nn.Module") -> "Iterator[tuple[nn.Conv2d | None, nn.BatchN
 
 
 def _branch_sum(
-    branches: "list[tuple[nn.Conv2d | None, nn.BatchNorm2d]]", layer: "nn.Module"
+    branches: "list[tuple[nn.Conv2d | None, nn.BatchNorm2d]]", layer: "nn.Conv2d"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Kernel `[out, in / groups, k, k]` and bias `[out]` of the sum, in float64."""
     shape = tuple(layer.weight.shape)

@@ -170,7 +170,7 @@ def resize_parity(
     model = onnx.load_from_string(data)
     if not any(RESIZED_NAME in node.output for node in model.graph.node):
         raise UsageError("the model does not resize", remedy="Export it for images of any size.")
-    shape = ["batch", preprocessing.size, preprocessing.size, 3]
+    shape: list[str | int | None] = ["batch", preprocessing.size, preprocessing.size, 3]
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info(RESIZED_NAME, TensorProto.UINT8, shape))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
