@@ -4,7 +4,7 @@ A new kind of variant is one entry of `VARIANTS`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Judge = Callable[[bytes], Sequence[str]]
 """What the gate has against a model; an empty sequence passes."""
 
-_DEVIATION_IMAGES = 8
+_GUIDING_IMAGES = 8
 _DEVIATION_BOUND = 0.1  # where the gate asks for agreement alone
 
 
@@ -47,33 +47,57 @@ class Found(Protocol):
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What a search has to go by.
+
+    Args:
+        objections: what the gate has against a model.
+        images: a few prepared images, uint8 `[n, S, S, 3]`, that guide it.
+        provider: where the models are judged.
+        calibration: of training images; None for what needs none.
+    """
+
+    objections: Judge
+    images: np.ndarray
+    provider: Provider
+    calibration: "Calibration | None"
+
+
+@dataclass(frozen=True)
 class VariantKind:
     """How one kind is made.
 
     Args:
         file: its name in a bundle.
-        search: (fp32 model, judge, calibration) to what was found.
+        search: from the fp32 model to what was found.
         audit: explains each tensor by the fp32 file's, as `audit_half`.
-        calibrated: whether it needs calibration images.
+        emulate: from the file to one that computes on a CPU what its target would, where a CPU shows less.
     """
 
     file: str
-    search: Callable[[bytes, Judge, "Calibration | None"], Found]
+    search: Callable[[bytes, Terms], Found]
     audit: Callable[[bytes, bytes, Sequence[Mapping[str, Any]]], list[dict[str, Any]]]
-    calibrated: bool = False
+    emulate: Callable[[bytes], bytes] | None = None
 
 
-def _search_fp16(model: bytes, objections: Judge, calibration: "Calibration | None") -> Found:
+def _search_fp16(model: bytes, terms: Terms) -> Found:
     from exporters.onnx.islands import search_islands
 
-    return search_islands(model, objections, dtype="fp16")
+    on_cpu = terms.provider == "cpu"
+    return search_islands(model, terms.objections, dtype="fp16", images=terms.images, emulate=on_cpu)
 
 
-def _search_int8(model: bytes, objections: Judge, calibration: "Calibration | None") -> Found:
+def _emulate_fp16(data: bytes) -> bytes:
+    from exporters.onnx.half import emulate_half
+
+    return emulate_half(data)
+
+
+def _search_int8(model: bytes, terms: Terms) -> Found:
     from exporters.quantize import search_float_layers
 
-    assert calibration is not None
-    return search_float_layers(model, calibration, objections, target="cpu")
+    assert terms.calibration is not None
+    return search_float_layers(model, terms.calibration, terms.objections, target="cpu")
 
 
 def _audit_half(data: bytes, base: bytes, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -89,8 +113,8 @@ def _audit_int8(data: bytes, base: bytes, entries: Sequence[Mapping[str, Any]]) 
 
 
 VARIANTS = {
-    "fp16": VariantKind("model.fp16.onnx", _search_fp16, _audit_half),
-    "int8": VariantKind("model.int8.onnx", _search_int8, _audit_int8, calibrated=True),
+    "fp16": VariantKind("model.fp16.onnx", _search_fp16, _audit_half, emulate=_emulate_fp16),
+    "int8": VariantKind("model.int8.onnx", _search_int8, _audit_int8),
 }
 """By precision."""
 
@@ -136,6 +160,7 @@ def make_variant(
     initializers: Sequence[Mapping[str, Any]],
     evidence: Evidence,
     gate: ParityGate,
+    images: np.ndarray,
     *,
     provider: Provider = "cpu",
     calibration: "Calibration | None" = None,
@@ -146,6 +171,7 @@ def make_variant(
         precision: a key of `VARIANTS`.
         model, initializers: the fp32 file and what `audit_export` gave for it.
         evidence: the images that the search judges on, all of them at the largest batch.
+        images: a few prepared images, uint8 `[n, S, S, 3]`, that guide the search.
         provider: where it is run.
         calibration: of training images; for int8.
 
@@ -161,7 +187,7 @@ def make_variant(
         except GateError as error:  # it does not even load
             return [error.message]
 
-    found = kind.search(model, objections, calibration)
+    found = kind.search(model, Terms(objections, images[:_GUIDING_IMAGES], provider, calibration))
     entries = kind.audit(found.data, model, initializers)
     return Variant(
         precision, found.data, entries, dict(read_onnx(found.data).operators), list(found.kept), found.trials
@@ -227,9 +253,14 @@ def prove_variant(
     except GateError as error:
         return Verdict("rejected", error.message)
     report = evidence.report(runtime, gate)
+    emulate = VARIANTS[precision].emulate
+    if emulate is not None and provider == "cpu":
+        found_there = judge(evidence.compare(OnnxRuntime(emulate(data))), gate)
+        told = [f"as its target computes it: {failure}" for failure in found_there]
+        report = replace(report, failures=[*report.failures, *told])
     if not report.passed:
         bound = gate.max_scaled_error or _DEVIATION_BOUND
-        found = first_deviation(model, data, images[:_DEVIATION_IMAGES], bound=bound)
+        found = first_deviation(model, data, images[:_GUIDING_IMAGES], bound=bound)
         where = "no single node deviates by more than that" if found is None else f"first at {found.node}"
         return Verdict(
             "rejected",

@@ -112,11 +112,14 @@ def _branch_sum(
 
 def _same_function(block: "nn.Module", fused: "nn.Module", layer: "nn.Module") -> bool:
     import torch
+    from torch import nn
 
     random = torch.Generator().manual_seed(0)
     channels = int(getattr(layer, "in_channels", 0) or getattr(layer, "in_features", 0))
     # A linear layer may be one of tokens.
-    shapes = [(8, channels, _SIDE, _SIDE)] if _convolution(layer) else [(8, channels), (8, _SIDE, channels)]
+    shapes: list[tuple[int, ...]] = [(8, channels), (8, _SIDE, channels)]
+    if isinstance(layer, nn.Conv2d):
+        shapes = [(8, channels, _SIDE, _SIDE)]
     for shape in shapes:
         noise = torch.randn(shape, generator=random, dtype=torch.float64)
         try:

@@ -63,6 +63,8 @@ class OnnxRuntime:
             reason = str(error).split("\n")[0][:300]
             if provider != "cpu":
                 raise UnavailableError(f"{wanted} did not start: {reason}") from error
+            if "NOT_IMPLEMENTED" in reason:  # a sound file with an operator or type that this provider has not
+                raise UnavailableError(f"{wanted} cannot run this model: {reason}") from error
             raise GateError(f"the model cannot be loaded by ONNX Runtime: {reason}") from error
         if wanted not in session.get_providers():
             raise UnavailableError(f"{wanted} did not start; ONNX Runtime fell back to {session.get_providers()}")

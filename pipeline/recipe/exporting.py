@@ -60,55 +60,10 @@ class OnnxSettings(Settings):
         return tuple(name for name in VARIANTS if name in self.precision)
 
 
-class EngineBatchSettings(Settings):
-    """The batch sizes that an engine takes, and the one that it is made fast for."""
-
-    min: int = Field(default=1, ge=1, le=65536, description="The smallest.")
-    opt: int = Field(default=16, ge=1, le=65536, description="The usual one.")
-    max: int = Field(default=64, ge=1, le=65536, description="The largest.")
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if not self.min <= self.opt <= self.max:
-            found = f"got {self.opt} between {self.min} and {self.max}"
-            raise problem("opt", f"expected @min or more and @max or less, {found}", "min", "max")
-        return self
-
-
-class TensorrtSettings(Settings):
-    """TensorRT engines, each built from an ONNX file of its precision and run on this GPU before it ships."""
-
-    when: Literal["available", "required", "never"] = Field(
-        default="never",
-        description="available: where TensorRT and a GPU are here, else it is said; required: exit 4 without them.",
-    )
-    precision: list[OnnxPrecision] = Field(default=["fp16"], description="An engine each.")
-    library: Literal["auto", "tensorrt", "tensorrt_rtx"] = Field(
-        default="auto", description="auto: TensorRT where it is installed, else TensorRT for RTX."
-    )
-    batch: EngineBatchSettings = Field(default_factory=EngineBatchSettings, description="The profile.")
-    workspace_mib: int | None = Field(
-        default=None, ge=1, description="The most scratch memory of a layer; null leaves it to TensorRT."
-    )
-    version_compatible: bool = Field(
-        default=False, description="Engines that later versions of the same major run too; not for RTX."
-    )
-    hardware_compatible: bool = Field(
-        default=False, description="Engines that run on other GPUs from Ampere on, more slowly; not for RTX."
-    )
-
-    @model_validator(mode="after")
-    def _each_once(self) -> Self:
-        if not self.precision or len(set(self.precision)) != len(self.precision):
-            raise problem("precision", f"expected one or more precisions, each once, got {self.precision}")
-        return self
-
-
 class ExportSettings(Settings):
     """What is exported."""
 
     onnx: OnnxSettings = Field(default_factory=OnnxSettings, description="The ONNX files.")
-    tensorrt: TensorrtSettings = Field(default_factory=TensorrtSettings, description="Engines.")
 
 
 class Fp32ParitySettings(Settings):

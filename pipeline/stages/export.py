@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from exporters.files import write_bytes, write_json
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
-from pipeline.stages.images import calibration_batches, validation_batches
+from pipeline.stages.images import calibration_batches, golden_images, validation_batches
 from pipeline.stages.inputs import IMAGE_KEYS, Data, read_data
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class ExportStage(Stage):
         student = load_student(context.run.folder("distill") / "chosen")
         evidence = Evidence(TorchRuntime(student), lambda: validation_batches(data))
         calibration = _calibration(recipe, data) if "int8" in recipe.export.onnx.variants else None
+        images = golden_images(data)
         described, sizes = {}, {}
         for precision in recipe.export.onnx.variants:
             variant = make_variant(
@@ -77,6 +78,7 @@ class ExportStage(Stage):
                 initializers,
                 evidence,
                 ParityGate(**getattr(recipe.parity, precision).model_dump()),
+                images,
                 provider=recipe.parity.provider,
                 calibration=calibration,
             )
