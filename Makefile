@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow bench lint lock clean
+.PHONY: help install quickstart test test-slow bench gpu-check lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,8 +44,13 @@ test: $(INSTALLED) ## install, then the default test suite with its coverage gat
 test-slow: $(INSTALLED) ## the tests that take minutes
 	@$(BIN)/pytest --quiet -m 'slow and not gpu and not network' || [ $$? -eq 5 ] # 5: there are none
 
-bench: $(INSTALLED) ## the loader against a bare loop that decodes the same files, as a ratio
+bench: $(INSTALLED) ## what loading and parity cost, as ratios to the bare work
 	@$(BIN)/python -m benchmarks.loading
+	@$(BIN)/python -m benchmarks.parity
+
+gpu-check: $(INSTALLED) ## on a machine with a GPU: build and run every engine and provider there is, and compare them
+	@test -d runs/quickstart/distill || $(BIN)/tmkd-pipeline run recipes/quickstart.yaml
+	@$(BIN)/python -m benchmarks.gpu_check
 
 lint: $(INSTALLED) ## style, formatting, types, and what may import what
 	@$(BIN)/ruff check .
