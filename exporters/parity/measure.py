@@ -61,7 +61,12 @@ class ParityResult:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, with the tightest gate that would have passed."""
-        return {**asdict(self), "would_pass": asdict(self.would_pass)}
+        interval = self.accuracy_drop_interval
+        return {
+            **asdict(self),
+            "accuracy_drop_interval": None if interval is None else list(interval),
+            "would_pass": asdict(self.would_pass),
+        }
 
 
 @dataclass
