@@ -1,0 +1,117 @@
+"""Variants are made of the fp32 file, judged on all images, and kept for a reason."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from exporters.manifest import GOLDEN_LIMITS
+from exporters.onnx.half import to_half
+from exporters.onnx.reader import read_onnx
+from exporters.parity import Evidence, ParityGate
+from exporters.quantize import Calibration
+from exporters.runtimes import TorchRuntime
+from exporters.variants import VARIANTS, make_variant, prove_variant
+from tests.exporters.conftest import Exported, random_images
+from tests.exporters.onnx.planting import overflowing
+
+GATES = {"fp16": ParityGate(1e-2, 0.95, 0.05), "int8": ParityGate(None, 0.5, 0.5)}
+
+
+def evidence_of(exported: Exported) -> Evidence:
+    names = [f"image{index}.jpg" for index in range(len(exported.images))]
+    batches = [(exported.images, exported.logits.argmax(axis=1), names)]
+    return Evidence(TorchRuntime(exported.student), lambda: batches, part=8)
+
+
+def entries_of(data: bytes) -> list[dict[str, Any]]:
+    """As an audit would list a file that nobody has audited."""
+    tensors = read_onnx(data).tensors
+    keys = ("name", "dtype", "sha256")
+    return [
+        {**{key: getattr(value, key) for key in keys}, "dims": list(value.dims), "origin": "own"} for value in tensors
+    ]
+
+
+def calibration() -> Calibration:
+    return Calibration(lambda: iter([random_images(16, 32, seed=9)]))
+
+
+@pytest.mark.parametrize("precision", list(VARIANTS))
+def test_from_the_fp32_file_to_a_verdict(cifar: Exported, precision: str) -> None:
+    evidence, gate = evidence_of(cifar), GATES[precision]
+    made = make_variant(precision, cifar.data, cifar.entries, evidence, gate, cifar.images, calibration=calibration())
+    assert made.file == VARIANTS[precision].file and made.trials >= 1
+    assert len(made.data) < 0.7 * len(cifar.data)
+    described = made.to_json()
+    assert [entry["name"] for entry in described["initializers"]] and described["operators"]["Conv"] > 0
+    model = onnx.load_from_string(made.data)
+    nodes = {node.name for node in model.graph.node}
+    assert set(made.kept_float) <= nodes
+    verdict = prove_variant(precision, made.data, cifar.data, evidence, gate, cifar.images, keep_all=True)
+    assert verdict.status == "shipped" and verdict.report is not None and verdict.report.passed
+    assert 0 < verdict.golden_tolerance <= GOLDEN_LIMITS[precision]
+    assert verdict.speed is not None and set(verdict.speed["runtimes"]) == {"fp32", precision}
+    assert "times as fast as fp32" in verdict.reason and verdict.to_json()["status"] == "shipped"
+    again = make_variant(precision, cifar.data, cifar.entries, evidence, gate, cifar.images, calibration=calibration())
+    assert again == made
+
+
+def test_what_pays_ships_and_what_does_not_stays(cifar: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence, gate = evidence_of(cifar), ParityGate(1e-4, 0.999, 0.001)
+    for useful, status in ((True, "shipped"), (False, "not useful")):
+        monkeypatch.setattr("exporters.variants.is_useful", lambda *_figures, told=useful: (told, "as it was planted"))
+        # The file itself is a variant that passes whatever is asked of it.
+        verdict = prove_variant("int8", cifar.data, cifar.data, evidence, gate, cifar.images)
+        assert verdict.status == status and verdict.reason.startswith("as it was planted")
+        assert verdict.golden_tolerance == gate.max_scaled_error
+
+
+def test_a_rejected_one_names_the_first_node_that_deviates(cifar: Exported) -> None:
+    model = onnx.load_from_string(cifar.data)
+    convolution = [node for node in model.graph.node if node.op_type == "Conv"][3]
+    (weight,) = [value for value in model.graph.initializer if value.name == convolution.input[1]]
+    changed = onnx.numpy_helper.to_array(weight).copy()
+    changed *= -1
+    weight.CopyFrom(onnx.numpy_helper.from_array(changed, weight.name))
+    verdict = prove_variant(
+        "int8", model.SerializeToString(), cifar.data, evidence_of(cifar), ParityGate(1e-3, 1.0, 0.0), cifar.images
+    )
+    assert verdict.status == "rejected" and verdict.golden_tolerance == 0 and verdict.speed is None
+    assert verdict.deviation is not None and verdict.deviation["node"] == convolution.name
+    assert convolution.name in verdict.reason and "largest error" in verdict.reason
+
+
+def test_a_file_that_does_not_load_is_rejected(cifar: Exported) -> None:
+    verdict = prove_variant("int8", b"no model", cifar.data, evidence_of(cifar), GATES["int8"], cifar.images)
+    assert verdict.status == "rejected" and verdict.report is None
+    assert verdict.to_json()["passed"] is False and verdict.to_json()["failures"] == [verdict.reason]
+
+
+def test_an_overflow_that_a_cpu_does_not_show_is_rejected(cifar: Exported) -> None:
+    """One layer times 1e5 and the next by 1e-5: right in fp32, and in an fp16 file on ONNX Runtime's CPU provider."""
+    planted, _, _ = overflowing(cifar.data)
+    gate = GATES["fp16"]
+    verdict = prove_variant("fp16", to_half(planted), planted, evidence_of(cifar), gate, cifar.images)
+    assert verdict.status == "rejected" and "as its target computes it" in verdict.reason
+    made = make_variant("fp16", planted, entries_of(planted), evidence_of(cifar), gate, cifar.images)
+    assert 0 < len(made.kept_float) <= 6
+
+
+def test_calibration_on_noise_is_caught_by_the_gate(shufflenet: Exported) -> None:
+    """Ranges of images without contrast do not hold for photographs."""
+    faint = np.random.default_rng(0).integers(126, 130, (16, 64, 64, 3), np.uint8)
+    evidence = evidence_of(shufflenet)
+    gate = ParityGate(0.02, 0.97, 0.01)
+    made = make_variant(
+        "int8",
+        shufflenet.data,
+        shufflenet.entries,
+        evidence,
+        gate,
+        shufflenet.images,
+        calibration=Calibration(lambda: iter([faint])),
+    )
+    verdict = prove_variant("int8", made.data, shufflenet.data, evidence, gate, shufflenet.images, keep_all=True)
+    assert verdict.status == "rejected" or made.kept_float
