@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from exporters.errors import GateError, UnavailableError
 from exporters.files import write_bytes, write_json
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
@@ -32,10 +33,8 @@ class ExportStage(Stage):
         images = ("parity.provider", *IMAGE_KEYS) if onnx.variants else ()
         calibration = ("export.onnx.calibration",) if "int8" in onnx.variants else ()
         gates = [f"parity.{precision}" for precision in onnx.variants]
-        return {
-            **settings(recipe, "export.onnx.opset", "bundle.licence", *images, *calibration, *gates),
-            "variants": list(onnx.variants),
-        }
+        files = ("export.onnx.opset", "export.onnx.precision", "bundle.licence")
+        return settings(recipe, *files, *images, *calibration, *gates)
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Export, explain every initializer by the student's own parameters, then search each variant."""
@@ -63,6 +62,7 @@ class ExportStage(Stage):
         from exporters.parity import Evidence, ParityGate
         from exporters.runtimes import TorchRuntime
         from exporters.student import load_student
+        from exporters.variants import VARIANTS as VARIANT_KINDS
         from exporters.variants import make_variant
 
         recipe, folder, data = context.recipe, self.folder(context), read_data(context)
@@ -70,18 +70,24 @@ class ExportStage(Stage):
         evidence = Evidence(TorchRuntime(student), lambda: validation_batches(data))
         calibration = _calibration(recipe, data) if "int8" in recipe.export.onnx.variants else None
         images = golden_images(data)
-        described, sizes = {}, {}
+        described: dict[str, Any] = {}
+        sizes: dict[str, int] = {}
         for precision in recipe.export.onnx.variants:
-            variant = make_variant(
-                precision,
-                model,
-                initializers,
-                evidence,
-                ParityGate(**getattr(recipe.parity, precision).model_dump()),
-                images,
-                provider=recipe.parity.provider,
-                calibration=calibration,
-            )
+            try:
+                variant = make_variant(
+                    precision,
+                    model,
+                    initializers,
+                    evidence,
+                    ParityGate(**getattr(recipe.parity, precision).model_dump()),
+                    images,
+                    provider=recipe.parity.provider,
+                    calibration=calibration,
+                )
+            except (GateError, UnavailableError) as error:
+                described[precision] = {"file": VARIANT_KINDS[precision].file, "not_made": error.message}
+                context.console.warn(f"{VARIANT_KINDS[precision].file} could not be made: {error.message}")
+                continue
             write_bytes(folder / variant.file, variant.data)
             described[precision], sizes[precision] = variant.to_json(), len(variant.data)
             context.console.say(

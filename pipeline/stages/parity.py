@@ -33,7 +33,7 @@ class ParityStage(Stage):
         onnx = recipe.export.onnx
         gates = [f"parity.{precision}" for precision in ("fp32", *onnx.variants)]
         kept = ("export.onnx.keep", "export.onnx.required") if onnx.variants else ()
-        return {**settings(recipe, "parity.provider", *gates, *kept, *IMAGE_KEYS), "variants": list(onnx.variants)}
+        return settings(recipe, "export.onnx.precision", "parity.provider", *gates, *kept, *IMAGE_KEYS)
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Compare each file image by image, then judge.
@@ -67,7 +67,7 @@ class ParityStage(Stage):
         if failed:
             raise GateError(
                 f"{', '.join(failed)} must pass and did not: {reports[failed[0]]['reason']}",
-                remedy=f"{folder / 'rejected'} holds what failed and where it deviates first. Without"
+                remedy=f"{folder / PARITY} says why; {folder / 'rejected'} holds what was made and failed. Without"
                 " `export.onnx.required` the rest ships.",
             )
         whole = report.whole
@@ -96,8 +96,12 @@ class ParityStage(Stage):
         failed = []
         for precision in recipe.export.onnx.variants:
             file = described[precision]["file"]
-            data = (exported / file).read_bytes()
             required = precision in recipe.export.onnx.required
+            if "not_made" in described[precision]:
+                reports[precision] = {"passed": False, "status": "not made", "reason": described[precision]["not_made"]}
+                failed += [precision] if required else []
+                continue
+            data = (exported / file).read_bytes()
             verdict = prove_variant(
                 precision,
                 data,

@@ -1,11 +1,13 @@
 """Variants on their way through the stages `export`, `parity` and `bundle`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from exporters.client import Student
+from exporters.errors import GateError
 from exporters.files import read_json
 from exporters.variants import VARIANTS
 from exporters.verify import verify_bundle
@@ -77,6 +79,22 @@ def test_a_required_variant_that_fails_ends_the_run(run: Run) -> None:
     assert outcome.code == 3 and "int8 must pass" in outcome.err and "Traceback" not in outcome.err
     assert read_json(run.directory / "parity" / "parity.json")["int8"]["status"] == "rejected"
     assert json.loads((run.directory / "stages" / "parity.json").read_text())["status"] == "failed"
+
+
+def test_an_optional_variant_that_cannot_be_made_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unexplained(*_arguments: object) -> list[dict[str, object]]:
+        raise GateError("the exported model holds what the student does not explain: planted")
+
+    monkeypatch.setitem(VARIANTS, "int8", replace(VARIANTS["int8"], audit=unexplained))
+    asked = {**ALL, **LENIENT, "export.onnx.precision": "[fp32, int8]"}
+    outcome = run(*set_(asked))
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert "model.int8.onnx could not be made" in outcome.out + outcome.err
+    verdict = read_json(run.directory / "parity" / "parity.json")["int8"]
+    assert verdict["status"] == "not made" and "planted" in verdict["reason"]
+    assert shipped(run.directory) == {"model.onnx"}
+    required = run(*set_({**asked, "export.onnx.required": "[int8]"}))
+    assert required.code == 3 and "planted" in required.err
 
 
 @pytest.mark.parametrize("change", ["parity.int8.min_agreement=0.9", "export.onnx.calibration.method=percentile"])
