@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from exporters.audit.student import TINY, TINY_INTEGERS, _check_extras, _identity, _is_range
+from exporters.audit.entries import TINY, TINY_INTEGERS, check_extras, explain_all, is_range
 from exporters.errors import GateError, UsageError
 from exporters.onnx.reader import Tensor, read_onnx
 from exporters.onnx.rounding import HalfType, half_bits
@@ -30,23 +30,12 @@ def audit_half(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any
         UsageError: entries of another file.
     """
     model, source = read_onnx(data), read_onnx(base)
-    _check_extras(model)
+    check_extras(model)
     if [entry["sha256"] for entry in base_entries] != [tensor.sha256 for tensor in source.tensors]:
         raise UsageError("the fp32 file is not the one that the entries were made from")
     origins = [(tensor, str(entry["origin"])) for tensor, entry in zip(source.tensors, base_entries, strict=True)]
-    entries, unexplained = [], []
-    for tensor in model.tensors:
-        origin = _origin(tensor, origins)
-        if origin is None:
-            unexplained.append(f"{tensor.name} {tensor.dtype} {list(tensor.dims)}")
-        else:
-            entries.append({**_identity(tensor), "origin": origin})
-    if unexplained:
-        more = f" and {len(unexplained) - 5} more" if len(unexplained) > 5 else ""
-        raise GateError(
-            f"the exported model holds what the student does not explain: {', '.join(unexplained[:5])}{more}",
-            remedy="Export again from the student; nothing but the student may ship.",
-        )
+    remedy = "Export again from the student; nothing but the student may ship."
+    entries = explain_all(model, lambda tensor: _origin(tensor, origins), remedy=remedy)
     found = {entry["origin"].split(" of ", 1)[-1] for entry in entries}
     lost = {origin for _, origin in origins if origin.startswith("preprocessing")} - found
     if lost:
@@ -69,5 +58,5 @@ def _origin(tensor: Tensor, origins: Sequence[tuple[Tensor, str]]) -> str | None
             return origin if origin == "constant" else f"{half} of {origin}"
     value = tensor.array()
     if tensor.dtype in {"int64", "int32", "bool"}:
-        return "constant" if value.size <= TINY_INTEGERS or _is_range(value) else None
+        return "constant" if value.size <= TINY_INTEGERS or is_range(value) else None
     return "constant" if value.size <= TINY else None

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.audit.student import TINY_INTEGERS, _check_extras, _identity, _is_range
+from exporters.audit.entries import TINY_INTEGERS, check_extras, explain_all, is_range
 from exporters.errors import GateError
 from exporters.onnx.reader import Tensor, read_onnx
 
@@ -34,21 +34,10 @@ def audit_int8(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any
             that no student has.
     """
     model = read_onnx(data)
-    _check_extras(model)
+    check_extras(model)
     explain = _Explainer(model.tensors, read_onnx(base).tensors, base_entries)
-    entries, unexplained = [], []
-    for tensor in model.tensors:
-        origin = explain(tensor)
-        if origin is None:
-            unexplained.append(f"{tensor.name} {tensor.dtype} {list(tensor.dims)}")
-        else:
-            entries.append({**_identity(tensor), "origin": origin})
-    if unexplained:
-        more = f" and {len(unexplained) - 5} more" if len(unexplained) > 5 else ""
-        raise GateError(
-            f"the int8 model holds what the student does not explain: {', '.join(unexplained[:5])}{more}",
-            remedy="Quantise again from the fp32 file; nothing but the student may ship.",
-        )
+    remedy = "Quantise again from the fp32 file; nothing but the student may ship."
+    entries = explain_all(model, explain, remedy=remedy, called="int8")
     needed = {str(entry["origin"]) for entry in base_entries if str(entry["origin"]).startswith("preprocessing")}
     lost = needed - {entry["origin"] for entry in entries}
     if lost:
@@ -98,7 +87,7 @@ class _Explainer:
             return "scale of an activation" if value.size == 1 and np.isfinite(value).all() and value > 0 else None
         if name.endswith("_zero_point") and tensor.dtype in {"int8", "uint8", "int32"}:
             return "zero point" if value.size == 1 or not value.any() else None
-        if tensor.dtype in {"int64", "int32", "bool"} and (value.size <= TINY_INTEGERS or _is_range(value)):
+        if tensor.dtype in {"int64", "int32", "bool"} and (value.size <= TINY_INTEGERS or is_range(value)):
             return "constant"
         return None
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporters.audit.entries import TINY, TINY_INTEGERS, check_extras, explain_all, identity, is_range
 from exporters.audit.fused import fused_tensors
 from exporters.errors import GateError
 from exporters.onnx.reader import OnnxFile, Tensor, read_onnx
@@ -14,12 +15,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from exporters.student import Student
-
-TINY = 4
-"""Floating-point constants of the architecture (a slope, an epsilon, a scale) have at most this many values."""
-
-TINY_INTEGERS = 64
-"""Integer constants (shapes, axes, pads) have at most this many values."""
 
 _TOLERANCE = 1e-5  # of the largest value in the channel; folding in fp32 rounds a few times
 
@@ -44,21 +39,9 @@ def audit_export(data: bytes, student: "Student") -> list[dict[str, Any]]:
         GateError: a tensor that nothing explains, named with its shape; no normalisation; or parts that no student has.
     """
     model = read_onnx(data)
-    _check_extras(model)
+    check_extras(model)
     explain = _Explainer(student)
-    entries, unexplained = [], []
-    for tensor in model.tensors:
-        origin = explain(tensor)
-        if origin is None:
-            unexplained.append(f"{tensor.name} {tensor.dtype} {list(tensor.dims)}")
-        else:
-            entries.append({**_identity(tensor), "origin": origin})
-    if unexplained:
-        more = f" and {len(unexplained) - 5} more" if len(unexplained) > 5 else ""
-        raise GateError(
-            f"the exported model holds what the student does not explain: {', '.join(unexplained[:5])}{more}",
-            remedy="Export again from the student; nothing but the student may ship.",
-        )
+    entries = explain_all(model, explain, remedy="Export again from the student; nothing but the student may ship.")
     lost = explain.normalisation_needed - {entry["origin"] for entry in entries}
     if lost:
         raise GateError(
@@ -83,12 +66,12 @@ def audit_bundle(
     """
     try:
         model = read_onnx(data)
-        _check_extras(model)
+        check_extras(model)
     except GateError as error:
         raise GateError(f"{name}: {error.message}") from error
     keys = ("name", "dtype", "dims", "sha256")
     recorded = [tuple(_plain(entry.get(key)) for key in keys) for entry in entries]
-    found = [tuple(_plain(value) for value in _identity(tensor).values()) for tensor in model.tensors]
+    found = [tuple(_plain(value) for value in identity(tensor).values()) for tensor in model.tensors]
     if recorded != found:
         different = sorted({str(entry[0]) for entry in set(recorded) ^ set(found)}) or ["their order"]
         raise GateError(
@@ -99,17 +82,8 @@ def audit_bundle(
     return model
 
 
-def _identity(tensor: Tensor) -> dict[str, Any]:
-    return {"name": tensor.name, "dtype": tensor.dtype, "dims": list(tensor.dims), "sha256": tensor.sha256}
-
-
 def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _check_extras(model: OnnxFile) -> None:
-    if model.extras:
-        raise GateError(f"the model holds more than a student: {', '.join(model.extras[:5])}")
 
 
 class _Explainer:
@@ -142,7 +116,7 @@ class _Explainer:
     def __call__(self, tensor: Tensor) -> str | None:
         """The origin as one line of text, or None."""
         value = tensor.array()
-        if tensor.dtype in {"int64", "int32", "bool"} and (value.size <= TINY_INTEGERS or _is_range(value)):
+        if tensor.dtype in {"int64", "int32", "bool"} and (value.size <= TINY_INTEGERS or is_range(value)):
             return "constant"
         copied = self._copied(value)
         if copied is not None:
@@ -232,11 +206,6 @@ def _batch_norms(module: "nn.Module") -> Iterator[tuple[str, np.ndarray, np.ndar
             scale = scale * norm.weight.detach().cpu().double().numpy()
             offset = norm.bias.detach().cpu().double().numpy()
         yield name, scale, offset - mean * scale
-
-
-def _is_range(value: np.ndarray) -> bool:
-    """Integers at equal distances, an index that holds no knowledge."""
-    return value.dtype != np.bool_ and len(np.unique(np.diff(value.reshape(-1)))) <= 1
 
 
 def _close(value: np.ndarray, expected: np.ndarray) -> bool:
