@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow bench gpu-check lint lock clean
+.PHONY: help install quickstart test test-slow fuzz bench gpu-check lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -43,6 +43,9 @@ test: $(INSTALLED) ## install, then the default test suite with its coverage gat
 
 test-slow: $(INSTALLED) ## the tests that take minutes
 	@$(BIN)/pytest --quiet -m 'slow and not gpu and not network' || [ $$? -eq 5 ] # 5: there are none
+
+fuzz: $(INSTALLED) ## the property-based tests on newly drawn examples; `make test` takes the same ones each time
+	@HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest --quiet -m 'hypothesis and not slow and not gpu and not network'
 
 bench: $(INSTALLED) ## what loading and parity cost, as ratios to the bare work
 	@$(BIN)/python -m benchmarks.loading

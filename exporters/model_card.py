@@ -96,7 +96,8 @@ from PIL import Image, ImageOps
 
 image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
 width, height = (int({resize} * side / min(image.size)) for side in image.size)
-image = image.resize((width, height), Image.Resampling.{preprocessing.interpolation.upper()})
+for shape in ((width, image.height), (width, height)):  # in this order, whatever Pillow's version prefers
+    image = image.resize(shape, Image.Resampling.{preprocessing.interpolation.upper()})
 left, top = round((width - {size}) / 2), round((height - {size}) / 2)
 batch = numpy.asarray(image.crop((left, top, left + {size}, top + {size})))[None]
 logits = onnxruntime.InferenceSession("model.onnx").run(["logits"], {{"image": batch}})[0]

@@ -16,6 +16,7 @@ _FIXED = {
     "resize_mode": "shorter_side",
     "resize_rounding": "floor of the longer side",
     "antialias": True,
+    "resize_order": "width, then height; rounded to 8 bits after each",
     "crop": "centre",
     "crop_rounding": "half to even of the margin / 2",
     "colour_order": "RGB",
@@ -102,13 +103,26 @@ class Preprocessing:
         Raises:
             UnreadableImageError: so narrow that its resized longer side would not fit into memory.
         """
-        width, height = image.size
-        shorter, longer = min(width, height), max(width, height)
-        resized_longer = int(self.resize * longer / shorter)
-        if self.resize * resized_longer > MAX_PIXELS:
-            raise UnreadableImageError(f"an image of {width}x{height} is too narrow to be resized to {self.resize}")
-        shape = (self.resize, resized_longer) if width <= height else (resized_longer, self.resize)
-        if shape != image.size:
-            image = image.resize(shape, _FILTERS[self.interpolation])
-        left, top = round((shape[0] - self.size) / 2), round((shape[1] - self.size) / 2)
+        image = resize_shorter_side(image, self.resize, _FILTERS[self.interpolation])
+        left, top = (round((side - self.size) / 2) for side in image.size)
         return np.asarray(image.crop((left, top, left + self.size, top + self.size)), dtype=np.uint8)
+
+
+def resize_shorter_side(image: Image.Image, side: int, resampling: Image.Resampling) -> Image.Image:
+    """Resize an image of any mode so that its shorter side is `side`, the longer one by the same factor, rounded down.
+
+    Width first, then height: which pass comes first moves pixels by a rounding, and Pillow's choice depends on its
+    version (13 takes tall images the other way round).
+
+    Raises:
+        UnreadableImageError: so narrow that its longer side would not fit into memory.
+    """
+    width, height = image.size
+    longer = int(side * max(image.size) / min(image.size))
+    if side * longer > MAX_PIXELS:
+        raise UnreadableImageError(f"an image of {width}x{height} is too narrow to be resized to {side}")
+    shape = (side, longer) if width <= height else (longer, side)
+    for step in ((shape[0], height), shape):
+        if step != image.size:
+            image = image.resize(step, resampling)
+    return image

@@ -18,10 +18,10 @@ RESIZED_NAME = "resized"
 MAX_DIFFERENCE = 2
 """In steps of 0..255, on any channel of any pixel.
 
-ONNX Runtime and Pillow both resize in two passes and round to 8 bits after each, but compute the filter's weights in
-float32 and float64, and may take tall images in another order of passes. On noise, the worst case, mostly fewer than
-one value in a hundred differs at all, by 1; in some tall images one in five does, and bicubic, whose weights add up to
-more than 1 in absolute value, makes a difference of 2 of a rounding in the first pass now and then.
+ONNX Runtime and `Preprocessing.apply` both resize the width, round to 8 bits, and then the height, but compute the
+filter's weights in float32 and float64. On noise, the worst case, fewer than one value in a hundred differs at all, by
+1; bicubic, whose weights add up to more than 1 in absolute value, makes a difference of 2 of a rounding in the first
+pass now and then.
 """
 
 # Catmull-Rom's coefficient, as Pillow has it; at the border both drop what lies outside and rescale what is left.

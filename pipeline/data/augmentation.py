@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from exporters.preprocessing import Preprocessing
+from exporters.preprocessing import Preprocessing, resize_shorter_side
 from pipeline.data.randaugment import rand_augment
 from pipeline.randomness import generator
 
@@ -127,7 +127,7 @@ class Augmentation:
             # Cropped first: resizing a box would let pixels outside it bleed in.
             return image.crop(box).resize((size, size), resampling)
         if self.settings.crop == "random":
-            image = _shorter_side(image, self.preprocessing.resize, resampling)
+            image = resize_shorter_side(image, self.preprocessing.resize, resampling)
             padding = 0
         else:
             image = Image.fromarray(self._centre.apply(image))
@@ -158,14 +158,6 @@ class Augmentation:
         erased = pixels.copy()
         erased[top:bottom, left:right] = np.rint(pixels.mean(axis=(0, 1), dtype=np.float64)).astype(np.uint8)
         return erased
-
-
-def _shorter_side(image: Image.Image, resize: int, resampling: Image.Resampling) -> Image.Image:
-    if min(image.size) == resize:
-        return image
-    longer = int(resize * max(image.size) / min(image.size))
-    shape = (resize, longer) if image.width <= image.height else (longer, resize)
-    return image.resize(shape, resampling)
 
 
 def _resized_box(
