@@ -13,7 +13,7 @@ from exporters.parity import Batch
 from exporters.preprocessing import Preprocessing
 
 CLASSES = 10
-_SHARE = 0.5  # of a class's own pattern in an image of it
+_SHARE = 0.65  # of a class's own pattern in an image of it
 _NOISE = 12.0
 _PATCHES = 4
 BATCH = 64
