@@ -109,7 +109,7 @@ def test_a_file_of_another_student(run: Run, monkeypatch: pytest.MonkeyPatch, fa
 
 @pytest.mark.parametrize("fault", ["channels swapped", "statistics of one batch", "normalisation dropped"])
 def test_parity_alone_finds_it_too(run: Run, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    """The audit reads weights, parity answers; a weight whose change hardly moves an answer is found by the audit alone."""
+    """The audit reads weights, parity answers; what hardly moves an answer is found by the audit alone."""
     plant(monkeypatch, FAULTS[fault])
     monkeypatch.setattr(exporters.audit, "audit_export", lambda *_arguments: [])
     assert "model.onnx is not the student" in ends_with_nothing(run, AGAIN)
