@@ -17,7 +17,7 @@ from exporters.errors import GateError, UnavailableError
 from exporters.files import write_bytes, write_json
 from exporters.onnx.export import export_onnx
 from exporters.onnx.half_plan import plan_half
-from exporters.parity import Evidence, ParityGate, ParityReport, ParityResult, judge
+from exporters.parity import Evidence, ParityGate, ParityReport, ParityResult
 from exporters.quantize import Calibration, search_float_layers
 from exporters.quantize.calibration import Method
 from exporters.quantize.selection import Network as Layers
@@ -28,7 +28,6 @@ from pipeline.recipe.exporting import ParitySettings
 FOR_TENSORRT = "int8 for TensorRT"
 PRECISIONS = ("fp32", "fp16", "int8", FOR_TENSORRT)
 _PLAIN_IMAGES = 8
-_PART = 64
 
 
 def gates() -> dict[str, ParityGate]:
@@ -49,7 +48,7 @@ def try_subject(subject: Subject, folder: Path, *, method: Method = "minmax", pe
     """
     started = time.perf_counter()
     student, asked = subject.student, gates()
-    evidence = Evidence(TorchRuntime(student), subject.validation, part=_PART)
+    evidence = Evidence(TorchRuntime(student), subject.validation)
     calibration = Calibration(subject.calibration, method, percentile)
     model = export_onnx(student, folder / "model.onnx").path.read_bytes()
     entries = audit_export(model, student)
@@ -88,7 +87,7 @@ def try_subject(subject: Subject, folder: Path, *, method: Method = "minmax", pe
 
     def for_tensorrt() -> dict[str, Any]:
         def objections(data: bytes) -> list[str]:
-            return judge(evidence.compare(OnnxRuntime(data)), asked["int8"])
+            return evidence.objections(OnnxRuntime(data), asked["int8"])
 
         made = search_float_layers(model, calibration, objections, target="tensorrt")
         audit_int8(made.data, model, entries)

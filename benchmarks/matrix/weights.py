@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from exporters.preprocessing import Preprocessing
 
-STEPS = 40
 _BATCH = 32
 _RATE = 2e-3
 _HEAD_STEPS = 200
@@ -20,7 +19,7 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 def train_like(
-    module: nn.Module, images: np.ndarray, labels: np.ndarray, preprocessing: Preprocessing, *, steps: int = STEPS
+    module: nn.Module, images: np.ndarray, labels: np.ndarray, preprocessing: Preprocessing, *, steps: int
 ) -> nn.Module:
     """Random norms and a short training, half of it with disturbed statistics; then the classifier alone is fitted.
 

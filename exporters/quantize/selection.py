@@ -84,6 +84,15 @@ class Network:
         Raises:
             UsageError: a name that no node has, nodes without names of their own, or nothing is left to quantise.
         """
+        chosen, _ = self._walk(target, keep_float)
+        return chosen
+
+    def values_in_8_bits(self, target: Target, keep_float: Collection[str] = ()) -> list[str]:
+        """The activations that pass through 8 bits, in the order of the file; arguments and errors of `select`."""
+        _, integers = self._walk(target, keep_float)
+        return [name for node in self.model.graph.node for name in node.output if name in integers]
+
+    def _walk(self, target: Target, keep_float: Collection[str]) -> tuple[list[str], set[str]]:
         names = [node.name for node in self.model.graph.node]
         if len(set(names)) < len(names) or "" in names:
             raise UsageError("int8: every node of the model needs a name of its own")
@@ -108,7 +117,7 @@ class Network:
                 integers.update(set(node.output) - self.outputs)
         if not set(chosen) & set(self.layers):
             raise UsageError("int8: there is no layer to quantise")
-        return chosen
+        return chosen, integers
 
     def ranges_needed(self) -> tuple[list[str], dict[str, str]]:
         """Activations whose range must be measured, and those that take the range of another one.
