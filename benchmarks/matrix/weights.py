@@ -26,7 +26,7 @@ def train_like(
     1. Scales and shifts of all norms are drawn (.5 to 1.5, deviation .3), and so are layer scales (.2 to 1).
     2. Half of the steps, AdamW on 32 images each; statistics of batch norms are those of the batch.
     3. Statistics of batch norms are averaged over all images; means are moved by a tenth of the deviation and variances
-       multiplied by .8 to 1.25, all at random. No layer then has the mean of 0 and variance of 1 that would hide faults.
+       multiplied by .8 to 1.25, all at random. No layer then has a mean of 0 and a variance of 1, which hide faults.
     4. The other half of the steps, with these statistics.
     5. The classifier is fitted to the features of all images.
 

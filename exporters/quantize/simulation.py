@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from exporters.quantize.barrier import barrier
 from exporters.quantize.calibration import Ranges
 from exporters.quantize.selection import Network, Target
 
@@ -79,5 +80,6 @@ def _round(graph: onnx.GraphProto, value: str, ends: tuple[float, float], target
     for name, number in zip(names, (np.array(step, np.float32), zero), strict=True):
         graph.initializer.append(numpy_helper.from_array(number, name))
     graph.node.append(helper.make_node("QuantizeLinear", [value, *names], [f"{value}.bits"], f"{value}.quantize"))
-    result = f"{value}.rounded"
-    graph.node.append(helper.make_node("DequantizeLinear", [f"{value}.bits", *names], [result], f"{value}.dequantize"))
+    floats = f"{value}.floats"
+    graph.node.append(helper.make_node("DequantizeLinear", [f"{value}.bits", *names], [floats], f"{value}.dequantize"))
+    graph.node.append(barrier(floats, f"{value}.rounded", f"{value}.keep"))
