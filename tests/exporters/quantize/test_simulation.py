@@ -22,8 +22,7 @@ def test_one_layer_in_8_bits(cifar: Exported, cifar_ranges: Ranges, target: Targ
         onnx.checker.check_model(onnx.load_from_string(simulated))
         file = quantize(cifar.data, cifar_ranges, target=target, keep_float=keep)
         ours, exact = (OnnxRuntime(data).predict(cifar.images) - cifar.logits for data in (simulated, file))
-        assert np.linalg.norm(ours) == pytest.approx(np.linalg.norm(exact), rel=0.2)
-        assert np.sum(ours * exact) > 0.5 * np.linalg.norm(ours) * np.linalg.norm(exact) > 0
+        assert np.linalg.norm(ours - exact) < 0.1 * np.linalg.norm(exact) > 0
 
 
 @pytest.mark.parametrize("target", ["cpu", "tensorrt"])
