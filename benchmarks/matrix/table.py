@@ -42,7 +42,9 @@ def _variant(row: Mapping[str, Any], key: str) -> str:
     if found["status"] != "passed":
         return f"**{found['status']}**"
     told = f"{found['max_scaled_error']:.0e}" if key == "fp16" else f"{100 * found['agreement']:.1f} %"
-    return f"{found['bytes'] / 1e6:.2f} MB, {told}, {len(found['kept_float'])} float, {found['times_as_fast'][0]:.2f}×"
+    ratio, low, high = found["times_as_fast"]
+    kept = f"{len(found['kept_float'])} float"
+    return f"{found['bytes'] / 1e6:.2f} MB, {told}, {kept}, {ratio:.2f}× ({low:.2f} to {high:.2f})"
 
 
 def _tensorrt(row: Mapping[str, Any]) -> str:

@@ -77,8 +77,8 @@ def _round(graph: onnx.GraphProto, value: str, ends: tuple[float, float], target
         step = max(-low, high) / _INT8 or 1.0
         zero = np.array(0, np.int8)
     names = [f"{value}.step", f"{value}.zero"]
-    for name, number in zip(names, (np.array(step, np.float32), zero), strict=True):
-        graph.initializer.append(numpy_helper.from_array(number, name))
+    graph.initializer.append(numpy_helper.from_array(np.array(step, np.float32), names[0]))
+    graph.initializer.append(numpy_helper.from_array(zero, names[1]))
     graph.node.append(helper.make_node("QuantizeLinear", [value, *names], [f"{value}.bits"], f"{value}.quantize"))
     floats = f"{value}.floats"
     graph.node.append(helper.make_node("DequantizeLinear", [f"{value}.bits", *names], [floats], f"{value}.dequantize"))
