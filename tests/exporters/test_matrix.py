@@ -102,9 +102,8 @@ def test_the_table_says_what_failed() -> None:
     row |= {"int8": failed, FOR_TENSORRT: variant, "plain": {"status": "refused", "reason": "no operator"}}
     row["calibration"] = {"method": "minmax"}
     table = to_markdown([row]).splitlines()
-    assert table[2] == (
-        "| net | 64 | drawn | 87.5 | 2.50 MB, 2e-04 | 2.50 MB, 2e-04, 2 float, 1.50× (1.40 to 1.60) | **rejected** | 99.0 %, 2 float |"
-    )
+    cells = ["net", "64", "drawn", "87.5", "2.50 MB, 2e-04", "2.50 MB, 2e-04, 2 float, 1.50× (1.40 to 1.60)"]
+    assert table[2] == f"| {' | '.join([*cells, '**rejected**', '99.0 %, 2 float'])} |"
     assert table[4:] == [
         "- net, int8, rejected: top-1 agreement 0.5",
         "- net does not load in plain ONNX Runtime: no operator",
