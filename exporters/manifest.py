@@ -29,6 +29,10 @@ REQUIRED = (MODEL, PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BE
 GOLDEN_LIMITS = {"fp32": 1e-3, "fp16": 5e-2, "int8": 0.5}
 """The precisions of a bundle's models, and the largest `golden_tolerance` of each."""
 
+ENGINES = "engines"
+ENGINE_SOURCES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.trt.onnx"}
+"""The precisions of engines, and the ONNX file that each is built from."""
+
 LIMITS = {".onnx": 2**31, ".npz": 2**29, ".json": 2**26, ".md": 2**22}
 """The kinds of file that a bundle holds, and the most bytes of each."""
 
@@ -36,6 +40,17 @@ _MANIFEST_LIMIT = 2**26
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SEAL = re.compile(rf"([0-9a-f]{{64}})  {re.escape(MANIFEST)}\n")
+
+
+def variant_of(file: str) -> str:
+    """`fp32` for `model.onnx` and `model.plan`; of other names what stands in the middle, as `int8.trt`."""
+    middle = Path(file).stem.removeprefix("model").removeprefix(".")
+    return middle or "fp32"
+
+
+def plan_name(source: str) -> str:
+    """The name of the engine that is built from an ONNX file."""
+    return f"{Path(source).stem}.plan"
 
 
 def seal(manifest: bytes) -> bytes:
