@@ -8,10 +8,10 @@ from exporters import lines
 from exporters.audit import audit_export
 from exporters.command.job import Job
 from exporters.command.proof import check_description, prove_forms
-from exporters.command.request import GATES
 from exporters.command.staging import MODEL
 from exporters.onnx.export import export_onnx
 from exporters.onnx.resizing import without_resize
+from exporters.parity import DEFAULT_GATES
 from exporters.runtimes import OnnxRuntime
 
 
@@ -68,7 +68,7 @@ def prove_fp32(job: Job, fp32: Fp32) -> tuple[dict[str, Any], list[str]]:
     Raises:
         UnavailableError: the provider is missing, or an image cannot be read.
     """
-    gate = GATES["fp32"]
+    gate = DEFAULT_GATES["fp32"]
     report = job.evidence.report(OnnxRuntime(fp32.core, job.provider), gate)
     job.say(lines.compared(MODEL, report.whole))
     if report.whole.reference_accuracy is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exporters.command.images import ProofImages
-from exporters.command.request import VariantRequest
+from exporters.command.request import ExportRequest
 from exporters.parity import Evidence, ParityResult
 from exporters.runtimes import Provider, Runtime
 from exporters.student import Student
@@ -49,7 +49,7 @@ class Job:
 
     student: Student
     images: ProofImages
-    request: VariantRequest
+    request: ExportRequest
     calibration: "Calibration | None"
     provider: Provider
     any_size: bool

@@ -1,30 +1,21 @@
 """What an export is asked to make beside `model.onnx`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from exporters.command.images import ImageFolder, ProofImages, check_apart, prepared_batches
 from exporters.errors import UnavailableError, UsageError
-from exporters.parity import ParityGate
+from exporters.manifest import ENGINE_SOURCES, variant_of
+from exporters.parity import DEFAULT_GATES
 from exporters.preprocessing import Preprocessing
+from exporters.tensorrt.settings import EngineSettings
 from exporters.variants import VARIANTS
 
 if TYPE_CHECKING:
     from exporters.quantize import Calibration
 
-CalibrationMethod = Literal["minmax", "entropy", "percentile"]
-Keep = Literal["useful", "all"]
-
-GATES = {
-    "fp32": ParityGate(1e-4, 0.999, 0.001),
-    "fp16": ParityGate(1e-2, 0.995, 0.005),
-    "int8": ParityGate(None, 0.97, 0.01),
-}
-"""By precision, as a recipe's `parity` by default."""
-
 _FEWEST = 8  # as `exporters.quantize.calibration` wants them
-_CALIBRATED = frozenset({"int8"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +33,7 @@ class CalibrationRequest:
 
     folder: Path
     images: int = 512
-    method: CalibrationMethod = "minmax"
+    method: Literal["minmax", "entropy", "percentile"] = "minmax"
 
     def __post_init__(self) -> None:
         if self.images < _FEWEST:
@@ -50,13 +41,29 @@ class CalibrationRequest:
 
 
 @dataclass(frozen=True)
-class VariantRequest:
-    """Which variants are made, and what becomes of them.
+class EngineRequest:
+    """TensorRT engines of each precision.
 
     Args:
-        precisions: of `fp32`, `fp16`, `int8`; fp32 is always made.
-        required: of these, what must pass for anything to take a final name.
-        keep: `useful`: a variant that passes and is not faster than fp32 is left out; `all`: it is kept.
+        settings: of all of them.
+        required: every engine must be made and proved here for anything to take a final name; else what cannot be is
+            told.
+    """
+
+    settings: EngineSettings = field(default_factory=EngineSettings)
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """Which files are made, and what becomes of them.
+
+    Args:
+        precisions: of `fp32`, `fp16`, `int8`; `model.onnx` in fp32 is always made.
+        onnx: ONNX files of the other precisions; False: only what engines are built from.
+        engines: TensorRT engines of these precisions; None: none.
+        required: of the ONNX files, the precisions that must pass for anything to take a final name.
+        keep: `useful`: an ONNX file that passes and is not faster than fp32 is left out; `all`: it is kept.
         calibration: for int8.
 
     Raises:
@@ -64,40 +71,48 @@ class VariantRequest:
     """
 
     precisions: tuple[str, ...] = ("fp32",)
+    onnx: bool = True
+    engines: EngineRequest | None = None
     required: tuple[str, ...] = ()
-    keep: Keep = "useful"
+    keep: Literal["useful", "all"] = "useful"
     calibration: CalibrationRequest | None = None
 
     def __post_init__(self) -> None:
-        unknown = [name for name in (*self.precisions, *self.required) if name not in GATES]
+        unknown = [name for name in (*self.precisions, *self.required) if name not in DEFAULT_GATES]
         if unknown:
-            raise UsageError(f"unknown precision {unknown[0]!r}", remedy=f"Known: {', '.join(GATES)}.")
-        missing = [name for name in self.required if name not in ("fp32", *self.precisions)]
+            raise UsageError(f"unknown precision {unknown[0]!r}", remedy=f"Known: {', '.join(DEFAULT_GATES)}.")
+        missing = [name for name in self.required if name != "fp32" and not self.asked(name)]
         if missing:
             raise UsageError(
-                f"--require {','.join(missing)}: not among --precision {','.join(self.precisions)}",
-                remedy="Ask for it there too.",
+                f"--require {','.join(missing)}: no such ONNX file is asked for, only --precision"
+                f" {','.join(self.precisions)}{'' if self.onnx else ' of engines'}",
+                remedy="Add it to --precision, and onnx to --to.",
             )
-        calibrated = [name for name in self.made if name in _CALIBRATED]
-        if calibrated and self.calibration is None:
+        if "int8" in self.precisions and self.calibration is None:
             raise UsageError(
-                f"--precision {calibrated[0]} takes its ranges from images: --calibration is missing",
+                "--precision int8 takes its ranges from images: --calibration is missing",
                 remedy="Add --calibration DIR, some hundred images that the network was trained on, of all classes.",
             )
-        if not calibrated and self.calibration is not None:
+        if "int8" not in self.precisions and self.calibration is not None:
             raise UsageError(
                 f"--calibration is for int8, and --precision is {','.join(self.precisions)}",
                 remedy="Leave it out, or add int8.",
             )
 
     @property
-    def made(self) -> tuple[str, ...]:
-        """The precisions beside fp32, in the order of `VARIANTS`."""
-        return tuple(name for name in VARIANTS if name in self.precisions)
+    def variants(self) -> tuple[str, ...]:
+        """The ONNX files beside `model.onnx` that are made, as keys of `VARIANTS`, in its order."""
+        sources = [] if self.engines is None else [variant_of(ENGINE_SOURCES[name]) for name in self.precisions]
+        return tuple(name for name in VARIANTS if name in sources or self.asked(name))
 
-    def keeps(self, precision: str) -> bool:
-        """Whether it is kept although it is not faster."""
-        return self.keep == "all" or precision in self.required
+    def asked(self, variant: str) -> bool:
+        """Whether a variant is wanted for itself, not only for the engine that is built from it."""
+        return self.onnx and variant in self.precisions
+
+    def keeps(self, variant: str) -> bool:
+        """Whether what passes is kept although it is not faster, or although its engine is not."""
+        wanted = self.asked(variant) or VARIANTS[variant].for_engine
+        return variant in self.required or (self.keep == "all" and wanted)
 
     def calibrate_on(self, proof: ProofImages, preprocessing: Preprocessing) -> "Calibration | None":
         """The images of the calibration, checked against those of the proof; None where nothing needs them.
@@ -110,9 +125,8 @@ class VariantRequest:
             return None
         if proof.source != "folder":
             raise UsageError(
-                "int8 is proved on images alone that look like those to come: --data is missing",
-                remedy="Add --data DIR, images that are neither in --calibration nor were trained on; labelled by"
-                " folders of classes where you can.",
+                "int8 is proved only on images that look like those to come: --data is missing",
+                remedy="Add --data DIR, images that the network was not trained on, in folders of classes if you can.",
             )
         from exporters.quantize import Calibration
 

@@ -8,20 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.errors import GateError
+from exporters.manifest import ENGINE_SOURCES, ENGINES, plan_name
 from exporters.variants import VARIANTS
 
 MODEL, AUDIT, PREPROCESS, LABELS, PARITY = (
     "model.onnx", "audit.json", "preprocess.json", "labels.json", "parity.json",
 )  # fmt: skip
-REJECTED = "rejected"
+REJECTED, UNPROVED = "rejected", "unproved"
 
 
 @dataclass(frozen=True)
 class Staging:
-    """Where files are written first; what lies in `final` or `rejected` goes to `out` or `out/rejected`."""
+    """Where files are written first.
+
+    Args:
+        final: goes to `out`.
+        rejected, unproved: go to folders of these names in it.
+        work: goes nowhere.
+    """
 
     final: Path
     rejected: Path
+    unproved: Path
+    work: Path
 
 
 @contextmanager
@@ -35,15 +44,17 @@ def staged(out: Path) -> Iterator[Staging]:
     temporary = Path(tempfile.mkdtemp(prefix=".export-", dir=out))
     try:
         _remove_earlier(out)
-        staging = Staging(temporary / "final", temporary / REJECTED)
-        for folder in (staging.final, staging.rejected):
+        folders = [temporary / name for name in ("final", REJECTED, UNPROVED, "work")]
+        for folder in folders:
             folder.mkdir()
+        staging = Staging(*folders)
         try:
             yield staging
         except GateError:
             _take_over(staging.rejected, out / REJECTED)
             raise
-        _take_over(staging.rejected, out / REJECTED)
+        for source, target in ((staging.rejected, out / REJECTED), (staging.unproved, out / UNPROVED)):
+            _take_over(source, target)
         _take_over(staging.final, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -59,9 +70,13 @@ def _take_over(source: Path, target: Path) -> None:
 
 def _remove_earlier(out: Path) -> None:
     models = [MODEL, *(kind.file for kind in VARIANTS.values())]
+    plans = [plan_name(source) for source in ENGINE_SOURCES.values()]
+    beside = [f"{plan}.json" for plan in plans] + [f"{name}.parity.json" for name in plans]
     names = [PARITY, AUDIT, PREPROCESS, LABELS, *models]
-    names += [f"{REJECTED}/{name}{suffix}" for name in models for suffix in ("", ".json")] + [f"{REJECTED}/{PARITY}"]
+    names += [f"{folder}/{name}" for folder in (ENGINES, REJECTED, UNPROVED) for name in (*plans, *beside)]
+    names += [f"{REJECTED}/{name}" for name in (PARITY, *models, *(f"{model}.json" for model in models))]
     for name in names:
         (out / name).unlink(missing_ok=True)
-    if (out / REJECTED).is_dir() and not any((out / REJECTED).iterdir()):
-        (out / REJECTED).rmdir()
+    for folder in (ENGINES, REJECTED, UNPROVED):
+        if (out / folder).is_dir() and not any((out / folder).iterdir()):
+            (out / folder).rmdir()

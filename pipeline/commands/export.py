@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from exporters.command import CalibrationRequest, EngineRequest
 
 
 class Channels(click.ParamType):
@@ -19,6 +22,20 @@ class Channels(click.ParamType):
         except ValueError:
             self.fail(f"{value!r} are not three numbers such as 0.485,0.456,0.406", param, ctx)
         return red, green, blue
+
+
+class Batch(click.ParamType):
+    """Three whole numbers with commas between them."""
+
+    name = "MIN,LIKELY,MAX"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text to a tuple of three numbers; whether they make sense together is seen where they are used."""
+        try:
+            smallest, likely, largest = (int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} are not three whole numbers such as 1,16,64", param, ctx)
+        return smallest, likely, largest
 
 
 class Names(click.ParamType):
@@ -38,8 +55,10 @@ class Names(click.ParamType):
         return names
 
 
+BATCH = Batch()
 CHANNELS = Channels()
 PRECISIONS = Names("fp32", "fp16", "int8")
+TARGETS = Names("onnx", "tensorrt")
 PATH = click.Path(path_type=Path)
 SIZE = click.IntRange(min=1)
 
@@ -61,6 +80,7 @@ SIZE = click.IntRange(min=1)
 @click.option("--any-size", is_flag=True, help="Take images of any size, and resize them inside the graph.")
 @click.option("--licence", metavar="SPDX", help="Of the weights.")
 @click.option("--data", type=PATH, metavar="DIR", help="Images, or folders of classes, to prove the files on.")
+@click.option("--to", "targets", type=TARGETS, multiple=True, help="model.onnx is always made; default: onnx.")
 @click.option("--precision", "precisions", type=PRECISIONS, multiple=True, help="fp32 is always made; default: fp32.")
 @click.option("--require", "required", type=PRECISIONS, multiple=True, help="Nothing is written unless these pass.")
 @click.option(
@@ -76,6 +96,20 @@ SIZE = click.IntRange(min=1)
     "--calibration-method",
     type=click.Choice(["minmax", "entropy", "percentile"]),
     help="minmax (default): all that was seen; the others clip what is rare.",
+)
+@click.option(
+    "--tensorrt",
+    "when",
+    type=click.Choice(["required", "available"]),
+    help="required (default): engines must be built and proved here; available: what cannot be is told.",
+)
+@click.option("--batch", type=BATCH, help="Smallest, likeliest and largest batch of engines; default: 1,16,64.")
+@click.option(
+    "--compute-capability",
+    "capabilities",
+    multiple=True,
+    metavar="X.Y",
+    help="Of the GPUs that engines of TensorRT for RTX are for; repeatable. Default: the GPU here.",
 )
 @click.option(
     "--provider",
@@ -101,33 +135,35 @@ def export(
     any_size: bool,
     licence: str | None,
     data: Path | None,
+    targets: tuple[tuple[str, ...], ...],
     precisions: tuple[tuple[str, ...], ...],
     required: tuple[tuple[str, ...], ...],
     keep: Any,
     calibration: Path | None,
     calibration_images: int | None,
     calibration_method: Any,
+    when: str | None,
+    batch: tuple[int, int, int] | None,
+    capabilities: tuple[str, ...],
     provider: Any,
 ) -> None:
     """Export CHECKPOINT and prove each file equal to the network in torch.
 
     CHECKPOINT is a run directory, a student's folder, or a weights file (.safetensors, .pt, .pth) of any classifier of
-    torchvision, timm or the CIFAR family, trained anywhere. Writes model.onnx, model.fp16.onnx and model.int8.onnx
-    where they are asked for, audit.json, preprocess.json, labels.json and parity.json; nothing of it where fp32 or a
-    required file fails (exit 3). Another file that fails is put into rejected/, with the reason.
+    torchvision, timm or the CIFAR family, trained anywhere. Writes model.onnx, model.fp16.onnx, model.int8.onnx and
+    engines/ where they are asked for, audit.json, preprocess.json, labels.json and parity.json; nothing of it where
+    fp32 or a required file fails (exit 3). Another file that fails is put into rejected/, with the reason.
     """
     from exporters.checkpoint import load_checkpoint, read_labels
-    from exporters.command import CalibrationRequest, VariantRequest, export_checkpoint
+    from exporters.command import ExportRequest, export_checkpoint
 
-    how = {"images": calibration_images, "method": calibration_method}
-    given = {key: value for key, value in how.items() if value is not None}
-    if given and calibration is None:
-        raise click.UsageError(f"--calibration-{next(iter(given))} says how to use --calibration, which is missing.")
-    variants = VariantRequest(
+    request = ExportRequest(
         _once(precisions) or ("fp32",),
-        _once(required),
-        keep,
-        None if calibration is None else CalibrationRequest(calibration, **given),
+        onnx="onnx" in (_once(targets) or ("onnx",)),
+        engines=_engines("tensorrt" in _once(targets), when, batch, capabilities),
+        required=_once(required),
+        keep=keep,
+        calibration=_calibration(calibration, calibration_images, calibration_method),
     )
     loaded = load_checkpoint(
         checkpoint,
@@ -141,7 +177,7 @@ def export(
         interpolation=interpolation,
         name=name,
     )
-    export_checkpoint(
+    reports = export_checkpoint(
         loaded,
         out,
         opset=opset,
@@ -149,11 +185,41 @@ def export(
         probabilities=probabilities,
         any_size=any_size,
         data=data,
-        variants=variants,
+        request=request,
         provider=provider,
         say=click.echo,
     )
-    click.echo(f"exported to {out}")
+    every = [report for name, report in reports.items() if name != "engines"] + [*reports.get("engines", {}).values()]
+    files = [report["file"] for report in every if report.get("status", "shipped") == "shipped"]
+    click.echo(f"exported to {out}: {', '.join(files)}")
+
+
+def _calibration(folder: Path | None, images: int | None, method: Any) -> "CalibrationRequest | None":
+    from exporters.command import CalibrationRequest
+
+    given: dict[str, Any] = {"images": images, "method": method}
+    given = {key: value for key, value in given.items() if value is not None}
+    if folder is not None:
+        return CalibrationRequest(folder, **given)
+    if given:
+        raise click.UsageError(f"--calibration-{next(iter(given))} says how to use --calibration, which is missing.")
+    return None
+
+
+def _engines(
+    asked: bool, when: str | None, batch: tuple[int, int, int] | None, capabilities: tuple[str, ...]
+) -> "EngineRequest | None":
+    from exporters.command import EngineRequest
+    from exporters.tensorrt.settings import EngineSettings
+
+    options = {"--tensorrt": when, "--batch": batch, "--compute-capability": capabilities}
+    given = [name for name, value in options.items() if value]
+    if asked:
+        settings = EngineSettings(batch or EngineSettings().batch, compute_capabilities=capabilities)
+        return EngineRequest(settings, when != "available")
+    if given:
+        raise click.UsageError(f"{given[0]} is for engines: add tensorrt to --to.")
+    return None
 
 
 def _once(lists: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
