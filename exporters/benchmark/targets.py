@@ -46,7 +46,8 @@ class Target:
     @property
     def runtime(self) -> str:
         """`onnxruntime-cpu`, `torch-cuda`, `tensorrt_rtx-cuda` and the like."""
-        return f"{ {'onnx': 'onnxruntime', 'torch': 'torch'}.get(self.kind, self.library) }-{self.device}"
+        names = {"onnx": "onnxruntime", "engine": self.library, "torch": "torch"}
+        return f"{names[self.kind]}-{self.device}"
 
     @property
     def name(self) -> str:
