@@ -82,15 +82,26 @@ def fit_to_gpu(settings: EngineSettings, library: Library, gpu: Gpu | None) -> E
     return replace(settings, compute_capabilities=(gpu.compute_capability,))
 
 
+def check_library(settings: EngineSettings, library: Flavour = "auto") -> Library:
+    """The TensorRT that would build these engines.
+
+    Raises:
+        UsageError: settings that it does not have.
+        UnavailableError: no TensorRT.
+    """
+    found = find(library)
+    settings.check(found)
+    return found
+
+
 def check_machine(settings: EngineSettings, library: Flavour = "auto") -> None:
     """Refuse engines that could not be built, run and so proved on this machine; nothing is made.
 
     Raises:
-        UsageError: settings that the library does not have.
+        UsageError: as `check_library`.
         UnavailableError: no TensorRT, no GPU, or one that these engines would not run on.
     """
-    found = find(library)
-    settings.check(found)
+    found = check_library(settings, library)
     gpu = current_gpu()
     if gpu is None:
         raise UnavailableError(
@@ -137,8 +148,7 @@ def make_engines(
     """
     made: dict[str, MadeEngine] = {}
     try:
-        found = find(library)
-        settings.check(found)
+        found = check_library(settings, library)
         settings = fit_to_gpu(settings, found, current_gpu())
     except TmkdError as error:
         if required:
