@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from exporters.parity import ParityResult
-
 if TYPE_CHECKING:
+    from exporters.parity import ParityResult
     from exporters.variants import Variant
 
 
-def compared(name: str, result: ParityResult, images: str = "images") -> str:
+def compared(name: str, result: "ParityResult", images: str = "images") -> str:
     """How far a file is from the student; the drop in accuracy where labels are known."""
     told = f"{name} on {result.images:,} {images}:"
     if result.max_scaled_error is None or result.mean_scaled_error is None:
