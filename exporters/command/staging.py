@@ -15,6 +15,7 @@ MODEL, AUDIT, PREPROCESS, LABELS, PARITY = (
     "model.onnx", "audit.json", "preprocess.json", "labels.json", "parity.json",
 )  # fmt: skip
 REJECTED, UNPROVED = "rejected", "unproved"
+_PREFIX = ".export-"
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,13 @@ def staged(out: Path) -> Iterator[Staging]:
     """Remove what an earlier export left in `out`, and give folders for what takes its place once the block ends well.
 
     Where it ends with a GateError, `rejected` alone is taken over; with any other, nothing is. `parity.json` comes
-    last: where it stands, everything else does. Files that no export wrote are left alone.
+    last: where it stands, everything else does. Files that no export wrote are left alone. What a killed one left in
+    its temporary folder goes at the next.
     """
     out.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".export-", dir=out))
+    for killed in out.glob(f"{_PREFIX}*"):
+        shutil.rmtree(killed)
+    temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=out))
     try:
         _remove_earlier(out)
         folders = [temporary / name for name in ("final", REJECTED, UNPROVED, "work")]

@@ -65,6 +65,14 @@ def test_parity_is_the_last_to_take_its_name(out: Path, monkeypatch: pytest.Monk
     assert moved[-1] == PARITY and len(moved) == 5
 
 
+def test_what_a_killed_export_left_goes_at_the_next(out: Path) -> None:
+    (out / ".export-abc" / "final").mkdir(parents=True)
+    (out / ".export-abc" / "final" / "model.onnx").write_text("half")
+    with staged(out) as staging:
+        write(staging)
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
 def test_rejected_is_removed_once_it_is_empty(tmp_path: Path) -> None:
     (tmp_path / "rejected").mkdir()
     (tmp_path / "rejected" / "parity.json").write_text("before")
