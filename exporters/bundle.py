@@ -12,6 +12,7 @@ from exporters import __version__
 from exporters.arrays import npz_bytes
 from exporters.errors import GateError, UsageError
 from exporters.files import atomic_directory, atomic_path, dump_json, sha256_bytes
+from exporters.licences import check_licences
 from exporters.manifest import (
     BENCHMARK,
     CARD,
@@ -23,13 +24,16 @@ from exporters.manifest import (
     MODEL,
     PARITY,
     PREPROCESS,
+    SBOM,
     SEAL,
     seal,
 )
 from exporters.model_card import model_card
 from exporters.onnx.reader import read_onnx
 from exporters.preprocessing import Preprocessing
+from exporters.sbom import sbom
 from exporters.student import check_labels
+from exporters.triton import KSERVE, TritonEngine, kserve_service, triton_files
 from exporters.verify import verify_bundle
 
 MIN_GOLDEN_IMAGES = 8
@@ -42,11 +46,14 @@ class BundleFacts:
     Args:
         recipe_sha256: of the resolved recipe.
         data_fingerprint: of the training data's content.
-        licences: of `weights`, `data`, `code`, …; None is "not stated".
+        licences: of `weights`, `data`, `code`, … as SPDX expressions; None is "not stated".
         teacher: identity of the teachers, as provenance; nothing of them is inside.
         versions: of the libraries that made the student.
         metrics: accuracy and the like, by name.
         data: what the student was trained and measured on, by name.
+        results: by split, `images`, `correct`, `sha256` (`exporters.labelled.labelled_digest`), and `per_class`: by
+            label, `images` and `correct`.
+        command: what makes such a bundle again; "" where that is not one command.
         provenance: a sentence or two about the method for the model card.
     """
 
@@ -57,6 +64,8 @@ class BundleFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    command: str = ""
     provenance: str = ""
 
 
@@ -94,6 +103,7 @@ class BundleContents:
         golden_logits: float32 `[n, K]`, the torch student's.
         parity: by precision, each a `ParityReport.to_json()`; those of `models` must have passed.
         benchmark: what `measure` gave.
+        engines: of TensorRT, for Triton.
     """
 
     name: str
@@ -107,6 +117,7 @@ class BundleContents:
     parity: Mapping[str, Mapping[str, Any]]
     benchmark: Mapping[str, Any]
     facts: BundleFacts
+    engines: Sequence[TritonEngine] = ()
 
 
 def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
@@ -129,6 +140,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
     if len(contents.golden_images) < MIN_GOLDEN_IMAGES:
         raise UsageError(f"{len(contents.golden_images)} golden images; a bundle has at least {MIN_GOLDEN_IMAGES}")
     labels = check_labels(contents.labels)
+    facts = {**asdict(contents.facts), "licences": check_licences(contents.facts.licences)}
     about: dict[str, Any] = {
         "format": FORMAT,
         "name": contents.name,
@@ -138,7 +150,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         "classes": len(labels),
         "models": {model.file: _described(model) for model in contents.models},
         "golden": {"images": len(contents.golden_images)},
-        "facts": asdict(contents.facts),
+        "facts": facts,
     }
     files = {
         **{model.file: model.data for model in contents.models},
@@ -149,23 +161,37 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         PARITY: dump_json(contents.parity).encode(),
         BENCHMARK: dump_json(contents.benchmark).encode(),
         CARD: model_card(about, labels, contents.preprocessing, contents.parity).encode(),
+        **_serving(contents, labels),
     }
-    manifest = {
-        **about,
-        "files": {name: {"sha256": sha256_bytes(content), "size": len(content)} for name, content in files.items()},
-    }
+    ships = {model.file: _entry(model.data) for model in contents.models}
+    files[SBOM] = sbom(about, ships, contents.preprocessing.size)
+    manifest = {**about, "files": {name: _entry(content) for name, content in files.items()}}
     files[MANIFEST] = dump_json(manifest).encode()
     files[SEAL] = seal(files[MANIFEST])
     archive = tar_path(out_dir)
     with atomic_directory(out_dir) as folder:
         for name, content in files.items():
             path = folder / name
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         verify_bundle(folder)
         archive.unlink(missing_ok=True)  # never an older archive beside a newer folder
     write_tar(out_dir, archive)
     return manifest
+
+
+def _entry(content: bytes) -> dict[str, Any]:
+    return {"sha256": sha256_bytes(content), "size": len(content)}
+
+
+def _serving(contents: BundleContents, labels: Sequence[str]) -> dict[str, bytes]:
+    """What servers other than ONNX Runtime itself want."""
+    (model,) = (model.data for model in contents.models if model.file == MODEL)
+    size = contents.preprocessing.size
+    return {
+        **triton_files(contents.name, size, labels, model, contents.engines),
+        KSERVE: kserve_service(contents.name),
+    }
 
 
 def _described(model: ShippedModel) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from exporters.checkpoint import Checkpoint
 from exporters.errors import GateError, UnavailableError
 from exporters.files import write_json
 from exporters.images import open_rgb
+from exporters.labelled import image_paths
+from exporters.licences import check_licence
 from exporters.parity import ParityGate, ParityMeter, judge, run_parity
 from exporters.runtimes import Runtime
 from exporters.student import Student
@@ -30,7 +32,6 @@ _REJECTED = "rejected"
 _BATCH = 32
 _PART = 64
 _GENERATED = 64
-_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class ImageFolder:
 
     def _paths(self) -> list[Path]:
         assert self.folder is not None
-        return sorted(path for path in self.folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+        return image_paths(self.folder)
 
     def __iter__(self) -> Iterator[tuple[str, Image.Image, int | None]]:
         """(name, RGB image, label) one by one; all labels are None unless each image has one."""
@@ -109,9 +110,10 @@ def export_checkpoint(
 
     Raises:
         GateError: the file is not the student; `rejected/parity.json` tells how far it is from it.
-        UsageError, UnavailableError: as `export_onnx`; no images.
+        UsageError, UnavailableError: as `export_onnx`; a licence that SPDX does not know; no images.
     """
     student = checkpoint.student
+    licence = None if licence is None else check_licence(licence)
     images = ImageFolder(data, student.labels)
     for note in checkpoint.notes:
         say(f"note: {note}")

@@ -24,12 +24,22 @@ GOLDEN_OUTPUTS = "golden/outputs.npz"
 PARITY = "parity.json"
 BENCHMARK = "benchmark.json"
 CARD = "MODEL_CARD.md"
-REQUIRED = (MODEL, PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BENCHMARK, CARD)
+SBOM = "sbom.cdx.json"
+REQUIRED = (MODEL, PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BENCHMARK, CARD, SBOM)
+
+COPIES = "triton/"
+COPIED = (".onnx", ".plan")
+"""Below `COPIES`, models and engines are copies of those that the bundle has elsewhere."""
+
+SCHEMA = Path(__file__).with_name("manifest.schema.json")
+"""The JSON Schema of a manifest, for other programs; `read_manifest` checks more, and without it."""
 
 GOLDEN_LIMITS = {"fp32": 1e-3, "fp16": 5e-2, "int8": 0.5}
 """The precisions of a bundle's models, and the largest `golden_tolerance` of each."""
 
-LIMITS = {".onnx": 2**31, ".npz": 2**29, ".json": 2**26, ".md": 2**22}
+LIMITS = {
+    ".onnx": 2**31, ".npz": 2**29, ".json": 2**26, ".md": 2**24, ".txt": 2**24, ".pbtxt": 2**16, ".yaml": 2**16,
+}  # fmt: skip
 """The kinds of file that a bundle holds, and the most bytes of each."""
 
 _MANIFEST_LIMIT = 2**26
@@ -124,10 +134,16 @@ def _check_manifest(manifest: Any) -> None:
             or not _SHA256.fullmatch(str(entry.get("sha256")))
         ):
             raise GateError(f"{MANIFEST}: {name} needs a sha256 and a size")
+    _check_facts(manifest)
     missing = [name for name in REQUIRED if name not in files]
     if missing:
         raise GateError(f"{MANIFEST}: does not list {', '.join(missing)}")
-    onnx_files = {name for name in files if name.endswith(".onnx")}
+    copies = {name for name in files if name.startswith(COPIES) and Path(name).suffix in COPIED}
+    originals = {entry["sha256"] for name, entry in files.items() if name not in copies}
+    for name in sorted(copies):
+        if files[name]["sha256"] not in originals:
+            raise GateError(f"{name}: not a copy of a model of the bundle")
+    onnx_files = {name for name in files if name.endswith(".onnx")} - copies
     if onnx_files != set(models):
         raise GateError(f"{MANIFEST}: describes the models {sorted(models)} and lists {sorted(onnx_files)}")
     for name, entry in models.items():
@@ -147,3 +163,19 @@ def _check_manifest(manifest: Any) -> None:
             )
     if models.get(MODEL, {}).get("precision") != "fp32":
         raise GateError(f"{MANIFEST}: {MODEL} is the fp32 model of a bundle")
+
+
+def _check_facts(manifest: Mapping[str, Any]) -> None:
+    """What `verify` reckons with besides files and models."""
+    for key in ("classes", "parameters"):
+        if not isinstance(manifest.get(key), int) or manifest[key] < 1:
+            raise GateError(f"{MANIFEST}: needs the number of {key}")
+    facts = manifest.get("facts")
+    results = facts.get("results") if isinstance(facts, dict) else None
+    if not isinstance(results, dict):
+        raise GateError(f"{MANIFEST}: needs facts with results")
+    for split, found in results.items():
+        counts = (found.get("correct"), found.get("images")) if isinstance(found, dict) else (None, None)
+        right, images = (count if isinstance(count, int) else -1 for count in counts)
+        if not 0 <= right <= images or images == 0 or not _SHA256.fullmatch(str(found.get("sha256"))):
+            raise GateError(f"{MANIFEST}: the results of {split} need images, correct and sha256")
