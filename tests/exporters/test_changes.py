@@ -36,10 +36,8 @@ def find_all(packed: Path, tmp_path: Path, count: int) -> None:
         if kind == "remove":
             path.unlink()
         elif kind == "add":
-            name = f"{path.parent.relative_to(bundle).as_posix()}/{random.integers(10**9)}{path.suffix}".removeprefix(
-                "./"
-            )
-            path = bundle / name
+            path = path.with_name(f"{random.integers(10**9)}{path.suffix}")
+            name = path.relative_to(bundle).as_posix()
             path.write_bytes(good)
         else:
             path.write_bytes(changed(good, kind, random))
