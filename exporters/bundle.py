@@ -33,7 +33,7 @@ from exporters.onnx.reader import read_onnx
 from exporters.preprocessing import Preprocessing
 from exporters.sbom import sbom
 from exporters.student import check_labels
-from exporters.triton import KSERVE, TritonEngine, kserve_service, triton_files
+from exporters.triton import KSERVE, kserve_service, triton_files
 from exporters.verify import verify_bundle
 
 MIN_GOLDEN_IMAGES = 8
@@ -103,7 +103,6 @@ class BundleContents:
         golden_logits: float32 `[n, K]`, the torch student's.
         parity: by precision, each a `ParityReport.to_json()`; those of `models` must have passed.
         benchmark: what `measure` gave.
-        engines: of TensorRT, for Triton.
     """
 
     name: str
@@ -117,7 +116,6 @@ class BundleContents:
     parity: Mapping[str, Mapping[str, Any]]
     benchmark: Mapping[str, Any]
     facts: BundleFacts
-    engines: Sequence[TritonEngine] = ()
 
 
 def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
@@ -189,7 +187,7 @@ def _serving(contents: BundleContents, labels: Sequence[str]) -> dict[str, bytes
     (model,) = (model.data for model in contents.models if model.file == MODEL)
     size = contents.preprocessing.size
     return {
-        **triton_files(contents.name, size, labels, model, contents.engines),
+        **triton_files(contents.name, size, labels, model),
         KSERVE: kserve_service(contents.name),
     }
 

@@ -24,21 +24,30 @@ _STORAGE = "pvc://models/{name}/triton"
 
 @dataclass(frozen=True)
 class TritonEngine:
-    """A TensorRT plan of the bundle that Triton can serve, for one kind of GPU.
+    """A plan that Triton's TensorRT backend runs.
 
     Args:
-        file: its name in the bundle, such as `engines/model.fp16.sm89.plan`.
         precision: what tells the Triton models of a student apart, such as `fp16`.
-        compute_capability: of the GPUs that it runs on, such as `8.9`.
         max_batch: of its profile.
         data: its bytes.
     """
 
-    file: str
     precision: str
-    compute_capability: str
     max_batch: int
     data: bytes
+
+
+def triton_engine(plan: bytes, sidecar: Mapping[str, Any]) -> TritonEngine | None:
+    """An engine of a bundle as Triton serves it; None for one of TensorRT for RTX, which Triton does not run.
+
+    Args:
+        plan: its bytes.
+        sidecar: what stands beside it (`exporters.tensorrt.sidecar`).
+    """
+    if sidecar["library"]["name"] != "tensorrt":
+        return None
+    profile = sidecar["profile"]
+    return TritonEngine(sidecar["precision"], profile["image"]["max"][0] if profile else 1, plan)
 
 
 def triton_files(
@@ -46,65 +55,45 @@ def triton_files(
 ) -> dict[str, bytes]:
     """The files of the repository, by their name in the bundle.
 
-    `triton/<name>` serves `model.onnx`. The engines of a precision become `triton/<name>_tensorrt_<precision>`, with a
-    plan for each compute capability, of which Triton takes the one that fits the GPU. Normalisation is part of every
-    graph; decoding, resize and crop are the client's part (`preprocess.json`).
+    `triton/<name>` serves `model.onnx`, `triton/<name>_tensorrt_<precision>` an engine, on GPUs of the kind that it was
+    built on. Normalisation is part of every graph; decoding, resize and crop are the client's part (`preprocess.json`).
 
     Args:
         name: of the student.
         size: side of the input.
         labels: K class names.
         model: `model.onnx`.
-        engines: of TensorRT (Triton does not run those of TensorRT for RTX).
+        engines: one of a precision.
     """
-    files = _model(name, {"model.onnx": model}, _config(name, "onnxruntime", MAX_BATCH, size, labels), labels)
-    for precision in sorted({engine.precision for engine in engines}):
-        chosen = sorted(
-            (engine for engine in engines if engine.precision == precision), key=lambda one: one.compute_capability
-        )
-        called = f"{name}_tensorrt_{precision}"
-        plans = {_plan_name(engine): engine.data for engine in chosen}
-        max_batch = min(engine.max_batch for engine in chosen)
-        by_gpu = {engine.compute_capability: _plan_name(engine) for engine in chosen}
-        files |= _model(called, plans, _config(called, "tensorrt", max_batch, size, labels, by_gpu), labels)
+    files = _model(name, "onnxruntime", "model.onnx", model, MAX_BATCH, size, labels)
+    for engine in engines:
+        called = f"{name}_tensorrt_{engine.precision}"
+        files |= _model(called, "tensorrt", "model.plan", engine.data, engine.max_batch, size, labels)
     return files
 
 
-def _plan_name(engine: TritonEngine) -> str:
-    return f"model.sm{engine.compute_capability.replace('.', '')}.plan"
-
-
-def _model(name: str, models: Mapping[str, bytes], config: str, labels: Sequence[str]) -> dict[str, bytes]:
+def _model(
+    name: str, backend: str, file: str, data: bytes, max_batch: int, size: int, labels: Sequence[str]
+) -> dict[str, bytes]:
+    """One model with its `config.pbtxt`, in protobuf's text format; the batch is not part of `dims`."""
+    config = f"""name: {json.dumps(name)}
+backend: {json.dumps(backend)}
+default_model_filename: {json.dumps(file)}
+max_batch_size: {max_batch}
+input [ {{ name: "image" data_type: TYPE_UINT8 dims: [ {size}, {size}, 3 ] }} ]
+output [ {{ name: "logits" data_type: TYPE_FP32 dims: [ {len(labels)} ] label_filename: "labels.txt" }} ]
+dynamic_batching {{ max_queue_delay_microseconds: {_QUEUE_MICROSECONDS} }}
+"""
     return {
         f"{REPOSITORY}/{name}/config.pbtxt": config.encode(),
         f"{REPOSITORY}/{name}/labels.txt": labels_text(labels),
-        **{f"{REPOSITORY}/{name}/1/{file}": data for file, data in models.items()},
+        f"{REPOSITORY}/{name}/1/{file}": data,
     }
 
 
 def labels_text(labels: Sequence[str]) -> bytes:
     """`labels.txt`: line `k` names column `k` of the logits."""
     return "".join(f"{label}\n" for label in labels).encode()
-
-
-def _config(
-    name: str, backend: str, max_batch: int, size: int, labels: Sequence[str], by_gpu: Mapping[str, str] | None = None
-) -> str:
-    """`config.pbtxt`, in protobuf's text format; the batch is not part of `dims`."""
-    plans = "".join(
-        f"cc_model_filenames {{ key: {_text(gpu)} value: {_text(file)} }}\n" for gpu, file in (by_gpu or {}).items()
-    )
-    return f"""name: {_text(name)}
-backend: {_text(backend)}
-max_batch_size: {max_batch}
-input [ {{ name: "image" data_type: TYPE_UINT8 dims: [ {size}, {size}, 3 ] }} ]
-output [ {{ name: "logits" data_type: TYPE_FP32 dims: [ {len(labels)} ] label_filename: "labels.txt" }} ]
-dynamic_batching {{ max_queue_delay_microseconds: {_QUEUE_MICROSECONDS} }}
-{plans}"""
-
-
-def _text(value: str) -> str:
-    return json.dumps(value)
 
 
 def kserve_service(name: str) -> bytes:

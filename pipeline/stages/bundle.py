@@ -8,6 +8,7 @@ import numpy as np
 
 from exporters.files import read_json
 from exporters.licences import CODE_LICENCE
+from pipeline.data.listing import SplitName
 from pipeline.data.registry import LICENCES
 from pipeline.distill.registry import METHODS
 from pipeline.recipe.schema import Recipe
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from exporters.bundle import BundleFacts, ShippedModel
     from exporters.student import Student
 
-MEASURED = ("validation", "test")
+MEASURED: tuple[SplitName, ...] = ("validation", "test")
 """The splits whose accuracy a bundle tells."""
 
 _PROVENANCE = {

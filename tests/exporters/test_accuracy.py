@@ -67,9 +67,7 @@ def test_the_images_of_a_split_are_known_again(contents: BundleContents, photos:
     assert measured(by_one, photos) == ("test", 15)
     for count in (13, 17):
         wrong = bundle_that_says(contents, tmp_path / f"wrong {count}", count, sha256)
-        with pytest.raises(
-            GateError, match=f"15 of the 20 test images rightly, the bundle says {count}"
-        ) as caught:
+        with pytest.raises(GateError, match=f"15 of the 20 test images rightly, the bundle says {count}") as caught:
             measured(wrong, photos)
         assert caught.value.exit_code == 3
 

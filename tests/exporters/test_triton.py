@@ -1,6 +1,5 @@
 """The model repository, against Triton's own protobuf schema; the KServe resource, field by field."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from tritonclient.grpc import model_config_pb2
 
 from exporters.files import sha256_file
 from exporters.onnx.reader import read_onnx
-from exporters.triton import TritonEngine, kserve_service, triton_files
+from exporters.triton import kserve_service, triton_engine, triton_files
 
 from .conftest import LABELS
 
@@ -41,25 +40,24 @@ def test_the_configuration_fits_the_model(packed: Path) -> None:
     assert versions == ["1"]
 
 
+def sidecar(precision: str, library: str = "tensorrt", batch: int | None = 16) -> dict:
+    """The part of an engine's description that counts here."""
+    sides = [224, 224, 3]
+    shapes = None if batch is None else {"image": {"min": [1, *sides], "opt": [8, *sides], "max": [batch, *sides]}}
+    return {"library": {"name": library, "version": "10.13"}, "precision": precision, "profile": shapes}
+
+
 def test_engines_become_models_of_their_own() -> None:
-    engines = [
-        TritonEngine("engines/a.plan", "fp16", "8.9", 64, b"ada"),
-        TritonEngine("engines/b.plan", "fp16", "8.0", 16, b"ampere"),
-        TritonEngine("engines/c.plan", "int8", "9.0", 8, b"hopper"),
-    ]
+    found = [triton_engine(b"half", sidecar("fp16")), triton_engine(b"eight", sidecar("int8", batch=None))]
+    engines = [engine for engine in found if engine is not None]
+    assert triton_engine(b"rtx", sidecar("fp16", "tensorrt_rtx")) is None  # Triton's backend runs none of these
     files = triton_files("a.b", 224, LABELS, b"onnx", engines)
-    assert files["triton/a.b/1/model.onnx"] == b"onnx"
-    half = "triton/a.b_tensorrt_fp16"
-    config = parsed(files[f"{half}/config.pbtxt"])
-    assert config.name == "a.b_tensorrt_fp16" and config.backend == "tensorrt"
-    assert config.max_batch_size == 16  # what every one of them takes
-    assert {gpu: files[f"{half}/1/{file}"] for gpu, file in config.cc_model_filenames.items()} == {
-        "8.0": b"ampere",
-        "8.9": b"ada",
-    }
-    assert parsed(files["triton/a.b_tensorrt_int8/config.pbtxt"]).max_batch_size == 8
-    assert list(config.input[0].dims) == [224, 224, 3] and list(config.output[0].dims) == [len(LABELS)]
-    assert json.loads(json.dumps(sorted(files))) == sorted(files) and len(files) == 3 + 4 + 3
+    assert files["triton/a.b/1/model.onnx"] == b"onnx" and len(files) == 9
+    for name, data, batch in (("a.b_tensorrt_fp16", b"half", 16), ("a.b_tensorrt_int8", b"eight", 1)):
+        config = parsed(files[f"triton/{name}/config.pbtxt"])
+        assert (config.name, config.backend, config.max_batch_size) == (name, "tensorrt", batch)
+        assert files[f"triton/{name}/1/{config.default_model_filename}"] == data
+        assert list(config.input[0].dims) == [224, 224, 3] and list(config.output[0].dims) == [len(LABELS)]
 
 
 def test_kserve(packed: Path) -> None:
