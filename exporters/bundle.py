@@ -1,6 +1,7 @@
 """Pack what ships: the student as ONNX, what is needed to use it, and the proofs; verified before it gets its name."""
 
 import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -128,7 +129,8 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: too few golden images, or shapes and labels that do not fit.
-        GateError: a parity report that did not pass, or a bundle that does not verify; then nothing is written.
+        GateError: a parity report that did not pass, a file that tells of a folder of this machine, or a bundle that
+            does not verify; then nothing is written.
     """
     failed = [
         model.file for model in contents.models if contents.parity.get(model.precision, {}).get("passed") is not True
@@ -165,6 +167,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
     files[SBOM] = sbom(about, ships, contents.preprocessing.size)
     manifest = {**about, "files": {name: _entry(content) for name, content in files.items()}}
     files[MANIFEST] = dump_json(manifest).encode()
+    _check_nothing_of_here(files)
     files[SEAL] = seal(files[MANIFEST])
     archive = tar_path(out_dir)
     with atomic_directory(out_dir) as folder:
@@ -176,6 +179,17 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         archive.unlink(missing_ok=True)  # never an older archive beside a newer folder
     write_tar(out_dir, archive)
     return manifest
+
+
+def _check_nothing_of_here(files: Mapping[str, bytes]) -> None:
+    """Refuse the folders of this machine, whatever their roots are called; `verify` knows the usual roots alone."""
+    for here in {Path.home(), Path.cwd(), Path(tempfile.gettempdir())}:
+        told = [name for name, content in files.items() if here.name and f"{here}/".encode() in content]
+        if told:
+            raise GateError(
+                f"nothing is packed: {', '.join(told)} would tell of the folder {here} of this machine",
+                remedy="Give files by relative paths, and names that are no paths.",
+            )
 
 
 def _entry(content: bytes) -> dict[str, Any]:

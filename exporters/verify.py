@@ -15,7 +15,7 @@ import numpy as np
 from exporters.arrays import read_npz
 from exporters.audit import audit_bundle
 from exporters.audit.network import audit_network
-from exporters.audit.texts import audit_texts
+from exporters.audit.texts import audit_manifest, audit_texts
 from exporters.errors import GateError, UsageError
 from exporters.manifest import (
     GOLDEN_INPUTS,
@@ -78,15 +78,16 @@ def verify_bundle(path: Path) -> VerifyReport:
     if arrays != [GOLDEN_INPUTS, GOLDEN_OUTPUTS]:
         raise GateError(f"{', '.join(arrays)}: a bundle has the golden vectors and no other arrays")
     labels = _labels(contents[LABELS])
+    audit_manifest(MANIFEST, manifest)
     audit_texts(contents, len(labels))
     preprocessing = _preprocessing(contents[PREPROCESS])
-    _check_repository(contents, labels)
     tensors = 0
     for name, entry in sorted(manifest["models"].items()):
         model = audit_bundle(contents[name], entry["initializers"], entry["operators"], name)
         audit_network(model, contents[name], name, manifest["parameters"])
         _check_model(name, model, labels, preprocessing)
         tensors += len(model.tensors)
+    _check_repository(contents, labels)
     images, logits = _golden(contents, preprocessing.size, len(labels))
     errors = {
         name: _check_golden(name, contents[name], images, logits, entry["golden_tolerance"])

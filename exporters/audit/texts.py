@@ -51,6 +51,16 @@ def audit_texts(contents: Mapping[str, bytes], classes: int) -> None:
         check_paths(name, [text])
 
 
+def audit_manifest(name: str, manifest: Mapping[str, Any]) -> None:
+    """The same for the manifest, which grows with the tensors too; raises GateError."""
+    tensors = sum(len(entry["initializers"]) for entry in manifest["models"].values())
+    fixed, each = _BUDGET[".json"]
+    size = len(json.dumps(manifest))
+    if size > fixed + each * (manifest["classes"] + tensors):
+        raise GateError(f"{name}: {size:,} bytes are more than a manifest of {tensors:,} tensors needs")
+    _check_values(name, manifest)
+
+
 def check_paths(name: str, texts: Iterable[str]) -> None:
     """Refuse, by GateError, a path that begins at the root or home of some machine, and with it the name of a user."""
     for text in texts:

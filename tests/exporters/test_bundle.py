@@ -102,6 +102,22 @@ def test_what_must_not_ship(contents: BundleContents, tmp_path: Path) -> None:
     assert "do not fit" in refused(contents, tmp_path, golden_logits=contents.golden_logits[:, :3])
 
 
+def test_a_licence_that_spdx_does_not_know(contents: BundleContents, tmp_path: Path) -> None:
+    facts = dataclasses.replace(contents.facts, licences={"weights": "free for all"})
+    assert "'free for all': not an SPDX identifier" in refused(contents, tmp_path, facts=facts)
+
+
+def test_no_folder_of_this_machine_ships(
+    contents: BundleContents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "home", lambda: Path("/nethome/ada"))
+    facts = dataclasses.replace(contents.facts, teacher={"visual": "/nethome/ada/teacher.pth"})
+    told = refused(contents, tmp_path, facts=facts)
+    assert "MODEL_CARD.md" in told and "manifest.json" in told and "/nethome/ada" in told
+    facts = dataclasses.replace(contents.facts, teacher={"visual": "/srv/models/teacher.pth"})
+    assert "tells about the machine that it was made on: '/srv/models" in refused(contents, tmp_path, facts=facts)
+
+
 def test_another_model_than_the_one_that_was_audited(contents: BundleContents, tmp_path: Path) -> None:
     (shipped,) = contents.models
     model = onnx.load_from_string(shipped.data)

@@ -201,6 +201,21 @@ def test_planted_in_a_text(bundle: Path, name: str, content: str, words: str) ->
     assert name in told and words in told
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda manifest: manifest["facts"]["teacher"].update(visual="/home/ada/resnet50.pth"), "/home/ada"),
+        (lambda manifest: manifest.update(weights=WEIGHTS.reshape(-1).tolist()), "a list of 4,096 numbers"),
+        (lambda manifest: manifest.update(weights=base64.b64encode(WEIGHTS.tobytes()).decode()), "a text of"),
+        (lambda manifest: manifest.update(weights=[["0123456789"] * 10] * 10_000), "more than a manifest of"),
+    ],
+)
+def test_planted_in_the_manifest(bundle: Path, change: Callable[[dict], None], words: str) -> None:
+    resealed(bundle, change)
+    told = failure(bundle)
+    assert "manifest.json" in told and words in told
+
+
 def test_more_golden_images_than_a_proof_needs(bundle: Path) -> None:
     """An array of images has room for weights."""
     (bundle / "golden/inputs.npz").write_bytes(npz_bytes("image", np.zeros((65, 32, 32, 3), np.uint8)))
