@@ -182,7 +182,7 @@ def _results(context: StageContext, data: Data) -> dict[str, Any]:
     """What the chosen student answered in each split: in all, and of each class."""
     from exporters.labelled import labelled_digest
 
-    results = {}
+    results: dict[str, Any] = {}
     with np.load(context.run.folder("validate") / "predictions.npz") as predictions:
         for split in MEASURED:
             found, truth = predictions[f"chosen.{split}"], predictions[f"labels.{split}"]
