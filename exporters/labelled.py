@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from exporters.errors import UnavailableError, UsageError
 
 _SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_NUMBER = re.compile(r"^\d+\.")
 _SPLITS = ("test", "val", "validation")
 _LAYOUT = "Give a folder with a folder of images for each label."
 
@@ -15,6 +17,18 @@ _LAYOUT = "Give a folder with a folder of images for each label."
 def image_paths(folder: Path) -> list[Path]:
     """Files below a folder that are called as images are, sorted."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+
+
+def place_of(folder: str, places: Mapping[str, int]) -> int | None:
+    """The position of the label that a folder is called as; None where it is none.
+
+    Labels are as a person writes them: `blue_bar` is `blue bar`, and so is `017.blue_bar`.
+    """
+    for name in (folder, _NUMBER.sub("", folder)):
+        for called in (name, " ".join(name.replace("_", " ").split())):
+            if called in places:
+                return places[called]
+    return None
 
 
 def labelled_paths(folder: Path, labels: Sequence[str]) -> list[tuple[Path, int]]:
@@ -29,18 +43,25 @@ def labelled_paths(folder: Path, labels: Sequence[str]) -> list[tuple[Path, int]
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", remedy=_LAYOUT)
     places = {label: index for index, label in enumerate(labels)}
-    candidates = [folder, *(folder / name for name in _SPLITS)]
-    root = next((found for found in candidates if any((found / label).is_dir() for label in labels)), folder)
-    found = [(path, path.relative_to(root).parts) for path in image_paths(root)]
-    strange = sorted({parts[0] for _, parts in found if len(parts) < 2 or parts[0] not in places})
+    candidates = [root for root in (folder, *(folder / name for name in _SPLITS)) if root.is_dir()]
+    named = (root for root in candidates if any(place_of(child.name, places) is not None for child in root.iterdir()))
+    root = next(named, folder)
+    found, strange = [], set()
+    for path in image_paths(root):
+        parts = path.relative_to(root).parts
+        place = place_of(parts[0], places) if len(parts) > 1 else None
+        if place is None:
+            strange.add(parts[0])
+        else:
+            found.append((path, place))
     if strange:
         raise UsageError(
-            f"{root}: {', '.join(strange[:5])} {'is' if len(strange) == 1 else 'are'} no label of the bundle",
+            f"{root}: {', '.join(sorted(strange)[:5])} {'is' if len(strange) == 1 else 'are'} no label of the bundle",
             remedy=f"Images lie in folders that are called as the labels: {', '.join(labels[:5])} …",
         )
     if not found:
         raise UnavailableError(f"{root}: no images here", remedy=_LAYOUT)
-    return [(path, places[parts[0]]) for path, parts in found]
+    return found
 
 
 def labelled_digest(images: Iterable[tuple[bytes, str]]) -> str:

@@ -109,6 +109,14 @@ def test_folders_that_do_not_do(packed: Path, photos: Path, tmp_path: Path) -> N
         verify_accuracy(packed, manifest, tmp_path)
 
 
+@pytest.mark.parametrize("folder", ["blue jay", "blue_jay", "12.blue_jay", "blue__jay_"])
+def test_folders_are_called_as_labels_are_read(folder: str, photos: Path, tmp_path: Path) -> None:
+    for name in (folder, "wren/deeper"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.png").write_bytes(next(photos.rglob("*.png")).read_bytes())
+    assert [LABELS[place] for _, place in labelled_paths(tmp_path, LABELS)] == sorted(["blue jay", "wren"])
+
+
 def test_order_and_names_do_not_count_but_labels_do(photos: Path) -> None:
     images = [(bytes([index]) * 32, LABELS[index % 7]) for index in range(9)]
     assert labelled_digest(images) == labelled_digest(images[::-1])

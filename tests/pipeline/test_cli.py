@@ -157,7 +157,7 @@ class TestBundle:
     def test_any_flipped_byte_is_found_and_its_file_named(self, run: Run) -> None:
         bundle = run.directory / "bundle"
         files = sorted(path for path in bundle.rglob("*") if path.is_file())
-        assert len(files) == 10
+        assert len(files) == 15
         for path in files:
             content = path.read_bytes()
             for position in (0, len(content) // 2, len(content) - 1):
