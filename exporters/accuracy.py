@@ -11,7 +11,7 @@ import numpy as np
 from exporters.errors import GateError
 from exporters.images import open_rgb
 from exporters.labelled import labelled_digest, labelled_paths
-from exporters.manifest import LABELS, MODEL, PARITY, PREPROCESS, parse_json, read_listed
+from exporters.manifest import LABELS, MODEL, PARITY, PREPROCESS, parse_json, read_listed, variant_of
 from exporters.parity.measure import paired_interval, wilson_interval
 from exporters.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime
@@ -82,9 +82,9 @@ def verify_accuracy(bundle: Path, manifest: Mapping[str, Any], data: Path) -> Ac
     report = AccuracyReport(len(hashes), split, {name: int(found.sum()) for name, found in right.items()}, stated)
     _judge(report)
     gates = parse_json(PARITY, read_listed(bundle, manifest, PARITY))
-    for name, entry in manifest["models"].items():
+    for name in manifest["models"]:
         if name != MODEL:
-            allowed = gates[entry["precision"]]["gate"]["max_accuracy_drop"]
+            allowed = gates[variant_of(name)]["gate"]["max_accuracy_drop"]
             _judge_variant(name, right[name], right[MODEL], allowed)
     return report
 
