@@ -54,7 +54,8 @@ def export_checkpoint(
     Raises:
         GateError: fp32 is not the student, or what is required failed.
         UsageError, UnavailableError: as `export_onnx`, `ExportRequest` and `check_engines`; a licence that SPDX does
-            not know; no images, or one that cannot be read; a provider that is missing; a required engine that could not be made or run.
+            not know; no images, or one that cannot be read; a provider that is missing; a required engine that could
+            not be made or run.
     """
     student, request = checkpoint.student, request or ExportRequest()
     licence = None if licence is None else check_licence(licence)

@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from exporters.architectures import Architecture, build
-from exporters.files import read_json
-from exporters.parity import DEFAULT_GATES, ParityGate
-from pipeline.recipe.exporting import ParitySettings
-from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, start_command
+from exporters.architectures import Architecture, build  # noqa: E402
+from exporters.files import read_json  # noqa: E402
+from exporters.parity import DEFAULT_GATES, ParityGate  # noqa: E402
+from pipeline.recipe.exporting import ParitySettings  # noqa: E402
+from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, start_command  # noqa: E402
 
 
 @pytest.fixture(scope="module")
