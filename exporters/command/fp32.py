@@ -73,6 +73,8 @@ def prove_fp32(job: Job, fp32: Fp32) -> tuple[dict[str, Any], list[str]]:
     job.say(lines.compared(MODEL, report.whole))
     if report.whole.reference_accuracy is not None:
         job.say(f"the student itself: accuracy {100 * report.whole.reference_accuracy:.2f} % on these images")
+    if job.images.unlabelled is not None:
+        job.say(f"accuracy is not compared: {job.images.unlabelled}")
     forms, failures = prove_forms(job, MODEL, fp32.core, fp32.shipped, "fp32", gate)
     failures = [*report.failures, *failures]
     told = report.to_json() | {"passed": not failures, "failures": failures}

@@ -11,7 +11,7 @@ from PIL import Image
 from exporters.errors import UnavailableError
 from exporters.files import sha256_file
 from exporters.images import open_rgb
-from exporters.labelled import image_paths, place_of
+from exporters.labelled import folders_of, image_paths
 from exporters.parity import Batch
 from exporters.preprocessing import Preprocessing
 
@@ -55,7 +55,8 @@ class ProofImages:
     """What files are proved on: images of a folder or, where there is none, images that are drawn.
 
     Args:
-        folder: where images stand in folders called as labels, these are theirs; None: drawn.
+        folder: where all images stand in folders called as labels (`_` is read as a space where needed), these are
+            theirs; None: drawn.
         labels: the student's.
         preprocessing: the student's.
     """
@@ -66,11 +67,12 @@ class ProofImages:
         self._kept: list[Batch] = []
         self.paths = () if folder is None else folder.paths
         names = [] if folder is None else [path.relative_to(folder.folder) for path in folder.paths]
-        places = {label: index for index, label in enumerate(labels)}
-        found = [place_of(name.parts[0], places) if len(name.parts) > 1 else None for name in names]
+        place_of = folders_of(labels)
+        found = [place_of(name.parts[0]) if len(name.parts) > 1 else None for name in names]
         known = [label for label in found if label is not None]
         self._names = [name.as_posix() for name in names] or [f"generated {index}" for index in range(GENERATED)]
         self._labels = np.array(known) if known and len(known) == len(names) else None
+        self._stray = None if self._labels is not None or not names else names[found.index(None)]
 
     def __len__(self) -> int:
         return len(self._names)
@@ -81,9 +83,13 @@ class ProofImages:
         return "generated" if self._folder is None else "folder"
 
     @property
-    def labelled(self) -> bool:
-        """Whether the label of each is known."""
-        return self._labels is not None
+    def unlabelled(self) -> str | None:
+        """Why no labels are known, naming an image; None where they are, or where images are drawn."""
+        if self._stray is None:
+            return None
+        if len(self._stray.parts) == 1:
+            return f"{self._stray} is in no folder of a class"
+        return f"the folder {self._stray.parts[0]!r} is called as none of the labels"
 
     def opened(self) -> Iterator[tuple[str, Image.Image, np.ndarray | None]]:
         """Name, RGB image of its own size, and label `[1]` or None, one by one."""

@@ -48,6 +48,18 @@ def test_one_image_without_a_label_leaves_all_without(folder: Path) -> None:
     images = ProofImages(ImageFolder(folder), LABELS, PREPROCESSING)
     assert all(labels is None for _, labels, _ in images.batches())
     assert all(label is None for _, _, label in images.opened())
+    assert images.unlabelled == "stray.png is in no folder of a class"
+
+
+def test_underscores_in_names_of_folders_are_spaces(folder: Path) -> None:
+    (folder / "owl").rename(folder / "snowy_owl")
+    images = ProofImages(ImageFolder(folder), ["wren", "snowy owl"], PREPROCESSING)
+    assert images.unlabelled is None and all(labels is not None for _, labels, _ in images.batches())
+    for labels in (["wren", "snowy owl", "snowy_owl"], ["snowy_owl", "wren", "snowy owl"]):
+        _, found, _ = next(ProofImages(ImageFolder(folder), labels, PREPROCESSING).batches())
+        assert found is not None and {labels[place] for place in found[:20]} == {"snowy_owl"}
+    images = ProofImages(ImageFolder(folder), LABELS, PREPROCESSING)
+    assert images.unlabelled == "the folder 'snowy_owl' is called as none of the labels"
 
 
 @pytest.mark.parametrize("memory", [0, 33 * 32 * 32 * 3, 2**29])
