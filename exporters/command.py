@@ -15,7 +15,7 @@ from exporters.checkpoint import Checkpoint
 from exporters.errors import GateError, UnavailableError
 from exporters.files import write_json
 from exporters.images import open_rgb
-from exporters.labelled import image_paths, place_of
+from exporters.labelled import folders_of, image_paths
 from exporters.licences import check_licence
 from exporters.parity import ParityGate, ParityMeter, judge, run_parity
 from exporters.runtimes import Runtime
@@ -63,9 +63,9 @@ class ImageFolder:
             for index in range(_GENERATED):
                 yield f"generated {index}", _drawn(index), None
             return
-        places = {label: index for index, label in enumerate(self.labels)}
+        place_of = folders_of(self.labels)
         names = [path.relative_to(self.folder) for path in self._paths()]
-        labels = [place_of(name.parts[0], places) if len(name.parts) > 1 else None for name in names]
+        labels = [place_of(name.parts[0]) if len(name.parts) > 1 else None for name in names]
         labelled = None not in labels
         for name, label in zip(names, labels, strict=True):
             yield name.as_posix(), open_rgb(self.folder / name), label if labelled else None

@@ -139,9 +139,9 @@ def _check_manifest(manifest: Any) -> None:
     if missing:
         raise GateError(f"{MANIFEST}: does not list {', '.join(missing)}")
     copies = {name for name in files if name.startswith(COPIES) and Path(name).suffix in COPIED}
-    originals = {entry["sha256"] for name, entry in files.items() if name not in copies}
+    originals = {(entry["sha256"], Path(name).suffix) for name, entry in files.items() if name not in copies}
     for name in sorted(copies):
-        if files[name]["sha256"] not in originals:
+        if (files[name]["sha256"], Path(name).suffix) not in originals:
             raise GateError(f"{name}: not a copy of a model of the bundle")
     onnx_files = {name for name in files if name.endswith(".onnx")} - copies
     if onnx_files != set(models):
