@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from exporters.errors import UnavailableError, UsageError
@@ -19,16 +19,28 @@ def image_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
 
 
-def place_of(folder: str, places: Mapping[str, int]) -> int | None:
-    """The position of the label that a folder is called as; None where it is none.
+def folders_of(labels: Sequence[str]) -> Callable[[str], int | None]:
+    """What gives a folder's name the position of the label that it is called as, None where it is none.
 
-    Labels are as a person writes them: `blue_bar` is `blue bar`, and so is `017.blue_bar`.
+    Labels are as a person writes them: the folder of `blue bar` may be `blue bar`, `blue_bar` or `017.blue_bar`.
     """
-    for name in (folder, _NUMBER.sub("", folder)):
-        for called in (name, " ".join(name.replace("_", " ").split())):
-            if called in places:
-                return places[called]
-    return None
+    exact = {label: index for index, label in enumerate(labels)}
+    read = {_words(label): index for index, label in enumerate(labels)}
+    if len(read) < len(exact):
+        read = {}
+
+    def place(folder: str) -> int | None:
+        for name in (folder, _NUMBER.sub("", folder)):
+            found = exact.get(name, read.get(_words(name)))
+            if found is not None:
+                return found
+        return None
+
+    return place
+
+
+def _words(name: str) -> str:
+    return " ".join(name.replace("_", " ").split())
 
 
 def labelled_paths(folder: Path, labels: Sequence[str]) -> list[tuple[Path, int]]:
@@ -42,14 +54,14 @@ def labelled_paths(folder: Path, labels: Sequence[str]) -> list[tuple[Path, int]
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", remedy=_LAYOUT)
-    places = {label: index for index, label in enumerate(labels)}
+    place_of = folders_of(labels)
     candidates = [root for root in (folder, *(folder / name for name in _SPLITS)) if root.is_dir()]
-    named = (root for root in candidates if any(place_of(child.name, places) is not None for child in root.iterdir()))
+    named = (root for root in candidates if any(place_of(child.name) is not None for child in root.iterdir()))
     root = next(named, folder)
     found, strange = [], set()
     for path in image_paths(root):
         parts = path.relative_to(root).parts
-        place = place_of(parts[0], places) if len(parts) > 1 else None
+        place = place_of(parts[0]) if len(parts) > 1 else None
         if place is None:
             strange.add(parts[0])
         else:

@@ -12,7 +12,7 @@ from PIL import Image
 from exporters.accuracy import verify_accuracy
 from exporters.bundle import BundleContents, ShippedModel, pack
 from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.labelled import labelled_digest, labelled_paths
+from exporters.labelled import folders_of, labelled_digest, labelled_paths
 from exporters.verify import verify_bundle
 
 from .conftest import LABELS, Exported
@@ -115,6 +115,13 @@ def test_folders_are_called_as_labels_are_read(folder: str, photos: Path, tmp_pa
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "a.png").write_bytes(next(photos.rglob("*.png")).read_bytes())
     assert [LABELS[place] for _, place in labelled_paths(tmp_path, LABELS)] == sorted(["blue jay", "wren"])
+
+
+def test_labels_that_read_alike_go_by_their_own_names() -> None:
+    place_of = folders_of(["a b", "a_b", "c_d", "1.e"])
+    names = ("a b", "a_b", "c d", "c_d", "a  b", "1.e", "7.c_d", "7.a_b")
+    assert [place_of(name) for name in names] == [0, 1, None, 2, None, 3, 2, 1]
+    assert [folders_of(["c_d", "e"])(name) for name in ("c d", "c_d", "3.c d", "d")] == [0, 0, 0, None]
 
 
 def test_order_and_names_do_not_count_but_labels_do(photos: Path) -> None:
