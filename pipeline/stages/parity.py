@@ -48,8 +48,8 @@ class ParityStage(Stage):
         """Compare each file and each engine image by image, then judge.
 
         Raises:
-            GateError: model.onnx is not the student, a required variant or engine failed, or an engine is stale or
-                damaged; the reports are written all the same.
+            GateError: model.onnx is not the student, or a required variant or engine failed; the reports are written
+                all the same. Or an engine is stale or damaged, and nothing of it was loaded.
             UnavailableError: a required engine could not be run.
         """
         from exporters.engines import settle, unmet

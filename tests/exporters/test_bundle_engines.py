@@ -12,12 +12,14 @@ import pytest
 
 pytest.importorskip("tensorrt_rtx")
 
+from exporters.benchmark.bundle import benchmark_bundle
 from exporters.bundle import BundleContents, ShippedEngine, pack
 from exporters.engines import make_engines
 from exporters.errors import GateError
 from exporters.files import dump_json
 from exporters.manifest import SCHEMA, engine_path
 from exporters.tensorrt import EngineSettings
+from exporters.tensorrt.gpu import current_gpu
 from exporters.verify import verify_bundle
 from tests.exporters.conftest import Exported
 from tests.exporters.test_verify import failure, resealed
@@ -196,3 +198,12 @@ def test_the_manifest_fits_its_schema(made: Path) -> None:
     manifest["engines"][PLAN]["library"]["name"] = "other"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(manifest, schema)
+
+
+def test_where_engines_cannot_run_the_benchmark_says_so(made: Path) -> None:
+    if current_gpu() is not None:
+        pytest.skip("there is a GPU")
+    result = benchmark_bundle(made, batches=(1,), threads=(1,), seconds=0.0)
+    assert [entry["runtime"] for entry in result["results"]] == ["onnxruntime-cpu"]
+    (note,) = [note for note in result["notes"] if "engines" in note]
+    assert note.startswith("engines were left out: TensorRT for RTX") and "torch finds none here" in note
