@@ -5,13 +5,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.exporters.conftest import cifar, contents, packed
-
-__all__ = ["cifar", "contents", "packed"]
-
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "javascript"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "javascript"
 
 
 def test_the_lock_names_no_host() -> None:
@@ -38,8 +35,6 @@ def test_arrays_and_hashes_without_packages(packed: Path, tmp_path: Path) -> Non
         "const array = readArray(bundle.bytes('golden/outputs.npz'));"
         "console.log(JSON.stringify([array.dims, Array.from(array.data)]));"
     )
-    import numpy as np
-
     told = node(EXAMPLE, "--input-type=module", "--eval", code, packed)
     assert told.returncode == 0, told.stderr
     dims, values = json.loads(told.stdout)
