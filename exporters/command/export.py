@@ -14,6 +14,7 @@ from exporters.command.staging import AUDIT, LABELS, MODEL, PARITY, PREPROCESS, 
 from exporters.command.variants import Candidate, Outcome, conclude, make_and_prove, not_made
 from exporters.errors import GateError, UnavailableError
 from exporters.files import write_json
+from exporters.licences import check_licence
 from exporters.runtimes import Provider
 from exporters.variants import VARIANTS
 
@@ -52,10 +53,12 @@ def export_checkpoint(
 
     Raises:
         GateError: fp32 is not the student, or what is required failed.
-        UsageError, UnavailableError: as `export_onnx`, `ExportRequest` and `check_engines`; no images, or one that
-            cannot be read; a provider that is missing; a required engine that could not be made or run.
+        UsageError, UnavailableError: as `export_onnx`, `ExportRequest` and `check_engines`; a licence that SPDX does
+            not know; no images, or one that cannot be read; a provider that is missing; a required engine that could
+            not be made or run.
     """
     student, request = checkpoint.student, request or ExportRequest()
+    licence = None if licence is None else check_licence(licence)
     images = ProofImages(None if data is None else ImageFolder(data), student.labels, student.preprocessing)
     calibration = request.calibrate_on(images, student.preprocessing)
     job = Job(student, images, request, calibration, provider, any_size, probabilities, say)

@@ -11,11 +11,11 @@ from PIL import Image
 from exporters.errors import UnavailableError
 from exporters.files import sha256_file
 from exporters.images import open_rgb
+from exporters.labelled import folders_of, image_paths
 from exporters.parity import Batch
 from exporters.preprocessing import Preprocessing
 
 GENERATED = 64
-_SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 _BATCH = 32
 _MEMORY = 2**29  # bytes of prepared images that are kept; the others are prepared again for each file
 _SHOWN = 5
@@ -38,8 +38,7 @@ class ImageFolder:
     @cached_property
     def paths(self) -> tuple[Path, ...]:
         """The files."""
-        found = (path for path in self.folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
-        return tuple(sorted(found))
+        return tuple(image_paths(self.folder))
 
     def spread(self, count: int) -> tuple[Path, ...]:
         """So many of them, evenly spread; all where there are no more."""
@@ -68,13 +67,8 @@ class ProofImages:
         self._kept: list[Batch] = []
         self.paths = () if folder is None else folder.paths
         names = [] if folder is None else [path.relative_to(folder.folder) for path in folder.paths]
-        places = {_words(label): index for index, label in enumerate(labels)}
-        places = places if len(places) == len(labels) else {}
-        places |= {label: index for index, label in enumerate(labels)}
-        found = [
-            places.get(name.parts[0], places.get(_words(name.parts[0]))) if len(name.parts) > 1 else None
-            for name in names
-        ]
+        place_of = folders_of(labels)
+        found = [place_of(name.parts[0]) if len(name.parts) > 1 else None for name in names]
         known = [label for label in found if label is not None]
         self._names = [name.as_posix() for name in names] or [f"generated {index}" for index in range(GENERATED)]
         self._labels = np.array(known) if known and len(known) == len(names) else None
@@ -125,10 +119,6 @@ class ProofImages:
 
     def _open(self, index: int) -> Image.Image:
         return open_rgb(self.paths[index]) if self.paths else draw(index)
-
-
-def _words(name: str) -> str:
-    return " ".join(name.replace("_", " ").split())
 
 
 def draw(index: int) -> Image.Image:
