@@ -60,7 +60,8 @@ def _classes(results: Mapping[str, Any], labels: list[str]) -> str:
 
 
 def _share(entry: Mapping[str, int]) -> str:
-    return f"{_number(entry['correct'] / entry['images'])} of {entry['images']}" if entry["images"] else "no images"
+    correct, images = entry["correct"], entry["images"]
+    return f"{_number(correct / images)} ({correct} of {images})" if images else "no images"
 
 
 def _reproduction(facts: Mapping[str, Any]) -> str:

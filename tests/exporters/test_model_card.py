@@ -83,8 +83,8 @@ def test_every_class_has_a_row_with_its_counts(text: str, contents: BundleConten
         entry = contents.facts.results["test"]["per_class"][label]
         shown = line.strip("| ").split(" | ")[2]
         if entry["images"]:
-            share, images = shown.split(" of ")
-            assert int(images) == entry["images"]
+            share, counts = shown.rstrip(")").split(" (")
+            assert counts == f"{entry['correct']} of {entry['images']}"
             assert float(share) == pytest.approx(entry["correct"] / entry["images"], abs=1e-3)
         else:
             assert shown == "no images"
