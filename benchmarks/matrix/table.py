@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.matrix.trial import FOR_TENSORRT, PRECISIONS
 
-_HEADER = ("network", "px", "weights", "top-1", "fp32", "fp16", "int8 for CPUs", FOR_TENSORRT)
+_HEADER = ("network", "px", "weights", "top-1", "fp32", "fp16", "int8", FOR_TENSORRT)
 
 
 def to_markdown(rows: Sequence[Mapping[str, Any]]) -> str:

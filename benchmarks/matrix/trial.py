@@ -11,29 +11,22 @@ import onnx
 from benchmarks.matrix.plain import PlainError, run_plain
 from benchmarks.matrix.subjects import Subject
 from exporters.audit import audit_export
-from exporters.audit.int8 import audit_int8
 from exporters.benchmark.decision import times_as_fast
 from exporters.errors import GateError, UnavailableError
 from exporters.files import write_bytes, write_json
 from exporters.onnx.export import export_onnx
 from exporters.onnx.half_plan import plan_half
-from exporters.parity import Evidence, ParityGate, ParityReport, ParityResult
-from exporters.quantize import Calibration, search_float_layers
+from exporters.parity import Evidence, ParityReport, ParityResult
+from exporters.parity.gate import DEFAULT_GATES
+from exporters.quantize import Calibration
 from exporters.quantize.calibration import Method
 from exporters.quantize.selection import Network as Layers
 from exporters.runtimes import OnnxRuntime, TorchRuntime
-from exporters.variants import make_variant, prove_variant
-from pipeline.recipe.exporting import ParitySettings
+from exporters.variants import VARIANTS, make_variant, prove_variant
 
-FOR_TENSORRT = "int8 for TensorRT"
+FOR_TENSORRT = "int8.trt"
 PRECISIONS = ("fp32", "fp16", "int8", FOR_TENSORRT)
 _PLAIN_IMAGES = 8
-
-
-def gates() -> dict[str, ParityGate]:
-    """Those that a recipe has by default."""
-    given = ParitySettings()
-    return {name: ParityGate(**getattr(given, name).model_dump()) for name in ("fp32", "fp16", "int8")}
 
 
 def try_subject(subject: Subject, folder: Path, *, method: Method = "minmax", percentile: float = 99.99) -> dict:
@@ -47,12 +40,12 @@ def try_subject(subject: Subject, folder: Path, *, method: Method = "minmax", pe
         JSON values: about the row, and by precision `status` (`passed`, `rejected`, `not made`), `reason` and figures.
     """
     started = time.perf_counter()
-    student, asked = subject.student, gates()
+    student = subject.student
     evidence = Evidence(TorchRuntime(student), subject.validation)
     calibration = Calibration(subject.calibration, method, percentile)
     model = export_onnx(student, folder / "model.onnx").path.read_bytes()
     entries = audit_export(model, student)
-    report = evidence.report(OnnxRuntime(model), asked["fp32"])
+    report = evidence.report(OnnxRuntime(model), DEFAULT_GATES["fp32"])
     graph = onnx.load_from_string(model)
     files = {"fp32": model}
     row: dict[str, Any] = {
@@ -71,7 +64,7 @@ def try_subject(subject: Subject, folder: Path, *, method: Method = "minmax", pe
     }
 
     def variant(precision: str) -> dict[str, Any]:
-        gate = asked[precision]
+        gate = DEFAULT_GATES[VARIANTS[precision].precision]
         made = make_variant(precision, model, entries, evidence, gate, subject.guiding, calibration=calibration)
         verdict = prove_variant(precision, made.data, model, evidence, gate, subject.guiding, keep_all=True)
         files[precision] = made.data
@@ -85,26 +78,15 @@ def try_subject(subject: Subject, folder: Path, *, method: Method = "minmax", pe
             found["times_as_fast"] = [ratio.ratio, ratio.low, ratio.high]
         return found
 
-    def for_tensorrt() -> dict[str, Any]:
-        def objections(data: bytes) -> list[str]:
-            return evidence.objections(OnnxRuntime(data), asked["int8"])
-
-        made = search_float_layers(model, calibration, objections, target="tensorrt")
-        audit_int8(made.data, model, entries)
-        proof = evidence.report(OnnxRuntime(made.data), asked["int8"])
-        files[FOR_TENSORRT] = made.data
-        found = {"status": _status(proof), "reason": "; ".join(proof.failures), "trials": made.trials}
-        return {**found, "kept_float": list(made.kept), **_figures(proof.whole, made.data)}
-
     row["fp16"] = {**_made(lambda: variant("fp16")), "nodes": len(plan_half(model).half)}
     row["int8"] = _made(lambda: variant("int8"))
-    row[FOR_TENSORRT] = _made(for_tensorrt)
+    row[FOR_TENSORRT] = _made(lambda: variant(FOR_TENSORRT))
     row["plain"] = _plain(files, subject)
     if subject.test is not None:
         row["test"] = _on_test(files, subject)
     row["seconds"] = round(time.perf_counter() - started, 1)
     for precision, data in files.items():
-        write_bytes(folder / f"model.{precision.replace(' ', '-')}.onnx", data)
+        write_bytes(folder / f"model.{precision}.onnx", data)
     write_json(folder / "result.json", row)
     return row
 

@@ -41,7 +41,7 @@ def label_of(network: Network) -> str:
 @pytest.mark.usefixtures("briefly_timed")
 @pytest.mark.parametrize("network", SMALL, ids=label_of)
 def test_small_networks(network: Network, tmp_path: Path) -> None:
-    subject = trained_like(network, tmp_path, images={"train": 192, "validation": 128}, steps=20)
+    subject = trained_like(network, tmp_path, images={"train": 256, "validation": 128}, steps=40)
     row = try_subject(subject, tmp_path)
     check(row, network.misses, network.norms)
     assert f"| {network.label} | 32 |" in to_markdown([row])
