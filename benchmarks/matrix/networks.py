@@ -66,9 +66,8 @@ MATRIX = (
 
 _FEW = [[1, 16, 1, 1], [4, 24, 1, 2], [4, 32, 1, 2]]
 SMALL = (
-    Network("cifar:resnet8", 32, small=True),
     Network("torchvision:mobilenet_v2", 32, {"width_mult": 0.5, "inverted_residual_setting": _FEW}, small=True),
     Network("timm:convnext_atto", 32, {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}, small=True),
     Network("timm:vit_tiny_patch16_224", 32, {"img_size": 32, "patch_size": 8, "depth": 1}, small=True),
 )
-"""One for each kind of graph: residual, inverted residual, GELU with layer norm, attention."""
+"""One for each kind of graph: inverted residuals, GELU with layer norm, attention."""

@@ -24,7 +24,7 @@ PUBLISHED = {
 """Third-party weights, trained on CIFAR-10: by name the network and the file below `$TMKD_DATA`."""
 
 CALIBRATION_IMAGES = 512
-STEPS = 80  # of a short training; three in four networks then know nine images in ten
+STEPS = 80  # of a short training; most networks then know nine images in ten
 _DRAWN = {"train": 640, "validation": 320}
 _GUIDING = 16
 

@@ -7,6 +7,8 @@ from benchmarks.matrix.trial import FOR_TENSORRT, PRECISIONS
 
 _HEADER = ("network", "px", "weights", "top-1", "fp32", "fp16", "int8", FOR_TENSORRT)
 
+_CLEAR = 1.5  # between the ends of an interval that tells something
+
 
 def to_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table of all rows, a line under it for each file that did not pass, and the accuracies on test splits."""
@@ -42,9 +44,13 @@ def _variant(row: Mapping[str, Any], key: str) -> str:
     if found["status"] != "passed":
         return f"**{found['status']}**"
     told = f"{found['max_scaled_error']:.0e}" if key == "fp16" else f"{100 * found['agreement']:.1f} %"
-    ratio, low, high = found["times_as_fast"]
     kept = f"{len(found['kept_float'])} float"
-    return f"{found['bytes'] / 1e6:.2f} MB, {told}, {kept}, {ratio:.2f}× ({low:.2f} to {high:.2f})"
+    return f"{found['bytes'] / 1e6:.2f} MB, {told}, {kept}, {_speed(*found['times_as_fast'])}"
+
+
+def _speed(ratio: float, low: float, high: float) -> str:
+    """With its interval, or only that nothing can be told: a busy machine."""
+    return f"{ratio:.2f}× ({low:.2f} to {high:.2f})" if high < _CLEAR * low else "?"
 
 
 def _tensorrt(row: Mapping[str, Any]) -> str:

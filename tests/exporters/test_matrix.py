@@ -23,7 +23,7 @@ def check(row: dict[str, Any], misses: frozenset[str] = frozenset(), norms: int 
         assert row[precision]["status"] == ("rejected" if precision in misses else "passed"), row[precision]["reason"]
     assert row["fp32"]["max_scaled_error"] < 1e-5
     assert row["batch_norms"] == norms
-    assert row["accuracy"] > 0.6  # weights that know something: logits with margins
+    assert row["accuracy"] > 0.25  # weights that know something; by chance it is 0.1
     assert row["plain"]["status"] == "loaded", row["plain"]["reason"]
     assert set(row["plain"]["errors"]) == set(PRECISIONS)
     assert max(row["plain"]["errors"].values()) < 1e-6
@@ -41,7 +41,7 @@ def label_of(network: Network) -> str:
 @pytest.mark.usefixtures("briefly_timed")
 @pytest.mark.parametrize("network", SMALL, ids=label_of)
 def test_small_networks(network: Network, tmp_path: Path) -> None:
-    subject = trained_like(network, tmp_path, images={"train": 256, "validation": 128}, steps=40)
+    subject = trained_like(network, tmp_path, images={"train": 192, "validation": 96}, steps=30)
     row = try_subject(subject, tmp_path)
     check(row, network.misses, network.norms)
     assert f"| {network.label} | 32 |" in to_markdown([row])
