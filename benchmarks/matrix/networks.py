@@ -17,7 +17,7 @@ class Network:
         small: made small, for the default test suite.
         norms: batch norms that stay in the fp32 file: those before their convolution cannot be folded into it.
         misses: precisions whose gate it cannot pass here; the table says why.
-        plain_kernels: trained without oneDNN, whose backward pass damages the heap with networks of many branches (torch 2.15, CPU).
+        plain_kernels: trained without oneDNN, whose backward pass damages the heap (torch 2.15 on CPUs).
     """
 
     name: str
