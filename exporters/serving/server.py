@@ -34,8 +34,8 @@ def serve(settings: ServeSettings) -> None:
         GateError: a bundle that is damaged, or does not reproduce its golden vectors.
         UnavailableError: the provider or the address cannot be had.
     """
-    configure_logs(settings.log_level)
     bundle = load_bundle(settings.bundle, settings.precision, settings.provider)
+    configure_logs(settings.log_level)
     service = Service(settings, bundle)
     config = uvicorn.Config(
         create_app(service),
@@ -51,7 +51,7 @@ def serve(settings: ServeSettings) -> None:
         timeout_graceful_shutdown=int(2 * settings.timeout) + 1,
         lifespan="on",
     )
-    with _listen(settings.host, settings.port) as listener:
+    with listen(settings.host, settings.port) as listener:
         address = listener.getsockname()
         extra = {
             "event": "listening",
@@ -68,7 +68,12 @@ def serve(settings: ServeSettings) -> None:
     logger.info("stopped", extra={"event": "stopped"})
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections.
+
+    Raises:
+        UnavailableError: the address is not of this machine, or the port is taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
