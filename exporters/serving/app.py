@@ -41,16 +41,26 @@ def create_app(service: Service) -> ASGIApp:
     app.include_router(inference_routes(service))
     if guarded:
         app.include_router(repository_routes(service))
-        _describe_key(app)
+    _describe(app, guarded)
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(RequestValidationError, _malformed)
     return Gate(app, service)
 
 
-def _describe_key(app: FastAPI) -> None:
+def _describe(app: FastAPI, guarded: bool) -> None:
+    """Correct what the framework says of errors, which is not their shape here, and add the API key."""
     description = app.openapi()  # the framework keeps what it made, and gives it to clients
-    description.setdefault("components", {})["securitySchemes"] = {
+    components = description["components"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(name)
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                operation["responses"].pop("422")
+    if not guarded:
+        return
+    components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }

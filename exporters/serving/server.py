@@ -5,11 +5,13 @@ import logging
 import signal
 import socket
 import time
+import warnings
 from functools import partial
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from PIL import Image
 
 from exporters.errors import UnavailableError
 from exporters.serving.app import create_app
@@ -36,6 +38,7 @@ def serve(settings: ServeSettings) -> None:
     """
     bundle = load_bundle(settings.bundle, settings.precision, settings.provider)
     configure_logs(settings.log_level)
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `max_pixels` decides
     service = Service(settings, bundle)
     config = uvicorn.Config(
         create_app(service),

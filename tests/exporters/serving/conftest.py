@@ -18,12 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
-pytest.importorskip("fastapi")
-pytest.importorskip("uvicorn")
-parser = pytest.importorskip("prometheus_client.parser")
-
-from exporters.bundle import BundleContents, pack  # noqa: E402
+from exporters.bundle import BundleContents, pack
 
 KEY = "a-key-that-nobody-guesses"
 PATIENCE = 60.0
@@ -74,11 +71,11 @@ class Server:
         finally:
             connection.close()
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, /, **labels: str) -> float:
         text = self.ask("GET", "/metrics").body.decode()
         return sum(
             sample.value
-            for family in parser.text_string_to_metric_families(text)
+            for family in text_string_to_metric_families(text)
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
