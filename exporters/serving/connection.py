@@ -15,6 +15,8 @@ from exporters.serving.problems import error_body
 _MOST_HEADER_BYTES = 64 * 1024
 _LINGER = 2.0  # seconds to throw away what a refused client still sends: a reset would take the answer from it
 
+_LAST_CALL = 0.5  # seconds for a request to arrive that was sent before the client could know of the end
+
 
 class BoundedConnection(HttpToolsProtocol):
     """uvicorn's connection; whatever is refused here is answered in JSON, as everywhere, and closed.
@@ -81,6 +83,14 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_response_complete()
         if self._in_message and not self.transport.is_closing():
             self._arm()
+
+    def shutdown(self) -> None:
+        """The server ends: whoever has no request under way may have one on the way, and gets its answer."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            super().shutdown()
+        elif not self._in_message:
+            self._disarm()
+            self._timer = self.loop.call_later(_LAST_CALL, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP."""

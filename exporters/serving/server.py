@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -86,6 +87,18 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
+def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that the system made and nobody accepted yet; it would reset them with the listener's end."""
+    listener.setblocking(False)
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # there are no more
+            return
+        connection.setblocking(False)
+        yield connection
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, which also says when it listens, reloads on SIGHUP, and drains before it stops listening.
 
@@ -121,6 +134,23 @@ class _Server(uvicorn.Server):
         """Ten times a second: is it time to stop listening?"""
         self.should_exit = self.should_exit or time.monotonic() >= self._leave_at
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, and answer whoever was connected by then, also those that were not accepted yet."""
+        loop = asyncio.get_running_loop()
+        waiting = [connection for listener in sockets or [] for connection in _accept_all(listener)]
+        for server in self.servers:
+            server.close()
+        for connection in waiting:
+            make = partial(
+                self.config.http_protocol_class,
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+                _loop=loop,
+            )
+            await loop.connect_accepted_socket(make, connection)
+        await super().shutdown(sockets)
 
     def _reload(self) -> None:
         task = asyncio.get_running_loop().create_task(self._reload_quietly())
