@@ -3,10 +3,11 @@
     python -m benchmarks.serving BUNDLE --images photos/                      2,000 requests
     python -m benchmarks.serving BUNDLE --images photos/ --requests 60000
 
-32 connections of locust send JPEG files and compare every answer with `Student.predict` of the bundle. In the first third
-nothing else happens, and CPU seconds are counted: the load generator shares the processors, so that wall clock tells
-little. Then the bundle is exchanged for another version, for one that does not reproduce its golden vectors, and back,
-while other clients send broken uploads, and some send next to nothing. At the end the server gets SIGTERM under load.
+32 connections of locust send JPEG files and compare every answer with `Student.predict` of the bundle. In the first
+third nothing else happens, and CPU seconds are counted: the load generator shares the processors, so that wall clock
+tells little. Then the bundle is exchanged for another version, for one that does not reproduce its golden vectors, and
+back, while other clients send broken uploads, and some send next to nothing. At the end the server gets SIGTERM under
+load.
 
 Exit 1 if an answer is wrong or lost, a broken upload is not refused in order, or the server does not end with 0.
 Linux; needs the extras `serve` and `load`.
@@ -272,8 +273,12 @@ def measure(bundle: Path, images: list[Path], requests: int, connections: int, a
 def failures(result: dict[str, Any]) -> list[str]:
     """What must not be."""
     requests = result["requests"]
-    found = [f"{requests[kind]} answers are {kind}: {requests['examples']}" for kind in ("wrong", "lost") if requests[kind]]
-    found += [f"{count} broken uploads: {kind}" for kind, count in result["broken_uploads"].items() if not kind.isdigit()]
+    found = [
+        f"{requests[kind]} answers are {kind}: {requests['examples']}" for kind in ("wrong", "lost") if requests[kind]
+    ]
+    found += [
+        f"{count} broken uploads: {kind}" for kind, count in result["broken_uploads"].items() if not kind.isdigit()
+    ]
     if len(requests["versions"]) != 2:
         found.append(f"versions that answered: {requests['versions']}")
     if result["exit_code"] != 0:
@@ -287,8 +292,8 @@ def to_markdown(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{requests['done']:,} requests over {result['connections']} connections: {requests['wrong']} wrong,"
-            f" {requests['lost']} lost; p50 {requests['p50']:.0f} ms, p99 {requests['p99']:.0f} ms,"
-            f" {result['images_per_batch']} images a batch",
+            f" {requests['lost']} lost, {requests['rounded']} with other last digits than `predict`",
+            f"p50 {requests['p50']:.0f} ms, p99 {requests['p99']:.0f} ms, {result['images_per_batch']} images a batch",
             f"broken uploads by answer: {result['broken_uploads']}; versions: {requests['versions']};"
             f" exit {result['exit_code']} after SIGTERM",
             "",

@@ -84,10 +84,10 @@ def verify_bundle(path: Path) -> VerifyReport:
         _check_model(name, model, labels, preprocessing)
         tensors += len(model.tensors)
     images, logits = _golden(contents, preprocessing.size, len(labels))
-    errors = {
-        name: check_golden(name, OnnxRuntime(contents[name], threads=1).predict, images, logits, entry["golden_tolerance"])
-        for name, entry in sorted(manifest["models"].items())
-    }
+    errors = {}
+    for name, entry in sorted(manifest["models"].items()):
+        predict = OnnxRuntime(contents[name], threads=1).predict
+        errors[name] = check_golden(name, predict, images, logits, entry["golden_tolerance"])
     return VerifyReport(len(contents) + 2, size, tensors, len(images), errors, manifest)
 
 

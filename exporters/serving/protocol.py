@@ -1,7 +1,7 @@
 """The tensors of the Open Inference Protocol v2, as JSON and with the binary tensor data extension.
 
-A binary request is its JSON followed by the bytes of the tensors; the header `Inference-Header-Content-Length` says where
-the JSON ends, and `binary_data_size` of an input's parameters how many bytes are its own. Answers alike.
+A binary request is its JSON followed by the bytes of the tensors; the header `Inference-Header-Content-Length` says
+where the JSON ends, and `binary_data_size` of an input's parameters how many bytes are its own. Answers alike.
 """
 
 import math

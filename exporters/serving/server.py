@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -141,14 +141,15 @@ class _Server(uvicorn.Server):
         waiting = [connection for listener in sockets or [] for connection in _accept_all(listener)]
         for server in self.servers:
             server.close()
+        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        make = partial(
+            protocol,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            _loop=loop,
+        )
         for connection in waiting:
-            make = partial(
-                self.config.http_protocol_class,
-                config=self.config,
-                server_state=self.server_state,
-                app_state=self.lifespan.state,
-                _loop=loop,
-            )
             await loop.connect_accepted_socket(make, connection)
         await super().shutdown(sockets)
 

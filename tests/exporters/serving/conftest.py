@@ -60,9 +60,7 @@ class Server:
     def headers(self) -> dict[str, str]:
         return {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
 
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> Answer:
+    def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, body, {**self.headers, **(headers or {})})
@@ -101,9 +99,7 @@ def serving(
     """A server on a free port, which ends with the block by SIGTERM and exit 0."""
     command = [sys.executable, "-m", "pipeline", "serve", str(bundle), "--port", "0", "--drain-seconds", "0"]
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [*command, *arguments], stderr=stream, env={**os.environ, **(environment or {})}
-        )
+        process = subprocess.Popen([*command, *arguments], stderr=stream, env={**os.environ, **(environment or {})})
     try:
 
         def listening() -> int | None:
@@ -142,6 +138,14 @@ def exchange(bundle: Path, new: Path) -> None:
     """Put a copy of `new` where `bundle` is."""
     shutil.rmtree(bundle)
     shutil.copytree(new, bundle)
+
+
+def same(found: list[dict[str, Any]], expected: list[tuple[str, float]]) -> bool:
+    """Are these the same labels and probabilities? In a batch, some processors round the last digits another way."""
+    told = {prediction["label"]: prediction["probability"] for prediction in found}
+    return list(told) == [label for label, _ in expected] and list(told.values()) == pytest.approx(
+        [probability for _, probability in expected], abs=1e-5
+    )
 
 
 def photo(seed: int = 0, width: int = 60, height: int = 41, kind: str = "JPEG") -> bytes:

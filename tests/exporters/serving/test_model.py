@@ -34,7 +34,8 @@ def test_a_bundle_is_proved_and_named(packed: Path, cifar: Exported) -> None:
     bundle = load_bundle(packed, "fp32", "cpu")
     assert (bundle.name, bundle.precision) == ("finches", "fp32")
     assert bundle.version == sha256_bytes((packed / "manifest.json").read_bytes())[:12]
-    np.testing.assert_array_equal(bundle.student.logits(cifar.images), Student.load(packed, threads=1).logits(cifar.images))
+    expected = Student.load(packed, threads=1).logits(cifar.images)
+    np.testing.assert_array_equal(bundle.student.logits(cifar.images), expected)
 
 
 def test_what_is_not_served(packed: Path, cifar: Exported, tmp_path: Path) -> None:

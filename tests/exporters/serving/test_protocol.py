@@ -11,6 +11,8 @@ from exporters.serving.problems import RequestError
 from exporters.serving.protocol import InferRequest, emit_response, parse_request
 
 SIZE = 4
+NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+SHAPES = st.tuples(st.integers(1, 3), st.integers(2, 5))
 IMAGES = st.integers(1, 3).flatmap(lambda n: arrays.arrays(np.uint8, (n, SIZE, SIZE, 3)))
 
 
@@ -50,10 +52,10 @@ def test_binary_tensors(images: np.ndarray) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    logits=arrays.arrays(np.float32, st.tuples(st.integers(1, 3), st.integers(2, 5)), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)),
+    logits=arrays.arrays(np.float32, SHAPES, elements=NUMBERS),
     name=st.none() | st.text(),
     binary=st.booleans(),
-)  # fmt: skip
+)
 def test_answers(logits: np.ndarray, name: str | None, binary: bool) -> None:
     asked = InferRequest(np.zeros((1, 1, 1, 3), np.uint8), name, binary)
     body, kind, headers = emit_response(logits, asked, name="finches", version="7")
@@ -78,10 +80,16 @@ def test_answers(logits: np.ndarray, name: str | None, binary: bool) -> None:
         ({"parameters": {"binary_data_output": True}}, True),
         ({"outputs": [{"name": "logits"}]}, False),
         ({"outputs": [{"name": "logits", "parameters": {"binary_data": True}}]}, True),
-        ({"outputs": [{"name": "logits", "parameters": {"binary_data": False}}], "parameters": {"binary_data_output": True}}, False),
+        (
+            {
+                "outputs": [{"name": "logits", "parameters": {"binary_data": False}}],
+                "parameters": {"binary_data_output": True},
+            },
+            False,
+        ),
         ({"outputs": [], "unknown": 1}, False),
     ],
-)  # fmt: skip
+)
 def test_what_is_wanted(extra: dict[str, Any], binary: bool) -> None:
     assert parsed({**request(np.zeros((1, SIZE, SIZE, 3), np.uint8)), **extra}).binary is binary
 
@@ -140,7 +148,7 @@ def test_wrong_tensors(changes: dict[str, Any], told: str) -> None:
         ({**request(ZEROS), "outputs": [{"name": "logits", "parameters": {"classification": 3}}]}, "classification"),
         ({**request(ZEROS), "parameters": {"binary_data_output": 1}}, "binary_data_output"),
     ],
-)  # fmt: skip
+)
 def test_wrong_requests(value: Any, told: str) -> None:
     assert told in refusal(value)
 
