@@ -14,7 +14,7 @@ from PIL import Image
 from exporters.arrays import read_npz
 from exporters.client import Student
 from exporters.errors import GateError
-from exporters.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SEAL, read_file, read_listed, read_manifest
+from exporters.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SEAL, read_file, read_listed, read_manifest, variant_of
 from exporters.runtimes import Provider
 from exporters.serving.batching import Batcher, Predict
 from exporters.verify import check_golden, verify_bundle

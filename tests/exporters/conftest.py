@@ -1,5 +1,6 @@
 """Two small students with the statistics of trained ones, exported once for all tests of this folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,11 @@ def randomise(module: torch.nn.Module, seed: int) -> torch.nn.Module:
     return module.eval()
 
 
-def make_student(folder: Path, architecture: Architecture, size: int) -> Student:
+def make_student(folder: Path, architecture: Architecture, size: int, labels: Sequence[str] = LABELS) -> Student:
     torch.manual_seed(7)
-    module = randomise(build(architecture, len(LABELS)), 3)
+    module = randomise(build(architecture, len(labels)), 3)
     preprocessing = Preprocessing(size, size + 4, MEAN, STD)
-    return load_student(save_student(module, architecture, LABELS, preprocessing, folder, name="finches"))
+    return load_student(save_student(module, architecture, list(labels), preprocessing, folder, name="finches"))
 
 
 def random_images(count: int, size: int, seed: int = 0) -> np.ndarray:
@@ -91,6 +92,17 @@ def shufflenet(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return _exported(tmp_path_factory.mktemp("shufflenet"), Architecture("shufflenet_v2_x0_5", "torchvision"), 64)
 
 
+def results(cifar: Exported, rightly: int) -> dict[str, Any]:
+    """What a bundle tells of a split: the 20 images, of which so many were answered rightly."""
+    truth = cifar.logits.argmax(axis=1)
+    hits = np.arange(len(truth)) < rightly
+    per_class = {
+        label: {"images": int(np.sum(truth == place)), "correct": int(np.sum(hits & (truth == place)))}
+        for place, label in enumerate(LABELS)
+    }
+    return {"images": len(truth), "correct": rightly, "sha256": "ef" * 32, "per_class": per_class}
+
+
 @pytest.fixture(scope="session")
 def contents(cifar: Exported) -> BundleContents:
     """What a bundle of the CIFAR student is made of."""
@@ -116,7 +128,9 @@ def contents(cifar: Exported) -> BundleContents:
             teacher={"visual": "resnet50 | timm"},
             versions={"torch": torch.__version__},
             metrics={"test top-1": 0.8125, "per class": {"wren": 0.5}, "not measured": None},
-            data={"dataset": "birds"},
+            data={"name": "birds", "classes": len(LABELS)},
+            results={split: results(cifar, rightly) for split, rightly in (("validation", 18), ("test", 13))},
+            command="tmkd-pipeline run recipe.lock.yaml",
             provenance="The twelve lines of TMKD are a reconstruction.",
         ),
     )
