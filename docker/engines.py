@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PORT = 8080
+PORT = 8000
 # Of this machine's network; an image is told of them while it is built, and no file is.
 NETWORK = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX")
 PROXIES = tuple(name for known in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY") for name in (known, known.lower()))

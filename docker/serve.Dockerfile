@@ -1,7 +1,7 @@
 # The service: one bundle behind HTTP, with ONNX Runtime alone. No torch, no compiler, no shell script, no root.
 #
 #   docker build --file docker/serve.Dockerfile --tag tmkd-pipeline:serve .
-#   docker run --rm --read-only --tmpfs /tmp --publish 127.0.0.1:8080:8080 \
+#   docker run --rm --read-only --publish 127.0.0.1:8000:8000 \
 #       --volume "$PWD/runs/quickstart/bundle:/bundle:ro" tmkd-pipeline:serve
 
 # What the extra `serve` depends on. It changes with the lock, not with the source.
@@ -38,12 +38,12 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
-EXPOSE 8080
+EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/v2/health/ready', timeout=4)"]
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/v2/health/ready', timeout=4)"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tmkd-pipeline"]
-CMD ["serve", "/bundle", "--host", "0.0.0.0", "--port", "8080"]
+CMD ["serve", "/bundle", "--host", "0.0.0.0", "--port", "8000"]
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="tmkd-pipeline serve" \
       org.opencontainers.image.description="HTTP inference for one bundle of tmkd-pipeline" \
