@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from exporters.student import Student
 
+_STUDENT = "student."  # where the exported module holds the network
 _TOLERANCE = 1e-5  # of the largest value in the channel; folding in fp32 rounds a few times
 
 
@@ -25,8 +26,8 @@ def audit_export(data: bytes, student: "Student") -> list[dict[str, Any]]:
     A tensor is explained if it is, bit for bit, a parameter or buffer of the student, reshaped or transposed; or a
     convolution's or linear layer's weight or bias with a batch norm folded into it, recomputed here in float64; or what
     the student's training-time branches add up to (`exporters.audit.fused`); or a table of biases laid out by an index
-    of the network's; or the normalisation of the preprocessing; or a tiny constant (`TINY`, `TINY_INTEGERS`) or a range
-    of integers.
+    of the network's; or the normalisation of the preprocessing; or a tiny constant (`TINY`, `TINY_INTEGERS`), unless it
+    is called as one of the student's parameters, or a range of integers.
 
     Args:
         data: the bytes of the ONNX file.
@@ -124,7 +125,7 @@ class _Explainer:
         for name, expected in self.normalisation.items():
             if value.dtype == expected.dtype and value.tobytes() == expected.tobytes():
                 return f"preprocessing {name}"
-        if value.size <= TINY:
+        if value.size <= TINY and tensor.name.removeprefix(_STUDENT) not in self.own:
             return "constant"
         return self._gathered(value) or (self._folded(value) if value.dtype == np.float32 else None)
 

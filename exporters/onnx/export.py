@@ -96,9 +96,10 @@ def export_onnx(
         any_size: input `image` uint8 `[batch, height, width, 3]`; shorter-side resize and centre crop are in the graph.
 
     Raises:
-        UsageError: an opset that the exporter would silently change, or a student in train mode.
+        UsageError: an opset that the exporter would silently change.
         UnavailableError: the network cannot be exported.
-        GateError: the file would not be what was asked for, or the fused branches are another function.
+        GateError: a student in train mode; the file would not be what was asked for, or the fused branches are another
+            function.
     """
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise UsageError(
@@ -147,7 +148,7 @@ def export_onnx(
 def _check_ready(student: Student) -> None:
     training = [name or "the student" for name, module in student.module.named_modules() if module.training]
     if training:
-        raise UsageError(
+        raise GateError(
             f"{', '.join(training[:3])} is in train mode: its batch norm and dropout would be exported as in training",
             remedy="Call `module.eval()` before the export.",
         )

@@ -1,5 +1,6 @@
 """Two small students with the statistics of trained ones, exported once for all tests of this folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,11 @@ def randomise(module: torch.nn.Module, seed: int) -> torch.nn.Module:
     return module.eval()
 
 
-def make_student(folder: Path, architecture: Architecture, size: int) -> Student:
+def make_student(folder: Path, architecture: Architecture, size: int, labels: Sequence[str] = LABELS) -> Student:
     torch.manual_seed(7)
-    module = randomise(build(architecture, len(LABELS)), 3)
+    module = randomise(build(architecture, len(labels)), 3)
     preprocessing = Preprocessing(size, size + 4, MEAN, STD)
-    return load_student(save_student(module, architecture, LABELS, preprocessing, folder, name="finches"))
+    return load_student(save_student(module, architecture, list(labels), preprocessing, folder, name="finches"))
 
 
 def random_images(count: int, size: int, seed: int = 0) -> np.ndarray:

@@ -1,5 +1,6 @@
 import copy
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -7,10 +8,12 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from exporters.architectures import Architecture
 from exporters.audit import audit_bundle, audit_export
 from exporters.errors import GateError
+from exporters.onnx.export import export_onnx
 from exporters.onnx.reader import read_onnx
-from tests.exporters.conftest import Exported
+from tests.exporters.conftest import LABELS, Exported, make_student
 
 
 def changed(data: bytes, index: int, factor: float) -> bytes:
@@ -64,6 +67,16 @@ def test_another_student_explains_nothing(cifar: Exported) -> None:
         other.get_parameter("layer1.0.conv1.weight").mul_(1.01)
     with pytest.raises(GateError, match=r"layer1\.0\.conv1\.weight"):
         audit_export(cifar.data, dataclasses.replace(cifar.student, module=other))
+
+
+def test_a_small_parameter_is_no_constant(tmp_path: Path) -> None:
+    student = make_student(tmp_path, Architecture("resnet8", "cifar"), 32, LABELS[:3])
+    data = export_onnx(student, tmp_path / "model.onnx").path.read_bytes()
+    other = copy.deepcopy(student.module)
+    with torch.no_grad():
+        other.get_parameter("linear.bias")[1] += 0.01
+    with pytest.raises(GateError, match=r"linear\.bias float32 \[3\]"):
+        audit_export(data, dataclasses.replace(student, module=other))
 
 
 def planted(data: bytes, kind: str) -> bytes:

@@ -112,7 +112,7 @@ def test_opsets_that_would_silently_change_are_refused(tiny: Student, tmp_path: 
 def test_one_batch_norm_in_train_mode_is_refused(cifar: Exported, tmp_path: Path) -> None:
     module = copy.deepcopy(cifar.student.module)
     module.get_submodule("layer2.0.bn1").train()
-    with pytest.raises(UsageError, match=r"layer2\.0\.bn1 is in train mode"):
+    with pytest.raises(GateError, match=r"layer2\.0\.bn1 is in train mode"):
         export_onnx(with_module(cifar.student, module), tmp_path / "model.onnx")
 
 

@@ -1,0 +1,179 @@
+"""Faults planted between the student and its files: each ends the run with exit 3, and nothing ships."""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+import exporters.audit
+import exporters.onnx.export
+import pipeline.stages.export
+from exporters.onnx.export import export_onnx
+from exporters.student import Student
+from exporters.variants import VARIANTS
+from tests.exporters.onnx.planting import overflowing
+from tests.pipeline.conftest import Run, set_
+
+AGAIN = {"export.onnx.opset": 21}  # so that the stage runs again
+
+
+def _changed_module(student: Student, change: Callable[[torch.nn.Module], None]) -> Student:
+    module = copy.deepcopy(student.module)
+    with torch.no_grad():
+        change(module)
+    return dataclasses.replace(student, module=module)
+
+
+def _one_weight(student: Student) -> Student:
+    def change(module: torch.nn.Module) -> None:
+        module.get_parameter("linear.bias")[1] += 0.05  # one that no ReLU can hide
+
+    return _changed_module(student, change)
+
+
+def _channels(student: Student) -> Student:
+    def change(module: torch.nn.Module) -> None:
+        weight = module.get_parameter("conv1.weight")
+        weight.copy_(weight.flip(1))
+
+    return _changed_module(student, change)
+
+
+def _statistics_of_one_batch(student: Student) -> Student:
+    """What batch norms in train mode do to the file that is traced from them."""
+
+    def change(module: torch.nn.Module) -> None:
+        module.train()
+        module(torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+        module.eval()
+
+    return _changed_module(student, change)
+
+
+def _train_mode(student: Student) -> Student:
+    def change(module: torch.nn.Module) -> None:
+        module.get_submodule("bn1").train()
+
+    return _changed_module(student, change)
+
+
+def _no_normalisation(student: Student) -> Student:
+    plain = dataclasses.replace(student.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    return dataclasses.replace(student, preprocessing=plain)
+
+
+def _labels(student: Student) -> Student:
+    return dataclasses.replace(student, labels=student.labels[::-1])
+
+
+FAULTS = {
+    "one weight": _one_weight,
+    "channels swapped": _channels,
+    "batch norms in train mode": _train_mode,
+    "statistics of one batch": _statistics_of_one_batch,
+    "normalisation dropped": _no_normalisation,
+    "labels permuted": _labels,
+}
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, fault: Callable[[Student], Student]) -> None:
+    """Another student than the chosen one is exported."""
+
+    def export(student: Student, path: Path, *arguments: Any, **options: Any) -> Any:
+        return export_onnx(fault(student), path, *arguments, **options)
+
+    monkeypatch.setattr(exporters.onnx.export, "export_onnx", export)
+
+
+def ends_with_nothing(run: Run, overrides: Mapping[str, object]) -> str:
+    """Exit 3 and no bundle; gives what was told."""
+    outcome = run(*set_(overrides))
+    assert outcome.code == 3, outcome.out + outcome.err
+    assert "Traceback" not in outcome.err
+    assert not (run.directory / "bundle").exists() and not (run.directory / "bundle.tar").exists()
+    return outcome.err
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_file_of_another_student(run: Run, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    plant(monkeypatch, FAULTS[fault])
+    ends_with_nothing(run, AGAIN)
+
+
+@pytest.mark.parametrize("fault", ["channels swapped", "statistics of one batch", "normalisation dropped"])
+def test_parity_alone_finds_it_too(run: Run, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """The audit reads weights, parity answers; what hardly moves an answer is found by the audit alone."""
+    plant(monkeypatch, FAULTS[fault])
+    monkeypatch.setattr(exporters.audit, "audit_export", lambda *_arguments: [])
+    assert "model.onnx is not the student" in ends_with_nothing(run, AGAIN)
+
+
+def test_a_weight_that_changes_after_the_audit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    audit = exporters.audit.audit_export
+
+    def audit_then_change(content: bytes, student: Student) -> Any:
+        entries = audit(content, student)
+        model = onnx.load_from_string(content)
+        weight = max(model.graph.initializer, key=lambda tensor: int(np.prod(tensor.dims)))
+        values = numpy_helper.to_array(weight).copy()
+        values.flat[0] += 0.05
+        weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+        (run.directory / "export" / "model.onnx").write_bytes(model.SerializeToString())
+        return entries
+
+    monkeypatch.setattr(exporters.audit, "audit_export", audit_then_change)
+    ends_with_nothing(run, AGAIN)
+
+
+def test_an_overflow_in_fp16(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search is made to believe in a file whose values pass 65,504 between two layers."""
+    kind = VARIANTS["fp16"]
+
+    def search(model: bytes, terms: Any) -> Any:
+        return kind.search(overflowing(model)[0], dataclasses.replace(terms, objections=lambda _data: []))
+
+    monkeypatch.setitem(VARIANTS, "fp16", dataclasses.replace(kind, search=search, audit=lambda *_arguments: []))
+    asked = {"export.onnx.precision": "[fp32, fp16]", "export.onnx.required": "[fp16]"}
+    assert "fp16 must pass" in ends_with_nothing(run, asked)
+
+
+def test_calibration_on_noise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges of faint noise on grey do not hold photographs, and no layer may stay in float to mend it."""
+    kind = VARIANTS["int8"]
+    noise = np.random.default_rng(0).integers(120, 136, (24, 32, 32, 3)).astype(np.uint8)
+    monkeypatch.setattr(pipeline.stages.export, "calibration_batches", lambda *_arguments: iter([noise]))
+
+    def search(model: bytes, terms: Any) -> Any:
+        from exporters.quantize import search_float_layers
+
+        return search_float_layers(model, terms.calibration, terms.objections, target="cpu", max_trials=1)
+
+    monkeypatch.setitem(VARIANTS, "int8", dataclasses.replace(kind, search=search))
+    asked = {
+        "export.onnx.precision": "[fp32, int8]",
+        "export.onnx.required": "[int8]",
+        "parity.int8.max_scaled_error": 0.05,
+        "parity.int8.min_agreement": 0.5,
+        "parity.int8.max_accuracy_drop": 0.5,
+    }
+    assert "int8 must pass" in ends_with_nothing(run, asked)
+
+
+def test_the_same_terms_pass_on_training_images(run: Run) -> None:
+    asked = {
+        "export.onnx.precision": "[fp32, int8]",
+        "export.onnx.required": "[int8]",
+        "export.onnx.calibration.images": 24,
+        "parity.int8.max_scaled_error": 0.05,
+        "parity.int8.min_agreement": 0.5,
+        "parity.int8.max_accuracy_drop": 0.5,
+    }
+    outcome = run(*set_(asked))
+    assert outcome.code == 0, outcome.out + outcome.err
