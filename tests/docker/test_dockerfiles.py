@@ -161,9 +161,12 @@ def test_only_the_project_enters_a_build() -> None:
         assert not enters_a_build(name), name
 
 
-def test_the_sdist_has_what_the_images_need() -> None:
+def test_the_sdist_and_the_images_hold_the_same_project() -> None:
+    """What is tested in the CI image is the whole project."""
     included = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["sdist"]
     assert {"docker", ".dockerignore"} <= set(included["include"])
+    for name in included["include"]:
+        assert enters_a_build(name), f".dockerignore keeps {name} out"
 
 
 @pytest.mark.skipif(shutil.which("hadolint") is None, reason="hadolint is not installed")
