@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import onnx
 
+from exporters.engines import fit_to_gpu
 from exporters.errors import GateError, TmkdError, UnavailableError, UsageError
 from exporters.files import write_bytes, write_json, write_text
 from exporters.manifest import GOLDEN_INPUTS, MODEL, read_listed, read_manifest
-from exporters.parity import ParityGate, run_parity
+from exporters.parity import DEFAULT_GATES, ParityGate, run_parity
 from exporters.runtimes import OnnxRuntime, Provider, Runtime, TorchRuntime
 from exporters.runtimes.tensorrt import TensorRTRuntime
 from exporters.tensorrt import EngineSettings, Flavour, build_engine, find
@@ -34,13 +35,7 @@ PROFILE = (1, 16, BATCH)
 PROVIDERS: tuple[Provider, ...] = ("cpu", "cuda", "tensorrt")
 FLAVOURS: tuple[Flavour, ...] = ("tensorrt", "tensorrt_rtx")
 INT8_FOR_CPUS = "int8 for CPUs"
-GATES = {
-    "fp32": ParityGate(1e-4, 0.999, 0.001),
-    "fp16": ParityGate(1e-2, 0.995, 0.005),
-    "bf16": ParityGate(1e-1, 0.98, 0.01),
-    "int8": ParityGate(None, 0.97, 0.01),
-    INT8_FOR_CPUS: ParityGate(None, 0.97, 0.01),
-}
+GATES = {**DEFAULT_GATES, "bf16": ParityGate(1e-1, 0.98, 0.01), INT8_FOR_CPUS: DEFAULT_GATES["int8"]}
 
 Batches = list[tuple[np.ndarray, np.ndarray | None, list[str]]]
 
@@ -92,7 +87,7 @@ def _run_source(path: Path, images: int) -> Source:
     from exporters.student import load_student
     from pipeline.data.index import DataIndex
     from pipeline.data.loading import Loader
-    from pipeline.stages.parity import images_of
+    from pipeline.stages.images import images_of
 
     student = load_student(path / "distill" / "chosen")
     index = DataIndex.load(path / "data")
@@ -148,16 +143,13 @@ def _makers(name: str, data: bytes, precision: str, folder: Path) -> Iterator[tu
 
 
 def _engine(name: str, data: bytes, precision: str, flavour: Flavour, folder: Path) -> Runtime:
-    library, gpu = find(flavour), current_gpu()
+    library = find(flavour)
     model = folder / name
     write_bytes(model, data)
-    capabilities = (gpu.compute_capability,) if library.is_rtx and gpu is not None else ()
-    if capabilities and capabilities[0] not in library.compute_capabilities:
-        raise UnavailableError(f"{library.title} builds nothing for compute capability {capabilities[0]}")
     built = build_engine(
         model,
         model.with_suffix(f".{flavour}.plan"),
-        EngineSettings(PROFILE, compute_capabilities=capabilities),
+        fit_to_gpu(EngineSettings(PROFILE), library, current_gpu()),
         precision=precision,
         islands=_islands(data) if precision in {"fp16", "bf16"} else (),
         library=library,

@@ -24,12 +24,16 @@ from exporters.manifest import (
     PARITY,
     PREPROCESS,
     SEAL,
+    describe_engine,
+    engine_path,
     seal,
+    variant_of,
 )
 from exporters.model_card import model_card
 from exporters.onnx.reader import read_onnx
 from exporters.preprocessing import Preprocessing
 from exporters.student import check_labels
+from exporters.tensorrt.sidecar import parse_sidecar
 from exporters.verify import verify_bundle
 
 MIN_GOLDEN_IMAGES = 8
@@ -81,6 +85,20 @@ class ShippedModel:
 
 
 @dataclass(frozen=True)
+class ShippedEngine:
+    """A TensorRT engine that ships, with the ONNX file that it was built from.
+
+    Args:
+        source: the name of that file in the bundle.
+        plan, sidecar: the bytes of both files.
+    """
+
+    source: str
+    plan: bytes
+    sidecar: bytes
+
+
+@dataclass(frozen=True)
 class BundleContents:
     """All that a bundle is made of.
 
@@ -92,8 +110,10 @@ class BundleContents:
         preprocessing, labels: of the student.
         golden_images: uint8 `[n, size, size, 3]`, n of 8 or more.
         golden_logits: float32 `[n, K]`, the torch student's.
-        parity: by precision, each a `ParityReport.to_json()`; those of `models` must have passed.
+        parity: by what stands in the name of the file, each a `ParityReport.to_json()`, and `engines` by precision;
+            those of `models` and `engines` must have passed.
         benchmark: what `measure` gave.
+        engines: those that were run on a GPU.
     """
 
     name: str
@@ -107,6 +127,7 @@ class BundleContents:
     parity: Mapping[str, Mapping[str, Any]]
     benchmark: Mapping[str, Any]
     facts: BundleFacts
+    engines: Sequence[ShippedEngine] = ()
 
 
 def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
@@ -121,9 +142,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         UsageError: too few golden images, or shapes and labels that do not fit.
         GateError: a parity report that did not pass, or a bundle that does not verify; then nothing is written.
     """
-    failed = [
-        model.file for model in contents.models if contents.parity.get(model.precision, {}).get("passed") is not True
-    ]
+    failed = _not_passed(contents)
     if failed or MODEL not in {model.file for model in contents.models}:
         raise GateError(f"nothing is packed: parity of {', '.join(failed) or MODEL} has not passed")
     if len(contents.golden_images) < MIN_GOLDEN_IMAGES:
@@ -137,11 +156,14 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         "parameters": contents.parameters,
         "classes": len(labels),
         "models": {model.file: _described(model) for model in contents.models},
+        "engines": {engine_path(engine.source): _described_engine(engine) for engine in contents.engines},
         "golden": {"images": len(contents.golden_images)},
         "facts": asdict(contents.facts),
     }
     files = {
         **{model.file: model.data for model in contents.models},
+        **{engine_path(engine.source): engine.plan for engine in contents.engines},
+        **{f"{engine_path(engine.source)}.json": engine.sidecar for engine in contents.engines},
         PREPROCESS: dump_json(contents.preprocessing.to_json()).encode(),
         LABELS: dump_json(labels).encode(),
         GOLDEN_INPUTS: npz_bytes("image", contents.golden_images),
@@ -166,6 +188,21 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         archive.unlink(missing_ok=True)  # never an older archive beside a newer folder
     write_tar(out_dir, archive)
     return manifest
+
+
+def _not_passed(contents: BundleContents) -> list[str]:
+    """The files whose report did not pass, or that have none."""
+    reports = {model.file: contents.parity.get(variant_of(model.file), {}) for model in contents.models}
+    engines = contents.parity.get("engines", {})
+    for engine in contents.engines:
+        precision = parse_sidecar(engine.source, engine.sidecar)["precision"]
+        reports[engine_path(engine.source)] = engines.get(precision, {})
+    return [file for file, report in reports.items() if report.get("passed") is not True]
+
+
+def _described_engine(engine: ShippedEngine) -> dict[str, Any]:
+    path = engine_path(engine.source)
+    return describe_engine(engine.source, parse_sidecar(f"{path}.json", engine.sidecar))
 
 
 def _described(model: ShippedModel) -> dict[str, Any]:

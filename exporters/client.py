@@ -11,7 +11,7 @@ from PIL import Image
 
 from exporters.errors import GateError, UsageError
 from exporters.images import open_rgb
-from exporters.manifest import LABELS, PREPROCESS, parse_json, read_listed, read_manifest
+from exporters.manifest import LABELS, PREPROCESS, parse_json, read_listed, read_manifest, variant_of
 from exporters.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime, Provider
 
@@ -36,7 +36,7 @@ class Student:
             bundle: the folder.
             provider: `cpu`, `cuda` or `tensorrt`; never silently another one.
             threads: of one operator; None leaves the choice to ONNX Runtime.
-            precision: which of the bundle's models; `fp32` is always there.
+            precision: which of the bundle's models, by its file's name; `fp32` is always there.
 
         Raises:
             UsageError: no such folder, or no model of that precision in it.
@@ -45,7 +45,7 @@ class Student:
         """
         folder = Path(bundle)
         manifest = read_manifest(folder)
-        models = {entry["precision"]: name for name, entry in manifest["models"].items()}
+        models = {variant_of(name): name for name in manifest["models"]}
         if precision not in models:
             raise UsageError(f"{folder} has no {precision} model", remedy=f"It has {', '.join(sorted(models))}.")
         names = (models[precision], LABELS, PREPROCESS)

@@ -29,13 +29,44 @@ REQUIRED = (MODEL, PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BE
 GOLDEN_LIMITS = {"fp32": 1e-3, "fp16": 5e-2, "int8": 0.5}
 """The precisions of a bundle's models, and the largest `golden_tolerance` of each."""
 
-LIMITS = {".onnx": 2**31, ".npz": 2**29, ".json": 2**26, ".md": 2**22}
+ENGINES = "engines"
+ENGINE_SOURCES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.trt.onnx"}
+"""The precisions of engines, and the ONNX file that each is built from."""
+
+LIMITS = {".onnx": 2**31, ".plan": 2**32, ".npz": 2**29, ".json": 2**26, ".md": 2**22}
 """The kinds of file that a bundle holds, and the most bytes of each."""
 
 _MANIFEST_LIMIT = 2**26
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SEAL = re.compile(rf"([0-9a-f]{{64}})  {re.escape(MANIFEST)}\n")
+
+
+def variant_of(file: str) -> str:
+    """`fp32` for `model.onnx` and `model.plan`; of other names what stands in the middle, as `int8.trt`."""
+    middle = Path(file).stem.removeprefix("model").removeprefix(".")
+    return middle or "fp32"
+
+
+def plan_name(source: str) -> str:
+    """The name of the engine that is built from an ONNX file."""
+    return f"{Path(source).stem}.plan"
+
+
+def engine_path(source: str) -> str:
+    """Where in a bundle the engine lies that is built from an ONNX file."""
+    return f"{ENGINES}/{plan_name(source)}"
+
+
+def describe_engine(source: str, sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest says of an engine: what a service must know before it loads it.
+
+    Args:
+        source: the name of the ONNX file that it was built from.
+        sidecar: the content of its sidecar.
+    """
+    keys = ("precision", "library", "gpu", "compute_capabilities", "profile")
+    return {"source": source, **{key: sidecar[key] for key in keys}}
 
 
 def seal(manifest: bytes) -> bytes:
@@ -147,3 +178,17 @@ def _check_manifest(manifest: Any) -> None:
             )
     if models.get(MODEL, {}).get("precision") != "fp32":
         raise GateError(f"{MANIFEST}: {MODEL} is the fp32 model of a bundle")
+    _check_engines(files, models, manifest.get("engines", {}))
+
+
+def _check_engines(files: Mapping[str, Any], models: Mapping[str, Any], engines: Any) -> None:
+    """Each engine is listed with its sidecar, and was built from a model of the bundle."""
+    plans = {name for name in files if name.endswith(".plan")}
+    if not isinstance(engines, dict) or set(engines) != plans:
+        raise GateError(f"{MANIFEST}: `engines` does not describe the listed engines: {', '.join(sorted(plans))}")
+    for name, entry in engines.items():
+        source = str(entry.get("source")) if isinstance(entry, dict) else ""
+        if source not in models or name != engine_path(source) or entry.get("precision") != models[source]["precision"]:
+            raise GateError(f"{MANIFEST}: {name} needs a source among the models, of its name and precision")
+        if f"{name}.json" not in files:
+            raise GateError(f"{MANIFEST}: {name} has no sidecar")

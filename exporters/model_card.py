@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from exporters.manifest import variant_of
 from exporters.preprocessing import Preprocessing
 
 NOT_STATED = "not stated"
@@ -21,7 +22,7 @@ def model_card(
         about: the manifest without its list of files.
         labels: K class names.
         preprocessing: what the reader has to do with an image.
-        parity: by precision, as `parity.json` holds it.
+        parity: as `parity.json` holds it.
     """
     facts, name = about["facts"], str(about["name"])
     sections = [
@@ -74,6 +75,8 @@ def _model_facts(about: Mapping[str, Any]) -> dict[str, Any]:
     rows: dict[str, Any] = {"architecture": about["architecture"], "parameters": f"{about['parameters']:,}"}
     for file, entry in about["models"].items():
         rows[file] = f"opset {entry['opset']}, {entry['size']:,} bytes"
+    for file, entry in about.get("engines", {}).items():
+        rows[file] = f"{entry['library']['name']} {entry['library']['version']}, built and run on {entry['gpu']}"
     return rows
 
 
@@ -106,16 +109,18 @@ print(json.load(open("labels.json", encoding="utf-8"))[logits[0].argmax()])
 
 
 def _parity(parity: Mapping[str, Any], models: Mapping[str, Any]) -> str:
-    shipped, rows = {entry["precision"] for entry in models.values()}, []
-    for precision, report in parity.items():
+    engines, rows = parity.get("engines", {}), []
+    named = {variant_of(file): parity.get(variant_of(file), {}) for file in models}
+    named |= {f"{precision} engine": report for precision, report in engines.items()}
+    for name, report in named.items():
         whole = report.get("whole")
-        if whole is None or precision not in shipped:
+        if whole is None or report.get("status", "shipped") != "shipped":
             continue
         rows.append(
-            f"| {precision} | {whole['images']} | {whole['top1_agreement']:.5f} | {_number(whole['max_scaled_error'])} "
+            f"| {name} | {whole['images']} | {whole['top1_agreement']:.5f} | {_number(whole['max_scaled_error'])} "
             f"| {_number(whole['accuracy_drop'])} |"
         )
-    head = "| precision | images | same top-1 class | largest error / logits' scale | accuracy lost |"
+    head = "| | images | same top-1 class | largest error / logits' scale | accuracy lost |"
     return "\n".join([head, "|---|---|---|---|---|", *rows])
 
 

@@ -5,6 +5,7 @@ A new kind of variant is one entry of `VARIANTS`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from exporters.parity import Evidence, ParityGate, ParityReport, judge
 from exporters.runtimes import OnnxRuntime, Provider
 
 if TYPE_CHECKING:
-    from exporters.quantize import Calibration
+    from exporters.quantize import Calibration, Target
 
 Judge = Callable[[bytes], Sequence[str]]
 """What the gate has against a model; an empty sequence passes."""
@@ -69,15 +70,19 @@ class VariantKind:
 
     Args:
         file: its name in a bundle.
+        precision: whose gate it must pass, a key of `GOLDEN_LIMITS`.
         search: from the fp32 model to what was found.
         audit: explains each tensor by the fp32 file's, as `audit_half`.
         emulate: from the file to one that computes on a CPU what its target would, where a CPU shows less.
+        for_engine: made for TensorRT alone: how fast others are with it says nothing.
     """
 
     file: str
+    precision: str
     search: Callable[[bytes, Terms], Found]
     audit: Callable[[bytes, bytes, Sequence[Mapping[str, Any]]], list[dict[str, Any]]]
     emulate: Callable[[bytes], bytes] | None = None
+    for_engine: bool = False
 
 
 def _search_fp16(model: bytes, terms: Terms) -> Found:
@@ -93,11 +98,11 @@ def _emulate_fp16(data: bytes) -> bytes:
     return emulate_half(data)
 
 
-def _search_int8(model: bytes, terms: Terms) -> Found:
+def _search_int8(model: bytes, terms: Terms, target: "Target" = "cpu") -> Found:
     from exporters.quantize import search_float_layers
 
     assert terms.calibration is not None
-    return search_float_layers(model, terms.calibration, terms.objections, target="cpu")
+    return search_float_layers(model, terms.calibration, terms.objections, target=target)
 
 
 def _audit_half(data: bytes, base: bytes, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -113,10 +118,13 @@ def _audit_int8(data: bytes, base: bytes, entries: Sequence[Mapping[str, Any]]) 
 
 
 VARIANTS = {
-    "fp16": VariantKind("model.fp16.onnx", _search_fp16, _audit_half, emulate=_emulate_fp16),
-    "int8": VariantKind("model.int8.onnx", _search_int8, _audit_int8),
+    "fp16": VariantKind("model.fp16.onnx", "fp16", _search_fp16, _audit_half, emulate=_emulate_fp16),
+    "int8": VariantKind("model.int8.onnx", "int8", _search_int8, _audit_int8),
+    "int8.trt": VariantKind(
+        "model.int8.trt.onnx", "int8", partial(_search_int8, target="tensorrt"), _audit_int8, for_engine=True
+    ),
 }
-"""By precision."""
+"""By what stands in the middle of the file's name."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +132,14 @@ class Variant:
     """A candidate, not yet proved.
 
     Args:
-        precision: a key of `VARIANTS`.
+        name: a key of `VARIANTS`.
         data: the ONNX file.
         initializers, operators: as `audit_export` and the manifest have them.
         kept_float: nodes that stay in fp32 because the gate needs them so.
         trials: models that the search judged.
     """
 
-    precision: str
+    name: str
     data: bytes
     initializers: list[dict[str, Any]]
     operators: dict[str, int]
@@ -141,7 +149,7 @@ class Variant:
     @property
     def file(self) -> str:
         """Its name in a bundle."""
-        return VARIANTS[self.precision].file
+        return VARIANTS[self.name].file
 
     def to_json(self) -> dict[str, Any]:
         """All but the file itself."""
@@ -155,7 +163,7 @@ class Variant:
 
 
 def make_variant(
-    precision: str,
+    name: str,
     model: bytes,
     initializers: Sequence[Mapping[str, Any]],
     evidence: Evidence,
@@ -168,18 +176,18 @@ def make_variant(
     """Search the variant with the fewest layers in fp32 that passes; where none does, the best one, for the report.
 
     Args:
-        precision: a key of `VARIANTS`.
+        name: a key of `VARIANTS`.
         model, initializers: the fp32 file and what `audit_export` gave for it.
         evidence: the images that the search judges on, all of them at the largest batch.
         images: a few prepared images, uint8 `[n, S, S, 3]`, that guide the search.
         provider: where it is run.
-        calibration: of training images; for int8.
+        calibration: of training images; for int8. Given for both kinds of int8, it measures once.
 
     Raises:
         GateError: a tensor of the variant that the fp32 file does not explain.
         UnavailableError: the provider is missing.
     """
-    kind = VARIANTS[precision]
+    kind = VARIANTS[name]
 
     def objections(data: bytes) -> Sequence[str]:
         try:
@@ -189,9 +197,7 @@ def make_variant(
 
     found = kind.search(model, Terms(objections, images[:_GUIDING_IMAGES], provider, calibration))
     entries = kind.audit(found.data, model, initializers)
-    return Variant(
-        precision, found.data, entries, dict(read_onnx(found.data).operators), list(found.kept), found.trials
-    )
+    return Variant(name, found.data, entries, dict(read_onnx(found.data).operators), list(found.kept), found.trials)
 
 
 @dataclass(frozen=True)
@@ -199,12 +205,13 @@ class Verdict:
     """Whether a variant ships, and why.
 
     Args:
-        status: `shipped`, `rejected` (parity failed) or `not useful` (not faster than fp32 here).
+        status: `shipped`, `rejected` (parity failed), `not useful` (not faster than fp32 here), or `not shipped`: it
+            passed, and is only for the engine that is built from it.
         reason: one sentence.
         report: the whole set, and a part of it at small batches; None where the file could not be run.
         golden_tolerance: for the bundle; 0 for what is rejected.
         deviation: for a rejected one, the first node that deviates; None where none does by itself.
-        speed: how it compares with fp32; None for a rejected one.
+        speed: how it compares with fp32; None for what was not timed.
     """
 
     status: str
@@ -227,7 +234,7 @@ class Verdict:
 
 
 def prove_variant(
-    precision: str,
+    name: str,
     data: bytes,
     model: bytes,
     evidence: Evidence,
@@ -236,14 +243,18 @@ def prove_variant(
     *,
     provider: Provider = "cpu",
     keep_all: bool = False,
+    for_engine: bool = False,
 ) -> Verdict:
     """Judge a variant on all images; where it fails find the first node that deviates, where it passes time it.
 
+    What is for an engine alone is not timed; `exporters.engines.settle` ships it with its engine.
+
     Args:
-        precision: a key of `VARIANTS`.
+        name: a key of `VARIANTS`.
         data, model: the variant and the fp32 file that it was made of.
         images: uint8 `[n, S, S, 3]`, to time it on and to look for the deviation.
-        keep_all: ship also what is not faster than fp32.
+        keep_all: ship also what is not faster than fp32, and what is for an engine without the engine.
+        for_engine: it was asked for only because an engine is built from it; always so of a kind that says so.
 
     Raises:
         UnavailableError: the provider is missing.
@@ -253,7 +264,8 @@ def prove_variant(
     except GateError as error:
         return Verdict("rejected", error.message)
     report = evidence.report(runtime, gate)
-    emulate = VARIANTS[precision].emulate
+    kind = VARIANTS[name]
+    emulate = kind.emulate
     if emulate is not None and provider == "cpu":
         found_there = judge(evidence.compare(OnnxRuntime(emulate(data))), gate)
         told = [f"as its target computes it: {failure}" for failure in found_there]
@@ -268,9 +280,13 @@ def prove_variant(
             report,
             deviation=None if found is None else found.to_json(),
         )
-    speed = measure({"fp32": OnnxRuntime(model, provider), precision: runtime}, images)
-    useful, reason = is_useful(speed["runtimes"][precision], speed["runtimes"]["fp32"])
-    tolerance = _golden_tolerance(precision, report, gate)
+    tolerance = _golden_tolerance(kind.precision, report, gate)
+    if kind.for_engine or for_engine:
+        if keep_all:
+            return Verdict("shipped", "passed, and all that passes was asked for", report, tolerance)
+        return Verdict("not shipped", "passed; it is only for the engine that is built from it", report, tolerance)
+    speed = measure({"fp32": OnnxRuntime(model, provider), name: runtime}, images)
+    useful, reason = is_useful(speed["runtimes"][name], speed["runtimes"]["fp32"])
     if useful or keep_all:
         return Verdict("shipped", reason, report, tolerance, speed=speed)
     return Verdict("not useful", f"{reason}; `export.onnx.keep: all` ships it", report, tolerance, speed=speed)

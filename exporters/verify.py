@@ -22,6 +22,7 @@ from exporters.manifest import (
     MANIFEST,
     PREPROCESS,
     SEAL,
+    describe_engine,
     parse_json,
     read_listed,
     read_manifest,
@@ -31,6 +32,7 @@ from exporters.parity import compare
 from exporters.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime
 from exporters.student import check_labels
+from exporters.tensorrt.sidecar import check_source, parse_sidecar
 
 _MAY_BE_ADDED = {"model.sig"}  # a signature is made over the finished bundle
 
@@ -62,7 +64,8 @@ def verify_bundle(path: Path) -> VerifyReport:
     Raises:
         UsageError: no such folder (exit 2).
         GateError: a damaged, missing, unlisted or forbidden file, named; a model that is not the student that was
-            matched at export, or does not reproduce the golden vectors (exit 3).
+            matched at export, or does not reproduce the golden vectors; an engine of another file than those beside
+            it (exit 3).
         UnavailableError: onnxruntime is missing (exit 4).
     """
     manifest = read_manifest(path)
@@ -83,6 +86,8 @@ def verify_bundle(path: Path) -> VerifyReport:
         model = audit_bundle(contents[name], entry["initializers"], entry["operators"], name)
         _check_model(name, model, labels, preprocessing)
         tensors += len(model.tensors)
+    for name, entry in sorted(manifest.get("engines", {}).items()):
+        _check_engine(name, entry, contents[f"{name}.json"], manifest["files"])
     images, logits = _golden(contents, preprocessing.size, len(labels))
     errors = {
         name: check_golden(name, OnnxRuntime(contents[name], threads=1).predict, images, logits, entry["golden_tolerance"])
@@ -159,6 +164,16 @@ def _check_model(name: str, model: OnnxFile, labels: list[str], preprocessing: P
     for key, expected, file in (("labels", labels, LABELS), ("preprocessing", preprocessing.to_json(), PREPROCESS)):
         if parse_json(f"{name} ({key})", model.metadata.get(key, "").encode()) != expected:
             raise GateError(f"{file}: not the {key} that {name} was exported with")
+
+
+def _check_engine(name: str, entry: Mapping[str, Any], sidecar: bytes, files: Mapping[str, Any]) -> None:
+    """The plan is the one that its sidecar speaks of, built from the model beside it; nothing of it is loaded."""
+    value = parse_sidecar(f"{name}.json", sidecar)
+    check_source(name, value, files[entry["source"]]["sha256"])
+    if value["plan"] != files[name]:
+        raise GateError(f"{name}: not the plan that {name}.json was written for")
+    if entry != describe_engine(entry["source"], value):
+        raise GateError(f"{MANIFEST}: says of {name} what {name}.json does not")
 
 
 def check_golden(

@@ -1,4 +1,4 @@
-"""Measure a bundle: every model on every provider, and torch eager, in turn and each in a process of its own."""
+"""Measure a bundle: every model on every provider, its engines, and torch eager, in turn, each in its own process."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,8 +13,16 @@ from exporters.benchmark.decision import times_as_fast
 from exporters.benchmark.machine import cores, describe_machine
 from exporters.benchmark.memory import available_bytes
 from exporters.benchmark.rounds import summarise, time_rounds
-from exporters.benchmark.targets import FP32, PROVIDERS, Target, load, onnx_targets, torch_targets
-from exporters.errors import GateError, TmkdError, UsageError
+from exporters.benchmark.targets import (
+    FP32,
+    PROVIDERS,
+    Target,
+    engine_targets,
+    load,
+    onnx_targets,
+    torch_targets,
+)
+from exporters.errors import GateError, TmkdError, UnavailableError, UsageError
 from exporters.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, parse_json, read_listed, read_manifest
 from exporters.parity import compare
 
@@ -39,13 +47,16 @@ def benchmark_bundle(
 ) -> dict[str, Any]:
     """Time every model of a bundle on golden images, rounds interleaved over all of them and torch eager.
 
+    Engines are measured where their TensorRT and a GPU are; elsewhere a note says why they were left out.
+
     Args:
         bundle: the folder; hashes are checked of all that is loaded.
         batches: images a call. A batch that is likely not to fit into memory is left out with a note.
         threads: of the CPU; None for 1 and as many as there are cores.
         seconds: about how long each runtime is timed at each batch size and number of threads.
         student: of torch eager: its folder or its run; None for that of the run directory which the bundle lies in.
-        providers: of ONNX Runtime: `cpu`, `cuda`, `tensorrt`; with the latter two, torch is measured on CUDA.
+        providers: of ONNX Runtime: `cpu`, `cuda`, `tensorrt`; with the latter two, or engines, torch is measured on
+            CUDA.
         progress: called with how many settings are done, and of how many at most.
 
     Returns:
@@ -64,16 +75,20 @@ def benchmark_bundle(
     logits = read_npz(GOLDEN_OUTPUTS, read_listed(bundle, manifest, GOLDEN_OUTPUTS), "logits")
     if images.ndim != 4 or len(images) == 0:
         raise GateError(f"{GOLDEN_INPUTS}: {images.dtype} {list(images.shape)} are no images")
-    models = {name: read_listed(bundle, manifest, name) for name in manifest["models"]}
-    torch_students, notes = torch_targets(bundle, student, parity, providers)
-    targets = [*torch_students, *onnx_targets(manifest, parity, providers)]
+    engines, notes = engine_targets(manifest, parity)
+    named = [*manifest["models"], *(target.model for target in engines if target.model is not None)]
+    files = {name: read_listed(bundle, manifest, name) for name in named}
+    on_gpu = bool(engines) or any(provider != "cpu" for provider in providers)
+    torch_students, without_torch = torch_targets(bundle, student, parity, providers, on_gpu=on_gpu)
+    notes += without_torch
+    targets = [*torch_students, *onnx_targets(manifest, parity, providers), *engines]
 
     settings = [(count, batch) for count in threads for batch in batches]
     results: dict[tuple[str, int], dict[str, Any]] = {}
     done = 0
     for count in threads:
         with ExitStack() as stack:
-            children, left_out = _start(stack, targets, models, images, logits, count, must=student is not None)
+            children, left_out = _start(stack, targets, files, images, logits, count, must=student is not None)
             notes += [note for note in left_out if note not in notes]
             targets = [target for target in targets if target.name in children]
             loaded = _resident(children)
@@ -100,7 +115,7 @@ def benchmark_bundle(
         "format": FORMAT,
         "student": {key: manifest.get(key) for key in ("name", "version", "architecture", "parameters")},
         "image": list(images.shape[1:]),
-        "machine": describe_machine(gpu=any(provider != "cpu" for provider in providers)),
+        "machine": describe_machine(gpu=on_gpu),
         "settings": {
             "batches": list(batches), "threads": list(threads), "seconds": seconds, "providers": list(providers),
         },
@@ -130,27 +145,29 @@ def _settings(
 def _start(
     stack: ExitStack,
     targets: Sequence[Target],
-    models: Mapping[str, bytes],
+    files: Mapping[str, bytes],
     images: np.ndarray,
     logits: np.ndarray,
     threads: int,
     *,
     must: bool,
 ) -> tuple[dict[str, Child], list[str]]:
-    """A process for each target, and notes on torch students that cannot be measured and were not asked for."""
+    """A process for each target, and notes on what does not run: engines, and torch students not asked for."""
     children: dict[str, Child] = {}
     notes = []
     for target in sorted(targets, key=lambda target: target.kind):  # what is missing fails before torch is loaded
         child = stack.enter_context(Child(target.name))
         try:
-            load(child, target, models, images, threads)
+            load(child, target, files, images, threads)
             if target.kind == "torch":
                 _check_student(child, target, logits)
         except TmkdError as error:
-            if target.kind != "torch" or must:
+            optional = target.kind == "engine" and isinstance(error, UnavailableError)
+            if not optional and (target.kind != "torch" or must):
                 raise
             child.close()
-            notes.append(f"torch eager was left out: {error.message}")
+            left_out = "torch eager" if target.kind == "torch" else target.model
+            notes.append(f"{left_out} was left out: {error.message}")
             continue
         children[target.name] = child
     return children, notes
@@ -196,13 +213,13 @@ def _entry(target: Target, threads: int) -> dict[str, Any]:
 def _ratios(
     target: Target, targets: Sequence[Target], figures: Mapping[str, Figures]
 ) -> dict[str, dict[str, float] | None]:
-    """How many times as fast as torch eager on the same device, and as the fp32 file on the same provider."""
+    """How many times as fast as torch eager on the same device, and as fp32 on the same provider or TensorRT."""
     torch_name = next((t.name for t in targets if t.kind == "torch" and t.device == target.torch_device), None)
     fp32_name = next(
-        (t.name for t in targets if t.kind == "onnx" and t.device == target.device and t.variant == FP32), None
+        (t.name for t in targets if t.variant == FP32 and t.kind != "torch" and t.runtime == target.runtime), None
     )
     ratios: dict[str, dict[str, float] | None] = {"torch": None, "fp32": None}
-    for key, reference in (("torch", torch_name), ("fp32", fp32_name if target.kind == "onnx" else None)):
+    for key, reference in (("torch", torch_name), ("fp32", fp32_name)):
         if reference is not None and reference != target.name:
             ratio = times_as_fast(figures[target.name], figures[reference])
             ratios[key] = {

@@ -13,6 +13,7 @@ import numpy as np
 
 from exporters.arrays import npz_bytes
 from exporters.errors import GateError, TmkdError, UnavailableError, UsageError
+from exporters.files import sha256_bytes
 
 _ROOT = Path(__file__).resolve().parents[2]
 _ERRORS: dict[int, type[TmkdError]] = {2: UsageError, 3: GateError}
@@ -53,6 +54,12 @@ class Child:
         payload = npz_bytes("image", images)
         request = {"kind": "onnx", "device": provider, "threads": threads, "images": len(payload), "model": len(model)}
         self._ask({"do": "load", **request}, payload, model)
+
+    def load_engine(self, plan: bytes, images: np.ndarray, library: str) -> None:
+        """Load a TensorRT engine whose hash was checked; raises what `TensorRTRuntime` raises."""
+        payload = npz_bytes("image", images)
+        request = {"kind": "engine", "device": library, "images": len(payload), "model": len(plan)}
+        self._ask({"do": "load", **request, "sha256": sha256_bytes(plan)}, payload, plan)
 
     def load_torch(self, student: Path, images: np.ndarray, device: str, threads: int) -> None:
         """Load a student in torch; raises what `load_student` and `TorchRuntime` raise."""

@@ -24,6 +24,7 @@ COLUMNS = (
 SHORT_COLUMNS = (*COLUMNS[:2], "MB", *COLUMNS[3:6], "images/s", "top-1", "agree", "RSS MB", "×torch", "×fp32")
 """The same for a terminal of 120 letters."""
 
+_ENGINES = {"onnxruntime": "ORT", "tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 _DEVICES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
 
 Result = Mapping[str, Any]
@@ -65,7 +66,7 @@ def throughput(result: Result, threads: int) -> tuple[list[str], list[list[str]]
 def label(runtime: str) -> str:
     """A runtime's name in tables and pictures: `ORT-CPU` for `onnxruntime-cpu`, `torch-CUDA` for `torch-cuda`."""
     engine, _, device = runtime.partition("-")
-    return f"{'ORT' if engine == 'onnxruntime' else engine}-{_DEVICES.get(device, device)}"
+    return f"{_ENGINES.get(engine, engine)}-{_DEVICES.get(device, device)}"
 
 
 def title(result: Result, threads: int) -> str:

@@ -1,4 +1,4 @@
-"""What of a bundle is measured: each of its models on each provider, and the torch student beside them."""
+"""What of a bundle is measured: each model on each provider, its engines, and the torch student beside them."""
 
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from exporters.benchmark.child import Child
-from exporters.errors import UnavailableError, UsageError
-from exporters.manifest import MODEL
+from exporters.errors import TmkdError, UnavailableError, UsageError
+from exporters.manifest import MODEL, variant_of
 from exporters.student import DESCRIPTION_NAME, WEIGHTS_NAME
 
 FP32 = "fp32"
@@ -21,14 +21,15 @@ class Target:
     """One thing that is measured.
 
     Args:
-        kind: `onnx` or `torch`.
-        device: the provider of ONNX Runtime, or torch's device.
-        variant: `fp32` for the student and `model.onnx`; what stands between `model` and `onnx` in other names.
+        kind: `onnx`, `engine` or `torch`.
+        device: the provider of ONNX Runtime, torch's device, or `cuda` for an engine.
+        variant: `fp32` for the student and `model.onnx`; what stands in the middle of other names.
         precision: as the manifest says.
         size: of the file, in bytes.
         accuracy, agreement: top-1 of `parity.json`; None where it does not tell.
         model: the name of the file in the bundle; None for torch.
-        student: the student's folder; None for ONNX.
+        student: the student's folder; None for files of the bundle.
+        library: the TensorRT that an engine is of.
     """
 
     kind: str
@@ -40,11 +41,13 @@ class Target:
     agreement: float | None = None
     model: str | None = None
     student: Path | None = None
+    library: str = ""
 
     @property
     def runtime(self) -> str:
-        """`onnxruntime-cpu`, `torch-cuda` and the like."""
-        return f"{'onnxruntime' if self.kind == 'onnx' else 'torch'}-{self.device}"
+        """`onnxruntime-cpu`, `torch-cuda`, `tensorrt_rtx-cuda` and the like."""
+        names = {"onnx": "onnxruntime", "engine": self.library, "torch": "torch"}
+        return f"{names[self.kind]}-{self.device}"
 
     @property
     def name(self) -> str:
@@ -63,15 +66,49 @@ def onnx_targets(manifest: Mapping[str, Any], parity: Mapping[str, Any], provide
     targets = []
     for provider in providers:
         for name in names:
-            variant = FP32 if name == MODEL else name.removeprefix("model.").removesuffix(".onnx")
+            variant = variant_of(name)
             precision, size = str(manifest["models"][name].get("precision", variant)), manifest["files"][name]["size"]
             accuracy, agreement = (_share(parity, variant, key) for key in ("candidate_accuracy", "top1_agreement"))
             targets.append(Target("onnx", provider, variant, precision, size, accuracy, agreement, model=name))
     return targets
 
 
+def engine_targets(manifest: Mapping[str, Any], parity: Mapping[str, Any]) -> tuple[list[Target], list[str]]:
+    """Every engine of a bundle, or why none can run here."""
+    engines = manifest.get("engines", {})
+    if not engines:
+        return [], []
+    reports = parity.get("engines")
+    targets, reasons = [], []
+    for name, entry in sorted(engines.items(), key=lambda item: (variant_of(item[0]) != FP32, item[0])):
+        variant, precision, library = variant_of(name), str(entry["precision"]), str(entry["library"]["name"])
+        reason = _cannot_run(library)
+        if reason is not None:
+            reasons.append(reason)
+            continue
+        figures = reports if isinstance(reports, dict) else {}
+        accuracy, agreement = (_share(figures, precision, key) for key in ("candidate_accuracy", "top1_agreement"))
+        size = manifest["files"][name]["size"]
+        targets.append(
+            Target("engine", "cuda", variant, precision, size, accuracy, agreement, model=name, library=library)
+        )
+    return targets, [f"engines were left out: {reason}" for reason in dict.fromkeys(reasons)]
+
+
+def _cannot_run(library: str) -> str | None:
+    """Why engines of a library do not run here; None where they may."""
+    from exporters.tensorrt import find
+    from exporters.tensorrt.gpu import current_gpu
+
+    try:
+        found = find(library)  # type: ignore[arg-type]
+    except TmkdError as error:
+        return error.message
+    return None if current_gpu() else f"{found.title} runs them on NVIDIA GPUs alone, and torch finds none here"
+
+
 def torch_targets(
-    bundle: Path, given: Path | None, parity: Mapping[str, Any], providers: Sequence[str]
+    bundle: Path, given: Path | None, parity: Mapping[str, Any], providers: Sequence[str], *, on_gpu: bool = False
 ) -> tuple[list[Target], list[str]]:
     """The torch student on the device of each provider, and why there is none where there is none.
 
@@ -80,6 +117,7 @@ def torch_targets(
         given: the folder of a student, or of a run; None to look for one.
         parity: the bundle's.
         providers: on `cpu` it is compared with torch on the CPU, on the others with torch on CUDA.
+        on_gpu: something else is compared with torch on CUDA too.
 
     Raises:
         UsageError: a given folder holds no student.
@@ -94,7 +132,8 @@ def torch_targets(
         return [], ["torch eager was left out: torch is not installed"]
     size = (folder / WEIGHTS_NAME).stat().st_size if (folder / WEIGHTS_NAME).is_file() else 0
     accuracy = _share(parity, FP32, "reference_accuracy")
-    devices = dict.fromkeys("cpu" if provider == "cpu" else "cuda" for provider in providers)
+    used = ["cpu" if provider == "cpu" else "cuda" for provider in providers]
+    devices = dict.fromkeys([*used, "cuda"] if on_gpu else used)
     return [Target("torch", device, FP32, FP32, size, accuracy, student=folder) for device in devices], []
 
 
@@ -111,17 +150,20 @@ def find_student(bundle: Path, given: Path | None) -> Path | None:
     )
 
 
-def load(child: Child, target: Target, models: Mapping[str, bytes], images: Any, threads: int) -> None:
+def load(child: Child, target: Target, files: Mapping[str, bytes], images: Any, threads: int) -> None:
     """Load a target into a process; raises what its runtime raises."""
     if target.student is not None:
         child.load_torch(target.student, images, target.device, threads)
+        return
+    assert target.model is not None
+    if target.kind == "engine":
+        child.load_engine(files[target.model], images, target.library)
     else:
-        assert target.model is not None
-        child.load_onnx(models[target.model], images, target.device, threads)
+        child.load_onnx(files[target.model], images, target.device, threads)
 
 
 def _share(parity: Mapping[str, Any], variant: str, key: str) -> float | None:
-    """A figure over the whole set, of the report of a variant."""
+    """A figure over the whole set, of the report under this name."""
     report = parity.get(variant)
     whole = report.get("whole") if isinstance(report, dict) else None
     value = whole.get(key) if isinstance(whole, dict) else None

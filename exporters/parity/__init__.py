@@ -5,10 +5,11 @@ absolute tolerance means nothing across networks.
 """
 
 from exporters.parity.evidence import Batch, Evidence, ParityReport, run_parity
-from exporters.parity.gate import ParityGate, judge
+from exporters.parity.gate import DEFAULT_GATES, ParityGate, judge
 from exporters.parity.measure import ParityMeter, ParityResult, compare, paired_interval
 
 __all__ = [
+    "DEFAULT_GATES",
     "Batch",
     "Evidence",
     "ParityGate",

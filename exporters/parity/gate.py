@@ -1,6 +1,8 @@
 """What a file must keep to, and what a comparison has against it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +16,16 @@ class ParityGate:
     max_scaled_error: float | None = None
     min_agreement: float = 0.0
     max_accuracy_drop: float = 1.0
+
+
+DEFAULT_GATES: Mapping[str, ParityGate] = MappingProxyType(
+    {
+        "fp32": ParityGate(1e-4, 0.999, 0.001),
+        "fp16": ParityGate(1e-2, 0.995, 0.005),
+        "int8": ParityGate(None, 0.97, 0.01),
+    }
+)
+"""By precision, for every form of a file: what a recipe's `parity` says by default."""
 
 
 def judge(result: "ParityResult", gate: ParityGate) -> list[str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -38,6 +38,7 @@ class Calibration:
     images: Callable[[], Iterator[np.ndarray]]
     method: Method = "minmax"
     percentile: float = 99.99
+    _measured: "dict[str, Ranges]" = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.method not in _METHODS:
@@ -62,7 +63,7 @@ class Ranges:
 
 
 def calibrate(model: bytes, calibration: Calibration) -> Ranges:
-    """Measure the range of each activation that 8 bits will carry.
+    """Measure the range of each activation that 8 bits will carry; once for a model, whoever asks this `Calibration`.
 
     Memory: the activations of a part of a batch, at most about 256 MiB of them (or one image's), and a histogram for
     each activation; whatever the number of images.
@@ -74,6 +75,14 @@ def calibrate(model: bytes, calibration: Calibration) -> Ranges:
         UsageError: images that do not fit the network, fewer than 8 different ones, or only ones of a single colour.
         GateError: NaN or infinity among the activations.
     """
+    digest = sha256_bytes(model)
+    if digest not in calibration._measured:
+        values, count = _measure(model, calibration)
+        calibration._measured[digest] = Ranges(digest, values, count)
+    return calibration._measured[digest]
+
+
+def _measure(model: bytes, calibration: Calibration) -> tuple[dict[str, tuple[float, float]], int]:
     network = Network(onnx.load_from_string(model))
     names, same = network.ranges_needed()
     session = _Activations(network.model, names)
@@ -91,7 +100,7 @@ def calibrate(model: bytes, calibration: Calibration) -> Ranges:
         while source in same:
             source = same[source]
         values[name] = values[source]
-    return Ranges(sha256_bytes(model), values, count)
+    return values, count
 
 
 def _extremes(session: "_Activations", calibration: Calibration) -> tuple[dict[str, tuple[float, float]], int]:

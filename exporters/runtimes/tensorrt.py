@@ -24,6 +24,9 @@ class TensorRTRuntime:
         sha256: what the plan must have, from a manifest or sidecar that is trusted.
         flavour: the library that built it.
 
+    Attributes:
+        gpu: name of the GPU that it runs on.
+
     Raises:
         UsageError: no such file.
         GateError: another sha256, or not the input and output of a bundle's model.
@@ -33,7 +36,8 @@ class TensorRTRuntime:
     def __init__(self, plan: Path | bytes, sha256: str, flavour: Flavour = "auto") -> None:
         data = read_plan(plan, sha256)
         library = find(flavour)
-        if current_gpu() is None:
+        gpu = current_gpu()
+        if gpu is None:
             raise UnavailableError(
                 f"{library.title} runs engines on NVIDIA GPUs alone, and torch finds none here",
                 remedy="`nvidia-smi` must answer, and torch must be a CUDA build.",
@@ -55,7 +59,7 @@ class TensorRTRuntime:
             self._context = self._engine.create_execution_context()
             if self._context is None:
                 raise UnavailableError(f"{library.title} cannot run this engine: {messages.errors}")
-        self.library = library
+        self.library, self.gpu = library, gpu.name
         self._size, self._classes, self._least, self._most = self._dimensions()
         self._stream = torch.cuda.Stream()
 

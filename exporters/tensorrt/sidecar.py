@@ -73,26 +73,31 @@ def read_sidecar(path: Path) -> dict[str, Any]:
             data = stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    return parse_sidecar(path.name, data)
+
+
+def parse_sidecar(name: str, data: bytes) -> dict[str, Any]:
+    """The content of a sidecar, checked; what is damaged or none raises GateError with the file's name."""
     if len(data) > _MOST_BYTES:
-        raise GateError(f"{path.name}: larger than any sidecar")
+        raise GateError(f"{name}: larger than any sidecar")
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise GateError(f"{path.name}: damaged, it is no JSON") from error
+        raise GateError(f"{name}: damaged, it is no JSON") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise GateError(f"{path.name}: not a sidecar of the format {FORMAT}")
+        raise GateError(f"{name}: not a sidecar of the format {FORMAT}")
     if set(value) != set(_FIELDS):
         odd = sorted(set(value) ^ set(_FIELDS))
-        raise GateError(f"{path.name}: fields missing or unknown: {', '.join(odd)}")
+        raise GateError(f"{name}: fields missing or unknown: {', '.join(odd)}")
     for key, kind in _FIELDS.items():
         if not isinstance(value[key], kind):
-            raise GateError(f"{path.name}: `{key}` has the wrong type")
+            raise GateError(f"{name}: `{key}` has the wrong type")
     for key in ("onnx", "plan"):
         entry = value[key]
         if set(entry) != {"sha256", "size"} or not _is_sha256(entry["sha256"]) or not isinstance(entry["size"], int):
-            raise GateError(f"{path.name}: `{key}` needs sha256 and size")
+            raise GateError(f"{name}: `{key}` needs sha256 and size")
     if set(value["library"]) != {"name", "version"}:
-        raise GateError(f"{path.name}: `library` needs name and version")
+        raise GateError(f"{name}: `library` needs name and version")
     return value
 
 
@@ -107,14 +112,19 @@ def check_fresh(plan: Path, sidecar: Path, onnx_sha256: str) -> dict[str, Any]:
         GateError: a damaged sidecar, a changed plan, or an engine of another student.
     """
     value = read_sidecar(sidecar)
-    if value["onnx"]["sha256"] != onnx_sha256:
-        raise GateError(
-            f"{plan.name}: stale, it was built from another ONNX file"
-            f" ({value['onnx']['sha256'][:12]}…, not {onnx_sha256[:12]}…)",
-            remedy="Build the engine again.",
-        )
+    check_source(plan.name, value, onnx_sha256)
     read_plan(plan, value["plan"]["sha256"])
     return value
+
+
+def check_source(name: str, sidecar: Mapping[str, Any], onnx_sha256: str) -> None:
+    """Refuse, by GateError, the engine of this name if its sidecar says that it was built from another ONNX file."""
+    found = sidecar["onnx"]["sha256"]
+    if found != onnx_sha256:
+        raise GateError(
+            f"{name}: stale, it was built from another ONNX file ({found[:12]}…, not {onnx_sha256[:12]}…)",
+            remedy="Build the engine again.",
+        )
 
 
 def read_plan(plan: Path | bytes, sha256: str) -> bytes:

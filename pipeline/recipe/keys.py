@@ -15,6 +15,7 @@ _PATTERNS = {
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": "a text of letters, digits, '.', '_' and '-' that starts with a letter or a digit",
     "^[a-z0-9_]+$": "a name of small letters, digits and '_'",
     "^[0-9a-fA-F]{64}$": "64 hexadecimal digits",
+    r"^[1-9][0-9]?\.[0-9]$": "a text such as '8.9'",
     **{pattern: name for name, pattern in FAMILY_PATTERNS.items()},
 }
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

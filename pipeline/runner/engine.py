@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from exporters.errors import GateError, UsageError
+from exporters.errors import GateError, TmkdError, UsageError
 from exporters.files import write_json, write_text
 from pipeline.runner.environment import describe_environment
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
@@ -94,6 +94,7 @@ def execute(
     _check_force(stages, needed, until, force)
     with run.held():
         run.remove_temporaries()
+        _check_machine(stages, recipe, run, until, force)
         write_text(run.path / "recipe.lock.yaml", recipe.to_yaml())
         write_json(run.path / "environment.json", describe_environment())
         for stage in stages:
@@ -110,6 +111,22 @@ def execute(
 
 def _needed(stages: "Sequence[Stage]", recipe: "Recipe") -> set[str]:
     return {stage.name for stage in stages if stage.skipped(recipe) is None}
+
+
+def _check_machine(
+    stages: "Sequence[Stage]", recipe: "Recipe", run: RunDirectory, until: str | None, force: str | None
+) -> None:
+    """Let stages refuse this machine before any of them runs; what is finished needs it no more."""
+    for stage in stages:
+        if stage.skipped(recipe) is None:
+            try:
+                stage.check_machine(recipe)
+            except TmkdError:
+                planned = {step.stage: step.action for step in plan(stages, recipe, run, force)}
+                if planned[stage.name] != "reuse":
+                    raise
+        if stage.name == until:
+            return
 
 
 def _check_force(stages: "Sequence[Stage]", needed: set[str], until: str | None, force: str | None) -> None:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from exporters.errors import UnavailableError
 from exporters.files import read_json
+from exporters.manifest import ENGINE_SOURCES, ENGINES, MODEL, plan_name, variant_of
 from pipeline.distill.registry import METHODS
 from pipeline.recipe.schema import Recipe
 from pipeline.runner.environment import installed_packages
@@ -15,7 +17,8 @@ from pipeline.stages.inputs import Data, needs_teacher, needs_text_embeddings, r
 from pipeline.stages.parity import PARITY, SHIPPED
 
 if TYPE_CHECKING:
-    from exporters.bundle import BundleFacts, ShippedModel
+    from exporters.bundle import BundleFacts, ShippedEngine, ShippedModel
+    from exporters.runtimes import Runtime
     from exporters.student import Student
 
 _PROVENANCE = {
@@ -49,11 +52,12 @@ class BundleStage(Stage):
 
         run, recipe = context.run, context.recipe
         data = read_data(context)
-        models = _models(context)
+        models, engines = _models(context), _engines(context)
         student = load_student(run.folder("distill") / "chosen")
         torch_runtime = TorchRuntime(student)
         golden = golden_images(data)
-        runtimes = {_runtime_name(model): OnnxRuntime(model.data) for model in models}
+        runtimes: dict[str, Runtime] = {_runtime_name(model): OnnxRuntime(model.data) for model in models}
+        runtimes |= _running(context, engines)
         benchmark = measure({**runtimes, "torch-cpu": torch_runtime}, golden)
         manifest = pack(
             BundleContents(
@@ -61,6 +65,7 @@ class BundleStage(Stage):
                 architecture=f"{student.architecture.source}:{student.architecture.name}",
                 parameters=student.parameters,
                 models=models,
+                engines=engines,
                 preprocessing=student.preprocessing,
                 labels=student.labels,
                 golden_images=golden,
@@ -79,24 +84,56 @@ class BundleStage(Stage):
 def _models(context: StageContext) -> list["ShippedModel"]:
     """What parity lets ship, each with what the audit found at its export."""
     from exporters.bundle import ShippedModel
+    from exporters.variants import VARIANTS as VARIANT_KINDS
 
-    audits = {"fp32": read_json_output(context, "export", AUDIT)}
-    if context.recipe.export.onnx.variants:
+    audits = {"fp32": {"file": MODEL, **read_json_output(context, "export", AUDIT)}}
+    if context.recipe.export.variants:
         audits |= read_json_output(context, "export", VARIANTS)
     return [
         ShippedModel(
-            file,
-            entry["precision"],
-            (context.run.folder("export") / file).read_bytes(),
-            audits[entry["precision"]]["initializers"],
-            entry["golden_tolerance"],
+            audits[name]["file"],
+            VARIANT_KINDS[name].precision if name in VARIANT_KINDS else name,
+            (context.run.folder("export") / audits[name]["file"]).read_bytes(),
+            audits[name]["initializers"],
+            tolerance,
         )
-        for file, entry in read_json_output(context, "parity", SHIPPED).items()
+        for name, tolerance in read_json_output(context, "parity", SHIPPED)["models"].items()
     ]
 
 
+def _engines(context: StageContext) -> list["ShippedEngine"]:
+    """What was proved on a GPU."""
+    from exporters.bundle import ShippedEngine
+    from exporters.tensorrt import sidecar_path
+
+    folder, found = context.run.folder("export") / ENGINES, []
+    for precision in read_json_output(context, "parity", SHIPPED)["engines"]:
+        plan = folder / plan_name(ENGINE_SOURCES[precision])
+        found.append(ShippedEngine(ENGINE_SOURCES[precision], plan.read_bytes(), sidecar_path(plan).read_bytes()))
+    return found
+
+
+def _running(context: StageContext, engines: list["ShippedEngine"]) -> dict[str, "Runtime"]:
+    """The engines on the GPU, for their speed; without one, where parity was proved elsewhere, that is said."""
+    from exporters.runtimes import tensorrt
+    from exporters.tensorrt import read_sidecar, sidecar_path
+
+    runtimes: dict[str, Runtime] = {}
+    for engine in engines:
+        plan = context.run.folder("export") / ENGINES / plan_name(engine.source)
+        sidecar = read_sidecar(sidecar_path(plan))
+        library = sidecar["library"]["name"]
+        try:
+            runtime = tensorrt.TensorRTRuntime(plan, sidecar["plan"]["sha256"], library)
+        except UnavailableError as error:
+            context.console.warn(f"{plan.name}: its speed is not in benchmark.json: {error.message}")
+            continue
+        runtimes[f"{library} {variant_of(engine.source)}"] = runtime
+    return runtimes
+
+
 def _runtime_name(model: "ShippedModel") -> str:
-    return "onnxruntime-cpu" if model.precision == "fp32" else f"onnxruntime-cpu {model.precision}"
+    return "onnxruntime-cpu" if model.file == MODEL else f"onnxruntime-cpu {variant_of(model.file)}"
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:

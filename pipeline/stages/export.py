@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from exporters.errors import GateError, UnavailableError
 from exporters.files import write_bytes, write_json
 from pipeline.recipe.schema import Recipe
+from pipeline.stages import engines
 from pipeline.stages.base import Stage, StageContext, settings
 from pipeline.stages.images import calibration_batches, golden_images, validation_batches
 from pipeline.stages.inputs import IMAGE_KEYS, Data, read_data
@@ -18,26 +19,36 @@ VARIANTS = "variants.json"
 
 
 class ExportStage(Stage):
-    """Writes `export/model.onnx` and `export/audit.json`; for variants `export/model.*.onnx` and `variants.json`."""
+    """Writes `export/model.onnx` and `audit.json`; for variants `model.*.onnx` and `variants.json`; for engines
+    `engines/*.plan`, their sidecars, and `engines.json`.
+    """
 
     name = "export"
-    libraries = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
+    libraries = (
+        "torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy", "tensorrt",
+        "tensorrt-rtx",
+    )  # fmt: skip
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
         """A student that passed; variants are also calibrated and judged on images."""
-        return (*(("data",) if recipe.export.onnx.variants else ()), "distill", "validate")
+        return (*(("data",) if recipe.export.variants else ()), "distill", "validate")
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """What the files are asked to be, what they say of themselves, and what variants must keep to."""
-        onnx = recipe.export.onnx
-        images = ("parity.provider", *IMAGE_KEYS) if onnx.variants else ()
-        calibration = ("export.onnx.calibration",) if "int8" in onnx.variants else ()
-        gates = [f"parity.{precision}" for precision in onnx.variants]
+        variants = recipe.export.variants
+        images = ("parity.provider", *IMAGE_KEYS) if variants else ()
+        calibration = ("export.onnx.calibration",) if _has_int8(recipe) else ()
+        gates = [f"parity.{name.partition('.')[0]}" for name in variants]
         files = ("export.onnx.opset", "export.onnx.precision", "bundle.licence")
-        return settings(recipe, *files, *images, *calibration, *gates)
+        built = engines.BUILT_FROM if recipe.export.engines else ()
+        return settings(recipe, *files, *images, *calibration, *gates, *built)
+
+    def check_machine(self, recipe: Recipe) -> None:
+        """Engines that are required need a TensorRT."""
+        engines.check_machine(recipe, run=False)
 
     def run(self, context: StageContext) -> dict[str, Any]:
-        """Export, explain every initializer by the student's own parameters, then search each variant."""
+        """Export, explain every initializer by the student's own parameters, search each variant, build engines."""
         from exporters.audit import audit_export
         from exporters.onnx.export import export_onnx
         from exporters.student import load_student
@@ -53,13 +64,14 @@ class ExportStage(Stage):
             f" all {len(initializers)} initializers are the student's own"
         )
         figures: dict[str, Any] = {"bytes": exported.size, "opset": exported.opset, "initializers": len(initializers)}
-        if recipe.export.onnx.variants:
-            figures["variants"] = self._variants(context, model, initializers)
+        described = self._variants(context, model, initializers) if recipe.export.variants else {}
+        if recipe.export.engines:
+            figures["engines"] = engines.make(context, described)
         return figures
 
-    def _variants(self, context: StageContext, model: bytes, initializers: list[dict[str, Any]]) -> dict[str, int]:
-        """Write each variant and `variants.json`; gives their sizes in bytes."""
-        from exporters.parity import Evidence, ParityGate
+    def _variants(self, context: StageContext, model: bytes, initializers: list[dict[str, Any]]) -> dict[str, Any]:
+        """Write each variant and `variants.json`; gives the content of the latter."""
+        from exporters.parity import Evidence
         from exporters.runtimes import TorchRuntime
         from exporters.student import load_student
         from exporters.variants import VARIANTS as VARIANT_KINDS
@@ -68,34 +80,38 @@ class ExportStage(Stage):
         recipe, folder, data = context.recipe, self.folder(context), read_data(context)
         student = load_student(context.run.folder("distill") / "chosen")
         evidence = Evidence(TorchRuntime(student), lambda: validation_batches(data))
-        calibration = _calibration(recipe, data) if "int8" in recipe.export.onnx.variants else None
+        calibration = _calibration(recipe, data) if _has_int8(recipe) else None
         images = golden_images(data)
         described: dict[str, Any] = {}
-        sizes: dict[str, int] = {}
-        for precision in recipe.export.onnx.variants:
+        for name in recipe.export.variants:
+            kind = VARIANT_KINDS[name]
             try:
                 variant = make_variant(
-                    precision,
+                    name,
                     model,
                     initializers,
                     evidence,
-                    ParityGate(**getattr(recipe.parity, precision).model_dump()),
+                    engines.parity_gate(recipe, kind.precision),
                     images,
                     provider=recipe.parity.provider,
                     calibration=calibration,
                 )
             except (GateError, UnavailableError) as error:
-                described[precision] = {"file": VARIANT_KINDS[precision].file, "not_made": error.message}
-                context.console.warn(f"{VARIANT_KINDS[precision].file} could not be made: {error.message}")
+                described[name] = {"file": kind.file, "not_made": error.message}
+                context.console.warn(f"{kind.file} could not be made: {error.message}")
                 continue
             write_bytes(folder / variant.file, variant.data)
-            described[precision], sizes[precision] = variant.to_json(), len(variant.data)
+            described[name] = variant.to_json()
             context.console.say(
                 f"{variant.file}: {len(variant.data) / 1e6:.2f} MB, {len(variant.kept_float)} nodes stay in fp32,"
                 f" {variant.trials} tried; all {len(variant.initializers)} initializers are the student's own"
             )
         write_json(folder / VARIANTS, described)
-        return sizes
+        return described
+
+
+def _has_int8(recipe: Recipe) -> bool:
+    return any(name.startswith("int8") for name in recipe.export.variants)
 
 
 def _calibration(recipe: Recipe, data: Data) -> "Calibration":

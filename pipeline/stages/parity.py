@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from exporters.errors import GateError
 from exporters.files import write_bytes, write_json
+from exporters.manifest import ENGINE_SOURCES, variant_of
 from pipeline.recipe.schema import Recipe
+from pipeline.stages import engines
 from pipeline.stages.base import Stage, StageContext, settings
 from pipeline.stages.export import VARIANTS
 from pipeline.stages.images import golden_images, validation_batches
@@ -13,6 +15,7 @@ from pipeline.stages.inputs import IMAGE_KEYS, read_data, read_json_output
 
 if TYPE_CHECKING:
     from exporters.parity import Evidence, ParityReport
+    from exporters.variants import Verdict
 
 PARITY = "parity.json"
 SHIPPED = "shipped.json"
@@ -22,7 +25,7 @@ class ParityStage(Stage):
     """Writes `parity/parity.json`, `parity/shipped.json`, and what failed to `parity/rejected/`."""
 
     name = "parity"
-    libraries = ("torch", "onnxruntime", "onnxruntime-gpu", "numpy", "pillow")
+    libraries = ("torch", "onnxruntime", "onnxruntime-gpu", "numpy", "pillow", "tensorrt", "tensorrt-rtx")
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
         """The images, the student and its files."""
@@ -30,29 +33,36 @@ class ParityStage(Stage):
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """Bounds and runtime, and what is kept of what passes."""
-        onnx = recipe.export.onnx
-        gates = [f"parity.{precision}" for precision in ("fp32", *onnx.variants)]
-        kept = ("export.onnx.keep", "export.onnx.required") if onnx.variants else ()
-        return settings(recipe, "export.onnx.precision", "parity.provider", *gates, *kept, *IMAGE_KEYS)
+        variants = recipe.export.variants
+        gates = [f"parity.{name.partition('.')[0]}" for name in ("fp32", *variants)]
+        kept = ("export.onnx.keep", "export.onnx.required") if variants else ()
+        built = ("export.tensorrt.precision", "export.tensorrt.when") if recipe.export.engines else ()
+        return settings(recipe, "export.onnx.precision", "parity.provider", *gates, *kept, *built, *IMAGE_KEYS)
+
+    def check_machine(self, recipe: Recipe) -> None:
+        """Engines that are required must run."""
+        engines.check_machine(recipe, run=True)
 
     def run(self, context: StageContext) -> dict[str, Any]:
-        """Compare each file image by image, then judge.
+        """Compare each file and each engine image by image, then judge.
 
         Raises:
-            GateError: model.onnx is not the student, or a required variant failed; the reports are written all the
-                same.
+            GateError: model.onnx is not the student, or a required variant or engine failed; the reports are written
+                all the same. Or an engine is stale or damaged, and nothing of it was loaded.
+            UnavailableError: a required engine could not be run.
         """
-        from exporters.parity import Evidence, ParityGate
+        from exporters.engines import settle, unmet
+        from exporters.parity import Evidence
         from exporters.runtimes import OnnxRuntime, TorchRuntime
         from exporters.student import load_student
 
-        asked, folder, data = context.recipe.parity, self.folder(context), read_data(context)
+        recipe, folder, data = context.recipe, self.folder(context), read_data(context)
         student = load_student(context.run.folder("distill") / "chosen")
         evidence = Evidence(TorchRuntime(student), lambda: validation_batches(data))
-        candidate = OnnxRuntime(context.run.folder("export") / "model.onnx", asked.provider)
-        report = evidence.report(candidate, ParityGate(**asked.fp32.model_dump()))
+        candidate = OnnxRuntime(context.run.folder("export") / "model.onnx", recipe.parity.provider)
+        report = evidence.report(candidate, engines.parity_gate(recipe, "fp32"))
         about = {"split": "validation", "provider": candidate.provider}
-        reports = {"fp32": {**about, **report.to_json()}}
+        reports: dict[str, Any] = {"fp32": {**about, **report.to_json()}}
         write_json(folder / PARITY, reports)
         if not report.passed:
             raise GateError(
@@ -60,21 +70,35 @@ class ParityStage(Stage):
                 remedy=f"{folder / PARITY} names the ten worst images and the bounds that would have passed.",
             )
         context.console.say(_told("model.onnx", report))
-        shipped = {"model.onnx": {"precision": "fp32", "golden_tolerance": 1e-4}}
-        failed = self._variants(context, evidence, golden_images(data), about, reports, shipped)
+        verdicts = self._variants(context, evidence, golden_images(data), about, reports)
+        proved = engines.prove(context, evidence, verdicts) if recipe.export.engines else {}
+        built = {variant_of(ENGINE_SOURCES[precision]): verdict for precision, verdict in proved.items()}
+        verdicts = {name: settle(verdict, built.get(name)) for name, verdict in verdicts.items()}
+        for name, verdict in verdicts.items():
+            reports[name] |= verdict.to_json()
+            self._conclude(context, name, verdict, reports[name])
+        if proved:
+            reports["engines"] = {precision: verdict.to_json() for precision, verdict in proved.items()}
         write_json(folder / PARITY, reports)
-        write_json(folder / SHIPPED, shipped)
+        models = {"fp32": 1e-4} | {
+            name: verdict.golden_tolerance for name, verdict in verdicts.items() if verdict.status == "shipped"
+        }
+        plans = [precision for precision, verdict in proved.items() if verdict.status == "shipped"]
+        write_json(folder / SHIPPED, {"models": models, "engines": plans})
+        failed = [name for name in recipe.export.onnx.required if reports[name]["status"] in {"not made", "rejected"}]
         if failed:
             raise GateError(
                 f"{', '.join(failed)} must pass and did not: {reports[failed[0]]['reason']}",
                 remedy=f"{folder / PARITY} says why; {folder / 'rejected'} holds what was made and failed. Without"
                 " `export.onnx.required` the rest ships.",
             )
+        if recipe.export.tensorrt.when == "required" and (error := unmet(list(proved.values()))) is not None:
+            raise error
         whole = report.whole
         return {
             "top1_agreement": whole.top1_agreement,
             "max_scaled_error": whole.max_scaled_error,
-            "shipped": sorted(shipped),
+            "shipped": [*models, *(f"engine {precision}" for precision in plans)],
         }
 
     def _variants(
@@ -84,45 +108,46 @@ class ParityStage(Stage):
         golden: Any,
         about: Mapping[str, Any],
         reports: dict[str, Any],
-        shipped: dict[str, Any],
-    ) -> list[str]:
-        """Prove each variant, fill in `reports` and `shipped`; gives the precisions that must pass and did not."""
-        from exporters.parity import ParityGate
+    ) -> "dict[str, Verdict]":
+        """Prove each variant that was made, begin its report, and give the verdict; one that was not has a report."""
+        from exporters.variants import VARIANTS as VARIANT_KINDS
         from exporters.variants import prove_variant
 
-        recipe, folder, exported = context.recipe, self.folder(context), context.run.folder("export")
-        described = read_json_output(context, "export", VARIANTS) if recipe.export.onnx.variants else {}
+        recipe, exported = context.recipe, context.run.folder("export")
+        described = read_json_output(context, "export", VARIANTS) if recipe.export.variants else {}
         model = (exported / "model.onnx").read_bytes()
-        failed = []
-        for precision in recipe.export.onnx.variants:
-            file = described[precision]["file"]
-            required = precision in recipe.export.onnx.required
-            if "not_made" in described[precision]:
-                reports[precision] = {"passed": False, "status": "not made", "reason": described[precision]["not_made"]}
-                failed += [precision] if required else []
+        verdicts: dict[str, Verdict] = {}
+        for name, entry in described.items():
+            if "not_made" in entry:
+                reports[name] = {"passed": False, "status": "not made", "reason": entry["not_made"]}
                 continue
-            data = (exported / file).read_bytes()
+            kind, asked = VARIANT_KINDS[name], name in recipe.export.onnx.precision
+            keep_all = recipe.export.onnx.keep == "all" and (asked or kind.for_engine)
             verdict = prove_variant(
-                precision,
-                data,
+                name,
+                (exported / entry["file"]).read_bytes(),
                 model,
                 evidence,
-                ParityGate(**getattr(recipe.parity, precision).model_dump()),
+                engines.parity_gate(recipe, kind.precision),
                 golden,
                 provider=recipe.parity.provider,
-                keep_all=required or recipe.export.onnx.keep == "all",
+                keep_all=keep_all or name in recipe.export.onnx.required,
+                for_engine=not asked,
             )
-            reports[precision] = {**about, "kept_float": described[precision]["kept_float"], **verdict.to_json()}
-            if verdict.status == "shipped":
-                shipped[file] = {"precision": precision, "golden_tolerance": verdict.golden_tolerance}
-            if verdict.status == "rejected":
-                write_bytes(folder / "rejected" / file, data)
-                write_json(folder / "rejected" / f"{file}.json", reports[precision])
-                failed += [precision] if required else []
+            reports[name] = {**about, "kept_float": entry["kept_float"]}
+            verdicts[name] = verdict
             if verdict.report is not None:
-                context.console.say(_told(file, verdict.report))
-            context.console.say(f"{file}: {verdict.status}, {verdict.reason}")
-        return failed
+                context.console.say(_told(entry["file"], verdict.report))
+        return verdicts
+
+    def _conclude(self, context: StageContext, name: str, verdict: "Verdict", report: Mapping[str, Any]) -> None:
+        """Tell what becomes of a variant, and put it aside where it failed."""
+        file = f"model.{name}.onnx"
+        context.console.say(f"{file}: {verdict.status}, {verdict.reason}")
+        if verdict.status == "rejected":
+            rejected = self.folder(context) / "rejected"
+            write_bytes(rejected / file, (context.run.folder("export") / file).read_bytes())
+            write_json(rejected / f"{file}.json", report)
 
 
 def _told(file: str, report: "ParityReport") -> str:

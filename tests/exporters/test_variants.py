@@ -1,7 +1,9 @@
 """Variants are made of the fp32 file, judged on all images, and kept for a reason."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -15,7 +17,8 @@ from exporters.variants import VARIANTS, make_variant, prove_variant
 from tests.exporters.conftest import Exported, random_images
 from tests.exporters.onnx.planting import overflowing
 
-GATES = {"fp16": ParityGate(1e-2, 0.95, 0.05), "int8": ParityGate(None, 0.5, 0.5)}
+LENIENT = ParityGate(None, 0.5, 0.5)
+GATES = {"fp16": ParityGate(1e-2, 0.95, 0.05), "int8": LENIENT, "int8.trt": LENIENT}
 
 
 def evidence_of(exported: Exported) -> Evidence:
@@ -37,24 +40,53 @@ def calibration() -> Calibration:
     return Calibration(lambda: iter([random_images(16, 32, seed=9)]))
 
 
-@pytest.mark.parametrize("precision", list(VARIANTS))
-def test_from_the_fp32_file_to_a_verdict(cifar: Exported, precision: str) -> None:
-    evidence, gate = evidence_of(cifar), GATES[precision]
-    made = make_variant(precision, cifar.data, cifar.entries, evidence, gate, cifar.images, calibration=calibration())
-    assert made.file == VARIANTS[precision].file and made.trials >= 1
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_from_the_fp32_file_to_a_verdict(cifar: Exported, name: str) -> None:
+    evidence, gate = evidence_of(cifar), GATES[name]
+    made = make_variant(name, cifar.data, cifar.entries, evidence, gate, cifar.images, calibration=calibration())
+    assert made.file == VARIANTS[name].file and made.trials >= 1
     assert len(made.data) < 0.7 * len(cifar.data)
     described = made.to_json()
     assert [entry["name"] for entry in described["initializers"]] and described["operators"]["Conv"] > 0
     model = onnx.load_from_string(made.data)
     nodes = {node.name for node in model.graph.node}
     assert set(made.kept_float) <= nodes
-    verdict = prove_variant(precision, made.data, cifar.data, evidence, gate, cifar.images, keep_all=True)
+    verdict = prove_variant(name, made.data, cifar.data, evidence, gate, cifar.images, keep_all=True)
     assert verdict.status == "shipped" and verdict.report is not None and verdict.report.passed
-    assert 0 < verdict.golden_tolerance <= GOLDEN_LIMITS[precision]
-    assert verdict.speed is not None and set(verdict.speed["runtimes"]) == {"fp32", precision}
-    assert "times as fast as fp32" in verdict.reason and verdict.to_json()["status"] == "shipped"
-    again = make_variant(precision, cifar.data, cifar.entries, evidence, gate, cifar.images, calibration=calibration())
+    assert 0 < verdict.golden_tolerance <= GOLDEN_LIMITS[VARIANTS[name].precision]
+    assert verdict.to_json()["status"] == "shipped"
+    if VARIANTS[name].for_engine:
+        assert verdict.speed is None and "all that passes was asked for" in verdict.reason
+    else:
+        assert verdict.speed is not None and set(verdict.speed["runtimes"]) == {"fp32", name}
+        assert "times as fast as fp32" in verdict.reason
+    again = make_variant(name, cifar.data, cifar.entries, evidence, gate, cifar.images, calibration=calibration())
     assert again == made
+
+
+def test_what_is_for_an_engine_alone_waits_for_it_and_is_not_timed(
+    cifar: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporters.variants.measure", None)
+    evidence, gate = evidence_of(cifar), ParityGate(1e-4, 0.999, 0.001)
+    for name, for_engine in (("int8.trt", False), ("fp16", True)):
+        # The file itself is a variant that passes whatever is asked of it.
+        verdict = prove_variant(name, cifar.data, cifar.data, evidence, gate, cifar.images, for_engine=for_engine)
+        assert verdict.status == "not shipped" and "only for the engine" in verdict.reason
+        assert verdict.report is not None and verdict.report.passed and verdict.golden_tolerance > 0
+
+
+def test_both_kinds_of_int8_cost_one_calibration(cifar: Exported) -> None:
+    asked: list[int] = []
+
+    def images() -> Iterator[np.ndarray]:
+        asked.append(1)
+        return iter([random_images(16, 32, seed=9)])
+
+    shared = Calibration(images)
+    for name in ("int8", "int8.trt"):
+        make_variant(name, cifar.data, cifar.entries, evidence_of(cifar), LENIENT, cifar.images, calibration=shared)
+    assert len(asked) == 1
 
 
 def test_what_pays_ships_and_what_does_not_stays(cifar: Exported, monkeypatch: pytest.MonkeyPatch) -> None:

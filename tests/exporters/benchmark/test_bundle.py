@@ -13,7 +13,8 @@ from exporters.architectures import Architecture
 from exporters.benchmark.bundle import benchmark_bundle
 from exporters.benchmark.child import Child
 from exporters.benchmark.report import write_report
-from exporters.benchmark.targets import find_student, onnx_targets, torch_targets
+from exporters.benchmark.table import label
+from exporters.benchmark.targets import engine_targets, find_student, onnx_targets, torch_targets
 from exporters.errors import GateError, UnavailableError, UsageError
 from exporters.files import read_json
 from tests.exporters.conftest import Exported, make_student
@@ -155,6 +156,25 @@ class TestTargets:
         assert (fp16.accuracy, fp16.agreement, fp16.size) == (0.5, 0.75, 4)
         assert (fp32.accuracy, int8.accuracy, int8.precision) == (None, None, "int8")
 
+    def test_engines_where_they_can_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        names = {"int8": "engines/model.int8.trt.plan", "fp32": "engines/model.plan"}
+        manifest = {
+            "engines": {
+                name: {"precision": precision, "library": {"name": "tensorrt_rtx", "version": "1.7"}}
+                for precision, name in names.items()
+            },
+            "files": {name: {"size": 5} for name in names.values()},
+        }
+        parity = {"engines": {"int8": {"whole": {"candidate_accuracy": 0.5, "top1_agreement": 0.75}}}}
+        assert engine_targets({"files": {}}, parity) == ([], [])
+        monkeypatch.setattr("exporters.benchmark.targets._cannot_run", lambda library: None)
+        targets, notes = engine_targets(manifest, parity)
+        assert [target.name for target in targets] == ["tensorrt_rtx-cuda fp32", "tensorrt_rtx-cuda int8.trt"]
+        assert (targets[1].accuracy, targets[1].agreement, targets[1].size) == (0.5, 0.75, 5) and notes == []
+        assert targets[1].torch_device == "cuda" and label(targets[1].runtime) == "TensorRT-RTX-CUDA"
+        monkeypatch.setattr("exporters.benchmark.targets._cannot_run", lambda library: "no GPU")
+        assert engine_targets(manifest, parity) == ([], ["engines were left out: no GPU"])
+
     def test_torch_is_measured_where_the_providers_are(self, cifar: Exported) -> None:
         folder = cifar.export.path.parent
         for providers, devices in (
@@ -162,6 +182,7 @@ class TestTargets:
         ):  # fmt: skip
             targets, notes = torch_targets(folder, folder, {}, providers)
             assert [target.device for target in targets] == devices and notes == []
+            assert len(torch_targets(folder, folder, {}, providers, on_gpu=True)[0]) == (2 if "cpu" in providers else 1)
             assert targets[0].size == (folder / "student.safetensors").stat().st_size
 
     def test_without_torch(self, cifar: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from exporters.arrays import npz_bytes
 from exporters.benchmark.child import Child
 from exporters.benchmark.worker import serve
 from exporters.errors import GateError, UnavailableError, UsageError
+from exporters.runtimes import OnnxRuntime
+from exporters.tensorrt.gpu import current_gpu
 from tests.exporters.conftest import Exported
 
 
@@ -61,6 +63,28 @@ def test_a_worker_tells_torch_students_and_failures(cifar: Exported, tmp_path: P
     assert np.array_equal(np.float32(logits["logits"]), cifar.logits)
     assert [answer["error"]["exit_code"] for answer in (early, absent, provider, broken)] == [4, 4, 2, 3]
     assert after["logits"] == logits["logits"]  # what failed to load replaces nothing
+
+
+def test_a_worker_loads_an_engine_by_its_hash(cifar: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def stand_in(plan: bytes, sha256: str, library: str) -> OnnxRuntime:
+        asked.append((sha256, library))
+        return OnnxRuntime(plan)  # here the plan is the file itself
+
+    monkeypatch.setattr("exporters.runtimes.tensorrt.TensorRTRuntime", stand_in)
+    request, payload = onnx_request(cifar.images, cifar.data, "tensorrt_rtx")
+    loaded, logits = ask(({**request, "kind": "engine", "sha256": "ab" * 32}, payload), ({"do": "logits"}, b""))
+    assert "error" not in loaded and asked == [("ab" * 32, "tensorrt_rtx")]
+    np.testing.assert_allclose(np.float32(logits["logits"]), cifar.logits, atol=1e-4 * np.abs(cifar.logits).max())
+
+
+def test_a_plan_that_does_not_run_here_comes_back_as_that(cifar: Exported) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    if current_gpu() is not None:
+        pytest.skip("there is a GPU")
+    with Child("engine") as child, pytest.raises(UnavailableError, match="torch finds none here"):
+        child.load_engine(b"plan", cifar.images, "tensorrt_rtx")
 
 
 def test_a_child_has_its_own_memory_and_raises_what_its_runtime_raises(cifar: Exported) -> None:

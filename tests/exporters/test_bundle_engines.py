@@ -1,0 +1,175 @@
+"""Engines in a bundle: listed with what they were built from, and verified without being loaded."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("tensorrt_rtx")
+
+from exporters.benchmark.bundle import benchmark_bundle
+from exporters.bundle import BundleContents, ShippedEngine, pack
+from exporters.engines import make_engines
+from exporters.errors import GateError
+from exporters.manifest import engine_path
+from exporters.tensorrt import EngineSettings
+from exporters.tensorrt.gpu import current_gpu
+from exporters.verify import verify_bundle
+from tests.exporters.conftest import Exported
+from tests.exporters.test_verify import failure, resealed
+
+PLAN = "engines/model.plan"
+SIDECAR = f"{PLAN}.json"
+
+
+def engine_of(exported: Exported, folder: Path) -> ShippedEngine:
+    settings = EngineSettings((1, 4, 8))
+    models = {"fp32": exported.export.path}
+    made = make_engines(["fp32"], models, folder, settings, library="tensorrt_rtx", required=True)
+    plan = folder / made["fp32"].file
+    return ShippedEngine("model.onnx", plan.read_bytes(), plan.with_name(plan.name + ".json").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def engine(cifar: Exported, tmp_path_factory: pytest.TempPathFactory) -> ShippedEngine:
+    return engine_of(cifar, tmp_path_factory.mktemp("engine"))
+
+
+@pytest.fixture(scope="module")
+def others(shufflenet: Exported, tmp_path_factory: pytest.TempPathFactory) -> ShippedEngine:
+    """Of another student."""
+    return engine_of(shufflenet, tmp_path_factory.mktemp("others"))
+
+
+@pytest.fixture(scope="module")
+def with_engine(contents: BundleContents, engine: ShippedEngine) -> BundleContents:
+    parity = {**contents.parity, "engines": {"fp32": {**contents.parity["fp32"], "status": "shipped"}}}
+    return replace(contents, engines=[engine], parity=parity)
+
+
+@pytest.fixture(scope="module")
+def made(with_engine: BundleContents, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("with_engine") / "bundle"
+    pack(with_engine, folder)
+    return folder
+
+
+@pytest.fixture
+def bundle(made: Path, tmp_path: Path) -> Path:
+    """A copy that may be damaged."""
+    return Path(shutil.copytree(made, tmp_path / "bundle"))
+
+
+def test_the_engine_is_there_and_described(made: Path, engine: ShippedEngine) -> None:
+    assert (made / PLAN).read_bytes() == engine.plan and (made / SIDECAR).read_bytes() == engine.sidecar
+    assert engine_path("model.int8.trt.onnx") == "engines/model.int8.trt.plan"
+    manifest = verify_bundle(made).manifest
+    sidecar = json.loads(engine.sidecar)
+    assert manifest["engines"] == {
+        PLAN: {
+            "source": "model.onnx",
+            **{key: sidecar[key] for key in ("precision", "library", "gpu", "compute_capabilities", "profile")},
+        }
+    }
+    assert {PLAN, SIDECAR} <= set(manifest["files"])
+    card = (made / "MODEL_CARD.md").read_text()
+    assert f"| {PLAN} | tensorrt_rtx" in card and "| fp32 engine | 20 |" in card
+
+
+@pytest.mark.parametrize("report", [None, {"passed": False, "status": "not proved"}])
+def test_what_was_not_proved_is_not_packed(with_engine: BundleContents, report: Any, tmp_path: Path) -> None:
+    parity = {"fp32": with_engine.parity["fp32"], "engines": {} if report is None else {"fp32": report}}
+    with pytest.raises(GateError, match=f"parity of {PLAN} has not passed"):
+        pack(replace(with_engine, parity=parity), tmp_path / "bundle")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stale_engine_is_not_packed(with_engine: BundleContents, others: ShippedEngine, tmp_path: Path) -> None:
+    with pytest.raises(GateError, match="stale"):
+        pack(replace(with_engine, engines=[others]), tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("name", [PLAN, SIDECAR])
+def test_a_damaged_or_missing_file_is_named(bundle: Path, name: str) -> None:
+    data = bytearray((bundle / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / name).write_bytes(data)
+    assert f"{name}: damaged" in failure(bundle)
+    (bundle / name).unlink()
+    assert name in failure(bundle) and "missing" in failure(bundle)
+
+
+def test_an_engine_of_another_student_that_was_listed_again(bundle: Path, others: ShippedEngine) -> None:
+    """Hashes and the seal are right; what the plan was built from is not."""
+    (bundle / PLAN).write_bytes(others.plan)
+    resealed(bundle)
+    assert f"{PLAN}: not the plan that {SIDECAR} was written for" in failure(bundle)
+    (bundle / SIDECAR).write_bytes(others.sidecar)
+    sidecar = json.loads(others.sidecar)
+
+    def describe(manifest: dict[str, Any]) -> None:
+        manifest["engines"][PLAN].update(profile=sidecar["profile"])
+
+    resealed(bundle, describe)
+    assert f"{PLAN}: stale, it was built from another ONNX file" in failure(bundle)
+
+
+def test_a_sidecar_that_was_rewritten(bundle: Path) -> None:
+    sidecar = json.loads((bundle / SIDECAR).read_text())
+    for change, told in (
+        ({"precision": "fp16"}, f"says of {PLAN}"), ({"library": {"name": "tensorrt", "version": "11"}}, "says of"),
+        ({"format": "other"}, "not a sidecar"), ({"plan": {"sha256": "0" * 64, "size": 5}}, "not the plan"),
+    ):  # fmt: skip
+        (bundle / SIDECAR).write_text(json.dumps({**sidecar, **change}))
+        resealed(bundle)
+        assert told in failure(bundle)
+
+
+def _removed(manifest: dict[str, Any]) -> None:
+    del manifest["engines"]
+
+
+def _of_nothing(manifest: dict[str, Any]) -> None:
+    manifest["engines"][PLAN]["source"] = "model.fp16.onnx"
+
+
+def _of_many(manifest: dict[str, Any]) -> None:
+    manifest["engines"][PLAN]["source"] = ["model.onnx"]
+
+
+def _more(manifest: dict[str, Any]) -> None:
+    manifest["engines"]["engines/other.plan"] = manifest["engines"][PLAN]
+
+
+def _elsewhere(manifest: dict[str, Any]) -> None:
+    manifest["files"]["model.plan"] = manifest["files"].pop(PLAN)
+    manifest["engines"]["model.plan"] = manifest["engines"].pop(PLAN)
+
+
+def _alone(manifest: dict[str, Any]) -> None:
+    del manifest["files"][SIDECAR]
+
+
+@pytest.mark.parametrize("change", [_removed, _of_nothing, _of_many, _more, _elsewhere, _alone])
+def test_a_manifest_that_makes_no_sense(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    resealed(bundle, change)
+    assert "manifest.json: " in failure(bundle)
+
+
+def test_a_bundle_of_before_there_were_engines(packed: Path, tmp_path: Path) -> None:
+    old = Path(shutil.copytree(packed, tmp_path / "old"))
+    resealed(old, _removed)
+    verify_bundle(old)
+
+
+def test_where_engines_cannot_run_the_benchmark_says_so(made: Path) -> None:
+    if current_gpu() is not None:
+        pytest.skip("there is a GPU")
+    result = benchmark_bundle(made, batches=(1,), threads=(1,), seconds=0.0)
+    assert [entry["runtime"] for entry in result["results"]] == ["onnxruntime-cpu"]
+    (note,) = [note for note in result["notes"] if "engines" in note]
+    assert note.startswith("engines were left out: TensorRT for RTX") and "torch finds none here" in note
