@@ -31,7 +31,8 @@ RUN --mount=type=secret,id=ca \
 
 ENV PATH=/app/.venv/bin:$PATH \
     CI=1 \
-    EXTRA=cpu
+    EXTRA=cpu \
+    ORT_DISABLE_TELEMETRY=1
 USER 10001:10001
 CMD [".ci/run"]
 ARG REVISION=unknown

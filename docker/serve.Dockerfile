@@ -35,6 +35,7 @@ FROM python:3.11.15-slim-bookworm
 COPY --from=dependencies /venv /venv
 COPY --from=project /project /venv
 ENV PATH=/venv/bin:$PATH \
+    ORT_DISABLE_TELEMETRY=1 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001

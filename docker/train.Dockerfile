@@ -37,6 +37,7 @@ RUN --mount=type=secret,id=ca \
 ENV PATH=/app/.venv/bin:$PATH \
     EXTRA=gpu \
     HOME=/cache \
+    ORT_DISABLE_TELEMETRY=1 \
     PYTHONUNBUFFERED=1
 USER 10001:10001
 WORKDIR /workspace

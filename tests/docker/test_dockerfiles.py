@@ -79,6 +79,11 @@ def test_it_is_not_root(image: str) -> None:
 
 
 @each_image
+def test_no_usage_data_are_sent(image: str) -> None:
+    assert "ORT_DISABLE_TELEMETRY=1" in last(DOCKERFILES[image], "ENV").words
+
+
+@each_image
 def test_no_address_but_its_own_and_no_certificate_is_written_down(image: str) -> None:
     text = DOCKERFILES[image].read_text("utf-8")
     assert set(re.findall(r"\w+://([\w.]+)", text)) <= {"127.0.0.1"}
