@@ -1,6 +1,7 @@
 """Pack what ships: the student as ONNX, what is needed to use it, and the proofs; verified before it gets its name."""
 
 import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from exporters import __version__
 from exporters.arrays import npz_bytes
 from exporters.errors import GateError, UsageError
 from exporters.files import atomic_directory, atomic_path, dump_json, sha256_bytes
+from exporters.licences import check_licences
 from exporters.manifest import (
     BENCHMARK,
     CARD,
@@ -23,6 +25,7 @@ from exporters.manifest import (
     MODEL,
     PARITY,
     PREPROCESS,
+    SBOM,
     SEAL,
     describe_engine,
     engine_path,
@@ -32,8 +35,10 @@ from exporters.manifest import (
 from exporters.model_card import model_card
 from exporters.onnx.reader import read_onnx
 from exporters.preprocessing import Preprocessing
+from exporters.sbom import sbom
 from exporters.student import check_labels
 from exporters.tensorrt.sidecar import parse_sidecar
+from exporters.triton import KSERVE, kserve_service, triton_engine, triton_files
 from exporters.verify import verify_bundle
 
 MIN_GOLDEN_IMAGES = 8
@@ -46,11 +51,14 @@ class BundleFacts:
     Args:
         recipe_sha256: of the resolved recipe.
         data_fingerprint: of the training data's content.
-        licences: of `weights`, `data`, `code`, …; None is "not stated".
+        licences: of `weights`, `data`, `code`, … as SPDX expressions; None is "not stated".
         teacher: identity of the teachers, as provenance; nothing of them is inside.
         versions: of the libraries that made the student.
         metrics: accuracy and the like, by name.
         data: what the student was trained and measured on, by name.
+        results: by split, `images`, `correct`, `sha256` (`exporters.labelled.labelled_digest`), and `per_class`: by
+            label, `images` and `correct`.
+        command: what makes such a bundle again; "" where that is not one command.
         provenance: a sentence or two about the method for the model card.
     """
 
@@ -61,6 +69,8 @@ class BundleFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    command: str = ""
     provenance: str = ""
 
 
@@ -140,7 +150,8 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: too few golden images, or shapes and labels that do not fit.
-        GateError: a parity report that did not pass, or a bundle that does not verify; then nothing is written.
+        GateError: a parity report that did not pass, a file that tells of a folder of this machine, or a bundle that
+            does not verify; then nothing is written.
     """
     failed = _not_passed(contents)
     if failed or MODEL not in {model.file for model in contents.models}:
@@ -148,6 +159,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
     if len(contents.golden_images) < MIN_GOLDEN_IMAGES:
         raise UsageError(f"{len(contents.golden_images)} golden images; a bundle has at least {MIN_GOLDEN_IMAGES}")
     labels = check_labels(contents.labels)
+    facts = {**asdict(contents.facts), "licences": check_licences(contents.facts.licences)}
     about: dict[str, Any] = {
         "format": FORMAT,
         "name": contents.name,
@@ -158,7 +170,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         "models": {model.file: _described(model) for model in contents.models},
         "engines": {engine_path(engine.source): _described_engine(engine) for engine in contents.engines},
         "golden": {"images": len(contents.golden_images)},
-        "facts": asdict(contents.facts),
+        "facts": facts,
     }
     files = {
         **{model.file: model.data for model in contents.models},
@@ -171,23 +183,52 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         PARITY: dump_json(contents.parity).encode(),
         BENCHMARK: dump_json(contents.benchmark).encode(),
         CARD: model_card(about, labels, contents.preprocessing, contents.parity).encode(),
+        **_serving(contents, labels),
     }
-    manifest = {
-        **about,
-        "files": {name: {"sha256": sha256_bytes(content), "size": len(content)} for name, content in files.items()},
-    }
+    ships = {model.file: _entry(model.data) for model in contents.models}
+    ships |= {engine_path(engine.source): _entry(engine.plan) for engine in contents.engines}
+    files[SBOM] = sbom(about, ships, contents.preprocessing.size)
+    manifest = {**about, "files": {name: _entry(content) for name, content in files.items()}}
     files[MANIFEST] = dump_json(manifest).encode()
+    _check_nothing_of_here(files)
     files[SEAL] = seal(files[MANIFEST])
     archive = tar_path(out_dir)
     with atomic_directory(out_dir) as folder:
         for name, content in files.items():
             path = folder / name
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         verify_bundle(folder)
         archive.unlink(missing_ok=True)  # never an older archive beside a newer folder
     write_tar(out_dir, archive)
     return manifest
+
+
+def _check_nothing_of_here(files: Mapping[str, bytes]) -> None:
+    """Refuse the folders of this machine, whatever their roots are called; `verify` knows the usual roots alone."""
+    for here in {Path.home(), Path.cwd(), Path(tempfile.gettempdir())}:
+        told = [name for name, content in files.items() if here.name and f"{here}/".encode() in content]
+        if told:
+            raise GateError(
+                f"nothing is packed: {', '.join(told)} would tell of the folder {here} of this machine",
+                remedy="Give files by relative paths, and names that are no paths.",
+            )
+
+
+def _entry(content: bytes) -> dict[str, Any]:
+    return {"sha256": sha256_bytes(content), "size": len(content)}
+
+
+def _serving(contents: BundleContents, labels: Sequence[str]) -> dict[str, bytes]:
+    """What servers other than ONNX Runtime itself want."""
+    (model,) = (model.data for model in contents.models if model.file == MODEL)
+    size = contents.preprocessing.size
+    found = [triton_engine(engine.plan, parse_sidecar(engine.source, engine.sidecar)) for engine in contents.engines]
+    engines = [engine for engine in found if engine is not None]
+    return {
+        **triton_files(contents.name, size, labels, model, engines),
+        KSERVE: kserve_service(contents.name),
+    }
 
 
 def _not_passed(contents: BundleContents) -> list[str]:

@@ -24,7 +24,15 @@ GOLDEN_OUTPUTS = "golden/outputs.npz"
 PARITY = "parity.json"
 BENCHMARK = "benchmark.json"
 CARD = "MODEL_CARD.md"
-REQUIRED = (MODEL, PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BENCHMARK, CARD)
+SBOM = "sbom.cdx.json"
+REQUIRED = (MODEL, PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BENCHMARK, CARD, SBOM)
+
+COPIES = "triton/"
+COPIED = (".onnx", ".plan")
+"""Below `COPIES`, models and engines are copies of those that the bundle has elsewhere."""
+
+SCHEMA = Path(__file__).with_name("manifest.schema.json")
+"""The JSON Schema of a manifest, for other programs; `read_manifest` checks more, and without it."""
 
 GOLDEN_LIMITS = {"fp32": 1e-3, "fp16": 5e-2, "int8": 0.5}
 """The precisions of a bundle's models, and the largest `golden_tolerance` of each."""
@@ -33,7 +41,10 @@ ENGINES = "engines"
 ENGINE_SOURCES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.trt.onnx"}
 """The precisions of engines, and the ONNX file that each is built from."""
 
-LIMITS = {".onnx": 2**31, ".plan": 2**32, ".npz": 2**29, ".json": 2**26, ".md": 2**22}
+LIMITS = {
+    ".onnx": 2**31, ".plan": 2**32, ".npz": 2**29, ".json": 2**26, ".md": 2**24, ".txt": 2**24, ".pbtxt": 2**16,
+    ".yaml": 2**16,
+}  # fmt: skip
 """The kinds of file that a bundle holds, and the most bytes of each."""
 
 _MANIFEST_LIMIT = 2**26
@@ -155,10 +166,16 @@ def _check_manifest(manifest: Any) -> None:
             or not _SHA256.fullmatch(str(entry.get("sha256")))
         ):
             raise GateError(f"{MANIFEST}: {name} needs a sha256 and a size")
+    _check_facts(manifest)
     missing = [name for name in REQUIRED if name not in files]
     if missing:
         raise GateError(f"{MANIFEST}: does not list {', '.join(missing)}")
-    onnx_files = {name for name in files if name.endswith(".onnx")}
+    copies = {name for name in files if name.startswith(COPIES) and Path(name).suffix in COPIED}
+    originals = {(entry["sha256"], Path(name).suffix) for name, entry in files.items() if name not in copies}
+    for name in sorted(copies):
+        if (files[name]["sha256"], Path(name).suffix) not in originals:
+            raise GateError(f"{name}: not a copy of a model of the bundle")
+    onnx_files = {name for name in files if name.endswith(".onnx")} - copies
     if onnx_files != set(models):
         raise GateError(f"{MANIFEST}: describes the models {sorted(models)} and lists {sorted(onnx_files)}")
     for name, entry in models.items():
@@ -183,7 +200,7 @@ def _check_manifest(manifest: Any) -> None:
 
 def _check_engines(files: Mapping[str, Any], models: Mapping[str, Any], engines: Any) -> None:
     """Each engine is listed with its sidecar, and was built from a model of the bundle."""
-    plans = {name for name in files if name.endswith(".plan")}
+    plans = {name for name in files if name.endswith(".plan") and not name.startswith(COPIES)}
     if not isinstance(engines, dict) or set(engines) != plans:
         raise GateError(f"{MANIFEST}: `engines` does not describe the listed engines: {', '.join(sorted(plans))}")
     for name, entry in engines.items():
@@ -192,3 +209,19 @@ def _check_engines(files: Mapping[str, Any], models: Mapping[str, Any], engines:
             raise GateError(f"{MANIFEST}: {name} needs a source among the models, of its name and precision")
         if f"{name}.json" not in files:
             raise GateError(f"{MANIFEST}: {name} has no sidecar")
+
+
+def _check_facts(manifest: Mapping[str, Any]) -> None:
+    """What `verify` reckons with besides files and models."""
+    for key in ("classes", "parameters"):
+        if not isinstance(manifest.get(key), int) or manifest[key] < 1:
+            raise GateError(f"{MANIFEST}: needs the number of {key}")
+    facts = manifest.get("facts")
+    results = facts.get("results") if isinstance(facts, dict) else None
+    if not isinstance(results, dict):
+        raise GateError(f"{MANIFEST}: needs facts with results")
+    for split, found in results.items():
+        counts = (found.get("correct"), found.get("images")) if isinstance(found, dict) else (None, None)
+        right, images = (count if isinstance(count, int) else -1 for count in counts)
+        if not 0 <= right <= images or images == 0 or not _SHA256.fullmatch(str(found.get("sha256"))):
+            raise GateError(f"{MANIFEST}: the results of {split} need images, correct and sha256")

@@ -1,16 +1,13 @@
-"""`MODEL_CARD.md`: what a service owner needs to know, from the facts of the bundle and nothing else.
-
-The metadata header follows https://huggingface.co/docs/hub/model-cards.
-"""
+"""`MODEL_CARD.md`: what a service owner needs to know, from the facts of the bundle and nothing else."""
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from exporters.front_matter import front_matter
+from exporters.licences import NOT_STATED
 from exporters.manifest import variant_of
 from exporters.preprocessing import Preprocessing
-
-NOT_STATED = "not stated"
 
 
 def model_card(
@@ -26,7 +23,7 @@ def model_card(
     """
     facts, name = about["facts"], str(about["name"])
     sections = [
-        _header(name, facts["licences"]),
+        front_matter(about),
         f"# {name}\n\nAn image classifier for {len(labels)} classes: {_some(labels)}.",
         f"It was made by tmkd-pipeline {about['version']}. {facts['provenance']}".strip(),
         "## Intended use\n\n"
@@ -34,6 +31,7 @@ def model_card(
         "answers with one of them, also for an image that shows none. It was not made for decisions about people.",
         "## Data\n\n" + _table(facts["data"]),
         "## Accuracy\n\n" + _table(facts["metrics"]),
+        "## Accuracy of each class\n\n" + _classes(facts["results"], labels),
         "## Model\n\n" + _table(_model_facts(about)),
         "## Preprocessing\n\n" + _preprocessing(preprocessing),
         "## How to run it\n\n" + _example(preprocessing),
@@ -42,28 +40,45 @@ def model_card(
         "Accuracy was measured on the splits named above; on images from other cameras, places or seasons expect less. "
         "The probabilities are a softmax of the logits and were not calibrated.",
         "## Teacher (provenance only, nothing of it is inside)\n\n" + _table(facts["teacher"]),
-        "## How to reproduce\n\n"
-        "`tmkd-pipeline run` with the recipe of the sha256 below and the same data and versions; `tmkd-pipeline "
-        "verify` proves that the bundle is complete and undamaged.\n\n"
-        + _table(
-            {
-                "recipe sha256": facts["recipe_sha256"],
-                "data fingerprint": facts["data_fingerprint"],
-                **facts["versions"],
-            }
-        ),
-        "## Licences\n\n" + _table({part: licence or NOT_STATED for part, licence in facts["licences"].items()}),
+        "## How to reproduce\n\n" + _reproduction(facts),
+        "## Licences\n\n"
+        + _table(facts["licences"])
+        + f"\n\nSPDX identifiers. What is {NOT_STATED} is not known here: find out before you rely on it.",
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _header(name: str, licences: Mapping[str, str | None]) -> str:
-    lines = ["---", "library_name: onnx", "pipeline_tag: image-classification"]
-    weights = licences.get("weights")
-    # The hub knows a list of licence identifiers; anything else goes by its name.
-    lines += [f"license: {json.dumps(weights.lower(), ensure_ascii=False)}"] if weights else ["license: unknown"]
-    lines += ["tags:", "- image-classification", "- knowledge-distillation", "- onnx"]
-    return "\n".join([*lines, f"model_name: {json.dumps(name, ensure_ascii=False)}", "---"])
+def _classes(results: Mapping[str, Any], labels: list[str]) -> str:
+    """A row for each class: its accuracy in each split, and of how many images."""
+    if not results:
+        return f"{NOT_STATED[0].upper()}{NOT_STATED[1:]}."
+    rows = [f"| class | {' | '.join(results)} |", f"|---|{'---|' * len(results)}"]
+    for label in labels:
+        found = (split["per_class"][label] for split in results.values())
+        rows.append(f"| {_cell(label)} | {' | '.join(_share(entry) for entry in found)} |")
+    return "\n".join(rows)
+
+
+def _share(entry: Mapping[str, int]) -> str:
+    correct, images = entry["correct"], entry["images"]
+    return f"{_number(correct / images)} ({correct} of {images})" if images else "no images"
+
+
+def _reproduction(facts: Mapping[str, Any]) -> str:
+    command = facts["command"]
+    run = f"```bash\n{command}\n```\n\n" if command else ""
+    return (
+        f"{run}With the recipe and the data of these digests, and these versions. `tmkd-pipeline verify` proves that"
+        " the bundle is complete and undamaged; with `--data` and the images, that its accuracy is as told.\n\n"
+        + _table(
+            {
+                "recipe sha256": facts["recipe_sha256"],
+                "data fingerprint": facts["data_fingerprint"],
+                **{f"{split} images sha256": found["sha256"] for split, found in facts["results"].items()},
+                **facts["versions"],
+            }
+        )
+    )
 
 
 def _some(labels: list[str]) -> str:
@@ -146,7 +161,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return _number(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text.replace("\n", " ").replace("|", "\\|")
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _number(value: float | None) -> str:

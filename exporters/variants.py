@@ -289,7 +289,7 @@ def prove_variant(
     useful, reason = is_useful(speed["runtimes"][name], speed["runtimes"]["fp32"])
     if useful or keep_all:
         return Verdict("shipped", reason, report, tolerance, speed=speed)
-    return Verdict("not useful", f"{reason}; `export.onnx.keep: all` ships it", report, tolerance, speed=speed)
+    return Verdict("not useful", f"{reason}; `keep: all` ships it", report, tolerance, speed=speed)
 
 
 def _golden_tolerance(precision: str, report: ParityReport, gate: ParityGate) -> float:

@@ -14,6 +14,8 @@ import numpy as np
 
 from exporters.arrays import read_npz
 from exporters.audit import audit_bundle
+from exporters.audit.network import audit_network
+from exporters.audit.texts import audit_manifest, audit_texts
 from exporters.errors import GateError, UsageError
 from exporters.manifest import (
     GOLDEN_INPUTS,
@@ -33,6 +35,9 @@ from exporters.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime
 from exporters.student import check_labels
 from exporters.tensorrt.sidecar import check_source, parse_sidecar
+from exporters.triton import REPOSITORY, labels_text
+
+MOST_GOLDEN_IMAGES = 64
 
 _MAY_BE_ADDED = {"model.sig"}  # a signature is made over the finished bundle
 
@@ -72,20 +77,20 @@ def verify_bundle(path: Path) -> VerifyReport:
     size = _check_listing(path, manifest)
     # Every hash before any content.
     contents = {name: read_listed(path, manifest, name) for name in sorted(manifest["files"])}
-    for name, data in contents.items():
-        if name.endswith(".json"):
-            parse_json(name, data)
-        elif name.endswith(".md"):
-            _check_text(name, data)
-        elif name.endswith(".npz") and name not in {GOLDEN_INPUTS, GOLDEN_OUTPUTS}:
-            raise GateError(f"{name}: a bundle has no such array")
+    arrays = sorted(name for name in contents if name.endswith(".npz"))
+    if arrays != [GOLDEN_INPUTS, GOLDEN_OUTPUTS]:
+        raise GateError(f"{', '.join(arrays)}: a bundle has the golden vectors and no other arrays")
     labels = _labels(contents[LABELS])
+    audit_manifest(MANIFEST, manifest)
+    audit_texts(contents, len(labels))
     preprocessing = _preprocessing(contents[PREPROCESS])
     tensors = 0
     for name, entry in sorted(manifest["models"].items()):
         model = audit_bundle(contents[name], entry["initializers"], entry["operators"], name)
+        audit_network(model, contents[name], name, manifest["parameters"])
         _check_model(name, model, labels, preprocessing)
         tensors += len(model.tensors)
+    _check_repository(contents, labels)
     for name, entry in sorted(manifest.get("engines", {}).items()):
         _check_engine(name, entry, contents[f"{name}.json"], manifest["files"])
     images, logits = _golden(contents, preprocessing.size, len(labels))
@@ -118,13 +123,16 @@ def _check_listing(folder: Path, manifest: Mapping[str, Any]) -> int:
     return sum(found.values())
 
 
-def _check_text(name: str, data: bytes) -> None:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise GateError(f"{name}: not text") from error
-    if "\0" in text:
-        raise GateError(f"{name}: not text")
+def _check_repository(contents: Mapping[str, bytes], labels: list[str]) -> None:
+    """Triton's files are those of its models and nothing else; that models are copies, the manifest was checked for."""
+    for name, data in contents.items():
+        if name.endswith(".txt") and data != labels_text(labels):
+            raise GateError(f"{name}: not the labels of {LABELS}")
+        place = name.split("/")
+        if place[0] == REPOSITORY and not (
+            (len(place) == 3 and place[2] in {"config.pbtxt", "labels.txt"}) or (len(place) == 4 and place[2] == "1")
+        ):
+            raise GateError(f"{name}: no file of a model repository")
 
 
 def _labels(data: bytes) -> list[str]:
@@ -145,6 +153,8 @@ def _preprocessing(data: bytes) -> Preprocessing:
 def _golden(contents: Mapping[str, bytes], size: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     images = read_npz(GOLDEN_INPUTS, contents[GOLDEN_INPUTS], "image")
     logits = read_npz(GOLDEN_OUTPUTS, contents[GOLDEN_OUTPUTS], "logits")
+    if len(images) > MOST_GOLDEN_IMAGES:
+        raise GateError(f"{GOLDEN_INPUTS}: {len(images)} images, a bundle has at most {MOST_GOLDEN_IMAGES}")
     if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3) or len(images) == 0:
         raise GateError(f"{GOLDEN_INPUTS}: {images.dtype} {list(images.shape)} are no images of {size} pixels")
     if logits.dtype != np.float32 or logits.shape != (len(images), classes):

@@ -153,12 +153,21 @@ def check(recipe: str, overrides: tuple[str, ...]) -> None:
 
 
 @cli.command()
-def schema() -> None:
-    """Print the JSON Schema of recipes, for editors."""
+@click.option(
+    "--of",
+    type=click.Choice(["recipe", "manifest"]),
+    default="recipe",
+    show_default=True,
+    help="A recipe, or the manifest.json of a bundle.",
+)
+def schema(of: str) -> None:
+    """Print the JSON Schema of recipes, for editors; or that of a bundle's manifest, for its readers."""
     from exporters.files import dump_json
+    from exporters.manifest import SCHEMA
     from pipeline.recipe.json_schema import recipe_json_schema
 
-    click.echo(dump_json(recipe_json_schema()), nl=False)
+    text = SCHEMA.read_text(encoding="utf-8") if of == "manifest" else dump_json(recipe_json_schema())
+    click.echo(text, nl=False)
 
 
 @cli.group()
@@ -211,8 +220,18 @@ def copy_recipe(name: str, dest: Path) -> None:
 
 @cli.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-def verify(bundle: Path) -> None:
-    """Prove that BUNDLE is whole: hashes, golden vectors, and nothing but the student inside."""
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Images in folders called as the labels: the accuracy is measured again on them.",
+)
+def verify(bundle: Path, data: Path | None) -> None:
+    """Prove that BUNDLE is whole: hashes, golden vectors, and nothing but the student inside.
+
+    With --data, also that each of its models is as accurate as the bundle says.
+    """
+    from exporters.accuracy import verify_accuracy
     from exporters.verify import verify_bundle
 
     report = verify_bundle(bundle)
@@ -221,6 +240,8 @@ def verify(bundle: Path) -> None:
         f" all the student's own; {report.golden_images} golden images reproduced, largest error of the logits' scale: "
         + ", ".join(f"{name} {error:.1e}" for name, error in report.golden_errors.items())
     )
+    if data is not None:
+        click.echo(f"{data}: {verify_accuracy(bundle, report.manifest, data).describe()}")
 
 
 def _numbers(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:

@@ -114,12 +114,23 @@ def _type_called(name: str) -> str:
     return next(raw for called, raw, _ in _TYPES.values() if called == name)
 
 
+@dataclass(frozen=True)
+class Node:
+    """An operation of the graph, with the names of the values that it takes and gives."""
+
+    name: str
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 @dataclass
 class OnnxFile:
     """What is inside an ONNX file.
 
-    `operators` counts nodes by type in the graph, its subgraphs and the functions. `extras` tells what a shipped
-    student has no use for: documentation, traces, training information, sparse tensors.
+    `operators` counts nodes by type in the graph, its subgraphs and the functions; `nodes` are those of the graph
+    itself. `extras` tells what a shipped student has no use for: documentation, traces, training information, sparse
+    tensors. `texts` are all names and strings but the metadata.
     """
 
     ir_version: int = 0
@@ -131,7 +142,10 @@ class OnnxFile:
     outputs: list[Value] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
     operators: dict[str, int] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    functions: list[str] = field(default_factory=list)
     extras: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
 
 def read_onnx(data: bytes) -> OnnxFile:
@@ -175,6 +189,7 @@ def _read_model(view: memoryview) -> OnnxFile:
     for function in _parts(fields, "functions"):
         parsed = message(function, _FUNCTION)
         name = _text(parsed, "name")
+        result.functions.append(name)
         _note(parsed, result, f"function {name}", ("doc_string", "metadata_props"))
         for attribute in _parts(parsed, "attribute_proto"):
             _read_attribute(attribute, result, f"function {name}", 1)
@@ -190,6 +205,7 @@ def _read_graph(view: memoryview, result: OnnxFile, depth: int) -> tuple[list[Va
     if depth > _MAX_DEPTH:
         raise WireError("graphs are nested too deeply")
     fields = message(view, _GRAPH)
+    result.texts.append(_text(fields, "name"))
     _note(fields, result, "a graph", ("doc_string", "metadata_props", "sparse_initializer", "quantization_annotation"))
     names = set()
     for entry in _parts(fields, "initializer"):
@@ -212,6 +228,10 @@ def _read_node(view: memoryview, result: OnnxFile, depth: int) -> None:
     operator = f"{domain}::{operator}" if domain else operator
     result.operators[operator] = result.operators.get(operator, 0) + 1
     name = _text(fields, "name") or operator
+    inputs, outputs = (tuple(str(part, "utf-8") for part in _parts(fields, key)) for key in ("input", "output"))
+    result.texts += [name, operator, *inputs, *outputs]
+    if depth == 0:
+        result.nodes.append(Node(name, operator, inputs, outputs))
     _note(fields, result, f"node {name}", ("doc_string", "metadata_props", "device_configurations"))
     for attribute in _parts(fields, "attribute"):
         _read_attribute(attribute, result, name, depth)
@@ -232,6 +252,7 @@ def _read_attribute(view: memoryview, result: OnnxFile, owner: str, depth: int) 
     if len(ints) > _LONG_LIST:
         result.tensors.append(Tensor(name, "int64", (len(ints),), pack_ints(ints, "q"), "attribute"))
     strings = [*_parts(fields, "s"), *_parts(fields, "strings")]
+    result.texts += [name, *(str(text, "utf-8", "replace") for text in strings)]
     if sum(len(text) for text in strings) > _LONG_STRING:
         result.extras.append(f"attribute {name} holds a long text")
 
@@ -239,6 +260,7 @@ def _read_attribute(view: memoryview, result: OnnxFile, owner: str, depth: int) 
 def _read_tensor(view: memoryview, result: OnnxFile, storage: str, name: str) -> Tensor:
     fields = message(view, _TENSOR)
     name = _text(fields, "name") or name
+    result.texts.append(name)
     _note(fields, result, f"tensor {name}", ("doc_string", "metadata_props", "segment"))
     if "external_data" in fields or _number(fields, "data_location"):
         raise WireError(f"tensor {name!r} is kept in another file")
@@ -273,6 +295,7 @@ def _typed_data(fields: Fields, data_field: str, raw_type: str) -> bytes:
 def _read_value(view: memoryview, result: OnnxFile) -> Value:
     fields = message(view, _VALUE)
     name = _text(fields, "name")
+    result.texts.append(name)
     _note(fields, result, f"value {name}", ("doc_string", "metadata_props"))
     element, dims = 0, []
     for type_view in _parts(fields, "type"):

@@ -4,6 +4,7 @@ Errors are relative to the logits' scale, the largest absolute logit of the refe
 absolute tolerance means nothing across networks.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -179,3 +180,14 @@ def paired_interval(lost: int, won: int, total: int, z: float = 1.959964) -> tup
     centre = difference / size
     half = z * float(np.sqrt(discordant - difference**2 / size)) / size
     return max(-1.0, centre - half), min(1.0, centre + half)
+
+
+def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """The Wilson score interval of a proportion (Wilson, 1927), 95 % by default."""
+    if total == 0:
+        return 0.0, 1.0
+    share = correct / total
+    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    # At the ends the bound is the end itself, which rounding would miss by a hair.
+    return 0.0 if correct == 0 else centre - half, 1.0 if correct == total else centre + half

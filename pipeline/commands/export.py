@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from exporters.command import CalibrationRequest, EngineRequest
 
 
 class Channels(click.ParamType):
@@ -21,7 +24,41 @@ class Channels(click.ParamType):
         return red, green, blue
 
 
+class Batch(click.ParamType):
+    """Three whole numbers with commas between them."""
+
+    name = "MIN,LIKELY,MAX"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text to a tuple of three numbers; whether they make sense together is seen where they are used."""
+        try:
+            smallest, likely, largest = (int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} are not three whole numbers such as 1,16,64", param, ctx)
+        return smallest, likely, largest
+
+
+class Names(click.ParamType):
+    """Some of a few names, with commas between them."""
+
+    def __init__(self, *known: str) -> None:
+        self.known = known
+        self.name = ",".join(known)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text to a tuple of names."""
+        names = tuple(part.strip() for part in str(value).split(",") if part.strip())
+        unknown = [name for name in names if name not in self.known]
+        if unknown or not names:
+            what = repr(unknown[0]) if unknown else "nothing"
+            self.fail(f"{what} is not one of {', '.join(self.known)}", param, ctx)
+        return names
+
+
+BATCH = Batch()
 CHANNELS = Channels()
+PRECISIONS = Names("fp32", "fp16", "int8")
+TARGETS = Names("onnx", "tensorrt")
 PATH = click.Path(path_type=Path)
 SIZE = click.IntRange(min=1)
 
@@ -42,7 +79,45 @@ SIZE = click.IntRange(min=1)
 @click.option("--probabilities", is_flag=True, help="A second output, the softmax of the logits.")
 @click.option("--any-size", is_flag=True, help="Take images of any size, and resize them inside the graph.")
 @click.option("--licence", metavar="SPDX", help="Of the weights.")
-@click.option("--data", type=PATH, metavar="DIR", help="Images, or folders of classes, to prove the file on.")
+@click.option("--data", type=PATH, metavar="DIR", help="Images, or folders of classes, to prove the files on.")
+@click.option("--to", "targets", type=TARGETS, multiple=True, help="model.onnx is always made; default: onnx.")
+@click.option("--precision", "precisions", type=PRECISIONS, multiple=True, help="fp32 is always made; default: fp32.")
+@click.option("--require", "required", type=PRECISIONS, multiple=True, help="Nothing is written unless these pass.")
+@click.option(
+    "--keep",
+    type=click.Choice(["useful", "all"]),
+    default="useful",
+    show_default=True,
+    help="useful: a variant that is not faster than fp32 here is left out.",
+)
+@click.option("--calibration", type=PATH, metavar="DIR", help="For int8: images that the network was trained on.")
+@click.option("--calibration-images", type=SIZE, metavar="N", help="How many of them; default: 512.")
+@click.option(
+    "--calibration-method",
+    type=click.Choice(["minmax", "entropy", "percentile"]),
+    help="minmax (default): all that was seen; the others clip what is rare.",
+)
+@click.option(
+    "--tensorrt",
+    "when",
+    type=click.Choice(["required", "available"]),
+    help="required (default): engines must be built and proved here; available: what cannot be is told.",
+)
+@click.option("--batch", type=BATCH, help="Smallest, likeliest and largest batch of engines; default: 1,16,64.")
+@click.option(
+    "--compute-capability",
+    "capabilities",
+    multiple=True,
+    metavar="X.Y",
+    help="Of the GPUs that engines of TensorRT for RTX are for; repeatable. Default: the GPU here.",
+)
+@click.option(
+    "--provider",
+    type=click.Choice(["cpu", "cuda", "tensorrt"]),
+    default="cpu",
+    show_default=True,
+    help="Where ONNX Runtime runs the files; one that is not there is an error.",
+)
 def export(
     checkpoint: Path,
     out: Path,
@@ -60,16 +135,36 @@ def export(
     any_size: bool,
     licence: str | None,
     data: Path | None,
+    targets: tuple[tuple[str, ...], ...],
+    precisions: tuple[tuple[str, ...], ...],
+    required: tuple[tuple[str, ...], ...],
+    keep: Any,
+    calibration: Path | None,
+    calibration_images: int | None,
+    calibration_method: Any,
+    when: str | None,
+    batch: tuple[int, int, int] | None,
+    capabilities: tuple[str, ...],
+    provider: Any,
 ) -> None:
-    """Export CHECKPOINT to ONNX and prove it equal to the network in torch.
+    """Export CHECKPOINT and prove each file equal to the network in torch.
 
     CHECKPOINT is a run directory, a student's folder, or a weights file (.safetensors, .pt, .pth) of any classifier of
-    torchvision, timm or the CIFAR family, trained anywhere. Writes model.onnx, audit.json, preprocess.json, labels.json
-    and parity.json; nothing of it where the proof fails (exit 3).
+    torchvision, timm or the CIFAR family, trained anywhere. Writes model.onnx, model.fp16.onnx, model.int8.onnx and
+    engines/ where they are asked for, audit.json, preprocess.json, labels.json and parity.json; nothing of it where
+    fp32 or a required file fails (exit 3). Another file that fails is put into rejected/, with the reason.
     """
     from exporters.checkpoint import load_checkpoint, read_labels
-    from exporters.command import export_checkpoint
+    from exporters.command import ExportRequest, export_checkpoint
 
+    request = ExportRequest(
+        _once(precisions) or ("fp32",),
+        onnx="onnx" in (_once(targets) or ("onnx",)),
+        engines=_engines("tensorrt" in _once(targets), when, batch, capabilities),
+        required=_once(required),
+        keep=keep,
+        calibration=_calibration(calibration, calibration_images, calibration_method),
+    )
     loaded = load_checkpoint(
         checkpoint,
         model=model,
@@ -82,7 +177,7 @@ def export(
         interpolation=interpolation,
         name=name,
     )
-    export_checkpoint(
+    reports = export_checkpoint(
         loaded,
         out,
         opset=opset,
@@ -90,9 +185,45 @@ def export(
         probabilities=probabilities,
         any_size=any_size,
         data=data,
+        request=request,
+        provider=provider,
         say=click.echo,
     )
-    click.echo(f"exported to {out}")
+    every = [report for name, report in reports.items() if name != "engines"] + [*reports.get("engines", {}).values()]
+    files = [report["file"] for report in every if report.get("status", "shipped") == "shipped"]
+    click.echo(f"exported to {out}: {', '.join(files)}")
+
+
+def _calibration(folder: Path | None, images: int | None, method: Any) -> "CalibrationRequest | None":
+    from exporters.command import CalibrationRequest
+
+    given: dict[str, Any] = {"images": images, "method": method}
+    given = {key: value for key, value in given.items() if value is not None}
+    if folder is not None:
+        return CalibrationRequest(folder, **given)
+    if given:
+        raise click.UsageError(f"--calibration-{next(iter(given))} says how to use --calibration, which is missing.")
+    return None
+
+
+def _engines(
+    asked: bool, when: str | None, batch: tuple[int, int, int] | None, capabilities: tuple[str, ...]
+) -> "EngineRequest | None":
+    from exporters.command import EngineRequest
+    from exporters.tensorrt.settings import EngineSettings
+
+    options = {"--tensorrt": when, "--batch": batch, "--compute-capability": capabilities}
+    given = [name for name, value in options.items() if value]
+    if asked:
+        settings = EngineSettings(batch or EngineSettings().batch, compute_capabilities=capabilities)
+        return EngineRequest(settings, when != "available")
+    if given:
+        raise click.UsageError(f"{given[0]} is for engines: add tensorrt to --to.")
+    return None
+
+
+def _once(lists: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for names in lists for name in names))
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -32,6 +32,9 @@ FAMILIES: dict[str, str] = {
 }
 """Data sets whose name has a part to fill in, such as `torchvision:SVHN`; their readers take that part first."""
 
+LICENCES = {"birds_demo": "Apache-2.0", "oxford_pets": "CC-BY-SA-4.0"}
+"""What a data set's own home states, as an SPDX identifier. The others state none, or terms that SPDX does not know."""
+
 FAMILY_PATTERNS = {
     "hf:<name>": r"^hf:[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$",
     "torchvision:<Class>": r"^torchvision:[A-Za-z0-9_]+$",

@@ -1,10 +1,11 @@
 """Accuracy with its uncertainty, from logits."""
 
-import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from exporters.parity.measure import wilson_interval
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -40,17 +41,6 @@ def top_k_correct(logits: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     """Whether the label is among the k largest logits: `[N, K]`, `[N]` → bool `[N]`. Ties go to the lower class."""
     best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
     return (best == labels[:, None]).any(axis=1)
-
-
-def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """The Wilson score interval of a proportion (Wilson, 1927), 95 % by default."""
-    if total == 0:
-        return 0.0, 1.0
-    share = correct / total
-    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    # At the ends the bound is the end itself, which rounding would miss by a hair.
-    return 0.0 if correct == 0 else centre - half, 1.0 if correct == total else centre + half
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

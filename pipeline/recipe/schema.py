@@ -25,6 +25,7 @@ from pipeline.recipe.settings import (
     AugmentSettings,
     DataSettings,
     FitSettings,
+    Licence,
     NonEmpty,
     RandAugmentSettings,
     ScheduleSettings,
@@ -213,7 +214,9 @@ class ValidateSettings(Settings):
 class BundleSettings(Settings):
     """What the bundle says of itself."""
 
-    licence: NonEmpty | None = Field(default=None, description="Of the shipped weights, as an SPDX identifier.")
+    licence: Licence | None = Field(
+        default=None, description="Of the shipped weights, as an SPDX identifier; null: not stated."
+    )
 
 
 class Recipe(Settings):

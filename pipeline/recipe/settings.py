@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from exporters.errors import UsageError
+from exporters.licences import check_licence
 from pipeline.data.registry import DATASETS, FAMILY_PATTERNS, dataset_names, is_dataset
 from pipeline.data.torchvision_names import TORCHVISION_SETS, torchvision_set
 
@@ -79,6 +80,16 @@ def file_or(names: Sequence[str]) -> AfterValidator:
 
 def _unexpected(expected: str, names: Sequence[str]) -> PydanticCustomError:
     return PydanticCustomError("unexpected", "expected {expected}", {"expected": expected, "names": list(names)})
+
+
+def _known_licence(text: str) -> str:
+    try:
+        return check_licence(text)
+    except UsageError as error:
+        raise _unexpected("an SPDX licence identifier such as Apache-2.0 or CC-BY-NC-4.0", ()) from error
+
+
+Licence = Annotated[NonEmpty, AfterValidator(_known_licence)]
 
 
 def any_of(names: Iterable[str]) -> str:
@@ -149,6 +160,10 @@ class DataSettings(Settings):
     root: NonEmpty | None = Field(default=None, description="Its folder, relative to the working directory.")
     labels: NonEmpty | None = Field(
         default=None, description="dataset: folder only: a table (CSV) of path, label and split, relative to root."
+    )
+    licence: Licence | None = Field(
+        default=None,
+        description="Of the images, as an SPDX identifier; null: what the data set itself states, else not stated.",
     )
     image_size: int = Field(
         default=224, ge=16, le=1024, description="Side of the square image that the student sees, pixels."

@@ -1,13 +1,20 @@
 """Stage `bundle`: what ships, packed, verified, and put beside the run's other folders."""
 
 from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from exporters.errors import UnavailableError
 from exporters.files import read_json
+from exporters.licences import CODE_LICENCE
 from exporters.manifest import ENGINE_SOURCES, ENGINES, MODEL, plan_name, variant_of
+from pipeline.data.listing import SplitName
+from pipeline.data.registry import LICENCES
 from pipeline.distill.registry import METHODS
 from pipeline.recipe.schema import Recipe
+from pipeline.recipe.weights import names_file
 from pipeline.runner.environment import installed_packages
 from pipeline.runner.fingerprint import digest
 from pipeline.stages.base import Stage, StageContext, settings
@@ -20,6 +27,9 @@ if TYPE_CHECKING:
     from exporters.bundle import BundleFacts, ShippedEngine, ShippedModel
     from exporters.runtimes import Runtime
     from exporters.student import Student
+
+MEASURED: tuple[SplitName, ...] = ("validation", "test")
+"""The splits whose accuracy a bundle tells."""
 
 _PROVENANCE = {
     "tmkd": "Distilled with Text-guided Multi-view Knowledge Distillation (arXiv 2603.24208). The paper's equations"
@@ -145,26 +155,18 @@ def identity(recipe: Recipe) -> dict[str, Any]:
 def _facts(context: StageContext, data: Data, student: "Student") -> "BundleFacts":
     from exporters.bundle import BundleFacts
 
-    run, recipe = context.run, context.recipe
+    recipe = context.recipe
     verdict = read_json_output(context, "validate", "verdict.json")
     students = verdict["student"]
-    teacher: dict[str, Any] = {}
-    if METHODS[recipe.distill.method].needs_teacher:
-        report = read_json(run.folder("teacher") / "report.json")
-        teacher["visual"] = {key: report[key] for key in ("model", "weights", "weights_sha256", "fitted", "parameters")}
-        teacher["visual"]["test"] = verdict["teacher"]["test"]
-        if needs_text_embeddings(recipe):
-            report = read_json(run.folder("text") / "report.json")
-            teacher["text"] = {key: report[key] for key in ("source", "weights_sha256")}
     chosen = students["chosen"]
-    metrics = {f"{split} top-{k}": chosen[split][f"top{k}"] for split in ("validation", "test") for k in (1, 5)}
+    metrics = {f"{split} top-{k}": chosen[split][f"top{k}"] for split in MEASURED for k in (1, 5)}
     metrics["test top-1, 95 % interval"] = [round(bound, 4) for bound in chosen["test"]["top1_interval"]]
     metrics["test top-1 after the last pass"] = students["final"]["test"]["top1"]
     return BundleFacts(
         recipe_sha256=digest(identity(recipe)),
         data_fingerprint=data.index.fingerprint,
-        licences={"weights": recipe.bundle.licence},
-        teacher=teacher,
+        licences=_licences(recipe),
+        teacher=_teachers(context, verdict),
         versions=installed_packages(),
         metrics=metrics,
         data={
@@ -172,5 +174,65 @@ def _facts(context: StageContext, data: Data, student: "Student") -> "BundleFact
             "classes": len(data.index.classes),
             **{split: len(indexed) for split, indexed in data.index.splits.items()},
         },
+        results=_results(context, data),
+        command="tmkd-pipeline run recipe.lock.yaml  # of the run that made this bundle",
         provenance=f"Method: {recipe.distill.method}. {_PROVENANCE.get(recipe.distill.method, '')}".strip(),
     )
+
+
+def _licences(recipe: Recipe) -> dict[str, str | None]:
+    """What is stated of each part; None where nobody said so. Weights that training began from have their own."""
+    stated = {
+        "weights": recipe.bundle.licence,
+        "data": recipe.data.licence or LICENCES.get(recipe.data.dataset),
+        "code": CODE_LICENCE,
+    }
+    return stated if recipe.student.weights == "none" else {**stated, "initial weights": None}
+
+
+def _teachers(context: StageContext, verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """The teachers' identity, as provenance; of files the names alone, since folders tell about this machine."""
+    run, recipe = context.run, context.recipe
+    teacher: dict[str, Any] = {}
+    if METHODS[recipe.distill.method].needs_teacher:
+        report = read_json(run.folder("teacher") / "report.json")
+        teacher["visual"] = {key: report[key] for key in ("model", "weights", "weights_sha256", "fitted", "parameters")}
+        teacher["visual"]["weights"] = _without_folders(report["weights"], recipe.teacher.visual.weights)
+        teacher["visual"]["test"] = verdict["teacher"]["test"]
+        if needs_text_embeddings(recipe):
+            text = recipe.teacher.text
+            report = read_json(run.folder("text") / "report.json")
+            teacher["text"] = {key: report[key] for key in ("source", "weights_sha256")}
+            teacher["text"]["source"] = _without_folders(report["source"], text.model, text.weights)
+    return teacher
+
+
+def _without_folders(told: str, *sources: str) -> str:
+    """A report's text, each of a recipe's sources that is a path replaced by the name of its file."""
+    for source in (source for source in sources if names_file(source)):
+        for path in (source, str(Path(source).expanduser())):
+            told = told.replace(path, PurePath(source).name)
+    return told
+
+
+def _results(context: StageContext, data: Data) -> dict[str, Any]:
+    """What the chosen student answered in each split: in all, and of each class."""
+    from exporters.labelled import labelled_digest
+
+    results: dict[str, Any] = {}
+    with np.load(context.run.folder("validate") / "predictions.npz") as predictions:
+        for split in MEASURED:
+            found, truth = predictions[f"chosen.{split}"], predictions[f"labels.{split}"]
+            indexed, classes = data.index.splits[split], data.index.classes
+            hashes = ((bytes(row), classes[label]) for row, label in zip(indexed.sha256, indexed.labels, strict=True))
+            results[split] = {
+                "images": len(truth),
+                "correct": int(np.sum(found == truth)),
+                "sha256": labelled_digest(hashes),
+                "per_class": {
+                    name: {"images": int(np.sum(of_class)), "correct": int(np.sum(found[of_class] == place))}
+                    for place, name in enumerate(classes)
+                    for of_class in [truth == place]
+                },
+            }
+    return results

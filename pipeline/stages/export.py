@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from exporters import lines
 from exporters.errors import GateError, UnavailableError
 from exporters.files import write_bytes, write_json
 from pipeline.recipe.schema import Recipe
@@ -102,10 +103,7 @@ class ExportStage(Stage):
                 continue
             write_bytes(folder / variant.file, variant.data)
             described[name] = variant.to_json()
-            context.console.say(
-                f"{variant.file}: {len(variant.data) / 1e6:.2f} MB, {len(variant.kept_float)} nodes stay in fp32,"
-                f" {variant.trials} tried; all {len(variant.initializers)} initializers are the student's own"
-            )
+            context.console.say(lines.made(variant))
         write_json(folder / VARIANTS, described)
         return described
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from exporters import lines
 from exporters.errors import GateError
 from exporters.files import write_bytes, write_json
 from exporters.manifest import ENGINE_SOURCES, variant_of
@@ -14,7 +15,7 @@ from pipeline.stages.images import golden_images, validation_batches
 from pipeline.stages.inputs import IMAGE_KEYS, read_data, read_json_output
 
 if TYPE_CHECKING:
-    from exporters.parity import Evidence, ParityReport
+    from exporters.parity import Evidence
     from exporters.variants import Verdict
 
 PARITY = "parity.json"
@@ -69,7 +70,7 @@ class ParityStage(Stage):
                 f"model.onnx is not the student: {'; '.join(report.failures)}",
                 remedy=f"{folder / PARITY} names the ten worst images and the bounds that would have passed.",
             )
-        context.console.say(_told("model.onnx", report))
+        context.console.say(lines.compared("model.onnx", report.whole, "validation images"))
         verdicts = self._variants(context, evidence, golden_images(data), about, reports)
         proved = engines.prove(context, evidence, verdicts) if recipe.export.engines else {}
         built = {variant_of(ENGINE_SOURCES[precision]): verdict for precision, verdict in proved.items()}
@@ -137,7 +138,7 @@ class ParityStage(Stage):
             reports[name] = {**about, "kept_float": entry["kept_float"]}
             verdicts[name] = verdict
             if verdict.report is not None:
-                context.console.say(_told(entry["file"], verdict.report))
+                context.console.say(lines.compared(entry["file"], verdict.report.whole, "validation images"))
         return verdicts
 
     def _conclude(self, context: StageContext, name: str, verdict: "Verdict", report: Mapping[str, Any]) -> None:
@@ -148,15 +149,3 @@ class ParityStage(Stage):
             rejected = self.folder(context) / "rejected"
             write_bytes(rejected / file, (context.run.folder("export") / file).read_bytes())
             write_json(rejected / f"{file}.json", report)
-
-
-def _told(file: str, report: "ParityReport") -> str:
-    whole = report.whole
-    drop, interval = whole.accuracy_drop or 0.0, whole.accuracy_drop_interval or (0.0, 0.0)
-    if whole.max_scaled_error is None or whole.mean_scaled_error is None:
-        return f"{file} on {whole.images:,} validation images: no finite logits"
-    return (
-        f"{file} on {whole.images:,} validation images: top-1 agreement {100 * whole.top1_agreement:.3f} %,"
-        f" accuracy drop {100 * drop:+.3f} points (95 %: {100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}),"
-        f" error max {whole.max_scaled_error:.2e} mean {whole.mean_scaled_error:.2e} of the logits' scale"
-    )

@@ -9,15 +9,15 @@ import numpy as np
 import onnx
 import pytest
 
-from exporters.bundle import BundleContents, BundleFacts, pack, tar_path
+from exporters.bundle import BundleContents, pack, tar_path
 from exporters.errors import GateError, UsageError
 from exporters.files import sha256_bytes, sha256_file
-from exporters.manifest import REQUIRED
 from exporters.preprocessing import Preprocessing
 
 from .conftest import LABELS
+from .forging import FILES as ALL_FILES
 
-FILES = {*REQUIRED, "manifest.json", "manifest.sha256"}
+FILES = set(ALL_FILES)
 
 
 def test_the_files_of_the_contract(packed: Path, contents: BundleContents) -> None:
@@ -102,58 +102,28 @@ def test_what_must_not_ship(contents: BundleContents, tmp_path: Path) -> None:
     assert "do not fit" in refused(contents, tmp_path, golden_logits=contents.golden_logits[:, :3])
 
 
+def test_a_licence_that_spdx_does_not_know(contents: BundleContents, tmp_path: Path) -> None:
+    facts = dataclasses.replace(contents.facts, licences={"weights": "free for all"})
+    assert "'free for all': not an SPDX identifier" in refused(contents, tmp_path, facts=facts)
+
+
+def test_no_folder_of_this_machine_ships(
+    contents: BundleContents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "home", lambda: Path("/nethome/ada"))
+    facts = dataclasses.replace(contents.facts, teacher={"visual": "/nethome/ada/teacher.pth"})
+    told = refused(contents, tmp_path, facts=facts)
+    assert "MODEL_CARD.md" in told and "manifest.json" in told and "/nethome/ada" in told
+    facts = dataclasses.replace(contents.facts, teacher={"visual": "/srv/models/teacher.pth"})
+    assert "tells about the machine that it was made on: '/srv/models" in refused(contents, tmp_path, facts=facts)
+
+
 def test_another_model_than_the_one_that_was_audited(contents: BundleContents, tmp_path: Path) -> None:
     (shipped,) = contents.models
     model = onnx.load_from_string(shipped.data)
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((9, 9), np.float32), "teacher"))
     other = dataclasses.replace(shipped, data=model.SerializeToString())
     assert "teacher" in refused(contents, tmp_path, models=[other])
-
-
-def test_the_card_says_what_is_known(packed: Path) -> None:
-    card = (packed / "MODEL_CARD.md").read_text()
-    assert card.startswith("---\nlibrary_name: onnx\n")
-    assert "license: unknown" in card
-    for words in (
-        "## Intended use", "## Limits", "## How to reproduce", "| weights | not stated |",
-        "| not measured | not stated |",
-        "| test top-1 | 0.8125 |", "red-crested finch", "a reconstruction", "resnet50 \\| timm",
-        "| fp32 | 20 | 1.00000 |",
-        "CC-BY-NC-4.0", "ab" * 32,
-    ):  # fmt: skip
-        assert words in card
-
-
-def test_the_card_with_a_licence_and_many_labels(contents: BundleContents) -> None:
-    from exporters.model_card import model_card
-
-    facts = dataclasses.asdict(BundleFacts("a", "b", licences={"weights": "CC-BY-NC-4.0"}))
-    about = {"name": "n", "version": "1", "architecture": "a", "parameters": 10, "models": {}, "facts": facts}
-    card = model_card(about, [f"class {index}" for index in range(100)], contents.preprocessing, contents.parity)
-    assert 'license: "cc-by-nc-4.0"' in card
-    assert "class 19 and 80 more" in card
-    assert "## Data\n\nNot stated." in card
-
-
-def test_the_card_s_example_runs(
-    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from PIL import Image
-
-    from exporters.client import Student
-
-    pixels = np.random.default_rng(5).integers(0, 256, (70, 53, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "photo.jpg")
-    code = (packed / "MODEL_CARD.md").read_text().split("```python\n")[1].split("```")[0]
-    for name in ("model.onnx", "labels.json"):
-        (tmp_path / name).symlink_to(packed / name)
-    monkeypatch.chdir(tmp_path)
-    variables: dict[str, object] = {}
-    exec(code, variables)
-    student = Student.load(packed)
-    assert capsys.readouterr().out.strip() == student.predict(tmp_path / "photo.jpg")[0][0]
-    expected = student.prepare(tmp_path / "photo.jpg")
-    np.testing.assert_array_equal(np.asarray(variables["batch"])[0], expected)
 
 
 def test_archive_does_not_depend_on_modes(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 pytest.importorskip("tensorrt_rtx")
@@ -15,7 +16,8 @@ from exporters.benchmark.bundle import benchmark_bundle
 from exporters.bundle import BundleContents, ShippedEngine, pack
 from exporters.engines import make_engines
 from exporters.errors import GateError
-from exporters.manifest import engine_path
+from exporters.files import dump_json
+from exporters.manifest import SCHEMA, engine_path
 from exporters.tensorrt import EngineSettings
 from exporters.tensorrt.gpu import current_gpu
 from exporters.verify import verify_bundle
@@ -164,6 +166,38 @@ def test_a_bundle_of_before_there_were_engines(packed: Path, tmp_path: Path) -> 
     old = Path(shutil.copytree(packed, tmp_path / "old"))
     resealed(old, _removed)
     verify_bundle(old)
+
+
+def test_triton_serves_engines_of_tensorrt_alone(
+    made: Path, with_engine: BundleContents, engine: ShippedEngine, tmp_path: Path
+) -> None:
+    repository = [path.name for path in (made / "triton").iterdir()]
+    assert repository == ["finches"]  # the engine there is one of TensorRT for RTX
+    sidecar = json.loads(engine.sidecar)
+    sidecar["library"]["name"] = "tensorrt"
+    other = replace(engine, sidecar=dump_json(sidecar).encode())
+    pack(replace(with_engine, engines=[other]), tmp_path / "bundle")
+    folder = tmp_path / "bundle" / "triton" / "finches_tensorrt_fp32"
+    assert (folder / "1" / "model.plan").read_bytes() == engine.plan
+    assert "max_batch_size: 8\n" in (folder / "config.pbtxt").read_text()
+    manifest = verify_bundle(tmp_path / "bundle").manifest
+    document = json.loads((tmp_path / "bundle" / "sbom.cdx.json").read_text())
+    parts = document["metadata"]["component"]["components"]
+    assert {part["name"]: part["hashes"][0]["content"] for part in parts} == {
+        name: manifest["files"][name]["sha256"] for name in ("model.onnx", PLAN)
+    }
+    (folder / "1" / "model.plan").write_bytes(engine.plan + b"\0")
+    resealed(tmp_path / "bundle")
+    assert "triton/finches_tensorrt_fp32/1/model.plan: not a copy" in failure(tmp_path / "bundle")
+
+
+def test_the_manifest_fits_its_schema(made: Path) -> None:
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    manifest = json.loads((made / "manifest.json").read_text("utf-8"))
+    jsonschema.validate(manifest, schema)
+    manifest["engines"][PLAN]["library"]["name"] = "other"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(manifest, schema)
 
 
 def test_where_engines_cannot_run_the_benchmark_says_so(made: Path) -> None:

@@ -14,33 +14,19 @@ import pytest
 
 from exporters.arrays import npz_bytes
 from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.files import dump_json, sha256_bytes, sha256_file
-from exporters.manifest import REQUIRED, read_file, read_listed, read_manifest, seal
+from exporters.files import dump_json, sha256_bytes
+from exporters.manifest import read_file, read_listed, read_manifest
 from exporters.onnx.reader import read_onnx
 from exporters.verify import verify_bundle
 
 from .conftest import LABELS
-
-FILES = [*REQUIRED, "manifest.json", "manifest.sha256"]
+from .forging import FILES, add_file, resealed
 
 
 @pytest.fixture
 def bundle(packed: Path, tmp_path: Path) -> Path:
     """A copy that may be damaged."""
     return Path(shutil.copytree(packed, tmp_path / "bundle"))
-
-
-def resealed(bundle: Path, change: Callable[[dict[str, Any]], None] = lambda manifest: None) -> None:
-    """What an attacker would do: list what is there now, change the manifest, and seal it again."""
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    for name, entry in manifest["files"].items():
-        path = bundle / name
-        if path.is_file():
-            entry.update(sha256=sha256_file(path), size=path.stat().st_size)
-    change(manifest)
-    data = dump_json(manifest).encode()
-    (bundle / "manifest.json").write_bytes(data)
-    (bundle / "manifest.sha256").write_bytes(seal(data))
 
 
 def failure(bundle: Path) -> str:
@@ -122,11 +108,7 @@ def test_special_files_are_refused(bundle: Path) -> None:
     ],
 )
 def test_forbidden_kinds_even_where_listed(bundle: Path, name: str, content: bytes) -> None:
-    (bundle / name).write_bytes(content)
-    resealed(
-        bundle,
-        lambda manifest: manifest["files"].update({name: {"sha256": sha256_bytes(content), "size": len(content)}}),
-    )
+    add_file(bundle, name, content)
     assert f"{name}: a bundle holds no files of this kind" in failure(bundle)
 
 
@@ -141,11 +123,7 @@ def test_forbidden_kinds_even_where_listed(bundle: Path, name: str, content: byt
     ],
 )
 def test_a_disguise_does_not_help(bundle: Path, name: str, content: bytes) -> None:
-    (bundle / name).write_bytes(content)
-    resealed(
-        bundle,
-        lambda manifest: manifest["files"].update({name: {"sha256": sha256_bytes(content), "size": len(content)}}),
-    )
+    add_file(bundle, name, content)
     assert name in failure(bundle)
 
 
@@ -171,6 +149,11 @@ def test_listed_paths_cannot_escape(bundle: Path, name: str) -> None:
         lambda manifest: manifest["models"]["model.onnx"].update(golden_tolerance=0.01),
         lambda manifest: manifest["models"]["model.onnx"].update(golden_tolerance="x"),
         lambda manifest: manifest["models"]["model.onnx"].update(golden_tolerance=0.01, precision="fp16"),
+        lambda manifest: manifest.update(parameters=0),
+        lambda manifest: manifest.update(facts={}),
+        lambda manifest: manifest["facts"]["results"]["test"].update(correct=21),
+        lambda manifest: manifest["facts"]["results"]["test"].update(sha256=None),
+        lambda manifest: manifest["facts"]["results"].update(test=3),
     ],
 )
 def test_malformed_manifests(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:

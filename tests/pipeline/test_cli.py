@@ -143,12 +143,21 @@ class TestBundle:
     def test_verify_tells_what_was_proved(self, finished: tuple[Run, Outcome]) -> None:
         outcome = run_command("verify", finished[0].directory / "bundle")
         assert outcome.code == 0
-        assert "verified. 10 files" in outcome.out and "16 golden images" in outcome.out
+        assert "verified. 15 files" in outcome.out and "16 golden images" in outcome.out
+
+    def test_verify_measures_the_accuracy_again(self, finished: tuple[Run, Outcome]) -> None:
+        run, _ = finished
+        outcome = run_command("verify", run.directory / "bundle", "--data", load_recipe(run.recipe).recipe.data.root)
+        assert outcome.code == 0, outcome.err
+        verdict = json.loads((run.directory / "validate" / "verdict.json").read_text())
+        top1 = verdict["student"]["chosen"]["test"]["top1"]
+        assert f"24 images, exactly those of the test split; accuracy: model.onnx {top1:.4f}" in outcome.out
+        assert_one_clear_error(run_command("verify", run.directory / "bundle", "--data", run.directory / "none"), 2)
 
     def test_any_flipped_byte_is_found_and_its_file_named(self, run: Run) -> None:
         bundle = run.directory / "bundle"
         files = sorted(path for path in bundle.rglob("*") if path.is_file())
-        assert len(files) == 10
+        assert len(files) == 15
         for path in files:
             content = path.read_bytes()
             for position in (0, len(content) // 2, len(content) - 1):

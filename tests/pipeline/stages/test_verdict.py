@@ -116,12 +116,20 @@ def test_the_manifest_tells_where_the_student_came_from(finished: tuple[Run, Out
     for other in ("seed=5", "train.lr=0.3", "bundle.licence=MIT", "distill.views.edge=null"):
         assert facts["recipe_sha256"] != digest(identity(load_recipe(lock, [other]).recipe))
     assert facts["data_fingerprint"] == read_json(run.directory / "data" / "index.json")["fingerprint"]
-    assert facts["licences"] == {"weights": "CC0-1.0"}
+    assert facts["licences"] == {"weights": "CC0-1.0", "data": None, "code": "Apache-2.0"}
     assert facts["data"] == {"name": "folder", "classes": 3, "train": 48, "validation": 12, "test": 24}
     assert facts["teacher"]["visual"]["model"] == "cifar:resnet8" and "text" in facts["teacher"]
     assert "arXiv 2603.24208" in facts["provenance"] and "our reconstruction" in facts["provenance"]
     verdict = read_json(run.directory / "validate" / "verdict.json")
     assert facts["metrics"]["test top-1"] == verdict["student"]["chosen"]["test"]["top1"]
+    for split in ("validation", "test"):
+        told, measured = facts["results"][split], verdict["student"]["chosen"][split]
+        assert (told["images"], told["correct"]) == (measured["images"], measured["correct"])
+        for key in ("images", "correct"):
+            assert sum(entry[key] for entry in told["per_class"].values()) == told[key]
+    for name, entry in facts["results"]["test"]["per_class"].items():
+        assert entry["correct"] / entry["images"] == pytest.approx(verdict["student"]["per_class_test"][name])
+    assert facts["teacher"]["text"]["source"] == "small_clip.json fit"  # and not where that lies
     assert manifest["files"]["model.onnx"]["sha256"] == sha256_file(run.directory / "export" / "model.onnx")
     card = (run.directory / "bundle" / "MODEL_CARD.md").read_text()
     assert "CC0-1.0" in card and "reconstruction" in card

@@ -1,0 +1,161 @@
+"""The images of an export: those that files are proved on, and those that int8 is calibrated on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from exporters.errors import UnavailableError
+from exporters.files import sha256_file
+from exporters.images import open_rgb
+from exporters.labelled import folders_of, image_paths
+from exporters.parity import Batch
+from exporters.preprocessing import Preprocessing
+
+GENERATED = 64
+_BATCH = 32
+_MEMORY = 2**29  # bytes of prepared images that are kept; the others are prepared again for each file
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The image files below a folder, at any depth, in the order of their names; found once.
+
+    Raises:
+        UnavailableError: no images there.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        if not self.paths:
+            raise UnavailableError(f"{self.folder}: no images here", remedy="Give a folder of images or of classes.")
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """The files."""
+        return tuple(image_paths(self.folder))
+
+    def spread(self, count: int) -> tuple[Path, ...]:
+        """So many of them, evenly spread; all where there are no more."""
+        return tuple(self.paths[index] for index in spread(len(self.paths), count))
+
+
+def spread(total: int, count: int) -> list[int]:
+    """`min(count, total)` different indices below `total`, evenly spread."""
+    count = min(count, total)
+    return [index * total // count for index in range(count)]
+
+
+class ProofImages:
+    """What files are proved on: images of a folder or, where there is none, images that are drawn.
+
+    Args:
+        folder: where all images stand in folders called as labels (`_` is read as a space where needed), these are
+            theirs; None: drawn.
+        labels: the student's.
+        preprocessing: the student's.
+    """
+
+    def __init__(self, folder: ImageFolder | None, labels: Sequence[str], preprocessing: Preprocessing) -> None:
+        self._folder = folder
+        self._preprocessing = preprocessing
+        self._kept: list[Batch] = []
+        self.paths = () if folder is None else folder.paths
+        names = [] if folder is None else [path.relative_to(folder.folder) for path in folder.paths]
+        place_of = folders_of(labels)
+        found = [place_of(name.parts[0]) if len(name.parts) > 1 else None for name in names]
+        known = [label for label in found if label is not None]
+        self._names = [name.as_posix() for name in names] or [f"generated {index}" for index in range(GENERATED)]
+        self._labels = np.array(known) if known and len(known) == len(names) else None
+        self._stray = None if self._labels is not None or not names else names[found.index(None)]
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def source(self) -> str:
+        """`folder` or `generated`."""
+        return "generated" if self._folder is None else "folder"
+
+    @property
+    def unlabelled(self) -> str | None:
+        """Why no labels are known, naming an image; None where they are, or where images are drawn."""
+        if self._stray is None:
+            return None
+        if len(self._stray.parts) == 1:
+            return f"{self._stray} is in no folder of a class"
+        return f"the folder {self._stray.parts[0]!r} is called as none of the labels"
+
+    def opened(self) -> Iterator[tuple[str, Image.Image, np.ndarray | None]]:
+        """Name, RGB image of its own size, and label `[1]` or None, one by one."""
+        for index, name in enumerate(self._names):
+            yield name, self._open(index), None if self._labels is None else self._labels[index : index + 1]
+
+    def batches(self) -> Iterator[Batch]:
+        """All of them, prepared; the same at every call."""
+        for number, start in enumerate(range(0, len(self), _BATCH)):
+            if number < len(self._kept):
+                yield self._kept[number]
+                continue
+            batch = self._prepared(range(start, min(start + _BATCH, len(self))))
+            if number == len(self._kept) and (number + 1) * batch[0].nbytes <= _MEMORY:
+                self._kept.append(batch)
+            yield batch
+
+    def some(self, count: int) -> np.ndarray:
+        """Uint8 `[count, S, S, 3]`, evenly spread; repeated where there are fewer."""
+        images = self._prepared(spread(len(self), count))[0]
+        return np.resize(images, (count, *images.shape[1:]))
+
+    def _prepared(self, indices: Sequence[int]) -> Batch:
+        images = np.stack([self._preprocessing.apply(self._open(index)) for index in indices])
+        labels = None if self._labels is None else self._labels[list(indices)]
+        return images, labels, [self._names[index] for index in indices]
+
+    def _open(self, index: int) -> Image.Image:
+        return open_rgb(self.paths[index]) if self.paths else draw(index)
+
+
+def draw(index: int) -> Image.Image:
+    """Smooth patches of colour under noise, each of another size."""
+    random = np.random.default_rng(index)
+    width, height = (int(side) for side in random.integers(96, 400, 2))
+    patches = Image.fromarray(random.integers(0, 256, (5, 5, 3), np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
+    noise = random.integers(-20, 21, (height, width, 3))
+    return Image.fromarray(np.clip(np.asarray(patches, np.int16) + noise, 0, 255).astype(np.uint8))
+
+
+def prepared_batches(paths: Sequence[Path], preprocessing: Preprocessing) -> Iterator[np.ndarray]:
+    """Uint8 `[B, S, S, 3]`, for calibration."""
+    for start in range(0, len(paths), _BATCH):
+        yield np.stack([preprocessing.apply(open_rgb(path)) for path in paths[start : start + _BATCH]])
+
+
+def check_apart(calibration: Sequence[Path], proof: Sequence[Path]) -> None:
+    """Refuse a file that stands among both: a file proved on the images that made it looks better than it is.
+
+    Raises:
+        UnavailableError: the same bytes in both; lists the first pairs, and how many there are.
+    """
+    by_size: dict[int, list[Path]] = {}
+    for path in calibration:
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    candidates = [path for path in proof if path.stat().st_size in by_size]
+    sizes = {path.stat().st_size for path in candidates}
+    by_content = {sha256_file(path): path for size in sizes for path in by_size[size]}
+    pairs = [(by_content[digest], path) for path in candidates if (digest := sha256_file(path)) in by_content]
+    if pairs:
+        shown = "".join(f"\n    {one} = {other}" for one, other in pairs[:_SHOWN])
+        more = f"\n    and {len(pairs) - _SHOWN:,} more" if len(pairs) > _SHOWN else ""
+        raise UnavailableError(
+            f"{len(pairs):,} of the images to prove on (--data) are those of the calibration (--calibration), which"
+            f" would make int8 look better than it is{shown}{more}",
+            remedy="Calibrate on training images, and prove on images that the network was not trained on.",
+        )

@@ -1,0 +1,141 @@
+"""What an export is asked to make beside `model.onnx`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from exporters.command.images import ImageFolder, ProofImages, check_apart, prepared_batches
+from exporters.errors import UnavailableError, UsageError
+from exporters.manifest import ENGINE_SOURCES, variant_of
+from exporters.parity import DEFAULT_GATES
+from exporters.preprocessing import Preprocessing
+from exporters.tensorrt.settings import EngineSettings
+from exporters.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from exporters.quantize import Calibration
+
+_FEWEST = 8  # as `exporters.quantize.calibration` wants them
+
+
+@dataclass(frozen=True)
+class CalibrationRequest:
+    """From which images the ranges of int8 are taken.
+
+    Args:
+        folder: of images that the network was trained on.
+        images: how many of them at most, 8 or more; evenly spread over the folder.
+        method: as `exporters.quantize.Calibration` takes it.
+
+    Raises:
+        UsageError: fewer than 8 are asked for.
+    """
+
+    folder: Path
+    images: int = 512
+    method: Literal["minmax", "entropy", "percentile"] = "minmax"
+
+    def __post_init__(self) -> None:
+        if self.images < _FEWEST:
+            raise UsageError(f"--calibration-images {self.images}: {_FEWEST} are the least")
+
+
+@dataclass(frozen=True)
+class EngineRequest:
+    """TensorRT engines of each precision.
+
+    Args:
+        settings: of all of them.
+        required: every engine must be made and proved here for anything to take a final name; else what cannot be is
+            told.
+    """
+
+    settings: EngineSettings = field(default_factory=EngineSettings)
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """Which files are made, and what becomes of them.
+
+    Args:
+        precisions: of `fp32`, `fp16`, `int8`; `model.onnx` in fp32 is always made.
+        onnx: ONNX files of the other precisions; False: only what engines are built from.
+        engines: TensorRT engines of these precisions; None: none.
+        required: of the ONNX files, the precisions that must pass for anything to take a final name.
+        keep: `useful`: an ONNX file that passes and is not faster than fp32 is left out; `all`: it is kept.
+        calibration: for int8.
+
+    Raises:
+        UsageError: an unknown precision, one required that is not made, or calibration missing or without use.
+    """
+
+    precisions: tuple[str, ...] = ("fp32",)
+    onnx: bool = True
+    engines: EngineRequest | None = None
+    required: tuple[str, ...] = ()
+    keep: Literal["useful", "all"] = "useful"
+    calibration: CalibrationRequest | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in (*self.precisions, *self.required) if name not in DEFAULT_GATES]
+        if unknown:
+            raise UsageError(f"unknown precision {unknown[0]!r}", remedy=f"Known: {', '.join(DEFAULT_GATES)}.")
+        missing = [name for name in self.required if name != "fp32" and not self.asked(name)]
+        if missing:
+            raise UsageError(
+                f"--require {','.join(missing)}: no such ONNX file is asked for, only --precision"
+                f" {','.join(self.precisions)}{'' if self.onnx else ' of engines'}",
+                remedy="Add it to --precision, and onnx to --to.",
+            )
+        if "int8" in self.precisions and self.calibration is None:
+            raise UsageError(
+                "--precision int8 takes its ranges from images: --calibration is missing",
+                remedy="Add --calibration DIR, some hundred images that the network was trained on, of all classes.",
+            )
+        if "int8" not in self.precisions and self.calibration is not None:
+            raise UsageError(
+                f"--calibration is for int8, and --precision is {','.join(self.precisions)}",
+                remedy="Leave it out, or add int8.",
+            )
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The ONNX files beside `model.onnx` that are made, as keys of `VARIANTS`, in its order."""
+        sources = [] if self.engines is None else [variant_of(ENGINE_SOURCES[name]) for name in self.precisions]
+        return tuple(name for name in VARIANTS if name in sources or self.asked(name))
+
+    def asked(self, variant: str) -> bool:
+        """Whether a variant is wanted for itself, not only for the engine that is built from it."""
+        return self.onnx and variant in self.precisions
+
+    def keeps(self, variant: str) -> bool:
+        """Whether what passes is kept although it is not faster, or although its engine is not."""
+        wanted = self.asked(variant) or VARIANTS[variant].for_engine
+        return variant in self.required or (self.keep == "all" and wanted)
+
+    def calibrate_on(self, proof: ProofImages, preprocessing: Preprocessing) -> "Calibration | None":
+        """The images of the calibration, checked against those of the proof; None where nothing needs them.
+
+        Raises:
+            UsageError: the proof would be on drawn images, on which 8 bits prove nothing.
+            UnavailableError: no images, fewer than 8, or some of the proof's own.
+        """
+        if self.calibration is None:
+            return None
+        if proof.source != "folder":
+            raise UsageError(
+                "int8 is proved only on images that look like those to come: --data is missing",
+                remedy="Add --data DIR, images that the network was not trained on, in folders of classes if you can.",
+            )
+        from exporters.quantize import Calibration
+
+        asked = self.calibration
+        paths = ImageFolder(asked.folder).spread(asked.images)
+        if len(paths) < _FEWEST:
+            raise UnavailableError(
+                f"{asked.folder}: {len(paths)} images are too few to calibrate int8 on; {_FEWEST} are the least",
+                remedy="Give some hundred training images, all classes among them.",
+            )
+        check_apart(paths, proof.paths)
+        return Calibration(lambda: prepared_batches(paths, preprocessing), asked.method)

@@ -1,0 +1,86 @@
+"""The folder of an export: all of its files take their names at once, or none does."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporters.errors import GateError
+from exporters.manifest import ENGINE_SOURCES, ENGINES, plan_name
+from exporters.variants import VARIANTS
+
+MODEL, AUDIT, PREPROCESS, LABELS, PARITY = (
+    "model.onnx", "audit.json", "preprocess.json", "labels.json", "parity.json",
+)  # fmt: skip
+REJECTED, UNPROVED = "rejected", "unproved"
+_PREFIX = ".export-"
+
+
+@dataclass(frozen=True)
+class Staging:
+    """Where files are written first.
+
+    Args:
+        final: goes to `out`.
+        rejected, unproved: go to folders of these names in it.
+        work: goes nowhere.
+    """
+
+    final: Path
+    rejected: Path
+    unproved: Path
+    work: Path
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Staging]:
+    """Remove what an earlier export left in `out`, and give folders for what takes its place once the block ends well.
+
+    Where it ends with a GateError, `rejected` alone is taken over; with any other, nothing is. `parity.json` comes
+    last: where it stands, everything else does. Files that no export wrote are left alone. What a killed one left in
+    its temporary folder goes at the next.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for killed in out.glob(f"{_PREFIX}*"):
+        shutil.rmtree(killed)
+    temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=out))
+    try:
+        _remove_earlier(out)
+        folders = [temporary / name for name in ("final", REJECTED, UNPROVED, "work")]
+        for folder in folders:
+            folder.mkdir()
+        staging = Staging(*folders)
+        try:
+            yield staging
+        except GateError:
+            _take_over(staging.rejected, out / REJECTED)
+            raise
+        for source, target in ((staging.rejected, out / REJECTED), (staging.unproved, out / UNPROVED)):
+            _take_over(source, target)
+        _take_over(staging.final, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_over(source: Path, target: Path) -> None:
+    files = [path for path in source.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: (path.name == PARITY, path)):
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(place)
+
+
+def _remove_earlier(out: Path) -> None:
+    models = [MODEL, *(kind.file for kind in VARIANTS.values())]
+    plans = [plan_name(source) for source in ENGINE_SOURCES.values()]
+    beside = [f"{plan}.json" for plan in plans] + [f"{name}.parity.json" for name in plans]
+    names = [PARITY, AUDIT, PREPROCESS, LABELS, *models]
+    names += [f"{folder}/{name}" for folder in (ENGINES, REJECTED, UNPROVED) for name in (*plans, *beside)]
+    names += [f"{REJECTED}/{name}" for name in (PARITY, *models, *(f"{model}.json" for model in models))]
+    for name in names:
+        (out / name).unlink(missing_ok=True)
+    for folder in (ENGINES, REJECTED, UNPROVED):
+        if (out / folder).is_dir() and not any((out / folder).iterdir()):
+            (out / folder).rmdir()

@@ -1,0 +1,40 @@
+"""Real students pass; what is planted into one is in `tests/exporters/test_leaks.py`."""
+
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from exporters.audit.network import audit_network
+from exporters.errors import GateError
+from exporters.onnx.half import to_half
+from exporters.onnx.reader import read_onnx
+from tests.exporters.conftest import Exported
+
+
+def audit(data: bytes, parameters: int) -> None:
+    audit_network(read_onnx(data), data, "model.onnx", parameters)
+
+
+def test_students_pass(cifar: Exported, shufflenet: Exported) -> None:
+    for exported in (cifar, shufflenet):
+        audit(exported.data, exported.student.parameters)
+    audit(to_half(cifar.data), cifar.student.parameters)
+
+
+def test_each_budget_is_a_bound(cifar: Exported) -> None:
+    with pytest.raises(GateError, match="values are more than a student of 1,000 parameters"):
+        audit(cifar.data, 1000)
+    model = onnx.load_from_string(cifar.data)
+    model.metadata_props.add(key="teacher", value="x")
+    with pytest.raises(GateError, match="metadata that no student has: teacher"):
+        audit(model.SerializeToString(), cifar.student.parameters)
+
+
+def test_a_chain_that_leads_nowhere_is_found_as_a_whole(cifar: Exported) -> None:
+    model = onnx.load_from_string(cifar.data)
+    weight = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
+    model.graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(weight), "second"))
+    model.graph.node.append(helper.make_node("Neg", ["second"], ["a"], "first step"))
+    model.graph.node.append(helper.make_node("Neg", ["a"], ["b"], "second step"))
+    with pytest.raises(GateError, match="do not follow from second, first step, second step"):
+        audit(model.SerializeToString(), cifar.student.parameters)

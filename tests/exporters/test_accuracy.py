@@ -1,0 +1,132 @@
+"""`verify --data`: the accuracy measured again, and held against what the bundle says."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from exporters.accuracy import verify_accuracy
+from exporters.bundle import BundleContents, ShippedModel, pack
+from exporters.errors import GateError, UnavailableError, UsageError
+from exporters.labelled import folders_of, labelled_digest, labelled_paths
+from exporters.verify import verify_bundle
+
+from .conftest import LABELS, Exported
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def photos(cifar: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The 20 images under what the student says, but for five of them."""
+    root = tmp_path_factory.mktemp("photos")
+    said = cifar.logits.argmax(axis=1)
+    for index, (pixels, label) in enumerate(zip(cifar.images, said, strict=True)):
+        wrong = index % 4 == 3
+        folder = root / "test" / LABELS[(label + wrong) % len(LABELS)]
+        folder.mkdir(parents=True, exist_ok=True)
+        # 36 pixels, of which the preprocessing crops the middle 32.
+        Image.fromarray(np.pad(pixels, ((2, 2), (2, 2), (0, 0)))).save(folder / f"{index}.png")
+    return root
+
+
+def digest_of(root: Path) -> str:
+    """By hand, as the JSON Schema of the manifest describes it."""
+    lines = sorted(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()} {json.dumps(path.parent.name)}\n"
+        for path in root.rglob("*.png")
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def bundle_that_says(contents: BundleContents, out: Path, correct: int, sha256: str, images: int = 20) -> Path:
+    results = {"test": {"images": images, "correct": correct, "sha256": sha256, "per_class": {}}}
+    per_class = {label: {"images": 0, "correct": 0} for label in LABELS}
+    results["test"]["per_class"] = per_class
+    facts = dataclasses.replace(contents.facts, results=results)
+    pack(dataclasses.replace(contents, facts=facts), out)
+    return out
+
+
+def measured(bundle: Path, data: Path) -> tuple[str | None, int]:
+    report = verify_accuracy(bundle, verify_bundle(bundle).manifest, data)
+    return report.split, report.correct["model.onnx"]
+
+
+def test_the_images_of_a_split_are_known_again(contents: BundleContents, photos: Path, tmp_path: Path) -> None:
+    sha256 = digest_of(photos)
+    right = bundle_that_says(contents, tmp_path / "right", 15, sha256)
+    assert measured(right, photos) == ("test", 15) == measured(right, photos / "test")
+    report = verify_accuracy(right, verify_bundle(right).manifest, photos)
+    assert "exactly those of the test split" in report.describe() and "0.7500" in report.describe()
+    by_one = bundle_that_says(contents, tmp_path / "by one", 16, sha256)
+    assert measured(by_one, photos) == ("test", 15)
+    for count in (13, 17):
+        wrong = bundle_that_says(contents, tmp_path / f"wrong {count}", count, sha256)
+        with pytest.raises(GateError, match=f"15 of the 20 test images rightly, the bundle says {count}") as caught:
+            measured(wrong, photos)
+        assert caught.value.exit_code == 3
+
+
+def test_other_images_are_judged_beyond_chance(contents: BundleContents, photos: Path, tmp_path: Path) -> None:
+    near = bundle_that_says(contents, tmp_path / "near", 900, "0" * 64, images=1000)
+    assert measured(near, photos) == (None, 15)
+    far = bundle_that_says(contents, tmp_path / "far", 999, "0" * 64, images=1000)
+    with pytest.raises(GateError, match=r"below the 0\.9990"):
+        measured(far, photos)
+
+
+def test_a_variant_that_loses_too_much(contents: BundleContents, photos: Path, tmp_path: Path) -> None:
+    bundle = bundle_that_says(contents, tmp_path / "bundle", 15, digest_of(photos))
+    manifest = verify_bundle(bundle).manifest
+    (model,) = contents.models
+    assert isinstance(model, ShippedModel)
+    from exporters.accuracy import _judge_variant
+
+    reference = np.ones(200, bool)
+    found = reference.copy()
+    found[:30] = False
+    with pytest.raises(GateError, match=r"model.int8.onnx: answers 30 of 200 images fewer"):
+        _judge_variant("model.int8.onnx", found, reference, 0.01)
+    found[2:] = True
+    _judge_variant("model.int8.onnx", found, reference, 0.01)
+    assert verify_accuracy(bundle, manifest, photos).correct == {"model.onnx": 15}
+
+
+def test_folders_that_do_not_do(packed: Path, photos: Path, tmp_path: Path) -> None:
+    manifest = verify_bundle(packed).manifest
+    with pytest.raises(UsageError, match="no such folder"):
+        verify_accuracy(packed, manifest, tmp_path / "none")
+    with pytest.raises(UnavailableError, match="no images"):
+        verify_accuracy(packed, manifest, tmp_path)
+    (tmp_path / "penguin").mkdir()
+    (tmp_path / "penguin" / "a.png").write_bytes(next(photos.rglob("*.png")).read_bytes())
+    with pytest.raises(UsageError, match="penguin is no label"):
+        verify_accuracy(packed, manifest, tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["blue jay", "blue_jay", "12.blue_jay", "blue__jay_"])
+def test_folders_are_called_as_labels_are_read(folder: str, photos: Path, tmp_path: Path) -> None:
+    for name in (folder, "wren/deeper"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.png").write_bytes(next(photos.rglob("*.png")).read_bytes())
+    assert [LABELS[place] for _, place in labelled_paths(tmp_path, LABELS)] == sorted(["blue jay", "wren"])
+
+
+def test_labels_that_read_alike_go_by_their_own_names() -> None:
+    place_of = folders_of(["a b", "a_b", "c_d", "1.e"])
+    names = ("a b", "a_b", "c d", "c_d", "a  b", "1.e", "7.c_d", "7.a_b")
+    assert [place_of(name) for name in names] == [0, 1, None, 2, None, 3, 2, 1]
+    assert [folders_of(["c_d", "e"])(name) for name in ("c d", "c_d", "3.c d", "d")] == [0, 0, 0, None]
+
+
+def test_order_and_names_do_not_count_but_labels_do(photos: Path) -> None:
+    images = [(bytes([index]) * 32, LABELS[index % 7]) for index in range(9)]
+    assert labelled_digest(images) == labelled_digest(images[::-1])
+    assert labelled_digest(images) != labelled_digest([(images[0][0], LABELS[3]), *images[1:]])
+    assert labelled_digest(images) != labelled_digest([*images, images[0]])
+    assert len(labelled_paths(photos, LABELS)) == 20

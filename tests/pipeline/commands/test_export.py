@@ -1,0 +1,175 @@
+"""`tmkd-pipeline export`: what it prints and writes, and that every mistake is one clear error."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from exporters.architectures import Architecture, build  # noqa: E402
+from exporters.files import read_json  # noqa: E402
+from exporters.parity import DEFAULT_GATES, ParityGate  # noqa: E402
+from pipeline.recipe.exporting import ParitySettings  # noqa: E402
+from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, start_command  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a ResNet-8 for 5 classes, as anyone may have saved it."""
+    path = tmp_path_factory.mktemp("weights") / "mine.pth"
+    torch.manual_seed(0)
+    torch.save({"state_dict": build(Architecture("resnet8", "cifar"), 5).state_dict()}, path)
+    return path
+
+
+def export(checkpoint: Path, out: Path, *arguments: object) -> Outcome:
+    return run_command("export", checkpoint, "--out", out, *arguments)
+
+
+NETWORK = ["--model", "resnet8", "--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2"]
+
+
+def test_gates_are_those_of_a_recipe() -> None:
+    parity = ParitySettings()
+    for precision, gate in DEFAULT_GATES.items():
+        assert ParityGate(**getattr(parity, precision).model_dump()) == gate
+
+
+def test_a_run_directory_in_all_precisions_and_forms(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+    run, _ = finished
+    outcome = export(
+        run.directory, tmp_path, "--data", run.data / "test", "--calibration", run.data / "train",
+        "--precision", "fp32,fp16", "--precision", "int8", "--keep", "all", "--any-size", "--probabilities",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.out + outcome.err
+    models = ["model.onnx", "model.fp16.onnx", "model.int8.onnx"]
+    assert outcome.out.splitlines()[-1] == f"exported to {tmp_path}: {', '.join(models)}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*models, "audit.json", "labels.json", "parity.json", "preprocess.json"]
+    )
+    parity, audit = read_json(tmp_path / "parity.json"), read_json(tmp_path / "audit.json")
+    image = draw(CLASSES[0], 5, size=57)
+    for precision, file in zip(("fp32", "fp16", "int8"), models, strict=True):
+        report = parity[precision]
+        assert report["passed"] and report["whole"]["images"] == 24 and report["resize"]["passed"]
+        assert report["any_size"]["images"] == 24
+        assert report["probabilities"]["max_difference"] <= report["probabilities"]["bound"]
+        assert audit[precision]["file"] == file
+        session = onnxruntime.InferenceSession(str(tmp_path / file), providers=["CPUExecutionProvider"])
+        logits, probabilities = session.run(["logits", "probabilities"], {"image": np.asarray(image)[None]})
+        exponentials = np.exp(logits.astype(np.float64) - logits.max())
+        np.testing.assert_allclose(probabilities, exponentials / exponentials.sum(), atol=2e-3)
+    assert "try 1 on 24 images" in outcome.out and "the student itself: accuracy" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--precision", "fp8"], "'fp8' is not one of fp32, fp16, int8"),
+        (["--precision", ","], "nothing is not one of"),
+        (["--to", "coreml"], "'coreml' is not one of onnx, tensorrt"),
+        (["--precision", "int8"], "--calibration is missing"),
+        (["--precision", "int8", "--calibration", "{data}"], "--data is missing"),
+        (["--calibration", "{data}"], "--calibration is for int8"),
+        (["--calibration-images", "64"], "--calibration-images says how to use --calibration, which is missing"),
+        (["--precision", "int8", "--calibration", "{data}", "--calibration-images", "3"], "8 are the least"),
+        (["--require", "fp16"], "no such ONNX file is asked for"),
+        (["--batch", "1,16,64"], "--batch is for engines"),
+        (["--tensorrt", "available"], "--tensorrt is for engines"),
+        (["--compute-capability", "8.9"], "--compute-capability is for engines"),
+        (["--to", "tensorrt", "--batch", "1,2"], "are not three whole numbers"),
+        (["--to", "tensorrt", "--batch", "4,2,1"], "out of order"),
+        (["--provider", "tpu"], "Invalid value for '--provider'"),
+    ],
+)
+def test_command_lines_that_make_no_sense(
+    weights: Path, tiny_data: Path, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    filled = [argument.format(data=tiny_data / "train") for argument in arguments]
+    outcome = export(weights, tmp_path / "out", *NETWORK, *filled)
+    assert outcome.code == 2, outcome.out + outcome.err
+    assert told in " ".join(outcome.err.split()) and "Traceback" not in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+def assert_one_error(outcome: Outcome, code: int, told: str) -> None:
+    assert outcome.code == code, outcome.out + outcome.err
+    assert outcome.err.startswith("error: ") and outcome.err.count("error: ") == 1
+    assert told in outcome.err and "Traceback" not in outcome.err
+
+
+class TestWhatIsMissing:
+    def test_a_checkpoint_of_another_network(self, weights: Path, tmp_path: Path) -> None:
+        outcome = export(weights, tmp_path / "out", "--model", "cifar:resnet20", *NETWORK[2:])
+        assert_one_error(outcome, 4, str(weights))
+        outcome = export(weights, tmp_path / "out", "--model", "resnet18")
+        assert_one_error(outcome, 4, str(weights))
+        assert not (tmp_path / "out").exists()
+
+    def test_no_images(self, weights: Path, tiny_data: Path, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        for folder in (tmp_path / "empty", tmp_path / "absent"):
+            assert_one_error(export(weights, tmp_path / "out", *NETWORK, "--data", folder), 4, f"{folder}: no images")
+            calibrated = ["--precision", "int8", "--data", tiny_data / "test", "--calibration", folder]
+            assert_one_error(export(weights, tmp_path / "out", *NETWORK, *calibrated), 4, f"{folder}: no images")
+
+    def test_calibration_on_what_proves(self, weights: Path, tiny_data: Path, tmp_path: Path) -> None:
+        calibrated = ["--precision", "int8", "--data", tiny_data / "val", "--calibration", tiny_data]
+        outcome = export(weights, tmp_path / "out", *NETWORK, *calibrated)
+        assert_one_error(outcome, 4, "of the images to prove on (--data) are those of the calibration")
+        assert str(tiny_data / "val" / CLASSES[0]) in outcome.err
+
+    def test_an_image_that_cannot_be_read(self, weights: Path, tmp_path: Path) -> None:
+        images = tmp_path / "images"
+        images.mkdir()
+        draw(CLASSES[0], 1).save(images / "good.png")
+        (images / "bad.jpg").write_bytes(b"no image")
+        outcome = export(weights, tmp_path / "out", *NETWORK, "--data", images)
+        assert_one_error(outcome, 4, f"{images / 'bad.jpg'}: the image cannot be read")
+        assert not list((tmp_path / "out").iterdir())
+
+    def test_a_provider(self, weights: Path, tmp_path: Path) -> None:
+        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            pytest.skip("it may be here")
+        outcome = export(weights, tmp_path / "out", *NETWORK, "--provider", "cuda")
+        assert_one_error(outcome, 4, "ONNX Runtime has no CUDAExecutionProvider here")
+        assert not list((tmp_path / "out").iterdir())
+
+    def test_a_place_to_write_to(self, weights: Path, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("mine")
+        outcome = export(weights, tmp_path / "file", *NETWORK)
+        assert_one_error(outcome, 4, str(tmp_path / "file"))
+        assert (tmp_path / "file").read_text() == "mine"
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+    def test_permission_to_write(self, weights: Path, tmp_path: Path) -> None:
+        (tmp_path / "locked").mkdir(mode=0o500)
+        assert_one_error(export(weights, tmp_path / "locked", *NETWORK), 4, "Permission denied")
+
+
+def test_a_gate_that_fails(finished: tuple[Run, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = finished
+    data = tmp_path / "data"
+    shutil.copytree(run.data / "val", data)
+    strict = {**DEFAULT_GATES, "fp32": ParityGate(0.0, 1.0, 0.0)}
+    monkeypatch.setattr("exporters.command.fp32.DEFAULT_GATES", strict)
+    outcome = export(run.directory, tmp_path / "out", "--data", data)
+    assert_one_error(outcome, 3, "model.onnx is not the student")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["rejected"]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom pipeline.__main__ import main\n"
+        "sys.argv = ['tmkd-pipeline', 'export', '--help']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n"
+        "    print('ENDED', end.code, sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))\n"
+    )
+    out, err = start_command(code=code).communicate(timeout=120)
+    assert "ENDED 0 []" in out, out + err
+    for option in ("--to", "--precision", "--calibration", "--tensorrt", "--batch", "--require", "--provider"):
+        assert option in out
