@@ -162,7 +162,8 @@ def test_only_the_project_enters_a_build() -> None:
     for name in ("pipeline/cli.py", "configs/recipes/quickstart.yaml", ".ci/run", "README.md", "tests/conftest.py"):
         assert enters_a_build(name), name
     for name in (".git/config", ".venv/bin/python", ".env", "runs/quickstart/bundle.tar", "data/cub/1.jpg", "key.pem",
-                 "weights.pt", "pipeline/__pycache__/cli.cpython-311.pyc", "docker/__pycache__/check.pyc"):  # fmt: skip
+                 "weights.pt", "pipeline/__pycache__/cli.cpython-311.pyc", "docker/__pycache__/check.pyc",
+                 "examples/javascript/node_modules/a.js"):  # fmt: skip
         assert not enters_a_build(name), name
 
 
