@@ -20,13 +20,14 @@ ARG SSL_CERT_FILE
 WORKDIR /app
 
 # As `make install EXTRA=gpu` does, but the packages before the source: PyTorch is installed when the lock changes.
-# The lock bounds all but onnxruntime-gpu and tensorrt, which it does not hold.
+# Two packages are not in the lock and are pinned here.
 COPY pyproject.toml requirements.lock ./
 RUN --mount=type=secret,id=ca \
     python3 -m venv .venv \
     && .venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check uv==0.13.9 \
     && .venv/bin/uv pip install --python .venv/bin/python --no-cache --compile-bytecode \
-        --constraint requirements.lock --requirement pyproject.toml --extra gpu --extra dev
+        --constraint requirements.lock --requirement pyproject.toml --extra gpu --extra dev \
+        onnxruntime-gpu==1.31.1 tensorrt==11.4.0.106
 COPY . .
 # Folders that any --user may write to: weights and drawn data, runs of `make gpu-check`, and where volumes are mounted.
 RUN --mount=type=secret,id=ca \

@@ -63,6 +63,16 @@ def test_the_extras_are_the_right_ones() -> None:
     assert extras == {"serve": {"serve"}, "train": {"gpu", "dev"}, "ci": set()}
 
 
+def test_what_the_lock_does_not_hold_is_pinned() -> None:
+    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text("utf-8"), re.MULTILINE))
+    text = DOCKERFILES["train"].read_text("utf-8")
+    for requirement in PROJECT["optional-dependencies"]["gpu"]:
+        name, least = re.fullmatch(r"([\w-]+)(?:\[.*\])?(?:>=([\d.]+))?", requirement).groups()  # type: ignore[union-attr]
+        if name not in locked | {PROJECT["name"]}:
+            (pinned,) = re.findall(rf"\b{name}==([\d.]+)", text)
+            assert [int(part) for part in pinned.split(".")] >= [int(part) for part in least.split(".")]
+
+
 def test_tools_have_one_version() -> None:
     """uv of all images, and the Python of the images that have Debian's."""
     text = "".join(path.read_text("utf-8") for path in DOCKERFILES.values())
