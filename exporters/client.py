@@ -78,7 +78,11 @@ class Student:
         Raises:
             UnreadableImageError, UsageError: as `prepare`.
         """
-        logits = self.logits(self.prepare(image)[None])[0].astype(np.float64)
+        return self.rank(self.logits(self.prepare(image)[None])[0], top)
+
+    def rank(self, logits: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
+        """The `top` most likely labels of logits `[K]`, as `predict` gives them."""
+        logits = logits.astype(np.float64)
         exponentials = np.exp(logits - logits.max())
         probabilities = exponentials / exponentials.sum()
         order = np.argsort(-probabilities, kind="stable")[:top]

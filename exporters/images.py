@@ -35,7 +35,7 @@ class UnreadableImageError(TmkdError):
     exit_code = 4
 
 
-def open_rgb(source: Path | bytes | Image.Image, name: str | None = None) -> Image.Image:
+def open_rgb(source: Path | bytes | Image.Image, name: str | None = None, max_pixels: int | None = None) -> Image.Image:
     """Decode an image to mode RGB, upright.
 
     The EXIF orientation is applied; grey, palette, CMYK and 16-bit images are converted (16 bit by value / 257);
@@ -45,21 +45,23 @@ def open_rgb(source: Path | bytes | Image.Image, name: str | None = None) -> Ima
     Args:
         source: a path, the bytes of an image file, or an image that is already open.
         name: what messages call the image; None for its path, or its length in bytes.
+        max_pixels: more are refused before any is decoded; None for `MAX_PIXELS`.
 
     Raises:
         UnreadableImageError: no such file, no ordinary one (a pipe, a device), empty, not an image, truncated, no
-            defined range of values, or more than `MAX_PIXELS` pixels; the message names the file and why.
+            defined range of values, or more than `max_pixels` pixels; the message names the file and why.
     """
     name = _name(source) if name is None else name
+    max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     try:
         if isinstance(source, Image.Image):
-            return _to_rgb(source)
+            return _to_rgb(source, max_pixels)
         with io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as stream:
             if not stream.read(1):
                 raise _RefusedError("the file is empty")
             stream.seek(0)
             with Image.open(stream, formats=_formats()) as image:
-                return _to_rgb(image)
+                return _to_rgb(image, max_pixels)
     except FileNotFoundError:
         reason = "no such file"
     except _RefusedError as error:
@@ -111,10 +113,10 @@ def _name(source: Path | bytes | Image.Image) -> str:
     return str(source)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, max_pixels: int) -> Image.Image:
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise _RefusedError(f"{width}x{height} is more than {MAX_PIXELS:,} pixels")
+    if width * height > max_pixels:
+        raise _RefusedError(f"{width}x{height} is more than {max_pixels:,} pixels")
     if width * height == 0:
         raise _RefusedError("it has no pixels")
     image.load()

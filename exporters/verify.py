@@ -5,7 +5,7 @@ Needs numpy and onnxruntime; neither torch nor the onnx package.
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,10 +94,10 @@ def verify_bundle(path: Path) -> VerifyReport:
     for name, entry in sorted(manifest.get("engines", {}).items()):
         _check_engine(name, entry, contents[f"{name}.json"], manifest["files"])
     images, logits = _golden(contents, preprocessing.size, len(labels))
-    errors = {
-        name: _check_golden(name, contents[name], images, logits, entry["golden_tolerance"])
-        for name, entry in sorted(manifest["models"].items())
-    }
+    errors = {}
+    for name, entry in sorted(manifest["models"].items()):
+        predict = OnnxRuntime(contents[name], threads=1).predict
+        errors[name] = check_golden(name, predict, images, logits, entry["golden_tolerance"])
     return VerifyReport(len(contents) + 2, size, tensors, len(images), errors, manifest)
 
 
@@ -186,10 +186,22 @@ def _check_engine(name: str, entry: Mapping[str, Any], sidecar: bytes, files: Ma
         raise GateError(f"{MANIFEST}: says of {name} what {name}.json does not")
 
 
-def _check_golden(name: str, data: bytes, images: np.ndarray, logits: np.ndarray, tolerance: float) -> float:
-    runtime = OnnxRuntime(data, threads=1)
-    together = runtime.predict(images)
-    single = np.concatenate([runtime.predict(images[index : index + 1]) for index in range(len(images))])
+def check_golden(
+    name: str, predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, logits: np.ndarray, tolerance: float
+) -> float:
+    """The largest error of a model on the golden vectors, relative to the logits' scale, in one batch and one by one.
+
+    Args:
+        name: of the model, for messages.
+        predict: uint8 `[B, H, W, 3]` to float32 `[B, K]`.
+        images, logits: the golden vectors.
+        tolerance: the largest error that passes.
+
+    Raises:
+        GateError: a larger error, or logits that are not finite.
+    """
+    together = predict(images)
+    single = np.concatenate([predict(images[index : index + 1]) for index in range(len(images))])
     worst = 0.0
     for batch, found in ((len(images), together), (1, single)):
         error = compare(logits, found, None, [str(index) for index in range(len(images))])

@@ -12,6 +12,7 @@ from pipeline import __version__
 from pipeline.commands.data import data
 from pipeline.commands.export import export
 from pipeline.commands.options import OVERRIDES
+from pipeline.commands.serve import serve
 from pipeline.stages.registry import STAGE_NAMES
 
 if TYPE_CHECKING:
@@ -318,3 +319,4 @@ def predict(bundle: Path, images: tuple[Path, ...], top: int, precision: str, pr
 
 cli.add_command(data)
 cli.add_command(export)
+cli.add_command(serve)

@@ -1,0 +1,101 @@
+"""What one client may take: bytes of a body, bytes of all bodies together, places in the queue, seconds."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from starlette.requests import Request
+
+from exporters.serving.problems import RequestError
+
+RETRY_AFTER = 1
+"""Seconds that a refused client is asked to wait: a full queue is short of work again within one."""
+
+_BODIES_IN_MEMORY = 32  # of the largest size that is allowed; ordinary photographs are far smaller
+
+
+class Bodies:
+    """Reads the bodies of requests, each bounded in size and time, and all that are in memory bounded in size.
+
+    Args:
+        max_bytes: of one body.
+        timeout: seconds for one to arrive.
+    """
+
+    def __init__(self, max_bytes: int, timeout: float) -> None:
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        self._left = max_bytes * _BODIES_IN_MEMORY
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[bytes]:
+        """Read the body whole; its bytes count until the block ends.
+
+        Raises:
+            RequestError: 413 too large, told before it is read where the client says its size; 415 compressed; 408 too
+                slow; 503 too many bodies at once.
+        """
+        headers = request.headers
+        if headers.get("content-encoding", "identity").lower() not in ("identity", ""):
+            raise RequestError(415, "compressed bodies are not accepted: send it without Content-Encoding")
+        told = headers.get("content-length", "")
+        if told.isdecimal() and int(told) > self._max_bytes:
+            raise self._too_large()
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    async for chunk in request.stream():
+                        if size + len(chunk) > self._max_bytes:
+                            raise self._too_large()
+                        if len(chunk) > self._left:
+                            raise RequestError(
+                                503, "too many large requests at once", retry_after=RETRY_AFTER, close=True
+                            )
+                        size += len(chunk)
+                        self._left -= len(chunk)
+                        chunks.append(chunk)
+            except TimeoutError as error:
+                raise RequestError(408, f"the body did not arrive within {self._timeout:g} s", close=True) from error
+            yield b"".join(chunks) if len(chunks) > 1 else chunks[0]
+        finally:
+            self._left += size
+
+    def _too_large(self) -> RequestError:
+        return RequestError(413, f"a request has at most {self._max_bytes:,} bytes")
+
+
+class Admission:
+    """The bounded queue: how many images may be in the server, from decoding to the answer.
+
+    Args:
+        capacity: images.
+        observe: told how many there are, after each change.
+    """
+
+    def __init__(self, capacity: int, observe: Callable[[int], None]) -> None:
+        self._capacity = capacity
+        self._observe = observe
+        self.images = 0
+
+    @contextmanager
+    def admit(self, images: int) -> Iterator[None]:
+        """Take places for the length of the block.
+
+        Raises:
+            RequestError: 413 for more images than there ever are places, 503 with Retry-After where too few are free.
+        """
+        if images > self._capacity:
+            raise RequestError(413, f"a request has at most {self._capacity:,} images")
+        if self.images + images > self._capacity:
+            raise RequestError(503, "the queue is full", retry_after=RETRY_AFTER)
+        self._change(images)
+        try:
+            yield
+        finally:
+            self._change(-images)
+
+    def _change(self, images: int) -> None:
+        self.images += images
+        self._observe(self.images)

@@ -1,0 +1,76 @@
+"""What Prometheus is told."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from exporters.serving.model import LoadedBundle
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """The figures of one server, in a registry of their own.
+
+    Args:
+        max_batch: images in the largest batch.
+        queue: images that may be in the server.
+    """
+
+    def __init__(self, *, max_batch: int, queue: int) -> None:
+        disable_created_metrics()  # a second series for each, which hardly anyone reads
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._requests = Counter(
+            "tmkd_requests", "Requests that were answered.", ["method", "route", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "tmkd_request_seconds", "From the headers to the answer.", ["route"], buckets=_SECONDS, registry=registry
+        )
+        self._batches = Histogram(
+            "tmkd_batch_images",
+            "Images in one call of the model.",
+            buckets=[*(size for size in _IMAGES if size < max_batch), max_batch],
+            registry=registry,
+        )
+        self._computing = Histogram("tmkd_batch_seconds", "One call of the model.", buckets=_SECONDS, registry=registry)
+        self._queue = Gauge("tmkd_queue_images", "Images between admission and answer.", registry=registry)
+        Gauge("tmkd_queue_capacity_images", "Beyond it, requests get 503.", registry=registry).set(queue)
+        self._reloads = Counter("tmkd_reloads", "Bundles that were loaded, or refused.", ["result"], registry=registry)
+        self._model = Gauge(
+            "tmkd_model", "1 for the bundle that answers.", ["name", "version", "precision"], registry=registry
+        )
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One request was answered; `route` is a pattern, so that the number of series is bounded."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def batch(self, images: int, seconds: float) -> None:
+        """One batch was computed."""
+        self._batches.observe(images)
+        self._computing.observe(seconds)
+
+    def queue(self, images: int) -> None:
+        """So many images are in the server."""
+        self._queue.set(images)
+
+    def bundle(self, bundle: LoadedBundle | None) -> None:
+        """This bundle answers from now on; None: one was refused."""
+        self._reloads.labels("refused" if bundle is None else "loaded").inc()
+        if bundle is not None:
+            self._model.clear()
+            self._model.labels(bundle.name, bundle.version, bundle.precision).set(1)
+
+    def render(self) -> bytes:
+        """All figures in the text format of Prometheus."""
+        return generate_latest(self._registry)

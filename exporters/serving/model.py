@@ -1,0 +1,141 @@
+"""The bundle that is served: proved before it answers anything, and exchanged while requests are answered."""
+
+import asyncio
+import io
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from exporters.arrays import read_npz
+from exporters.client import Student
+from exporters.errors import GateError
+from exporters.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SEAL, read_file, read_listed, read_manifest, variant_of
+from exporters.runtimes import Provider
+from exporters.serving.batching import Batcher, Predict
+from exporters.verify import check_golden, verify_bundle
+
+logger = logging.getLogger(__name__)
+
+_VERSION_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class LoadedBundle:
+    """A bundle that was proved whole, and whose model answered its golden inputs where it will answer requests.
+
+    Args:
+        student: one thread an operator, so that several batches can be computed at once.
+        name: as the manifest has it.
+        version: the first digits of the manifest's sha256: the same version, the same bytes.
+        precision: of the model.
+    """
+
+    student: Student
+    name: str
+    version: str
+    precision: str
+
+
+def load_bundle(path: Path, precision: str, provider: Provider) -> LoadedBundle:
+    """Verify a bundle as the command `verify` does, load it, and run the golden vectors on what was loaded.
+
+    Raises:
+        UsageError: no such folder, or no model of that precision in it.
+        GateError: damaged, not reproducing its golden vectors, or changed meanwhile.
+        UnavailableError: onnxruntime or the provider is missing.
+    """
+    manifest = verify_bundle(path).manifest
+    student = Student.load(path, provider, threads=1, precision=precision)
+    images = read_npz(GOLDEN_INPUTS, read_listed(path, manifest, GOLDEN_INPUTS), "image")
+    logits = read_npz(GOLDEN_OUTPUTS, read_listed(path, manifest, GOLDEN_OUTPUTS), "logits")
+    seal = read_file(path, SEAL, 200)
+    if read_manifest(path) != manifest:
+        raise GateError(f"{path}: the bundle was exchanged while it was loaded", remedy="Load it once more.")
+    name = next(name for name in manifest["models"] if variant_of(name) == precision)
+    _warm_up(student, images[0])
+    check_golden(name, student.logits, images, logits, manifest["models"][name]["golden_tolerance"])
+    return LoadedBundle(student, str(manifest["name"]), seal[:_VERSION_DIGITS].decode("ascii"), precision)
+
+
+def _warm_up(student: Student, image: np.ndarray) -> None:
+    """Decode one image: Pillow loads its decoders with the first, which would make somebody wait."""
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "PNG")
+    student.prepare(encoded.getvalue())
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A loaded bundle with its own batches: requests that began with one bundle are answered by it."""
+
+    bundle: LoadedBundle
+    batcher: Batcher
+
+    @property
+    def student(self) -> Student:
+        """Labels, preprocessing and logits."""
+        return self.bundle.student
+
+
+class ModelHolder:
+    """The model that answers, and its exchange. Methods are called in the event loop.
+
+    Args:
+        load: reads and proves the bundle; called in `executor`.
+        executor: a thread for it, apart from those that answer.
+        make_batcher: batches for one model.
+        observe: told of every bundle that is put in place, and None for one that was refused.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], LoadedBundle],
+        executor: Executor,
+        make_batcher: Callable[[Predict], Batcher],
+        observe: Callable[[LoadedBundle | None], None],
+    ) -> None:
+        self._load = load
+        self._executor = executor
+        self._make_batcher = make_batcher
+        self._observe = observe
+        self._turn = asyncio.Lock()
+        self._current: ServedModel | None = None
+
+    @property
+    def current(self) -> ServedModel:
+        """The model that answers now. Whoever takes it keeps it to the end of its request."""
+        assert self._current is not None, "a server starts with a model"
+        return self._current
+
+    def put(self, bundle: LoadedBundle) -> None:
+        """Let this bundle answer from now on."""
+        self._current = ServedModel(bundle, self._make_batcher(bundle.student.logits))
+        self._observe(bundle)
+
+    async def reload(self) -> LoadedBundle:
+        """Load the bundle again from where it lies, and let it answer once it was proved; else the old one stays.
+
+        Raises:
+            TmkdError: as `load_bundle`; GateError also for a bundle of another name.
+        """
+        async with self._turn:
+            old = self.current.bundle
+            try:
+                bundle = await asyncio.get_running_loop().run_in_executor(self._executor, self._load)
+                if bundle.name != old.name:
+                    raise GateError(
+                        f"the bundle is now called {bundle.name!r}, and this server answers for {old.name!r}",
+                        remedy="Start another server for another model.",
+                    )
+            except Exception as error:
+                self._observe(None)
+                logger.error("reload refused, version %s stays: %s", old.version, error, extra={"event": "reload"})
+                raise
+            self.put(bundle)
+            logger.info("reloaded: %s → %s", old.version, bundle.version, extra={"event": "reload"})
+            return bundle

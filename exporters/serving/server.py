@@ -1,0 +1,165 @@
+"""The process: a verified bundle, a socket, signals, and an orderly end."""
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from PIL import Image
+
+from exporters.errors import UnavailableError
+from exporters.serving.app import create_app
+from exporters.serving.connection import BoundedConnection
+from exporters.serving.logs import configure_logs
+from exporters.serving.model import load_bundle
+from exporters.serving.service import Service
+from exporters.serving.settings import ServeSettings
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG = 1024
+_KEEP_ALIVE = 75  # seconds; longer than the 60 of common load balancers, which then close first
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+def serve(settings: ServeSettings) -> None:
+    """Serve a bundle until SIGTERM or SIGINT, then answer what is under way, and return. SIGHUP reloads the bundle.
+
+    Raises:
+        UsageError: no such bundle, or no model of that precision in it.
+        GateError: a bundle that is damaged, or does not reproduce its golden vectors.
+        UnavailableError: the provider or the address cannot be had.
+    """
+    bundle = load_bundle(settings.bundle, settings.precision, settings.provider)
+    configure_logs(settings.log_level)
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `max_pixels` decides
+    service = Service(settings, bundle)
+    config = uvicorn.Config(
+        create_app(service),
+        http=partial(  # type: ignore[arg-type]
+            BoundedConnection, receive_timeout=settings.timeout, max_connections=settings.max_connections
+        ),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        # Whoever still sends has its own bounds, and is not waited for any longer than they take.
+        timeout_graceful_shutdown=int(2 * settings.timeout) + 1,
+        lifespan="on",
+    )
+    with listen(settings.host, settings.port) as listener:
+        address = listener.getsockname()
+        extra = {
+            "event": "listening",
+            "host": address[0],
+            "port": address[1],
+            "model": bundle.name,
+            "version": bundle.version,
+            "precision": bundle.precision,
+            "api_key": settings.api_key is not None,
+        }
+        if settings.api_key is None and not settings.host.startswith(_LOOPBACK):
+            logger.warning("%s is open to others, and no API key is asked for", settings.host, extra={"event": "open"})
+        _Server(config, service, extra).run(sockets=[listener])
+    logger.info("stopped", extra={"event": "stopped"})
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections.
+
+    Raises:
+        UnavailableError: the address is not of this machine, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}", remedy="Choose another --host or --port."
+        ) from error
+
+
+def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that the system made and nobody accepted yet; it would reset them with the listener's end."""
+    listener.setblocking(False)
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # there are no more
+            return
+        connection.setblocking(False)
+        yield connection
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which also says when it listens, reloads on SIGHUP, and drains before it stops listening.
+
+    On the first SIGTERM or SIGINT it is no longer ready, and every answer ends its connection; it stops listening after
+    `settings.drain` seconds, or at once on the second signal, and ends once all requests were answered.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service, told: dict[str, Any]) -> None:
+        super().__init__(config)
+        self._service = service
+        self._told = told
+        self._leave_at = float("inf")
+        self._reloads: set[asyncio.Task[None]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept."""
+        await super().startup(sockets)
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        logger.info("listening on %s port %d", self._told["host"], self._told["port"], extra=self._told)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal to end."""
+        if self._service.draining:
+            self._leave_at = 0.0
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            return
+        self._service.draining = True
+        self._leave_at = time.monotonic() + self._service.settings.drain
+        logger.info("draining", extra={"event": "draining", "signal": signal.Signals(sig).name})
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: is it time to stop listening?"""
+        self.should_exit = self.should_exit or time.monotonic() >= self._leave_at
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, and answer whoever was connected by then, also those that were not accepted yet."""
+        loop = asyncio.get_running_loop()
+        waiting = [connection for listener in sockets or [] for connection in _accept_all(listener)]
+        for server in self.servers:
+            server.close()
+        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        make = partial(
+            protocol,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            _loop=loop,
+        )
+        for connection in waiting:
+            await loop.connect_accepted_socket(make, connection)
+        await super().shutdown(sockets)
+
+    def _reload(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload_quietly())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload_quietly(self) -> None:
+        try:
+            await self._service.holder.reload()
+        except Exception:  # told by the holder, and the old bundle stays
+            logger.debug("reload", exc_info=True)

@@ -1,0 +1,50 @@
+"""What a server is started with."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporters.images import MAX_PIXELS
+from exporters.runtimes import Provider
+from exporters.serving.security import ApiKey
+
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """Settings of a server; the defaults are those of the command `serve`.
+
+    Args:
+        bundle: the folder; read again when the server is told to reload.
+        precision: which of its models.
+        provider: of ONNX Runtime; never silently another one.
+        threads: how many images are decoded, and how many batches computed, at once; each batch by one thread.
+        host, port: where to listen; port 0 takes a free one.
+        max_batch: images in one call of the model.
+        max_delay: seconds that the first image of a batch may wait for others while a thread is free.
+        queue: images that are decoded, wait or are computed; beyond that, requests are refused with 503.
+        max_bytes: of one request's body.
+        max_pixels: of one image, before anything of it is decoded.
+        max_connections: beyond that, new connections are refused with 503.
+        timeout: seconds for a request to arrive, and again for its answer to be computed.
+        drain: seconds between SIGTERM and the end of listening; requests that arrive meanwhile are answered.
+        api_key: what clients must show, or None.
+        log_level: the least severe messages that are logged.
+    """
+
+    bundle: Path
+    precision: str = "fp32"
+    provider: Provider = "cpu"
+    threads: int = 1
+    host: str = "127.0.0.1"
+    port: int = 8000
+    max_batch: int = 16
+    max_delay: float = 0.002
+    queue: int = 256
+    max_bytes: int = 16 * MEBIBYTE
+    max_pixels: int = min(25_000_000, MAX_PIXELS)
+    max_connections: int = 512
+    timeout: float = 30.0
+    drain: float = 1.0
+    api_key: ApiKey | None = field(default=None, repr=False)
+    log_level: str = "info"
