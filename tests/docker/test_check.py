@@ -1,0 +1,43 @@
+"""The script that builds and tries the images, on a machine that has nothing for it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docker.dockerfiles import ROOT
+
+SCRIPT = ROOT / "docker" / "check"
+
+
+def check(*words: str, path: str = "") -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, str(SCRIPT.with_name("check.py")), *words]
+    return subprocess.run(program, env={"PATH": path}, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_it_can_be_started_by_its_name() -> None:
+    assert SCRIPT.stat().st_mode & 0o111
+    assert "check.py" in SCRIPT.read_text("utf-8")
+
+
+def test_it_says_what_it_needs(tmp_path: Path) -> None:
+    done = check("serve", "--folder", str(tmp_path))
+    assert done.returncode == 4
+    for need in ("Docker engine", "buildah", "debootstrap", "root"):
+        assert need in done.stdout
+
+
+@pytest.mark.parametrize("words", [("bake",), ("--engine", "none")])
+def test_what_it_cannot_do_is_a_usage_error(words: tuple[str, ...]) -> None:
+    assert check(*words).returncode == 2
+
+
+def test_a_bundle_that_is_none_is_missing(tmp_path: Path) -> None:
+    """Before anything is built: an engine that answers is all that has run."""
+    engine = tmp_path / "docker"
+    engine.write_text("#!/bin/sh\nexit 0\n")
+    engine.chmod(0o755)
+    done = check("serve", "--folder", str(tmp_path / "work"), "--bundle", str(tmp_path), path=str(tmp_path))
+    assert done.returncode == 4
+    assert "is no bundle" in done.stdout
