@@ -79,7 +79,8 @@ class Server:
         )
 
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """All that are complete."""
+        return [json.loads(line) for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def wait_for(what: Callable[[], Any]) -> Any:

@@ -244,9 +244,12 @@ class TestHouse:
     def test_the_log(self, server: Server) -> None:
         server.ask("GET", "/v2/%0a%22x", headers={"X-Request-ID": "mine-7"})
         answer = server.ask("GET", "/v2", headers={"X-Request-ID": "no\tid"})
-        lines = {line["request"]: line for line in server.lines() if line.get("event") == "request"}
-        assert (lines["mine-7"]["path"], lines["mine-7"]["status"]) == ('/v2/\n"x', 404)
-        assert lines[answer.headers["x-request-id"]]["path"] == "/v2"
+
+        def line_of(request: str) -> dict[str, Any]:  # written once the answer was sent
+            return dict(wait_for(lambda: [line for line in server.lines() if line.get("request") == request])[0])
+
+        assert (line_of("mine-7")["path"], line_of("mine-7")["status"]) == ('/v2/\n"x', 404)
+        assert line_of(answer.headers["x-request-id"])["path"] == "/v2"
         assert not [line for line in server.lines() if line["level"] in ("warning", "error")]
 
     def test_it_listens_on_loopback_alone(self, server: Server) -> None:
