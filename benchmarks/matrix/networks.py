@@ -59,7 +59,7 @@ MATRIX = (
     Network("cifar:wrn-16-2", 32, norms=6),
     Network("timm:regnety_002"),
     Network("timm:ghostnet_100"),
-    Network("timm:fastvit_t8"),
+    Network("timm:fastvit_t8", plain_kernels=True),
     Network("timm:repvit_m0_9"),
     Network("timm:efficientvit_b0"),
     Network("timm:efficientvit_m0", arguments={"img_size": 64}),
