@@ -40,7 +40,7 @@ def train_like(
     module.train()
     for part in module.modules():
         if "Drop" in type(part).__name__ or "StochasticDepth" in type(part).__name__:
-            part.eval()
+            part.training = False  # not what it holds
     norms = [part for part in module.modules() if isinstance(part, BatchNorm)]
     _train(module, inputs, targets, steps // 2, random)
     for norm in norms:
