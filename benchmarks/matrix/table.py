@@ -12,7 +12,7 @@ _CLEAR = 1.5  # between the ends of an interval that tells something
 
 def to_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table of all rows, a line under it for each file that did not pass, and the accuracies on test splits."""
-    lines = [" | ".join(_HEADER), "|".join("---" for _ in _HEADER)]
+    lines = [" | ".join(_HEADER), " | ".join("---" for _ in _HEADER)]
     notes = []
     for row in rows:
         accuracy = "" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f}"
