@@ -35,9 +35,7 @@ class UnreadableImageError(TmkdError):
     exit_code = 4
 
 
-def open_rgb(
-    source: Path | bytes | Image.Image, name: str | None = None, max_pixels: int | None = None
-) -> Image.Image:
+def open_rgb(source: Path | bytes | Image.Image, name: str | None = None, max_pixels: int | None = None) -> Image.Image:
     """Decode an image to mode RGB, upright.
 
     The EXIF orientation is applied; grey, palette, CMYK and 16-bit images are converted (16 bit by value / 257);

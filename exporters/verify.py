@@ -94,10 +94,10 @@ def verify_bundle(path: Path) -> VerifyReport:
     for name, entry in sorted(manifest.get("engines", {}).items()):
         _check_engine(name, entry, contents[f"{name}.json"], manifest["files"])
     images, logits = _golden(contents, preprocessing.size, len(labels))
-    errors = {
-        name: check_golden(name, OnnxRuntime(contents[name], threads=1).predict, images, logits, entry["golden_tolerance"])
-        for name, entry in sorted(manifest["models"].items())
-    }
+    errors = {}
+    for name, entry in sorted(manifest["models"].items()):
+        predict = OnnxRuntime(contents[name], threads=1).predict
+        errors[name] = check_golden(name, predict, images, logits, entry["golden_tolerance"])
     return VerifyReport(len(contents) + 2, size, tensors, len(images), errors, manifest)
 
 

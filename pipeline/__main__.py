@@ -34,7 +34,7 @@ def main() -> None:
         _tell(f"error: {error}", debug)
     except (KeyboardInterrupt, click.Abort):
         code = 130
-        _tell("interrupted; the same command goes on where it stopped", debug)
+        _tell("interrupted; nothing is half-written, and the same command goes on", debug)
     except BrokenPipeError:
         # The reader has seen enough; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,10 +7,11 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from exporters import __version__
-from exporters.serving.gate import OPEN_PATHS, Gate
+from exporters.serving.gate import GONE, OPEN_PATHS, Gate
 from exporters.serving.problems import RequestError, error_body
 from exporters.serving.protocol import JSON_TYPE
 from exporters.serving.routes import SERVER, image_routes, inference_routes, repository_routes
@@ -41,16 +42,28 @@ def create_app(service: Service) -> ASGIApp:
     app.include_router(inference_routes(service))
     if guarded:
         app.include_router(repository_routes(service))
-        _describe_key(app)
+    _describe(app, guarded)
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _internal)
     return Gate(app, service)
 
 
-def _describe_key(app: FastAPI) -> None:
+def _describe(app: FastAPI, guarded: bool) -> None:
+    """Correct what the framework says of errors, which is not their shape here, and add the API key."""
     description = app.openapi()  # the framework keeps what it made, and gives it to clients
-    description.setdefault("components", {})["securitySchemes"] = {
+    components = description["components"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(name)
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                operation["responses"].pop("422")
+    if not guarded:
+        return
+    components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
@@ -63,17 +76,25 @@ def _describe_key(app: FastAPI) -> None:
 
 
 async def _refused(_request: Request, error: Any) -> Response:
-    return _error(error.status, error.message, error.headers)
+    return _error_answer(error.status, error.message, error.headers)
 
 
 async def _no_route(_request: Request, error: Any) -> Response:
-    return _error(error.status_code, str(error.detail), error.headers)
+    return _error_answer(error.status_code, str(error.detail), error.headers)
 
 
 async def _malformed(_request: Request, error: Any) -> Response:
     first = error.errors()[0]
-    return _error(400, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+    return _error_answer(400, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
 
 
-def _error(status: int, message: str, headers: Any = None) -> Response:
+async def _gone(_request: Request, _error: Any) -> Response:
+    return _error_answer(GONE, "the client left")  # for the log alone
+
+
+async def _internal(_request: Request, _error: Any) -> Response:
+    return _error_answer(500, "internal error")  # the framework raises it again, and the gate logs it
+
+
+def _error_answer(status: int, message: str, headers: Any = None) -> Response:
     return Response(error_body(message), status, headers, JSON_TYPE)

@@ -13,6 +13,9 @@ from exporters.serving.limits import RETRY_AFTER
 from exporters.serving.problems import error_body
 
 _MOST_HEADER_BYTES = 64 * 1024
+_LINGER = 2.0  # seconds to throw away what a refused client still sends: a reset would take the answer from it
+
+_LAST_CALL = 0.5  # seconds for a request to arrive that was sent before the client could know of the end
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -31,6 +34,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_headers = True  # also before the first byte
         self._in_message = False
+        self._refused = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -48,7 +52,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """It sent something."""
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
         super().data_received(data)
         if self._in_headers:
@@ -80,6 +84,14 @@ class BoundedConnection(HttpToolsProtocol):
         if self._in_message and not self.transport.is_closing():
             self._arm()
 
+    def shutdown(self) -> None:
+        """The server ends: whoever has no request under way may have one on the way, and gets its answer."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            super().shutdown()
+        elif not self._in_message:
+            self._disarm()
+            self._timer = self.loop.call_later(_LAST_CALL, self.transport.close)
+
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP."""
         self._refuse(400, msg)
@@ -101,12 +113,22 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, message: str, header: str = "") -> None:
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
+        self._refused = True
+        self._disarm()
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if self._in_headers or cycle.response_started:  # an earlier request is still to be answered
+                cycle.keep_alive = False
+                return
+            cycle.disconnected = True  # the application has nobody to answer any more
+            cycle.message_event.set()
         body = error_body(message)
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n{header}Connection: close\r\n\r\n"
         )
         self.transport.write(head.encode("ascii") + body)
-        self.transport.close()
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(_LINGER, self.transport.close)

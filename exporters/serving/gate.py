@@ -6,7 +6,6 @@ import secrets
 import time
 from typing import Any
 
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporters.serving.problems import error_body
@@ -18,7 +17,8 @@ OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready"})
 """What answers without the API key: probes of orchestrators have none."""
 
 _ID = re.compile(rb"[A-Za-z0-9._:\-]{1,64}")
-_GONE = 499  # a client that left before it had its answer, as nginx counts it
+GONE = 499
+"""A client that left before it had its answer, as nginx counts it."""
 _MOST_OF_PATH = 200
 
 
@@ -52,17 +52,13 @@ class Gate:
             if key is None or scope["path"] in OPEN_PATHS or key.allows(scope["headers"]):
                 await self._app(scope, receive, send_marked)
             else:
-                await _answer(
-                    send_marked, 401, "an API key is needed, as Authorization: Bearer KEY", (b"www-authenticate", b"Bearer")
-                )
-        except ClientDisconnect:
-            status = status or _GONE
+                message = "an API key is needed, as Authorization: Bearer KEY"
+                await _answer(send_marked, 401, message, (b"www-authenticate", b"Bearer"))
         except Exception:
+            # Starlette has answered with 500 and raised it again.
             logger.exception("internal error", extra={"event": "error", "request": request_id.decode("ascii")})
-            if not status:
-                await _answer(send_marked, 500, "internal error")
         finally:
-            self._tell(scope, request_id, status or _GONE, time.perf_counter() - started)
+            self._tell(scope, request_id, status or GONE, time.perf_counter() - started)
 
     def _tell(self, scope: Scope, request_id: bytes, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")

@@ -99,5 +99,3 @@ class Admission:
     def _change(self, images: int) -> None:
         self.images += images
         self._observe(self.images)
-
-

@@ -42,9 +42,7 @@ class Metrics:
             buckets=[*(size for size in _IMAGES if size < max_batch), max_batch],
             registry=registry,
         )
-        self._computing = Histogram(
-            "tmkd_batch_seconds", "One call of the model.", buckets=_SECONDS, registry=registry
-        )
+        self._computing = Histogram("tmkd_batch_seconds", "One call of the model.", buckets=_SECONDS, registry=registry)
         self._queue = Gauge("tmkd_queue_images", "Images between admission and answer.", registry=registry)
         Gauge("tmkd_queue_capacity_images", "Beyond it, requests get 503.", registry=registry).set(queue)
         self._reloads = Counter("tmkd_reloads", "Bundles that were loaded, or refused.", ["result"], registry=registry)

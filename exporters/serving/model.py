@@ -14,7 +14,7 @@ from PIL import Image
 from exporters.arrays import read_npz
 from exporters.client import Student
 from exporters.errors import GateError
-from exporters.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SEAL, read_file, read_listed, read_manifest
+from exporters.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SEAL, read_file, read_listed, read_manifest, variant_of
 from exporters.runtimes import Provider
 from exporters.serving.batching import Batcher, Predict
 from exporters.verify import check_golden, verify_bundle
@@ -56,9 +56,9 @@ def load_bundle(path: Path, precision: str, provider: Provider) -> LoadedBundle:
     seal = read_file(path, SEAL, 200)
     if read_manifest(path) != manifest:
         raise GateError(f"{path}: the bundle was exchanged while it was loaded", remedy="Load it once more.")
-    name, entry = next((name, entry) for name, entry in manifest["models"].items() if entry["precision"] == precision)
+    name = next(name for name in manifest["models"] if variant_of(name) == precision)
     _warm_up(student, images[0])
-    check_golden(name, student.logits, images, logits, entry["golden_tolerance"])
+    check_golden(name, student.logits, images, logits, manifest["models"][name]["golden_tolerance"])
     return LoadedBundle(student, str(manifest["name"]), seal[:_VERSION_DIGITS].decode("ascii"), precision)
 
 

@@ -1,11 +1,12 @@
 """The tensors of the Open Inference Protocol v2, as JSON and with the binary tensor data extension.
 
-A binary request is its JSON followed by the bytes of the tensors; the header `Inference-Header-Content-Length` says where
-the JSON ends, and `binary_data_size` of an input's parameters how many bytes are its own. Answers alike.
+A binary request is its JSON followed by the bytes of the tensors; the header `Inference-Header-Content-Length` says
+where the JSON ends, and `binary_data_size` of an input's parameters how many bytes are its own. Answers alike.
 """
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def _images(inputs: Any, raw: memoryview, size: int) -> np.ndarray:
     if told is None:
         if len(raw):
             raise _refused(f"{len(raw)} bytes follow the JSON, and no input has a binary_data_size")
-        return _from_json(tensor.get("data"), count).reshape(shape)
+        return _from_json(tensor.get("data"), shape)
     if "data" in tensor:
         raise _refused(f"input {INPUT!r} has both data and binary_data_size")
     if type(told) is not int or told != len(raw) or told != count:
@@ -112,19 +113,27 @@ def _images(inputs: Any, raw: memoryview, size: int) -> np.ndarray:
     return np.frombuffer(raw, np.uint8).reshape(shape)
 
 
-def _from_json(data: Any, count: int) -> np.ndarray:
-    """Flat or nested lists of whole numbers from 0 to 255, in row-major order, to uint8 `[count]`."""
+def _from_json(data: Any, shape: list[int]) -> np.ndarray:
+    """Flat or nested lists of whole numbers from 0 to 255, in row-major order, to uint8 of that shape."""
     if not isinstance(data, list):
         raise _refused(f"input {INPUT!r} needs data, or a binary_data_size")
+    count = math.prod(shape)
+    # NumPy would guess a type, and take memory without bounds for one that does not fit.
+    values = data
+    if data and isinstance(data[0], list):
+        for side in shape[1:]:
+            if not all(type(part) is list and len(part) == side for part in values):
+                raise _refused(f"the data of input {INPUT!r} are not nested as its shape")
+            values = list(chain.from_iterable(values))
+    if len(values) != count:
+        raise _refused(f"input {INPUT!r} needs {count} values, and has {len(values)}")
     try:
-        values = np.array(data)
-    except (ValueError, OverflowError) as error:
-        raise _refused(f"the data of input {INPUT!r} are ragged, or too deep") from error
-    if values.size != count:
-        raise _refused(f"input {INPUT!r} needs {count} values, and has {values.size}")
-    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
+        pixels = bytes(values) if set(map(type, values)) == {int} else None
+    except (ValueError, OverflowError):
+        pixels = None
+    if pixels is None:
         raise _refused(f"the data of input {INPUT!r} are whole numbers from 0 to 255")
-    return values.astype(np.uint8).reshape(-1)
+    return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 
 def _parameters(value: dict[str, Any], what: str) -> dict[str, Any]:

@@ -5,11 +5,14 @@ import logging
 import signal
 import socket
 import time
+import warnings
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from PIL import Image
 
 from exporters.errors import UnavailableError
 from exporters.serving.app import create_app
@@ -34,8 +37,9 @@ def serve(settings: ServeSettings) -> None:
         GateError: a bundle that is damaged, or does not reproduce its golden vectors.
         UnavailableError: the provider or the address cannot be had.
     """
-    configure_logs(settings.log_level)
     bundle = load_bundle(settings.bundle, settings.precision, settings.provider)
+    configure_logs(settings.log_level)
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `max_pixels` decides
     service = Service(settings, bundle)
     config = uvicorn.Config(
         create_app(service),
@@ -51,7 +55,7 @@ def serve(settings: ServeSettings) -> None:
         timeout_graceful_shutdown=int(2 * settings.timeout) + 1,
         lifespan="on",
     )
-    with _listen(settings.host, settings.port) as listener:
+    with listen(settings.host, settings.port) as listener:
         address = listener.getsockname()
         extra = {
             "event": "listening",
@@ -68,7 +72,12 @@ def serve(settings: ServeSettings) -> None:
     logger.info("stopped", extra={"event": "stopped"})
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections.
+
+    Raises:
+        UnavailableError: the address is not of this machine, or the port is taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -76,6 +85,18 @@ def _listen(host: str, port: int) -> socket.socket:
         raise UnavailableError(
             f"cannot listen on {host} port {port}: {error.strerror or error}", remedy="Choose another --host or --port."
         ) from error
+
+
+def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that the system made and nobody accepted yet; it would reset them with the listener's end."""
+    listener.setblocking(False)
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # there are no more
+            return
+        connection.setblocking(False)
+        yield connection
 
 
 class _Server(uvicorn.Server):
@@ -113,6 +134,24 @@ class _Server(uvicorn.Server):
         """Ten times a second: is it time to stop listening?"""
         self.should_exit = self.should_exit or time.monotonic() >= self._leave_at
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, and answer whoever was connected by then, also those that were not accepted yet."""
+        loop = asyncio.get_running_loop()
+        waiting = [connection for listener in sockets or [] for connection in _accept_all(listener)]
+        for server in self.servers:
+            server.close()
+        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        make = partial(
+            protocol,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            _loop=loop,
+        )
+        for connection in waiting:
+            await loop.connect_accepted_socket(make, connection)
+        await super().shutdown(sockets)
 
     def _reload(self) -> None:
         task = asyncio.get_running_loop().create_task(self._reload_quietly())

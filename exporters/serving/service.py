@@ -78,4 +78,3 @@ class Service:
                 yield
         except TimeoutError as error:
             raise RequestError(504, f"not computed within {self.settings.timeout:g} s") from error
-

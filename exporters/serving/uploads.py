@@ -52,7 +52,8 @@ def _file_of_form(body: bytes, boundary: bytes) -> bytes:
     except FormParserError as error:
         raise RequestError(400, f"malformed multipart/form-data: {str(error)[:200]}") from error
     if not boundary or not form.complete:
-        raise RequestError(400, "malformed multipart/form-data: " + ("it ends too early" if boundary else "no boundary"))
+        why = "it ends too early" if boundary else "no boundary"
+        raise RequestError(400, f"malformed multipart/form-data: {why}")
     if len(form.files) != 1:
         raise RequestError(400, f"the form needs one field {FIELD!r} with the image, and has {len(form.files)}")
     return b"".join(form.files[0])

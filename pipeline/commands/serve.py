@@ -35,9 +35,7 @@ _POSITIVE = click.IntRange(min=1)
     show_default=True,
     help="How long an image may wait for others while a thread is free.",
 )
-@click.option(
-    "--queue", type=_POSITIVE, default=256, show_default=True, help="Images in the server; beyond that, 503."
-)
+@click.option("--queue", type=_POSITIVE, default=256, show_default=True, help="Images in the server; beyond that, 503.")
 @click.option("--max-bytes", type=_POSITIVE, default=16 * 2**20, show_default=True, help="Of one request.")
 @click.option(
     "--max-pixels", type=click.IntRange(1, MOST_PIXELS), default=25_000_000, show_default=True, help="Of one image."
@@ -90,8 +88,8 @@ def serve(
 ) -> None:
     """Serve BUNDLE over HTTP, after it was verified: Open Inference Protocol v2, and POST /predict for image files.
 
-    SIGTERM answers what is under way and ends; SIGHUP reads BUNDLE again and lets it answer once it was proved. Logs are
-    JSON lines on standard error.
+    SIGTERM answers what is under way and ends; SIGHUP reads BUNDLE again and lets it answer once it was proved. Logs
+    are JSON lines on standard error.
     """
     try:
         from exporters.serving.server import serve as run_server

@@ -62,10 +62,11 @@ def test_stages_stand_in_the_order_of_what_they_read() -> None:
 
 def test_every_setting_is_a_part_of_some_fingerprint() -> None:
     """A key that no stage follows from would be a key without effect, or one whose change is overlooked."""
-    recipe = load_recipe("quickstart", ["export.onnx.precision=[fp32, fp16, int8]"]).recipe
+    asked = ["export.onnx.precision=[fp32, fp16, int8]", "export.tensorrt.when=available"]
+    recipe = load_recipe("quickstart", asked).recipe
     covered = {key for stage in STAGES if stage.name != "bundle" for key in stage.parameters(recipe)}
     every = set(next(stage for stage in STAGES if stage.name == "bundle").parameters(recipe))
-    free = {"name", "device", "data.workers"}  # what it is called, where and how fast
+    free = {"name", "device", "data.workers", "data.licence"}  # what it is called, where and how fast; what is told of it
     assert every - covered - free == set()
 
 

@@ -1,0 +1,75 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.client import Student
+from exporters.serving.problems import RequestError
+from exporters.serving.uploads import prepare_upload
+
+from .conftest import form, photo
+
+MULTIPART = "multipart/form-data; boundary=limit"
+
+
+@pytest.fixture(scope="module")
+def student(packed: Path) -> Student:
+    return Student.load(packed, threads=1)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_body_and_form_give_what_the_client_prepares(student: Student, kind: str) -> None:
+    data = photo(kind=kind)
+    expected = student.prepare(data)
+    for told in (None, "", "image/jpeg", "application/x-www-form-urlencoded", "no type at all"):
+        np.testing.assert_array_equal(prepare_upload(student, data, told, 10**6), expected)
+    body, headers = form(data, filename="../../etc/passwd")
+    np.testing.assert_array_equal(prepare_upload(student, body, headers["Content-Type"], 10**6), expected)
+
+
+def test_other_fields_do_not_matter(student: Student) -> None:
+    data = photo()
+    other = b'--limit\r\nContent-Disposition: form-data; name="note"\r\n\r\nfile\r\n'
+    found = prepare_upload(student, other + form(data)[0], 'Multipart/Form-Data; boundary="limit"', 10**6)
+    np.testing.assert_array_equal(found, student.prepare(data))
+
+
+def test_as_many_pixels_as_allowed(student: Student) -> None:
+    data = photo(width=60, height=41)
+    prepare_upload(student, data, None, 60 * 41)
+    with pytest.raises(RequestError, match="60x41 is more than 2,459 pixels") as caught:
+        prepare_upload(student, data, None, 60 * 41 - 1)
+    assert caught.value.status == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "told"),
+    [
+        (form(photo())[0][:-9], MULTIPART, "too early"),
+        (form(photo())[0], "multipart/form-data", "no boundary|malformed"),
+        (form(photo())[0], "multipart/form-data; boundary=other", "malformed"),
+        (form(photo())[0], "multipart/form-data; boundary=" + "x" * 5000, "malformed"),
+        (b"", MULTIPART, "malformed"),
+        (b"--limit--\r\n", MULTIPART, "has 0|malformed"),
+        (form(photo(), name="image")[0], MULTIPART, "has 0"),
+        (form(photo())[0].replace(b"--limit--\r\n", b"") + form(photo())[0], MULTIPART, "has 2"),
+        (b"--limit\r\n\x01: x\r\n\r\n\r\n--limit--\r\n", MULTIPART, "malformed"),
+        (b"--limit\r\nA: b\r\n\r\n\r\n" * 17 + b"--limit--\r\n", MULTIPART, "at most 16"),
+    ],
+)
+def test_malformed_forms(student: Student, body: bytes, kind: str, told: str) -> None:
+    with pytest.raises(RequestError, match=told) as caught:
+        prepare_upload(student, body, kind, 10**6)
+    assert caught.value.status == 400
+
+
+@settings(deadline=None, max_examples=60)
+@given(body=st.binary(max_size=200) | st.binary(max_size=60).map(lambda data: form(data)[0]), form_=st.booleans())
+def test_whatever_comes_is_refused_in_order(student: Student, body: bytes, form_: bool) -> None:
+    with pytest.raises(RequestError) as caught:
+        prepare_upload(student, body, MULTIPART if form_ else None, 10**6)
+    assert caught.value.status in (400, 422)
+    assert not re.search(r"0x[0-9a-f]{6,}", caught.value.message), "an address of memory"
