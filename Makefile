@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow fuzz bench gpu-check docker lint lock clean
+.PHONY: help install quickstart test test-slow fuzz bench matrix gpu-check docker lint lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -50,6 +50,9 @@ fuzz: $(INSTALLED) ## the property-based tests on newly drawn examples; `make te
 bench: $(INSTALLED) ## what loading and parity cost, as ratios to the bare work
 	@$(BIN)/python -m benchmarks.loading
 	@$(BIN)/python -m benchmarks.parity
+
+matrix: $(INSTALLED) ## every network of the matrix in every precision: the table of docs/exports.md, in about an hour
+	@$(BIN)/python -m benchmarks.matrix
 
 gpu-check: $(INSTALLED) ## on a machine with a GPU: build and run every engine and provider there is, and compare them
 	@test -d runs/quickstart/distill || $(BIN)/tmkd-pipeline run recipes/quickstart.yaml

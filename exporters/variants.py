@@ -191,7 +191,7 @@ def make_variant(
 
     def objections(data: bytes) -> Sequence[str]:
         try:
-            return judge(evidence.compare(OnnxRuntime(data, provider)), gate)
+            return evidence.objections(OnnxRuntime(data, provider), gate)
         except GateError as error:  # it does not even load
             return [error.message]
 

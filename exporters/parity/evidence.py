@@ -1,6 +1,6 @@
 """The images on which candidates are judged, with the student's own answers, which are computed once."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -95,8 +95,23 @@ class Evidence:
         Raises:
             UsageError: no images.
         """
+        whole, first = self._measure(candidate)
+        parts = self._at_small_batches(candidate, first)
+        return ParityReport(gate, whole, parts, [*judge(whole, gate), *_judge_parts(parts, gate)])
+
+    def objections(self, candidate: Runtime, gate: ParityGate) -> list[str]:
+        """What the gate has against all images; where that is nothing, against the small batches, as `report`.
+
+        Raises:
+            UsageError: no images.
+        """
+        whole, first = self._measure(candidate)
+        return judge(whole, gate) or _judge_parts(self._at_small_batches(candidate, first), gate)
+
+    def _measure(self, candidate: Runtime) -> tuple[ParityResult, "_Part"]:
+        """All images, and what the small batches need of the first of them."""
         meter = ParityMeter()
-        kept: list[tuple[np.ndarray, np.ndarray, np.ndarray | None, Sequence[str]]] = []
+        kept: list[_Part] = []
         missing = self._part
         for (images, labels, names), logits in self._answered():
             meter.add(logits, candidate.predict(images), labels, names)
@@ -109,16 +124,24 @@ class Evidence:
         part_images, part_logits = (np.concatenate([entry[index] for entry in kept]) for index in (0, 1))
         part_names = [name for entry in kept for name in entry[3]]
         given = [entry[2] for entry in kept if entry[2] is not None]
-        part_labels = np.concatenate(given) if given else None
+        return whole, (part_images, part_logits, np.concatenate(given) if given else None, part_names)
+
+    def _at_small_batches(self, candidate: Runtime, first: "_Part") -> dict[int, ParityResult]:
+        images, logits, labels, names = first
         parts = {}
         for size in self._part_batches:
-            starts = range(0, len(part_images), size)
-            again = np.concatenate([candidate.predict(part_images[start : start + size]) for start in starts])
-            parts[size] = compare(part_logits, again, part_labels, part_names)
-        failures = judge(whole, gate)
-        for size, result in parts.items():
-            failures += [f"at batch {size}: {failure}" for failure in judge(result, gate)]
-        return ParityReport(gate, whole, parts, failures)
+            starts = range(0, len(images), size)
+            again = np.concatenate([candidate.predict(images[start : start + size]) for start in starts])
+            parts[size] = compare(logits, again, labels, names)
+        return parts
+
+
+_Part = tuple[np.ndarray, np.ndarray, np.ndarray | None, Sequence[str]]
+"""Images, the reference's logits, labels and names."""
+
+
+def _judge_parts(parts: Mapping[int, ParityResult], gate: ParityGate) -> list[str]:
+    return [f"at batch {size}: {failure}" for size, result in parts.items() for failure in judge(result, gate)]
 
 
 def run_parity(

@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from exporters import __version__
 from exporters.errors import GateError, UsageError
 from exporters.files import sha256_bytes
+from exporters.quantize.barrier import barrier
 from exporters.quantize.calibration import Calibration, Ranges, calibrate
 from exporters.quantize.selection import LAYERS, OPERATORS, Network, Target
 
@@ -104,7 +105,23 @@ def _insert(network: Network, ranges: Ranges, target: Target, chosen: list[str])
         )
         quantizer.quantize_model()
         quantizer.model.topological_sort()
-        return quantizer.model.model
+    _keep_float(quantizer.model.model.graph)
+    return quantizer.model.model
+
+
+def _keep_float(graph: onnx.GraphProto) -> None:
+    """What is in float stays there: see `barrier`."""
+    floats = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    nodes = []
+    for node in graph.node:
+        if node.op_type in LAYERS and node.input[0] in floats and node.input[1] not in floats:
+            value = f"{node.name}_input"
+            nodes.append(barrier(node.input[0], value, f"{node.name}_stays_float"))
+            node.input[0] = value
+        nodes.append(node)
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
 
 
 def _finished(model: onnx.ModelProto, base: onnx.ModelProto) -> bytes:

@@ -11,6 +11,7 @@ from exporters.errors import UsageError
 from exporters.quantize.calibration import Calibration, Ranges, calibrate
 from exporters.quantize.qdq import quantize
 from exporters.quantize.selection import Network, Target
+from exporters.quantize.simulation import rounded_weights, simulate
 from exporters.runtimes import OnnxRuntime
 
 Judge = Callable[[bytes], Sequence[str]]
@@ -88,14 +89,16 @@ def search_float_layers(
 def rank_layers(model: bytes, ranges: Ranges, images: np.ndarray, *, target: Target) -> dict[str, float]:
     """By layer, ‖logits with this layer alone in 8 bits - logits‖² / ‖logits‖² on the images.
 
-    Infinite where a logit is not finite.
+    Infinite where a logit is not finite. Computed by simulation (`exporters.quantize.simulation`).
     """
-    layers = Network(onnx.load_from_string(model)).layers
+    network = Network(onnx.load_from_string(model))
+    layers = network.layers
+    weights = rounded_weights(quantize(model, ranges, target=target))
     reference = OnnxRuntime(model).predict(images).astype(np.float64)
     power = float(np.sum(reference**2)) or 1.0
     errors = {}
     for layer in layers:
-        alone = quantize(model, ranges, target=target, keep_float=[name for name in layers if name != layer])
+        alone = simulate(network, ranges, weights, target, [name for name in layers if name != layer])
         difference = OnnxRuntime(alone).predict(images).astype(np.float64) - reference
         error = float(np.sum(difference**2)) / power
         errors[layer] = error if np.isfinite(error) else float("inf")

@@ -84,6 +84,21 @@ class Network:
         Raises:
             UsageError: a name that no node has, nodes without names of their own, or nothing is left to quantise.
         """
+        chosen, _ = self._walk(target, keep_float)
+        return chosen
+
+    def values_in_8_bits(self, target: Target, keep_float: Collection[str] = ()) -> list[str]:
+        """The activations that pass through 8 bits, in the order of the file; arguments and errors of `select`.
+
+        What only a ReLU reads that vanishes in 8 bits is not among them.
+        """
+        chosen, integers = self._walk(target, keep_float)
+        for node in self.model.graph.node:
+            if node.name in chosen and self._vanishes(node):
+                integers.discard(node.input[0])
+        return [name for node in self.model.graph.node for name in node.output if name in integers]
+
+    def _walk(self, target: Target, keep_float: Collection[str]) -> tuple[list[str], set[str]]:
         names = [node.name for node in self.model.graph.node]
         if len(set(names)) < len(names) or "" in names:
             raise UsageError("int8: every node of the model needs a name of its own")
@@ -108,7 +123,7 @@ class Network:
                 integers.update(set(node.output) - self.outputs)
         if not set(chosen) & set(self.layers):
             raise UsageError("int8: there is no layer to quantise")
-        return chosen
+        return chosen, integers
 
     def ranges_needed(self) -> tuple[list[str], dict[str, str]]:
         """Activations whose range must be measured, and those that take the range of another one.
@@ -123,12 +138,15 @@ class Network:
                 continue
             if node.op_type in _PASSING:
                 same.update(dict.fromkeys(node.output, node.input[0]))
-            elif node.op_type in _REMOVABLE and self.consumers[node.input[0]] == 1:
+            elif self._vanishes(node):
                 same[node.input[0]] = node.output[0]
                 measured.pop(node.input[0], None)
             values = [*self._data_inputs(node), *node.output]
             measured.update(dict.fromkeys(name for name in values if name not in same and name not in self.outputs))
         return list(measured), same
+
+    def _vanishes(self, node: onnx.NodeProto) -> bool:
+        return node.op_type in _REMOVABLE and self.consumers[node.input[0]] == 1
 
     def _is_layer(self, node: onnx.NodeProto) -> bool:
         if node.op_type not in LAYERS or len(node.input) < 2:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from exporters import __version__
@@ -149,6 +150,26 @@ def test_a_layer_that_stays_in_float(cifar: Exported, cifar_ranges: Ranges) -> N
         assert list(node.input[1:]) == [CONV, f"{CONV}_bias"]
         assert f"{CONV}_quantized" not in arrays(data)
         assert "student.layer2.0.conv2.weight_quantized" in arrays(data)
+
+
+def test_float_layers_are_computed_in_float(cifar: Exported, cifar_ranges: Ranges) -> None:
+    """ONNX Runtime would quantise the weights of a float layer between two others, with one scale for all channels."""
+    layers = Network(onnx.load_from_string(cifar.data)).layers
+    data = quantize(cifar.data, cifar_ranges, target="cpu", keep_float=layers[1::2])
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    (as_written,) = session.run(None, {"image": cifar.images})
+    scale = np.abs(cifar.logits).max()
+    assert np.abs(OnnxRuntime(data).predict(cifar.images) - as_written).max() < 0.01 * scale
+    model = onnx.load_from_string(data)
+    kept = [node for node in model.graph.node if node.op_type == "Max"]
+    assert kept
+    for node in kept:  # what it looks like without them
+        reader = next(other for other in model.graph.node if node.output[0] in other.input)
+        reader.input[0] = node.input[0]
+    without = OnnxRuntime(model.SerializeToString()).predict(cifar.images)
+    assert np.abs(without - as_written).max() > 0.01 * scale
 
 
 def test_images_or_ranges(cifar: Exported, cifar_ranges: Ranges, cpu: bytes, shufflenet: Exported) -> None:

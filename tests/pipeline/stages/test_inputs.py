@@ -66,7 +66,8 @@ def test_every_setting_is_a_part_of_some_fingerprint() -> None:
     recipe = load_recipe("quickstart", asked).recipe
     covered = {key for stage in STAGES if stage.name != "bundle" for key in stage.parameters(recipe)}
     every = set(next(stage for stage in STAGES if stage.name == "bundle").parameters(recipe))
-    free = {"name", "device", "data.workers", "data.licence"}  # what it is called, where and how fast; what is told of it
+    # What it is called, where and how fast it runs, and what is told of the data.
+    free = {"name", "device", "data.workers", "data.licence"}
     assert every - covered - free == set()
 
 

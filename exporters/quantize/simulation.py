@@ -1,0 +1,85 @@
+"""What a choice of layers in 8 bits does to the answers, simulated in fp32: quick, since the library is asked once."""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from exporters.quantize.barrier import barrier
+from exporters.quantize.calibration import Ranges
+from exporters.quantize.selection import Network, Target
+
+_UINT8, _INT8 = 255, 127
+
+
+def rounded_weights(quantized: bytes) -> dict[str, np.ndarray]:
+    """Float32 weights by name, as the 8 bits of an int8 file have them."""
+    graph = onnx.load_from_string(quantized).graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    weights = {}
+    for node in graph.node:
+        tensor = tensors.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
+        if tensor is None or tensor.data_type != TensorProto.INT8:
+            continue
+        values = numpy_helper.to_array(tensor).astype(np.float32)
+        scale = numpy_helper.to_array(tensors[node.input[1]])
+        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+        shape = [1] * values.ndim
+        if scale.ndim == 1:
+            shape[axis] = len(scale)
+        weights[tensor.name.removesuffix("_quantized")] = values * scale.reshape(shape)
+    return weights
+
+
+def simulate(
+    network: Network, ranges: Ranges, weights: Mapping[str, np.ndarray], target: Target, keep_float: Collection[str]
+) -> bytes:
+    """A file that computes in fp32 what the one of `quantize` would, but for the rounding of biases.
+
+    Each value that passes through 8 bits is rounded where it is made. With one layer in 8 bits the errors are those of
+    the file; with many, roundings that fall differently add up to errors of the same size, not the same errors.
+
+    Args:
+        network: of the fp32 file.
+        ranges: of its activations.
+        weights: of `rounded_weights`.
+        target, keep_float: as for `quantize`.
+    """
+    chosen = set(network.select(target, keep_float))
+    rounded = set(network.values_in_8_bits(target, keep_float))
+    layers = set(network.layers) & chosen
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    del model.graph.node[:]
+    replaced = {name for node in network.model.graph.node if node.name in layers for name in node.input[1:2]}
+    for tensor in model.graph.initializer:
+        if tensor.name in replaced:
+            tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
+    for original in network.model.graph.node:
+        node = model.graph.node.add()
+        node.CopyFrom(original)
+        for index, value in enumerate(original.input):
+            if value in rounded:
+                node.input[index] = f"{value}.rounded"
+        for value in original.output:
+            if value in rounded:
+                _round(model.graph, value, ranges.values[value], target)
+    return model.SerializeToString()
+
+
+def _round(graph: onnx.GraphProto, value: str, ends: tuple[float, float], target: Target) -> None:
+    low, high = min(ends[0], 0.0), max(ends[1], 0.0)
+    if target == "cpu":
+        step = (high - low) / _UINT8 or 1.0
+        zero = np.array(round(-low / step), np.uint8)
+    else:
+        step = max(-low, high) / _INT8 or 1.0
+        zero = np.array(0, np.int8)
+    names = [f"{value}.step", f"{value}.zero"]
+    graph.initializer.append(numpy_helper.from_array(np.array(step, np.float32), names[0]))
+    graph.initializer.append(numpy_helper.from_array(zero, names[1]))
+    graph.node.append(helper.make_node("QuantizeLinear", [value, *names], [f"{value}.bits"], f"{value}.quantize"))
+    floats = f"{value}.floats"
+    graph.node.append(helper.make_node("DequantizeLinear", [f"{value}.bits", *names], [floats], f"{value}.dequantize"))
+    graph.node.append(barrier(floats, f"{value}.rounded", f"{value}.keep"))
