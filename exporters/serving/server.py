@@ -12,7 +12,6 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from PIL import Image
 
 from exporters.errors import UnavailableError
 from exporters.serving.app import create_app
@@ -39,7 +38,7 @@ def serve(settings: ServeSettings) -> None:
     """
     bundle = load_bundle(settings.bundle, settings.precision, settings.provider)
     configure_logs(settings.log_level)
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `max_pixels` decides
+    warnings.filterwarnings("ignore", module=r"PIL\b")  # of clients' images, which are judged anyhow
     service = Service(settings, bundle)
     config = uvicorn.Config(
         create_app(service),

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporters.images import MAX_PIXELS
 from exporters.runtimes import Provider
 from exporters.serving.security import ApiKey
 
@@ -12,7 +11,7 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """Settings of a server; the defaults are those of the command `serve`.
+    """Settings of a server; the defaults are those of the command `serve`, which takes as many threads as cores.
 
     Args:
         bundle: the folder; read again when the server is told to reload.
@@ -24,7 +23,7 @@ class ServeSettings:
         max_delay: seconds that the first image of a batch may wait for others while a thread is free.
         queue: images that are decoded, wait or are computed; beyond that, requests are refused with 503.
         max_bytes: of one request's body.
-        max_pixels: of one image, before anything of it is decoded.
+        max_pixels: of one image, before anything of it is decoded; at most `exporters.images.MAX_PIXELS`.
         max_connections: beyond that, new connections are refused with 503.
         timeout: seconds for a request to arrive, and again for its answer to be computed.
         drain: seconds between SIGTERM and the end of listening; requests that arrive meanwhile are answered.
@@ -42,7 +41,7 @@ class ServeSettings:
     max_delay: float = 0.002
     queue: int = 256
     max_bytes: int = 16 * MEBIBYTE
-    max_pixels: int = min(25_000_000, MAX_PIXELS)
+    max_pixels: int = 25_000_000
     max_connections: int = 512
     timeout: float = 30.0
     drain: float = 1.0

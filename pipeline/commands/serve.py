@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from exporters.errors import UnavailableError
+from exporters.images import MAX_PIXELS
 
 if TYPE_CHECKING:
     from exporters.runtimes import Provider
 
-MOST_PIXELS = 64_000_000
 _POSITIVE = click.IntRange(min=1)
 
 
@@ -38,7 +38,7 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("--queue", type=_POSITIVE, default=256, show_default=True, help="Images in the server; beyond that, 503.")
 @click.option("--max-bytes", type=_POSITIVE, default=16 * 2**20, show_default=True, help="Of one request.")
 @click.option(
-    "--max-pixels", type=click.IntRange(1, MOST_PIXELS), default=25_000_000, show_default=True, help="Of one image."
+    "--max-pixels", type=click.IntRange(1, MAX_PIXELS), default=25_000_000, show_default=True, help="Of one image."
 )
 @click.option("--max-connections", type=_POSITIVE, default=512, show_default=True, help="Beyond that, 503.")
 @click.option(

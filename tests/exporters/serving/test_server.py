@@ -244,9 +244,12 @@ class TestHouse:
     def test_the_log(self, server: Server) -> None:
         server.ask("GET", "/v2/%0a%22x", headers={"X-Request-ID": "mine-7"})
         answer = server.ask("GET", "/v2", headers={"X-Request-ID": "no\tid"})
-        lines = {line["request"]: line for line in server.lines() if line.get("event") == "request"}
-        assert (lines["mine-7"]["path"], lines["mine-7"]["status"]) == ('/v2/\n"x', 404)
-        assert lines[answer.headers["x-request-id"]]["path"] == "/v2"
+
+        def line_of(request: str) -> dict[str, Any]:  # written once the answer was sent
+            return dict(wait_for(lambda: [line for line in server.lines() if line.get("request") == request])[0])
+
+        assert (line_of("mine-7")["path"], line_of("mine-7")["status"]) == ('/v2/\n"x', 404)
+        assert line_of(answer.headers["x-request-id"])["path"] == "/v2"
         assert not [line for line in server.lines() if line["level"] in ("warning", "error")]
 
     def test_it_listens_on_loopback_alone(self, server: Server) -> None:
@@ -264,11 +267,11 @@ class TestHouse:
 
 @pytest.fixture(scope="module")
 def strict(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
-    """One second for everything, few connections, and a bundle that may be exchanged."""
+    """Five seconds for everything, few connections, and a bundle that may be exchanged."""
     folder = tmp_path_factory.mktemp("strict")
     (folder / "key").write_text(KEY)
     bundle = Path(shutil.copytree(packed, folder / "bundle"))
-    arguments = ("--timeout", "1", "--max-connections", "20", "--api-key-file", str(folder / "key"))
+    arguments = ("--timeout", "5", "--max-connections", "20", "--api-key-file", str(folder / "key"))
     with serving(bundle, folder / "log", *arguments, key=KEY) as server:
         yield server, bundle
 
@@ -397,7 +400,7 @@ def test_a_full_queue_and_an_orderly_end(packed: Path, student: Student, tmp_pat
         assert server.ask("GET", "/openapi.json").status == 200
         assert server.ask("POST", "/v2/repository/index").status == 404  # without a key, nobody administers
         image = student.prepare(photo())
-        tensor = {"name": "image", "datatype": "UINT8", "shape": [3, *image.shape], "data": image.tolist() * 3}
+        tensor = {"name": "image", "datatype": "UINT8", "shape": [3, *image.shape], "data": [image.tolist()] * 3}
         many = server.ask("POST", "/v2/models/finches/infer", json.dumps({"inputs": [tensor]}).encode())
         assert (many.status, "2 images" in many.error) == (413, True)
 
