@@ -17,6 +17,7 @@ class Network:
         small: made small, for the default test suite.
         norms: batch norms that stay in the fp32 file: those before their convolution cannot be folded into it.
         misses: precisions whose gate it cannot pass here; the table says why.
+        plain_kernels: trained without oneDNN, whose backward pass damages the heap (torch 2.15 on CPUs).
     """
 
     name: str
@@ -25,6 +26,7 @@ class Network:
     small: bool = False
     norms: int = 0
     misses: frozenset[str] = frozenset()
+    plain_kernels: bool = False
 
     @property
     def label(self) -> str:
@@ -48,8 +50,8 @@ MATRIX = (
     Network("torchvision:efficientnet_b0"),
     Network("torchvision:squeezenet1_1"),
     Network("timm:mobilenetv4_conv_small"),
-    Network("timm:repvgg_a0"),
-    Network("timm:mobileone_s0"),
+    Network("timm:repvgg_a0", plain_kernels=True),
+    Network("timm:mobileone_s0", plain_kernels=True),
     Network("timm:convnext_atto"),
     Network("timm:vit_tiny_patch16_224", arguments={"img_size": 64}),
     Network("cifar:resnet20", 32),
@@ -57,7 +59,7 @@ MATRIX = (
     Network("cifar:wrn-16-2", 32, norms=6),
     Network("timm:regnety_002"),
     Network("timm:ghostnet_100"),
-    Network("timm:fastvit_t8"),
+    Network("timm:fastvit_t8", plain_kernels=True),
     Network("timm:repvit_m0_9"),
     Network("timm:efficientvit_b0"),
     Network("timm:efficientvit_m0", arguments={"img_size": 64}),

@@ -65,7 +65,8 @@ def trained_like(
     train, validation = (drawn(count, network.size, split) for split, count in {**_DRAWN, **(images or {})}.items())
     torch.manual_seed(7)
     module = build(network.architecture, CLASSES)
-    train_like(module, train.images, train.labels, preprocessing, steps=steps)
+    with torch.backends.mkldnn.flags(enabled=not network.plain_kernels):
+        train_like(module, train.images, train.labels, preprocessing, steps=steps)
     labels = [f"pattern {index}" for index in range(CLASSES)]
     student = load_student(
         save_student(module, network.architecture, labels, preprocessing, folder, name=network.label)

@@ -37,10 +37,11 @@ def train_like(
     random = torch.Generator().manual_seed(3)
     _draw_norms(module, random)
     inputs, targets = _normalised(images, preprocessing), torch.from_numpy(labels)
-    module.eval()  # no drop-out, no dropped paths
+    module.train()
+    for part in module.modules():
+        if "Drop" in type(part).__name__ or "StochasticDepth" in type(part).__name__:
+            part.eval()
     norms = [part for part in module.modules() if isinstance(part, BatchNorm)]
-    for norm in norms:
-        norm.train()
     _train(module, inputs, targets, steps // 2, random)
     for norm in norms:
         norm.reset_running_stats()
@@ -50,8 +51,9 @@ def train_like(
             module(batch)
         for norm in norms:
             _disturb(norm, random)
-    module.eval()
+            norm.eval()
     _train(module, inputs, targets, steps - steps // 2, random)
+    module.eval()
     _fit_classifier(module, inputs, targets)
     return module
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.audit.entries import TINY_INTEGERS, check_extras, explain_all, is_range
+from exporters.audit.entries import TINY, TINY_INTEGERS, check_extras, explain_all, is_range
 from exporters.errors import GateError
 from exporters.onnx.reader import Tensor, read_onnx
 
@@ -19,7 +19,8 @@ def audit_int8(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any
     A tensor is explained if it is, bit for bit, one of the fp32 file; or int8 round(w / s) of a weight w there, with
     the scale s of w's own range, per output channel or as a whole; or such a scale, or one that was raised until the
     bias of its channel fits int32; or zeros as zero points; or int32 round(b / (s · a)) of a bias b with a scale a of
-    an activation; or such a product; or a single number, the scale or zero point of an activation.
+    an activation; or such a product; or a single number, the scale or zero point of an activation;
+    or at most `TINY` values that are a constant of the architecture in 8 bits.
 
     Args:
         data: the bytes of the int8 file.
@@ -85,11 +86,21 @@ class _Explainer:
             if scaled:
                 return f"scale of {scaled}"
             return "scale of an activation" if value.size == 1 and np.isfinite(value).all() and value > 0 else None
+        if (
+            tensor.dtype in {"int8", "uint8"}
+            and value.size <= TINY
+            and self._is_constant(name.removesuffix("_quantized"))
+        ):
+            return "8 bits of a constant"
         if name.endswith("_zero_point") and tensor.dtype in {"int8", "uint8", "int32"}:
             return "zero point" if value.size == 1 or not value.any() else None
         if tensor.dtype in {"int64", "int32", "bool"} and (value.size <= TINY_INTEGERS or is_range(value)):
             return "constant"
         return None
+
+    def _is_constant(self, name: str) -> bool:
+        """Whether the fp32 file has a constant of the architecture of this name, such as the value of a padding."""
+        return self.origins.get(name) == "constant" and len(self.base[name].array().reshape(-1)) <= TINY
 
     def _weight(self, tensor: Tensor) -> str | None:
         """Origin of int8 values that are those of a weight of the fp32 file."""
