@@ -96,7 +96,8 @@ class Console:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> None:
         """Print a table, every text as it stands; the first `words` columns are words, those after them figures."""
-        table = Table(title=Text(title), title_justify="left", title_style="bold")
+        self._rich.print(title, style="bold", markup=False, soft_wrap=True)  # a table would fold it to its own width
+        table = Table()
         for number, column in enumerate(columns):
             table.add_column(Text(column), justify="left" if number < words else "right", overflow="fold")
         for row in rows:

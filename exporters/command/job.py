@@ -9,7 +9,7 @@ import numpy as np
 
 from exporters.command.images import ProofImages
 from exporters.command.request import ExportRequest
-from exporters.parity import Evidence, ParityResult
+from exporters.parity import Evidence
 from exporters.runtimes import Provider, Runtime
 from exporters.student import Student
 
@@ -19,19 +19,6 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 _FEW = 16
-
-
-class WatchedEvidence(Evidence):
-    """Evidence that can tell each comparison as it is made."""
-
-    told: Callable[[ParityResult], None] | None = None
-
-    def compare(self, candidate: Runtime) -> ParityResult:
-        """See `Evidence.compare`."""
-        result = super().compare(candidate)
-        if self.told is not None:
-            self.told(result)
-        return result
 
 
 @dataclass(frozen=True)
@@ -64,9 +51,9 @@ class Job:
         return TorchRuntime(self.student)
 
     @cached_property
-    def evidence(self) -> WatchedEvidence:
+    def evidence(self) -> Evidence:
         """The student's answers to all images."""
-        return WatchedEvidence(self.reference, self.images.batches)
+        return Evidence(self.reference, self.images.batches)
 
     @cached_property
     def few(self) -> np.ndarray:

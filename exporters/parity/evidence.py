@@ -55,6 +55,8 @@ class Evidence:
         reference: the student.
         batches: gives the same batches at every call, at the largest batch size.
         part, part_batches: how many images are run again, at which batch sizes; 1 or more each.
+
+    While `told` is set, it is given the result over all images of each candidate that is judged by `objections`.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Evidence:
         self._batches = batches
         self._part = part
         self._part_batches = tuple(part_batches)
+        self.told: Callable[[ParityResult], None] | None = None
         self._logits: list[np.ndarray] = []
         self._complete = False
 
@@ -106,6 +109,8 @@ class Evidence:
             UsageError: no images.
         """
         whole, first = self._measure(candidate)
+        if self.told is not None:
+            self.told(whole)
         return judge(whole, gate) or _judge_parts(self._at_small_batches(candidate, first), gate)
 
     def _measure(self, candidate: Runtime) -> tuple[ParityResult, "_Part"]:

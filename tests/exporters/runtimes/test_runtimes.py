@@ -1,7 +1,9 @@
 import copy
 import dataclasses
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -102,3 +104,12 @@ def test_torch_devices_and_train_mode(cifar: Exported) -> None:
 def test_importing_the_module_imports_no_torch() -> None:
     code = "import sys, exporters.runtimes, exporters.verify, exporters.parity, exporters.bundle; "
     subprocess.run([sys.executable, "-c", code + "assert not {'torch', 'onnx'} & set(sys.modules)"], check=True)
+
+
+def test_onnxruntime_keeps_no_id_of_this_machine(cifar: Exported, tmp_path: Path) -> None:
+    """Usage data are sent under an id that ONNX Runtime writes below the home directory; it is asked not to."""
+    code = "import sys; from exporters.runtimes import OnnxRuntime; OnnxRuntime(sys.stdin.buffer.read())"
+    plain = {key: value for key, value in os.environ.items() if key not in {"CI", "ORT_DISABLE_TELEMETRY"}}
+    plain |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=plain, check=True, input=cifar.data)
+    assert list(tmp_path.iterdir()) == []

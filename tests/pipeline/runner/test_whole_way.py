@@ -47,7 +47,9 @@ class TestWhatARunLeaves:
         bundle = {p.relative_to(run.directory / "bundle").as_posix() for p in (run.directory / "bundle").rglob("*.*")}
         assert bundle == {
             "model.onnx", "preprocess.json", "labels.json", "golden/inputs.npz", "golden/outputs.npz", "parity.json",
-            "benchmark.json", "manifest.json", "manifest.sha256", "MODEL_CARD.md",
+            "benchmark.json", "manifest.json", "manifest.sha256", "MODEL_CARD.md", "sbom.cdx.json",
+            "triton/tiny/config.pbtxt", "triton/tiny/1/model.onnx", "triton/tiny/labels.txt",
+            "kserve/inference-service.yaml",
         }  # fmt: skip
         environment = read_json(run.directory / "environment.json")
         assert environment["packages"]["torch"] and environment["python"].startswith("3.")
