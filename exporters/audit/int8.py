@@ -20,7 +20,7 @@ def audit_int8(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any
     the scale s of w's own range, per output channel or as a whole; or such a scale, or one that was raised until the
     bias of its channel fits int32; or zeros as zero points; or int32 round(b / (s · a)) of a bias b with a scale a of
     an activation; or such a product; or a single number, the scale or zero point of an activation;
-    or at most `TINY` values that are a constant of the architecture in 8 bits.
+    or uint8 or int8 round(c / s) + z of at most `TINY` values c that are a constant of the architecture.
 
     Args:
         data: the bytes of the int8 file.
@@ -86,11 +86,7 @@ class _Explainer:
             if scaled:
                 return f"scale of {scaled}"
             return "scale of an activation" if value.size == 1 and np.isfinite(value).all() and value > 0 else None
-        if (
-            tensor.dtype in {"int8", "uint8"}
-            and value.size <= TINY
-            and self._is_constant(name.removesuffix("_quantized"))
-        ):
+        if tensor.dtype in {"int8", "uint8"} and self._is_constant(name.removesuffix("_quantized"), value):
             return "8 bits of a constant"
         if name.endswith("_zero_point") and tensor.dtype in {"int8", "uint8", "int32"}:
             return "zero point" if value.size == 1 or not value.any() else None
@@ -98,9 +94,17 @@ class _Explainer:
             return "constant"
         return None
 
-    def _is_constant(self, name: str) -> bool:
-        """Whether the fp32 file has a constant of the architecture of this name, such as the value of a padding."""
-        return self.origins.get(name) == "constant" and len(self.base[name].array().reshape(-1)) <= TINY
+    def _is_constant(self, name: str, value: np.ndarray) -> bool:
+        """Whether these are round(c / s) + z of a tiny constant c of the fp32 file, such as the value of a padding."""
+        scale, zero = (self.own.get(f"{name}_{key}") for key in ("scale", "zero_point"))
+        if self.origins.get(name) != "constant" or scale is None or zero is None:
+            return False
+        constant = self.base[name].array()
+        if constant.size > TINY or constant.shape != value.shape or scale.array().size != 1 or zero.array().size != 1:
+            return False
+        limits = np.iinfo(value.dtype)
+        exact = np.rint(constant.astype(np.float64) / float(scale.array().item())) + int(zero.array().item())
+        return bool(np.array_equal(value, np.clip(exact, limits.min, limits.max)))
 
     def _weight(self, tensor: Tensor) -> str | None:
         """Origin of int8 values that are those of a weight of the fp32 file."""

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import pytest
 
+from exporters.errors import GateError
 from exporters.files import dump_json, sha256_bytes, sha256_file
 from exporters.manifest import REQUIRED, seal
 from exporters.onnx.reader import read_onnx
+from exporters.verify import verify_bundle
 
 COPY = "triton/finches/1/model.onnx"
 FILES = [
@@ -65,3 +68,11 @@ def change_model(bundle: Path, change: Callable[[onnx.ModelProto], None]) -> Non
             initializers=entries, operators=read.operators, size=len(data)
         ),
     )
+
+
+def failure(bundle: Path) -> str:
+    """What `verify` says of a bundle that it refuses with exit 3."""
+    with pytest.raises(GateError) as caught:
+        verify_bundle(bundle)
+    assert caught.value.exit_code == 3
+    return str(caught.value)

@@ -14,11 +14,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from exporters.arrays import npz_bytes
-from exporters.errors import GateError
 from exporters.files import dump_json
 from exporters.verify import verify_bundle
 
-from .forging import COPY, add_file, change_model, resealed
+from .forging import COPY, add_file, change_model, failure, resealed
 
 WEIGHTS = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
 
@@ -26,13 +25,6 @@ WEIGHTS = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
 @pytest.fixture
 def bundle(packed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(packed, tmp_path / "bundle"))
-
-
-def failure(bundle: Path) -> str:
-    with pytest.raises(GateError) as caught:
-        verify_bundle(bundle)
-    assert caught.value.exit_code == 3
-    return str(caught.value)
 
 
 def initializer(model: onnx.ModelProto, name: str, values: np.ndarray) -> None:

@@ -20,20 +20,13 @@ from exporters.onnx.reader import read_onnx
 from exporters.verify import verify_bundle
 
 from .conftest import LABELS
-from .forging import FILES, add_file, resealed
+from .forging import FILES, add_file, failure, resealed
 
 
 @pytest.fixture
 def bundle(packed: Path, tmp_path: Path) -> Path:
     """A copy that may be damaged."""
     return Path(shutil.copytree(packed, tmp_path / "bundle"))
-
-
-def failure(bundle: Path) -> str:
-    with pytest.raises(GateError) as caught:
-        verify_bundle(bundle)
-    assert caught.value.exit_code == 3
-    return str(caught.value)
 
 
 def test_a_good_bundle(packed: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from exporters.audit import audit_bundle
+from exporters.audit.entries import identity
 from exporters.audit.int8 import audit_int8
 from exporters.errors import GateError
 from exporters.onnx.reader import Tensor, read_onnx
@@ -67,6 +68,36 @@ def test_one_changed_value_is_found_in_every_tensor(cifar: Exported, int8: bytes
         assert "does not explain" in str(caught.value), tensor.name
         count += 1
     assert count > 24
+
+
+def with_constants(data: bytes, **constants: np.ndarray) -> bytes:
+    model = onnx.load_from_string(data)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("quantized", "explained"),
+    [
+        (np.array([127, 3], np.uint8), True),  # round(1 · 127) and round(.02 · 127)
+        (np.array([126, 3], np.uint8), False),
+        (np.array([127, 3, 0], np.uint8), False),
+    ],
+)
+def test_a_constant_in_8_bits_is_that_constant(
+    cifar: Exported, int8: bytes, quantized: np.ndarray, explained: bool
+) -> None:
+    base = with_constants(cifar.data, padding=np.array([1.0, 0.02], np.float32))
+    (padding,) = (identity(tensor) for tensor in read_onnx(base).tensors if tensor.name == "padding")
+    entries = [*cifar.entries, {**padding, "origin": "constant"}]
+    scale, zero = np.array(1 / 127, np.float32), np.array(0, np.uint8)
+    data = with_constants(int8, padding_quantized=quantized, padding_scale=scale, padding_zero_point=zero)
+    if explained:
+        origins = {entry["name"]: entry["origin"] for entry in audit_int8(data, base, entries)}
+        assert origins["padding_quantized"] == "8 bits of a constant"
+    else:
+        with pytest.raises(GateError, match="does not explain: padding_quantized"):
+            audit_int8(data, base, entries)
 
 
 @pytest.mark.parametrize("kind", ["float", "int8", "int32", "scale", "zero points", "attribute"])
