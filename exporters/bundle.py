@@ -193,14 +193,15 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
     _check_nothing_of_here(files)
     files[SEAL] = seal(files[MANIFEST])
     archive = tar_path(out_dir)
-    with atomic_directory(out_dir) as folder:
+    # Both take their names once both are whole: a full disk leaves an earlier bundle and its archive as they are.
+    with atomic_path(archive) as packed, atomic_directory(out_dir) as folder:
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         verify_bundle(folder)
+        write_tar(folder, packed, out_dir.name)
         archive.unlink(missing_ok=True)  # never an older archive beside a newer folder
-    write_tar(out_dir, archive)
     return manifest
 
 
@@ -264,11 +265,17 @@ def tar_path(folder: Path) -> Path:
     return folder.with_name(folder.name + ".tar")
 
 
-def write_tar(folder: Path, path: Path) -> None:
-    """Archive a folder so that the same content gives the same bytes: sorted, no times, no owners, plain modes."""
-    with atomic_path(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+def write_tar(folder: Path, path: Path, name: str | None = None) -> None:
+    """Archive a folder so that the same content gives the same bytes: sorted, no times, no owners, plain modes.
+
+    Args:
+        folder: what is archived.
+        path: the archive, written in place.
+        name: what the folder is called in it; by default as on the disk.
+    """
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for source in [folder, *sorted(folder.rglob("*"))]:
-            information = tarfile.TarInfo((Path(folder.name) / source.relative_to(folder)).as_posix())
+            information = tarfile.TarInfo((Path(name or folder.name) / source.relative_to(folder)).as_posix())
             if source.is_dir():
                 information.type, information.mode = tarfile.DIRTYPE, 0o755
                 archive.addfile(information)

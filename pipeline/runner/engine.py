@@ -3,11 +3,12 @@
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from exporters.errors import GateError, TmkdError, UsageError
+from exporters.errors import GateError, TmkdError, UnavailableError, UsageError
 from exporters.files import write_json, write_text
 from pipeline.runner.environment import describe_environment
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
@@ -94,6 +95,7 @@ def execute(
     _check_force(stages, needed, until, force)
     with run.held():
         run.remove_temporaries()
+        run.recover_kept()
         _check_machine(stages, recipe, run, until, force)
         write_text(run.path / "recipe.lock.yaml", recipe.to_yaml())
         write_json(run.path / "environment.json", describe_environment())
@@ -163,35 +165,54 @@ def _run_or_reuse(
         console.say(f"── {stage.name}: reused")
         return
     if not forced and (donor := _donor(stage, digest(inputs), donors)) is not None:
-        run.adopt(*donor, stage.beside)
+        with _kept_until_done(stage, run):
+            run.adopt(*donor, stage.beside)
         console.say(f"── {stage.name}: taken over from {donor[0].path}")
         return
     console.heading(f"{stage.name}{': ' if decision.why else ''}{'; '.join(decision.why)}")
-    kept = run.set_aside(stage.name) if decision.action != "continue" else None
-    if decision.action != "continue":
-        run.remove_outputs(stage.name, stage.beside)
     fresh = StageRecord(stage.name, "running", digest(inputs), inputs)
-    run.write_record(fresh)
     started = time.monotonic()
-    try:
-        summary = stage.run(StageContext(recipe, run, console, fresh.fingerprint))
-    except Exception as error:
-        if kept is not None and record is not None and not isinstance(error, GateError) and run.is_bare(stage.name):
-            # It failed before it had made anything: what was finished under other settings stays finished.
-            run.put_back(stage.name, kept)
-            run.write_record(record)
+    with _kept_until_done(stage, run) if decision.action != "continue" else nullcontext():
+        run.write_record(fresh)
+        try:
+            summary = stage.run(StageContext(recipe, run, console, fresh.fingerprint))
+        except Exception as error:
+            if isinstance(error, GateError):
+                # A bundle in the run directory is of a student that passed; when a gate fails there is none.
+                for name in {stage.name, "bundle"}:
+                    run.discard_kept(name)
+                run.remove_outputs("bundle", ("bundle.tar",))
+            seconds = round(time.monotonic() - started, 1)
+            failed = replace(fresh, status="failed", seconds=seconds, message=str(error) or type(error).__name__)
+            with suppress(UnavailableError):  # the disk that failed the stage may have no room for this either
+                run.write_record(failed)
             raise
+        run.remove_temporaries()
+        outputs = run.hash_outputs(stage.name, stage.beside, stage.local)
         seconds = round(time.monotonic() - started, 1)
-        run.write_record(replace(fresh, status="failed", seconds=seconds, message=str(error) or type(error).__name__))
-        if isinstance(error, GateError):
-            # A bundle in the run directory is of a student that passed; when a gate fails there is none.
-            run.remove_outputs("bundle", ("bundle.tar",))
-        raise
-    run.remove_temporaries()
-    outputs = run.hash_outputs(stage.name, stage.beside, stage.local)
-    seconds = round(time.monotonic() - started, 1)
-    run.write_record(replace(fresh, status="done", outputs=outputs, seconds=seconds, summary=summary))
+        run.write_record(replace(fresh, status="done", outputs=outputs, seconds=seconds, summary=summary))
     console.say(f"   {stage.name} done in {seconds:.1f} s")
+
+
+@contextmanager
+def _kept_until_done(stage: "Stage", run: RunDirectory) -> Iterator[None]:
+    """Clear the way for a stage that starts over, and keep what it had made before until the block ends well.
+
+    If the block fails, or is interrupted, before the stage has made a file, all that was there is brought back as it
+    was: folder, files beside it, record. A gate that fails brings nothing back.
+    """
+    record = run.record(stage.name)
+    try:
+        run.set_aside(stage.name, stage.beside)
+        run.remove_outputs(stage.name, stage.beside)
+        yield
+    except BaseException as error:
+        if record is not None and run.is_bare(stage.name) and not isinstance(error, GateError):
+            run.put_back(stage.name)
+        else:
+            run.discard_kept(stage.name)
+        raise
+    run.discard_kept(stage.name)
 
 
 def _donor(stage: "Stage", fingerprint: str, donors: Sequence[RunDirectory]) -> tuple[RunDirectory, StageRecord] | None:

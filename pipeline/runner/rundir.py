@@ -18,6 +18,10 @@ Status = Literal["running", "done", "failed", "skipped"]
 _MARKS = (".lock", "recipe.lock.yaml")
 """Files by which a run directory is known."""
 
+_KEPT_PREFIX = ".kept-"
+"""Of the folder that keeps what a stage had made while it runs again."""
+_KEPT_RECORD = ".record.json"
+
 
 @dataclass(frozen=True)
 class StageRecord:
@@ -108,18 +112,52 @@ class RunDirectory:
             else:
                 path.unlink(missing_ok=True)
 
-    def set_aside(self, stage: str) -> Path | None:
-        """Move a stage's files out of the way, under a name that `remove_temporaries` knows; None if there are none."""
-        if not self.folder(stage).is_dir():
-            return None
-        kept = self.path / f".{stage}-kept.old"
-        shutil.rmtree(kept, ignore_errors=True)
-        return self.folder(stage).replace(kept)
+    def set_aside(self, stage: str, beside: Sequence[str] = ()) -> None:
+        """Move a stage's folder, the named files beside it and its record out of the way, to be kept until
+        `discard_kept` or brought back by `put_back`.
 
-    def put_back(self, stage: str, kept: Path) -> None:
-        """Undo `set_aside`."""
-        shutil.rmtree(self.folder(stage), ignore_errors=True)
-        kept.replace(self.folder(stage))
+        Everything goes to one hidden folder, so that a process that is killed meanwhile loses nothing: the next one
+        calls `recover_kept`.
+        """
+        kept = self._kept(stage)
+        shutil.rmtree(kept, ignore_errors=True)
+        paths = [path for path in (self.folder(stage), *map(self.path.joinpath, beside)) if path.exists()]
+        if not paths:
+            return
+        kept.mkdir()
+        if self._record_path(stage).is_file():
+            _link_or_copy(str(self._record_path(stage)), str(kept / _KEPT_RECORD))  # first: it describes the rest
+        for path in paths:
+            path.replace(kept / path.name)
+
+    def put_back(self, stage: str) -> None:
+        """Undo `set_aside`: what stands in the place of something that was set aside is replaced."""
+        kept = self._kept(stage)
+        if not kept.is_dir():
+            return
+        for path in sorted(kept.iterdir(), key=lambda path: path.name == _KEPT_RECORD):  # the record is last
+            target = self._record_path(stage) if path.name == _KEPT_RECORD else self.path / path.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            path.replace(target)
+        shutil.rmtree(kept)  # the record is still in it where both names are links to one file
+
+    def discard_kept(self, stage: str) -> None:
+        """Remove what `set_aside` has kept: something newer stands in its place, or nothing may."""
+        shutil.rmtree(self._kept(stage), ignore_errors=True)
+
+    def recover_kept(self) -> None:
+        """Bring back what a killed process had set aside of stages that it had made nothing of yet; only for the
+        process that holds the directory."""
+        for kept in self.path.glob(f"{_KEPT_PREFIX}*"):
+            stage = kept.name.removeprefix(_KEPT_PREFIX)
+            if self.is_bare(stage):
+                self.put_back(stage)
+            else:
+                self.discard_kept(stage)
+
+    def _kept(self, stage: str) -> Path:
+        return self.path / f"{_KEPT_PREFIX}{stage}"
 
     def is_bare(self, stage: str) -> bool:
         """Whether a stage has made no file."""
@@ -127,11 +165,12 @@ class RunDirectory:
 
     def adopt(self, donor: "RunDirectory", record: StageRecord, beside: Sequence[str] = ()) -> None:
         """Take over a finished stage of another run: its files, as hard links where the disk allows, and its record."""
-        with atomic_directory(self.folder(record.stage)) as folder:
-            shutil.copytree(donor.folder(record.stage), folder, dirs_exist_ok=True, copy_function=_link_or_copy)
         for name in beside:
             with atomic_path(self.path / name) as temporary:
                 shutil.copyfile(donor.path / name, temporary)
+        # The folder is last: as long as it is bare, nothing has been made.
+        with atomic_directory(self.folder(record.stage)) as folder:
+            shutil.copytree(donor.folder(record.stage), folder, dirs_exist_ok=True, copy_function=_link_or_copy)
         self.write_record(record)
 
     def damaged_output(self, record: StageRecord) -> str | None:

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -10,7 +11,7 @@ import onnx
 import pytest
 
 from exporters.bundle import BundleContents, pack, tar_path
-from exporters.errors import GateError, UsageError
+from exporters.errors import GateError, TmkdError, UsageError
 from exporters.files import sha256_bytes, sha256_file
 from exporters.preprocessing import Preprocessing
 
@@ -81,6 +82,24 @@ def refused(contents: BundleContents, tmp_path: Path, **changes: object) -> str:
     assert not list(tmp_path.glob("bundle*"))
     assert not list(tmp_path.glob(".*"))
     return str(caught.value)
+
+
+def test_archive_that_cannot_be_written_leaves_the_earlier_bundle(
+    contents: BundleContents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "bundle"
+    pack(contents, out)
+    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", fail)
+    newer = dataclasses.replace(contents, golden_images=contents.golden_images[:1])
+    newer = dataclasses.replace(newer, golden_logits=contents.golden_logits[:1])
+    with pytest.raises((OSError, TmkdError)):
+        pack(newer, out)
+    assert {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()} == before
 
 
 def test_what_must_not_ship(contents: BundleContents, tmp_path: Path) -> None:

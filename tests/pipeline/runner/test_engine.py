@@ -1,6 +1,8 @@
 """The engine over stages of a few lines: decisions, reasons and records."""
 
 import io
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from exporters.errors import GateError, UnavailableError, UsageError
 from pipeline.console import Console
 from pipeline.recipe.schema import Recipe
 from pipeline.runner.engine import execute, plan
-from pipeline.runner.rundir import RunDirectory
+from pipeline.runner.rundir import RunDirectory, StageRecord
 from pipeline.stages.base import Stage, StageContext, settings
 
 RECIPE = Recipe()
@@ -210,6 +212,139 @@ def test_a_failure_before_any_work_costs_nothing_that_was_finished(line: Line) -
     line.b.values.clear()
     assert line.execute() == []
     assert not list(line.directory.path.glob(".*.old"))
+
+
+class Packing(Copying):
+    """A stage with an output beside its folder, as `bundle` has."""
+
+    beside = ("c.tar",)
+
+    def run(self, context: StageContext) -> dict[str, Any]:
+        figures = super().run(context)
+        (context.run.path / "c.tar").write_text(f"tar {self.values.get('text', '')}")
+        return figures
+
+
+def _packed(line: Line) -> dict[str, str]:
+    """Name → content of all that the stage c has made, its record included."""
+    folder = line.directory.path
+    paths = [*(folder / "c").rglob("*"), folder / "c.tar", folder / "stages" / "c.json"]
+    return {path.name: path.read_text() for path in paths if path.is_file()}
+
+
+@pytest.fixture
+def packing(line: Line) -> Line:
+    line.stages[2] = line.c = Packing("c", "b")
+    line.execute()
+    return line
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("error", [UnavailableError("no disk"), OSError("gone"), KeyboardInterrupt()])
+def test_early_failure_brings_back_outputs_beside_the_folder(
+    packing: Line, error: BaseException, changed: bool
+) -> None:
+    before = _packed(packing)
+    assert set(before) == {"text", "c.tar", "c.json"}
+
+    def fail(folder: Path) -> None:
+        raise error
+
+    packing.c.action = fail
+    if changed:
+        packing.c.values["text"] = "new"
+    with pytest.raises(type(error)):
+        packing.execute(force=None if changed else "c")
+    assert _packed(packing) == before
+    packing.c.values.clear()
+    assert packing.plan() == [("reuse", "")] * 3
+    assert not list(packing.directory.path.glob(".kept-*"))
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_kill_at_any_step_loses_no_finished_output(packing: Line, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process ends at its n-th step on the disk: nothing of it runs any more, and the next process finds all."""
+    before = _packed(packing)
+    packing.c.action = lambda folder: fail_now()
+
+    class KilledError(BaseException):
+        pass
+
+    dead = False
+    steps = 0
+
+    def fail_now() -> None:
+        nonlocal dead
+        dead = True
+        raise KilledError
+
+    def step(original: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            nonlocal steps
+            if dead:  # a dead process cleans nothing up
+                raise KilledError
+            if steps == number:
+                fail_now()
+            steps += 1
+            return original(*arguments, **options)
+
+        return run
+
+    with monkeypatch.context() as patch:
+        for kind, name in (
+            (Path, "mkdir"), (Path, "replace"), (Path, "unlink"), (shutil, "rmtree"), (os, "link"),
+        ):  # fmt: skip
+            patch.setattr(kind, name, step(getattr(kind, name)))
+        with pytest.raises(KilledError):
+            packing.execute(force="c")
+    packing.c.action = lambda folder: None
+    packing.execute(until="a")  # the next process, which recovers first
+    assert _packed(packing) == before
+    assert packing.plan() == [("reuse", "")] * 3
+
+
+def test_stage_that_had_begun_to_write_is_not_undone(packing: Line) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "checkpoint").write_text("half way")
+        raise UnavailableError("no disk")
+
+    packing.c.action = fail
+    with pytest.raises(UnavailableError):
+        packing.execute(force="c")
+    assert set(_packed(packing)) == {"checkpoint", "c.json"} and packing.status()[2] == "failed"
+    assert not list(packing.directory.path.glob(".kept-*"))
+
+
+def test_gate_that_fails_in_the_stage_itself_brings_nothing_back(packing: Line) -> None:
+    def fail(folder: Path) -> None:
+        raise GateError("not the student")
+
+    packing.c.action = fail
+    with pytest.raises(GateError):
+        packing.execute(force="c")
+    assert set(_packed(packing)) == {"c.json"} and packing.status()[2] == "failed"
+    packing.c.action = lambda folder: None
+    assert packing.execute() == ["c"]
+
+
+def test_record_that_cannot_be_written_does_not_hide_the_failure(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    line.execute()
+    written = RunDirectory.write_record
+
+    def full(self: RunDirectory, record: StageRecord) -> None:
+        if record.status == "failed":
+            raise UnavailableError("the disk is full")
+        written(self, record)
+
+    def fail(folder: Path) -> None:
+        (folder / "checkpoint").write_text("half way")
+        raise UnavailableError("no room for the checkpoint")
+
+    monkeypatch.setattr(RunDirectory, "write_record", full)
+    line.b.action = fail
+    with pytest.raises(UnavailableError, match="no room for the checkpoint"):
+        line.execute(force="b")
+    assert line.plan()[1] == ("continue", "it was interrupted")
 
 
 def test_an_error_without_a_message_can_be_planned_after(line: Line) -> None:
