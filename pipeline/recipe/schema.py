@@ -260,6 +260,11 @@ class Recipe(Settings):
         values["distill"]["feature"]["weight"] = losses.feature_weight
         values["distill"]["logits"] |= {"weight": losses.logits_weight, "temperature": losses.logits_temperature}
         values["distill"]["warmup"] = self.distill.warmup_passes(self.train.epochs)
+        values["train"]["decay_norms_and_biases"] = self.train.decays_norms_and_biases
+        values["teacher"]["text"]["fit"]["decay_norms_and_biases"] = self.teacher.text.fit.decays_norms_and_biases
+        if self.teacher.visual.fit is not None:
+            decays = self.teacher.visual.fit.decays_norms_and_biases
+            values["teacher"]["visual"]["fit"]["decay_norms_and_biases"] = decays
         return values
 
     def to_yaml(self) -> str:

@@ -278,7 +278,12 @@ class FitSettings(Settings):
     lr: float = Field(default=0.01, gt=0, le=100, description="Highest learning rate.")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="optimizer: sgd only.")
     nesterov: bool = Field(default=False, description="optimizer: sgd only: Nesterov's momentum.")
-    weight_decay: float = Field(default=5e-4, ge=0, le=10, description="Weight decay, of every parameter.")
+    weight_decay: float = Field(default=5e-4, ge=0, le=10, description="Weight decay.")
+    decay_norms_and_biases: bool | None = Field(
+        default=None,
+        description="Whether weight decay also holds for norms, biases and scales such as CLIP's logit_scale; "
+        "null: with sgd, not with adamw.",
+    )
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="The learning rate over time.")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Of the cross-entropy.")
     gradient_clip: float | None = Field(
@@ -289,6 +294,12 @@ class FitSettings(Settings):
         ge=1,
         description="Passes without a better validation score after which training ends; null: never.",
     )
+
+    @property
+    def decays_norms_and_biases(self) -> bool:
+        """`decay_norms_and_biases`, or its default: published SGD schedules decay every parameter, AdamW's do not."""
+        given = self.decay_norms_and_biases
+        return self.optimizer == "sgd" if given is None else given
 
     @model_validator(mode="after")
     def _schedule_fits_the_epochs(self) -> Self:
@@ -333,7 +344,7 @@ class TextFitSettings(FitSettings):
     epochs: int = Field(default=20, ge=1, le=100_000, description="Passes over the training split.")
     optimizer: Literal["sgd", "adamw"] = Field(default="adamw", description="The optimiser.")
     lr: float = Field(default=1e-3, gt=0, le=100, description="Highest learning rate.")
-    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Weight decay, of every parameter.")
+    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Weight decay.")
 
 
 class TrainSettings(FitSettings):

@@ -110,7 +110,7 @@ def fit(
     settings = job.settings
     torch.manual_seed(int(generator(job.seed, f"state of {job.name}").integers(2**63)))
     module = job.module.to(fabric.device).to(memory_format=torch.channels_last)
-    wrapped, optimiser = fabric.setup(module, make_optimiser(module.parameters(), settings))
+    wrapped, optimiser = fabric.setup(module, make_optimiser(module, settings))
     state = _Progress()
     if (saved := checkpoint.load()) is not None:
         _restore(saved, module, optimiser, fabric, state)

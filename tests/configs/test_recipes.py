@@ -73,7 +73,7 @@ def take_step(task: torch.nn.Module, losses: dict[str, torch.Tensor], settings: 
     """One step of the recipe's optimiser; every parameter stays finite, and some move."""
     assert losses and all(torch.isfinite(loss) for loss in losses.values()), losses
     before = [parameter.detach().clone() for parameter in task.parameters()]
-    optimiser = make_optimiser(task.parameters(), settings)
+    optimiser = make_optimiser(task, settings)
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(settings, settings.epochs // 3, 1)
     torch.stack(list(losses.values())).sum().backward()

@@ -94,24 +94,29 @@ def test_warm_up_in_numbers():
     assert found[:9] == pytest.approx([LR * part / 8 for part in (1, 2, 3, 4, 5, 6, 7, 8, 8)])
 
 
-def parameters() -> list[nn.Parameter]:
-    return [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2), requires_grad=False)]
+class Two(nn.Module):
+    """A matrix that is trained, and one that is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trained = nn.Parameter(torch.ones(2, 2))
+        self.frozen = nn.Parameter(torch.ones(2, 2), requires_grad=False)
 
 
 def test_sgd_has_the_numbers_of_the_recipe():
     fit = FitSettings(lr=0.2, momentum=0.8, nesterov=True, weight_decay=0.01)
-    trained, frozen = parameters()
-    optimiser = make_optimiser([trained, frozen], fit)
-    velocity = torch.zeros(2)
-    expected = trained.detach().clone()
+    two = Two()
+    optimiser = make_optimiser(two, fit)
+    velocity = torch.zeros(2, 2)
+    expected = two.trained.detach().clone()
     for number in range(3):
-        trained.grad = torch.tensor([1.0, -2.0]) * (number + 1)
-        gradient = trained.grad + 0.01 * expected
+        two.trained.grad = torch.tensor([[1.0, -2.0], [0.5, 3.0]]) * (number + 1)
+        gradient = two.trained.grad + 0.01 * expected
         velocity = 0.8 * velocity + gradient
         expected = expected - 0.2 * (gradient + 0.8 * velocity)
         optimiser.step()
-        torch.testing.assert_close(trained.detach(), expected)
-    assert torch.equal(frozen, torch.ones(2))
+        torch.testing.assert_close(two.trained.detach(), expected)
+    assert torch.equal(two.frozen, torch.ones(2, 2))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -119,17 +124,114 @@ def test_clipped_gradients_are_unscaled_before_the_step(optimizer: str):
     # What Lightning Fabric asks before it clips in fp16.
     for clip in (None, 1.0):
         fit = FitSettings(optimizer=optimizer, gradient_clip=clip)
-        handles = getattr(make_optimiser(parameters(), fit), "_step_supports_amp_scaling", False)
+        handles = getattr(make_optimiser(Two(), fit), "_step_supports_amp_scaling", False)
         assert handles == (clip is None)
 
 
 def test_adamw_decays_apart_from_the_gradient():
     fit = FitSettings(optimizer="adamw", lr=0.1, weight_decay=0.5)
-    trained, frozen = parameters()
-    optimiser = make_optimiser(iter([trained, frozen]), fit)
+    two = Two()
+    optimiser = make_optimiser(two, fit)
     assert isinstance(optimiser, torch.optim.AdamW)
-    assert optimiser.param_groups[0]["params"] == [trained]
-    trained.grad = torch.tensor([1.0, -3.0])
+    assert [group["params"] for group in optimiser.param_groups] == [[two.trained]]
+    two.trained.grad = torch.tensor([[1.0, -3.0], [2.0, -4.0]])
     optimiser.step()
     # The first step of Adam is the sign of the gradient, times the learning rate.
-    torch.testing.assert_close(trained.detach(), torch.tensor([1 - 0.05 - 0.1, 1 - 0.05 + 0.1]))
+    rise, fall = 1 - 0.05 + 0.1, 1 - 0.05 - 0.1
+    torch.testing.assert_close(two.trained.detach(), torch.tensor([[fall, rise], [fall, rise]]))
+
+
+def exempt_names(module: nn.Module, optimiser: torch.optim.Optimizer) -> set[str]:
+    """The names of the trained parameters whose weight decay is 0."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    found = {names[id(p)]: group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    assert found.keys() == {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    return {name for name, decay in found.items() if decay == 0}
+
+
+ADAMW = FitSettings(optimizer="adamw", weight_decay=0.1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet10t",  # batch norm
+        "vit_tiny_patch16_224",  # layer norm, class token, position embedding
+        "test_convnext",  # layer norm, layer scale
+        "resnetv2_50d_gn",  # group norm
+        "swin_tiny_patch4_window7_224",  # tables of relative positions
+        "xcit_nano_12_p8_224",  # layer scale, temperatures of attention
+    ],
+)
+def test_adamw_spares_what_timm_spares(name: str):
+    timm = pytest.importorskip("timm")
+    from timm.optim import param_groups_weight_decay
+
+    network = timm.create_model(name, num_classes=3)
+    listed = network.no_weight_decay() if hasattr(network, "no_weight_decay") else ()
+    groups = param_groups_weight_decay(network, 0.1, no_weight_decay_list=listed)
+    spared = {id(parameter) for group in groups if group["weight_decay"] == 0 for parameter in group["params"]}
+    # timm goes by the number of dimensions alone; a scale may also be [1, 1, C] or [heads, 1, 1].
+    expected = {
+        name
+        for name, parameter in network.named_parameters()
+        if id(parameter) in spared or max(parameter.shape, default=1) == parameter.numel()
+    }
+    assert expected and exempt_names(network, make_optimiser(network, ADAMW)) == expected
+
+
+def test_adamw_spares_what_open_clip_spares():
+    open_clip = pytest.importorskip("open_clip")
+    towers = {
+        "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 1},
+        "text_cfg": {"context_length": 24, "vocab_size": 100, "width": 16, "heads": 2, "layers": 1},
+    }
+    clip = open_clip.CLIP(16, **towers)
+    spared = exempt_names(clip, make_optimiser(clip, ADAMW))
+    # The rule of open_clip's training script, and its own list of what else is spared.
+    rule = {
+        name
+        for name, parameter in clip.named_parameters()
+        if parameter.ndim < 2 or any(part in name for part in ("bn", "ln", "bias", "logit_scale"))
+    }
+    assert spared == rule | clip.no_weight_decay()
+    assert {"logit_scale", "ln_final.weight", "visual.class_embedding"} <= spared
+    assert "token_embedding.weight" not in spared
+
+
+def test_scales_and_norms_of_many_dimensions_are_spared():
+    torchvision = pytest.importorskip("torchvision")
+    network = torchvision.models.convnext_tiny()
+    spared = exempt_names(network, make_optimiser(network, ADAMW))
+    assert {name for name, _ in network.named_parameters() if "layer_scale" in name} <= spared
+    assert all(parameter.numel() == max(parameter.shape) for name, parameter in network.named_parameters()
+               if name in spared)  # fmt: skip
+    plain = nn.Sequential(
+        nn.Conv2d(4, 4, 1, groups=4), nn.LayerNorm([4, 8, 8]), nn.Flatten(), nn.Linear(256, 1), nn.RMSNorm([1, 1])
+    )
+    # A depthwise 1 × 1 convolution and a regression have one side, and are weights all the same.
+    assert exempt_names(plain, make_optimiser(plain, ADAMW)) == {"0.bias", "1.weight", "1.bias", "3.bias", "4.weight"}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "key", "decays"),
+    [("sgd", None, True), ("sgd", False, False), ("adamw", None, False), ("adamw", True, True)],
+)
+def test_the_key_decides_and_the_default_follows_the_optimizer(optimizer: str, key: bool | None, decays: bool):
+    fit = FitSettings(optimizer=optimizer, decay_norms_and_biases=key, weight_decay=0.25, lr=0.1, momentum=0.0)
+    network = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+    optimiser = make_optimiser(network, fit)
+    assert exempt_names(network, optimiser) == (set() if decays else {"0.bias", "1.weight", "1.bias"})
+    assert fit.decays_norms_and_biases == decays
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    # Without a gradient only the decay moves a parameter: by the rate times the decay.
+    torch.testing.assert_close(network[1].weight.detach(), torch.full((2,), 1 - 0.1 * 0.25 if decays else 1.0))
+
+
+def test_a_frozen_network_but_for_its_norms_is_trained_without_decay():
+    network = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+    network[0].requires_grad_(False)
+    (group,) = make_optimiser(network, ADAMW).param_groups
+    assert group["weight_decay"] == 0 and len(group["params"]) == 2
