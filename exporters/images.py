@@ -10,9 +10,7 @@ from PIL import Image
 
 from exporters.errors import TmkdError
 from exporters.files import open_regular
-
-MAX_PIXELS = 64_000_000
-"""More than any camera of the field gives, and few enough (192 MB) that a small server survives it."""
+from exporters.limits import MAX_PIXELS
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 """What is decoded. Pillow knows more kinds, some by a few bytes only, and one by starting Ghostscript."""

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from exporters.errors import UsageError
-from exporters.images import MAX_PIXELS, UnreadableImageError
+from exporters.images import UnreadableImageError
+from exporters.limits import MAX_PIXELS
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 

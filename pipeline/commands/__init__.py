@@ -1,1 +1,1 @@
-"""Commands that are too long to stand in `pipeline.cli`, one file a group; heavy imports inside."""
+"""The commands, one file each; what is heavy is imported inside them, so that their help is fast."""

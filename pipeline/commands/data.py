@@ -5,15 +5,16 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import OVERRIDES
+from pipeline.commands.group import LazyGroup
+from pipeline.commands.options import OVERRIDES, PATH
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def data() -> None:
     """Fetch data sets, and look at what is in them."""
 
 
-ROOT = click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="The data set's folder.")
+ROOT = click.option("--root", type=PATH, metavar="DIR", help="The data set's folder.")
 
 
 @data.command("prepare")
@@ -21,9 +22,9 @@ ROOT = click.option("--root", type=click.Path(path_type=Path), metavar="DIR", he
 @ROOT
 @click.option("--keep-archives/--remove-archives", default=True, show_default=True, help="Once all is unpacked.")
 def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
-    """Fetch the data set NAME into a folder: download, check, unpack, count.
+    """Fetch the data set NAME into a folder, and check it.
 
-    NAME is cifar10, cifar100, cub200, fgvc_aircraft, flowers102, food101, oxford_pets, stanford_dogs, stl10,
+    Downloads, checks, unpacks and counts. NAME is cifar10, cifar100, cub200, fgvc_aircraft, flowers102, food101, oxford_pets, stanford_dogs, stl10,
     tiny_imagenet, birds_demo or torchvision:<Class>; for imagenet and stanford_cars it tells what to do by hand. An
     interrupted download goes on with the same command; what is there already is not fetched again.
     """
@@ -39,12 +40,12 @@ def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
 @click.argument("target")
 @ROOT
 @OVERRIDES
-@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE", help="Default: inspect/<data set>.png.")
+@click.option("--sheet", type=PATH, metavar="FILE", help="Default: inspect/<data set>.png.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], sheet: Path | None, as_json: bool) -> None:
-    """Look at every image of TARGET, which is a data set or a recipe, and draw a contact sheet.
+    """Look at every image of TARGET, and draw a contact sheet.
 
-    Counts, sizes, formats, copies within and across splits, unreadable and odd images.
+    TARGET is a data set or a recipe. Counts, sizes, formats, copies within and across splits, unreadable and odd images.
     """
     from exporters.files import dump_json
     from pipeline.console import Console

@@ -6,60 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.commands.options import PATH, PROVIDER
+from pipeline.commands.types import Batch, Channels, Names, flattened
+
 if TYPE_CHECKING:
     from exporters.command import CalibrationRequest, EngineRequest
-
-
-class Channels(click.ParamType):
-    """Three numbers with commas between them."""
-
-    name = "R,G,B"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Text to a tuple of three floats."""
-        try:
-            red, green, blue = (float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} are not three numbers such as 0.485,0.456,0.406", param, ctx)
-        return red, green, blue
-
-
-class Batch(click.ParamType):
-    """Three whole numbers with commas between them."""
-
-    name = "MIN,LIKELY,MAX"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Text to a tuple of three numbers; whether they make sense together is seen where they are used."""
-        try:
-            smallest, likely, largest = (int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} are not three whole numbers such as 1,16,64", param, ctx)
-        return smallest, likely, largest
-
-
-class Names(click.ParamType):
-    """Some of a few names, with commas between them."""
-
-    def __init__(self, *known: str) -> None:
-        self.known = known
-        self.name = ",".join(known)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Text to a tuple of names."""
-        names = tuple(part.strip() for part in str(value).split(",") if part.strip())
-        unknown = [name for name in names if name not in self.known]
-        if unknown or not names:
-            what = repr(unknown[0]) if unknown else "nothing"
-            self.fail(f"{what} is not one of {', '.join(self.known)}", param, ctx)
-        return names
 
 
 BATCH = Batch()
 CHANNELS = Channels()
 PRECISIONS = Names("fp32", "fp16", "int8")
 TARGETS = Names("onnx", "tensorrt")
-PATH = click.Path(path_type=Path)
 SIZE = click.IntRange(min=1)
 
 
@@ -111,13 +68,7 @@ SIZE = click.IntRange(min=1)
     metavar="X.Y",
     help="Of the GPUs that engines of TensorRT for RTX are for; repeatable. Default: the GPU here.",
 )
-@click.option(
-    "--provider",
-    type=click.Choice(["cpu", "cuda", "tensorrt"]),
-    default="cpu",
-    show_default=True,
-    help="Where ONNX Runtime runs the files; one that is not there is an error.",
-)
+@PROVIDER
 def export(
     checkpoint: Path,
     out: Path,
@@ -147,7 +98,7 @@ def export(
     capabilities: tuple[str, ...],
     provider: Any,
 ) -> None:
-    """Export CHECKPOINT and prove each file equal to the network in torch.
+    """Export CHECKPOINT and prove each file equal to the network.
 
     CHECKPOINT is a run directory, a student's folder, or a weights file (.safetensors, .pt, .pth) of any classifier of
     torchvision, timm or the CIFAR family, trained anywhere. Writes model.onnx, model.fp16.onnx, model.int8.onnx and
@@ -158,10 +109,10 @@ def export(
     from exporters.command import ExportRequest, export_checkpoint
 
     request = ExportRequest(
-        _once(precisions) or ("fp32",),
-        onnx="onnx" in (_once(targets) or ("onnx",)),
-        engines=_engines("tensorrt" in _once(targets), when, batch, capabilities),
-        required=_once(required),
+        flattened(precisions) or ("fp32",),
+        onnx="onnx" in (flattened(targets) or ("onnx",)),
+        engines=_engines("tensorrt" in flattened(targets), when, batch, capabilities),
+        required=flattened(required),
         keep=keep,
         calibration=_calibration(calibration, calibration_images, calibration_method),
     )
@@ -220,10 +171,6 @@ def _engines(
     if given:
         raise click.UsageError(f"{given[0]} is for engines: add tensorrt to --to.")
     return None
-
-
-def _once(lists: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for names in lists for name in names))
 
 
 def _argument(text: str) -> tuple[str, Any]:

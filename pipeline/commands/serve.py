@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from exporters.errors import UnavailableError
-from exporters.images import MAX_PIXELS
+from exporters.limits import MAX_PIXELS
+from pipeline.commands.options import BUNDLE, PATH, PROVIDER
 
 if TYPE_CHECKING:
     from exporters.runtimes import Provider
@@ -15,17 +16,11 @@ _POSITIVE = click.IntRange(min=1)
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@BUNDLE
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is open to all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option("--precision", default="fp32", show_default=True, help="Which of the bundle's models.")
-@click.option(
-    "--provider",
-    type=click.Choice(["cpu", "cuda", "tensorrt"]),
-    default="cpu",
-    show_default=True,
-    help="Where ONNX Runtime runs; one that is not there is an error.",
-)
+@PROVIDER
 @click.option("--threads", type=_POSITIVE, help="Batches at once, each by one thread; default: as many as cores.")
 @click.option("--max-batch", type=_POSITIVE, default=16, show_default=True, help="Images in one call of the model.")
 @click.option(
@@ -57,7 +52,7 @@ _POSITIVE = click.IntRange(min=1)
 )
 @click.option(
     "--api-key-file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Clients must show this key; default: the variable TMKD_API_KEY, else none.",
 )
@@ -86,10 +81,10 @@ def serve(
     api_key_file: Path | None,
     log_level: str,
 ) -> None:
-    """Serve BUNDLE over HTTP, after it was verified: Open Inference Protocol v2, and POST /predict for image files.
+    """Serve BUNDLE over HTTP, once it is verified.
 
-    SIGTERM answers what is under way and ends; SIGHUP reads BUNDLE again and lets it answer once it was proved. Logs
-    are JSON lines on standard error.
+    Open Inference Protocol v2, and POST /predict for image files. SIGTERM answers what is under way and ends;
+    SIGHUP reads BUNDLE again and lets it answer once it was proved. Logs are JSON lines on standard error.
     """
     try:
         from exporters.serving.server import serve as run_server

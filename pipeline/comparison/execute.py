@@ -9,7 +9,8 @@ from exporters.errors import GateError, TmkdError
 from pipeline.comparison.arms import Arm, Source
 from pipeline.runner.engine import execute, plan
 from pipeline.runner.rundir import RunDirectory
-from pipeline.stages.registry import STAGE_NAMES, STAGES
+from pipeline.stages.names import STAGE_NAMES
+from pipeline.stages.registry import STAGES
 
 if TYPE_CHECKING:
     from pipeline.console import Console

@@ -6,6 +6,7 @@ from pipeline.stages.data import DataStage
 from pipeline.stages.distill import DistillStage
 from pipeline.stages.export import ExportStage
 from pipeline.stages.fusion import FusionStage
+from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.parity import ParityStage
 from pipeline.stages.teacher import TeacherStage
 from pipeline.stages.text import TextStage
@@ -22,5 +23,4 @@ STAGES: tuple[Stage, ...] = (
     ParityStage(),
     BundleStage(),
 )
-
-STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
+assert tuple(stage.name for stage in STAGES) == STAGE_NAMES

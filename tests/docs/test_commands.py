@@ -26,7 +26,7 @@ def find_command(words: list[str]) -> tuple[click.Command, str, list[str]]:
     command: click.Command = cli
     path = PROGRAM
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        found = command.commands.get(words[0])
+        found = command.get_command(click.Context(command), words[0])
         assert found is not None, f"{path} has no command {words[0]!r}"
         command, path, words = found, f"{path} {words[0]}", words[1:]
     return command, path, words

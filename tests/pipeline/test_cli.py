@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from pipeline import __version__
+from pipeline.cli import COMMANDS
 from pipeline.recipe import load_recipe
 from pipeline.recipe.catalog import find_recipe, recipe_names
 from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, set_, start_command
@@ -47,6 +48,22 @@ class TestWithoutTorch:
             "ENDED --help 0 []", "ENDED check 0 []", "ENDED plan 0 []", "ENDED schema 0 []", "ENDED recipes 0 []",
             "ENDED run 2 []", "ENDED run 0 []",
         ], out + err  # fmt: skip
+
+    def test_help_imports_neither_the_schema_nor_numpy(self) -> None:
+        code = (
+            "import sys\nfrom pipeline.__main__ import main\n"
+            f"commands = [[], *([name] for name in {list(COMMANDS)!r}), ['data', 'inspect'], ['recipes', 'copy']]\n"
+            "heavy = {'pydantic', 'pydantic_core', 'yaml', 'numpy', 'PIL', 'rich', 'pipeline.recipe.schema',\n"
+            "    'pipeline.stages.registry', 'pipeline.console', 'torch'}\n"
+            "for command in commands:\n"
+            "    sys.argv = ['tmkd-pipeline', *command, '--help']\n"
+            "    try:\n        main()\n"
+            "    except SystemExit as end:\n"
+            "        print('ENDED', end.code, sorted(heavy & set(sys.modules)))\n"
+        )
+        out, err = start_command(code=code).communicate(timeout=120)
+        ended = [line for line in out.splitlines() if line.startswith("ENDED")]
+        assert ended == ["ENDED 0 []"] * (len(COMMANDS) + 3), out + err
 
     def test_predict_and_verify_import_no_torch(self, finished: tuple[Run, Outcome]) -> None:
         run, _ = finished

@@ -12,7 +12,7 @@ from exporters.files import read_json, sha256_file
 from pipeline.recipe import load_recipe
 from pipeline.runner.fingerprint import digest
 from pipeline.runner.rundir import RunDirectory
-from pipeline.stages.registry import STAGE_NAMES
+from pipeline.stages.names import STAGE_NAMES
 from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, set_, start_command
 
 ALL = list(STAGE_NAMES)

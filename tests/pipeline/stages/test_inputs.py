@@ -14,7 +14,8 @@ from pipeline.stages.inputs import (
     read_text_teacher,
     student_preprocessing,
 )
-from pipeline.stages.registry import STAGE_NAMES, STAGES
+from pipeline.stages.names import STAGE_NAMES
+from pipeline.stages.registry import STAGES
 from tests.pipeline.conftest import Outcome, Run
 from tests.pipeline.stages.contexts import context_of
 

@@ -1,0 +1,58 @@
+"""The command `benchmark`: how fast a bundle's models are."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import BUNDLE, PATH
+from pipeline.commands.types import Names, Numbers
+
+NUMBERS = Numbers()
+
+
+@click.command()
+@BUNDLE
+@click.option("--batches", default="1,4,16,64", show_default=True, type=NUMBERS, help="Images a call.")
+@click.option("--threads", type=NUMBERS, help="Of the CPU; default: 1, and as many as there are cores.")
+@click.option("--seconds", type=float, default=1.0, show_default=True, help="For each runtime and setting, about.")
+@click.option("--student", type=PATH, metavar="DIR", help="Of torch eager; default: that of the run around.")
+@click.option("--providers", default="cpu", show_default=True, type=Names(), help="Of cpu, cuda and tensorrt.")
+@click.option("--out", type=PATH, metavar="DIR", help="Default: BUNDLE.benchmark.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def benchmark(
+    bundle: Path,
+    batches: tuple[int, ...],
+    threads: tuple[int, ...] | None,
+    seconds: float,
+    student: Path | None,
+    providers: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure latency, throughput and memory of BUNDLE's models.
+
+    Torch eager is measured beside them. Runtimes take turns, each in a process of its own. Numbers and names are
+    separated by commas. A provider that does not run here is an error.
+    """
+    from exporters.benchmark.bundle import benchmark_bundle
+    from exporters.benchmark.report import report_folder, write_report
+    from exporters.files import dump_json
+    from pipeline.console import Console
+    from pipeline.report.benchmark import tell_benchmark
+
+    folder = report_folder(bundle, out)
+    console = Console(sys.stderr if as_json else None)
+    with console.track("measuring", None) as bar:
+        result = benchmark_bundle(
+            bundle,
+            batches=batches,
+            threads=threads,
+            seconds=seconds,
+            student=student,
+            providers=providers,
+            progress=lambda _done, _total: bar.advance(),
+        )
+    tell_benchmark(result, folder, write_report(result, folder), console)
+    if as_json:
+        click.echo(dump_json(result), nl=False)

@@ -1,0 +1,58 @@
+"""The command `compare`: one student under several methods and seeds."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import OVERRIDES, PATH, RECIPE
+from pipeline.commands.types import Names
+
+NAMES = Names()
+
+
+@click.command()
+@RECIPE
+@click.option("--methods", default="ce,kd,cat_kd,tmkd", show_default=True, type=NAMES, help="What is compared.")
+@click.option("--bases", type=NAMES, help="What tmkd plugs into; default: the recipe's distill.base.")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many, from the recipe's.")
+@click.option(
+    "--ablate",
+    type=NAMES,
+    metavar="SWITCHES",
+    help="Turn these of tmkd's on the first base: views, weighting, contrast.",
+)
+@click.option("--weightings", type=NAMES, help="What --ablate weighting turns to; default: all that can be had.")
+@OVERRIDES
+@click.option("--run-dir", type=PATH, metavar="DIR", help="Default: runs/<recipe name>-compare.")
+def compare(
+    recipe: str,
+    methods: tuple[str, ...],
+    bases: tuple[str, ...] | None,
+    seeds: int,
+    ablate: tuple[str, ...] | None,
+    weightings: tuple[str, ...] | None,
+    overrides: tuple[str, ...],
+    run_dir: Path | None,
+) -> None:
+    """Train a student under several methods and seeds, and compare.
+
+    Says which method makes a difference. Names are separated by commas. Every run is an ordinary run directory; an
+    interrupted comparison goes on where it was, and more seeds or methods add to it. Gates of the recipe are told,
+    not enforced.
+    """
+    from pipeline.comparison.arms import Source
+    from pipeline.comparison.compare import compare as run_comparison
+    from pipeline.console import Console
+
+    run_comparison(
+        Source(recipe, overrides),
+        methods=methods,
+        bases=bases,
+        seeds=seeds,
+        ablate=ablate,
+        weightings=weightings,
+        folder=run_dir,
+        command=["tmkd-pipeline", *sys.argv[1:]],
+        console=Console(),
+    )

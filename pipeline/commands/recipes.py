@@ -1,0 +1,61 @@
+"""The commands `recipes list`, `recipes show` and `recipes copy`."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+
+from pipeline.commands.group import LazyGroup
+from pipeline.commands.options import PATH
+
+
+@click.group(cls=LazyGroup)
+def recipes() -> None:
+    """The recipes that ship with the package."""
+
+
+@recipes.command("list")
+def list_recipes() -> None:
+    """List the recipes, each with its first line."""
+    from pipeline.recipe.catalog import find_recipe, recipe_names
+
+    names = recipe_names()
+    width = max(map(len, names), default=0)
+    for name in names:
+        first = find_recipe(name).read_text(encoding="utf-8").splitlines()[0]
+        click.echo(f"{name:<{width}}  {first.lstrip('# ')}")
+
+
+@recipes.command("show")
+@click.argument("name")
+def show_recipe(name: str) -> None:
+    """Print the recipe NAME."""
+    from pipeline.recipe.catalog import find_recipe
+
+    click.echo(find_recipe(name).read_text(encoding="utf-8"), nl=False)
+
+
+@recipes.command("copy")
+@click.argument("name")
+@click.argument("dest", type=PATH)
+def copy_recipe(name: str, dest: Path) -> None:
+    """Copy the recipe NAME to the file or folder DEST.
+
+    What it extends is put in. A file that exists is left alone.
+    """
+    from exporters.errors import UsageError
+    from exporters.files import write_text
+    from pipeline.recipe.catalog import find_recipe
+    from pipeline.recipe.flatten import flat_text
+
+    source = find_recipe(name)
+    target = dest / source.name if dest.is_dir() else dest
+    if target.exists():
+        raise UsageError(f"{target} exists already", remedy="Choose another name, or remove it first.")
+    text = flat_text(source)
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", target.stem):
+        # Runs go to runs/<name>: a copy of another name must not run over the original's.
+        text = re.sub(r"(?m)^name: \S+", f"name: {target.stem}", text, count=1)
+    write_text(target, text)
+    click.echo(f"{target}\nnext: tmkd-pipeline run {shlex.quote(str(target))}")

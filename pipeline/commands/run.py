@@ -1,0 +1,36 @@
+"""The command `run`: a recipe to a verified bundle."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import OVERRIDES, RECIPE, RUN_DIRECTORY, STAGE
+
+
+@click.command()
+@RECIPE
+@OVERRIDES
+@RUN_DIRECTORY
+@click.option("--until", type=STAGE, help="Stop after this stage.")
+@click.option("--force", type=STAGE, help="Run this stage again even if nothing changed.")
+def run(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, until: str | None, force: str | None) -> None:
+    """Run every stage of RECIPE to a verified bundle.
+
+    Finished stages are reused; an interrupted run goes on where it was. RECIPE is a path, or the name of a recipe that
+    ships (`tmkd-pipeline recipes list`).
+    """
+    from pipeline.console import Console
+    from pipeline.recipe import load_recipe
+    from pipeline.report.summary import show_summary
+    from pipeline.runner.engine import execute
+    from pipeline.runner.rundir import RunDirectory
+    from pipeline.stages.registry import STAGES
+
+    loaded = load_recipe(recipe, overrides)
+    directory = RunDirectory(run_dir or Path("runs") / loaded.recipe.name)
+    console = Console()
+    execute(STAGES, loaded.recipe, directory, console, until=until, force=force)
+    if until is None or until == STAGES[-1].name:
+        show_summary(directory, loaded.recipe, console)
+    else:
+        console.say(f"Stopped after {until}, as asked. Files are in {directory.path}.")

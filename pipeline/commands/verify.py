@@ -1,0 +1,34 @@
+"""The command `verify`: the proof that a bundle is whole and holds the student alone."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import BUNDLE, PATH
+
+
+@click.command()
+@BUNDLE
+@click.option(
+    "--data",
+    type=PATH,
+    metavar="DIR",
+    help="Images in folders called as the labels: the accuracy is measured again on them.",
+)
+def verify(bundle: Path, data: Path | None) -> None:
+    """Prove that BUNDLE is whole and holds only the student.
+
+    Checks every hash, the golden vectors, and that each number of each model is the student's own. With --data, also
+    that each model is as accurate as the bundle says.
+    """
+    from exporters.accuracy import verify_accuracy
+    from exporters.verify import verify_bundle
+
+    report = verify_bundle(bundle)
+    click.echo(
+        f"{bundle}: verified. {report.files} files ({report.size / 1e6:.2f} MB) as packed; {report.tensors} tensors,"
+        f" all the student's own; {report.golden_images} golden images reproduced, largest error of the logits' scale: "
+        + ", ".join(f"{name} {error:.1e}" for name, error in report.golden_errors.items())
+    )
+    if data is not None:
+        click.echo(f"{data}: {verify_accuracy(bundle, report.manifest, data).describe()}")
