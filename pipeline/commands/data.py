@@ -24,9 +24,10 @@ ROOT = click.option("--root", type=PATH, metavar="DIR", help="The data set's fol
 def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
     """Fetch the data set NAME into a folder, and check it.
 
-    Downloads, checks, unpacks and counts. NAME is cifar10, cifar100, cub200, fgvc_aircraft, flowers102, food101, oxford_pets, stanford_dogs, stl10,
-    tiny_imagenet, birds_demo or torchvision:<Class>; for imagenet and stanford_cars it tells what to do by hand. An
-    interrupted download goes on with the same command; what is there already is not fetched again.
+    Downloads, checks, unpacks and counts. NAME is cifar10, cifar100, cub200, fgvc_aircraft, flowers102, food101,
+    oxford_pets, stanford_dogs, stl10, tiny_imagenet, birds_demo or torchvision:<Class>; for imagenet and stanford_cars
+    it tells what to do by hand. An interrupted download goes on with the same command; what is there already is not
+    fetched again.
     """
     from pipeline.console import Console
     from pipeline.data.prepare.prepare import prepare
@@ -45,7 +46,8 @@ def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
 def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], sheet: Path | None, as_json: bool) -> None:
     """Look at every image of TARGET, and draw a contact sheet.
 
-    TARGET is a data set or a recipe. Counts, sizes, formats, copies within and across splits, unreadable and odd images.
+    TARGET is a data set or a recipe. Counts, sizes, formats, copies within and across splits, unreadable and odd
+    images.
     """
     from exporters.files import dump_json
     from pipeline.console import Console
