@@ -13,6 +13,7 @@ from exporters import __version__
 from exporters.arrays import npz_bytes
 from exporters.errors import GateError, UsageError
 from exporters.files import atomic_directory, atomic_path, dump_json, sha256_bytes
+from exporters.golden import golden_tolerance
 from exporters.licences import check_licences
 from exporters.manifest import (
     BENCHMARK,
@@ -83,15 +84,12 @@ class ShippedModel:
         precision: a key of `GOLDEN_LIMITS`.
         data: its bytes.
         initializers: what the audit gave for it.
-        golden_tolerance: largest error of a golden vector that `verify` accepts, relative to the logits' scale; other
-            processors add in another order, and round int8 in another place.
     """
 
     file: str
     precision: str
     data: bytes
     initializers: Sequence[Mapping[str, Any]]
-    golden_tolerance: float = 1e-4
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         "architecture": contents.architecture,
         "parameters": contents.parameters,
         "classes": len(labels),
-        "models": {model.file: _described(model) for model in contents.models},
+        "models": {model.file: _described(model, contents) for model in contents.models},
         "engines": {engine_path(engine.source): _described_engine(engine) for engine in contents.engines},
         "golden": {"images": len(contents.golden_images)},
         "facts": facts,
@@ -247,14 +245,14 @@ def _described_engine(engine: ShippedEngine) -> dict[str, Any]:
     return describe_engine(engine.source, parse_sidecar(f"{path}.json", engine.sidecar))
 
 
-def _described(model: ShippedModel) -> dict[str, Any]:
-    read = read_onnx(model.data)
+def _described(model: ShippedModel, contents: BundleContents) -> dict[str, Any]:
+    read, logits = read_onnx(model.data), contents.golden_logits
     return {
         "precision": model.precision,
         "size": len(model.data),
         "opset": read.opsets.get("", 0),
         "ir_version": read.ir_version,
-        "golden_tolerance": model.golden_tolerance,
+        "golden_tolerance": golden_tolerance(model.precision, contents.parity[variant_of(model.file)], logits),
         "operators": read.operators,
         "initializers": [dict(entry) for entry in model.initializers],
     }

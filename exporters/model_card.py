@@ -6,7 +6,7 @@ from typing import Any
 
 from exporters.front_matter import front_matter
 from exporters.licences import NOT_STATED
-from exporters.manifest import variant_of
+from exporters.manifest import GOLDEN_LIMITS, variant_of
 from exporters.preprocessing import Preprocessing
 
 
@@ -35,7 +35,10 @@ def model_card(
         "## Model\n\n" + _table(_model_facts(about)),
         "## Preprocessing\n\n" + _preprocessing(preprocessing),
         "## How to run it\n\n" + _example(preprocessing),
-        "## Equal to the trained student\n\n" + _parity(parity, about["models"]),
+        "## Equal to the trained student\n\n"
+        + _parity(parity, about["models"])
+        + "\n\n"
+        + _tolerances(parity, about["models"]),
         "## Limits\n\n"
         "Accuracy was measured on the splits named above; on images from other cameras, places or seasons expect less. "
         "The probabilities are a softmax of the logits and were not calibrated.",
@@ -137,6 +140,22 @@ def _parity(parity: Mapping[str, Any], models: Mapping[str, Any]) -> str:
         )
     head = "| | images | same top-1 class | largest error / logits' scale | accuracy lost |"
     return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def _tolerances(parity: Mapping[str, Any], models: Mapping[str, Any]) -> str:
+    """What `verify` accepts of each file, beside the gate that it follows from and the most that any bundle may ask."""
+    rows = [
+        "`tmkd-pipeline verify` runs each file on the golden images; largest error / logits' scale that it accepts:",
+        "",
+        "| file | accepted | the gate's bound | most in any bundle |",
+        "|---|---|---|---|",
+    ]
+    for file, entry in models.items():
+        bound = parity[variant_of(file)]["gate"]["max_scaled_error"]
+        told = "none: twice what was measured" if bound is None else _number(bound)
+        limit = GOLDEN_LIMITS[entry["precision"]]
+        rows.append(f"| {file} | {_number(entry['golden_tolerance'])} | {told} | {_number(limit)} |")
+    return "\n".join(rows)
 
 
 def _table(rows: Mapping[str, Any]) -> str:

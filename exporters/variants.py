@@ -12,7 +12,7 @@ import numpy as np
 
 from exporters.benchmark import is_useful, measure
 from exporters.errors import GateError
-from exporters.manifest import GOLDEN_LIMITS
+from exporters.golden import beyond_bundle
 from exporters.onnx.deviation import first_deviation
 from exporters.onnx.reader import read_onnx
 from exporters.parity import Evidence, ParityGate, ParityReport, judge
@@ -209,7 +209,6 @@ class Verdict:
             passed, and is only for the engine that is built from it.
         reason: one sentence.
         report: the whole set, and a part of it at small batches; None where the file could not be run.
-        golden_tolerance: for the bundle; 0 for what is rejected.
         deviation: for a rejected one, the first node that deviates; None where none does by itself.
         speed: how it compares with fp32; None for what was not timed.
     """
@@ -217,7 +216,6 @@ class Verdict:
     status: str
     reason: str
     report: ParityReport | None = None
-    golden_tolerance: float = 0.0
     deviation: dict[str, Any] | None = None
     speed: dict[str, Any] | None = None
 
@@ -252,7 +250,7 @@ def prove_variant(
     Args:
         name: a key of `VARIANTS`.
         data, model: the variant and the fp32 file that it was made of.
-        images: uint8 `[n, S, S, 3]`, to time it on and to look for the deviation.
+        images: uint8 `[n, S, S, 3]`, to time it on and to look for the deviation; a bundle's golden vectors.
         keep_all: ship also what is not faster than fp32, and what is for an engine without the engine.
         for_engine: it was asked for only because an engine is built from it; always so of a kind that says so.
 
@@ -270,6 +268,10 @@ def prove_variant(
         found_there = judge(evidence.compare(OnnxRuntime(emulate(data))), gate)
         told = [f"as its target computes it: {failure}" for failure in found_there]
         report = replace(report, failures=[*report.failures, *told])
+    if report.passed:
+        served = OnnxRuntime(data).predict
+        beyond = beyond_bundle(kind.precision, report.to_json(), served, images, evidence.answer(images))
+        report = replace(report, failures=[] if beyond is None else [beyond])
     if not report.passed:
         bound = gate.max_scaled_error or _DEVIATION_BOUND
         found = first_deviation(model, data, images[:_GUIDING_IMAGES], bound=bound)
@@ -280,19 +282,12 @@ def prove_variant(
             report,
             deviation=None if found is None else found.to_json(),
         )
-    tolerance = _golden_tolerance(kind.precision, report, gate)
     if kind.for_engine or for_engine:
         if keep_all:
-            return Verdict("shipped", "passed, and all that passes was asked for", report, tolerance)
-        return Verdict("not shipped", "passed; it is only for the engine that is built from it", report, tolerance)
+            return Verdict("shipped", "passed, and all that passes was asked for", report)
+        return Verdict("not shipped", "passed; it is only for the engine that is built from it", report)
     speed = measure({"fp32": OnnxRuntime(model, provider), name: runtime}, images)
     useful, reason = is_useful(speed["runtimes"][name], speed["runtimes"]["fp32"])
     if useful or keep_all:
-        return Verdict("shipped", reason, report, tolerance, speed=speed)
-    return Verdict("not useful", f"{reason}; `keep: all` ships it", report, tolerance, speed=speed)
-
-
-def _golden_tolerance(precision: str, report: ParityReport, gate: ParityGate) -> float:
-    """What another processor may differ by: the gate's bound, or twice what was measured where the gate has none."""
-    measured = 2 * (report.whole.max_scaled_error or 0.0)
-    return float(min(GOLDEN_LIMITS[precision], gate.max_scaled_error or max(measured, 0.02)))
+        return Verdict("shipped", reason, report, speed=speed)
+    return Verdict("not useful", f"{reason}; `keep: all` ships it", report, speed=speed)

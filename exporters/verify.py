@@ -5,7 +5,7 @@ Needs numpy and onnxruntime; neither torch nor the onnx package.
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from exporters.audit import audit_bundle
 from exporters.audit.network import audit_network
 from exporters.audit.texts import audit_manifest, audit_texts
 from exporters.errors import GateError, UsageError
+from exporters.golden import check_golden, check_tolerances
 from exporters.manifest import (
     GOLDEN_INPUTS,
     GOLDEN_OUTPUTS,
     LABELS,
     MANIFEST,
+    PARITY,
     PREPROCESS,
     SEAL,
     describe_engine,
@@ -30,7 +32,6 @@ from exporters.manifest import (
     read_manifest,
 )
 from exporters.onnx.reader import OnnxFile
-from exporters.parity import compare
 from exporters.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime
 from exporters.student import check_labels
@@ -98,6 +99,7 @@ def verify_bundle(path: Path) -> VerifyReport:
     for name, entry in sorted(manifest["models"].items()):
         predict = OnnxRuntime(contents[name], threads=1).predict
         errors[name] = check_golden(name, predict, images, logits, entry["golden_tolerance"])
+    check_tolerances(manifest["models"], parse_json(PARITY, contents[PARITY]), logits)
     return VerifyReport(len(contents) + 2, size, tensors, len(images), errors, manifest)
 
 
@@ -184,31 +186,3 @@ def _check_engine(name: str, entry: Mapping[str, Any], sidecar: bytes, files: Ma
         raise GateError(f"{name}: not the plan that {name}.json was written for")
     if entry != describe_engine(entry["source"], value):
         raise GateError(f"{MANIFEST}: says of {name} what {name}.json does not")
-
-
-def check_golden(
-    name: str, predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, logits: np.ndarray, tolerance: float
-) -> float:
-    """The largest error of a model on the golden vectors, relative to the logits' scale, in one batch and one by one.
-
-    Args:
-        name: of the model, for messages.
-        predict: uint8 `[B, H, W, 3]` to float32 `[B, K]`.
-        images, logits: the golden vectors.
-        tolerance: the largest error that passes.
-
-    Raises:
-        GateError: a larger error, or logits that are not finite.
-    """
-    together = predict(images)
-    single = np.concatenate([predict(images[index : index + 1]) for index in range(len(images))])
-    worst = 0.0
-    for batch, found in ((len(images), together), (1, single)):
-        error = compare(logits, found, None, [str(index) for index in range(len(images))])
-        if error.non_finite or error.max_scaled_error is None or error.max_scaled_error > tolerance:
-            raise GateError(
-                f"{name}: does not reproduce {GOLDEN_OUTPUTS} at batch {batch}: error {error.max_scaled_error} of the "
-                f"logits' scale, allowed {tolerance:g}"
-            )
-        worst = max(worst, error.max_scaled_error)
-    return worst

@@ -14,10 +14,11 @@ from PIL import Image
 from exporters.arrays import read_npz
 from exporters.client import Student
 from exporters.errors import GateError
+from exporters.golden import check_golden
 from exporters.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SEAL, read_file, read_listed, read_manifest, variant_of
 from exporters.runtimes import Provider
 from exporters.serving.batching import Batcher, Predict
-from exporters.verify import check_golden, verify_bundle
+from exporters.verify import verify_bundle
 
 logger = logging.getLogger(__name__)
 

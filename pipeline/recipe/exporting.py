@@ -151,7 +151,9 @@ class Fp32ParitySettings(Settings):
     """How far model.onnx, and its engine, may be from the student."""
 
     max_scaled_error: float = Field(
-        default=_FP32["max_scaled_error"], gt=0, description="Largest error of a logit, relative to the logits' scale."
+        default=_FP32["max_scaled_error"],
+        gt=0,
+        description="Largest error of a logit, relative to the logits' scale; a bundle never allows more than 0.001.",
     )
     min_agreement: float = Field(
         default=_FP32["min_agreement"], ge=0, le=1, description="Least share of images with the same top class."
@@ -165,7 +167,9 @@ class Fp16ParitySettings(Fp32ParitySettings):
     """How far model.fp16.onnx, and its engine, may be from the student."""
 
     max_scaled_error: float = Field(
-        default=_FP16["max_scaled_error"], gt=0, description="Largest error of a logit, relative to the logits' scale."
+        default=_FP16["max_scaled_error"],
+        gt=0,
+        description="Largest error of a logit, relative to the logits' scale; a bundle never allows more than 0.05.",
     )
     min_agreement: float = Field(
         default=_FP16["min_agreement"], ge=0, le=1, description="Least share of images with the same top class."
@@ -181,7 +185,8 @@ class Int8ParitySettings(Settings):
     max_scaled_error: float | None = Field(
         default=_INT8["max_scaled_error"],
         gt=0,
-        description="Largest error of a logit, relative to the logits' scale; null: not asked.",
+        description="Largest error of a logit, relative to the logits' scale; null: not asked. A bundle never allows"
+        " more than 0.5.",
     )
     min_agreement: float = Field(
         default=_INT8["min_agreement"], ge=0, le=1, description="Least share of images with the same top class."

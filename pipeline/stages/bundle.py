@@ -105,9 +105,8 @@ def _models(context: StageContext) -> list["ShippedModel"]:
             VARIANT_KINDS[name].precision if name in VARIANT_KINDS else name,
             (context.run.folder("export") / audits[name]["file"]).read_bytes(),
             audits[name]["initializers"],
-            tolerance,
         )
-        for name, tolerance in read_json_output(context, "parity", SHIPPED)["models"].items()
+        for name in read_json_output(context, "parity", SHIPPED)["models"]
     ]
 
 

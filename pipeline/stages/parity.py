@@ -53,6 +53,7 @@ class ParityStage(Stage):
             UnavailableError: a required engine could not be run.
         """
         from exporters.engines import settle, unmet
+        from exporters.golden import beyond_bundle
         from exporters.parity import Evidence
         from exporters.runtimes import OnnxRuntime, TorchRuntime
         from exporters.student import load_student
@@ -71,7 +72,15 @@ class ParityStage(Stage):
                 remedy=f"{folder / PARITY} names the ten worst images and the bounds that would have passed.",
             )
         context.console.say(lines.compared("model.onnx", report.whole, "validation images"))
-        verdicts = self._variants(context, evidence, golden_images(data), about, reports)
+        golden = golden_images(data)
+        served = OnnxRuntime(context.run.folder("export") / "model.onnx").predict
+        beyond = beyond_bundle("fp32", reports["fp32"], served, golden, evidence.answer(golden))
+        if beyond is not None:
+            raise GateError(
+                f"model.onnx passes parity.fp32 and cannot ship: {beyond}",
+                remedy="A looser parity.fp32.max_scaled_error does not help; another `export.onnx.opset` may.",
+            )
+        verdicts = self._variants(context, evidence, golden, about, reports)
         proved = engines.prove(context, evidence, verdicts) if recipe.export.engines else {}
         built = {variant_of(ENGINE_SOURCES[precision]): verdict for precision, verdict in proved.items()}
         verdicts = {name: settle(verdict, built.get(name)) for name, verdict in verdicts.items()}
@@ -81,9 +90,7 @@ class ParityStage(Stage):
         if proved:
             reports["engines"] = {precision: verdict.to_json() for precision, verdict in proved.items()}
         write_json(folder / PARITY, reports)
-        models = {"fp32": 1e-4} | {
-            name: verdict.golden_tolerance for name, verdict in verdicts.items() if verdict.status == "shipped"
-        }
+        models = ["fp32", *(name for name, verdict in verdicts.items() if verdict.status == "shipped")]
         plans = [precision for precision, verdict in proved.items() if verdict.status == "shipped"]
         write_json(folder / SHIPPED, {"models": models, "engines": plans})
         failed = [name for name in recipe.export.onnx.required if reports[name]["status"] in {"not made", "rejected"}]
