@@ -46,6 +46,8 @@ def cached_teacher(
 
 def _key(context: StageContext, fabric: "Fabric") -> str:
     """Digest of everything that the outputs on an augmented image follow from, but the view."""
+    from pipeline.training.device import computed_precision
+
     recipe = context.recipe
     parts = {
         "code": code_digest(["pipeline.tmkd.cache", "pipeline.data.augmentation"]),
@@ -55,11 +57,11 @@ def _key(context: StageContext, fabric: "Fabric") -> str:
             "seed",
             "data.augment",
             "distill.teacher_cache",
-            "train.precision",
             "teacher.visual.classifier",
             *IMAGE_KEYS,
         ),
         "device": fabric.device.type,
+        "precision": computed_precision(fabric),  # `train.precision: auto` is bf16 on one card and fp16 on another
         "data": _outputs(context, "data"),
         "teacher": _outputs(context, "teacher"),
     }

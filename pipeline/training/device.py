@@ -51,6 +51,18 @@ def _available_device() -> Literal["cpu", "cuda", "mps"]:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def computed_precision(fabric: Fabric) -> str:
+    """The precision that this Fabric really computes in, whatever was asked for: `32-true`, `bf16-mixed`, `16-mixed`.
+
+    `32-true, tf32` where the card rounds the operands of convolutions to TF32, which PyTorch allows by default.
+    """
+    precision: str = fabric.strategy.precision.precision
+    if precision == "32-true" and fabric.device.type == "cuda" and torch.backends.cudnn.allow_tf32:
+        has_tf32 = torch.cuda.get_device_capability(fabric.device)[0] >= 8
+        return f"{precision}, tf32" if has_tf32 else precision
+    return precision
+
+
 def describe_device(fabric: Fabric) -> str:
     """The device in words, as `NVIDIA A100, bf16-mixed` or `cpu (8 threads), 32-true`."""
     name = (

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from exporters.errors import GateError
 from pipeline.randomness import generator
 from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.device import computed_precision
 from pipeline.training.optimiser import learning_rate, make_optimiser
 
 if TYPE_CHECKING:
@@ -117,6 +118,9 @@ def fit(
         for row in state.history:  # a killed process may have saved a pass that it told nobody of
             on_pass(int(row["pass"]), row)
         console.say(f"{job.name}: going on after pass {len(state.history)} of {settings.epochs}")
+        before, now = saved.get("computed_precision"), computed_precision(fabric)
+        if before not in (None, now):
+            console.warn(f"{job.name}: the passes so far were computed in {before}, those from here on in {now}")
 
     while (pass_ := len(state.history)) < settings.epochs and not _is_stuck(state, settings.early_stop):
         shown = {"top-1": state.history[-1]["validation_top1"]} if state.history else {}
@@ -230,6 +234,7 @@ def _snapshot(module: nn.Module, optimiser: Any, fabric: Fabric, state: _Progres
         "module": module.state_dict(),
         "optimiser": optimiser.state_dict(),
         "precision": fabric.strategy.precision.state_dict(),
+        "computed_precision": computed_precision(fabric),
         "random_state": torch.get_rng_state(),
         "random_state_cuda": torch.cuda.get_rng_state() if fabric.device.type == "cuda" else None,
         "history": state.history,
@@ -242,7 +247,8 @@ def _snapshot(module: nn.Module, optimiser: Any, fabric: Fabric, state: _Progres
 def _restore(saved: dict[str, Any], module: nn.Module, optimiser: Any, fabric: Fabric, state: _Progress) -> None:
     module.load_state_dict(saved["module"])
     optimiser.load_state_dict(saved["optimiser"])
-    fabric.strategy.precision.load_state_dict(saved["precision"])
+    if saved["precision"]:  # only fp16 has a state, the scale of its losses; without one it starts at its default
+        fabric.strategy.precision.load_state_dict(saved["precision"])
     torch.set_rng_state(saved["random_state"])
     if saved["random_state_cuda"] is not None and fabric.device.type == "cuda":
         torch.cuda.set_rng_state(saved["random_state_cuda"])

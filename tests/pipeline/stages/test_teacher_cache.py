@@ -1,14 +1,22 @@
 """The teacher cache in a run: same lessons, kept between runs, never taken for another teacher's."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 
 from exporters.files import read_json
+from pipeline.console import Console
 from pipeline.recipe import load_recipe
+from pipeline.recipe.schema import Recipe
 from pipeline.runner.rundir import RunDirectory
+from pipeline.stages.base import StageContext
 from pipeline.stages.distill import DistillStage
+from pipeline.stages.teacher_cache import _key
+from pipeline.training.device import make_fabric
 from tests.pipeline.conftest import Outcome, Run, set_
 
 CACHED = {"distill.teacher_cache.passes": 2}
@@ -82,6 +90,21 @@ def test_plain_training_replays_the_same_images(run: Run) -> None:
 def test_a_cache_may_stand_elsewhere(tmp_path: Path) -> None:
     assert RunDirectory(tmp_path / "a").cache == tmp_path / "a" / "cache"
     assert RunDirectory(tmp_path / "a", cache=tmp_path / "shared").cache == tmp_path / "shared"
+
+
+def _folder(tmp_path: Path, asked: str, fabric: Fabric) -> str:
+    """Name of the folder of the cache, where a recipe asks for a precision and a Fabric computes."""
+    recipe = Recipe.model_validate({"train": {"precision": asked}})
+    context = StageContext(recipe, RunDirectory(tmp_path), Console(io.StringIO(), plain=True), "fingerprint")
+    return _key(context, fabric)
+
+
+def test_cache_of_one_precision_is_never_read_in_another(tmp_path: Path) -> None:
+    bf16, fp32 = make_fabric("cpu", "bf16"), make_fabric("cpu", "fp32")
+    fp16 = Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", device="cpu"))
+    # `auto` is the first on one card, the second on another.
+    assert len({_folder(tmp_path, "auto", fabric) for fabric in (bf16, fp16, fp32)}) == 3
+    assert _folder(tmp_path, "auto", bf16) == _folder(tmp_path, "bf16", bf16)  # however it was asked for
 
 
 def test_the_cache_is_no_output(run: Run) -> None:

@@ -1,11 +1,12 @@
 import logging
 import warnings
+from typing import Any
 
 import pytest
 import torch
 
 from exporters.errors import UnavailableError
-from pipeline.training.device import describe_device, make_fabric
+from pipeline.training.device import computed_precision, describe_device, make_fabric
 
 
 def test_the_cpu_trains_in_fp32(capfd: pytest.CaptureFixture[str]):
@@ -60,6 +61,20 @@ def test_the_root_logger_is_left_alone():
     before = logging.getLogger().level, list(logging.getLogger().handlers)
     make_fabric("cpu", "fp32")
     assert (logging.getLogger().level, list(logging.getLogger().handlers)) == before
+
+
+@pytest.mark.parametrize(("asked", "computed"), [("auto", "32-true"), ("fp32", "32-true"), ("bf16", "bf16-mixed")])
+def test_computed_precision_is_what_runs_and_not_what_was_asked_for(asked: Any, computed: str):
+    assert computed_precision(make_fabric("cpu", asked)) == computed
+
+
+@pytest.mark.gpu
+def test_computed_precision_tells_tf32_from_fp32(monkeypatch: pytest.MonkeyPatch):
+    fabric = make_fabric("cuda", "fp32")
+    rounds = torch.cuda.get_device_capability()[0] >= 8
+    assert computed_precision(fabric) == ("32-true, tf32" if rounds else "32-true")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert computed_precision(fabric) == "32-true"
 
 
 @pytest.mark.gpu

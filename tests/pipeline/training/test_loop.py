@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
 from exporters.errors import GateError
@@ -133,6 +135,28 @@ def test_going_on_is_said(tmp_path: Path):
     assert "toy: going on after pass 3 of 4" in stream.getvalue()
     assert "toy 4/4" in stream.getvalue()
     assert "toy 3/4" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(("before", "after"), [("fp16", "bf16"), ("bf16", "fp16"), ("fp32", "bf16")])
+def test_a_run_that_moved_to_a_card_of_another_precision_goes_on(before: str, after: str, tmp_path: Path):
+    fabrics = {
+        "fp32": make_fabric("cpu", "fp32"),
+        "bf16": make_fabric("cpu", "bf16"),
+        "fp16": Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", device="cpu")),
+    }
+
+    def stop(pass_: int, _metrics: dict[str, float]) -> None:
+        if pass_ == 3:
+            raise Stopped
+
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", "one")
+    with pytest.raises(Stopped):
+        fit(make_job(), fabrics[before], checkpoint, console()[0], stop)
+    shown, stream = console()
+    assert len(fit(make_job(), fabrics[after], checkpoint, shown).history) == 4
+    names = {name: fabric.strategy.precision.precision for name, fabric in fabrics.items()}
+    assert f"WARNING: toy: the passes so far were computed in {names[before]}" in stream.getvalue()
+    assert f"those from here on in {names[after]}" in stream.getvalue()
 
 
 def test_the_earliest_of_the_best_passes_is_chosen(tmp_path: Path):
