@@ -1,6 +1,7 @@
 """What one client may take: bytes of a body, bytes of all bodies together, places in the queue, seconds."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -41,7 +42,8 @@ class Bodies:
         told = headers.get("content-length", "")
         if told.isdecimal() and int(told) > self._max_bytes:
             raise self._too_large()
-        chunks: list[bytes] = []
+        # One growing buffer, whose bytes are given away without a copy: chunks that are joined would be held twice.
+        buffer = io.BytesIO()
         size = 0
         try:
             try:
@@ -55,10 +57,10 @@ class Bodies:
                             )
                         size += len(chunk)
                         self._left -= len(chunk)
-                        chunks.append(chunk)
+                        buffer.write(chunk)
             except TimeoutError as error:
                 raise RequestError(408, f"the body did not arrive within {self._timeout:g} s", close=True) from error
-            yield b"".join(chunks) if len(chunks) > 1 else chunks[0]
+            yield buffer.getvalue()
         finally:
             self._left += size
 

@@ -104,7 +104,7 @@ def _images(inputs: Any, raw: memoryview, size: int) -> np.ndarray:
         if len(raw):
             raise _refused(f"{len(raw)} bytes follow the JSON, and no input has a binary_data_size")
         return _from_json(tensor.get("data"), shape)
-    if "data" in tensor:
+    if tensor.get("data") is not None:
         raise _refused(f"input {INPUT!r} has both data and binary_data_size")
     if type(told) is not int or told != len(raw) or told != count:
         raise _refused(
@@ -137,17 +137,22 @@ def _from_json(data: Any, shape: list[int]) -> np.ndarray:
 
 
 def _parameters(value: dict[str, Any], what: str) -> dict[str, Any]:
-    parameters = value.get("parameters", {})
+    """The parameters of an object of the protocol; null, of all or of one, is as good as none."""
+    parameters = value.get("parameters")
+    if parameters is None:
+        return {}
     if not isinstance(parameters, dict):
         raise _refused(f"the parameters of {what} are a JSON object")
     for key in _REFUSED:
-        if key in parameters:
+        if parameters.get(key) is not None:
             raise _refused(f"the parameter {key} of {what} is not supported")
     return parameters
 
 
 def _flag(parameters: dict[str, Any], key: str, default: bool) -> bool:
-    flag = parameters.get(key, default)
+    flag = parameters.get(key)
+    if flag is None:
+        return default
     if not isinstance(flag, bool):
         raise _refused(f"{key} is true or false")
     return flag

@@ -110,8 +110,8 @@ INFER_REQUEST = {
     "type": "object",
     "required": ["inputs"],
     "properties": {
-        "id": {"type": "string"},
-        "parameters": {"type": "object", "properties": {"binary_data_output": {"type": "boolean"}}},
+        "id": {"type": ["string", "null"]},
+        "parameters": {"type": ["object", "null"], "properties": {"binary_data_output": {"type": ["boolean", "null"]}}},
         "inputs": {
             "type": "array",
             "minItems": 1,
@@ -130,26 +130,29 @@ INFER_REQUEST = {
                         "description": "[n, size, size, 3]",
                     },
                     "parameters": {
-                        "type": "object",
-                        "properties": {"binary_data_size": {"type": "integer", "minimum": 1}},
+                        "type": ["object", "null"],
+                        "properties": {"binary_data_size": {"type": ["integer", "null"], "minimum": 1}},
                         "description": "binary_data_size, where the tensor's bytes follow the JSON.",
                     },
                     "data": {
-                        "type": "array",
+                        "type": ["array", "null"],
                         "description": "Whole numbers from 0 to 255, flat or nested, in row-major order.",
                     },
                 },
             },
         },
         "outputs": {
-            "type": "array",
+            "type": ["array", "null"],
             "maxItems": 1,
             "items": {
                 "type": "object",
                 "required": ["name"],
                 "properties": {
                     "name": {"const": "logits"},
-                    "parameters": {"type": "object", "properties": {"binary_data": {"type": "boolean"}}},
+                    "parameters": {
+                        "type": ["object", "null"],
+                        "properties": {"binary_data": {"type": ["boolean", "null"]}},
+                    },
                 },
             },
         },

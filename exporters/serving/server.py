@@ -1,6 +1,7 @@
 """The process: a verified bundle, a socket, signals, and an orderly end."""
 
 import asyncio
+import ipaddress
 import logging
 import signal
 import socket
@@ -25,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 1024
 _KEEP_ALIVE = 75  # seconds; longer than the 60 of common load balancers, which then close first
-_LOOPBACK = ("127.", "::1", "localhost")
 
 
 def serve(settings: ServeSettings) -> None:
@@ -65,7 +65,7 @@ def serve(settings: ServeSettings) -> None:
             "precision": bundle.precision,
             "api_key": settings.api_key is not None,
         }
-        if settings.api_key is None and not settings.host.startswith(_LOOPBACK):
+        if settings.api_key is None and not is_loopback(address[0]):
             logger.warning("%s is open to others, and no API key is asked for", settings.host, extra={"event": "open"})
         _Server(config, service, extra).run(sockets=[listener])
     logger.info("stopped", extra={"event": "stopped"})
@@ -74,16 +74,42 @@ def serve(settings: ServeSettings) -> None:
 def listen(host: str, port: int) -> socket.socket:
     """A socket that accepts connections.
 
+    Args:
+        host: an IPv4 or IPv6 address, or a name; of several addresses of a name the first that can be had counts, those
+            of IPv4 first.
+        port: 0 takes a free one.
+
     Raises:
-        UnavailableError: the address is not of this machine, or the port is taken.
+        UnavailableError: the name has no address, the address is not of this machine, or the port is taken.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    problem: Exception | None = None
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}", remedy="Choose another --host or --port."
-        ) from error
+        found = socket.getaddrinfo(_unmapped(host), port, type=socket.SOCK_STREAM)
+        for family, _, _, _, address in sorted(found, key=lambda entry: entry[0] != socket.AF_INET):
+            try:
+                return socket.create_server(address, family=family, backlog=_BACKLOG)
+            except OSError as error:
+                problem = problem or error
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name can be spelt like that
+        problem = error
+    reason = getattr(problem, "strerror", None) or problem or "the name has no address"
+    raise UnavailableError(
+        f"cannot listen on {host!r} port {port}: {reason}", remedy="Choose another --host or --port."
+    ) from problem
+
+
+def is_loopback(address: str) -> bool:
+    """Whether nobody but this machine reaches a socket that is bound to this IP address (no name)."""
+    return ipaddress.ip_address(_unmapped(address)).is_loopback
+
+
+def _unmapped(host: str) -> str:
+    """The IPv4 address inside an IPv6 one (`::ffff:127.0.0.1`); whatever else, as it is."""
+    try:
+        mapped = getattr(ipaddress.ip_address(host), "ipv4_mapped", None)
+    except ValueError:
+        return host
+    return host if mapped is None else str(mapped)
 
 
 def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:

@@ -1,5 +1,7 @@
 """An image out of a request's body: the part `file` of a form, or the body itself."""
 
+import io
+
 import numpy as np
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -9,6 +11,10 @@ from exporters.images import UnreadableImageError, open_rgb
 from exporters.serving.problems import RequestError
 
 FIELD = "file"
+FORM = b"multipart/form-data"
+_LONGEST_BOUNDARY = 70
+"""Characters, by RFC 2046."""
+_PIECE = 2**20
 _MOST_PARTS = 16
 _NAME = "the upload"  # never the client's file name, which may be a path
 
@@ -27,7 +33,12 @@ def prepare_upload(student: Student, body: bytes, content_type: str | None, max_
             or one that is too large.
     """
     kind, options = parse_options_header(content_type)
-    data = _file_of_form(body, options.get(b"boundary", b"")) if kind == b"multipart/form-data" else body
+    if kind == FORM:
+        data = _file_of_form(body, options.get(b"boundary", b""))
+    elif kind.startswith(b"multipart/"):
+        raise RequestError(415, f"{kind.decode('latin-1')[:100]}: a form is sent as {FORM.decode()}")
+    else:
+        data = body
     try:
         return student.preprocessing.apply(open_rgb(data, _NAME, max_pixels))
     except UnreadableImageError as error:
@@ -35,35 +46,56 @@ def prepare_upload(student: Student, body: bytes, content_type: str | None, max_
 
 
 def _file_of_form(body: bytes, boundary: bytes) -> bytes:
+    if not boundary:
+        raise _malformed("its Content-Type names no boundary; leave that header to the HTTP library, which knows it")
+    if len(boundary) > _LONGEST_BOUNDARY:
+        raise _malformed(f"its boundary has more than {_LONGEST_BOUNDARY} characters")
     form = _Form()
+    parser = MultipartParser(
+        boundary,
+        {
+            "on_part_begin": form.on_part_begin,
+            "on_header_field": form.on_header_field,
+            "on_header_value": form.on_header_value,
+            "on_header_end": form.on_header_end,
+            "on_part_data": form.on_part_data,
+            "on_end": form.on_end,
+        },
+    )
     try:
-        parser = MultipartParser(
-            boundary or b"-",
-            {
-                "on_part_begin": form.on_part_begin,
-                "on_header_field": form.on_header_field,
-                "on_header_value": form.on_header_value,
-                "on_header_end": form.on_header_end,
-                "on_part_data": form.on_part_data,
-                "on_end": form.on_end,
-            },
-        )
-        parser.write(body)
+        with memoryview(body) as view:
+            # In pieces, so that a file that follows a preamble is not copied once more.
+            for start in range(_end_of_preamble(body, boundary), len(body), _PIECE):
+                parser.write(bytes(view[start : start + _PIECE]))
     except FormParserError as error:
-        raise RequestError(400, f"malformed multipart/form-data: {str(error)[:200]}") from error
-    if not boundary or not form.complete:
-        why = "it ends too early" if boundary else "no boundary"
-        raise RequestError(400, f"malformed multipart/form-data: {why}")
+        raise _malformed(str(error)[:200]) from error
+    if not form.complete:
+        raise _malformed("it ends too early, without its closing boundary")
     if len(form.files) != 1:
         raise RequestError(400, f"the form needs one field {FIELD!r} with the image, and has {len(form.files)}")
-    return b"".join(form.files[0])
+    return form.files[0].getvalue()
+
+
+def _end_of_preamble(body: bytes, boundary: bytes) -> int:
+    """Where the first boundary begins: RFC 2046 lets any text stand before it, which means nothing."""
+    delimiter = b"--" + boundary
+    if body.startswith(delimiter):
+        return 0
+    place = body.find(b"\r\n" + delimiter)
+    if place < 0:
+        raise _malformed("the boundary that its Content-Type names is nowhere in the body")
+    return place + 2
+
+
+def _malformed(why: str) -> RequestError:
+    return RequestError(400, f"malformed {FORM.decode()}: {why}")
 
 
 class _Form:
     """Keeps the content of the parts that are called `file`, and nothing else of a form."""
 
     def __init__(self) -> None:
-        self.files: list[list[bytes]] = []
+        self.files: list[io.BytesIO] = []
         self.complete = False
         self._parts = 0
         self._header = self._value = b""
@@ -86,12 +118,12 @@ class _Form:
             kind, options = parse_options_header(self._value.decode("latin-1"))
             if kind == b"form-data" and options.get(b"name") == FIELD.encode():
                 self._wanted = True
-                self.files.append([])
+                self.files.append(io.BytesIO())
         self._header = self._value = b""
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._wanted:
-            self.files[-1].append(data[start:end])
+            self.files[-1].write(memoryview(data)[start:end])
 
     def on_end(self) -> None:
         self.complete = True

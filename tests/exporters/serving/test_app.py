@@ -63,7 +63,8 @@ class App:
         await self._app(scope, receive, send)
         told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         content = b"".join(message.get("body", b"") for message in sent[1:])
-        return sent[0]["status"], told, json.loads(content) if "json" in told["content-type"] else content
+        is_json = content and "json" in told["content-type"]
+        return sent[0]["status"], told, json.loads(content) if is_json else content
 
 
 def run(bundle: LoadedBundle, test: Callable[[App], Awaitable[None]], **settings: Any) -> None:
@@ -137,6 +138,19 @@ def test_a_server_that_ends_is_not_ready_and_still_answers(bundle: LoadedBundle)
         assert (await app.ask("GET", "/v2/health/live"))[::2] == (200, {"live": True})
         status, headers, told = await app.ask("POST", "/predict?top=1", photo())
         assert (status, headers["connection"], len(told["predictions"])) == (200, "close", 1)
+
+    run(bundle, test)
+
+
+def test_head_sends_no_body_whatever_serves_the_application(bundle: LoadedBundle) -> None:
+    async def test(app: App) -> None:
+        app.service.draining = True
+        for method, path, expected in (
+            ("HEAD", "/v2/health/live", 200), ("HEAD", "/v2/health/ready", 503), ("HEAD", "/predict", 405),
+            ("HEAD", "/none", 404), ("OPTIONS", "/predict", 204),
+        ):  # fmt: skip
+            status, _, content = await app.ask(method, path)
+            assert (status, content) == (expected, b"")
 
     run(bundle, test)
 

@@ -1,4 +1,5 @@
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -38,6 +39,34 @@ def test_a_body_is_read_whole() -> None:
     assert asyncio.run(read(bodies, request(b"ab", b"", b"cd"))) == b"abcd"
     assert asyncio.run(read(bodies, request())) == b""
     assert asyncio.run(read(bodies, request(b"0123456789"))) == b"0123456789"
+
+
+def test_a_body_is_held_once() -> None:
+    """As often as the bound on all bodies counts it."""
+    piece, pieces = 2**16, 128
+    bodies = Bodies(piece * pieces, 30)
+
+    async def main() -> tuple[int, int]:
+        tracemalloc.start()
+        try:
+            # Made as they are asked for, as a socket gives them.
+            asked = request(*[b""] * pieces)
+            received = asked._receive
+
+            async def receive() -> Any:
+                message = await received()
+                return {**message, "body": bytes(piece)}
+
+            asked._receive = receive
+            async with bodies.read(asked) as body:
+                assert len(body) == piece * pieces
+                return tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    held, peak = asyncio.run(main())
+    assert held < 1.1 * piece * pieces
+    assert peak < 1.5 * piece * pieces  # while it grows
 
 
 def test_a_body_that_is_too_large() -> None:

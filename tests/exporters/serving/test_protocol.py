@@ -94,6 +94,30 @@ def test_what_is_wanted(extra: dict[str, Any], binary: bool) -> None:
     assert parsed({**request(np.zeros((1, SIZE, SIZE, 3), np.uint8)), **extra}).binary is binary
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"parameters": None},
+        {"id": None},
+        {"outputs": None},
+        {"parameters": {"binary_data_output": None}},
+        {"outputs": [{"name": "logits", "parameters": None}]},
+        {"outputs": [{"name": "logits", "parameters": {"binary_data": None, "classification": None}}]},
+        {"id": None, "parameters": None, "outputs": None},
+    ],
+)
+def test_null_is_as_good_as_a_field_left_out(extra: dict[str, Any]) -> None:
+    images = np.arange(SIZE * SIZE * 3, dtype=np.uint8).reshape(1, SIZE, SIZE, 3)
+    value = {**request(images), **extra}
+    (tensor,) = value["inputs"]
+    for parameters in (None, {}, {"binary_data_size": None, "shared_memory_region": None}):
+        found = parsed({**value, "inputs": [{**tensor, "parameters": parameters}]})
+        np.testing.assert_array_equal(found.images, images)
+        assert (found.id, found.binary) == (None, False)
+    tensor |= {"data": None, "parameters": {"binary_data_size": images.size}}
+    np.testing.assert_array_equal(parsed(value, images.tobytes()).images, images)
+
+
 ZEROS = np.zeros((1, SIZE, SIZE, 3), np.uint8)
 COUNT = ZEROS.size
 

@@ -20,6 +20,7 @@ from tritonclient.utils import InferenceServerException
 from exporters.client import Student
 from exporters.errors import UnavailableError
 from exporters.manifest import SEAL
+from exporters.serving.server import is_loopback, listen
 from tests.exporters.conftest import LABELS, Exported
 
 from .conftest import KEY, PATIENCE, Answer, Server, exchange, form, photo, same, serving, wait_for
@@ -37,6 +38,14 @@ def expected(student: Student, data: bytes, top: int = 5) -> list[dict[str, Any]
 
 def version(bundle: Path) -> str:
     return (bundle / SEAL).read_text()[:12]
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 class TestPredict:
@@ -206,7 +215,32 @@ class TestHouse:
             answer = server.ask(method, path)
             assert answer.status == status
             assert len(answer.error) < 300
-        assert server.ask("GET", "/predict").headers["allow"] == "POST"
+        assert server.ask("GET", "/predict").headers["allow"] == "OPTIONS, POST"
+
+    @pytest.mark.parametrize(
+        "path", ["/v2/health/live", "/v2/health/ready", "/v2", "/v2/models/finches", "/metrics", "/openapi.json"]
+    )
+    def test_head_answers_as_get_without_a_body(self, server: Server, path: str) -> None:
+        head, get = server.ask("HEAD", path), server.ask("GET", path)
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+        if path != "/metrics":  # whose figures change
+            assert head.headers["content-length"] == str(len(get.body))
+        options = server.ask("OPTIONS", path)
+        assert (options.status, options.headers["allow"], options.body) == (204, "GET, HEAD, OPTIONS", b"")
+
+    def test_head_and_options_where_there_is_no_get(self, server: Server) -> None:
+        head, options = server.ask("HEAD", "/predict"), server.ask("OPTIONS", "/predict")
+        assert (head.status, head.headers["allow"], head.body) == (405, "OPTIONS, POST", b"")
+        assert (options.status, options.headers["allow"]) == (204, "OPTIONS, POST")
+        assert server.ask("HEAD", "/nowhere").status == server.ask("OPTIONS", "/nowhere").status == 404
+        assert server.ask("DELETE", "/v2/health/live").headers["allow"] == "GET, HEAD, OPTIONS"
+
+    def test_probes_need_no_key_whatever_the_method(self, server: Server) -> None:
+        without = Server(server.process, server.port, server.log, None)
+        for path in ("/v2/health/live", "/v2/health/ready"):
+            assert without.ask("HEAD", path).status == 200
+        assert without.ask("HEAD", "/v2").status == without.ask("OPTIONS", "/v2").status == 401
 
     def test_the_key(self, server: Server) -> None:
         without = Server(server.process, server.port, server.log, None)
@@ -258,9 +292,47 @@ class TestHouse:
         with pytest.raises(ConnectionRefusedError):  # 0.0.0.0 would answer here
             socket.create_connection(("127.0.0.2", server.port), PATIENCE)
 
-    def test_a_port_that_is_taken(self, server: Server) -> None:
-        from exporters.serving.server import listen
+    @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.1", "127.255.0.1", "::ffff:127.0.0.1", "::1"])
+    def test_loopback_however_it_is_spelt(self, host: str) -> None:
+        if ":" in host and not _has_ipv6():
+            pytest.skip("this machine has no IPv6")
+        with listen(host, 0) as listener:
+            assert is_loopback(listener.getsockname()[0])
 
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "::ffff:0.0.0.0"])
+    def test_every_address_is_no_loopback(self, host: str) -> None:
+        if ":" in host and not _has_ipv6():
+            pytest.skip("this machine has no IPv6")
+        with listen(host, 0) as listener:
+            assert not is_loopback(listener.getsockname()[0])
+
+    @pytest.mark.parametrize(
+        ("address", "expected"),
+        [
+            ("127.0.0.1", True),
+            ("127.255.255.254", True),
+            ("::1", True),
+            ("::ffff:127.9.9.9", True),
+            ("::1234", False),
+            ("::127.0.0.1", False),
+            ("128.0.0.1", False),
+            ("10.0.0.1", False),
+            ("::ffff:10.0.0.1", False),
+            ("fe80::1%eth0", False),
+        ],
+    )
+    def test_which_addresses_are_loopback(self, address: str, expected: bool) -> None:
+        assert is_loopback(address) is expected
+
+    @pytest.mark.parametrize(
+        "host", ["", "localhost.example.invalid", "127.example.invalid", "::1234", "::12345", "a..b", "x" * 300]
+    )
+    def test_a_host_that_is_none_of_this_machine(self, host: str) -> None:
+        with pytest.raises(UnavailableError, match="cannot listen on") as caught:
+            listen(host, 0)
+        assert "--host" in str(caught.value)
+
+    def test_a_port_that_is_taken(self, server: Server) -> None:
         with pytest.raises(UnavailableError, match=f"port {server.port}"):
             listen("127.0.0.1", server.port)
 

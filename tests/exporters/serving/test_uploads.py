@@ -45,14 +45,44 @@ def test_as_many_pixels_as_allowed(student: Student) -> None:
     assert caught.value.status == 422
 
 
+@pytest.mark.parametrize("length", [0, 1, 2**20 - 3, 2**20, 2**20 + 1, 2**21])
+def test_preamble_and_epilogue_mean_nothing(student: Student, length: int) -> None:
+    data = photo(kind="PNG")
+    preamble = (b"This is a message in parts. --limi\r\n" * (length // 30 + 1))[:length]
+    body = preamble + b"\r\n" + form(data)[0] + b"\r\n--limit\r\nepilogue"
+    for kind in (
+        MULTIPART,
+        'multipart/form-data; charset=utf-8; boundary="limit"',
+        "Multipart/Form-Data;boundary=limit",
+    ):
+        np.testing.assert_array_equal(prepare_upload(student, body, kind, 10**6), student.prepare(data))
+
+
+def test_file_larger_than_a_piece_of_the_parser_comes_whole(student: Student) -> None:
+    data = photo(width=1600, height=1200, kind="BMP")
+    assert len(data) > 5 * 2**20
+    body, headers = form(data)
+    np.testing.assert_array_equal(prepare_upload(student, body, headers["Content-Type"], 10**7), student.prepare(data))
+
+
+@pytest.mark.parametrize("kind", ["multipart/mixed; boundary=limit", "multipart/related"])
+def test_multipart_of_another_kind_is_not_taken_for_an_image(student: Student, kind: str) -> None:
+    with pytest.raises(RequestError, match="sent as multipart/form-data") as caught:
+        prepare_upload(student, form(photo())[0], kind, 10**6)
+    assert caught.value.status == 415
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "told"),
     [
         (form(photo())[0][:-9], MULTIPART, "too early"),
-        (form(photo())[0], "multipart/form-data", "no boundary|malformed"),
-        (form(photo())[0], "multipart/form-data; boundary=other", "malformed"),
-        (form(photo())[0], "multipart/form-data; boundary=" + "x" * 5000, "malformed"),
-        (b"", MULTIPART, "malformed"),
+        (form(photo())[0], "multipart/form-data", "its Content-Type names no boundary"),
+        (form(photo())[0], 'multipart/form-data; boundary=""', "its Content-Type names no boundary"),
+        (form(photo())[0], "multipart/form-data; boundary=other", "names is nowhere in the body"),
+        (form(photo())[0], "multipart/form-data; boundary=" + "x" * 5000, "more than 70 characters"),
+        (b"", MULTIPART, "names is nowhere in the body"),
+        (b"text --limit\r\n" + form(photo())[0][9:], MULTIPART, "has 0"),  # within a line it is no boundary
+        (form(photo())[0].replace(b"--limit--", b"--limit"), MULTIPART, "without its closing boundary"),
         (b"--limit--\r\n", MULTIPART, "has 0|malformed"),
         (form(photo(), name="image")[0], MULTIPART, "has 0"),
         (form(photo())[0].replace(b"--limit--\r\n", b"") + form(photo())[0], MULTIPART, "has 2"),
