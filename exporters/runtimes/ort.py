@@ -33,18 +33,7 @@ class OnnxRuntime:
     """
 
     def __init__(self, model: Path | bytes, provider: Provider = "cpu", threads: int | None = None) -> None:
-        runtime = _onnxruntime(provider)
-        if provider not in _PROVIDERS:
-            raise UsageError(f"unknown provider {provider!r}", remedy=f"Known: {', '.join(_PROVIDERS)}.")
-        wanted = _PROVIDERS[provider]
-        available = runtime.get_available_providers()
-        if wanted not in available:
-            raise UnavailableError(
-                f"ONNX Runtime has no {wanted} here, only {', '.join(available)}",
-                remedy=None
-                if provider == "cpu"
-                else "pip install 'tmkd-pipeline[gpu]' on a machine with an NVIDIA GPU.",
-            )
+        runtime, wanted = find_provider(provider)
         if provider == "tensorrt":
             # It has no option for TF32; the driver reads this when the first session of the process starts.
             os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
@@ -82,6 +71,26 @@ class OnnxRuntime:
         """See `Runtime.predict`."""
         check_images(images, self._size)
         return np.asarray(self._session.run(["logits"], {"image": images})[0], dtype=np.float32)
+
+
+def find_provider(provider: Provider) -> tuple[Any, str]:
+    """The module onnxruntime, and its own name for a provider that it has here. Whether it starts, a session tells.
+
+    Raises:
+        UsageError: no such provider.
+        UnavailableError: onnxruntime is not installed, or was built without the provider.
+    """
+    runtime = _onnxruntime(provider)
+    if provider not in _PROVIDERS:
+        raise UsageError(f"unknown provider {provider!r}", remedy=f"Known: {', '.join(_PROVIDERS)}.")
+    wanted = _PROVIDERS[provider]
+    available = runtime.get_available_providers()
+    if wanted not in available:
+        raise UnavailableError(
+            f"ONNX Runtime has no {wanted} here, only {', '.join(available)}",
+            remedy=None if provider == "cpu" else "pip install 'tmkd-pipeline[gpu]' on a machine with an NVIDIA GPU.",
+        )
+    return runtime, wanted
 
 
 def _onnxruntime(provider: str) -> Any:

@@ -8,8 +8,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from exporters.errors import GateError, TmkdError, UnavailableError, UsageError
+from exporters.errors import GateError, UnavailableError, UsageError
 from exporters.files import write_json, write_text
+from pipeline.preflight import Preflight
 from pipeline.runner.environment import describe_environment
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.rundir import RunDirectory, StageRecord
@@ -96,14 +97,15 @@ def execute(
     with run.held():
         run.remove_temporaries()
         run.recover_kept()
-        _check_machine(stages, recipe, run, until, force)
+        preflight = _preflight(stages, recipe, run, console, until, force)
+        preflight.before_first_stage(_certain(stages, run, force, donors))
         write_text(run.path / "recipe.lock.yaml", recipe.to_yaml())
         write_json(run.path / "environment.json", describe_environment())
         for stage in stages:
             reason = stage.skipped(recipe)
             if reason is None:
                 stage.prepare(recipe, console)
-                _run_or_reuse(stage, recipe, run, console, needed, donors, forced=stage.name == force)
+                _run_or_reuse(stage, recipe, run, console, needed, donors, preflight, forced=stage.name == force)
             elif (record := run.record(stage.name)) is None or record.status != "done":
                 # What was done under another method stays, for the day it is asked for again.
                 run.write_record(StageRecord(stage.name, "skipped", fingerprint="", message=reason))
@@ -115,20 +117,35 @@ def _needed(stages: "Sequence[Stage]", recipe: "Recipe") -> set[str]:
     return {stage.name for stage in stages if stage.skipped(recipe) is None}
 
 
-def _check_machine(
-    stages: "Sequence[Stage]", recipe: "Recipe", run: RunDirectory, until: str | None, force: str | None
-) -> None:
-    """Let stages refuse this machine before any of them runs; what is finished needs it no more."""
-    for stage in stages:
-        if stage.skipped(recipe) is None:
-            try:
-                stage.check_machine(recipe)
-            except TmkdError:
-                planned = {step.stage: step.action for step in plan(stages, recipe, run, force)}
-                if planned[stage.name] != "reuse":
-                    raise
-        if stage.name == until:
-            return
+def _preflight(
+    stages: "Sequence[Stage]",
+    recipe: "Recipe",
+    run: RunDirectory,
+    console: "Console",
+    until: str | None,
+    force: str | None,
+) -> Preflight:
+    """The checks of the stages on the way."""
+    names = [stage.name for stage in stages]
+    reached = names if until is None else names[: names.index(until) + 1]
+    wanted = [stage.name for stage in stages if stage.name in reached and stage.skipped(recipe) is None]
+
+    def pending() -> list[str]:
+        return [step.stage for step in plan(stages, recipe, run, force) if step.action not in ("reuse", "skip")]
+
+    return Preflight(recipe, run, wanted, pending, console.warn)
+
+
+def _certain(
+    stages: "Sequence[Stage]", run: RunDirectory, force: str | None, donors: Sequence[RunDirectory]
+) -> list[str]:
+    """The stages that run whatever the ones before them give, as far as it is known without reading their outputs."""
+
+    def finished(name: str) -> bool:
+        records = (directory.record(name) for directory in (run, *donors))
+        return any(record is not None and record.status == "done" for record in records)
+
+    return [stage.name for stage in stages if stage.name == force or not finished(stage.name)]
 
 
 def _check_force(stages: "Sequence[Stage]", needed: set[str], until: str | None, force: str | None) -> None:
@@ -148,6 +165,7 @@ def _run_or_reuse(
     console: "Console",
     needed: set[str],
     donors: Sequence[RunDirectory],
+    preflight: Preflight,
     *,
     forced: bool,
 ) -> None:
@@ -169,6 +187,8 @@ def _run_or_reuse(
             run.adopt(*donor, stage.beside)
         console.say(f"── {stage.name}: taken over from {donor[0].path}")
         return
+    if stage.upstream(recipe):
+        preflight.before_training()
     console.heading(f"{stage.name}{': ' if decision.why else ''}{'; '.join(decision.why)}")
     fresh = StageRecord(stage.name, "running", digest(inputs), inputs)
     started = time.monotonic()

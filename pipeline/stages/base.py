@@ -60,13 +60,6 @@ class Stage(ABC):
     def prepare(self, recipe: Recipe, console: Console) -> None:  # noqa: B027 (most stages have nothing to make)
         """Make what `files` will look at, where it is made here and takes long enough to be shown."""
 
-    def check_machine(self, recipe: Recipe) -> None:  # noqa: B027 (most stages run anywhere)
-        """Refuse what this stage would end with on this machine, before the first stage runs.
-
-        Raises:
-            UnavailableError: something that the recipe requires is missing here.
-        """
-
     def files(self, recipe: Recipe) -> Mapping[str, str]:
         """Files outside the run directory that are read: name → digest of their content."""
         return {}

@@ -44,10 +44,6 @@ class ExportStage(Stage):
         built = engines.BUILT_FROM if recipe.export.engines else ()
         return settings(recipe, *files, *images, *calibration, *gates, *built)
 
-    def check_machine(self, recipe: Recipe) -> None:
-        """Engines that are required need a TensorRT."""
-        engines.check_machine(recipe, run=False)
-
     def run(self, context: StageContext) -> dict[str, Any]:
         """Export, explain every initializer by the student's own parameters, search each variant, build engines."""
         from exporters.audit import audit_export

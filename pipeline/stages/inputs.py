@@ -141,6 +141,32 @@ def build_student(recipe: Recipe, classes: int) -> "Model":
     )
 
 
+def build_visual_teacher(recipe: Recipe, classes: int) -> "Model":
+    """The visual teacher before its fit, its first weights loaded.
+
+    Raises:
+        UsageError: no such architecture, it cannot take images of this size, or `teacher.visual.classifier` is none.
+        UnavailableError: the weights are not to be had or do not fit.
+    """
+    from pipeline.models.build import build_model
+
+    visual = recipe.teacher.visual
+    return build_model(
+        visual.model,
+        visual.arguments,
+        visual.weights,
+        classes,
+        teacher_image_size(recipe),
+        seed=recipe.data.split_seed,
+        purpose="teacher.visual",
+        replace_head=visual.fit is not None,
+        mean=visual.mean,
+        std=visual.std,
+        sha256=visual.sha256,
+        classifier=visual.classifier,
+    )
+
+
 def read_classifier(folder: Path, classifier: str | None = None, section: str = "network") -> "TappedNetwork":
     """A network that an earlier stage saved, with its taps and at its own image size, on the CPU.
 

@@ -40,10 +40,6 @@ class ParityStage(Stage):
         built = ("export.tensorrt.precision", "export.tensorrt.when") if recipe.export.engines else ()
         return settings(recipe, "export.onnx.precision", "parity.provider", *gates, *kept, *built, *IMAGE_KEYS)
 
-    def check_machine(self, recipe: Recipe) -> None:
-        """Engines that are required must run."""
-        engines.check_machine(recipe, run=True)
-
     def run(self, context: StageContext) -> dict[str, Any]:
         """Compare each file and each engine image by image, then judge.
 

@@ -13,11 +13,10 @@ from pipeline.stages.inputs import (
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
     Data,
-    build_student,
+    build_visual_teacher,
     has_views,
     needs_teacher,
     read_data,
-    teacher_image_size,
     teacher_preprocessing,
 )
 
@@ -65,28 +64,13 @@ class TeacherStage(Stage):
         from exporters.files import write_json
         from exporters.student import save_student
         from pipeline.evaluation.metrics import predict, score
-        from pipeline.models.build import build_model
         from pipeline.stages.training import discard_checkpoint
         from pipeline.training.device import describe_device, make_fabric
 
         recipe, visual = context.recipe, context.recipe.teacher.visual
         data = read_data(context)
-        build_student(recipe, len(data.index.classes))  # one that cannot be had is told before the teacher's long fit
         fabric = make_fabric(recipe.device, recipe.train.precision)
-        model = build_model(
-            visual.model,
-            visual.arguments,
-            visual.weights,
-            len(data.index.classes),
-            teacher_image_size(recipe),
-            seed=recipe.data.split_seed,
-            purpose="teacher.visual",
-            replace_head=visual.fit is not None,
-            mean=visual.mean,
-            std=visual.std,
-            sha256=visual.sha256,
-            classifier=visual.classifier,
-        )
+        model = build_visual_teacher(recipe, len(data.index.classes))
         tapped = model.tapped.to(fabric.device)
         fitted = self._fit(context, data, model, fabric) if visual.fit is not None else None
         rows = fitted.history if fitted is not None else []

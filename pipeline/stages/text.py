@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters.files import sha256_file, write_bytes, write_json
-from pipeline.models.class_names import class_words, code_names
+from pipeline.models.class_names import class_words
 from pipeline.recipe.schema import Recipe
 from pipeline.stages.base import Stage, StageContext, settings
 from pipeline.stages.inputs import (
@@ -89,11 +89,6 @@ class TextStage(Stage):
 
         from pipeline.models.clip import build_clip, fetched_sha256, load_clip
 
-        if codes := code_names(words):
-            context.console.warn(
-                f"text: {len(codes)} of {len(words)} classes have a code for a name, such as {codes[0]}, which"
-                " tells CLIP nothing; teacher.text.class_names gives them words"
-            )
         prompts = Prompts.load(text.prompts)
         fabric = make_fabric(recipe.device, recipe.train.precision)
         fits = text.weights == "fit"

@@ -24,6 +24,23 @@ def make_fabric(device: Device, precision: Precision) -> Fabric:
     Raises:
         UnavailableError: the device that was asked for is not there.
     """
+    chosen, precision = choose_device(device, precision)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+        fabric = Fabric(accelerator=chosen, devices=1, precision=_FABRIC_PRECISION[precision])
+        fabric.launch()
+    return fabric
+
+
+def choose_device(
+    device: Device, precision: Precision
+) -> tuple[Literal["cpu", "cuda", "mps"], Literal["fp32", "bf16", "fp16"]]:
+    """What `auto` means here, and the rest as it is.
+
+    Raises:
+        UnavailableError: the device that was asked for is not there, or does not have the precision.
+    """
     chosen = _available_device() if device == "auto" else device
     if chosen == "cuda" and not torch.cuda.is_available():
         raise UnavailableError("device: cuda was asked for, and PyTorch finds no CUDA device", remedy=_DEVICE_REMEDY)
@@ -34,12 +51,7 @@ def make_fabric(device: Device, precision: Precision) -> Fabric:
         precision = "bf16" if has_bf16 else "fp16" if chosen == "cuda" else "fp32"
     if precision == "fp16" and chosen == "cpu":
         raise UnavailableError("train.precision: fp16 needs a GPU", remedy="Use --set train.precision=auto")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
-        fabric = Fabric(accelerator=chosen, devices=1, precision=_FABRIC_PRECISION[precision])
-        fabric.launch()
-    return fabric
+    return chosen, precision
 
 
 _DEVICE_REMEDY = "Use --set device=auto, or install a PyTorch build for that device."

@@ -1,0 +1,18 @@
+"""CLIP: whether the model exists, and its weights are here or can be fetched."""
+
+from pipeline.preflight.base import Report, Subject
+from pipeline.stages.inputs import needs_image_tower
+
+
+def check(subject: Subject, report: Report) -> None:
+    """Load CLIP, where a stage will; fetched weights stay in the cache of open_clip.
+
+    Raises:
+        UsageError: no such model or tag.
+        UnavailableError: the weights are not here and cannot be fetched, or do not fit.
+    """
+    text = subject.recipe.teacher.text
+    if not text.has_image_tower:
+        return
+    if "text" in subject.stages or (text.weights != "fit" and needs_image_tower(subject.recipe)):
+        subject.clip()

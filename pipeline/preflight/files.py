@@ -1,0 +1,122 @@
+"""Files and folders that a recipe names: whether they are here. Nothing is read, except for a hash in the recipe."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from exporters.errors import UnavailableError
+from pipeline.data.prepare.sources import SOURCES
+from pipeline.models.weight_files import checked_sha256
+from pipeline.preflight.base import Report, Subject
+from pipeline.recipe.catalog import class_sets, clip_models, prompt_names
+from pipeline.recipe.schema import Recipe
+from pipeline.recipe.settings import SYNTHETIC_DATASETS
+from pipeline.recipe.weights import names_file
+from pipeline.stages.inputs import needs_image_tower
+
+
+@dataclass(frozen=True)
+class NamedPath:
+    """A path in a recipe.
+
+    Attributes:
+        key: its dotted key.
+        path: expanded; relative to the working directory.
+        stages: names of the stages that read it.
+        folder: whether it is a folder.
+        sha256: what the file must be; None: anything.
+        remedy: what to do where it is missing.
+        prepared: whether `data prepare` puts it there, so that a recipe may well be written first.
+    """
+
+    key: str
+    path: Path
+    stages: frozenset[str]
+    folder: bool = False
+    sha256: str | None = None
+    remedy: str = ""
+    prepared: bool = False
+
+    def missing(self) -> UnavailableError | None:
+        """The error that it is not here; None where it is."""
+        try:
+            there = self.path.is_dir() if self.folder else self.path.exists()
+            if there and (self.folder or not self.path.is_dir()):
+                return None
+            what = "does not exist"
+            if self.path.exists():
+                what = "is not a folder" if self.folder else "is a folder, not a file"
+        except OSError as error:  # such as a name that is too long, or a folder that may not be entered
+            what = f"cannot be looked at ({error.strerror})"
+        where = "" if self.path.is_absolute() else f" (looked in {Path.cwd()})"
+        return UnavailableError(f"{self.key}: {self.path} {what}{where}", remedy=self.remedy)
+
+
+def named_paths(recipe: Recipe) -> Iterator[NamedPath]:
+    """Every path that the recipe names, there or not; shipped names, tags and the like are none."""
+    yield from _data(recipe)
+    visual, text, student = recipe.teacher.visual, recipe.teacher.text, recipe.student
+    weights = "Check the path, or fetch the file; weights: imagenet has published ones."
+    for section, settings, stage in (("teacher.visual", visual, "teacher"), ("student", student, "distill")):
+        if names_file(settings.weights):
+            path = Path(settings.weights).expanduser()
+            yield NamedPath(f"{section}.weights", path, frozenset({stage}), sha256=settings.sha256, remedy=weights)
+    texts = frozenset({"text"})
+    clip = texts | {"fusion", "distill"} if needs_image_tower(recipe) else texts
+    if names_file(text.weights):
+        path = Path(text.weights).expanduser()
+        remedy = "Check the path, or train a small CLIP: teacher.text: {model: tiny, weights: fit}"
+        yield NamedPath("teacher.text.weights", path, clip, sha256=text.sha256, remedy=remedy)
+    if text.model not in clip_models() and Path(text.model).suffix == ".json":
+        path = Path(text.model).expanduser()
+        yield NamedPath("teacher.text.model", path, clip, remedy=f"Check the path; {', '.join(clip_models())} ships.")
+    if text.prompts not in prompt_names():
+        remedy = f"Check the path; these ship: {', '.join(prompt_names())}."
+        yield NamedPath("teacher.text.prompts", Path(text.prompts), texts, remedy=remedy)
+    if text.class_names is not None and text.class_names not in class_sets():
+        path = Path(text.class_names).expanduser()
+        remedy = f"Check the path; these ship: {', '.join(class_sets())}."
+        yield NamedPath("teacher.text.class_names", path, texts | {"distill"}, remedy=remedy)
+    if text.anchors is not None:
+        path = Path(text.anchors).expanduser()
+        remedy = "Check the path, or leave the key out: the prompts give anchors too."
+        yield NamedPath("teacher.text.anchors", path, frozenset({"distill"}), remedy=remedy)
+
+
+def _data(recipe: Recipe) -> Iterator[NamedPath]:
+    data, stages = recipe.data, frozenset({"data"})
+    if data.root is None or data.dataset in SYNTHETIC_DATASETS:
+        return
+    root = Path(data.root).expanduser()
+    prepared = data.dataset in SOURCES or data.dataset.startswith("torchvision:")
+    remedy = "Check the path; it is relative to the working directory."
+    if prepared:
+        command = f"tmkd-pipeline data prepare {data.dataset} --root {quote(data.root)}"
+        remedy = f"`{command}` puts it there; or give the folder where you have it: --set data.root=FOLDER"
+    yield NamedPath("data.root", root, stages, folder=True, remedy=remedy, prepared=prepared)
+    if data.labels is not None and root.is_dir():
+        remedy = "Check the path; it is relative to data.root."
+        yield NamedPath("data.labels", root / data.labels, stages, remedy=remedy)
+
+
+def missing_paths(recipe: Recipe, stages: Iterable[str]) -> Iterator[tuple[NamedPath, UnavailableError]]:
+    """The paths that some of these stages read and that are not here."""
+    wanted = frozenset(stages)
+    for named in named_paths(recipe):
+        if named.stages & wanted and (error := named.missing()) is not None:
+            yield named, error
+
+
+def check(subject: Subject, report: Report) -> None:
+    """Report paths that are missing, and files that are not those whose hash the recipe gives."""
+    for _, error in missing_paths(subject.recipe, subject.stages):
+        report.add(error)
+    for named in named_paths(subject.recipe):
+        if named.sha256 is not None and named.stages & subject.stages and named.path.is_file():
+            with report.collecting():
+                try:
+                    checked_sha256(named.path, named.sha256)
+                except UnavailableError as error:
+                    error.message = f"{named.key.removesuffix('.weights')}: {error.message}"
+                    raise

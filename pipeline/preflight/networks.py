@@ -1,0 +1,62 @@
+"""The networks: whether they exist, take images of the size, have weights, and suit the method."""
+
+from typing import TYPE_CHECKING
+
+from pipeline.distill.registry import METHODS
+from pipeline.preflight.base import Report, Subject
+
+if TYPE_CHECKING:
+    from pipeline.distill.methods.base import Method
+
+
+def check_student(subject: Subject, report: Report) -> None:
+    """Build the student.
+
+    Raises:
+        UsageError, UnavailableError: as `pipeline.stages.inputs.build_student`.
+    """
+    subject.student()
+
+
+def check_teacher(subject: Subject, report: Report) -> None:
+    """Build the visual teacher.
+
+    Raises:
+        UsageError, UnavailableError: as `pipeline.stages.inputs.build_visual_teacher`.
+    """
+    subject.teacher()
+
+
+def check_method(subject: Subject, report: Report) -> None:
+    """Let the method refuse nets that it cannot work with, such as those without class activation maps.
+
+    Raises:
+        UsageError: as `pipeline.distill.build.build_method`.
+    """
+    make_method(subject)
+
+
+def make_method(subject: Subject) -> "Method":
+    """The method for the untrained student, with random anchors where it asks for some.
+
+    Raises:
+        UsageError, UnavailableError: a network cannot be had, or the method cannot work with them.
+    """
+    import torch
+
+    from pipeline.distill.build import build_method
+    from pipeline.distill.memory import TrainingSplit
+
+    recipe, classes = subject.recipe, len(subject.classes)
+    teacher = subject.teacher().shape if METHODS[recipe.distill.method].needs_teacher else None
+    student = subject.student().tapped.shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_method(
+            recipe.distill,
+            student,
+            teacher,
+            torch.randn(classes, 8),
+            recipe.train.label_smoothing,
+            TrainingSplit(subject.index.splits["train"].labels, recipe.seed),
+        )

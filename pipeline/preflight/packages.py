@@ -1,0 +1,39 @@
+"""Packages that the stages use."""
+
+from importlib.util import find_spec
+
+from exporters.errors import UnavailableError
+from pipeline.preflight.base import Report, Subject
+
+# What a stage imports, beside what every installation has. Where several are named, one of them is enough.
+_TRAINING = ("torch", "torchvision", "timm", "lightning_fabric", "safetensors")
+_EXPORT = ("torch", "onnx", "onnxscript", "onnxruntime", "safetensors")
+NEEDED = {
+    "teacher": _TRAINING,
+    "text": (*_TRAINING, "open_clip"),
+    "fusion": _TRAINING,
+    "distill": _TRAINING,
+    "validate": _TRAINING,
+    "export": _EXPORT,
+    "parity": _EXPORT,
+    "bundle": (*_EXPORT, "cyclonedx"),
+}
+_DISTRIBUTIONS = {
+    "open_clip": "open_clip_torch",
+    "lightning_fabric": "lightning-fabric",
+    "cyclonedx": "cyclonedx-python-lib",
+}
+
+
+def check(subject: Subject, report: Report) -> None:
+    """Report packages that are not installed; nothing is imported."""
+    needed = dict.fromkeys(name for stage in NEEDED if stage in subject.stages for name in NEEDED[stage])
+    missing = [_DISTRIBUTIONS.get(name, name) for name in needed if find_spec(name) is None]
+    if missing:
+        are = "is" if len(missing) == 1 else "are"
+        report.add(
+            UnavailableError(
+                f"{', '.join(missing)} {are} not installed, and this run needs {'it' if len(missing) == 1 else 'them'}",
+                remedy="pip install 'tmkd-pipeline[cpu]', or [gpu] on a machine with an NVIDIA GPU.",
+            )
+        )

@@ -1,0 +1,29 @@
+"""The checks, by when they can be made. A new one is a function in this folder and an entry here."""
+
+from pipeline.preflight.base import Check
+
+_TRAINING = frozenset({"teacher", "text", "fusion", "distill"})
+
+BEFORE_FIRST_STAGE = (
+    Check("pipeline.preflight.packages:check", _TRAINING | {"validate", "export", "parity", "bundle"}),
+    Check("pipeline.preflight.files:check", _TRAINING | {"data"}),
+    Check("pipeline.preflight.names:check_prompts", frozenset({"text"})),
+    Check("pipeline.preflight.runtimes:check_provider", frozenset({"parity"})),
+    Check("pipeline.preflight.runtimes:check_library", frozenset({"export"})),
+    Check("pipeline.preflight.runtimes:check_engines", frozenset({"parity"})),
+    Check("pipeline.preflight.device:check", _TRAINING, slow=True),
+    Check("pipeline.preflight.clip:check", frozenset({"text", "fusion", "distill"}), slow=True),
+)
+"""What follows from the recipe and the machine alone."""
+
+AFTER_DATA = (
+    Check("pipeline.preflight.names:check_class_names", frozenset({"text", "distill"})),
+    Check("pipeline.preflight.networks:check_student", frozenset({"distill"}), slow=True),
+    Check("pipeline.preflight.networks:check_teacher", frozenset({"teacher"}), slow=True),
+    Check("pipeline.preflight.networks:check_method", frozenset({"distill"}), slow=True),
+    Check("pipeline.preflight.embeddings:check", frozenset({"text", "distill"}), slow=True),
+    Check("pipeline.preflight.first_step:check_student", frozenset({"distill"}), slow=True),
+    Check("pipeline.preflight.first_step:check_teacher", frozenset({"teacher"}), slow=True),
+    Check("pipeline.preflight.first_step:check_text", frozenset({"text"}), slow=True),
+)
+"""What also needs the classes and the number of images: made after the stage `data`, before anything is trained."""
