@@ -1,13 +1,14 @@
 """The command `tmkd-pipeline`, also `python -m pipeline`: every error becomes one message and an exit code."""
 
-import io
 import os
 import sys
 import traceback
+from contextlib import suppress
 
 import click
 
 from exporters.errors import TmkdError
+from pipeline.streams import flush_streams, protect_streams
 
 
 def main() -> None:
@@ -15,9 +16,7 @@ def main() -> None:
     # Threads that wait for each other sleep rather than spin: with another process on the same cores, spinning made
     # training on two cores five times slower. It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a letter that the terminal does not have is no reason to stop
+    protect_streams()
     # A traceback is for those who ask for one, wherever on the line they do.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
@@ -25,9 +24,10 @@ def main() -> None:
         from pipeline.cli import cli
 
         code = cli.main(args=arguments, prog_name="tmkd-pipeline", standalone_mode=False)
-        sys.stdout.flush()
+        flush_streams()
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         code = error.exit_code
     except TmkdError as error:
         code = error.exit_code
@@ -35,10 +35,6 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         code = 130
         _tell("interrupted; nothing is half-written, and the same command goes on", debug)
-    except BrokenPipeError:
-        # The reader has seen enough; nothing may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except ModuleNotFoundError as error:
         code = _missing(error, debug)
     except OSError as error:
@@ -48,6 +44,8 @@ def main() -> None:
     except Exception as error:
         code = 1
         _tell(f"internal error: {type(error).__name__}: {error}\n  Run again with --debug for the traceback.", debug)
+    with suppress(OSError):
+        flush_streams()
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -67,9 +65,10 @@ def _missing(error: ModuleNotFoundError, debug: bool) -> int:
 
 
 def _tell(text: str, debug: bool) -> None:
-    if debug:
-        traceback.print_exc()
-    click.echo(text, err=True)
+    with suppress(OSError):  # standard error on a full disk; the exit code still tells
+        if debug:
+            traceback.print_exc()
+        click.echo(text, err=True)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,34 @@ if TYPE_CHECKING:
 @click.option("--precision", default="fp32", show_default=True, help="Which of the bundle's models.")
 @PROVIDER
 def predict(bundle: Path, images: tuple[Path, ...], top: int, precision: str, provider: "Provider") -> None:
-    """Print the most probable labels of IMAGES; needs no torch."""
+    """Print the most probable labels of IMAGES; needs no torch.
+
+    An image that cannot be read is named on standard error, and the others are still classified; the exit code is
+    then 4.
+    """
     from exporters.client import Student
+    from exporters.errors import UnavailableError
+    from exporters.images import UnreadableImageError
+    from pipeline.streams import reader_gone
 
     student = Student.load(bundle, provider=provider, precision=precision)
+    unreadable: list[UnreadableImageError] = []
     for image in images:
+        try:
+            labels = student.predict(image, top=top)
+        except UnreadableImageError as error:
+            if len(images) == 1:
+                raise
+            unreadable.append(error)
+            click.echo(error.message, err=True)
+            continue
         click.echo(f"{image}")
-        for label, probability in student.predict(image, top=top):
+        for label, probability in labels:
             click.echo(f"  {100 * probability:6.2f} %  {label}")
+        if reader_gone():
+            break
+    if unreadable:
+        raise UnavailableError(
+            f"{len(unreadable)} of {len(images)} images could not be read",
+            remedy="The lines above name them and say why.",
+        )

@@ -1,0 +1,113 @@
+"""Standard streams that may be closed, or lose their reader, without ending the command."""
+
+import errno
+import io
+import os
+import sys
+from contextlib import suppress
+
+_READER_GONE = {errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ESHUTDOWN}  # EIO: the terminal was closed
+_NAMES = {1: "standard output", 2: "standard error"}
+
+
+class _Output(io.FileIO):
+    """A file descriptor that discards what is written once nobody reads it any more."""
+
+    reader_gone = False
+
+    def write(self, data: object) -> int:
+        """Write bytes; returns how many were taken.
+
+        Raises:
+            OSError: the device is full, for one; names the stream.
+        """
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except OSError as error:
+            if error.errno not in _READER_GONE:
+                raise OSError(error.errno, error.strerror, _NAMES.get(self.fileno(), "output")) from error
+            self.reader_gone = True
+            discard(self.fileno())
+            return memoryview(data).nbytes  # type: ignore[arg-type]
+
+
+def protect_streams() -> None:
+    """Make standard output and error ones that a command can rely on, whatever it was started with.
+
+    One that was closed (`>&-`) discards what is written, as does one whose reader goes away (`| head`): the command
+    goes on, and its exit code tells of its work. A letter that an encoding does not have is replaced. Streams that a
+    caller has put in place of Python's own are left as they are, but for that.
+    """
+    for descriptor in range(3):
+        # Otherwise the next file that is opened would take this number, and be written into by what prints.
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            discard(descriptor)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, _protected(descriptor, None))
+        elif stream is getattr(sys, f"__{name}__") and _is_plain_file(stream, descriptor):
+            stream.flush()
+            setattr(sys, name, _protected(descriptor, stream))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def reader_gone() -> bool:
+    """Whether nobody reads standard output any more; asks by writing what is still held back."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    raw = _raw(sys.stdout)
+    return isinstance(raw, _Output) and raw.reader_gone
+
+
+def flush_streams() -> None:
+    """Write what is still held back, so that nothing is left to fail when Python ends.
+
+    Raises:
+        OSError: standard output could not be written, a full disk for one; what was held back is dropped.
+    """
+    for stream, descriptor in ((sys.stderr, 2), (sys.stdout, 1)):
+        try:
+            stream.flush()
+        except OSError:
+            discard(descriptor)
+            with suppress(OSError):
+                stream.flush()
+            if stream is sys.stdout:
+                raise
+
+
+def discard(descriptor: int) -> None:
+    """Lead a file descriptor to where everything is dropped."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if null == descriptor:
+        os.set_inheritable(null, True)
+    else:
+        os.dup2(null, descriptor)
+        os.close(null)
+
+
+def _is_plain_file(stream: object, descriptor: int) -> bool:
+    raw = _raw(stream)
+    return isinstance(stream, io.TextIOWrapper) and isinstance(raw, io.FileIO) and raw.fileno() == descriptor
+
+
+def _raw(stream: object) -> object:
+    buffer = getattr(stream, "buffer", None)
+    return getattr(buffer, "raw", buffer)  # there is no buffer under PYTHONUNBUFFERED
+
+
+def _protected(descriptor: int, like: io.TextIOWrapper | None) -> io.TextIOWrapper:
+    raw = _Output(descriptor, "wb", closefd=False)
+    if like is None:
+        return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", errors="replace")
+    return io.TextIOWrapper(
+        raw if like.write_through else io.BufferedWriter(raw),  # type: ignore[arg-type]
+        like.encoding,
+        errors="replace",
+        line_buffering=like.line_buffering,
+        write_through=like.write_through,
+    )
