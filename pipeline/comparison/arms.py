@@ -19,7 +19,7 @@ WEIGHTINGS: tuple[str, ...] = get_args(WeightingSettings.model_fields["by"].anno
 _GUIDED = ("distill.weighting.by=teacher_confidence", "distill.weighting.temperature=0.1")
 _NO_CONTRAST = "distill.contrast.weight=0"
 # A gate would end a comparison where it only should be told; the teacher is needed for one of them.
-_WITHOUT_GATES = ("validate.min_top1=null", "validate.max_drop_from_teacher=null", "teacher.on_weak=warn")
+_WITHOUT_GATES = ("validate.min_top1=0", "validate.max_drop_from_teacher=null", "teacher.on_weak=warn")
 
 
 @dataclass(frozen=True)

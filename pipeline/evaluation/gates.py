@@ -1,10 +1,16 @@
 """The gates that a student must pass on the validation split before anything is exported."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.recipe.schema import ValidateSettings
+
+ABOVE_CHANCE = "above chance level"
+"""The gate of a recipe that sets no `validate.min_top1`."""
+
+_SIGNS = {"validate.min_top1": "≥", "validate.max_drop_from_teacher": "≤", ABOVE_CHANCE: ">"}
 
 
 @dataclass(frozen=True)
@@ -12,7 +18,7 @@ class Gate:
     """One gate and how it went.
 
     Attributes:
-        key: the recipe's key.
+        key: the recipe's key, or `ABOVE_CHANCE`.
         bound: what was asked.
         measured: what was found.
         passed: whether that is enough.
@@ -29,9 +35,14 @@ class Gate:
 
     def describe(self) -> str:
         """One line for people."""
-        sign = "≥" if self.key.endswith("min_top1") else "≤"
         verdict = "passed" if self.passed else "FAILED"
-        return f"{self.key}: {self.measured:.4f} {sign} {self.bound:g} {verdict}"
+        told = f"{self.measured:.4f} {_SIGNS[self.key]}"
+        if self.key == ABOVE_CHANCE:
+            return (
+                f"{self.key}: lower end of the 95 % interval {told} {self.bound:.4f}, the share of the commonest class"
+                f" {verdict}"
+            )
+        return f"{self.key}: {told} {self.bound:g} {verdict}"
 
 
 def judge_student(settings: "ValidateSettings", student_top1: float, teacher_top1: float | None) -> list[Gate]:
@@ -50,3 +61,18 @@ def judge_student(settings: "ValidateSettings", student_top1: float, teacher_top
         bound = settings.max_drop_from_teacher
         gates.append(Gate("validate.max_drop_from_teacher", bound, drop, drop <= bound))
     return gates
+
+
+def judge_chance(settings: "ValidateSettings", student: Mapping[str, Any]) -> list[Gate]:
+    """The gate that holds where the recipe sets no `min_top1`: the student must be better than a constant answer.
+
+    A `min_top1` of any height stands in its place, so that 0 lets every student pass.
+
+    Args:
+        settings: the recipe's section.
+        student: the chosen student's `score` on validation.
+    """
+    if settings.min_top1 is not None:
+        return []
+    low, chance = student["top1_interval"][0], student["chance"]
+    return [Gate(ABOVE_CHANCE, chance, low, low > chance)]

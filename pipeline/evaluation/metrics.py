@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exporters.parity.measure import wilson_interval
+from pipeline.evaluation.chance import chance_level
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -44,7 +45,10 @@ def top_k_correct(logits: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Top-1 and top-5 accuracy of a split, with counts and the 95 % interval of top-1, as JSON values."""
+    """Top-1 and top-5 accuracy of a split, with counts and the 95 % interval of top-1, as JSON values.
+
+    `chance` is the accuracy of always answering the commonest class.
+    """
     correct = int(top_k_correct(logits, labels, 1).sum())
     low, high = wilson_interval(correct, len(labels))
     return {
@@ -52,6 +56,7 @@ def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         "correct": correct,
         "top1": correct / len(labels),
         "top1_interval": [low, high],
+        "chance": chance_level(labels),
         "top5": float(top_k_correct(logits, labels, min(5, logits.shape[1])).mean()),
     }
 

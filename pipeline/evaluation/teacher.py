@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, device
 
+from pipeline.evaluation.chance import chance_level, describe, is_above_chance
 from pipeline.tmkd.fusion import fuse
 
 if TYPE_CHECKING:
@@ -20,14 +22,17 @@ def measure_teacher(teacher: "MultiViewTeacher", batches: "Iterable[Batch]", on:
     and decides nothing.
 
     Returns:
-        JSON values: `images`, `views` (name → accuracy), `fused`, `oracle`, `mean_weights` (view → label-free weight).
+        JSON values: `images`, `chance` (the accuracy of always answering the commonest class), `views` (name →
+        accuracy), `fused`, `oracle`, `mean_weights` (view → label-free weight).
     """
     names = teacher.views.names
     correct: Tensor | float = 0.0
     weights_sum: Tensor | float = 0.0
     total = 0
+    truth = []
     for batch in batches:
         images = batch.images.to(on, non_blocking=True).to(torch.float32).div_(255)
+        truth.append(batch.labels.numpy())
         labels = batch.labels.to(on)
         viewed = teacher.look(images)
         weights = teacher.weigh_label_free(viewed)
@@ -44,6 +49,7 @@ def measure_teacher(teacher: "MultiViewTeacher", batches: "Iterable[Batch]", on:
     accuracies = (torch.as_tensor(correct) / total).tolist()
     return {
         "images": total,
+        "chance": chance_level(np.concatenate(truth)),
         "views": dict(zip(names, accuracies, strict=False)),
         "fused": accuracies[-2],
         "oracle": accuracies[-1],
@@ -59,11 +65,17 @@ def teacher_weaknesses(measured: Mapping[str, Any], baseline: float | None) -> l
         baseline: the validation accuracy in [0, 1] that the student reaches from labels alone; None: not known.
 
     Returns:
-        A sentence if fusing several views is not better than the best of them alone, with label-free weights; and one
-        if what the student learns from (the fused teacher, or the only view) is less accurate than the baseline.
+        A sentence if what the student learns from (the fused teacher, or the only view) is not above chance level; one
+        if fusing several views is not better than the best of them alone, with label-free weights; and one if what the
+        student learns from is less accurate than the baseline.
     """
     several = len(measured["views"]) > 1
-    found = [fusion_verdict(measured)] if several and _fusion_gain(measured) <= 0 else []
+    found = []
+    if not is_above_chance(round(measured["fused"] * measured["images"]), measured["images"], measured["chance"]):
+        told = describe(measured["fused"], measured["images"], measured["chance"], "validation")
+        found.append(f"The teacher{', fused,' if several else ''} is at CHANCE LEVEL, with nothing to teach: {told}.")
+    if several and _fusion_gain(measured) <= 0:
+        found.append(fusion_verdict(measured))
     if baseline is not None and measured["fused"] < baseline:
         found.append(
             f"The teacher{', fused,' if several else ''} is WEAKER than the student without it on"
@@ -80,14 +92,16 @@ def _fusion_gain(measured: Mapping[str, Any]) -> float:
 
 def fusion_verdict(measured: Mapping[str, Any]) -> str:
     """Whether fusing helps on a split, in one plain sentence."""
-    views = measured["views"]
+    views, images = measured["views"], measured["images"]
     if len(views) == 1:
-        return "One view: an ordinary teacher."
+        return "One view: there is nothing to fuse."
     best = max(views, key=views.__getitem__)
     difference = 100 * _fusion_gain(measured)
+    if round(difference, 2) == 0:
+        return f"No gain from fusing the views: as accurate as the best view ({best}) on {images:,} images."
     if difference > 0:
-        return f"Fusion helps on {measured['images']:,} images: {difference:+.2f} points over the best view ({best})."
+        return f"Fusing the views gains {difference:.2f} points over the best view ({best}) on {images:,} images."
     return (
-        f"Fusion does NOT help on {measured['images']:,} images: {difference:+.2f} points against the best view"
-        f" ({best}) with label-free weights."
+        f"Fusing the views LOWERS the teacher's accuracy: {difference:+.2f} points against the best view ({best}) on"
+        f" {images:,} images, with weights that know no label."
     )

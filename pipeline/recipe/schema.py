@@ -173,8 +173,8 @@ class TeacherSettings(Settings):
     text: TextTeacherSettings = Field(default_factory=TextTeacherSettings, description="The text teacher.")
     on_weak: Literal["warn", "fail"] = Field(
         default="warn",
-        description="What a weak teacher leads to (on validation, fusion does not help, or it is below "
-        "student.baseline): a warning, or the end of the run before the student is trained (exit 3).",
+        description="What a weak teacher leads to (on validation, it is at chance level, fusion does not help, or it is"
+        " below student.baseline): a warning, or the end of the run before the student is trained (exit 3).",
     )
 
 
@@ -205,7 +205,7 @@ class StudentSettings(Settings):
 class ValidateSettings(Settings):
     """Gates on the validation split; a student that misses one does not ship (exit 3)."""
 
-    min_top1: float | None = Field(default=None, ge=0, le=1, description="Least accuracy; null: no gate.")
+    min_top1: float | None = Field(default=None, ge=0, le=1, description="Least accuracy; null: above chance level.")
     max_drop_from_teacher: float | None = Field(
         default=None, ge=0, le=1, description="Largest difference to the teacher's accuracy; null: no gate."
     )

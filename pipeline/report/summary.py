@@ -11,6 +11,7 @@ from exporters.files import read_json
 from pipeline.console import Console
 from pipeline.data.index import DataIndex
 from pipeline.data.stores.registry import open_store
+from pipeline.evaluation.chance import describe_score, has_learned, interval_text
 from pipeline.recipe.schema import Recipe
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
@@ -19,14 +20,23 @@ _SPLITS = ("validation", "test")
 
 
 def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
-    """Print student against teacher, parity, sizes, seconds by stage and what to type next, from the run's files."""
+    """Print student against teacher, parity, sizes, seconds by stage and what to type next, from the run's files.
+
+    A student that is not above chance level is called that last, in place of what to do with its bundle.
+    """
     verdict = read_json(run.folder("validate") / "verdict.json")
     parity = read_json(run.folder("parity") / "parity.json")["fp32"]
     manifest = read_json(run.folder("bundle") / "manifest.json")
     console.table(
         f"{recipe.name}: student against teacher",
-        ["", "validation top-1", "test top-1", "parameters", "size"],
+        ["", "validation top-1, %", "test top-1, %", "parameters", "size"],
         _accuracy_rows(verdict, manifest, _teacher_size(run)),
+    )
+    chosen = verdict["student"]["chosen"]
+    deciding, untouched = (chosen[split]["images"] for split in _SPLITS)
+    console.say(
+        f"in parentheses: 95 % intervals. {deciding:,} validation images chose the epoch and decided the gates;"
+        f" {untouched:,} test images decided nothing"
     )
     whole = parity["whole"]
     console.say(
@@ -36,6 +46,9 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
     )
     records = [run.record(stage.name) for stage in STAGES if stage.skipped(recipe) is None]
     console.say("seconds: " + ", ".join(f"{record.stage} {record.seconds:.1f}" for record in records if record))
+    if any(not has_learned(chosen[split]) for split in _SPLITS):
+        _tell_chance_level(run, chosen, console)
+        return
     bundle, command = run.folder("bundle"), _command()
     image = _an_image(run.folder("data"))
     console.say(
@@ -43,6 +56,17 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
         f"  {command} verify {quote(str(bundle))}\n"
         + ("" if image is None else f"  {command} predict {quote(str(bundle))} {quote(str(image))}\n")
         + f"  cat {quote(str(bundle / 'MODEL_CARD.md'))}"
+    )
+
+
+def _tell_chance_level(run: RunDirectory, chosen: dict[str, Any], console: Console) -> None:
+    """The end of a run whose student learned nothing that its images could show."""
+    told = [describe_score(chosen[split], split) for split in _SPLITS if not has_learned(chosen[split])]
+    console.warn(f"the student is at chance level: {'; '.join(told)}. Do not use this bundle")
+    console.say(
+        "next:\n"
+        f"  {_command()} data inspect {quote(str(run.path / 'recipe.lock.yaml'))}\n"
+        f"  cat {quote(str(run.path / 'metrics.jsonl'))}"
     )
 
 
@@ -64,21 +88,23 @@ def _accuracy_rows(
         views = sorted(teacher["test"]["views"], key="rgb".__ne__)
         for view in views:
             shown = (f"{parameters:,}", f"{size / 1e6:.2f} MB") if view == "rgb" else ("", "")
-            rows.append([f"teacher, view {view}", *(_percent(teacher[s]["views"][view]) for s in _SPLITS), *shown])
+            accuracies = (_accuracy(teacher[s]["views"][view], teacher[s]["images"]) for s in _SPLITS)
+            rows.append([f"teacher, view {view}", *accuracies, *shown])
         if len(views) > 1:
-            rows.append(["teacher, fused (label-free)", *(_percent(teacher[s]["fused"]) for s in _SPLITS), "", ""])
-            rows.append(["teacher, fused (oracle)", *(_percent(teacher[s]["oracle"]) for s in _SPLITS), "", ""])
+            for key, name in (("fused", "label-free"), ("oracle", "oracle")):
+                accuracies = (_accuracy(teacher[s][key], teacher[s]["images"]) for s in _SPLITS)
+                rows.append([f"teacher, fused ({name})", *accuracies, "", ""])
     students = verdict["student"]
     model = manifest["files"]["model.onnx"]["size"]
     rows.append(
         [
-            f"student, pass {verdict['chosen_pass']} (chosen, ships)",
-            *(_percent(students["chosen"][split]["top1"]) for split in _SPLITS),
+            f"student, epoch {verdict['chosen_pass']} (chosen, ships)",
+            *_student_accuracies(students["chosen"]),
             f"{manifest['parameters']:,}",
             f"{model / 1e6:.2f} MB",
         ]
     )
-    rows.append(["student, last pass", *(_percent(students["final"][split]["top1"]) for split in _SPLITS), "", ""])
+    rows.append(["student, last epoch", *_student_accuracies(students["final"]), "", ""])
     return rows
 
 
@@ -88,8 +114,13 @@ def _an_image(data: Path) -> Path | None:
     return open_store(index.store, index.root).file(index.splits["test"].paths[0])
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+def _student_accuracies(scores: dict[str, Any]) -> list[str]:
+    return [_accuracy(scores[split]["top1"], scores[split]["images"]) for split in _SPLITS]
+
+
+def _accuracy(share: float, images: int) -> str:
+    """In per cent, with its interval: `67.50 (63.8–71.0)`."""
+    return f"{100 * share:.2f} ({interval_text(share, images)})"
 
 
 def _teacher_size(run: RunDirectory) -> tuple[int, int] | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.recipe.schema import Recipe
     from pipeline.stages.base import Stage
 
-Action = Literal["reuse", "run", "continue", "wait", "skip"]
+Action = Literal["reuse", "run", "continue", "wait", "skip", "fail"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Planned:
     Attributes:
         stage: its name.
         action: `reuse` its files; `run` it; `continue` what was interrupted; `wait` for a stage before it, whose new
-            files decide; `skip` it, because the recipe has no need of it.
+            files decide; `skip` it, because the recipe has no need of it; `fail`: it runs, and fails at its gate again.
         why: the reasons, for people.
     """
 
@@ -43,6 +43,7 @@ def plan(stages: "Sequence[Stage]", recipe: "Recipe", run: RunDirectory, force: 
     """What `execute` would do now, as far as it can be known without running anything."""
     planned: list[Planned] = []
     unsettled: set[str] = set()
+    failing: str | None = None
     needed = _needed(stages, recipe)
     for stage in stages:
         reason = stage.skipped(recipe)
@@ -51,17 +52,25 @@ def plan(stages: "Sequence[Stage]", recipe: "Recipe", run: RunDirectory, force: 
             continue
         waiting_for = [name for name in stage.upstream(recipe) if name in unsettled]
         record = run.record(stage.name)
-        if record is None:
+        if failing is not None:
+            planned.append(Planned(stage.name, "wait", (f"is not reached while {failing} fails",)))
+        elif record is None:
             planned.append(Planned(stage.name, "run", ("it has not run yet",)))
-        elif stage.name == force:
-            planned.append(Planned(stage.name, "run", ("forced",)))
         else:
             # A stage that has yet to run may give the same files as before.
             same = {key: record.inputs[key] for name in waiting_for if (key := f"stage {name}") in record.inputs}
-            decided = _decide(stage, recipe, run, record, _inputs(stage, recipe, run, needed) | same)
-            if decided.action == "reuse" and waiting_for:
-                why = f"is reused if {' and '.join(waiting_for)} give{'s' * (len(waiting_for) == 1)} the same files"
-                decided = Planned(stage.name, "wait", (why,))
+            inputs = _inputs(stage, recipe, run, needed) | same
+            decided = _decide(stage, recipe, run, record, inputs)
+            given = f"{' and '.join(waiting_for)} give{'s' * (len(waiting_for) == 1)} the same files"
+            if record.gate and record.fingerprint == digest(inputs):
+                if waiting_for:
+                    decided = Planned(stage.name, "wait", (f"runs again, and fails again if {given}",))
+                else:
+                    decided, failing = _fails_again(record), stage.name
+            elif stage.name == force:
+                decided = Planned(stage.name, "run", ("forced",))
+            elif decided.action == "reuse" and waiting_for:
+                decided = Planned(stage.name, "wait", (f"is reused if {given}",))
             planned.append(decided)
         if planned[-1].action != "reuse":
             unsettled.add(stage.name)
@@ -203,7 +212,9 @@ def _run_or_reuse(
                     run.discard_kept(name)
                 run.remove_outputs("bundle", ("bundle.tar",))
             seconds = round(time.monotonic() - started, 1)
-            failed = replace(fresh, status="failed", seconds=seconds, message=str(error) or type(error).__name__)
+            message = str(error) or type(error).__name__
+            missed = isinstance(error, GateError)
+            failed = replace(fresh, status="failed", seconds=seconds, message=message, gate=missed)
             with suppress(UnavailableError):  # the disk that failed the stage may have no room for this either
                 run.write_record(failed)
             raise
@@ -244,6 +255,16 @@ def _donor(stage: "Stage", fingerprint: str, donors: Sequence[RunDirectory]) -> 
         if donor.damaged_output(record) is None:
             return donor, record
     return None
+
+
+def _fails_again(record: StageRecord) -> Planned:
+    """The plan of a stage whose gate failed and whose inputs are the same: what failed, and the remedy."""
+    failure, *remedy = (line.strip() for line in record.message.splitlines())
+    return Planned(
+        record.stage,
+        "fail",
+        (f"runs again, and fails again as nothing that it follows from has changed: {failure}", *remedy),
+    )
 
 
 def _decide(

@@ -36,6 +36,7 @@ class StageRecord:
         seconds: wall time of the attempt that ended it.
         summary: figures for people.
         message: why it failed or was skipped.
+        gate: whether it failed at a gate, and so will again from the same inputs.
     """
 
     stage: str
@@ -46,6 +47,7 @@ class StageRecord:
     seconds: float = 0.0
     summary: dict[str, Any] = field(default_factory=dict)
     message: str = ""
+    gate: bool = False
 
 
 def _link_or_copy(source: str, target: str) -> None:

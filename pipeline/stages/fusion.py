@@ -88,7 +88,8 @@ def show_teacher(context: StageContext, measured: Mapping[str, Any], weaknesses:
         for split, values in measured.items()
         if split != "test"
     ]
-    context.console.table("The teacher before training (fused: without labels; oracle: with them)", columns, rows)
+    title = "Teacher accuracy before distillation (fused: weights without labels; oracle: with them)"
+    context.console.table(title, columns, rows)
     verdict = fusion_verdict(measured["validation"])
     if verdict not in weaknesses:
         context.console.say(verdict)

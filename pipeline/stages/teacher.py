@@ -63,6 +63,7 @@ class TeacherStage(Stage):
         """Load, fit, measure on validation, save."""
         from exporters.files import write_json
         from exporters.student import save_student
+        from pipeline.evaluation.chance import describe_score, has_learned
         from pipeline.evaluation.metrics import predict, score
         from pipeline.stages.training import discard_checkpoint
         from pipeline.training.device import describe_device, make_fabric
@@ -78,6 +79,9 @@ class TeacherStage(Stage):
         batches = data.loader.evaluation_batches("validation", data.preprocessing, EVALUATION_BATCH)
         measured = score(*predict(lambda images: tapped(images).logits, batches, fabric.device))
         context.console.say(f"visual teacher {visual.model}: validation top-1 {100 * measured['top1']:.2f} %")
+        if not has_learned(measured):
+            told = describe_score(measured, "validation")
+            context.console.warn(f"the visual teacher is at chance level, with nothing to teach: {told}")
         folder = self.folder(context)
         preprocessing = teacher_preprocessing(recipe, model.mean, model.std)
         save_student(tapped.network, model.architecture, data.index.classes, preprocessing, folder, name=visual.model)

@@ -66,6 +66,7 @@ class TextStage(Stage):
         """Load or fit, embed the prompts, measure zero-shot accuracy per view, save."""
         from safetensors.torch import save
 
+        from pipeline.evaluation.chance import chance_level, describe, is_above_chance
         from pipeline.stages.training import discard_checkpoint
         from pipeline.tmkd.prompts import Prompts, encode_prompts, encode_random_prompts
         from pipeline.training.device import describe_device, make_fabric
@@ -105,6 +106,13 @@ class TextStage(Stage):
         zero_shot = _measure(clip, embeddings, views, data, fabric)
         told = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
         context.console.say(f"text teacher {text.model}: validation top-1 from prompts alone: {told}")
+        labels = data.index.splits["validation"].labels
+        best, chance = max(zero_shot.values()), chance_level(labels)
+        if not is_above_chance(round(best * len(labels)), len(labels), chance):
+            context.console.warn(
+                "the text teacher is at chance level, so that its weights of the views are noise:"
+                f" {describe(best, len(labels), chance, 'validation')}"
+            )
         # The control of line 5 lies beside them, so that a change of the weighting makes no new text teacher.
         random = encode_random_prompts(clip.encode_text, recipe.data.split_seed, len(classes), views.names)
         tensors = {name: tensor.cpu().contiguous() for name, tensor in (("text", embeddings), ("random", random))}

@@ -44,7 +44,8 @@ class ValidateStage(Stage):
         Raises:
             GateError: a gate failed; the figures are written all the same.
         """
-        from pipeline.evaluation.gates import judge_student
+        from pipeline.evaluation.chance import describe_score, has_learned
+        from pipeline.evaluation.gates import ABOVE_CHANCE, judge_chance, judge_student
         from pipeline.evaluation.metrics import per_class_accuracy, score
         from pipeline.training.device import make_fabric
 
@@ -66,13 +67,15 @@ class ValidateStage(Stage):
         if needs_teacher(recipe):
             measured = read_json_output(context, "fusion", "accuracy.json")
             teacher = {split: measured[split] for split in ("validation", "test")}
-        gates = judge_student(
+        chosen = students["chosen"]
+        gates = judge_chance(recipe.gates, chosen["validation"]) + judge_student(
             recipe.gates,
-            students["chosen"]["validation"]["top1"],
+            chosen["validation"]["top1"],
             teacher["validation"]["views"]["rgb"] if teacher else None,
         )
         verdict = {
             "passed": all(gate.passed for gate in gates),
+            "learned": {split: has_learned(chosen[split]) for split in ("validation", "test")},
             "gates": [gate.to_json() for gate in gates],
             "chosen_pass": read_json_output(context, "distill", "history.json")["chosen_pass"],
             "student": students,
@@ -83,14 +86,23 @@ class ValidateStage(Stage):
             np.savez(stream, **predictions)  # type: ignore[arg-type]
         for gate in gates:
             context.console.say(gate.describe())
-        if not gates:
-            context.console.warn("validate: the recipe sets no gate, so every student passes")
-        failed = [gate.describe() for gate in gates if not gate.passed]
+        figures = f"{folder / 'verdict.json'} has the figures."
+        told = describe_score(chosen["validation"], "validation")
+        failed = [gate for gate in gates if not gate.passed]
+        if any(gate.key == ABOVE_CHANCE for gate in failed):
+            raise GateError(
+                f"the student is at chance level: {told}",
+                remedy=f"{figures} It has not been shown to tell the classes apart: train longer, look at the labels"
+                " (`data inspect`) and at the losses (metrics.jsonl), or set more images aside (data.validation)."
+                " validate.min_top1=0 lets any student pass.",
+            )
         if failed:
             raise GateError(
-                f"the student does not pass: {'; '.join(failed)}",
-                remedy=f"{folder / 'verdict.json'} has the figures. Train longer, or lower a gate that asks too much.",
+                f"the student does not pass: {'; '.join(gate.describe() for gate in failed)}",
+                remedy=f"{figures} Train longer, or lower a gate that asks too much.",
             )
+        if not has_learned(chosen["validation"]):
+            context.console.warn(f"the student is at chance level: {told}; it passes by the recipe's gates alone")
         return {which: students[which]["test"]["top1"] for which in ("chosen", "final")}
 
 

@@ -106,5 +106,5 @@ def test_what_makes_no_comparison_is_refused(arguments: tuple, message: str) -> 
 
 def test_gates_are_off_and_the_seed_is_set() -> None:
     recipe = QUICKSTART.load_arm(named(("ce",))["ce"], 7)
-    assert recipe.seed == 7 and recipe.gates.min_top1 is None and recipe.gates.max_drop_from_teacher is None
+    assert recipe.seed == 7 and recipe.gates.min_top1 == 0 and recipe.gates.max_drop_from_teacher is None
     assert recipe.data.split_seed == QUICKSTART.load().data.split_seed

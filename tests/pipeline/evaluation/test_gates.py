@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluation.gates import Gate, judge_student
+from pipeline.evaluation.gates import ABOVE_CHANCE, Gate, judge_chance, judge_student
 from pipeline.recipe.schema import ValidateSettings
 
 SHARES = st.floats(0, 1)
@@ -34,3 +34,21 @@ def test_gates_are_told_in_words() -> None:
     failed, passed = judge_student(ValidateSettings(min_top1=0.5, max_drop_from_teacher=0.25), 0.25, 0.5)
     assert failed.describe() == "validate.min_top1: 0.2500 ≥ 0.5 FAILED"
     assert passed.describe() == "validate.max_drop_from_teacher: 0.2500 ≤ 0.25 passed"
+
+
+def test_without_a_bound_of_its_own_a_student_must_be_above_chance_level() -> None:
+    lucky = {"top1_interval": [0.24, 0.4], "chance": 0.25}
+    (failed,) = judge_chance(ValidateSettings(), lucky)
+    assert failed == Gate(ABOVE_CHANCE, 0.25, 0.24, False)
+    assert failed.describe() == (
+        "above chance level: lower end of the 95 % interval 0.2400 > 0.2500, the share of the commonest class FAILED"
+    )
+    (equal,) = judge_chance(ValidateSettings(), lucky | {"chance": 0.24})
+    (passed,) = judge_chance(ValidateSettings(max_drop_from_teacher=0.1), lucky | {"chance": 0.2})
+    assert not equal.passed and passed.passed
+    assert passed.describe().endswith("0.2400 > 0.2000, the share of the commonest class passed")
+
+
+def test_a_given_bound_stands_in_place_of_chance_level() -> None:
+    for bound in (0.0, 0.5):
+        assert judge_chance(ValidateSettings(min_top1=bound), {"top1_interval": [0.0, 0.1], "chance": 0.9}) == []

@@ -81,7 +81,8 @@ def test_score_is_json_of_the_figures() -> None:
     measured = score(logits, labels)
     low, high = wilson_interval(6, 8)
     # Of equal logits the lower classes come first, so that class 5 is the sixth of six where it is wrong.
-    assert measured == {"images": 8, "correct": 6, "top1": 0.75, "top1_interval": [low, high], "top5": 0.75}
+    expected = {"images": 8, "correct": 6, "top1": 0.75, "top1_interval": [low, high], "chance": 3 / 8, "top5": 0.75}
+    assert measured == expected
     assert {type(value) for value in measured.values()} == {int, float, list}
     three = score(np.eye(3, dtype=np.float32), np.array([1, 2, 0]))
     assert (three["top1"], three["top5"]) == (0.0, 1.0)

@@ -54,7 +54,8 @@ def test_one_view_is_not_fused(run: Run) -> None:
     edit(run, "validate/verdict.json", one_view)
     table = rows(shown(run))
     assert [name for name in table if name.startswith("teacher")] == ["teacher, view rgb"]
-    assert table["teacher, view rgb"][:2] == ["50.00 %", "50.00 %"]
+    # 95 % Wilson intervals of 6 in 12 and of 12 in 24.
+    assert table["teacher, view rgb"][:2] == ["50.00 (25.4–74.6)", "50.00 (31.4–68.6)"]
 
 
 def next_commands(run: Run) -> list[list[str]]:
@@ -90,3 +91,35 @@ def test_parity_and_seconds_are_told(run: Run) -> None:
     for stage, value in told.items():
         assert float(value) == pytest.approx(run.record(stage)["seconds"])
     assert "teacher" in told and "distill" in told
+
+
+def set_student(run: Run, correct: int) -> None:
+    """Let the chosen student have so many of 640 test and of 192 validation images right, of 16 classes."""
+
+    def change(verdict: dict[str, Any]) -> None:
+        for split, images in (("validation", 192), ("test", 640)):
+            top1 = correct / 640
+            entry = {"images": images, "correct": round(top1 * images), "top1": top1, "chance": 1 / 16}
+            verdict["student"]["chosen"][split].update(entry)
+
+    edit(run, "validate/verdict.json", change)
+
+
+def test_each_accuracy_has_its_interval_and_the_images_are_counted(run: Run) -> None:
+    set_student(run, 430)
+    text = shown(run)
+    (row,) = (row for name, row in rows(text).items() if "ships" in name)
+    # By SciPy: binomtest(129, 192) and binomtest(430, 640), proportion_ci(method="wilson").
+    assert row[:2] == ["67.19 (60.3–73.4)", "67.19 (63.5–70.7)"]
+    assert "192 validation images chose the epoch and decided the gates; 640 test images decided nothing" in text
+    assert "chance level" not in text and "verify" in text
+
+
+def test_a_student_at_chance_level_does_not_read_as_a_success(run: Run) -> None:
+    set_student(run, 52)
+    text = shown(run)
+    last = text[text.index("WARNING: the student is at chance level: ") :]
+    # binomtest(52, 640): 6.2 to 10.5 %, and 6.25 % is inside.
+    assert "8.12 % (95 % interval 6.2 to 10.5) on 640 test images" in last
+    assert "always answering the commonest class gives 6.25 %. Do not use this bundle" in last
+    assert " verify " not in last and " predict " not in last and "data inspect" in last

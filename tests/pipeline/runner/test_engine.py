@@ -475,3 +475,51 @@ def test_a_forced_stage_is_not_taken_over(finished_line: Line, tmp_path: Path) -
     line = Line(tmp_path / "run")
     line.a.values = {"text": "x"}
     assert line.execute(donors=[finished_line.directory], force="a") == ["a"]
+
+
+class TestPlanAfterFailedGate:
+    @pytest.fixture
+    def failed(self, line: Line) -> Line:
+        def fail(folder: Path) -> None:
+            raise GateError("b is too weak", remedy="Train longer.")
+
+        line.execute()
+        line.b.values["text"], line.b.action = "worse", fail
+        with pytest.raises(GateError):
+            line.execute()
+        return line
+
+    def test_same_inputs_fail_again_and_nothing_behind_is_reached(self, failed: Line) -> None:
+        expected = [
+            ("reuse", ""),
+            ("fail", "runs again, and fails again as nothing that it follows from has changed: b is too weak;"
+                     " Train longer."),
+            ("wait", "is not reached while b fails"),
+        ]  # fmt: skip
+        assert failed.plan() == failed.plan(force="b") == failed.plan(force="c") == expected
+        with pytest.raises(GateError):
+            failed.execute()
+
+    def test_changed_settings_run_it_again(self, failed: Line) -> None:
+        failed.b.values["text"] = "better"
+        failed.b.action = lambda folder: None
+        assert failed.plan()[1] == ("run", 'text was "worse", is "better"')
+        assert failed.plan()[2][0] == "wait"
+        assert failed.execute() == ["b", "c"]
+
+    def test_stage_before_it_that_runs_again_decides(self, failed: Line) -> None:
+        failed.a.values["x.unused"] = 1
+        assert failed.plan()[:2] == [
+            ("run", "x.unused was not there, is 1"),
+            ("wait", "runs again, and fails again if a gives the same files"),
+        ]
+
+    def test_failure_that_is_no_gate_may_pass_the_next_time(self, line: Line) -> None:
+        def fail(folder: Path) -> None:
+            (folder / "begun").write_text("")
+            raise UnavailableError("no disk")
+
+        line.b.action = fail
+        with pytest.raises(UnavailableError):
+            line.execute()
+        assert line.plan()[1:] == [("continue", "it failed: no disk"), ("run", "it has not run yet")]

@@ -90,15 +90,16 @@ class TestWhatARunLeaves:
             "teacher, fused (label-free)", "teacher, fused (oracle)",
         ]  # fmt: skip
         for name, key in (("fused (label-free)", "fused"), ("fused (oracle)", "oracle")):
-            shown = [f"{100 * verdict['teacher'][split][key]:.2f} %" for split in ("validation", "test")]
-            assert table[f"teacher, {name}"][:2] == shown
+            shown = [f"{100 * verdict['teacher'][split][key]:.2f}" for split in ("validation", "test")]
+            assert [cell.partition(" (")[0] for cell in table[f"teacher, {name}"][:2]] == shown
         chosen = next(values for name, values in table.items() if name.endswith("(chosen, ships)"))
         figures = verdict["student"]["chosen"]
-        assert chosen[:2] == [f"{100 * figures[split]['top1']:.2f} %" for split in ("validation", "test")]
+        shown = [f"{100 * figures[split]['top1']:.2f}" for split in ("validation", "test")]
+        assert [cell.partition(" (")[0] for cell in chosen[:2]] == shown
         assert chosen[2] == f"{read_json(run.directory / 'bundle' / 'manifest.json')['parameters']:,}"
         assert "tmkd-pipeline verify" in summary and "tmkd-pipeline predict" in summary and "parity on 12" in summary
         # Teachers are measured before training starts.
-        assert outcome.out.index("The teacher before training") < outcome.out.index("student 1/2")
+        assert outcome.out.index("Teacher accuracy before distillation") < outcome.out.index("student 1/2")
 
 
 class TestReuse:
@@ -230,8 +231,12 @@ class TestGates:
         assert record["status"] == "failed" and "does not pass" in record["message"]
         verdict = read_json(run.directory / "validate" / "verdict.json")
         assert verdict["passed"] is False and verdict["gates"][0]["bound"] == 1.0
-        planned = run.plan({"validate.min_top1": 1.0})["validate"]
-        assert planned[0] == "continue" and "it failed: the student does not pass" in planned[1]
+        planned = run.plan({"validate.min_top1": 1.0})
+        assert planned["validate"][0] == "fail"
+        assert "fails again as nothing that it follows from has changed: the student does not" in planned["validate"][1]
+        assert {planned[stage] for stage in ("export", "parity", "bundle")} == {
+            ("wait", "is not reached while validate fails")
+        }
         assert run(*set_({"validate.min_top1": 1.0})).code == 3
 
         # Asking for less brings the bundle back; the model is the same, so that parity stands.

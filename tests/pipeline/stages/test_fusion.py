@@ -16,23 +16,26 @@ def test_the_teacher_is_measured_before_training(finished: tuple[Run, Outcome]) 
     report = read_json(run.directory / "teacher" / "report.json")
     assert measured["validation"]["views"]["rgb"] == pytest.approx(report["validation"]["top1"])
     assert sum(measured["validation"]["mean_weights"].values()) == pytest.approx(1)
-    assert "Fusion" in outcome.out
+    assert "fusing the views" in outcome.out or "Fusing the views" in outcome.out
+    assert measured["test"]["chance"] == pytest.approx(1 / 3)
 
 
 def test_the_teacher_is_shown_as_it_was_measured(finished: tuple[Run, Outcome]) -> None:
     context = context_of(finished[0])
     values = {
-        "images": 200, "views": {"edge": 0.25, "high_frequency": 0.5, "rgb": 0.75}, "fused": 0.875, "oracle": 0.9,
+        "images": 200, "chance": 0.1, "views": {"edge": 0.25, "high_frequency": 0.5, "rgb": 0.75},
+        "fused": 0.875, "oracle": 0.9,
     }  # fmt: skip
     show_teacher(
-        context, {"train": values, "validation": {**values, "fused": 0.7}, "test": values}, ["Fusion does NOT help."]
+        context, {"train": values, "validation": {**values, "fused": 0.7}, "test": values}, ["No gain from fusing."]
     )
     text = context.console._rich.file.getvalue()  # type: ignore[attr-defined]
     rows = [[cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in text.splitlines()]
     assert ["top-1 of the teacher, %", "rgb", "edge", "high_frequency", "fused", "oracle", "images"] in rows
     assert not any(row[0] == "test" for row in rows)  # the test split is looked at when all choices are made
     assert ["train", "75.00", "25.00", "50.00", "87.50", "90.00", "200"] in rows
-    assert "WARNING: Fusion does NOT help." in text and text.count("Fusion") == 2
+    assert "WARNING: No gain from fusing." in text and "Fusing the views LOWERS" in text
+    assert text.startswith("Teacher accuracy before distillation")
 
 
 def test_methods_on_the_image_alone_share_one_measurement(run: Run) -> None:

@@ -68,9 +68,42 @@ def test_a_gate_against_the_teacher_is_judged_on_plain_images(run: Run) -> None:
     assert gate["measured"] == pytest.approx(teacher - student["top1"]) and gate["passed"]
 
 
-def test_a_recipe_without_gates_says_so(run: Run) -> None:
-    outcome = run(*set_({"validate.min_top1": "null"}), "--until", "validate")
-    assert outcome.code == 0 and "sets no gate" in outcome.out
+def judged(run: Run, monkeypatch: pytest.MonkeyPatch, hits: int, min_top1: object) -> Outcome:
+    """The stage `validate` on a student that has so many of 12 images right, 4 of each of 3 classes."""
+    labels = np.arange(12) % 3
+    answers = np.where(np.arange(12) < hits, labels, (labels + 1) % 3)
+    logits = np.eye(3, dtype=np.float32)[answers]
+    monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments: (logits, labels))
+    return run(*set_({"validate.min_top1": min_top1}), "--force", "validate", "--until", "validate")
+
+
+def test_a_student_at_chance_level_fails_where_the_recipe_sets_no_bound(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 95 % Wilson interval of 7 in 12: 32.0 to 80.7 %; chance level is 33.3 %.
+    outcome = judged(run, monkeypatch, 7, "null")
+    assert outcome.code == 3 and "Traceback" not in outcome.err
+    assert "the student is at chance level: 58.33 % (95 % interval 32.0 to 80.7) on 12 validation images" in outcome.err
+    assert "validate.min_top1=0 lets any student pass" in outcome.err
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    assert verdict["passed"] is False and verdict["learned"] == {"validation": False, "test": False}
+    assert not (run.directory / "bundle").exists()
+    planned = run.plan({"validate.min_top1": "null"})
+    assert planned["validate"][0] == "fail" and "at chance level" in planned["validate"][1]
+    assert planned["bundle"] == ("wait", "is not reached while validate fails")
+
+
+def test_above_chance_level_it_passes_without_a_bound(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 8 in 12: 39.1 to 86.2 %.
+    outcome = judged(run, monkeypatch, 8, "null")
+    assert outcome.code == 0 and "above chance level" in outcome.out and "WARNING" not in outcome.out
+    assert read_json(run.directory / "validate" / "verdict.json")["learned"] == {"validation": True, "test": True}
+
+
+def test_a_bound_of_the_recipes_own_lets_it_pass_with_a_warning(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = judged(run, monkeypatch, 4, 0)
+    assert outcome.code == 0
+    assert "WARNING: the student is at chance level: 33.33 %" in outcome.out
 
 
 def test_export_honours_the_opset_and_explains_every_tensor(run: Run) -> None:

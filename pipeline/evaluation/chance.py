@@ -1,0 +1,57 @@
+"""Whether an accuracy says that anything was learned: it is held against always answering the commonest class."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from exporters.parity.measure import wilson_interval
+
+
+def chance_level(labels: np.ndarray) -> float:
+    """The accuracy in [0, 1] of always answering the commonest class: 1/K where K classes are equally frequent.
+
+    Args:
+        labels: `[N]`, integers, N ≥ 1.
+    """
+    return float(np.bincount(labels).max() / len(labels))
+
+
+def is_above_chance(correct: int, images: int, chance: float) -> bool:
+    """Whether the 95 % interval of an accuracy (Wilson, 1927) lies above the chance level as a whole.
+
+    Args:
+        correct: images that were answered right.
+        images: all images, 1 or more.
+        chance: of `chance_level`, on the same images.
+    """
+    return wilson_interval(correct, images)[0] > chance
+
+
+def has_learned(score: Mapping[str, Any]) -> bool:
+    """`is_above_chance` for what `pipeline.evaluation.metrics.score` gave."""
+    return is_above_chance(score["correct"], score["images"], score["chance"])
+
+
+def describe(top1: float, images: int, chance: float, split: str) -> str:
+    """An accuracy beside its interval and the chance level, for a sentence.
+
+    Example:
+        >>> describe(0.21875, 64, 0.203125, "test")
+        '21.88 % (95 % interval 13.5 to 33.4) on 64 test images, where always answering the commonest class gives …'
+    """
+    return (
+        f"{100 * top1:.2f} % (95 % interval {interval_text(top1, images, ' to ')}) on {images:,} {split} images,"
+        f" where always answering the commonest class gives {100 * chance:.2f} %"
+    )
+
+
+def describe_score(score: Mapping[str, Any], split: str) -> str:
+    """`describe` for what `pipeline.evaluation.metrics.score` gave."""
+    return describe(score["top1"], score["images"], score["chance"], split)
+
+
+def interval_text(top1: float, images: int, between: str = "–") -> str:
+    """The 95 % interval of an accuracy in per cent, with one decimal: `63.8–71.0`."""
+    low, high = wilson_interval(round(top1 * images), images)
+    return f"{100 * low:.1f}{between}{100 * high:.1f}"

@@ -1,0 +1,68 @@
+"""The chance level and what lies above it, against exact fractions, SciPy and simulated guessing."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.evaluation.chance import (
+    chance_level,
+    describe,
+    describe_score,
+    has_learned,
+    interval_text,
+    is_above_chance,
+)
+from pipeline.evaluation.metrics import score
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"), [([0, 1, 2, 3], 0.25), ([0, 0, 0, 2], 0.75), ([1], 1.0), ([5, 4, 5, 4, 5, 3, 3, 3], 3 / 8)]
+)
+def test_chance_level_is_the_share_of_the_commonest_class(labels: list[int], expected: float) -> None:
+    assert chance_level(np.array(labels)) == expected
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(1, 400), st.data())
+def test_above_chance_agrees_with_scipys_wilson_interval(images: int, data: st.DataObject) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    correct = data.draw(st.integers(0, images))
+    chance = float(Fraction(data.draw(st.integers(1, images)), images))
+    low = stats.binomtest(correct, images).proportion_ci(0.95, method="wilson").low
+    if abs(low - chance) > 1e-6:
+        assert is_above_chance(correct, images, chance) == (low > chance)
+
+
+def test_above_chance_in_numbers() -> None:
+    # Two classes as frequent as each other.
+    assert not is_above_chance(8, 10, 0.5) and is_above_chance(9, 10, 0.5)
+    assert is_above_chance(15, 20, 0.5) and not is_above_chance(14, 20, 0.5)
+
+
+def test_guessing_is_seldom_called_learning() -> None:
+    """Of 2,000 students that guess among four classes, at most one in forty is above the upper side of its interval."""
+    hits = np.random.default_rng(0).binomial(400, 0.25, size=2000)
+    assert np.mean([is_above_chance(int(correct), 400, 0.25) for correct in hits]) < 0.04
+
+
+def test_answering_the_commonest_class_is_not_learning() -> None:
+    labels = np.array([0] * 70 + [1] * 20 + [2] * 10)
+    constant = np.zeros((100, 3))
+    constant[:, 0] = 1
+    measured = score(constant, labels)
+    assert measured["top1"] == 0.7 and measured["chance"] == 0.7 and not has_learned(measured)
+    right = np.eye(3)[labels]
+    assert has_learned(score(right, labels))
+
+
+def test_words() -> None:
+    expected = (
+        "21.88 % (95 % interval 13.5 to 33.4) on 64 test images, where always answering the commonest class gives"
+        " 20.31 %"
+    )
+    assert describe(14 / 64, 64, 13 / 64, "test") == expected
+    assert describe_score({"top1": 14 / 64, "images": 64, "chance": 13 / 64}, "test") == expected
+    assert interval_text(0.0, 20) == "0.0–16.1" and interval_text(1.0, 20, " to ") == "83.9 to 100.0"
