@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import BUNDLE, PATH
-from pipeline.commands.types import Names, Numbers
+from pipeline.commands.options import BUNDLE, PATH, PROVIDER_NAMES, renamed
+from pipeline.commands.types import Names, Numbers, flattened
 
 NUMBERS = Numbers()
+PROVIDERS = Names(*PROVIDER_NAMES)
 
 
 @click.command()
@@ -17,7 +18,14 @@ NUMBERS = Numbers()
 @click.option("--threads", type=NUMBERS, help="Of the CPU; default: 1, and as many as there are cores.")
 @click.option("--seconds", type=float, default=1.0, show_default=True, help="For each runtime and setting, about.")
 @click.option("--student", type=PATH, metavar="DIR", help="Of torch eager; default: that of the run around.")
-@click.option("--providers", default="cpu", show_default=True, type=Names(), help="Of cpu, cuda and tensorrt.")
+@click.option(
+    "--provider",
+    "providers",
+    type=PROVIDERS,
+    multiple=True,
+    help="Where ONNX Runtime runs; one that is not there is an error. Default: cpu.",
+)
+@renamed("--providers", to="--provider", kind=PROVIDERS)
 @click.option("--out", type=PATH, metavar="DIR", help="Default: BUNDLE.benchmark.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def benchmark(
@@ -26,7 +34,8 @@ def benchmark(
     threads: tuple[int, ...] | None,
     seconds: float,
     student: Path | None,
-    providers: tuple[str, ...],
+    providers: tuple[tuple[str, ...], ...],
+    old_providers: tuple[tuple[str, ...], ...],
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -50,7 +59,7 @@ def benchmark(
             threads=threads,
             seconds=seconds,
             student=student,
-            providers=providers,
+            providers=flattened((*providers, *old_providers)) or ("cpu",),
             progress=lambda _done, _total: bar.advance(),
         )
     tell_benchmark(result, folder, write_report(result, folder), console)

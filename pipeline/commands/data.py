@@ -46,8 +46,8 @@ def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
 def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], sheet: Path | None, as_json: bool) -> None:
     """Look at every image of TARGET, and draw a contact sheet.
 
-    TARGET is a data set or a recipe. Counts, sizes, formats, copies within and across splits, unreadable and odd
-    images.
+    TARGET is a folder of images in class folders, the name of a data set (with --root), or a recipe. Tells counts,
+    sizes, formats, copies within and across splits, unreadable and odd images.
     """
     from exporters.files import dump_json
     from pipeline.console import Console

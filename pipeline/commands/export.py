@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.options import PATH, PROVIDER
+from pipeline.commands.options import PATH, PRECISION_NAMES, PROVIDER
 from pipeline.commands.types import Batch, Channels, Names, flattened
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BATCH = Batch()
 CHANNELS = Channels()
-PRECISIONS = Names("fp32", "fp16", "int8")
+PRECISIONS = Names(*PRECISION_NAMES)
 TARGETS = Names("onnx", "tensorrt")
 SIZE = click.IntRange(min=1)
 

@@ -1,6 +1,8 @@
 """Arguments and options that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -8,6 +10,10 @@ from pipeline.stages.names import STAGE_NAMES
 
 PATH = click.Path(path_type=Path)
 STAGE = click.Choice(STAGE_NAMES)
+PRECISION_NAMES = ("fp32", "fp16", "int8")
+MODEL_NAMES = (*PRECISION_NAMES, "int8.trt")
+"""The models that a bundle may hold; the last is that which an engine is built from."""
+PROVIDER_NAMES = ("cpu", "cuda", "tensorrt")
 
 RECIPE = click.argument("recipe")
 BUNDLE = click.argument("bundle", type=PATH)
@@ -17,8 +23,33 @@ OVERRIDES = click.option(
 RUN_DIRECTORY = click.option("--run-dir", type=PATH, metavar="DIR", help="Where files go; default: runs/<recipe name>.")
 PROVIDER = click.option(
     "--provider",
-    type=click.Choice(["cpu", "cuda", "tensorrt"]),
+    type=click.Choice(PROVIDER_NAMES),
     default="cpu",
     show_default=True,
     help="Where ONNX Runtime runs; one that is not there is an error.",
 )
+PRECISION = click.option(
+    "--precision",
+    type=click.Choice(MODEL_NAMES),
+    default="fp32",
+    show_default=True,
+    help="Which of the bundle's models.",
+)
+
+
+def renamed(old: str, *, to: str, kind: click.ParamType) -> Callable[[Any], Any]:
+    """A hidden, repeatable option by the name that it once had; a note tells the new one.
+
+    Args:
+        old: the option as it was called, such as `--providers`; the command has its values as `old_providers`.
+        to: the option as it is called now.
+        kind: what both take.
+    """
+
+    def take(_context: click.Context, _option: click.Parameter, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if values:
+            click.echo(f"note: {old} is now called {to}", err=True)
+        return values
+
+    name = f"old_{old.removeprefix('--').replace('-', '_')}"
+    return click.option(old, name, type=kind, multiple=True, hidden=True, callback=take)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import BUNDLE, PATH, PROVIDER
+from pipeline.commands.options import BUNDLE, PATH, PRECISION, PROVIDER
 
 if TYPE_CHECKING:
     from exporters.runtimes import Provider
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @BUNDLE
 @click.argument("images", nargs=-1, required=True, type=PATH)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many labels.")
-@click.option("--precision", default="fp32", show_default=True, help="Which of the bundle's models.")
+@PRECISION
 @PROVIDER
 def predict(bundle: Path, images: tuple[Path, ...], top: int, precision: str, provider: "Provider") -> None:
     """Print the most probable labels of IMAGES; needs no torch.

@@ -1,9 +1,10 @@
-"""The command `schema`: the JSON Schemas of recipes and manifests."""
+"""The command `schema`: the JSON Schemas of recipes and manifests, whole or below a key."""
 
 import click
 
 
 @click.command()
+@click.argument("key", required=False)
 @click.option(
     "--of",
     type=click.Choice(["recipe", "manifest"]),
@@ -11,14 +12,23 @@ import click
     show_default=True,
     help="A recipe, or the manifest.json of a bundle.",
 )
-def schema(of: str) -> None:
+def schema(key: str | None, of: str) -> None:
     """Print the JSON Schema of recipes, or of a bundle's manifest.
 
-    Editors complete and check recipes by it; readers of bundles check a manifest.
+    With KEY, such as train or distill.views, only what may stand there. Editors complete and check recipes by the
+    schema; readers of bundles check a manifest.
     """
+    import json
+
     from exporters.files import dump_json
     from exporters.manifest import SCHEMA
     from pipeline.recipe.json_schema import recipe_json_schema
+    from pipeline.recipe.schema_part import schema_part
 
-    text = SCHEMA.read_text(encoding="utf-8") if of == "manifest" else dump_json(recipe_json_schema())
-    click.echo(text, nl=False)
+    if key in ("recipe", "manifest"):
+        of, key = key, None
+    if key is not None:
+        whole = json.loads(SCHEMA.read_bytes()) if of == "manifest" else recipe_json_schema()
+        click.echo(json.dumps(schema_part(whole, key), indent=2, ensure_ascii=False))
+        return
+    click.echo(SCHEMA.read_text(encoding="utf-8") if of == "manifest" else dump_json(recipe_json_schema()), nl=False)

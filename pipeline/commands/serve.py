@@ -7,7 +7,7 @@ import click
 
 from exporters.errors import UnavailableError
 from exporters.limits import MAX_PIXELS
-from pipeline.commands.options import BUNDLE, PATH, PROVIDER
+from pipeline.commands.options import BUNDLE, PATH, PRECISION, PROVIDER
 
 if TYPE_CHECKING:
     from exporters.runtimes import Provider
@@ -19,7 +19,7 @@ _POSITIVE = click.IntRange(min=1)
 @BUNDLE
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is open to all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--precision", default="fp32", show_default=True, help="Which of the bundle's models.")
+@PRECISION
 @PROVIDER
 @click.option("--threads", type=_POSITIVE, help="Batches at once, each by one thread; default: as many as cores.")
 @click.option("--max-batch", type=_POSITIVE, default=16, show_default=True, help="Images in one call of the model.")

@@ -55,6 +55,10 @@ class Names(click.ParamType):
         self.known = known
         self.name = ",".join(known) or "NAMES"
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """The names as they are typed; click would write them in capitals."""
+        return self.name
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Text to a tuple of names."""
         if isinstance(value, tuple):

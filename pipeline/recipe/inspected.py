@@ -16,7 +16,8 @@ def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> 
     """The settings by which a data set is read.
 
     Args:
-        target: name of a data set, or a recipe as `load_recipe` takes it.
+        target: name of a data set, a folder that is read as the data set `folder`, or a recipe as `load_recipe` takes
+            it.
         root: in place of the recipe's `data.root`.
         overrides: `a.b=c` texts.
 
@@ -24,8 +25,13 @@ def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> 
         The settings, and the image size where the recipe or an override says it.
 
     Raises:
-        UsageError: neither a data set nor a recipe, or what `load_recipe` raises.
+        UsageError: neither a data set nor a folder nor a recipe, a folder and a root beside it, or what `load_recipe`
+            raises.
     """
+    if not is_dataset(target) and _is_folder(target):
+        if root is not None:
+            raise UsageError(f"{target} is a folder already, and --root names another", remedy="Leave one of them out.")
+        target, root = "folder", Path(target)
     place = [] if root is None else [f"data.root={json.dumps(str(root))}"]
     if is_dataset(target):
         if (
@@ -33,7 +39,8 @@ def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> 
             and target not in SYNTHETIC_DATASETS
             and not any(text.startswith("data.root=") for text in overrides)
         ):
-            raise UsageError(f"data set '{target}' is read from a folder", remedy="Give it: --root DIR")
+            here = f" For the folder of that name here: ./{target}" if _is_folder(target) else ""
+            raise UsageError(f"data set '{target}' is read from a folder", remedy=f"Give it: --root DIR.{here}")
         # Any recipe would do: all that is read of it is given here.
         whole = load_recipe("quickstart", [f"data.dataset={json.dumps(target)}", *place, *overrides]).recipe
         said = any(text.replace(" ", "").startswith("data.image_size=") for text in overrides)
@@ -45,8 +52,15 @@ def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> 
         nearest = difflib.get_close_matches(target, known, n=1)
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         raise UsageError(
-            f"{target}: neither a data set nor a recipe{hint}",
+            f"{target}: neither a folder nor a data set nor a recipe{hint}",
             remedy=f"Data sets: {', '.join(dataset_names())}. `tmkd-pipeline recipes list` shows the recipes.",
         ) from error
     settings = load_recipe(target, [*place, *overrides]).recipe.data
     return settings, settings.image_size
+
+
+def _is_folder(target: str) -> bool:
+    try:
+        return Path(target).is_dir()
+    except (OSError, ValueError):  # no path at all: too long, a null character
+        return False

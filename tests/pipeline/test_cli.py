@@ -93,7 +93,16 @@ class TestCommands:
 
     @pytest.mark.parametrize(
         "arguments",
-        [["nonsense"], ["run"], ["run", "quickstart", "--until", "lunch"], ["predict", "b"], ["verify"], ["--colour"]],
+        [
+            ["nonsense"],
+            ["run"],
+            ["run", "quickstart", "--until", "lunch"],
+            ["predict", "b"],
+            ["verify"],
+            ["--colour"],
+            ["predict", "b", "i", "--precision", "fp32,int8"],
+            ["serve", "b", "--precision", "fp8"],
+        ],
     )
     def test_a_command_line_that_makes_no_sense(self, arguments: list[str]) -> None:
         outcome = run_command(*arguments)
@@ -108,6 +117,17 @@ class TestCommands:
     def test_schema_is_json_and_knows_the_keys(self) -> None:
         schema = json.loads(run_command("schema").out)
         assert {"data", "teacher", "student", "distill", "train", "validate"} <= set(schema["properties"])
+
+    def test_schema_of_a_part(self) -> None:
+        part = json.loads(run_command("schema", "train").out)
+        assert {"epochs", "batch_size", "lr", "schedule"} <= set(part["properties"])
+        assert list(part["$defs"]) == ["ScheduleSettings"] and part["title"].endswith(": train")
+        part = json.loads(run_command("schema", "facts.licences", "--of", "manifest").out)
+        assert part["type"] == "object"
+        assert run_command("schema", "manifest").out == run_command("schema", "--of", "manifest").out
+        outcome = run_command("schema", "trian")
+        assert_one_clear_error(outcome, 2)
+        assert "trian: no such key; did you mean train?" in outcome.err
 
     def test_recipes_are_listed_shown_and_copied(self, tmp_path: Path) -> None:
         listed = run_command("recipes", "list").out.splitlines()

@@ -56,7 +56,8 @@ def test_no_bundle_and_a_damaged_one(run: Run, tmp_path: Path) -> None:
         (["--batches", "1,many"], "1,many"),
         (["--threads", "0"], "threads: numbers of 1 or more"),
         (["--seconds", "-1"], "seconds: 0 or more"),
-        (["--providers", "cpu,npu"], "unknown provider 'npu'"),
+        (["--provider", "cpu,npu"], "'npu' is not one of cpu, cuda, tensorrt"),
+        (["--providers", "cpu,npu"], "'npu' is not one of cpu, cuda, tensorrt"),
         (["--student", "nowhere"], "nowhere: no student here"),
     ],
 )
@@ -76,5 +77,7 @@ def test_a_provider_that_does_not_run_here(finished: tuple[Run, Outcome]) -> Non
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has CUDA")
-    outcome = run_command("benchmark", finished[0].directory / "bundle", *QUICK, "--providers", "cuda")
-    assert outcome.code == UnavailableError.exit_code and "CUDAExecutionProvider" in outcome.err
+    for option in (["--provider", "cuda"], ["--provider", "cpu", "--provider", "cpu,cuda"], ["--providers", "cuda"]):
+        outcome = run_command("benchmark", finished[0].directory / "bundle", *QUICK, *option)
+        assert outcome.code == UnavailableError.exit_code and "CUDAExecutionProvider" in outcome.err
+        assert outcome.err.startswith("note: --providers is now called --provider\n") == ("--providers" in option)

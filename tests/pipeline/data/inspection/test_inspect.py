@@ -115,11 +115,27 @@ def test_a_recipe_is_inspected_too(tiny_recipe: Path, tiny_data: Path, tmp_path:
     assert other.code == 4 and "absent" in other.err
 
 
+def test_a_folder_needs_no_name_of_a_data_set(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet = tmp_path / "s.png"
+    named = run_command("data", "inspect", "folder", "--root", tiny_data, "--json", "--sheet", sheet)
+    outcome = run_command("data", "inspect", tiny_data, "--json", "--sheet", sheet)
+    assert outcome.code == 0 and json.loads(outcome.out) == json.loads(named.out)
+    outcome = run_command("data", "inspect", tiny_data, "--root", tmp_path)
+    assert outcome.code == 2 and f"{tiny_data} is a folder already" in outcome.err
+    # A data set's name stays one where a folder is called the same.
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_data, tmp_path / "cub200")
+    outcome = run_command("data", "inspect", "cub200")
+    assert outcome.code == 2 and "For the folder of that name here: ./cub200" in outcome.err
+    assert run_command("data", "inspect", "./cub200", "--sheet", sheet).code == 0
+
+
 def test_names_that_are_neither(tmp_path: Path) -> None:
     outcome = run_command("data", "inspect", "cub20", "--root", tmp_path)
-    assert outcome.code == 2 and "neither a data set nor a recipe; did you mean cub200?" in outcome.err
+    assert outcome.code == 2 and "neither a folder nor a data set nor a recipe; did you mean cub200?" in outcome.err
     outcome = run_command("data", "inspect", "cub200")
     assert outcome.code == 2 and "--root DIR" in outcome.err
+    assert run_command("data", "inspect", "x" * 5000).code == 2
 
 
 def test_roots_that_read_like_yaml(tmp_path: Path) -> None:
