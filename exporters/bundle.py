@@ -4,6 +4,7 @@ import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 
 from exporters import __version__
 from exporters.arrays import npz_bytes
-from exporters.errors import GateError, UsageError
+from exporters.errors import GateError, UnavailableError, UsageError
 from exporters.files import atomic_directory, atomic_path, dump_json, sha256_bytes
 from exporters.golden import golden_tolerance
 from exporters.licences import check_licences
+from exporters.locks import held
 from exporters.manifest import (
     BENCHMARK,
     CARD,
@@ -148,6 +150,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: too few golden images, or shapes and labels that do not fit.
+        UnavailableError: another process packs there.
         GateError: a parity report that did not pass, a file that tells of a folder of this machine, or a bundle that
             does not verify; then nothing is written.
     """
@@ -192,7 +195,8 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
     files[SEAL] = seal(files[MANIFEST])
     archive = tar_path(out_dir)
     # Both take their names once both are whole: a full disk leaves an earlier bundle and its archive as they are.
-    with atomic_path(archive) as packed, atomic_directory(out_dir) as folder:
+    lock = held(out_dir.with_name(f".{out_dir.name}.lock"), partial(_refusal, out_dir))
+    with lock, atomic_path(archive) as packed, atomic_directory(out_dir) as folder:
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -201,6 +205,12 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         write_tar(folder, packed, out_dir.name)
         archive.unlink(missing_ok=True)  # never an older archive beside a newer folder
     return manifest
+
+
+def _refusal(out_dir: Path, process: str) -> UnavailableError:
+    return UnavailableError(
+        f"{out_dir}: another process ({process}) packs a bundle there", remedy="Wait for it to end, or pack elsewhere."
+    )
 
 
 def _check_nothing_of_here(files: Mapping[str, bytes]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from exporters.errors import GateError, TmkdError, UnavailableError
 from exporters.files import sha256_bytes
+from exporters.interrupts import interrupts_kept
 from exporters.manifest import ENGINE_SOURCES, plan_name
 from exporters.parity import Evidence, ParityGate, ParityReport
 from exporters.tensorrt.build import build_engine
@@ -162,7 +163,7 @@ def make_engines(
         try:
             if precision not in models:
                 raise GateError(f"{engine.source}, which it is built from, could not be made")
-            with track(engine.file) as progress:
+            with interrupts_kept(), track(engine.file) as progress:
                 built = build_engine(
                     models[precision],
                     folder / engine.file,
@@ -219,6 +220,7 @@ class EngineVerdict:
         return {**report, **told, "gpu": self.gpu}
 
 
+@interrupts_kept()
 def prove_engine(engine: MadeEngine, folder: Path, model: Path, evidence: Evidence, gate: ParityGate) -> EngineVerdict:
     """Run an engine on a GPU on all images, and judge it as the ONNX file of its precision is judged.
 

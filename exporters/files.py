@@ -117,6 +117,20 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def create_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically to a file that is not there yet; of several writers one succeeds.
+
+    Raises:
+        FileExistsError: something of that name is there, and stays as it is.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", suffix=".tmp", dir=path.parent) as folder:
+        whole = Path(folder) / path.name
+        write_text(whole, text)
+        os.link(whole, path)
+    _sync_directory(path.parent)
+
+
 def dump_json(value: Any) -> str:
     """JSON with sorted keys and a final newline: the same value gives the same bytes. NaN and infinity are refused."""
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

@@ -13,6 +13,7 @@ import numpy as np
 from exporters.benchmark import is_useful, measure
 from exporters.errors import GateError
 from exporters.golden import beyond_bundle
+from exporters.interrupts import interrupts_kept
 from exporters.onnx.deviation import first_deviation
 from exporters.onnx.reader import read_onnx
 from exporters.parity import Evidence, ParityGate, ParityReport, judge
@@ -162,6 +163,7 @@ class Variant:
         }
 
 
+@interrupts_kept()
 def make_variant(
     name: str,
     model: bytes,
@@ -231,6 +233,7 @@ class Verdict:
         }
 
 
+@interrupts_kept()
 def prove_variant(
     name: str,
     data: bytes,

@@ -1,6 +1,7 @@
 """The command `tmkd-pipeline`, also `python -m pipeline`: every error becomes one message and an exit code."""
 
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -8,6 +9,7 @@ from contextlib import suppress
 import click
 
 from exporters.errors import TmkdError
+from exporters.interrupts import Terminated, interrupt_in, interrupts_kept, raise_on_termination
 from pipeline.streams import flush_streams, protect_streams
 
 
@@ -20,11 +22,13 @@ def main() -> None:
     # A traceback is for those who ask for one, wherever on the line they do.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    raise_on_termination()
     try:
-        from pipeline.cli import cli
+        with interrupts_kept():
+            from pipeline.cli import cli
 
-        code = cli.main(args=arguments, prog_name="tmkd-pipeline", standalone_mode=False)
-        flush_streams()
+            code = cli.main(args=arguments, prog_name="tmkd-pipeline", standalone_mode=False)
+            flush_streams()
     except click.ClickException as error:
         with suppress(OSError):
             error.show()
@@ -32,9 +36,12 @@ def main() -> None:
     except TmkdError as error:
         code = error.exit_code
         _tell(f"error: {error}", debug)
-    except (KeyboardInterrupt, click.Abort):
-        code = 130
-        _tell("interrupted; nothing is half-written, and the same command goes on", debug)
+    except (KeyboardInterrupt, click.Abort) as error:
+        interrupt = interrupt_in(error)
+        terminated = interrupt.number if isinstance(interrupt, Terminated) else None
+        code = 128 + (terminated or signal.SIGINT)
+        told = "terminated" if terminated else "interrupted"
+        _tell(f"{told}; nothing is half-written, and the same command can be run again", debug)
     except ModuleNotFoundError as error:
         code = _missing(error, debug)
     except OSError as error:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.errors import GateError
+from exporters.errors import GateError, UnavailableError
+from exporters.locks import held
 from exporters.manifest import ENGINE_SOURCES, ENGINES, plan_name
 from exporters.variants import VARIANTS
 
@@ -15,6 +16,7 @@ MODEL, AUDIT, PREPROCESS, LABELS, PARITY = (
     "model.onnx", "audit.json", "preprocess.json", "labels.json", "parity.json",
 )  # fmt: skip
 REJECTED, UNPROVED = "rejected", "unproved"
+LOCK = ".export.lock"
 _PREFIX = ".export-"
 
 
@@ -41,10 +43,24 @@ def staged(out: Path) -> Iterator[Staging]:
     Where it ends with a GateError, `rejected` alone is taken over; with any other, nothing is. `parity.json` comes
     last: where it stands, everything else does. Files that no export wrote are left alone. What a killed one left in
     its temporary folder goes at the next.
+
+    Raises:
+        UnavailableError: another process exports into `out`, or it cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    for killed in out.glob(f"{_PREFIX}*"):
-        shutil.rmtree(killed)
+    with held(out / LOCK, lambda process: _refusal(out, process)):
+        yield from _staged(out)
+
+
+def _refusal(out: Path, process: str) -> UnavailableError:
+    return UnavailableError(
+        f"{out}: another export (process {process}) writes there",
+        remedy="Wait for it to end, or give another folder: --out DIR",
+    )
+
+
+def _staged(out: Path) -> Iterator[Staging]:
+    for killed in out.glob(f"{_PREFIX}*"):  # nobody but us writes here now, so that their owners are dead
+        shutil.rmtree(killed, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=out))
     try:
         _remove_earlier(out)

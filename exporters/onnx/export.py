@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from exporters import __version__
 from exporters.errors import GateError, UnavailableError, UsageError
 from exporters.files import sha256_bytes, write_bytes
+from exporters.interrupts import interrupts_kept
 from exporters.onnx.reparameterize import fuse_branches
 from exporters.onnx.resizing import add_resize
 from exporters.student import Student
@@ -116,7 +117,7 @@ def export_onnx(
     wrapped = NormalisedStudent(fuse_branches(student), probabilities=probabilities).eval()
     outputs = [OUTPUT_NAME, PROBABILITIES_NAME] if probabilities else [OUTPUT_NAME]
     try:
-        with _quiet():
+        with interrupts_kept(), _quiet():
             program = torch.onnx.export(
                 wrapped,
                 (example,),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from exporters.errors import GateError, UnavailableError, UsageError
+from exporters.interrupts import interrupts_kept
 from exporters.runtimes.base import check_images
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
@@ -43,7 +44,7 @@ class OnnxRuntime:
             options.intra_op_num_threads = threads
         source = model if isinstance(model, bytes) else str(model)
         try:
-            with warnings.catch_warnings():
+            with interrupts_kept(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it warns where it falls back, which is an error here
                 session = runtime.InferenceSession(
                     source, options, providers=[(wanted, _PROVIDER_OPTIONS.get(provider, {}))]

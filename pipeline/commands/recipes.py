@@ -45,17 +45,18 @@ def copy_recipe(name: str, dest: Path) -> None:
     What it extends is put in. A file that exists is left alone.
     """
     from exporters.errors import UsageError
-    from exporters.files import write_text
+    from exporters.files import create_text
     from pipeline.recipe.catalog import find_recipe
     from pipeline.recipe.flatten import flat_text
 
     source = find_recipe(name)
     target = dest / source.name if dest.is_dir() else dest
-    if target.exists():
-        raise UsageError(f"{target} exists already", remedy="Choose another name, or remove it first.")
     text = flat_text(source)
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", target.stem):
         # Runs go to runs/<name>: a copy of another name must not run over the original's.
         text = re.sub(r"(?m)^name: \S+", f"name: {target.stem}", text, count=1)
-    write_text(target, text)
+    try:
+        create_text(target, text)
+    except FileExistsError as error:
+        raise UsageError(f"{target} exists already", remedy="Choose another name, or remove it first.") from error
     click.echo(f"{target}\nnext: tmkd-pipeline run {shlex.quote(str(target))}")

@@ -6,8 +6,9 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from exporters.errors import GateError
+from exporters.errors import GateError, UnavailableError
 from exporters.files import sha256_bytes
+from exporters.locks import held
 from pipeline.comparison.arms import Arm, Source, make_arms
 from pipeline.comparison.execute import Planned, execute_runs, plan_runs
 from pipeline.comparison.report import console_table, write_report
@@ -46,12 +47,33 @@ def compare(
     Raises:
         UsageError: arguments that make no comparison.
         GateError: a run did not come through; the report of the others is written.
-        TmkdError: something that the runs need is missing.
+        TmkdError: something that the runs need is missing, or another comparison writes there.
     """
     recipe = source.load()
     arms = make_arms(source, methods, bases, ablate, weightings)
     folder = folder or Path("runs") / f"{recipe.name}-compare"
     runs = plan_runs(folder, source, arms, range(recipe.seed, recipe.seed + seeds))
+    with held(folder / ".compare.lock", lambda process: _refusal(folder, process)):
+        _compare(source, arms, runs, seeds, folder, command, console)
+
+
+def _refusal(folder: Path, process: str) -> UnavailableError:
+    return UnavailableError(
+        f"{folder} is held by another comparison (process {process})",
+        remedy="Wait for it to end, or choose another directory: --run-dir DIR",
+    )
+
+
+def _compare(
+    source: Source,
+    arms: Sequence[Arm],
+    runs: Sequence[Planned],
+    seeds: int,
+    folder: Path,
+    command: Sequence[str],
+    console: "Console",
+) -> None:
+    recipe = source.load()
     console.say(f"{len(arms)} arms × {seeds} {'seed' if seeds == 1 else 'seeds'} = {len(runs)} runs in {folder}")
     failed = execute_runs(folder, source, runs, console)
     results = tuple(

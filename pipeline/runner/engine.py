@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from exporters.errors import GateError, UnavailableError, UsageError
 from exporters.files import write_json, write_text
+from exporters.interrupts import interrupts_kept
 from pipeline.preflight import Preflight
 from pipeline.runner.environment import describe_environment
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
@@ -204,7 +205,8 @@ def _run_or_reuse(
     with _kept_until_done(stage, run) if decision.action != "continue" else nullcontext():
         run.write_record(fresh)
         try:
-            summary = stage.run(StageContext(recipe, run, console, fresh.fingerprint))
+            with interrupts_kept():
+                summary = stage.run(StageContext(recipe, run, console, fresh.fingerprint))
         except Exception as error:
             if isinstance(error, GateError):
                 # A bundle in the run directory is of a student that passed; when a gate fails there is none.

@@ -1,6 +1,5 @@
 """A run directory: one folder and one record a stage, held by one process at a time."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from exporters.errors import UnavailableError, UsageError
 from exporters.files import atomic_directory, atomic_path, read_json, sha256_file, write_json, write_text
+from exporters.locks import held
 
 Status = Literal["running", "done", "failed", "skipped"]
 
@@ -209,23 +209,16 @@ class RunDirectory:
                     f"{self.path} is no run directory and not empty, so nothing is written into it",
                     remedy="Choose one that is new or empty: --run-dir DIR",
                 )
-            stream = (self.path / ".lock").open("a+")
         except OSError as error:
             raise UnavailableError(
                 f"the run directory {self.path} cannot be written ({error.strerror})",
                 remedy="Choose another one: --run-dir DIR",
             ) from error
-        with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                stream.seek(0)
-                holder = stream.read().strip() or "unknown"
-                raise UnavailableError(
-                    f"{self.path} is held by another run (process {holder})",
-                    remedy="Wait for it to end, or choose another directory: --run-dir DIR",
-                ) from error
-            stream.truncate(0)
-            stream.write(str(os.getpid()))
-            stream.flush()
+        with held(self.path / ".lock", self._held_by, lasting=True):
             yield
+
+    def _held_by(self, process: str) -> UnavailableError:
+        return UnavailableError(
+            f"{self.path} is held by another run (process {process})",
+            remedy="Wait for it to end, or choose another directory: --run-dir DIR",
+        )

@@ -11,8 +11,9 @@ import onnx
 import pytest
 
 from exporters.bundle import BundleContents, pack, tar_path
-from exporters.errors import GateError, TmkdError, UsageError
+from exporters.errors import GateError, TmkdError, UnavailableError, UsageError
 from exporters.files import sha256_bytes, sha256_file
+from exporters.locks import held
 from exporters.preprocessing import Preprocessing
 
 from .conftest import LABELS
@@ -159,3 +160,10 @@ def test_archive_does_not_depend_on_modes(tmp_path: Path) -> None:
     assert sha256_bytes((tmp_path / "x.tar").read_bytes()) == sha256_bytes(first)
     with tarfile.open(fileobj=io.BytesIO(first)) as archive:
         assert archive.getnames() == ["x", "x/a", "x/b", "x/b/c"]
+
+
+def test_two_processes_do_not_pack_into_one_folder(contents: BundleContents, tmp_path: Path) -> None:
+    other = held(tmp_path / ".bundle.lock", UnavailableError)
+    with other, pytest.raises(UnavailableError, match=r"another process .* packs a bundle there"):
+        pack(contents, tmp_path / "bundle")
+    assert not list(tmp_path.iterdir())

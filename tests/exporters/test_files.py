@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from exporters.files import (
     atomic_directory,
     atomic_path,
+    create_text,
     dump_json,
     read_json,
     sha256_bytes,
@@ -133,3 +134,10 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
         assert len(content) == 4_000_000 and content == content[:1] * 4_000_000
         seen.add(content[:1])
     assert seen != {b"0"}
+
+
+def test_text_is_created_once(tmp_path: Path) -> None:
+    create_text(tmp_path / "below" / "a.yaml", "first\n")
+    with pytest.raises(FileExistsError):
+        create_text(tmp_path / "below" / "a.yaml", "second\n")
+    assert [(path.name, path.read_text()) for path in (tmp_path / "below").iterdir()] == [("a.yaml", "first\n")]

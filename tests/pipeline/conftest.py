@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,6 +171,15 @@ def start_command(*arguments: object, code: str | None = None, **options: Any) -
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         **options,
     )
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+    """Wait until a condition holds, as long as the process lives."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "".join(process.communicate())
+        assert time.monotonic() < end, "it did not come so far"
+        time.sleep(0.002)
 
 
 @dataclass(frozen=True)

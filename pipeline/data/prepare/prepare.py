@@ -1,14 +1,15 @@
 """A data set from nothing to something that its reader reads: fetched, unpacked and counted."""
 
 import difflib
-import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from exporters.errors import UnavailableError, UsageError
+from exporters.locks import held
 from pipeline.data.listing import SPLITS, Listing, SplitName
 from pipeline.data.prepare.download import SPARE, download
 from pipeline.data.prepare.sources import SOURCES, DataSet, Source
@@ -109,9 +110,10 @@ def _draw(root: Path | None, teller: Teller) -> Prepared:
 
 def _by_torchvision(name: str, root: Path, teller: Teller) -> Prepared:
     """What is below the root must be torchvision's alone, so that no record is kept there."""
-    before = sorted(root.rglob("*")) if root.is_dir() else []
-    fetch(name.partition(":")[2], root, teller)
-    return Prepared(load_reader(name)(root, _ReadSettings()), root, fetched=sorted(root.rglob("*")) != before)
+    with held(root.with_name(f".{root.name}.lock"), partial(_refusal, root)):
+        before = sorted(root.rglob("*")) if root.is_dir() else []
+        fetch(name.partition(":")[2], root, teller)
+        return Prepared(load_reader(name)(root, _ReadSettings()), root, fetched=sorted(root.rglob("*")) != before)
 
 
 def _already_there(name: str, root: Path, data_set: DataSet) -> tuple[Listing | None, str]:
@@ -200,18 +202,17 @@ def _remove_archives(data_set: DataSet, root: Path, teller: Teller) -> None:
 
 @contextmanager
 def _only_one(root: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system frees when a process dies.
+    """Hold the folder against other processes that prepare a data set there.
 
     Raises:
-        UnavailableError: another process prepares a data set there.
+        UnavailableError: one does, or the folder cannot be made.
     """
-    try:
-        (root / WORK).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnavailableError(f"{root}: cannot be made: {error.strerror}", remedy="Give another --root.") from error
-    with (root / WORK / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UnavailableError(f"{root}: another process prepares a data set there") from error
+    with held(root / WORK / "lock", partial(_refusal, root), lasting=True):
         yield
+
+
+def _refusal(root: Path, process: str) -> UnavailableError:
+    return UnavailableError(
+        f"{root}: another process ({process}) prepares a data set there",
+        remedy="Wait for it to end; the same command then finds what it fetched.",
+    )

@@ -1,10 +1,11 @@
 """All files of an export take their names, or none does."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from exporters.command.staging import PARITY, Staging, staged
+from exporters.command.staging import LOCK, PARITY, Staging, staged
 from exporters.errors import GateError, UnavailableError
 
 EARLIER = ["model.onnx", "model.int8.onnx", "parity.json", "audit.json", "rejected/model.fp16.onnx",
@@ -32,7 +33,7 @@ def write(staging: Staging) -> None:
 
 def test_an_earlier_export_is_replaced_as_a_whole(out: Path) -> None:
     with staged(out) as staging:
-        assert files(out) == ["notes.txt", "rejected/mine.txt"]
+        assert files(out) == [LOCK, "notes.txt", "rejected/mine.txt"]
         write(staging)
     assert files(out) == [
         "model.fp16.onnx", "model.onnx", "notes.txt", "parity.json", "rejected/mine.txt", "rejected/model.int8.onnx",
@@ -70,6 +71,16 @@ def test_what_a_killed_export_left_goes_at_the_next(out: Path) -> None:
     (out / ".export-abc" / "final" / "model.onnx").write_text("half")
     with staged(out) as staging:
         write(staging)
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_second_export_is_refused_while_the_first_one_works(out: Path) -> None:
+    with staged(out) as first:
+        write(first)
+        with pytest.raises(UnavailableError, match=rf"another export \(process {os.getpid()}\)"), staged(out):
+            pass
+        assert (first.final / "model.onnx").is_file()
+    assert (out / "model.onnx").read_text() == "new" and (out / PARITY).read_text() == "new"
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 

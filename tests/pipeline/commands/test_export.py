@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from exporters.architectures import Architecture, build  # noqa: E402
 from exporters.files import read_json  # noqa: E402
 from exporters.parity import DEFAULT_GATES, ParityGate  # noqa: E402
 from pipeline.recipe.exporting import ParitySettings  # noqa: E402
-from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, start_command  # noqa: E402
+from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, start_command, wait_for  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +174,15 @@ def test_help_imports_nothing_heavy() -> None:
     assert "ENDED 0 []" in out, out + err
     for option in ("--to", "--precision", "--calibration", "--tensorrt", "--batch", "--require", "--provider"):
         assert option in out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_export_leaves_nothing(weights: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    out = tmp_path / "out"
+    process = start_command("export", weights, "--out", out, *NETWORK)
+    wait_for(lambda: bool(list(out.glob(".export-*"))), process)
+    process.send_signal(number)
+    told, err = process.communicate(timeout=120)
+    assert process.returncode == code, told + err
+    assert "\n" not in err.strip() and "nothing is half-written" in err and "cannot be exported" not in err
+    assert not list(out.iterdir())

@@ -1,5 +1,6 @@
 """`compare` through the command, on the tiny data set."""
 
+import os
 import shutil
 import signal
 import time
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from exporters.errors import UnavailableError
 from exporters.files import read_json
+from exporters.locks import held
 from tests.pipeline.conftest import Outcome, Run, run_command, set_, start_command
 
 SHORT = {"train.epochs": 1, "teacher.visual.fit.epochs": 1}
@@ -135,6 +138,13 @@ def test_gates_are_told_and_not_enforced(compared: Compared) -> None:
     assert outcome.code == 0
     assert "would not pass the recipe's gates on average: validate.min_top1" in outcome.out
     assert "would not pass the recipe's gates" in (compared.folder / "compare.md").read_text()
+
+
+def test_second_comparison_in_one_directory_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:
+    with held(tmp_path / ".compare.lock", UnavailableError):
+        outcome = run_command("compare", tiny_recipe, "--run-dir", tmp_path, *ARGUMENTS)
+    assert outcome.code == 4 and f"held by another comparison (process {os.getpid()})" in outcome.err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
