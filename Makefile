@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow fuzz bench matrix gpu-check docker lint lock clean
+.PHONY: help install quickstart test test-slow fuzz bench matrix gpu-check docker lint lock names clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -68,6 +68,9 @@ lint: $(INSTALLED) ## style, formatting, types, and what may import what
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
 	@told=$$($(BIN)/lint-imports) || { echo "$$told" >&2; exit 1; }; tail -n 1 <<< "$$told"
+
+names: $(INSTALLED) ## write the lists of networks that a recipe is checked against, from the installed libraries
+	@$(BIN)/python -m pipeline.models.clip_names
 
 lock: $(BIN)/uv ## bring requirements.lock up to date with pyproject.toml; UPGRADE=1 takes newer versions too
 	@$(UV) pip compile pyproject.toml --output-file requirements.lock --quiet $(if $(UPGRADE),--upgrade) \

@@ -3,11 +3,12 @@
 Nothing here imports torch before a name has to be looked up or a network built.
 """
 
-import difflib
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from exporters.architectures.names import installed_names, list_is_complete, nearest_names, shipped_names
 from exporters.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -99,26 +100,63 @@ def resolve(name: str) -> tuple[str, str]:
     for candidate in sources:
         if bare in _names(candidate):
             return candidate, bare
-    known = [(f"{candidate}:{other}", other) for candidate in sources for other in _names(candidate)]
-    close = set(difflib.get_close_matches(bare, {other for _, other in known}, n=4, cutoff=0.6))
-    nearest = sorted(full for full, other in known if other in close)[:5]
-    raise UsageError(
-        f"no model named {name!r} in {', '.join(sources)}",
-        remedy=f"Nearest: {', '.join(nearest)}." if nearest else "`timm.list_models()` lists the largest collection.",
-    )
+    raise _unknown(name, bare, {candidate: _names(candidate) for candidate in sources})
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no source has, as far as it can be told without the libraries: by the list that ships.
+
+    Raises:
+        UsageError: as `resolve`. Not where an installed library is newer than the list, and so may have the name.
+    """
+    source, bare = parse(name)
+    sources = SOURCES if source is None else (source,)
+    known = {candidate: _shipped_names(candidate) for candidate in sources}
+    complete = all(candidate == "cifar" or list_is_complete(candidate) for candidate in sources)
+    if complete and not any(bare in names for names in known.values()):
+        raise _unknown(name, bare, known)
+
+
+def _shipped_names(source: str) -> frozenset[str]:
+    return frozenset(CIFAR_NAMES) if source == "cifar" else shipped_names(source)
+
+
+def _unknown(name: str, bare: str, known: Mapping[str, Collection[str]]) -> "UnknownNameError":
+    """The error for a name that none of the sources has; those that it may mean are written as `resolve` takes them."""
+    first: dict[str, str] = {}
+    for source, names in known.items():
+        for other in names:
+            first.setdefault(other, source)
+    bare_sources = {other: source for source in reversed(SOURCES) for other in _shipped_names(source)}
+    nearest = [
+        other if bare_sources.get(other) == first[other] else f"{first[other]}:{other}"
+        for other in nearest_names(bare, first)
+    ]
+    return UnknownNameError(name, tuple(known), tuple(nearest))
+
+
+class UnknownNameError(UsageError):
+    """A name that no source has.
+
+    Attributes:
+        nearest: names that it may mean, the nearest first.
+    """
+
+    def __init__(self, name: str, sources: tuple[str, ...], nearest: tuple[str, ...]) -> None:
+        super().__init__(
+            f"no model named {name!r} in {', '.join(sources)}",
+            remedy=f"Nearest: {', '.join(nearest)}."
+            if nearest
+            else "`timm.list_models()` lists the largest collection.",
+        )
+        self.nearest = nearest
 
 
 def _names(source: str) -> frozenset[str]:
     if source == "cifar":
         return frozenset(CIFAR_NAMES)
     try:
-        if source == "torchvision":
-            from torchvision import models
-
-            return frozenset(models.list_models(module=models))
-        import timm
-
-        return frozenset(timm.list_models())
+        return frozenset(installed_names(source))
     except ImportError as error:
         raise UnavailableError(
             f"{source} is not installed or cannot be imported ({error})", remedy="pip install 'tmkd-pipeline[cpu]'"

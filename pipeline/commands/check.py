@@ -1,4 +1,4 @@
-"""The command `check`: the mistakes of a recipe."""
+"""The command `check`: the mistakes of a recipe, and what it needs that is not here."""
 
 import click
 
@@ -9,8 +9,24 @@ from pipeline.commands.options import OVERRIDES, RECIPE
 @RECIPE
 @OVERRIDES
 def check(recipe: str, overrides: tuple[str, ...]) -> None:
-    """Report every mistake of RECIPE at once; data are not touched."""
+    """Report every mistake of RECIPE at once (exit 2), and the files that it names and that are not here (exit 4).
+
+    No data are read. What a recipe that ships proposes, and a data set that `data prepare` fetches, may come later: it
+    is mentioned, and is no reason to fail.
+    """
+    from exporters.errors import UnavailableError
+    from pipeline.preflight.files import missing_paths
     from pipeline.recipe import load_recipe
+    from pipeline.stages.registry import STAGES
 
     loaded = load_recipe(recipe, overrides)
+    stages = [stage.name for stage in STAGES if stage.skipped(loaded.recipe) is None]
+    missing: dict[bool, list[str]] = {False: [], True: []}
+    for named, error in missing_paths(loaded.recipe, stages):
+        origin = loaded.origin(named.key)
+        missing[named.prepared or origin.ships].append(f"{origin.shown}: {error}")
+    if missing[False]:
+        raise UnavailableError("\n".join(missing[False] + missing[True]))
     click.echo(f"{loaded.path}: no mistakes")
+    for text in missing[True]:
+        click.echo(f"not here yet: {text}")

@@ -19,6 +19,8 @@ _REMEDY = "A file of class names has a line `n01443537: goldfish` for each class
 # "001.Black footed Albatross", "n02085620-Chihuahua": a number or WordNet's code before the name.
 _CODE_BEFORE = re.compile(r"^(?:\d+\.|n\d{8}[-_ ])\s*(?=[^\W\d_])")
 _CODE = re.compile(r"n?\d+")
+# A word with a number, as in `c1` or `class 12`.
+_NUMBERED = re.compile(r"([^\W\d_]+)[ .-]*\d+")
 _HYPHEN = re.compile(r"(?<=[^\W\d_])-+(?=[^\W\d_])")
 
 
@@ -39,8 +41,13 @@ def readable_name(name: str) -> str:
 
 
 def code_names(words: Sequence[str]) -> list[str]:
-    """Those that are numbers or WordNet codes, which tell a text tower nothing."""
-    return [name for name in words if _CODE.fullmatch(name)]
+    """Those that tell a text tower nothing: numbers, WordNet codes, single letters; and all of them, where each is the
+    same word with a number (`c1`, `c2`).
+    """
+    stems = {match[1].casefold() if (match := _NUMBERED.fullmatch(name)) else None for name in words}
+    if len(stems) == 1 and None not in stems and len(words) > 1:
+        return list(words)
+    return [name for name in words if _CODE.fullmatch(name) or len(name) == 1]
 
 
 def class_words(source: str | None, classes: Sequence[str]) -> list[str]:

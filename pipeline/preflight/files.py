@@ -93,7 +93,9 @@ def _data(recipe: Recipe) -> Iterator[NamedPath]:
     remedy = "Check the path; it is relative to the working directory."
     if prepared:
         command = f"tmkd-pipeline data prepare {data.dataset} --root {quote(data.root)}"
-        remedy = f"`{command}` puts it there; or give the folder where you have it: --set data.root=FOLDER"
+        remedy = (
+            f"`{command}` puts it there, or tells how; or give the folder where you have it: --set data.root=FOLDER"
+        )
     yield NamedPath("data.root", root, stages, folder=True, remedy=remedy, prepared=prepared)
     if data.labels is not None and root.is_dir():
         remedy = "Check the path; it is relative to data.root."

@@ -1,13 +1,13 @@
 """From a recipe's name or path, and `--set`s, to a checked recipe; or to all of its mistakes in one message."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporters.errors import UsageError
 from exporters.files import sha256_file
-from pipeline.recipe.catalog import find_recipe
+from pipeline.recipe.catalog import configs_directory, find_recipe
 from pipeline.recipe.document import KeyPath, Position, dotted
 from pipeline.recipe.extends import Merged, Place, read_merged
 from pipeline.recipe.mistakes import Mistake, validate
@@ -15,6 +15,19 @@ from pipeline.recipe.overrides import Override, apply_override, parse_override
 from pipeline.recipe.schema import Recipe
 
 _REMEDY = "`tmkd-pipeline schema` gives every key with its meaning and bounds."
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What decides a key.
+
+    Attributes:
+        shown: `file:line:column`, or the `--set`.
+        ships: whether it is a file that ships with the package.
+    """
+
+    shown: str
+    ships: bool
 
 
 @dataclass(frozen=True)
@@ -26,12 +39,21 @@ class LoadedRecipe:
         path: its file.
         text: the file as it was read, without overrides and what it extends.
         sha256: of the file's bytes.
+        origins: key → what decides it; keys that are left to their defaults are not there.
     """
 
     recipe: Recipe
     path: Path
     text: str
     sha256: str
+    origins: Mapping[KeyPath, Origin] = field(default_factory=dict)
+
+    def origin(self, key: str) -> Origin:
+        """What decides a dotted key, or else the section around it."""
+        path: KeyPath = tuple(key.split("."))
+        while path and path not in self.origins:
+            path = path[:-1]
+        return self.origins.get(path, Origin(str(self.path), _ships(self.path)))
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
@@ -70,7 +92,14 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> LoadedReci
             lines.append((place, f"{merged.shown(place)}: {message}"))
     if recipe is None or lines or set_lines:
         raise _error(lines, set_lines)
-    return LoadedRecipe(recipe, path, merged.files[0][1], sha256_file(path))
+    ships = [_ships(file) for file, _ in merged.files]
+    origins = {key: Origin(merged.shown(place), ships[place.file]) for key, place in merged.places.items()}
+    origins |= {change.path: Origin(f"--set {change.text}", ships=False) for change in changes}
+    return LoadedRecipe(recipe, path, merged.files[0][1], sha256_file(path), origins)
+
+
+def _ships(path: Path) -> bool:
+    return path.resolve().is_relative_to(configs_directory())
 
 
 def _cause(mistake: Mistake, changes: list[Override], merged: Merged) -> Override | None:

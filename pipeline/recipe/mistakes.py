@@ -94,7 +94,7 @@ def _mistake(details: ErrorDetails, tree: dict[str, Any]) -> Mistake:
             # The view is involved because, without its kind, nothing else in it can be checked.
             return Mistake(kind, _wrong_value(expected(kind), value["kind"], choices(kind)), involves=(path,))
         case "unexpected":
-            message = _wrong_value(context["expected"], value, context["names"])
+            message = _wrong_value(context["expected"], value, context["names"], context["nearest"])
         case _ if "[key]" in details["loc"]:
             message = _wrong_value(expected_name(path[:-1]), path[-1])
         case _:
@@ -131,9 +131,10 @@ def _unknown_key(path: KeyPath) -> str:
     return f"unknown key; known here: {', '.join(known_keys(path[:-1]))}"
 
 
-def _wrong_value(wanted: str, value: Any, names: Sequence[str] = ()) -> str:
-    near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
-    return f"expected {wanted}, got {_shown(value)}" + (f"; did you mean {near[0]}?" if near else "")
+def _wrong_value(wanted: str, value: Any, names: Sequence[str] = (), near: Sequence[str] | None = None) -> str:
+    if near is None:
+        near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
+    return f"expected {wanted}, got {_shown(value)}" + (f"; did you mean {any_of(near)}?" if near else "")
 
 
 def _shown(value: Any) -> str:

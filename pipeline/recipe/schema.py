@@ -1,10 +1,13 @@
 """The schema of a recipe: every key, its meaning, its bounds and its default. No key is without effect."""
 
+import difflib
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from exporters.architectures.names import nearest_names
+from pipeline.models.clip_names import clip_list_is_complete, shipped_clip_names
 from pipeline.recipe.catalog import class_sets, clip_models, prompt_names
 from pipeline.recipe.distillation import (
     IMAGE_TOWER_WEIGHTINGS,
@@ -26,6 +29,7 @@ from pipeline.recipe.settings import (
     DataSettings,
     FitSettings,
     Licence,
+    Model,
     NonEmpty,
     RandAugmentSettings,
     ScheduleSettings,
@@ -33,6 +37,7 @@ from pipeline.recipe.settings import (
     TextFitSettings,
     TrainSettings,
     VisualFitSettings,
+    any_of,
     file_or,
     problem,
 )
@@ -46,6 +51,7 @@ from pipeline.recipe.weights import (
     check_normalisation,
     check_sha256,
     fill_in_hashes,
+    names_file,
 )
 
 __all__ = [
@@ -86,7 +92,7 @@ _CLASSIFIER = "The linear layer that gives the logits, by its name in the networ
 class VisualTeacherSettings(Settings):
     """The strong image classifier that the student learns from."""
 
-    model: NonEmpty = Field(default="resnet50", description="A torchvision, timm or CIFAR architecture by name.")
+    model: Model = Field(default="resnet50", description="A torchvision, timm or CIFAR architecture by name.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
     weights: _Weights = Field(
         default="imagenet", description="What it starts from: imagenet, none, or the path of a file."
@@ -161,6 +167,27 @@ class TextTeacherSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _open_clip_has_it(self) -> Self:
+        models, described = shipped_clip_names(), self.model in clip_models() or PurePath(self.model).suffix == ".json"
+        if not clip_list_is_complete():
+            return self
+        if not described and self.model not in models:
+            nearest = any_of(nearest_names(self.model, [*models, *clip_models()]) or ["one of open_clip.list_models()"])
+            raise problem(
+                "model",
+                f"expected a model of open_clip, {any_of(clip_models())}, or the path of a .json, got {self.model!r};"
+                f" did you mean {nearest}?",
+            )
+        tags = models.get(self.model, ())
+        if self.weights != "fit" and not names_file(self.weights) and self.weights not in tags:
+            near = difflib.get_close_matches(self.weights, tags, n=3, cutoff=0.5)
+            some = near or tags[:6]
+            more = f" and {len(tags) - len(some)} more" if len(tags) > len(some) else ""
+            known = f"a tag of open_clip ({', '.join(some)}{more}) or a file" if tags else "fit or a file"
+            raise problem("weights", f"expected {known} for @model {self.model}, got {self.weights!r}", "model")
+        return self
+
+    @model_validator(mode="after")
     def _hash_is_of_a_file(self) -> Self:
         check_sha256(self.weights, self.sha256)
         return self
@@ -181,7 +208,7 @@ class TeacherSettings(Settings):
 class StudentSettings(Settings):
     """The small classifier that ships."""
 
-    model: NonEmpty = Field(default="mobilenet_v2", description="A torchvision, timm or CIFAR architecture by name.")
+    model: Model = Field(default="mobilenet_v2", description="A torchvision, timm or CIFAR architecture by name.")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
     weights: _Weights = Field(default="none", description="What it starts from: none, imagenet, or the path of a file.")
     sha256: Sha256 | None = Field(default=None, description=SHA256)

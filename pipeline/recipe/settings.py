@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from exporters.architectures import UnknownNameError, check_name
 from exporters.errors import UsageError
 from exporters.licences import check_licence
 from pipeline.data.registry import DATASETS, FAMILY_PATTERNS, dataset_names, is_dataset
@@ -78,8 +79,26 @@ def file_or(names: Sequence[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _unexpected(expected: str, names: Sequence[str]) -> PydanticCustomError:
-    return PydanticCustomError("unexpected", "expected {expected}", {"expected": expected, "names": list(names)})
+def _unexpected(expected: str, names: Sequence[str], nearest: Sequence[str] | None = None) -> PydanticCustomError:
+    """The mistake of another value than these; `nearest` are those that may be meant, found from `names` if None."""
+    context = {"expected": expected, "names": list(names), "nearest": None if nearest is None else list(nearest)}
+    return PydanticCustomError("unexpected", "expected {expected}", context)
+
+
+def _known_model(name: str) -> str:
+    try:
+        check_name(name)
+    except UnknownNameError as error:
+        raise _unexpected("a model of torchvision, timm or cifar", (), error.nearest) from error
+    except UsageError as error:
+        raise _unexpected(
+            "a model of torchvision, timm or cifar, such as resnet18, timm:convnext_atto or cifar:resnet20", ()
+        ) from error
+    return name
+
+
+Model = Annotated[NonEmpty, AfterValidator(_known_model)]
+"""A network by name."""
 
 
 def _known_licence(text: str) -> str:
@@ -220,6 +239,17 @@ class DataSettings(Settings):
     def _labels_are_read(self) -> Self:
         if self.labels is not None and self.dataset != "folder":
             raise problem("labels", f"expected nothing, since @dataset is {self.dataset}, not folder", "dataset")
+        return self
+
+    @model_validator(mode="after")
+    def _root_is_of_a_kind(self) -> Self:
+        if self.root is not None and "dataset" not in self.model_fields_set:
+            raise problem(
+                "dataset",
+                f"expected the kind of data set that lies in @root ({self.root}), got nothing; for images in class"
+                " folders, write dataset: folder",
+                "root",
+            )
         return self
 
     @model_validator(mode="after")

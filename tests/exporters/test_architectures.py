@@ -22,7 +22,7 @@ def test_resolution_order_and_prefixes() -> None:
 def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         resolve("mobilenet_v22")
-    assert "torchvision:mobilenet_v2" in str(caught.value)
+    assert "Nearest: mobilenet_v2," in str(caught.value)
     with pytest.raises(UsageError, match="no model named"):
         resolve("cifar:mobilenet_v3_small")
     with pytest.raises(UsageError, match="list_models"):

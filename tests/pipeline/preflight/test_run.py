@@ -14,15 +14,21 @@ def test_a_sound_recipe_passes_without_a_word(prospect: Prospect) -> None:
     assert prospect.before_training() == (None, [])
 
 
-def test_problems_of_all_networks_are_reported_together(prospect: Prospect, tmp_path: Path) -> None:
+def test_problems_of_networks_and_names_are_reported_together(
+    prospect: Prospect, embeddings_file: Path, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.yaml"
+    words.write_text("red_disc: shape\ngreen_square: shape\nblue_bar: bar\n")
     error, _ = prospect.before_training(
         "student.model=timm:vit_tiny_patch16_224",
-        "teacher.visual.fit.batch_size=1",
-        "teacher.visual.model=cifar:no_such_net",
+        "teacher.visual.model=timm:deit_tiny_patch16_224",
+        f"teacher.text.anchors={embeddings_file}",
+        f"teacher.text.class_names={words}",
     )
     assert isinstance(error, UsageError)
-    assert "no model named 'cifar:no_such_net'" in error.message
-    assert "cannot take images of 32 × 32" in error.message
+    assert "student.model: the network cannot take images of 32 × 32" in error.message
+    assert "teacher.visual.model: the network cannot take images of 32 × 32" in error.message
+    assert "are both called 'shape'" in error.message
 
 
 def test_missing_files_are_reported_together_and_first(prospect: Prospect, tmp_path: Path) -> None:

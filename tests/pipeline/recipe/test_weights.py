@@ -82,7 +82,8 @@ class TestHash:
         ],
     )
     def test_weights_that_are_no_file_have_none(self, section: str, weights: str) -> None:
-        (line,) = mistakes(f"{section}.weights={weights}", f"{section}.sha256={DIGEST}")
+        model = ["teacher.text.model=ViT-B-32"] if weights.startswith("laion") else []
+        (line,) = mistakes(*model, f"{section}.weights={weights}", f"{section}.sha256={DIGEST}")
         assert line.endswith(f"{section}.sha256: expected null for {section}.weights {weights}, which is no file, "
                              "got a hash")  # fmt: skip
 

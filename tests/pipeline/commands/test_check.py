@@ -1,0 +1,101 @@
+"""`check`: mistakes are exit 2, files that nobody will fetch exit 4, and a data set to prepare is mentioned."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import run_command
+
+RECIPE = """\
+data: {dataset: folder, root: photos}
+teacher:
+  visual: {model: resnet18, weights: none, fit: {epochs: 1}}
+  text: {model: tiny, weights: fit}
+student: {model: "cifar:resnet20"}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    path = tmp_path / "mine.yaml"
+    path.write_text(RECIPE)
+    return Path("mine.yaml")
+
+
+def test_a_folder_that_is_there_is_not_read(recipe: Path) -> None:
+    outcome = run_command("check", recipe)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "mine.yaml: no mistakes\n", "")
+
+
+def test_networks_that_do_not_exist_are_mistakes_with_the_nearest_names(recipe: Path) -> None:
+    recipe.write_text(RECIPE.replace("resnet18", "resnet-18").replace("cifar:resnet20", "mobilenetv3_small"))
+    outcome = run_command("check", recipe)
+    assert outcome.code == 2
+    assert (
+        "mine.yaml:3:12: teacher.visual.model: expected a model of torchvision, timm or cifar, got 'resnet-18';"
+        " did you mean resnet18?\n"
+    ) in outcome.err
+    assert "mine.yaml:5:11: student.model:" in outcome.err
+    assert "did you mean mobilenet_v3_small?" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{model: ViT-B/32}", "teacher.text.model: expected a model of open_clip, tiny, or the path of a .json"),
+        ("{model: ViT-B/32}", "did you mean ViT-B-32"),
+        ("{model: ViT-B-32, weights: laion2b}", "expected a tag of open_clip (laion2b_e16, "),
+        ("{model: ViT-B-16-SigLIP, weights: fitted}", "or a file for teacher.text.model ViT-B-16-SigLIP, got 'fitted'"),
+        ("{model: tiny, weights: openai}", "expected fit or a file for teacher.text.model tiny, got 'openai'"),
+    ],
+)
+def test_clips_and_tags_that_do_not_exist_are_mistakes(recipe: Path, text: str, told: str) -> None:
+    recipe.write_text(RECIPE.replace("{model: tiny, weights: fit}", text))
+    outcome = run_command("check", recipe)
+    assert outcome.code == 2 and told in outcome.err
+
+
+def test_a_root_without_a_data_set_asks_for_its_kind(recipe: Path) -> None:
+    recipe.write_text(RECIPE.replace("dataset: folder, ", ""))
+    outcome = run_command("check", recipe)
+    assert outcome.code == 2
+    assert "mine.yaml:1:1: data.dataset: expected the kind of data set that lies in data.root (photos)" in outcome.err
+    assert "dataset: folder" in outcome.err and "birds_demo" not in outcome.err
+
+
+def test_files_that_are_not_there_are_reported_with_their_place(recipe: Path) -> None:
+    recipe.write_text(RECIPE.replace("photos", "fotos").replace("weights: none", "weights: lost/teacher.pth"))
+    outcome = run_command("check", recipe, "--set", "teacher.text.prompts=mine/prompts.yaml")
+    assert outcome.code == 4
+    assert "mine.yaml:1:25: data.root: fotos does not exist" in outcome.err
+    assert "mine.yaml:3:29: teacher.visual.weights: lost/teacher.pth does not exist" in outcome.err
+    assert "--set teacher.text.prompts=mine/prompts.yaml: teacher.text.prompts: mine/prompts.yaml" in outcome.err
+
+
+def test_files_of_stages_that_do_not_run_are_not_asked_for(recipe: Path) -> None:
+    recipe.write_text(RECIPE.replace("weights: none", "weights: lost/teacher.pth"))
+    assert run_command("check", recipe, "--set", "distill.method=ce").code == 0
+
+
+@pytest.mark.parametrize("dataset", ["cub200", "imagenet", "torchvision:SVHN"])
+def test_a_data_set_that_can_be_prepared_is_mentioned(recipe: Path, dataset: str) -> None:
+    outcome = run_command("check", recipe, "--set", f"data.dataset={dataset}", "--set", "data.root=sets/of mine")
+    assert outcome.code == 0 and outcome.err == ""
+    assert "mine.yaml: no mistakes\nnot here yet: --set data.root=sets/of mine: data.root: sets/of mine" in outcome.out
+    assert f"`tmkd-pipeline data prepare {dataset} --root 'sets/of mine'`" in outcome.out
+
+
+def test_what_a_recipe_that_ships_proposes_is_exit_4_in_ones_own(recipe: Path) -> None:
+    outcome = run_command("check", "cifar10_resnet20")
+    assert outcome.code == 0 and outcome.err == ""
+    assert "teacher.visual.weights: weights/resnet56-4bfd9763.th does not exist" in outcome.out
+    assert run_command("recipes", "copy", "cifar10_resnet20", "own.yaml").code == 0
+    outcome = run_command("check", "own.yaml")
+    assert outcome.code == 4 and "own.yaml:" in outcome.err and "teacher.visual.weights" in outcome.err
+
+
+def test_a_run_without_its_data_is_exit_4(recipe: Path) -> None:
+    outcome = run_command("run", "recipes/cub_mobilenet.yaml")
+    assert outcome.code == 4 and "data prepare cub200 --root data/CUB_200_2011" in outcome.err

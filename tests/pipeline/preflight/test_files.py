@@ -1,0 +1,67 @@
+"""Paths in recipes."""
+
+from pathlib import Path
+
+import pytest
+
+from exporters.files import sha256_file
+from pipeline.preflight import files
+from pipeline.preflight.files import missing_paths, named_paths
+from pipeline.recipe import load_recipe
+from pipeline.recipe.catalog import recipe_names
+from pipeline.stages.registry import STAGE_NAMES
+from tests.pipeline.preflight.conftest import Prospect
+
+PATHS = {
+    "teacher.visual.weights": ("missing/a.pth", "teacher"),
+    "student.weights": ("missing/b.safetensors", "distill"),
+    "teacher.text.weights": ("missing/c.npz", "text"),
+    "teacher.text.model": ("missing/d.json", "text"),
+    "teacher.text.prompts": ("missing/e.yaml", "text"),
+    "teacher.text.class_names": ("missing/f.yaml", "text"),
+    "teacher.text.anchors": ("missing/g.npz", "distill"),
+}
+
+
+@pytest.mark.parametrize("key", PATHS)
+def test_each_key_that_names_a_file(key: str, tiny_recipe: Path) -> None:
+    text, stage = PATHS[key]
+    weighting = ["distill.weighting.by=text"] if key == "teacher.text.weights" else []
+    recipe = load_recipe(tiny_recipe, [f"{key}={text}", *weighting]).recipe
+    ((named, error),) = missing_paths(recipe, STAGE_NAMES)
+    assert named.key == key and stage in named.stages and not named.prepared
+    assert error.exit_code == 4 and error.message.startswith(f"{key}: {text} does not exist (looked in ")
+    assert not list(missing_paths(recipe, {"data", "export"}))
+
+
+def test_what_ships_is_no_path() -> None:
+    for name in recipe_names():
+        recipe = load_recipe(name).recipe
+        mentioned = {"data.root", "teacher.visual.weights"} if name == "cifar10_resnet20" else {"data.root"}
+        assert {named.key for named in named_paths(recipe)} <= mentioned
+
+
+def test_a_table_of_labels_lies_below_the_root(tiny_recipe: Path) -> None:
+    recipe = load_recipe(tiny_recipe, ["data.labels=labels.csv"]).recipe
+    ((named, error),) = missing_paths(recipe, ["data"])
+    assert named.key == "data.labels" and f"{recipe.data.root}/labels.csv does not exist" in error.message
+
+
+@pytest.mark.parametrize(("folder", "told"), [(True, "is a folder, not a file"), (False, "cannot be looked at")])
+def test_what_is_no_file(folder: bool, told: str, prospect: Prospect, tmp_path: Path) -> None:
+    path = tmp_path / ("weights.pth" if folder else "x" * 300 + ".pth")
+    if folder:
+        path.mkdir()
+    report = prospect.report(files.check, f"student.weights={path}")
+    (error,) = report.errors
+    assert told in error.message
+
+
+def test_a_hash_is_compared_before_anything_runs(prospect: Prospect, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"something")
+    right = f"student.sha256={sha256_file(path)}"
+    assert not prospect.report(files.check, f"student.weights={path}", right).errors
+    report = prospect.report(files.check, f"student.weights={path}", f"student.sha256={'a' * 64}")
+    (error,) = report.errors
+    assert error.message.startswith(f"student: {path}: not the weights that the recipe means")

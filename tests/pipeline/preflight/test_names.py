@@ -1,0 +1,38 @@
+"""Prompts and the words for the classes, before anything is trained."""
+
+from pathlib import Path
+
+from pipeline.preflight import names
+from tests.pipeline.conftest import CLASSES
+from tests.pipeline.preflight.conftest import Prospect
+
+
+def test_two_classes_of_one_name_are_refused(prospect: Prospect, tmp_path: Path) -> None:
+    words = tmp_path / "words.yaml"
+    words.write_text("red_disc: shape\ngreen_square: Shape\nblue_bar: bar\n")
+    report = prospect.report(names.check_class_names, f"teacher.text.class_names={words}")
+    (error,) = report.errors
+    assert error.exit_code == 2 and "are both called 'shape'" in error.message
+
+
+def test_folders_called_by_codes_get_a_word_about_prompts(prospect: Prospect) -> None:
+    subject = prospect.subject()
+    subject.index.classes[:] = ["c1", "c2", "c10"]
+    report = prospect.report(lambda _subject, _report: None)
+    names.check_class_names(subject, report)
+    (warning,) = report.warnings
+    assert "3 of 3 classes have a code for a name, such as c1" in warning
+    assert "teacher.text.class_names" in warning
+
+
+def test_words_are_not_warned_of(prospect: Prospect) -> None:
+    report = prospect.report(names.check_class_names)
+    assert not report.errors and not report.warnings and len(CLASSES) == 3
+
+
+def test_a_broken_file_of_prompts_is_told_first(prospect: Prospect, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.yaml"
+    prompts.write_text("views: {edge: [no placeholder]}\n")
+    error, _ = prospect.before_training(f"teacher.text.prompts={prompts}")
+    assert error is not None and error.exit_code == 2
+    assert "views.rgb: missing" in error.message and "views.edge[0]" in error.message
