@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from exporters.errors import GateError
-from exporters.images import open_rgb
-from exporters.labelled import labelled_digest, labelled_paths
+from exporters.files import open_regular
+from exporters.images import UnreadableImageError, open_rgb
+from exporters.labelled import labelled_digest, labelled_images
 from exporters.manifest import LABELS, MODEL, PARITY, PREPROCESS, parse_json, read_listed, variant_of
 from exporters.parity.measure import paired_interval, wilson_interval
 from exporters.preprocessing import Preprocessing
@@ -30,21 +31,24 @@ class AccuracyReport:
         correct: by model, how many it answered rightly.
         stated: what the bundle says of that split, else of its test or validation images, as (correct, images); None
             where it says nothing.
+        left_out: what was passed over among the images, as one line.
     """
 
     images: int
     split: str | None
     correct: dict[str, int]
     stated: tuple[int, int] | None
+    left_out: str = ""
 
     def describe(self) -> str:
         """One line for a person."""
         which = "images" if self.split is None else f"images, exactly those of the {self.split} split"
         models = ", ".join(f"{name} {count / self.images:.4f}" for name, count in self.correct.items())
-        if self.stated is None:
-            return f"{self.images:,} {which}; accuracy: {models}; the bundle states none"
-        correct, images = self.stated
-        return f"{self.images:,} {which}; accuracy: {models}; the bundle states {correct / images:.4f} of {images:,}"
+        stated = "none"
+        if self.stated is not None:
+            stated = f"{self.stated[0] / self.stated[1]:.4f} of {self.stated[1]:,}"
+        left_out = f"; left out: {self.left_out}" if self.left_out else ""
+        return f"{self.images:,} {which}; accuracy: {models}; the bundle states {stated}{left_out}"
 
 
 def verify_accuracy(bundle: Path, manifest: Mapping[str, Any], data: Path) -> AccuracyReport:
@@ -58,7 +62,7 @@ def verify_accuracy(bundle: Path, manifest: Mapping[str, Any], data: Path) -> Ac
     Args:
         bundle: the folder.
         manifest: what `verify_bundle` gave for it.
-        data: `<label>/<image>`, below it or its `test`, `val` or `validation`.
+        data: `<label>/<image>`, below it or its test or validation split (`labelled_images`).
 
     Raises:
         UsageError, UnavailableError: no such images, or one that cannot be decoded.
@@ -69,7 +73,8 @@ def verify_accuracy(bundle: Path, manifest: Mapping[str, Any], data: Path) -> Ac
     runtimes = {name: OnnxRuntime(read_listed(bundle, manifest, name)) for name in sorted(manifest["models"])}
     hits: dict[str, list[np.ndarray]] = {name: [] for name in runtimes}
     hashes: list[tuple[bytes, str]] = []
-    for images, truth, digests in _batches(labelled_paths(data, labels), preprocessing):
+    found_images = labelled_images(data, labels)
+    for images, truth, digests in _batches(found_images.images, preprocessing):
         hashes += [(digest, labels[label]) for digest, label in zip(digests, truth, strict=True)]
         for name, runtime in runtimes.items():
             hits[name].append(runtime.predict(images).argmax(axis=1) == np.asarray(truth))
@@ -79,7 +84,8 @@ def verify_accuracy(bundle: Path, manifest: Mapping[str, Any], data: Path) -> Ac
     split = next((name for name, found in results.items() if found.get("sha256") == digest), None)
     said = results.get(split or "test") or results.get("validation")
     stated = (said["correct"], said["images"]) if said else None
-    report = AccuracyReport(len(hashes), split, {name: int(found.sum()) for name, found in right.items()}, stated)
+    counts = {name: int(found.sum()) for name, found in right.items()}
+    report = AccuracyReport(len(hashes), split, counts, stated, found_images.left_out)
     _judge(report)
     gates = parse_json(PARITY, read_listed(bundle, manifest, PARITY))
     for name in manifest["models"]:
@@ -94,11 +100,19 @@ def _batches(
 ) -> Iterator[tuple[np.ndarray, list[int], list[bytes]]]:
     for start in range(0, len(paths), _BATCH):
         part = paths[start : start + _BATCH]
-        contents = [path.read_bytes() for path, _ in part]
+        contents = [_read(path) for path, _ in part]
         prepared = [
             preprocessing.apply(open_rgb(data, str(path))) for data, (path, _) in zip(contents, part, strict=True)
         ]
         yield np.stack(prepared), [label for _, label in part], [hashlib.sha256(data).digest() for data in contents]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with open_regular(path) as stream:
+            return stream.read()
+    except OSError as error:
+        raise UnreadableImageError(f"{path}: the image cannot be read: {error.strerror}") from error
 
 
 def _judge(report: AccuracyReport) -> None:

@@ -4,14 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
+from exporters.core.scan import Scan
 from exporters.errors import UnavailableError
 from exporters.files import sha256_file
 from exporters.images import open_rgb
-from exporters.labelled import folders_of, image_paths
+from exporters.labelled import calibration_folder, folders_of, proof_folder
 from exporters.parity import Batch
 from exporters.preprocessing import Preprocessing
 
@@ -25,20 +27,54 @@ _SHOWN = 5
 class ImageFolder:
     """The image files below a folder, at any depth, in the order of their names; found once.
 
+    Of a folder that holds the splits of a data set, as training reads them, those of one split.
+
+    Args:
+        given: the folder.
+        purpose: `proof` takes the test split, or validation where there is no other; `calibration` the training split.
+
     Raises:
+        UsageError: for a proof, there is a training split alone.
         UnavailableError: no images there.
     """
 
-    folder: Path
+    given: Path
+    purpose: Literal["proof", "calibration"] = "proof"
 
     def __post_init__(self) -> None:
         if not self.paths:
-            raise UnavailableError(f"{self.folder}: no images here", remedy="Give a folder of images or of classes.")
+            passed_over = f" (passed over: {self.left_out})" if self.left_out else ""
+            raise UnavailableError(
+                f"{self.folder}: no images here{passed_over}", remedy="Give a folder of images or of classes."
+            )
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder itself, or that of the split."""
+        if not self.given.is_dir():
+            return self.given
+        return proof_folder(self.given) if self.purpose == "proof" else calibration_folder(self.given)
+
+    @cached_property
+    def _scan(self) -> Scan:
+        return Scan(self.folder)
 
     @cached_property
     def paths(self) -> tuple[Path, ...]:
         """The files."""
-        return tuple(image_paths(self.folder))
+        if not self.folder.is_dir():
+            return ()
+        return tuple(self.folder / name for name in self._scan.images_below(self.folder))
+
+    @property
+    def left_out(self) -> str:
+        """What was passed over there, as one line; empty where nothing was."""
+        return self._scan.left_out.describe()
+
+    def notes(self) -> list[str]:
+        """What a person should hear of it: which split was taken, and what was passed over."""
+        split = [] if self.folder == self.given else [f"the images of {self.purpose} are those of {self.folder}"]
+        return split + ([f"{self.folder}: left out: {self.left_out}"] if self.left_out else [])
 
     def spread(self, count: int) -> tuple[Path, ...]:
         """So many of them, evenly spread; all where there are no more."""

@@ -1,6 +1,7 @@
 """What an export is asked to make beside `model.onnx`."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -114,6 +115,15 @@ class ExportRequest:
         wanted = self.asked(variant) or VARIANTS[variant].for_engine
         return variant in self.required or (self.keep == "all" and wanted)
 
+    @cached_property
+    def calibration_images(self) -> ImageFolder | None:
+        """Where the images of the calibration lie; None where nothing needs them.
+
+        Raises:
+            UnavailableError: there are none.
+        """
+        return None if self.calibration is None else ImageFolder(self.calibration.folder, "calibration")
+
     def calibrate_on(self, proof: ProofImages, preprocessing: Preprocessing) -> "Calibration | None":
         """The images of the calibration, checked against those of the proof; None where nothing needs them.
 
@@ -130,11 +140,12 @@ class ExportRequest:
             )
         from exporters.quantize import Calibration
 
-        asked = self.calibration
-        paths = ImageFolder(asked.folder).spread(asked.images)
+        asked, folder = self.calibration, self.calibration_images
+        assert folder is not None
+        paths = folder.spread(asked.images)
         if len(paths) < _FEWEST:
             raise UnavailableError(
-                f"{asked.folder}: {len(paths)} images are too few to calibrate int8 on; {_FEWEST} are the least",
+                f"{folder.folder}: {len(paths)} images are too few to calibrate int8 on; {_FEWEST} are the least",
                 remedy="Give some hundred training images, all classes among them.",
             )
         check_apart(paths, proof.paths)

@@ -54,15 +54,16 @@ def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], she
     from pipeline.data.index import read_listing
     from pipeline.data.inspection.inspect import default_sheet, inspect
     from pipeline.data.inspection.report import tell_inspection
-    from pipeline.data.inspection.sheet import contact_sheet
+    from pipeline.data.inspection.sheet import check_sheet_place, contact_sheet
     from pipeline.recipe.inspected import inspected_data
 
     settings, image_size = inspected_data(target, root, overrides)
     console = Console(sys.stderr if as_json else None)
     listing = read_listing(settings)
+    sheet = sheet or default_sheet(settings.dataset)
+    check_sheet_place(listing, sheet)
     with console.track("looking at images", sum(map(len, listing.splits.values()))) as bar:
         found = inspect(settings, listing=listing, progress=lambda _done, _total: bar.advance())
-    sheet = sheet or default_sheet(settings.dataset)
     classes = contact_sheet(found, sheet)
     if as_json:
         click.echo(dump_json({**found.to_json(), "contact_sheet": str(sheet)}), nl=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from exporters.core.outputs import mark_output
 from exporters.errors import GateError, UnavailableError
 from exporters.files import sha256_bytes
 from exporters.locks import held
@@ -53,6 +54,7 @@ def compare(
     arms = make_arms(source, methods, bases, ablate, weightings)
     folder = folder or Path("runs") / f"{recipe.name}-compare"
     runs = plan_runs(folder, source, arms, range(recipe.seed, recipe.seed + seeds))
+    mark_output(folder)
     with held(folder / ".compare.lock", lambda process: _refusal(folder, process)):
         _compare(source, arms, runs, seeds, folder, command, console)
 

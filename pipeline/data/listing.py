@@ -4,22 +4,20 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import numpy as np
 
+from exporters.core import splits
+from exporters.core.names import similar_names
 from pipeline.data.path_table import PathList
 from pipeline.data.stores.registry import open_store
 
 Progress = Callable[[int, int], None]
 """Called with the number of files done and of all."""
 
-SplitName = Literal["train", "validation", "test"]
-SPLITS: tuple[SplitName, ...] = get_args(SplitName)
-
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
-)
+SplitName = splits.SplitName
+SPLITS = splits.SPLITS
 
 
 @dataclass(frozen=True, init=False)
@@ -63,6 +61,8 @@ class Listing:
         store: where the images lie (`pipeline.data.stores.registry`); `files`: each path is a file.
         drawn_test: whether the reader drew the test split itself, from names alone; copies that this tore apart are put
             together again once files are hashed.
+        examples: kind of `ignored` → path of the first, where that is known.
+        notes: what a person should hear before anything is made of the images.
     """
 
     root: Path
@@ -72,6 +72,15 @@ class Listing:
     official: dict[SplitName, int] = field(default_factory=dict)
     store: str = "files"
     drawn_test: bool = False
+    examples: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def doubts(self) -> list[str]:
+        """What may be wrong with the classes, one line each: names that differ in case or blanks alone."""
+        return [
+            f"the classes {' and '.join(map(repr, names))} differ in case or blanks alone; if they are one, rename it"
+            for names in similar_names(self.classes)
+        ]
 
     def unofficial(self) -> dict[SplitName, tuple[int, int]]:
         """The splits with another number of images than was published, such as those of an archive half unpacked.

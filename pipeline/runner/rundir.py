@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from exporters.core.outputs import write_marker
 from exporters.errors import UnavailableError, UsageError
 from exporters.files import atomic_directory, atomic_path, read_json, sha256_file, write_json, write_text
 from exporters.locks import held
@@ -215,6 +216,7 @@ class RunDirectory:
                 remedy="Choose another one: --run-dir DIR",
             ) from error
         with held(self.path / ".lock", self._held_by, lasting=True):
+            write_marker(self.path)
             yield
 
     def _held_by(self, process: str) -> UnavailableError:

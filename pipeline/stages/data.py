@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from exporters.core.left_out import describe_left_out
 from pipeline.console import Bar, Console
 from pipeline.data.index import build_index, read_listing
 from pipeline.data.listing import listing_digest
@@ -60,6 +61,10 @@ class DataStage(Stage):
         """Build and save the index."""
         data = context.recipe.data
         listing = read_listing(data)
+        for note in listing.notes:
+            context.console.say(f"{data.dataset}: {note}")
+        for doubt in listing.doubts():
+            context.console.warn(f"{data.dataset}: {doubt}")
         total = sum(len(split) for split in listing.splits.values())
         with context.console.track("checking images", total) as bar:
             index = build_index(data, listing=listing, progress=lambda done, _total: bar.advance())
@@ -69,8 +74,8 @@ class DataStage(Stage):
         context.console.say(f"{data.dataset}: {summary['classes']} classes, images: {splits}")
         for name, (found, official) in listing.unofficial().items():
             context.console.warn(f"{data.dataset}: {name} has {found:,} of {official:,} official images")
-        if index.ignored:
-            left_out = ", ".join(f"{count:,} ({kind})" for kind, count in sorted(index.ignored.items()))
+        if listing.ignored:
+            left_out = describe_left_out(listing.ignored, listing.examples)
             context.console.say(f"{data.dataset}: left out: {left_out}")
         if index.skipped:
             context.console.warn(f"{len(index.skipped)} unreadable images were left out; data/index.json names them")

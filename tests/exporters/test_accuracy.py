@@ -3,16 +3,18 @@
 import dataclasses
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from exporters.accuracy import verify_accuracy
+from exporters.accuracy import AccuracyReport, verify_accuracy
 from exporters.bundle import BundleContents, ShippedModel, pack
 from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.labelled import folders_of, labelled_digest, labelled_paths
+from exporters.images import UnreadableImageError
+from exporters.labelled import folders_of, labelled_digest, labelled_images
 from exporters.verify import verify_bundle
 
 from .conftest import LABELS, Exported
@@ -114,7 +116,7 @@ def test_folders_are_called_as_labels_are_read(folder: str, photos: Path, tmp_pa
     for name in (folder, "wren/deeper"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "a.png").write_bytes(next(photos.rglob("*.png")).read_bytes())
-    assert [LABELS[place] for _, place in labelled_paths(tmp_path, LABELS)] == sorted(["blue jay", "wren"])
+    assert [LABELS[place] for _, place in labelled_images(tmp_path, LABELS).images] == sorted(["blue jay", "wren"])
 
 
 def test_labels_that_read_alike_go_by_their_own_names() -> None:
@@ -129,4 +131,65 @@ def test_order_and_names_do_not_count_but_labels_do(photos: Path) -> None:
     assert labelled_digest(images) == labelled_digest(images[::-1])
     assert labelled_digest(images) != labelled_digest([(images[0][0], LABELS[3]), *images[1:]])
     assert labelled_digest(images) != labelled_digest([*images, images[0]])
-    assert len(labelled_paths(photos, LABELS)) == 20
+    assert len(labelled_images(photos, LABELS).images) == 20
+
+
+def copies(photos: Path, root: Path, folders: str) -> Path:
+    """A folder for each of the names, with one image in it."""
+    for name in folders.split():
+        (root / name).mkdir(parents=True)
+        (root / name / "a.png").write_bytes(next(photos.rglob("*.png")).read_bytes())
+    return root
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        ("Train/wren Train/owl Testing/wren", "Testing"),
+        ("training_set/wren valid/wren valid/owl", "valid"),
+        ("train/wren val/wren test/wren", "test"),
+        ("set/train/wren set/test/wren set/test/owl", "set/test"),
+        ("dev/wren dev/owl", "dev"),
+    ],
+)
+def test_of_a_data_set_with_splits_the_test_split_is_measured(
+    photos: Path, tmp_path: Path, folders: str, expected: str
+) -> None:
+    found = labelled_images(copies(photos, tmp_path, folders), LABELS)
+    assert found.folder == tmp_path / expected
+    assert len(found.images) == sum(name.startswith(f"{expected}/") for name in folders.split())
+
+
+def test_a_training_split_alone_and_two_test_splits_are_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has Train/ but neither test/ nor val/"):
+        labelled_images(copies(photos, tmp_path / "one", "Train/wren Train/owl"), LABELS)
+    with pytest.raises(UnavailableError, match="has both test/ and testing/"):
+        labelled_images(copies(photos, tmp_path / "two", "train/wren test/wren testing/wren"), LABELS)
+
+
+def test_what_was_left_out_is_told(photos: Path, tmp_path: Path) -> None:
+    root = copies(photos, tmp_path, "wren blue_jay wren/.ipynb_checkpoints __MACOSX/wren")
+    (root / "wren/._a.png").write_bytes(b"x")
+    (root / "wren/gone.png").symlink_to("nowhere.png")
+    (root / "stray.png").write_bytes(b"x")
+    (root / "owl").mkdir()
+    (root / "wren/notes.txt").touch()
+    found = labelled_images(root, LABELS)
+    assert len(found.images) == 2
+    for told in (
+        "1 .ipynb_checkpoints/", "1 __MACOSX/", "1 hidden file (wren/._a.png)", "1 dead link (wren/gone.png)",
+        "1 file outside a class folder (stray.png)", "1 folder without images (owl)", "1 .txt",
+    ):  # fmt: skip
+        assert told in found.left_out
+    report = AccuracyReport(2, None, {"model.onnx": 1}, None, found.left_out)
+    assert report.describe().endswith(f"the bundle states none; left out: {found.left_out}")
+
+
+def test_folders_are_labels_in_any_unicode_form() -> None:
+    assert folders_of(["caf\u00e9", "tea"])("cafe\u0301") == 0 == folders_of(["cafe\u0301", "tea"])("2.caf\u00e9")
+
+
+def test_a_pipe_is_not_waited_for(packed: Path, photos: Path, tmp_path: Path) -> None:
+    os.mkfifo(copies(photos, tmp_path, "wren owl") / "wren" / "pipe.png")
+    with pytest.raises(UnreadableImageError, match=r"pipe\.png: the image cannot be read"):
+        verify_accuracy(packed, verify_bundle(packed).manifest, tmp_path)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from exporters.core.image_suffixes import SUFFIXES
 from exporters.errors import TmkdError
 from exporters.images import read_header
 from exporters.preprocessing import Preprocessing
@@ -12,19 +13,6 @@ from pipeline.data.stores.base import Store
 
 LARGE = 16_000_000
 """Pixels from which decoding takes longer than anything that is done with the image."""
-
-SUFFIXES = {
-    "AVIF": (".avif",),
-    "BMP": (".bmp",),
-    "GIF": (".gif",),
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "JPEG2000": (".jp2", ".j2k"),
-    "MPO": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "PNG": (".png",),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-}
 
 WRONG_SUFFIX, ANIMATED, VERY_LARGE, ONE_PIXEL, VERY_NARROW, UNIFORM = ODDITIES = (
     "suffix of another format",

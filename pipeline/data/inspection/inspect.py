@@ -103,6 +103,7 @@ class Inspection:
             "across_splits": {f"{one} in {two}": _json(found) for (one, two), found in self.leaks.items()},
             "in_several_classes": _json(self.conflicts),
             "ignored": self.listing.ignored,
+            "notes": [*map(printable, self.listing.notes), *self.listing.doubts()],
         }
 
     def class_counts(self, name: SplitName) -> np.ndarray:

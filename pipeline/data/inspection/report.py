@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from exporters.core.left_out import describe_left_out
 from pipeline.data.inspection.inspect import Found, Inspection
 
 
@@ -54,8 +55,9 @@ def tell_inspection(name: str, inspection: Inspection, page: Page, image_size: i
     for title, counter in (("formats", inspection.formats), ("modes", inspection.modes)):
         page.say(f"{title}: " + ", ".join(f"{kind} {count:,}" for kind, count in counter.most_common()))
     if listing.ignored:
-        ignored = ", ".join(f"{count:,} {kind}" for kind, count in sorted(listing.ignored.items()))
-        page.say(f"not images, and passed over: {ignored}")
+        page.say(f"left out: {describe_left_out(listing.ignored, listing.examples)}")
+    for note in listing.notes:
+        page.say(note)
     for split, copies in inspection.copies.items():
         _tell(page, f"copies within {split}", copies)
     _tell(page, "the same image in several classes", inspection.conflicts)
@@ -63,6 +65,8 @@ def tell_inspection(name: str, inspection: Inspection, page: Page, image_size: i
         _tell(page, kind, odd)
     for (one, two), leak in inspection.leaks.items():
         _tell(page, f"images of {one} that stand in {two} too (data.on_leak)", leak, warn=True)
+    for doubt in listing.doubts():
+        page.warn(doubt)
     if not inspection.leaks:
         page.say("no image stands in two splits")
     _tell(page, "unreadable images (data.on_error)", inspection.unreadable, warn=True)

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from exporters.errors import TmkdError
+from exporters.core.outputs import mark_output
+from exporters.errors import TmkdError, UsageError
 from exporters.files import atomic_path
 from pipeline.data.inspection.inspect import Inspection
+from pipeline.data.listing import Listing
 from pipeline.data.stores.base import Store
 from pipeline.data.stores.registry import open_store
 
@@ -52,9 +54,27 @@ def contact_sheet(inspection: Inspection, path: Path) -> int:
             image = _small(store, listing.splits["train"].paths[member])
             if image is not None:
                 sheet.paste(image, (x + place * (SIDE + GAP), y + LINE))
+    mark_output(path.parent)
     with atomic_path(path) as temporary:
         sheet.save(temporary, "PNG")
     return len(shown)
+
+
+def check_sheet_place(listing: Listing, path: Path) -> None:
+    """Refuse a place where the sheet would be the next image of a class.
+
+    Raises:
+        UsageError: images of the data set lie in the sheet's folder, or below it.
+    """
+    folder, root = path.parent.resolve(), listing.root.resolve()
+    if listing.store != "files" or folder == root or not folder.is_relative_to(root):
+        return
+    inside = f"{folder.relative_to(root).as_posix()}/"
+    if any(image.startswith(inside) for split in listing.splits.values() for image in split.paths):
+        raise UsageError(
+            f"--sheet {path}: images of the data set lie in {path.parent}, and the sheet would be one of them",
+            remedy="Give a file in another folder.",
+        )
 
 
 def _spread(values: np.ndarray, most: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 import shlex
 
+from exporters.core.left_out import describe_left_out
 from pipeline.data.listing import SPLITS
 from pipeline.data.prepare.prepare import Prepared
 from pipeline.data.prepare.telling import Teller
@@ -13,8 +14,9 @@ def tell_prepared(name: str, prepared: Prepared, teller: Teller) -> None:
     counts = ", ".join(f"{split} {len(listing.splits[split]):,}" for split in SPLITS if split in listing.splits)
     teller.say(f"{name}: {len(listing.classes):,} classes, images: {counts}, in {listing.root}")
     if listing.ignored:
-        ignored = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(listing.ignored.items()))
-        teller.say(f"not images, and passed over: {ignored}")
+        teller.say(f"left out: {describe_left_out(listing.ignored, listing.examples)}")
+    for told in (*listing.notes, *listing.doubts()):
+        teller.say(told)
     if not prepared.fetched:
         teller.say("everything was there already")
     place = "" if prepared.root is None else shlex.quote(str(prepared.root))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from exporters.errors import UnavailableError
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split
-from pipeline.data.readers.common import existing_root, readable_names, refuse_escape
+from pipeline.data.readers.common import existing_root, readable_names
 
 TABLES = ("images.txt", "classes.txt", "image_class_labels.txt", "train_test_split.txt")
 REMEDY = (
@@ -49,9 +49,8 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
         _same_ids(root / TABLES[0], images, root / name, table)
     label_of = {identity: position for position, identity in enumerate(sorted(classes))}
     train, test = Split([], []), Split([], [])
-    resolved_root = root.resolve()
     for identity, row in images.items():
-        path = _image_path(root, row, resolved_root)
+        path = _image_path(root, row)
         label, assignment = image_labels[identity], assignments[identity]
         if not label.value.isdecimal() or int(label.value) not in label_of:
             raise _error(root / TABLES[2], label.line, f"class '{label.value}' is not in {TABLES[1]}")
@@ -108,11 +107,10 @@ def _same_ids(images_path: Path, images: dict[int, _Row], path: Path, table: dic
             raise _error(path, row.line, f"image {identity} is not in {images_path.name}")
 
 
-def _image_path(root: Path, row: _Row, resolved_root: Path) -> str:
+def _image_path(root: Path, row: _Row) -> str:
     relative = Path("images") / row.value
     if ".." in relative.parts or Path(row.value).is_absolute():
         raise _error(root / TABLES[0], row.line, f"'{row.value}' leads out of images/")
     if not (root / relative).is_file():
         raise _error(root / TABLES[0], row.line, f"there is no file {root / relative}")
-    refuse_escape(root / relative, resolved_root)
     return relative.as_posix()

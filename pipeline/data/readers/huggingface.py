@@ -4,7 +4,7 @@ from pathlib import Path
 
 from exporters.errors import UnavailableError
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split, SplitName
-from pipeline.data.readers.common import check_every_class, existing_root, held_out_names, readable_names
+from pipeline.data.readers.common import check_every_class, existing_root, named_splits, readable_names
 from pipeline.data.stores.huggingface import feature_column, open_splits
 
 LABELS = ("label", "labels", "fine_label")
@@ -12,7 +12,7 @@ IMAGES = ("image", "img")
 
 
 def read(argument: str, root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
-    """List the rows of the splits `train` and `test`; `val` (`valid`, `validation`) as for `folder`.
+    """List the rows of the splits `train` and `test`, called as for `folder`.
 
     The label is the column with the feature ClassLabel, the image that with the feature Image. `settings` and
     `progress` are of no effect.
@@ -29,13 +29,10 @@ def read(argument: str, root: Path | None, settings: ReadSettings, progress: Pro
     """
     root = existing_root(root, f"hf:{argument}", "give a folder with the data set, or one to keep it in, by data.root")
     found = open_splits(root, argument)
-    if "train" not in found:
-        raise UnavailableError(f"{root}: hf:{argument} has no train split, but {', '.join(found) or 'none'}")
     names: list[str] = []
     splits: dict[SplitName, Split] = {}
-    for split, theirs in held_out_names(
-        found, root, "make one with datasets' train_test_split and save_to_disk"
-    ).items():
+    made = named_splits(found, root, "make one with datasets' train_test_split and save_to_disk")
+    for split, theirs in made.items():
         dataset = found[theirs]
         feature_column(dataset, "Image", IMAGES)
         column = feature_column(dataset, "ClassLabel", LABELS)

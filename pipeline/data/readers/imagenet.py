@@ -6,13 +6,13 @@ images have no labels, so that `val` is the test split.
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from exporters.core.scan import Scan
 from exporters.errors import UnavailableError
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split
-from pipeline.data.readers.common import files_in, images_in, readable_names, unpacked_folder
+from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import Place, load_matlab, read_rows, whole_number
 from pipeline.wordnet import CODE, distinct_words, synonyms
 
@@ -44,9 +44,8 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
     """
     given = unpacked_folder(root, "imagenet", (), REMEDY)
     root = unpacked_folder(root, "imagenet", ("train", "val"), REMEDY, below=(KAGGLE,))
-    resolved_root = root.resolve()
-    ignored: Counter[str] = Counter()
-    codes = files_in(root / "train", resolved_root)[1]
+    scan = Scan(root)
+    in_train, codes = scan.entries(root / "train")
     for code in codes:
         if CODE.fullmatch(code) is None:
             raise UnavailableError(
@@ -54,15 +53,15 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
                 remedy="class folders with other names are read by --set data.dataset=folder",
             )
     if not codes:
-        archives = any(name.endswith(".tar") for name in files_in(root / "train", resolved_root)[0])
+        archives = any(name.endswith(".tar") for name in in_train)
         raise UnavailableError(
             f"{root / 'train'}: has no class folders",
             remedy="unpack each n*.tar in it into a folder of its name" if archives else REMEDY,
         )
     words = synonyms()
     names = list(distinct_words({code: words.get(code, (code,)) for code in codes}).values())
-    train = _class_folders(root, "train", codes, ignored)
-    images, folders = files_in(root / "val", resolved_root)
+    train = _class_folders(scan, "train", codes)
+    images, folders = scan.entries(root / "val")
     flat = [name for name in images if FLAT.fullmatch(name)]
     if flat and folders:
         raise UnavailableError(
@@ -78,24 +77,24 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
                 f"{root / here / code}: the class has no folder in {there}/",
                 remedy=f"both must have the same classes; unpack {there} again, or remove the class",
             )
-        test = _class_folders(root, "val", codes, ignored)
+        test = _class_folders(scan, "val", codes)
     return Listing(
         root,
         readable_names(names, root / "train"),
         {"train": train, "test": test},
-        dict(ignored),
+        dict(scan.left_out.counts),
         official={"train": 1_281_167, "test": 50_000},
+        examples=scan.left_out.first,
     )
 
 
-def _class_folders(root: Path, part: str, codes: list[str], ignored: Counter[str]) -> Split:
-    resolved_root = root.resolve()
+def _class_folders(scan: Scan, part: str, codes: list[str]) -> Split:
     split = Split([], [])
     for label, code in enumerate(codes):
-        images = images_in(root / part / code, resolved_root, ignored)
+        images = scan.images_in(scan.root / part / code)
         if not images:
             raise UnavailableError(
-                f"{root / part / code}: the class folder has no images", remedy=f"unpack {part} again"
+                f"{scan.root / part / code}: the class folder has no images", remedy=f"unpack {part} again"
             )
         split.paths.extend(f"{part}/{code}/{name}" for name in images)
         split.labels.extend([label] * len(images))

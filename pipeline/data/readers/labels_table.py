@@ -2,9 +2,11 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from exporters.core.names import normalized, path_on_disk
+from exporters.core.splits import split_of
 from exporters.errors import UnavailableError
 from pipeline.data.listing import Listing, ReadSettings, SplitName
 from pipeline.data.readers.common import readable_names
@@ -13,11 +15,6 @@ from pipeline.data.splits import stratified_mask
 
 DELIMITERS = (",", ";", "\t")
 COLUMNS = {"path": ("path", "image", "filename"), "label": ("label", "class"), "split": ("split",)}
-SPLIT_NAMES: dict[str, SplitName] = {
-    "train": "train", "training": "train",
-    "val": "validation", "valid": "validation", "validation": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 REMEDY = (
     "the table is CSV with a header: path (or image, filename; relative to data.root), label (or class) and, where the "
     "splits are given, split (train, val or test); separated by commas, semicolons or tabs; in UTF-8"
@@ -38,13 +35,18 @@ def read_labelled(root: Path, labels: str, settings: ReadSettings) -> Listing:
     Raises:
         UnavailableError: no table, or a row that is wrong; names the line.
     """
-    path = root / Path(labels).expanduser()
+    path = path_on_disk(root / Path(labels).expanduser())
     if not path.is_file():
         raise UnavailableError(f"data.labels: there is no file {path}", remedy="its path is relative to data.root")
     rows: Rows[str] = Rows(root, REMEDY)
     first: dict[str, Place] = {}
+    labels_in: dict[str, dict[str, Place]] = {}  # the spellings of each, by the key that they are compared by
     given: set[SplitName] = set()
-    for place, split, image, label in _entries(path):
+    for place, split, image, field in _entries(path):
+        key = normalized(" ".join(field.split()))
+        spellings = labels_in.setdefault(key, {})
+        spellings.setdefault(field, place)
+        label = " ".join(next(iter(spellings)).split())
         rows.add(place, split or "train", image, label)
         first.setdefault(label, place)
         given |= {split} if split else set()
@@ -52,7 +54,7 @@ def read_labelled(root: Path, labels: str, settings: ReadSettings) -> Listing:
         raise UnavailableError(f"{path}: no row has the split train", remedy=REMEDY)
     if given and len(given) == 1:
         raise UnavailableError(f"{path}: no row has the split test or val", remedy=REMEDY)
-    raw = sorted(first)
+    raw = sorted(first, key=normalized)
     names = readable_names(raw, path, [first[label].number for label in raw])
     splits = rows.splits({label: (first[label], label) for label in raw})
     if not given:
@@ -61,25 +63,35 @@ def read_labelled(root: Path, labels: str, settings: ReadSettings) -> Listing:
         splits = {"train": everything.select(~taken), "test": everything.select(taken)}
     elif "test" not in splits:
         splits = {"train": splits["train"], "test": splits["validation"]}
-    return Listing(root, names, splits, drawn_test=not given)
+    notes = [_one_class(spellings) for spellings in labels_in.values() if len(spellings) > 1]
+    return Listing(root, names, splits, drawn_test=not given, notes=notes)
+
+
+def _one_class(spellings: Mapping[str, Place]) -> str:
+    """Which labels were taken for one."""
+    (one, _), (other, place), *_ = spellings.items()
+    alike = " ".join(one.split()) == " ".join(other.split())
+    how = "blanks" if alike else "their Unicode form"
+    return f"{place}: {other!r} and {one!r} differ in {how} alone, and are one class"
 
 
 def _entries(path: Path) -> Iterator[tuple[Place, SplitName | None, str, str]]:
-    """Place, split, path and label of each row."""
+    """Place, split, path and label of each row; the label as it stands there."""
     records = _records(path)
     place, header = next(records, (Place(path, 1), []))
     column = _columns(place, header)
     for place, record in records:
         if len(record) != len(header):
             raise place.error(f"has {len(record)} fields, the header {len(header)}", REMEDY)
-        image, label = record[column["path"]].strip(), " ".join(record[column["label"]].split())
+        image, label = record[column["path"]].strip(), record[column["label"]]
         for what, text in (("path", image), ("label", label)):
-            if not text:
+            if not text.strip():
                 raise place.error(f"has an empty {what}", REMEDY)
         split = None
         if "split" in column:
             text = record[column["split"]].strip()
-            split = SPLIT_NAMES.get(text.casefold())
+            found = split_of(text)
+            split = None if found is None or found[1] else found[0]
             if split is None:
                 raise place.error(f"expected train, val or test, found {text[:40]!r}", REMEDY)
         if "\\" in image:

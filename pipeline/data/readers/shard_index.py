@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from exporters.core.image_suffixes import IMAGE_SUFFIXES
 from exporters.errors import UnavailableError
 from exporters.files import atomic_path
-from pipeline.data.listing import IMAGE_SUFFIXES
 from pipeline.data.mapped import map_npz
 from pipeline.data.path_table import PathList, PathTable
 from pipeline.data.stores.shards import shard_key

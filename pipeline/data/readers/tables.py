@@ -8,9 +8,10 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from exporters.core.names import normalized, path_on_disk
+from exporters.core.scan import Scan
 from exporters.errors import UnavailableError
 from pipeline.data.listing import SPLITS, Split, SplitName
-from pipeline.data.readers.common import files_in
 
 Key = TypeVar("Key", bound=Hashable)
 """What a table calls a class by: a number, a code or a name."""
@@ -102,15 +103,16 @@ def whole_number(value: object) -> int | None:
 class Rows(Generic[Key]):
     """The images that the rows of tables name, checked as they come and gathered by split.
 
-    Each folder is listed once, so that a hundred thousand rows take no hundred thousand questions to the disk.
+    Each folder is listed once, so that a hundred thousand rows take no hundred thousand questions to the disk. A path
+    in another Unicode form than the file's is that of the file.
     """
 
     def __init__(self, root: Path, remedy: str = AGAIN) -> None:
         """Take the folder that all paths are relative to, and what to do about a row that is wrong."""
         self.root = root
         self.remedy = remedy
-        self._resolved_root = root.resolve()
-        self._folders: dict[str, frozenset[str]] = {}
+        self._scan = Scan(root)
+        self._folders: dict[str, dict[str, str]] = {}
         self._places: dict[str, Place] = {}
         self._splits: dict[SplitName, tuple[list[str], list[Key]]] = {}
         self._missing: list[tuple[Place, str]] = []
@@ -135,22 +137,32 @@ class Rows(Generic[Key]):
         printable = path.isprintable() or not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in path)
         if not pure.parts or not printable:
             raise place.error(f"{path[:80]!r} is no path", self.remedy)
-        path = pure.as_posix()
+        name = self._files(pure.parent.as_posix()).get(normalized(pure.name))
+        path = pure.as_posix() if name is None else self._on_disk(pure, name)
         first = self._places.setdefault(path, place)
         if first is not place:
             where = f"on {first.unit} {first.number}" if first.file == place.file else f"in {first}"
             raise place.error(f"'{path}' stands {where} already", self.remedy)
-        if pure.name not in self._files(pure.parent.as_posix()):
+        if name is None:
             self._missing.append((place, path))
         paths, keys = self._splits.setdefault(split, ([], []))
         paths.append(path)
         keys.append(key)
 
-    def _files(self, folder: str) -> frozenset[str]:
+    def _files(self, folder: str) -> dict[str, str]:
+        """The files of a folder, by their names in NFC."""
         if folder not in self._folders:
-            path = self.root / folder
-            self._folders[folder] = frozenset(files_in(path, self._resolved_root)[0] if path.is_dir() else ())
+            path = path_on_disk(self.root / folder)
+            files = self._scan.entries(path)[0] if path.is_dir() else []
+            self._folders[folder] = {normalized(name): name for name in files}
         return self._folders[folder]
+
+    def _on_disk(self, path: PurePosixPath, name: str) -> str:
+        if str(path).isascii():
+            return path.as_posix()
+        if (self.root / path).exists():  # both forms may be there
+            return path.as_posix()
+        return self._scan.relative(path_on_disk(self.root / path.parent) / name)
 
     def splits(self, classes: Mapping[Key, tuple[object, str]]) -> dict[SplitName, Split]:
         """The splits that have rows, when all rows are added.
@@ -165,7 +177,8 @@ class Rows(Generic[Key]):
         if self._missing:
             place, path = self._missing[0]
             more = f" ({len(self._missing):,} of {len(self._places):,} images are missing)"
-            raise place.error(f"there is no file {self.root / path}{more}", self.remedy)
+            what = "a link to nothing is" if (self.root / path).is_symlink() else "there is no file"
+            raise place.error(f"{what} {self.root / path}{more}", self.remedy)
         label_of = {key: label for label, key in enumerate(classes)}
         splits: dict[SplitName, Split] = {}
         for name in (name for name in SPLITS if name in self._splits):

@@ -5,12 +5,12 @@
 that `val` is the test split.
 """
 
-from collections import Counter
 from pathlib import Path
 
+from exporters.core.scan import Scan
 from exporters.errors import UnavailableError
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split
-from pipeline.data.readers.common import files_in, images_in, readable_names, unpacked_folder
+from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import AGAIN, Place, Rows, read_rows
 from pipeline.wordnet import CODE, distinct_words, split_synonyms
 
@@ -33,11 +33,10 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
         UnavailableError: a table or image is missing, or the tables do not agree; names the file and the line.
     """
     root = unpacked_folder(root, "tiny_imagenet", NEEDED, REMEDY, below=("tiny-imagenet-200",))
-    resolved_root = root.resolve()
+    scan = Scan(root)
     places = _codes(root / "wnids.txt")
     codes = list(places)
     names = readable_names(_names(root / "words.txt", places), root / "words.txt")
-    ignored: Counter[str] = Counter()
 
     def class_folders(folder: Path) -> Split:
         split = Split([], [])
@@ -46,13 +45,13 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
             images = images if images.is_dir() else folder / code
             if not images.is_dir():
                 raise places[code].error(f"class '{code}' has no folder {images}")
-            found = images_in(images, resolved_root, ignored)
+            found = scan.images_in(images)
             if not found:
                 raise UnavailableError(f"{images}: the class folder has no images", remedy=AGAIN)
             prefix = images.relative_to(root).as_posix()
             split.paths.extend(f"{prefix}/{name}" for name in found)
             split.labels.extend([label] * len(found))
-        for code in files_in(folder, resolved_root)[1]:
+        for code in scan.entries(folder)[1]:
             if CODE.fullmatch(code) and code not in places:
                 raise UnavailableError(f"{folder / code}: the class is not in {root / 'wnids.txt'}", remedy=AGAIN)
         return split
@@ -63,7 +62,12 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
     )
     test = _annotated(root, places, names) if sorted_into is None else class_folders(sorted_into)
     return Listing(
-        root, names, {"train": train, "test": test}, dict(ignored), official={"train": 100_000, "test": 10_000}
+        root,
+        names,
+        {"train": train, "test": test},
+        dict(scan.left_out.counts),
+        official={"train": 100_000, "test": 10_000},
+        examples=scan.left_out.first,
     )
 
 

@@ -10,12 +10,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporters.core.names import normalized
+from exporters.core.splits import find_splits
 from exporters.errors import UnavailableError
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split, SplitName
-from pipeline.data.readers.common import check_every_class, existing_root, held_out_names, readable_names, refuse_escape
+from pipeline.data.readers.common import check_every_class, existing_root, named_splits, readable_names
 from pipeline.data.readers.shard_index import REMEDY, read_shard
 
-SHARD = re.compile(r"^(?P<split>[a-z]+)(?:[-_]\d+)?\.tar$")
+SHARD = re.compile(r"^(?P<split>[^.].*?)(?:[-_.]?\d+)?\.tar$", re.IGNORECASE | re.DOTALL)
 CLASSES = "classes.txt"
 
 
@@ -28,7 +30,7 @@ class _Samples:
 
 
 def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
-    """List the shards of each split; `val` is the test split where there is no `test`, else the validation split.
+    """List the shards of each split; the validation split is the test split where there is no other.
 
     Class names stand in `classes.txt`, one in a line, in the order of their numbers; without it the names are those of
     the labels, or the numbers. Links, devices and other members that are no plain files are left out and counted, as
@@ -42,11 +44,11 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
     ignored: Counter[str] = Counter()
     samples = {name: _read_shards(shards, ignored) for name, shards in _shards(root).items()}
     names = _class_names(root, samples)
-    numbers = {name: number for number, name in enumerate(names)}
+    numbers = {normalized(name): number for number, name in enumerate(names)}
     given = (root / CLASSES).is_file()
     for found in samples.values():
         for position, label in enumerate(found.labels):
-            number = label if given and isinstance(label, int) else numbers.get(str(label), -1)
+            number = label if given and isinstance(label, int) else numbers.get(normalized(str(label)), -1)
             if not 0 <= number < len(names):
                 member = found.split.paths[position].rpartition("@")[0]
                 raise UnavailableError(
@@ -61,21 +63,20 @@ def read(root: Path | None, settings: ReadSettings, progress: Progress | None = 
 
 def _shards(root: Path) -> dict[SplitName, list[Path]]:
     found: dict[str, list[Path]] = {}
-    resolved_root = root.resolve()
     for path in sorted(root.iterdir()):
         match = SHARD.match(path.name)
         if match is not None and path.is_file():
-            refuse_escape(path, resolved_root)
             found.setdefault(match["split"], []).append(path)
     compressed = sorted(path.name for path in root.glob("*.tar.*")) + sorted(path.name for path in root.glob("*.tgz"))
-    if "train" not in found and compressed:
+    named = find_splits(found, root, mark="")
+    if not named and compressed:
         raise UnavailableError(
             f"{root / compressed[0]}: a compressed shard cannot be read by place",
             remedy="unpack the compression: gunzip, unxz or zstd -d",
         )
-    if "train" not in found:
+    if not named:
         raise UnavailableError(f"data.root: {root} has no shards of a train split", remedy=REMEDY)
-    return {split: found[name] for split, name in held_out_names(found, root, REMEDY).items()}
+    return {split: found[name] for split, name in named_splits(found, root, REMEDY).items()}
 
 
 def _read_shards(shards: list[Path], ignored: Counter[str]) -> _Samples:
@@ -99,4 +100,5 @@ def _class_names(root: Path, samples: dict[SplitName, _Samples]) -> list[str]:
     kinds = {type(label) for label in found}
     if len(kinds) > 1:
         raise UnavailableError(f"{root}: some labels are numbers and some are names", remedy=f"add {CLASSES}")
-    return [str(label) for label in sorted(found)]  # type: ignore[type-var]
+    ordered = sorted(found)  # type: ignore[type-var]
+    return list({normalized(str(label)): str(label) for label in reversed(ordered)}.values())[::-1]

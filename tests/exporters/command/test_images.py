@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exporters.command.images import GENERATED, ImageFolder, ProofImages, check_apart, draw, prepared_batches, spread
-from exporters.errors import UnavailableError
+from exporters.errors import UnavailableError, UsageError
 from exporters.images import UnreadableImageError, open_rgb
 from exporters.preprocessing import Preprocessing
 
@@ -136,3 +136,28 @@ def test_the_same_bytes_may_not_calibrate_and_prove(folder: Path, tmp_path: Path
     changed[-1] ^= 1  # as large, and another file
     copy.write_bytes(changed)
     check_apart([copy], paths)
+
+
+def test_of_a_data_set_with_splits_each_purpose_takes_its_own(folder: Path) -> None:
+    for split in ("Training", "valid"):
+        for name in LABELS:
+            shutil.copytree(folder / name, folder / "set" / split / name)
+    proof, calibration = ImageFolder(folder / "set"), ImageFolder(folder / "set", "calibration")
+    assert (proof.folder.name, len(proof.paths)) == ("valid", 70)
+    assert (calibration.folder.name, len(calibration.paths)) == ("Training", 70)
+    assert ProofImages(proof, LABELS, PREPROCESSING).unlabelled is None
+    assert proof.notes() == [f"the images of proof are those of {folder}/set/valid"]
+    shutil.rmtree(folder / "set" / "valid")
+    with pytest.raises(UsageError, match="neither test/ nor val/"):
+        ImageFolder(folder / "set")
+    assert len(ImageFolder(folder / "set", "calibration").paths) == 70
+
+
+def test_hidden_files_and_copies_of_editors_are_left_out_and_told(folder: Path) -> None:
+    before = ImageFolder(folder).paths
+    shutil.copytree(folder / "owl", folder / "owl" / ".ipynb_checkpoints")
+    (folder / "owl" / "._x.png").write_bytes(b"x")
+    found = ImageFolder(folder)
+    assert found.paths == before
+    (note,) = found.notes()
+    assert "1 .ipynb_checkpoints/ (owl/.ipynb_checkpoints), 1 .txt (notes.txt), 1 hidden file (owl/._x.png)" in note

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from exporters.core.outputs import MARKER
 from exporters.files import read_json, sha256_file
 from pipeline.recipe import load_recipe
 from pipeline.runner.fingerprint import digest
@@ -57,7 +58,7 @@ class TestWhatARunLeaves:
     def test_no_checkpoint_and_no_temporary_stays(self, finished: tuple[Run, Outcome]) -> None:
         names = [path.name for path in finished[0].directory.rglob("*")]
         assert "checkpoint.pt" not in names
-        assert [name for name in names if name.startswith(".")] == [".lock"]
+        assert sorted(name for name in names if name.startswith(".")) == [".lock", MARKER]
 
     def test_metrics_have_a_line_for_each_pass(self, finished: tuple[Run, Outcome]) -> None:
         run, _ = finished
@@ -144,7 +145,7 @@ class TestReuse:
         assert outcome.code == 0 and outcome.stages_run == ["data"]
         assert "Stopped after data, as asked." in outcome.out
         assert {path.name for path in (tmp_path / "new").iterdir()} == {
-            ".lock", "data", "stages", "recipe.lock.yaml", "environment.json"
+            ".lock", MARKER, "data", "stages", "recipe.lock.yaml", "environment.json"
         }  # fmt: skip
         assert run("--until", "export").stages_reused == ALL[:7]
 

@@ -115,7 +115,7 @@ def test_images_in_one_file_are_indexed_told_and_reused(tmp_path: Path) -> None:
     outcome = until_data()
     assert outcome.code == 0, outcome.err
     told = outcome.out + outcome.err
-    assert "stl10: train has 6 of 5,000 official images" in told and "stl10: left out: 2 (unlabelled)" in told
+    assert "stl10: train has 6 of 5,000 official images" in told and "stl10: left out: 2 unlabelled" in told
     assert read_json(directory / "data" / "index.json")["store"] == "records:stl10"
     assert until_data().stages_run == []
     path = tmp_path / "data" / "stl10_binary" / "test_X.bin"

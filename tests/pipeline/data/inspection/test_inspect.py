@@ -87,13 +87,40 @@ def test_the_command_tells_it(odd: Path, tmp_path: Path, monkeypatch: pytest.Mon
     for line in (
         "images of train that stand in test too (data.on_leak): 2", "    train/teal/leak.png = test/teal/000.png",
         "the same image in several classes: 1", "unreadable images (data.on_error): 1", "one colour alone: 1",
-        "not images, and passed over: 1 .txt", "formats: PNG 26", "contact sheet of 2 classes: inspect/folder.png",
+        "left out: 1 .txt (train/teal/notes.txt)", "formats: PNG 26", "contact sheet of 2 classes: inspect/folder.png",
     ):  # fmt: skip
         assert line in outcome.out
     assert "data.image_size" not in outcome.out
     assert Image.open(tmp_path / "inspect" / "folder.png").format == "PNG"
     outcome = run_command("data", "inspect", "folder", "--root", odd, "--set", "data.image_size=32")
     assert "26 of 26 images are smaller than data.image_size (32 px)" in outcome.out
+
+
+def test_a_data_set_in_the_working_directory_is_inspected_twice_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folders(tmp_path, {"a": 4, "b": 4})
+    monkeypatch.chdir(tmp_path)
+    first, second = (run_command("data", "inspect", "folder", "--root", ".") for _ in range(2))
+    assert first.code == second.code == 0, second.err
+    told = "left out: 1 folder written by tmkd-pipeline (inspect)"
+    assert told not in first.out and told in second.out and "2 classes" in second.out
+
+
+def test_a_sheet_among_the_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folders(tmp_path, {"a": 4, "b": 4})
+    monkeypatch.chdir(tmp_path)
+    outcome = run_command("data", "inspect", "folder", "--root", ".", "--sheet", "a/sheet.png")
+    assert outcome.code == 2 and "the sheet would be one of them" in outcome.err and not Path("a/sheet.png").exists()
+    assert run_command("data", "inspect", "folder", "--root", ".", "--sheet", "sheet.png").code == 0
+    assert run_command("data", "inspect", "folder", "--root", ".").code == 0
+
+
+def test_classes_that_differ_in_case_alone_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folders(tmp_path, {"Cat": 4, "cat": 4})
+    monkeypatch.chdir(tmp_path)
+    outcome = run_command("data", "inspect", "folder", "--root", ".")
+    assert outcome.code == 0 and "the classes 'Cat' and 'cat' differ in case or blanks alone" in outcome.out
 
 
 def test_json_is_all_of_the_output(odd: Path, tmp_path: Path) -> None:

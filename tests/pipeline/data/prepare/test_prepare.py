@@ -220,4 +220,4 @@ def test_files_that_were_passed_over_are_told(tmp_path: Path, teller: Teller) ->
 
     listing = Listing(tmp_path, ["a", "b"], {"train": Split([], []), "test": Split([], [])}, {".txt": 3})
     tell_prepared("x", module.Prepared(listing, tmp_path, True), teller)
-    assert "not images, and passed over: 3 .txt" in teller.lines
+    assert "left out: 3 .txt" in teller.lines

@@ -1,4 +1,3 @@
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -6,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.errors import UnavailableError
-from pipeline.data.readers.common import files_in, images_in, readable_names, unpacked_folder
+from pipeline.data.readers.common import readable_names, unpacked_folder
 from tests.pipeline.data.readers.layouts import images
 
 SOURCE = Path("labels.txt")
@@ -49,21 +48,13 @@ def test_the_line_is_named_where_there_is_one() -> None:
         readable_names(["a b", "a_b"], SOURCE, [4, 9])
 
 
+def test_names_that_differ_in_unicode_form_alone_are_told_apart_in_the_message() -> None:
+    with pytest.raises(UnavailableError, match=r"reads the same as .*, written in another Unicode form"):
+        readable_names(["caf\u00e9", "cafe\u0301"], SOURCE)
+
+
 def test_the_fullest_folder_is_the_one_that_is_spoken_of(tmp_path: Path) -> None:
     images(tmp_path, ["set/one.txt", "set/two.txt"])
     assert unpacked_folder(tmp_path, "x", ("one.txt", "two.txt"), "do", below=("gone", "set")) == tmp_path / "set"
     with pytest.raises(UnavailableError, match=rf"data\.root: {tmp_path}/set has no three\.txt"):
         unpacked_folder(tmp_path, "x", ("one.txt", "two.txt", "three.txt"), "do", below=("set",))
-
-
-def test_files_folders_and_images_are_apart(tmp_path: Path) -> None:
-    images(tmp_path, ["b.JPG", "a.png", "notes.txt", ".hidden.png", "folder.png/x.png", "README"])
-    assert files_in(tmp_path, tmp_path.resolve()) == (["README", "a.png", "b.JPG", "notes.txt"], ["folder.png"])
-    ignored: Counter[str] = Counter()
-    assert images_in(tmp_path, tmp_path.resolve(), ignored) == ["a.png", "b.JPG"]
-    assert ignored == {".txt": 1, "no suffix": 1}
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="gone: cannot be listed"):
-        files_in(tmp_path / "gone", tmp_path.resolve())

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from exporters.core.outputs import write_marker
 from exporters.errors import UnavailableError
 from pipeline.data.listing import Listing
 from pipeline.data.readers.folder import read
@@ -76,15 +77,24 @@ def test_folders_below_a_class_folder_belong_to_the_class(tmp_path: Path):
     assert listing.splits["train"].labels == [0, 0, 0, 1, 1, 1]
 
 
-def test_other_files_are_counted_and_hidden_ones_passed_over(folders: Path):
+def test_other_files_and_hidden_ones_are_counted_and_named(folders: Path):
     (folders / "train/teal/notes.txt").write_text("x")
     (folders / "train/teal/Thumbs.DB").write_text("x")
     (folders / "train/teal/.hidden.png").write_text("x")
     (folders / "train/.git").mkdir()
     (folders / "train/README").write_text("x")
     (folders / "train/teal/LOUD.JPG").write_text("x")
+    (folders / "train/teal/gone.png").symlink_to(folders / "nowhere.png")
+    for name in ("train/teal/.ipynb_checkpoints/000-checkpoint.png", "train/__MACOSX/teal/._000.png"):
+        write_image(folders / name, 0)
+    (folders / "masks").mkdir()
     listing = read(folders, SETTINGS)
-    assert listing.ignored == {".txt": 1, ".db": 1, "outside a class folder": 1}
+    assert listing.ignored == {
+        ".txt": 1, ".db": 1, "file outside a class folder": 1, "hidden file": 1, "hidden folder": 1, "dead link": 1,
+        ".ipynb_checkpoints/": 1, "__MACOSX/": 1, "folder beside the splits": 1,
+    }  # fmt: skip
+    assert listing.examples["dead link"] == "train/teal/gone.png" and listing.examples[".txt"] == "train/teal/notes.txt"
+    assert counts(listing) == {"train": 18, "test": 5}
     assert "train/teal/LOUD.JPG" in listing.splits["train"].paths
 
 
@@ -103,20 +113,26 @@ def test_links_within_the_data_set_are_followed(folders: Path):
     assert "train/teal/again.png" in read(folders, SETTINGS).splits["train"].paths
 
 
-@pytest.mark.parametrize("where", ["train/teal/link.png", "train/link", "train/teal/link"])
-def test_links_out_of_the_data_set_are_refused(folders: Path, tmp_path_factory: pytest.TempPathFactory, where: str):
+@pytest.mark.parametrize("where", ["train/teal/link.png", "train/teal/link"])
+def test_links_to_another_disk_are_followed_and_told(
+    folders: Path, tmp_path_factory: pytest.TempPathFactory, where: str
+):
     outside = write_folders(tmp_path_factory.mktemp("outside"), {"x": 1})
     (folders / where).symlink_to(outside / "x/000.png" if where.endswith("png") else outside / "x")
-    with pytest.raises(UnavailableError, match=r"link.* links to .*outside"):
-        read(folders, SETTINGS)
+    listing = read(folders, SETTINGS)
+    assert counts(listing) == {"train": 18, "test": 5}
+    (note,) = listing.notes
+    assert "1 link out of" in note and where in note and str(outside) in note
 
 
-def test_a_split_folder_that_links_out_is_refused(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory):
-    outside = write_folders(tmp_path_factory.mktemp("outside"), {"a": 1, "b": 1})
-    write_folders(tmp_path, {"train/a": 2, "train/b": 2})
-    (tmp_path / "test").symlink_to(outside)
-    with pytest.raises(UnavailableError, match="outside"):
-        read(tmp_path, SETTINGS)
+def test_class_and_split_folders_may_be_links(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory):
+    outside = write_folders(tmp_path_factory.mktemp("outside"), {"a": 1, "b": 1, "c": 2})
+    write_folders(tmp_path, {"train/a": 2})
+    (tmp_path / "train/b").symlink_to(outside / "c")
+    (tmp_path / "test").mkdir()
+    for name in "ab":
+        (tmp_path / "test" / name).symlink_to(outside / name)
+    assert counts(read(tmp_path, SETTINGS)) == {"train": 4, "test": 2}
 
 
 def test_a_loop_of_links_ends(folders: Path):
@@ -180,3 +196,121 @@ def test_a_missing_root_is_told_with_its_remedy(root: Path | None):
     with pytest.raises(UnavailableError, match=r"data\.root") as caught:
         read(root, SETTINGS)
     assert "--set data.root=" in str(caught.value)
+
+
+SPELLINGS = [
+    ("Train", "Test"), ("TRAIN", "VAL"), ("training", "testing"), ("training_set", "test_set"), ("train", "valid"),
+    ("Training Set", "Validation-Set"), ("trn", "dev"), ("seg_train", "seg_test"), ("train_images", "test_images"),
+    ("01_train", "02_test"), ("train2017", "val2017"), ("train-flowers", "test-flowers"), ("Training", "Evaluation"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("train", "test"), SPELLINGS)
+def test_splits_are_read_by_the_names_that_people_give_them(tmp_path: Path, train: str, test: str):
+    write_folders(tmp_path, {f"{split}/{name}": 2 for split in (train, test) for name in ("cat", "dog")})
+    listing = read(tmp_path, SETTINGS)
+    assert listing.classes == ["cat", "dog"] and counts(listing) == {"train": 4, "test": 4}
+    assert all(path.startswith(f"{test}/") for path in listing.splits["test"].paths)
+
+
+def test_splits_in_a_folder_of_their_own_and_doubled_folders_are_found(tmp_path: Path):
+    made = {f"set/{split}/{split}/{name}": 2 for split in ("Training", "Test") for name in ("cat", "dog")}
+    listing = read(write_folders(tmp_path, made), SETTINGS)
+    assert listing.classes == ["cat", "dog"] and counts(listing) == {"train": 4, "test": 4}
+    assert listing.splits["train"].paths[0] == "set/Training/Training/cat/000.png"
+    assert listing.notes == [f"the splits are those of {tmp_path}/set"]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({f"{a}/{b}": 1 for a in ("train", "Training", "test") for b in "xy"}, "has both Training/ and train/"),
+        ({f"{a}/{b}": 1 for a in ("train", "test", "testing") for b in "xy"}, "has both test/ and testing/"),
+        (
+            {f"{a}/{b}": 1 for a in ("lehren", "pruefen") for b in "xyz"},
+            "lehren/, pruefen/ all hold the same folders, x/",
+        ),
+        ({f"{a}/{b}": 1 for a in ("cat", "dog") for b in ("train", "test")}, "cat/, dog/ all hold the same folders"),
+        ({f"{a}/{b}": 1 for a in ("images", "labels") for b in ("train", "val")}, "all hold the same folders"),
+        ({"set/train/x": 1, "set/test/x": 1, "extra/x": 1}, "set/ holds test/, train/, so that the folders here"),
+        ({"photos/cat": 2, "photos/dog": 2}, "has one folder, photos/, which holds cat/, dog/"),
+        ({f"{a}_{b}": 2 for a in ("cat", "dog") for b in ("train", "test")}, "has cat_train/ and dog_train/"),
+        ({"Train/x": 1, "Train/y": 1}, "has Train/ but neither test/ nor val/"),
+        ({f"{a}/{b}/{c}": 1 for a in ("train", "test") for b in "xy" for c in ("k1", "k2")}, "all hold the same"),
+    ],
+)
+def test_other_layouts_are_refused_with_the_one_that_is_expected(tmp_path: Path, made: dict[str, int], message: str):
+    with pytest.raises(UnavailableError, match=message) as caught:
+        read(write_folders(tmp_path, made), SETTINGS)
+    assert caught.value.remedy and (
+        "train/<class>" in caught.value.remedy or caught.value.remedy.startswith("keep one of them")
+    )
+
+
+def test_folders_that_a_few_classes_have_in_common_do_no_harm(tmp_path: Path):
+    made = {f"{name}/images": 4 for name in ("cat", "dog")} | {"owl/images": 4, "owl/old": 4, "owl/test": 1}
+    assert read(write_folders(tmp_path, made), SETTINGS).classes == ["cat", "dog", "owl"]
+
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+def test_a_class_in_two_unicode_forms_is_one_class(tmp_path: Path):
+    made = {f"train/{NFC}": 2, f"train/{NFD}": 3, "train/tea": 2, f"test/{NFD}": 1, "test/tea": 1}
+    listing = read(write_folders(tmp_path, made), SETTINGS)
+    assert listing.classes == [NFD, "tea"]  # as it is on disk, the first of both
+    assert listing.splits["train"].labels == [0] * 5 + [1] * 2 and listing.splits["test"].labels == [0, 1]
+    assert listing.notes == [f"{tmp_path}/train: {NFC!r} stands there in two Unicode forms, which are one class"]
+    made = {NFC: 4, NFD: 4, "tea": 4}
+    listing = read(write_folders(tmp_path / "plain", made), SETTINGS)
+    labels = [label for split in listing.splits.values() for label in split.labels]
+    assert len(listing.classes) == 2 and (labels.count(0), labels.count(1)) == (8, 4)
+
+
+def test_the_data_sets_folder_is_found_in_another_unicode_form(tmp_path: Path):
+    write_folders(tmp_path / NFD / "x", {"a": 4, "b": 4})
+    assert read(tmp_path / NFC / "x", SETTINGS).root == tmp_path / NFD / "x"
+
+
+def test_classes_that_differ_in_case_alone_are_told(tmp_path: Path):
+    listing = read(write_folders(tmp_path, {"Cat": 4, "cat": 4, "dog": 4}), SETTINGS)
+    assert len(listing.classes) == 3
+    (doubt,) = listing.doubts()
+    assert "'Cat' and 'cat' differ in case or blanks alone" in doubt
+    with pytest.raises(UnavailableError, match=r"Cat: the class has no folder in .*test, but 'cat', which differs in"):
+        read(write_folders(tmp_path / "split", {"train/Cat": 1, "train/x": 1, "test/cat": 1, "test/x": 1}), SETTINGS)
+
+
+def test_classes_that_differ_in_blanks_alone_are_refused(tmp_path: Path):
+    with pytest.raises(UnavailableError, match="reads the same as"):
+        read(write_folders(tmp_path, {"cat": 4, "cat ": 4, "dog": 4}), SETTINGS)
+
+
+def test_what_the_tool_writes_is_never_read(tmp_path: Path):
+    write_folders(tmp_path, {"cat": 4, "dog": 4})
+    before = read(tmp_path, SETTINGS)
+    write_image(tmp_path / "inspect/folder.png", 0)
+    write_marker(tmp_path / "inspect")
+    write_image(tmp_path / "runs/x-compare/compare.png", 0)
+    for name in ("compare.json", "compare.md", "runs/ce/seed-0/recipe.lock.yaml"):
+        (tmp_path / "runs/x-compare" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runs/x-compare" / name).touch()
+    (tmp_path / "runs/my/stages").mkdir(parents=True)
+    (tmp_path / "runs/my/recipe.lock.yaml").touch()
+    (tmp_path / "mine").mkdir()
+    for name in ("model.onnx", "preprocess.json", "labels.json"):
+        (tmp_path / "mine" / name).touch()
+    listing = read(tmp_path, SETTINGS)
+    assert (listing.classes, listing.splits) == (before.classes, before.splits)
+    assert listing.ignored == {"folder written by tmkd-pipeline": 3}
+    (tmp_path / "runs/notes").mkdir()
+    (tmp_path / "runs/notes/todo.txt").touch()
+    assert read(tmp_path, SETTINGS).splits == before.splits
+
+
+def test_an_export_among_images_takes_no_class_away(tmp_path: Path):
+    write_folders(tmp_path, {"cat": 4, "dog": 4})
+    before = read(tmp_path, SETTINGS)
+    for name in ("model.onnx", "preprocess.json", "labels.json"):
+        (tmp_path / "cat" / name).touch()
+    assert read(tmp_path, SETTINGS).splits == before.splits

@@ -47,7 +47,7 @@ def test_other_files_are_counted(tmp_path: Path) -> None:
     root = imagenet(tmp_path)
     (root / "train/n01440764/notes.txt").touch()
     (root / "train/n01440764/.hidden.JPEG").touch()
-    assert read(root, SETTINGS).ignored == {".txt": 1}
+    assert read(root, SETTINGS).ignored == {".txt": 1, "hidden file": 1}
 
 
 def test_a_code_that_wordnet_has_not_is_its_own_name(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_val_means_what_it_means_for_folders(root: Path) -> None:
         (3, ",wood_duck,train", r"line 3: has an empty path"),
         (3, "b.jpg, ,train", r"line 3: has an empty label"),
         (3, "b.jpg,wood_duck,", r"line 3: expected train, val or test, found ''"),
-        (3, "b.jpg,wood_duck,holdout", r"line 3: expected train, val or test, found 'holdout'"),
+        (3, "b.jpg,wood_duck,third", r"line 3: expected train, val or test, found 'third'"),
         (3, "a.jpg,wood_duck,train", r"line 3: 'a\.jpg' stands on line 2 already"),
         (3, "./a.jpg,wood_duck,test", r"line 3: 'a\.jpg' stands on line 2 already"),
         (3, "gone.jpg,wood_duck,train", r"line 3: there is no file .*gone\.jpg \(1 of 4 images are missing\)"),
@@ -163,12 +163,45 @@ def test_a_missing_table_says_where_it_is_looked_for(root: Path) -> None:
     assert "relative to data.root" in str(caught.value)
 
 
-def test_links_out_of_the_data_set_are_refused(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_links_to_other_disks_are_followed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (root / "b.jpg").rename(outside / "b.jpg")
     (root / "b.jpg").symlink_to(outside / "b.jpg")
-    with pytest.raises(UnavailableError, match="outside the data set"):
-        table(root, *GIVEN)
+    assert table(root, *GIVEN).splits["train"].paths == ["a.jpg", "b.jpg"]
+
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+def test_labels_and_paths_are_compared_in_any_unicode_form(root: Path) -> None:
+    images(root, [f"{NFD}/{NFD}1.jpg", f"{NFD}/{NFD}2.jpg"])
+    listing = table(
+        root,
+        "path,label,split",
+        f"{NFC}/{NFC}1.jpg,{NFD},train",
+        f"{NFC}/{NFD}2.jpg,{NFC},test",
+        "b.jpg,tea,train",
+        "c.jpg,tea,Testing",
+    )
+    assert listing.classes == [NFD, "tea"]
+    assert listing.splits["train"].paths == [f"{NFD}/{NFD}1.jpg", "b.jpg"]
+    assert listing.splits["test"].paths == [f"{NFD}/{NFD}2.jpg", "c.jpg"]
+    (note,) = listing.notes
+    assert note.startswith(f"{root}/labels.csv, line 3: ") and "differ in their Unicode form alone" in note
+    with pytest.raises(UnavailableError, match=r"line 3: .*1\.jpg' stands on line 2 already"):
+        table(root, "path,label", f"{NFC}/{NFC}1.jpg,tea", f"{NFD}/{NFD}1.jpg,tea")
+
+
+def test_labels_that_differ_in_blanks_or_case_alone_are_told(root: Path) -> None:
+    rows = ["path,label,split", "a.jpg,wren,train", "b.jpg, Gull,train", "c.jpg, wren,test", "g.jpg, Gull,test"]
+    listing = table(root, *rows)
+    assert listing.classes == ["Gull", "wren"] and listing.doubts() == []
+    (note,) = listing.notes
+    assert note == f"{root}/labels.csv, line 4: ' wren' and 'wren' differ in blanks alone, and are one class"
+    listing = table(root, *rows, "sub/d.jpg,gull,train", '"sub/e, f.jpg",gull,test')
+    assert listing.doubts() == [
+        "the classes 'Gull' and 'gull' differ in case or blanks alone; if they are one, rename it"
+    ]
 
 
 FIELD = st.text(
