@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 _SHOWN = 8
+_NOUNS = ("file", "folder", "link")
 
 
 @dataclass
@@ -39,7 +40,8 @@ def describe_left_out(counts: Mapping[str, int], first: Mapping[str, str]) -> st
     for kind in kinds[:_SHOWN]:
         path = "".join(letter if letter.isprintable() else "?" for letter in first.get(kind, ""))
         more = ", …" if counts[kind] > 1 else ""
-        told.append(f"{counts[kind]:,} {kind}" + (f" ({path}{more})" if path else ""))
+        words = " ".join(f"{word}s" if word in _NOUNS and counts[kind] > 1 else word for word in kind.split(" ", 2))
+        told.append(f"{counts[kind]:,} {words}" + (f" ({path}{more})" if path else ""))
     if len(kinds) > _SHOWN:
         told.append(f"{sum(counts[kind] for kind in kinds[_SHOWN:]):,} of {len(kinds) - _SHOWN} other kinds")
     return ", ".join(told)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from exporters.core.names import normalized
 from exporters.errors import UsageError
 from pipeline.models.library_names import LIBRARY_SETS
 
@@ -26,7 +27,7 @@ _HYPHEN = re.compile(r"(?<=[^\W\d_])-+(?=[^\W\d_])")
 
 def plain_name(name: str) -> str:
     """A name as names are compared: without regard to case, with `_` and `-` read as spaces, numbers without zeros."""
-    plain = " ".join(name.replace("_", " ").replace("-", " ").casefold().split())
+    plain = " ".join(normalized(name).replace("_", " ").replace("-", " ").casefold().split())
     return plain.lstrip("0") or "0" if _is_number(plain) else plain
 
 
