@@ -1,6 +1,6 @@
 """From the results of arms to the figures that every report shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.comparison.results import WHICH, ArmResult, Comparison, Which
@@ -18,6 +18,8 @@ class ArmFigures:
         seconds_per_epoch: of training.
         paired: the arm minus its reference on the test split; None for an arm without a reference, or where the two
             have no seed in common.
+        plain: the arm minus plain training (`ce`) on the test split; None for `ce` itself, and where no arm is `ce` or
+            the two have no seed in common.
     """
 
     arm: ArmResult
@@ -25,6 +27,12 @@ class ArmFigures:
     validation: Mapping[Which, Spread]
     seconds_per_epoch: Spread
     paired: Mapping[Which, PairedDifference] | None
+    plain: Mapping[Which, PairedDifference] | None = None
+
+    @property
+    def learned_seeds(self) -> int:
+        """Under how many seeds the chosen student is above chance level on the test split."""
+        return sum(result.learned for result in self.arm.seeds)
 
 
 def analyse(comparison: Comparison) -> tuple[ArmFigures, ...]:
@@ -43,25 +51,42 @@ def analyse(comparison: Comparison) -> tuple[ArmFigures, ...]:
 def _figures(arm: ArmResult, arms: Mapping[str, ArmResult]) -> ArmFigures:
     if not arm.seeds:
         raise ValueError(f"the arm {arm.name!r} has no results")
-    paired = None
-    if arm.reference is not None:
-        if arm.reference not in arms:
-            raise ValueError(f"the arm {arm.name!r} is paired with {arm.reference!r}, which is no arm")
-        reference = arms[arm.reference]
-        if {result.seed for result in arm.seeds} & {result.seed for result in reference.seeds}:
-            paired = {which: _paired(arm, reference, which) for which in WHICH}
+    if arm.reference is not None and arm.reference not in arms:
+        raise ValueError(f"the arm {arm.name!r} is paired with {arm.reference!r}, which is no arm")
+    paired = None if arm.reference is None else _both(arm, arms[arm.reference])
+    plain = None
+    ce = next((other for other in arms.values() if _is_plain(other)), None)
+    if ce is not None and ce is not arm:
+        plain = paired if arm.reference == ce.name else _both(arm, ce)
     return ArmFigures(
         arm=arm,
         test={which: mean_and_std([result.test[which] for result in arm.seeds]) for which in WHICH},
         validation={which: mean_and_std([result.validation[which] for result in arm.seeds]) for which in WHICH},
         seconds_per_epoch=mean_and_std([result.seconds_per_epoch for result in arm.seeds]),
         paired=paired,
+        plain=plain,
     )
+
+
+def _is_plain(arm: ArmResult) -> bool:
+    return arm.method == "ce" and arm.ablates is None
+
+
+def _both(arm: ArmResult, reference: ArmResult) -> dict[Which, PairedDifference] | None:
+    """The difference of the chosen and of the last student; None without a common seed."""
+    if not {result.seed for result in arm.seeds} & {result.seed for result in reference.seeds}:
+        return None
+    return {which: _paired(arm, reference, which) for which in WHICH}
 
 
 def _paired(arm: ArmResult, reference: ArmResult, which: Which) -> PairedDifference:
     first, second = ({result.seed: result.correct[which] for result in each.seeds} for each in (arm, reference))
     return paired_difference(first, second)
+
+
+def plain_arm(figures: Sequence[ArmFigures]) -> ArmFigures | None:
+    """The arm that is trained from labels alone; None where there is none."""
+    return next((each for each in figures if _is_plain(each.arm)), None)
 
 
 def main_arms(figures: tuple[ArmFigures, ...]) -> tuple[ArmFigures, ...]:

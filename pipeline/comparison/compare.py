@@ -12,6 +12,7 @@ from exporters.files import sha256_bytes
 from exporters.locks import held
 from pipeline.comparison.arms import Arm, Source, make_arms
 from pipeline.comparison.execute import Planned, execute_runs, plan_runs
+from pipeline.comparison.headline import headline
 from pipeline.comparison.report import console_table, write_report
 from pipeline.comparison.results import ArmResult, Comparison, SeedResult, read_result, widest_teacher
 from pipeline.data.index import DataIndex
@@ -95,6 +96,8 @@ def _compare(
         figures = write_report(comparison, folder)
         title, columns, rows, words = console_table(comparison, figures)
         console.table(title, columns, rows, words=words)
+        for sentence in headline(figures):
+            console.say(sentence.replace("**", "").replace("`", ""))
         for weakness in comparison.weaknesses:
             console.warn(weakness)
         console.say(f"report: {folder / 'compare.md'}, with compare.json and compare.png beside it")

@@ -4,21 +4,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.comparison.analysis import ArmFigures, ablations, main_arms
+from pipeline.comparison.analysis import ArmFigures, ablations, main_arms, plain_arm
+from pipeline.comparison.headline import headline
 from pipeline.comparison.results import Comparison
-from pipeline.comparison.text import NONE, difference, interval, p_value, percent, points, seconds, seeds, spread
+from pipeline.comparison.text import NONE, code, difference, interval, p_value, percent, points, seconds, seeds, spread
 from pipeline.evaluation.paired import PairedDifference
 
-_COLUMNS = (
-    "arm",
-    "test, chosen pass",
-    "test, last pass",
-    "validation, chosen pass",
-    "reference",
-    "difference to it, points",
-    "s / epoch",
-    "seeds",
-)
+_ACCURACIES = ("test, chosen pass", "test, last pass", "validation, chosen pass")
+_TO_REFERENCE = ("reference", "difference to it, points")
+_TO_PLAIN = "difference to {}, points"
+_COST = ("s / epoch", "seeds")
 
 
 def to_markdown(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> str:
@@ -33,7 +28,12 @@ def to_markdown(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> str:
 
 def _document(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> Iterator[str]:
     images = len(figures[0].arm.seeds[0].correct["chosen"])
+    plain = plain_arm(figures)
+    # A column of its own only where it says more than that of the references.
+    to_plain = plain if any(each.plain is not None and each.plain is not each.paired for each in figures) else None
+    differences = _TO_REFERENCE + ((_TO_PLAIN.format(code(to_plain.arm.name)),) if to_plain else ())
     yield f"# Comparison: {comparison.recipe}\n"
+    yield f"{' '.join(headline(figures))}\n"
     yield f"{_upper(comparison.data)}; {images:,} test images. Recipe `{comparison.recipe}`,"
     yield f"sha256 `{comparison.recipe_sha256}`. Made by:\n"
     yield f"```bash\n{comparison.command}\n```\n"
@@ -41,19 +41,20 @@ def _document(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> Iterat
     yield "![Accuracy of every arm, and differences to the references](compare.png)\n"
     yield "## Arms\n"
     yield "Top-1 accuracy in per cent, mean ± standard deviation over seeds.\n"
-    yield from _table(_COLUMNS, [_row(each) for each in main_arms(figures)])
+    columns: tuple[str, ...] = ("arm", *_ACCURACIES, *differences, *_COST)
+    yield from _table(columns, [_row(each, to_plain) for each in main_arms(figures)])
     for base, group in ablations(figures).items():
-        yield f"\n## Ablation on {_code(base)}\n"
+        yield f"\n## Ablation on {code(base)}\n"
         whole = [each for each in main_arms(figures) if each.arm.base == base]
         if whole:
             yield f"The first {'row is' if len(whole) == 1 else 'rows are'} of the table above, to compare.\n"
-        columns = (_COLUMNS[0], "turns", *_COLUMNS[1:6], "fused teacher, test", *_COLUMNS[6:])
-        yield from _table(columns, [_ablation_row(each) for each in (*whole, *group)])
+        columns = ("arm", "turns", *_ACCURACIES, *differences, "fused teacher, test", *_COST)
+        yield from _table(columns, [_ablation_row(each, to_plain) for each in (*whole, *group)])
     if any(each.arm.reference for each in figures):
         yield "\n## The differences in words\n"
-        yield from (f"- {_sentence(each)}" for each in figures if each.arm.reference)
+        yield from (f"- {_sentence(each, to_plain)}" for each in figures if each.arm.reference)
     yield "\n## What each arm changes against the recipe\n"
-    yield from (f"- {_code(each.arm.name)}: {_settings(each.arm.settings)}" for each in figures)
+    yield from (f"- {code(each.arm.name)}: {_settings(each.arm.settings)}" for each in figures)
     yield "\n## The teacher\n"
     yield _teacher(comparison.teacher)
     if comparison.weaknesses:
@@ -69,21 +70,28 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[st
     yield from (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
 
 
-def _row(each: ArmFigures) -> list[str]:
+def _row(each: ArmFigures, to_plain: ArmFigures | None) -> list[str]:
     return [
-        _code(each.arm.name),
+        code(each.arm.name),
         spread(each.test["chosen"]),
         spread(each.test["final"]),
         spread(each.validation["chosen"]),
-        NONE if each.arm.reference is None else _code(each.arm.reference),
+        NONE if each.arm.reference is None else code(each.arm.reference),
         _difference_cell(each),
+        *((_plain_cell(each),) if to_plain else ()),
         seconds(each.seconds_per_epoch),
         seeds(each),
     ]
 
 
-def _ablation_row(each: ArmFigures) -> list[str]:
-    name, *middle, time, run_seeds = _row(each)
+def _plain_cell(each: ArmFigures) -> str:
+    if each.plain is None:
+        return NONE
+    return f"{difference(each.plain['chosen'])} {interval(each.plain['chosen'].interval)}"
+
+
+def _ablation_row(each: ArmFigures, to_plain: ArmFigures | None) -> list[str]:
+    name, *middle, time, run_seeds = _row(each, to_plain)
     teacher = each.arm.seeds[0].teacher
     fused = percent(teacher["test"]["fused"]) if teacher else NONE
     return [name, each.arm.ablates or NONE, *middle, fused, time, run_seeds]
@@ -113,8 +121,8 @@ def _overview(figures: Sequence[ArmFigures]) -> str:
     )
 
 
-def _sentence(each: ArmFigures) -> str:
-    name, reference = _code(each.arm.name), _code(each.arm.reference or "")
+def _sentence(each: ArmFigures, to_plain: ArmFigures | None) -> str:
+    name, reference = code(each.arm.name), code(each.arm.reference or "")
     if each.paired is None:
         return f"{name} and its reference {reference} have no seed in common: no difference can be given."
     paired, final = each.paired["chosen"], each.paired["final"]
@@ -130,6 +138,14 @@ def _sentence(each: ArmFigures) -> str:
         elif not paired.seeds_alone_suffice and paired.verdict != "not distinguishable":
             t += ", which holds 0: so few seeds alone do not show it"
         told += f" {t}."
+    elif len(paired.seeds) > 1:
+        told += f" The difference is the same under all {len(paired.seeds)} seeds, which says nothing of their luck."
+    if to_plain is not None and each.plain is not None and each.plain is not each.paired:
+        against = each.plain["chosen"]
+        told += (
+            f" Against plain training ({code(to_plain.arm.name)}): {against.verdict}, {points(against.mean)}"
+            f" {interval(against.interval)}."
+        )
     told += f" Last pass: {final.verdict}, {points(final.mean)} {interval(final.interval)}."
     tests = "; ".join(
         f"seed {seed}: {test.gained} to {test.lost}, {p_value(test.p)}"
@@ -139,7 +155,7 @@ def _sentence(each: ArmFigures) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(_code(f"{key}={_value(settings[key])}") for key in sorted(settings)) or "nothing"
+    return ", ".join(code(f"{key}={_value(settings[key])}") for key in sorted(settings)) or "nothing"
 
 
 def _value(value: Any) -> str:
@@ -188,6 +204,7 @@ def _how_to_read(figures: Sequence[ArmFigures]) -> Iterator[str]:
     )
     yield _about_seeds(min(len(each.arm.seeds) for each in figures))
     judged = sum(each.paired is not None for each in figures)
+    judged += sum(each.plain is not None and each.plain is not each.paired for each in figures)
     if judged > 1:
         yield (
             f"{judged} differences are judged here, each by itself. Were none of them real, up to {0.05 * judged:.2g}"
@@ -223,7 +240,3 @@ def _is(number: int) -> str:
 
 def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _code(text: str) -> str:
-    return f"`{text.replace('`', chr(39))}`"

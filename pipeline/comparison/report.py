@@ -7,6 +7,7 @@ from typing import Any
 
 from exporters.files import dump_json, write_bytes, write_text
 from pipeline.comparison.analysis import ArmFigures, analyse
+from pipeline.comparison.headline import headline
 from pipeline.comparison.markdown import to_markdown
 from pipeline.comparison.results import WHICH, ArmResult, Comparison, Which
 from pipeline.comparison.text import NONE, difference, interval, seconds, spread
@@ -37,7 +38,9 @@ def to_json(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> dict[str
         "recipe": {"name": comparison.recipe, "sha256": comparison.recipe_sha256},
         "command": comparison.command,
         "data": comparison.data,
+        "headline": headline(figures),
         "test_images": len(figures[0].arm.seeds[0].correct["chosen"]),
+        "chance": figures[0].arm.seeds[0].chance,
         "teacher": comparison.teacher or None,
         "interval": {"level": LEVEL, "method": "bootstrap over seeds and images", "resamples": RESAMPLES},
         "arms": [_arm(each) for each in figures],
@@ -58,7 +61,9 @@ def _arm(each: ArmFigures) -> dict[str, Any]:
         "test": {which: asdict(each.test[which]) for which in WHICH},
         "validation": {which: asdict(each.validation[which]) for which in WHICH},
         "seconds_per_epoch": asdict(each.seconds_per_epoch),
+        "learned_seeds": each.learned_seeds,
         "difference": None if each.paired is None else _differences(each.paired),
+        "difference_to_ce": None if each.plain is None else _differences(each.plain),
     }
 
 

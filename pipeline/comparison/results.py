@@ -10,6 +10,7 @@ import yaml
 
 from exporters.errors import UnavailableError
 from exporters.files import read_json
+from pipeline.evaluation.chance import chance_level, is_above_chance
 from pipeline.runner.rundir import RunDirectory
 
 Which = Literal["chosen", "final"]
@@ -29,6 +30,7 @@ class SeedResult:
         seconds_per_epoch: the median time of training on one pass; scoring between passes is not in it.
         correct: for either student, bool `[N]`: whether each test image is right.
         teacher: the teacher on `validation` and `test` as `verdict.json` has it; None where the method has none.
+        chance: the accuracy of always answering the commonest class of the test split.
     """
 
     seed: int
@@ -38,6 +40,13 @@ class SeedResult:
     seconds_per_epoch: float
     correct: Mapping[str, np.ndarray]
     teacher: Mapping[str, Any] | None = None
+    chance: float = 0.0
+
+    @property
+    def learned(self) -> bool:
+        """Whether the chosen student is above chance level on the test split."""
+        correct = self.correct["chosen"]
+        return is_above_chance(int(correct.sum()), len(correct), self.chance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +114,7 @@ def read_result(run_directory: RunDirectory, seed: int, name: str) -> SeedResult
             correct: dict[str, np.ndarray] = {
                 which: arrays[f"{which}.test"] == arrays["labels.test"] for which in WHICH
             }
+            chance = chance_level(arrays["labels.test"])
         return SeedResult(
             seed=seed,
             run=name,
@@ -113,6 +123,7 @@ def read_result(run_directory: RunDirectory, seed: int, name: str) -> SeedResult
             seconds_per_epoch=_seconds_per_epoch(run_directory),
             correct=correct,
             teacher=verdict["teacher"],
+            chance=chance,
         )
     except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, yaml.YAMLError) as error:
         raise UnavailableError(

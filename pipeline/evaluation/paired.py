@@ -65,7 +65,8 @@ class PairedDifference:
         mean: their mean.
         std: their sample standard deviation; None for one seed.
         interval: the bootstrap's, over images and seeds.
-        t_interval: Student's, over seeds alone; None for one seed.
+        t_interval: Student's, over seeds alone; None for one seed, and where all seeds gave the same difference, whose
+            spread then says nothing of other seeds.
         mcnemar: one test a seed, over images alone.
     """
 
@@ -130,7 +131,7 @@ def paired_difference(
         mean=spread.mean,
         std=spread.std,
         interval=bootstrap_interval(gains, resamples),
-        t_interval=student_t_interval(differences) if len(seeds) > 1 else None,
+        t_interval=student_t_interval(differences) if len(set(differences)) > 1 else None,
         mcnemar=tuple(mcnemar_exact(int((row > 0).sum()), int((row < 0).sum())) for row in gains),
     )
 
@@ -175,46 +176,19 @@ def student_t_interval(values: Sequence[float]) -> tuple[float, float]:
     spread = mean_and_std(values)
     if spread.std is None:
         raise ValueError("one value has no interval")
-    half = student_t_quantile(LEVEL, spread.count - 1) * spread.std / math.sqrt(spread.count)
+    from scipy import stats
+
+    half = float(stats.t.ppf((1 + LEVEL) / 2, spread.count - 1)) * spread.std / math.sqrt(spread.count)
     return spread.mean - half, spread.mean + half
-
-
-def student_t_quantile(level: float, degrees: int) -> float:
-    """The t with `P(|T| ≤ t) = level` for 1 or more degrees of freedom.
-
-    For whole degrees the probability is a finite sum in the angle `atan(t/√degrees)`: Abramowitz and Stegun (1964),
-    26.7.3 and 26.7.4. It rises with the angle, which is found by bisection.
-    """
-    low, high = 0.0, math.pi / 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        if _t_probability(middle, degrees) < level:
-            low = middle
-        else:
-            high = middle
-    return math.sqrt(degrees) * math.tan(low)
-
-
-def _t_probability(angle: float, degrees: int) -> float:
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = degrees % 2 == 1
-    term = total = cosine if odd else 1.0
-    for k in range(2 if odd else 1, degrees - 1, 2):
-        term *= cosine * cosine * k / (k + 1)
-        total += term
-    if not odd:
-        return sine * total
-    return 2 / math.pi * (angle + (sine * total if degrees > 1 else 0.0))
 
 
 def mcnemar_exact(gained: int, lost: int) -> McNemar:
     """The two-sided exact test of McNemar (1947): where two students differ, either is right as often as the other.
 
-    `p = min(1, 2·P(X ≤ min(gained, lost)))` with `X ~ Binomial(gained + lost, ½)`, summed as logarithms so that
-    thousands of images do not overflow. Two students that differ nowhere give 1.
+    `p = min(1, 2·P(X ≤ min(gained, lost)))` with `X ~ Binomial(gained + lost, ½)`; two students that differ nowhere
+    give 1.
     """
-    total, fewer = gained + lost, min(gained, lost)
-    log_terms = [math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1) for k in range(fewer + 1)]
-    largest = max(log_terms)
-    log_tail = largest + math.log(math.fsum(math.exp(term - largest) for term in log_terms)) - total * math.log(2)
-    return McNemar(gained, lost, min(1.0, 2 * math.exp(log_tail)))
+    from scipy import stats
+
+    total = gained + lost
+    return McNemar(gained, lost, float(stats.binomtest(gained, total).pvalue) if total else 1.0)

@@ -84,6 +84,9 @@ def test_the_report_tells_every_arm(compared_once: Compared) -> None:
     text = (compared_once.folder / "compare.md").read_text()
     assert all(f"| `{name}` |" in text for name in ARMS)
     assert all(name in compared_once.outcome.out for name in ARMS)
+    assert text.splitlines()[2] == " ".join(report["headline"]) and report["chance"] == pytest.approx(1 / 3)
+    assert report["headline"][0].replace("**", "").replace("`", "") in compared_once.outcome.out
+    assert report["arms"][0]["difference_to_ce"] is None and report["arms"][2]["difference_to_ce"] is not None
 
 
 def test_teachers_are_made_once(compared_once: Compared) -> None:

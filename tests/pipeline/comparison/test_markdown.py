@@ -146,12 +146,21 @@ def test_arms_without_a_common_seed_are_said_to_be_so() -> None:
 
 
 def test_seeds_that_agree_where_the_images_do_not() -> None:
-    """Five right more of 40 under each of three seeds, of which each student has others wrong."""
+    """Five right more of 40 under each of three seeds."""
     worse = ["1" * 20 + "0" * 20] * 3
     better = ["0" * 5 + "1" * 25 + "0" * 10] * 3
     text = document(small(arm("kd", worse), arm("tmkd", better, "kd")))
     assert "`tmkd` is **not distinguishable** from `kd`: +12.50 points" in text
-    assert "[+12.50, +12.50], which leaves out 0: the seeds agree, but other test images might not." in text
+    assert "Student's t" not in text.partition("## How to read")[0]
+    assert "The difference is the same under all 3 seeds, which says nothing of their luck." in text
+
+
+def test_seeds_that_nearly_agree_have_a_t_interval() -> None:
+    worse = ["1" * 20 + "0" * 20] * 3
+    better = ["0" * 5 + "1" * 25 + "0" * 10] * 2 + ["0" * 5 + "1" * 26 + "0" * 9]
+    text = document(small(arm("kd", worse), arm("tmkd", better, "kd")))
+    # Differences 5, 5 and 6 of 40: mean 13.33, std 1.443, times 4.3027/√3.
+    assert "[+9.75, +16.92], which leaves out 0: the seeds agree, but other test images might not." in text
 
 
 @pytest.mark.parametrize(("fused", "says"), [(0.80, ": fusing does not help here"), (0.9, "points against its best")])

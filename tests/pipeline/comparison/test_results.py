@@ -26,6 +26,7 @@ def test_a_finished_run_is_read(run: Run) -> None:
         assert result.correct[which].dtype == np.bool_ and result.correct[which].shape == (24,)
         assert int(result.correct[which].sum()) == verdict["student"][which]["test"]["correct"]
     assert result.teacher == verdict["teacher"]
+    assert result.chance == pytest.approx(8 / 24)
     # 48 training images in batches of 16.
     assert result.seconds_per_epoch == pytest.approx(48 / run.record("distill")["summary"]["images_per_second"])
 

@@ -16,7 +16,6 @@ from pipeline.evaluation.paired import (
     mean_and_std,
     paired_difference,
     student_t_interval,
-    student_t_quantile,
 )
 
 Results = dict[int, np.ndarray]
@@ -75,7 +74,7 @@ def test_one_seed_has_an_interval_over_images_and_none_over_seeds() -> None:
 def test_an_arm_is_not_distinguishable_from_itself() -> None:
     arm = results("110101", "011101")
     found = paired_difference(arm, arm)
-    assert found.mean == 0 and found.interval == (0.0, 0.0) and found.t_interval == (0.0, 0.0)
+    assert found.mean == 0 and found.interval == (0.0, 0.0) and found.t_interval is None
     assert [test.p for test in found.mcnemar] == [1.0, 1.0]
     assert found.verdict == "not distinguishable" and not found.seeds_alone_suffice
 
@@ -108,7 +107,7 @@ def test_the_verdict_is_where_the_interval_lies(gained: int, lost: int, verdict:
     found = paired_difference(first, second)
     assert found.verdict == verdict
     assert found.mean == pytest.approx((gained - lost) / 400)
-    assert found.seeds_alone_suffice == (gained != lost)  # all seeds say the same
+    assert not found.seeds_alone_suffice and found.t_interval is None  # all seeds say the same
 
 
 def exact_distribution(gains: np.ndarray) -> dict[Fraction, Fraction]:
@@ -197,14 +196,19 @@ T_TABLE = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262, 10: 2.22
 
 
 @pytest.mark.parametrize(("degrees", "quantile"), T_TABLE.items())
-def test_t_quantiles_are_those_of_the_table(degrees: int, quantile: float) -> None:
-    assert student_t_quantile(0.95, degrees) == pytest.approx(quantile, abs=5.01e-4)
+def test_t_intervals_have_the_quantile_of_the_table(degrees: int, quantile: float) -> None:
+    # One 1 among zeros: mean 1/n, variance 1/n, so that the half width is t/n.
+    count = degrees + 1
+    low, high = student_t_interval([1.0] + [0.0] * degrees)
+    assert count * (high - low) / 2 == pytest.approx(quantile, abs=5.01e-4)
+    assert (low + high) / 2 == pytest.approx(1 / count)
 
 
-def test_t_quantiles_of_one_and_two_degrees_have_closed_forms() -> None:
-    for level in (0.5, 0.8, 0.95, 0.99, 0.999):
-        assert student_t_quantile(level, 1) == pytest.approx(math.tan(math.pi * level / 2), rel=1e-9)
-        assert student_t_quantile(level, 2) == pytest.approx(level * math.sqrt(2 / (1 - level**2)), rel=1e-9)
+def test_seeds_that_gave_the_same_difference_give_no_t_interval() -> None:
+    first, second = results("11110", "01111", "10111"), results("11000", "00011", "10010")
+    found = paired_difference(first, second)
+    assert found.differences == (0.4, 0.4, 0.4) and found.t_interval is None and not found.seeds_alone_suffice
+    assert found.std == pytest.approx(0, abs=1e-15) and found.interval[0] < 0.4 < found.interval[1]
 
 
 def test_the_t_interval_by_hand() -> None:
