@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 from exporters.errors import TmkdError, UnavailableError
+from exporters.files import writing
+from exporters.write_errors import WriteError
 
 _ELSEWHERE = "Choose a folder elsewhere, on a disk that can be written and has locks."
 
@@ -26,9 +28,10 @@ def held(lock: Path, refusal: Callable[[str], TmkdError], *, lasting: bool = Fal
         UnavailableError: the file cannot be made, or the file system has no locks.
     """
     with _locked(lock, refusal) as stream:
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+        with writing(lock):
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
         try:
             yield
         finally:
@@ -42,7 +45,7 @@ def _locked(lock: Path, refusal: Callable[[str], TmkdError]) -> TextIO:
             lock.parent.mkdir(parents=True, exist_ok=True)
             stream = lock.open("a+", encoding="utf-8")
         except OSError as error:
-            raise UnavailableError(f"{lock.parent} cannot be written ({error.strerror})", remedy=_ELSEWHERE) from error
+            raise UnavailableError(WriteError(lock.parent, error).message, remedy=_ELSEWHERE) from error
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

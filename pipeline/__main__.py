@@ -10,6 +10,7 @@ import click
 
 from exporters.errors import TmkdError
 from exporters.interrupts import Terminated, interrupt_in, interrupts_kept, raise_on_termination
+from exporters.write_errors import told_with_room
 from pipeline.streams import flush_streams, protect_streams
 
 
@@ -46,8 +47,7 @@ def main() -> None:
         code = _missing(error, debug)
     except OSError as error:
         code = 4
-        place = f"{error.filename}: " if error.filename else ""
-        _tell(f"error: {place}{error.strerror or error}", debug)
+        _tell(f"error: {told_with_room(error)}", debug)
     except Exception as error:
         code = 1
         _tell(f"internal error: {type(error).__name__}: {error}\n  Run again with --debug for the traceback.", debug)

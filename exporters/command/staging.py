@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.errors import GateError, UnavailableError
+from exporters.files import writing
 from exporters.locks import held
 from exporters.manifest import ENGINE_SOURCES, ENGINES, plan_name
 from exporters.variants import VARIANTS
+from exporters.write_errors import WriteError
 
 MODEL, AUDIT, PREPROCESS, LABELS, PARITY = (
     "model.onnx", "audit.json", "preprocess.json", "labels.json", "parity.json",
@@ -61,23 +63,33 @@ def _refusal(out: Path, process: str) -> UnavailableError:
 def _staged(out: Path) -> Iterator[Staging]:
     for killed in out.glob(f"{_PREFIX}*"):  # nobody but us writes here now, so that their owners are dead
         shutil.rmtree(killed, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=out))
+    with writing(out):
+        temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=out))
     try:
-        _remove_earlier(out)
-        folders = [temporary / name for name in ("final", REJECTED, UNPROVED, "work")]
-        for folder in folders:
-            folder.mkdir()
-        staging = Staging(*folders)
-        try:
-            yield staging
-        except GateError:
-            _take_over(staging.rejected, out / REJECTED)
-            raise
-        for source, target in ((staging.rejected, out / REJECTED), (staging.unproved, out / UNPROVED)):
-            _take_over(source, target)
-        _take_over(staging.final, out)
+        with writing(out, temporary):
+            yield from _filled(out, temporary)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _filled(out: Path, temporary: Path) -> Iterator[Staging]:
+    _remove_earlier(out)
+    folders = [temporary / name for name in ("final", REJECTED, UNPROVED, "work")]
+    for folder in folders:
+        folder.mkdir()
+    staging = Staging(*folders)
+    try:
+        yield staging
+    except GateError:
+        _take_over(staging.rejected, out / REJECTED)
+        raise
+    except WriteError as error:  # named as the file would have been called
+        if staging.final in error.path.parents:
+            raise WriteError(temporary / error.path.relative_to(staging.final), error.cause) from error
+        raise
+    for source, target in ((staging.rejected, out / REJECTED), (staging.unproved, out / UNPROVED)):
+        _take_over(source, target)
+    _take_over(staging.final, out)
 
 
 def _take_over(source: Path, target: Path) -> None:

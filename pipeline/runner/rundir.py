@@ -13,6 +13,7 @@ from exporters.core.outputs import write_marker
 from exporters.errors import UnavailableError, UsageError
 from exporters.files import atomic_directory, atomic_path, read_json, sha256_file, write_json, write_text
 from exporters.locks import held
+from exporters.write_errors import WriteError
 
 Status = Literal["running", "done", "failed", "skipped"]
 
@@ -212,7 +213,7 @@ class RunDirectory:
                 )
         except OSError as error:
             raise UnavailableError(
-                f"the run directory {self.path} cannot be written ({error.strerror})",
+                f"the run directory {WriteError(self.path, error).message}",
                 remedy="Choose another one: --run-dir DIR",
             ) from error
         with held(self.path / ".lock", self._held_by, lasting=True):

@@ -5,9 +5,6 @@ a training pass then costs little more than the student alone. What is kept prec
 every loss weight, weighting and student can learn from one cache.
 """
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from exporters.errors import UnavailableError
 from pipeline.models.outputs import NetworkOutput
+from pipeline.tmkd.cache_files import ArrayFile, row_shape
 from pipeline.tmkd.teacher import MultiViewTeacher, ViewedBatch
 
 
@@ -32,21 +29,21 @@ class CacheColumn:
         shape: of one value, float32.
 
     Raises:
-        UnavailableError: the disk has no room for the whole column.
+        UnavailableError: the disk has no room for the whole column, or the files are damaged.
     """
 
     def __init__(self, path: Path, passes: int, images: int, shape: tuple[int, ...]) -> None:
-        self._values = _open_array(path.with_name(f"{path.name}.npy"), (passes, images, *shape), np.float32)
-        self._known = _open_array(path.with_name(f"{path.name}.known.npy"), (passes, images), np.bool_)
+        self._values = ArrayFile(path.with_name(f"{path.name}.npy"), (passes, images, *shape), np.float32)
+        self._known = ArrayFile(path.with_name(f"{path.name}.known.npy"), (passes, images), np.bool_)
         self._pending: list[tuple[int, np.ndarray]] = []
 
     def read(self, pass_: int, indices: np.ndarray) -> np.ndarray | None:
         """Values `[B, …]` of images of a pass; None where one is missing."""
-        return self._values[pass_, indices] if self._known[pass_, indices].all() else None
+        return self._values.read(pass_, indices) if self._known.read(pass_, indices).all() else None
 
     def write(self, pass_: int, indices: np.ndarray, values: np.ndarray) -> None:
         """Keep values `[B, …]`; they count once `commit` has been called."""
-        self._values[pass_, indices] = values
+        self._values.write(pass_, indices, values)
         self._pending.append((pass_, indices))
 
     def commit(self) -> None:
@@ -55,7 +52,7 @@ class CacheColumn:
             return
         self._values.flush()
         for pass_, indices in self._pending:
-            self._known[pass_, indices] = True
+            self._known.write(pass_, indices, np.ones(len(indices), np.bool_))
         self._known.flush()
         self._pending.clear()
 
@@ -148,7 +145,7 @@ class CachedTeacher:
         if path not in self._columns:
             if not (values := path.with_name(f"{path.name}.npy")).is_file():
                 return None
-            self._columns[path] = CacheColumn(path, *self._keys, np.load(values, mmap_mode="r").shape[2:])
+            self._columns[path] = CacheColumn(path, *self._keys, row_shape(values))
         return self._columns[path].read(pass_, indices)
 
     def _keep(self, pass_: int, indices: np.ndarray, found: Mapping[str, Tensor]) -> None:
@@ -161,33 +158,6 @@ class CachedTeacher:
 
     def _path(self, name: str, view: str) -> Path:
         return self._folder / f"{self._kept[name]}-{view}"
-
-
-def _open_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
-    """A file-backed array, zeros when new; of several processes that make it at once, one wins and all share it."""
-    if not path.is_file():
-        needed = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        path.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        if needed > free:
-            raise UnavailableError(
-                f"the teacher cache needs {needed / 1e9:,.1f} GB for {path.name} and the disk has {free / 1e9:.1f} GB",
-                remedy="Lower distill.teacher_cache.passes (0 turns it off), or choose another --run-dir.",
-            )
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp.npy", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
-        try:
-            path.hardlink_to(temporary)
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
-    array = np.lib.format.open_memmap(path, mode="r+")
-    if array.shape != shape:
-        raise UnavailableError(f"{path}: holds {array.shape}, not {shape}", remedy=f"Remove {path.parent}.")
-    return array
 
 
 def cache_size(folder: Path) -> int:

@@ -42,9 +42,14 @@ class Checkpoint:
         return saved["state"]
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the file by this state, atomically."""
-        with atomic_path(self.path) as temporary:
-            torch.save({"fingerprint": self.fingerprint, "state": state}, temporary)
+        """Replace the file by this state, atomically.
+
+        Raises:
+            WriteError: it cannot be written; the state that was saved before is still there.
+        """
+        # Through a stream, whose error says what PyTorch's own does not: that the disk is full.
+        with atomic_path(self.path) as temporary, temporary.open("wb") as stream:
+            torch.save({"fingerprint": self.fingerprint, "state": state}, stream)
 
     def remove(self) -> None:
         """Remove the file: the job's results are written."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from exporters.errors import UnavailableError
 from exporters.files import atomic_directory, dump_json, read_json, sha256_bytes, write_json
+from exporters.write_errors import WriteError
 from pipeline.data.birds_demo.difficulty import DIFFICULTY, IMAGE_SIZE, SEED, TEST_PER_CLASS, TRAIN_PER_CLASS, VERSION
 from pipeline.data.birds_demo.render import render_image
 from pipeline.data.birds_demo.species import CLASS_NAMES, SPECIES
@@ -61,9 +62,10 @@ def ensure_birds_demo(root: Path | None = None, progress: Callable[[int, int], N
             if not _is_complete(folder):  # another process may have rendered it while this one waited
                 _refuse_foreign(folder)
                 _render(folder, progress)
-    except OSError as error:
+    except (OSError, WriteError) as error:
+        reason = error.message if isinstance(error, WriteError) else error.strerror or error
         raise UnavailableError(
-            f"birds_demo cannot be kept in {folder}: {error.strerror or error}",
+            f"birds_demo cannot be kept in {folder}: {reason}",
             remedy="Set TMKD_CACHE or `data.root` to a folder that can be written, with 40 MB free.",
         ) from error
     return folder

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from exporters.errors import UnavailableError
-from exporters.files import read_json, write_json
+from exporters.files import read_json, write_json, writing
 from pipeline.data.prepare.telling import Steps, Teller
 from pipeline.data.prepare.web import TIMEOUT, Answer, CutError, RefusedError, Version, ask, unavailable
 
@@ -63,7 +63,8 @@ def download(
                 remedy="Move it away, or remove it, and run the same command again.",
             )
         return sha256
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
         _fetch(url, part, limit, teller, timeout, pause)
@@ -130,7 +131,11 @@ def _attempt(url: str, part: Path, limit: int, teller: Teller, timeout: float) -
         _require_space(part, answer, limit)
         write_json(_state_file(part), {"url": url, **asdict(answer.version)})
         description = part.name.removesuffix(".part")
-        with part.open("r+b" if answer.start else "wb") as stream, _track(teller, description, answer) as steps:
+        with (
+            writing(part),
+            part.open("r+b" if answer.start else "wb") as stream,
+            _track(teller, description, answer) as steps,
+        ):
             stream.seek(answer.start)
             stream.truncate()
             here = answer.start

@@ -4,6 +4,8 @@ import inspect
 from pathlib import Path
 
 from exporters.errors import UnavailableError
+from exporters.files import writing
+from exporters.write_errors import WriteError, write_cause
 from pipeline.data.prepare.telling import Teller
 from pipeline.data.torchvision_names import torchvision_set
 
@@ -33,7 +35,8 @@ def fetch(name: str, root: Path, teller: Teller) -> None:
             f"torchvision:{name}: the installed torchvision does not fetch it",
             remedy=f"Get it by hand, and put it below {root} as the documentation of torchvision's {name} says.",
         )
-    root.mkdir(parents=True, exist_ok=True)
+    with writing(root):
+        root.mkdir(parents=True, exist_ok=True)
     for split, arguments in asked.splits.items():
         given = {"root": str(root), **asked.others, **arguments}
         try:
@@ -46,6 +49,8 @@ def fetch(name: str, root: Path, teller: Teller) -> None:
         try:
             kind(**given, download=True)
         except Exception as error:  # of the net, of checksums, of packages that this set needs
+            if (cause := write_cause(error, (root,))) is not None:
+                raise WriteError(Path(cause.filename or root), cause) from error
             raise UnavailableError(
                 f"torchvision:{name}: torchvision cannot fetch it: {error or type(error).__name__}",
                 remedy=f"Try again later, or get it by hand, as the documentation of torchvision's {name} says.",

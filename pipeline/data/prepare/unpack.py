@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from exporters.errors import UnavailableError
-from exporters.files import read_json, write_json
+from exporters.files import read_json, write_json, writing
+from exporters.write_errors import WriteError, write_cause
 from pipeline.data.prepare.streams import CHUNK, Counted, Forward, RefusedError
 from pipeline.data.prepare.telling import Steps, Teller
 
@@ -61,10 +62,11 @@ def unpack(
         known = {"sha256": sha256, "entries": entries, "moving": True}
         write_json(record, known)
     if known["moving"]:
-        target.mkdir(parents=True, exist_ok=True)
-        for name in known["entries"]:
-            if not _there(target / name):
-                (content / name).rename(target / name)
+        with writing(target):
+            target.mkdir(parents=True, exist_ok=True)
+            for name in known["entries"]:
+                if not _there(target / name):
+                    (content / name).rename(target / name)
         shutil.rmtree(content, ignore_errors=True)
         write_json(record, {**known, "moving": False})
     return list(known["entries"])
@@ -94,7 +96,8 @@ def _extract(archive: Path, content: Path, limit: int, teller: Teller, most_file
     """Unpack into a folder of its own, which does not exist unless all went well."""
     if content.exists():
         shutil.rmtree(content)  # of a command that was interrupted
-    content.mkdir(parents=True)
+    with writing(content):
+        content.mkdir(parents=True)
     sink = _Sink(content, limit, most_files)
     try:
         with teller.track(f"unpacking {archive.name}", archive.stat().st_size, unit="bytes") as steps:
@@ -111,6 +114,8 @@ def _extract(archive: Path, content: Path, limit: int, teller: Teller, most_file
         ) from error
     except Exception as error:  # decompressors raise whatever they meet: zlib.error, EOFError, ValueError, …
         shutil.rmtree(content, ignore_errors=True)
+        if (cause := write_cause(error, (content,))) is not None:
+            raise WriteError(Path(cause.filename or content), cause) from error
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk, not of the archive
         raise UnavailableError(

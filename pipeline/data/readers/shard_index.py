@@ -18,6 +18,7 @@ import numpy as np
 from exporters.core.image_suffixes import IMAGE_SUFFIXES
 from exporters.errors import UnavailableError
 from exporters.files import atomic_path
+from exporters.write_errors import WriteError
 from pipeline.data.mapped import map_npz
 from pipeline.data.path_table import PathList, PathTable
 from pipeline.data.stores.shards import shard_key
@@ -70,7 +71,7 @@ def read_shard(path: Path) -> Shard:
             f"{path}: the shard cannot be read: {error}", remedy="make or fetch the shard again"
         ) from error
     if kept is not None:
-        with contextlib.suppress(OSError):  # no place to keep it
+        with contextlib.suppress(WriteError):  # no place to keep it
             _save(kept, state, shard)
     return shard
 

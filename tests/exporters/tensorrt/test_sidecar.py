@@ -7,6 +7,7 @@ import pytest
 from exporters.errors import GateError, UsageError
 from exporters.files import dump_json, sha256_bytes
 from exporters.tensorrt.sidecar import check_fresh, read_plan, read_sidecar, sidecar_path, write_engine
+from exporters.write_errors import WriteError
 
 PLAN = b"a plan"
 ONNX = "ab" * 32
@@ -94,7 +95,7 @@ def test_a_failed_rename_leaves_no_engine(tmp_path: Path, monkeypatch: pytest.Mo
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(OSError, match="the disk is gone"):
+    with pytest.raises(WriteError, match="the disk is gone"):
         write_engine(plan, b"another", _sidecar())
     assert list(tmp_path.iterdir()) == []
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import resource
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from exporters.errors import UnavailableError
+from exporters.write_errors import WriteError
 from pipeline.data.prepare.download import ATTEMPTS, download
 from tests.pipeline.data.prepare.conftest import Served, Server, Teller
 
@@ -54,6 +56,22 @@ def test_a_file_is_fetched_and_nothing_else_is_left(fetch: Fetch) -> None:
     (_, total, steps) = fetch.teller.tracked[0]
     assert (total, steps.done) == (len(DATA), len(DATA))
     assert fetch() == hashlib.sha256(DATA).hexdigest() and len(fetch.server.asked) == 1
+
+
+def test_a_disk_that_takes_no_more_keeps_what_came(fetch: Fetch) -> None:
+    fetch.server.files["a.bin"] = Served(DATA)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+    try:
+        with pytest.raises(
+            WriteError, match=rf"^{fetch.part}: cannot be written: it would be larger .* MB are free in"
+        ):
+            fetch()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert fetch.part.read_bytes() == DATA[:300_000]
+    assert fetch() == hashlib.sha256(DATA).hexdigest()
+    assert fetch.left() == {"a.bin"} and len(fetch.server.asked) == 2
 
 
 def test_without_a_length_and_without_a_checksum(fetch: Fetch) -> None:

@@ -4,6 +4,7 @@ import struct
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.errors import UnavailableError
+from exporters.write_errors import WriteError
 from pipeline.data.prepare import unpack as module
 from pipeline.data.prepare.unpack import unpack, unpacked
 from tests.pipeline.data.prepare.conftest import Teller
+from tests.small_disk import small_disk
 
 RANDOM = np.random.default_rng(1)
 # Lengths of whole blocks of tar are those after which tarfile steps back by a byte.
@@ -276,3 +279,22 @@ def test_damaged_archives_give_files_or_one_error(
     except UnavailableError:
         assert contents(folder / "root") == {}
     assert {path.name for path in folder.iterdir()} <= before | {"root"}
+
+
+@pytest.mark.parametrize("make", [tar_of, zip_of])
+def test_a_full_disk_leaves_the_archive_alone(tmp_path: Path, make: Any) -> None:
+    archive = make(tmp_path / "a.archive", FILES)
+    with small_disk(tmp_path / "root", 2**21) as disk:
+        with pytest.raises(
+            WriteError, match=rf"^{disk.path}/.*: cannot be written: the disk is full \(2\.1 MB are free"
+        ):
+            do(archive)
+        assert [path.name for path in disk.path.rglob("*")] == [".prepare"]
+        disk.resize(2**23)
+        assert do(archive) == ["set"]
+
+
+def test_a_name_that_is_too_long_for_the_disk_is_no_damage(tmp_path: Path) -> None:
+    archive = tar_of(tmp_path / "a.tar", {"x" * 300: b"1"})
+    with pytest.raises(WriteError, match="its name is too long for this file system"):
+        do(archive)

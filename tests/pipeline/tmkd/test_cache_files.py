@@ -1,0 +1,104 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.errors import UnavailableError
+from exporters.write_errors import WriteError
+from pipeline.tmkd.cache_files import ArrayFile, row_shape
+from tests.small_disk import small_disk
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data(), row=st.sampled_from([(), (1,), (3,), (2, 2, 2)]), dtype=st.sampled_from([np.float32, np.bool_]))
+def test_rows_come_back(
+    data: st.DataObject, row: tuple[int, ...], dtype: type, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("array") / "x.npy"
+    expected = np.zeros((2, 5, *row), dtype)
+    file = ArrayFile(path, expected.shape, dtype)
+    for number in range(data.draw(st.integers(0, 4))):
+        pass_ = data.draw(st.integers(0, 1))
+        indices = np.array(data.draw(st.lists(st.integers(0, 4), unique=True)), dtype=np.int64)
+        values = np.full((len(indices), *row), number + 1, dtype)
+        expected[pass_, indices] = values
+        file.write(pass_, indices, values)
+    file.flush()
+    np.testing.assert_array_equal(np.load(path), expected)
+    for opened in (file, ArrayFile(path, expected.shape, dtype)):
+        np.testing.assert_array_equal(opened.read(1, np.arange(5)), expected[1])
+        np.testing.assert_array_equal(opened.read(0, np.array([4, 1])), expected[0, [4, 1]])
+    assert row_shape(path) == row
+
+
+@pytest.mark.parametrize(("pass_", "index"), [(2, 0), (-1, 0), (0, 5), (0, -1)])
+def test_rows_that_are_not_there(pass_: int, index: int, tmp_path: Path) -> None:
+    file = ArrayFile(tmp_path / "x.npy", (2, 5, 3), np.float32)
+    with pytest.raises(IndexError):
+        file.read(pass_, np.array([index]))
+    with pytest.raises(IndexError):
+        file.write(pass_, np.array([index]), np.zeros((1, 3), np.float32))
+
+
+def test_a_disk_that_runs_full_while_it_is_filled(tmp_path: Path) -> None:
+    """In a process of its own: writing through a map of the file would end it by SIGBUS."""
+    code = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from exporters.write_errors import WriteError\n"
+        "from pipeline.tmkd.cache import CacheColumn\n"
+        "folder = Path(sys.argv[1])\n"
+        "column = CacheColumn(folder / 'logits-rgb', 4, 64, (1000,))\n"  # 1 MB
+        "column.write(0, np.arange(8), np.full((8, 1000), 1, np.float32))\n"
+        "column.commit()\n"
+        "filler = (folder / 'filler').open('wb', buffering=0)\n"
+        "try:\n"
+        "    while filler.write(bytes(4096)) == 4096: pass\n"
+        "except OSError: pass\n"
+        "assert column.read(1, np.arange(8)) is None\n"  # a hole of the file
+        "try:\n"
+        "    column.write(1, np.arange(64), np.full((64, 1000), 2, np.float32))\n"
+        "except WriteError as error:\n"
+        "    print(error)\n"
+        "filler.truncate(0)\n"
+        "again = CacheColumn(folder / 'logits-rgb', 4, 64, (1000,))\n"
+        "assert again.read(0, np.arange(8)).sum() == 8000 and again.read(1, np.arange(8)) is None\n"
+        "again.write(1, np.arange(64), np.full((64, 1000), 2, np.float32))\n"
+        "again.commit()\n"
+        "assert (again.read(1, np.arange(64)) == 2).all()\n"
+    )
+    with small_disk(tmp_path / "disk", 2**21) as disk:
+        ended = subprocess.run(
+            [sys.executable, "-c", code, str(disk.path)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path(__file__).resolve().parents[3],
+        )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(f"{disk.path}/logits-rgb.npy: cannot be written: the disk is full (0.0 MB are free")
+
+
+def test_no_room_for_a_new_file(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2**20) as disk:
+        disk.fill()
+        with pytest.raises(UnavailableError):
+            ArrayFile(disk.path / "x.npy", (1, 5, 3), np.float32)
+        disk.remount("ro")
+        with pytest.raises(WriteError, match="read-only"):
+            ArrayFile(disk.path / "y.npy", (0, 5, 3), np.float32)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no array", None])
+def test_damaged_files_are_named(damage: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    ArrayFile(path, (2, 5, 3), np.float32)
+    path.write_bytes(path.read_bytes()[:-1] if damage is None else damage)
+    for look in (lambda: ArrayFile(path, (2, 5, 3), np.float32), lambda: row_shape(path)):
+        with pytest.raises(UnavailableError, match=rf"^{path}: damaged") as caught:
+            look()
+        assert f"Remove {tmp_path}." in str(caught.value)
