@@ -29,8 +29,8 @@ class AccuracyReport:
         images: how many.
         split: the split of the bundle that these are exactly the images of; None for others.
         correct: by model, how many it answered rightly.
-        stated: what the bundle says of that split, else of its test or validation images, as (correct, images); None
-            where it says nothing.
+        stated: what the bundle says of that split, else of its test, validation or proof images, as (correct, images);
+            None where it says nothing.
         left_out: what was passed over among the images, as one line.
     """
 
@@ -82,7 +82,7 @@ def verify_accuracy(bundle: Path, manifest: Mapping[str, Any], data: Path) -> Ac
     digest = labelled_digest(hashes)
     results = manifest.get("facts", {}).get("results", {})
     split = next((name for name, found in results.items() if found.get("sha256") == digest), None)
-    said = results.get(split or "test") or results.get("validation")
+    said = results.get(split or "test") or results.get("validation") or results.get("proof")
     stated = (said["correct"], said["images"]) if said else None
     counts = {name: int(found.sum()) for name, found in right.items()}
     report = AccuracyReport(len(hashes), split, counts, stated, found_images.left_out)

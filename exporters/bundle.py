@@ -52,8 +52,8 @@ class BundleFacts:
     """Where the student comes from; goes into the manifest and the model card. Plain JSON values only.
 
     Args:
-        recipe_sha256: of the resolved recipe.
-        data_fingerprint: of the training data's content.
+        recipe_sha256: of the resolved recipe; "" where no recipe is known.
+        data_fingerprint: of the training data's content; "" where it is not known.
         licences: of `weights`, `data`, `code`, … as SPDX expressions; None is "not stated".
         teacher: identity of the teachers, as provenance; nothing of them is inside.
         versions: of the libraries that made the student.

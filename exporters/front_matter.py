@@ -17,7 +17,7 @@ def front_matter(about: Mapping[str, Any]) -> str:
         **hub_licence(facts["licences"].get("weights")),
         "library_name": "onnx",
         "pipeline_tag": TASK,
-        "tags": [TASK, "knowledge-distillation", "onnx", "onnxruntime"],
+        "tags": [TASK, *(["knowledge-distillation"] if facts["teacher"] else []), "onnx", "onnxruntime"],
         "model_name": name,
     }
     results = _results(facts)

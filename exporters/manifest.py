@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import GateError, UsageError
+from exporters.errors import GateError
 from exporters.files import sha256_bytes
+from exporters.mistaken import check_is_bundle
 
 FORMAT = "tmkd-bundle/1"
 MANIFEST = "manifest.json"
@@ -89,12 +90,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest of a bundle, its seal first.
 
     Raises:
-        UsageError: no such folder.
+        UsageError: no such folder, or one that is something else; says what it is.
         GateError: damaged, or not a bundle; the file is named.
     """
-    if not folder.is_dir():
-        what = "not a folder" if folder.exists() else "no such folder"
-        raise UsageError(f"{folder}: {what}", remedy="A bundle is the folder that holds manifest.json.")
+    check_is_bundle(folder)
     seal_bytes = read_file(folder, SEAL, 200)
     data = read_file(folder, MANIFEST, _MANIFEST_LIMIT)
     match = _SEAL.fullmatch(seal_bytes.decode("latin-1"))

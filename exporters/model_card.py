@@ -69,14 +69,19 @@ def _share(entry: Mapping[str, int]) -> str:
 
 def _reproduction(facts: Mapping[str, Any]) -> str:
     command = facts["command"]
-    run = f"```bash\n{command}\n```\n\n" if command else ""
+    made = f"```bash\n{command}\n```\n\n" if command else ""
+    made += (
+        "With the recipe and the data of these digests, and these versions."
+        if facts["recipe_sha256"]
+        else "From the same checkpoint, with these versions: `tmkd-pipeline export … --bundle`."
+    )
     return (
-        f"{run}With the recipe and the data of these digests, and these versions. `tmkd-pipeline verify` proves that"
+        f"{made} `tmkd-pipeline verify` proves that"
         " the bundle is complete and undamaged; with `--data` and the images, that its accuracy is as told.\n\n"
         + _table(
             {
-                "recipe sha256": facts["recipe_sha256"],
-                "data fingerprint": facts["data_fingerprint"],
+                "recipe sha256": facts["recipe_sha256"] or None,
+                "data fingerprint": facts["data_fingerprint"] or None,
                 **{f"{split} images sha256": found["sha256"] for split, found in facts["results"].items()},
                 **facts["versions"],
             }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporters.errors import UnavailableError
 from exporters.files import dump_json
+from exporters.licences import NOT_STATED
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component
@@ -67,7 +68,7 @@ def _student(about: Mapping[str, Any], files: Mapping[str, Any]) -> "Component":
             hashes=[HashType(alg=HashAlgorithm.SHA_256, content=files[name]["sha256"])],
         )
 
-    main = files["model.onnx"]["sha256"]
+    main, recipe = files["model.onnx"]["sha256"], about["facts"]["recipe_sha256"]
     licence = about["facts"]["licences"].get("weights")
     return Component(
         type=ComponentType.MACHINE_LEARNING_MODEL,
@@ -80,7 +81,7 @@ def _student(about: Mapping[str, Any], files: Mapping[str, Any]) -> "Component":
         components=[file(name) for name in sorted(files)],
         properties=[
             Property(name="tmkd:parameters", value=str(about["parameters"])),
-            Property(name="tmkd:recipe-sha256", value=about["facts"]["recipe_sha256"]),
+            *([Property(name="tmkd:recipe-sha256", value=recipe)] if recipe else []),
         ],
     )
 
@@ -94,7 +95,7 @@ def _data(about: Mapping[str, Any]) -> "Component":
     return Component(
         type=ComponentType.DATA,
         name=_data_name(facts),
-        version=facts["data_fingerprint"][:12],
+        version=facts["data_fingerprint"][:12] or None,
         bom_ref=_DATA,
         scope=ComponentScope.EXCLUDED,
         description="The images that the student was trained and measured on; only the golden ones are inside.",
@@ -123,7 +124,7 @@ def _data_name(facts: Mapping[str, Any]) -> str:
 
 def _dataset(about: Mapping[str, Any]) -> dict[str, Any]:
     facts = about["facts"]
-    told = {"fingerprint": facts["data_fingerprint"], **facts["data"]}
+    told = {"fingerprint": facts["data_fingerprint"] or NOT_STATED, **facts["data"]}
     properties = [{"name": f"tmkd:{key}", "value": str(value)} for key, value in sorted(told.items()) if key != "name"]
     return {"type": "dataset", "name": _data_name(facts), "contents": {"properties": properties}}
 

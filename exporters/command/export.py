@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from exporters.checkpoint import Checkpoint
+from exporters.command.bundle import check_bundle, pack_bundle
 from exporters.command.engines import check_engines, export_engines
 from exporters.command.fp32 import Fp32, make_fp32, prove_fp32
 from exporters.command.images import ImageFolder, ProofImages
@@ -36,7 +37,7 @@ def export_checkpoint(
 
     Engines go to `out/engines`. Files of these names from an earlier export are removed first; nothing takes a final
     name before all has passed. What failed lies in `out/rejected`, an engine that could not be run here in
-    `out/unproved`, each with its report.
+    `out/unproved`, each with its report. A bundle goes to `out/bundle`, with its archive beside it.
 
     Args:
         checkpoint: what is exported.
@@ -64,6 +65,7 @@ def export_checkpoint(
     calibration = request.calibrate_on(images, student.preprocessing)
     job = Job(student, images, request, calibration, provider, any_size, probabilities, say)
     check_engines(job)
+    check_bundle(job, out)
     folders = [found for found in (folder, request.calibration_images) if found is not None]
     for note in (*checkpoint.notes, *(note for found in folders for note in found.notes())):
         say(f"note: {note}")
@@ -96,6 +98,8 @@ def export_checkpoint(
         write_json(staging.final / PREPROCESS, student.preprocessing.to_json())
         write_json(staging.final / LABELS, student.labels)
         write_json(staging.final / PARITY, reports)
+        if request.bundle:
+            pack_bundle(job, fp32, outcomes, reports, staging, licence=licence, notes=checkpoint.notes)
     return reports
 
 

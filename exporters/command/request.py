@@ -66,6 +66,7 @@ class ExportRequest:
         required: of the ONNX files, the precisions that must pass for anything to take a final name.
         keep: `useful`: an ONNX file that passes and is not faster than fp32 is left out; `all`: it is kept.
         calibration: for int8.
+        bundle: pack what passed into a bundle.
 
     Raises:
         UsageError: an unknown precision, one required that is not made, or calibration missing or without use.
@@ -77,6 +78,7 @@ class ExportRequest:
     required: tuple[str, ...] = ()
     keep: Literal["useful", "all"] = "useful"
     calibration: CalibrationRequest | None = None
+    bundle: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in (*self.precisions, *self.required) if name not in DEFAULT_GATES]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporters.bundle import tar_path
 from exporters.errors import GateError, UnavailableError
 from exporters.files import writing
 from exporters.locks import held
@@ -17,7 +18,7 @@ from exporters.write_errors import WriteError
 MODEL, AUDIT, PREPROCESS, LABELS, PARITY = (
     "model.onnx", "audit.json", "preprocess.json", "labels.json", "parity.json",
 )  # fmt: skip
-REJECTED, UNPROVED = "rejected", "unproved"
+REJECTED, UNPROVED, BUNDLE = "rejected", "unproved", "bundle"
 LOCK = ".export.lock"
 _PREFIX = ".export-"
 
@@ -29,12 +30,14 @@ class Staging:
     Args:
         final: goes to `out`.
         rejected, unproved: go to folders of these names in it.
+        packed: what is in it goes to `out`, each folder as a whole.
         work: goes nowhere.
     """
 
     final: Path
     rejected: Path
     unproved: Path
+    packed: Path
     work: Path
 
 
@@ -74,7 +77,7 @@ def _staged(out: Path) -> Iterator[Staging]:
 
 def _filled(out: Path, temporary: Path) -> Iterator[Staging]:
     _remove_earlier(out)
-    folders = [temporary / name for name in ("final", REJECTED, UNPROVED, "work")]
+    folders = [temporary / name for name in ("final", REJECTED, UNPROVED, "packed", "work")]
     for folder in folders:
         folder.mkdir()
     staging = Staging(*folders)
@@ -84,11 +87,14 @@ def _filled(out: Path, temporary: Path) -> Iterator[Staging]:
         _take_over(staging.rejected, out / REJECTED)
         raise
     except WriteError as error:  # named as the file would have been called
-        if staging.final in error.path.parents:
-            raise WriteError(temporary / error.path.relative_to(staging.final), error.cause) from error
+        for folder in (staging.final, staging.packed):
+            if folder in error.path.parents:
+                raise WriteError(temporary / error.path.relative_to(folder), error.cause) from error
         raise
     for source, target in ((staging.rejected, out / REJECTED), (staging.unproved, out / UNPROVED)):
         _take_over(source, target)
+    for whole in sorted(staging.packed.iterdir()):
+        whole.replace(out / whole.name)
     _take_over(staging.final, out)
 
 
@@ -100,7 +106,18 @@ def _take_over(source: Path, target: Path) -> None:
         path.replace(place)
 
 
+def has_own_bundle(out: Path) -> bool:
+    """Whether `out/bundle` was packed by the export that `out` holds: then both tell the same proofs."""
+    try:
+        return (out / BUNDLE / PARITY).read_bytes() == (out / PARITY).read_bytes()
+    except OSError:
+        return False
+
+
 def _remove_earlier(out: Path) -> None:
+    if has_own_bundle(out):
+        shutil.rmtree(out / BUNDLE, ignore_errors=True)
+        tar_path(out / BUNDLE).unlink(missing_ok=True)
     models = [MODEL, *(kind.file for kind in VARIANTS.values())]
     plans = [plan_name(source) for source in ENGINE_SOURCES.values()]
     beside = [f"{plan}.json" for plan in plans] + [f"{name}.parity.json" for name in plans]

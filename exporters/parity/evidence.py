@@ -75,7 +75,8 @@ class Evidence:
         self._logits: list[np.ndarray] = []
         self._complete = False
 
-    def _answered(self) -> Iterator[tuple[Batch, np.ndarray]]:
+    def answered(self) -> Iterator[tuple[Batch, np.ndarray]]:
+        """Each batch with the reference's logits `[B, K]`."""
         if self._complete:
             yield from zip(self._batches(), self._logits, strict=True)
             return
@@ -92,7 +93,7 @@ class Evidence:
     def compare(self, candidate: Runtime) -> ParityResult:
         """All images at the largest batch size."""
         meter = ParityMeter()
-        for (images, labels, names), logits in self._answered():
+        for (images, labels, names), logits in self.answered():
             meter.add(logits, candidate.predict(images), labels, names)
         return meter.result()
 
@@ -122,7 +123,7 @@ class Evidence:
         meter = ParityMeter()
         kept: list[_Part] = []
         missing = self._part
-        for (images, labels, names), logits in self._answered():
+        for (images, labels, names), logits in self.answered():
             meter.add(logits, candidate.predict(images), labels, names)
             if missing > 0:
                 first = slice(0, missing)

@@ -1,6 +1,7 @@
 """The command `export`: one checkpoint to ONNX, proved, without the rest of the pipeline."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ SIZE = click.IntRange(min=1)
     help="Of the GPUs that engines of TensorRT for RTX are for; repeatable. Default: the GPU here.",
 )
 @PROVIDER
+@click.option("--bundle", is_flag=True, help="Pack what passed into DIR/bundle, for verify, predict and serve.")
 def export(
     checkpoint: Path,
     out: Path,
@@ -97,13 +99,15 @@ def export(
     batch: tuple[int, int, int] | None,
     capabilities: tuple[str, ...],
     provider: Any,
+    bundle: bool,
 ) -> None:
     """Export CHECKPOINT and prove each file equal to the network.
 
     CHECKPOINT is a run directory, a student's folder, or a weights file (.safetensors, .pt, .pth) of any classifier of
     torchvision, timm or the CIFAR family, trained anywhere. Writes model.onnx, model.fp16.onnx, model.int8.onnx and
     engines/ where they are asked for, audit.json, preprocess.json, labels.json and parity.json; nothing of it where
-    fp32 or a required file fails (exit 3). Another file that fails is put into rejected/, with the reason.
+    fp32 or a required file fails (exit 3). Another file that fails is put into rejected/, with the reason. With
+    --bundle, what passed is packed as a run packs it.
     """
     from exporters.checkpoint import load_checkpoint, read_labels
     from exporters.command import ExportRequest, export_checkpoint
@@ -115,6 +119,7 @@ def export(
         required=flattened(required),
         keep=keep,
         calibration=_calibration(calibration, calibration_images, calibration_method),
+        bundle=bundle,
     )
     loaded = load_checkpoint(
         checkpoint,
@@ -142,6 +147,10 @@ def export(
     )
     every = [report for name, report in reports.items() if name != "engines"] + [*reports.get("engines", {}).values()]
     files = [report["file"] for report in every if report.get("status", "shipped") == "shipped"]
+    if bundle:
+        click.echo(f"next: tmkd-pipeline verify {shlex.quote(str(out / 'bundle'))}")
+    else:
+        click.echo("with --bundle, the same command packs what verify, predict, benchmark and serve take")
     click.echo(f"exported to {out}: {', '.join(files)}")
 
 

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exporters.errors import UnavailableError
 from exporters.files import read_json
 from exporters.licences import CODE_LICENCE
-from exporters.manifest import ENGINE_SOURCES, ENGINES, MODEL, plan_name, variant_of
+from exporters.manifest import ENGINES, MODEL
+from exporters.versions import installed_packages
 from pipeline.data.listing import SplitName
 from pipeline.data.registry import LICENCES
 from pipeline.distill.registry import METHODS
 from pipeline.recipe.schema import Recipe
 from pipeline.recipe.weights import names_file
-from pipeline.runner.environment import installed_packages
 from pipeline.runner.fingerprint import digest
 from pipeline.stages.base import Stage, StageContext, settings
 from pipeline.stages.export import AUDIT, VARIANTS
@@ -24,8 +23,8 @@ from pipeline.stages.inputs import Data, needs_teacher, needs_text_embeddings, r
 from pipeline.stages.parity import PARITY, SHIPPED
 
 if TYPE_CHECKING:
-    from exporters.bundle import BundleFacts, ShippedEngine, ShippedModel
-    from exporters.runtimes import Runtime
+    from exporters.bundle import BundleFacts
+    from exporters.shipping import Passed
     from exporters.student import Student
 
 MEASURED: tuple[SplitName, ...] = ("validation", "test")
@@ -55,94 +54,49 @@ class BundleStage(Stage):
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Measure speed, take golden vectors from validation images, pack, verify."""
-        from exporters.benchmark import measure
-        from exporters.bundle import BundleContents, pack
-        from exporters.runtimes import OnnxRuntime, TorchRuntime
+        from exporters.runtimes import TorchRuntime
+        from exporters.shipping import ship
         from exporters.student import load_student
 
         run, recipe = context.run, context.recipe
         data = read_data(context)
-        models, engines = _models(context), _engines(context)
         student = load_student(run.folder("distill") / "chosen")
-        torch_runtime = TorchRuntime(student)
-        golden = golden_images(data)
-        runtimes: dict[str, Runtime] = {_runtime_name(model): OnnxRuntime(model.data) for model in models}
-        runtimes |= _running(context, engines)
-        benchmark = measure({**runtimes, "torch-cpu": torch_runtime}, golden)
-        manifest = pack(
-            BundleContents(
-                name=recipe.name,
-                architecture=f"{student.architecture.source}:{student.architecture.name}",
-                parameters=student.parameters,
-                models=models,
-                engines=engines,
-                preprocessing=student.preprocessing,
-                labels=student.labels,
-                golden_images=golden,
-                golden_logits=torch_runtime.predict(golden),
-                parity=read_json_output(context, "parity", PARITY),
-                benchmark=benchmark,
-                facts=_facts(context, data, student),
-            ),
+        manifest = ship(
+            student,
+            TorchRuntime(student),
+            _passed(context),
+            golden_images(data),
+            _facts(context, data, student),
             run.folder(self.name),
+            name=recipe.name,
+            warn=context.console.warn,
         )
         size = sum(entry["size"] for entry in manifest["files"].values())
         context.console.say(f"{run.folder(self.name)}: {len(manifest['files'])} files, {size / 1e6:.2f} MB, verified")
         return {"bytes": size}
 
 
-def _models(context: StageContext) -> list["ShippedModel"]:
-    """What parity lets ship, each with what the audit found at its export."""
+def _passed(context: StageContext) -> "Passed":
+    """What parity lets ship, each file with what the audit found at its export."""
     from exporters.bundle import ShippedModel
+    from exporters.shipping import Passed
     from exporters.variants import VARIANTS as VARIANT_KINDS
 
     audits = {"fp32": {"file": MODEL, **read_json_output(context, "export", AUDIT)}}
     if context.recipe.export.variants:
         audits |= read_json_output(context, "export", VARIANTS)
-    return [
+    shipped = read_json_output(context, "parity", SHIPPED)
+    models = [
         ShippedModel(
             audits[name]["file"],
             VARIANT_KINDS[name].precision if name in VARIANT_KINDS else name,
             (context.run.folder("export") / audits[name]["file"]).read_bytes(),
             audits[name]["initializers"],
         )
-        for name in read_json_output(context, "parity", SHIPPED)["models"]
+        for name in shipped["models"]
     ]
-
-
-def _engines(context: StageContext) -> list["ShippedEngine"]:
-    """What was proved on a GPU."""
-    from exporters.bundle import ShippedEngine
-    from exporters.tensorrt import sidecar_path
-
-    folder, found = context.run.folder("export") / ENGINES, []
-    for precision in read_json_output(context, "parity", SHIPPED)["engines"]:
-        plan = folder / plan_name(ENGINE_SOURCES[precision])
-        found.append(ShippedEngine(ENGINE_SOURCES[precision], plan.read_bytes(), sidecar_path(plan).read_bytes()))
-    return found
-
-
-def _running(context: StageContext, engines: list["ShippedEngine"]) -> dict[str, "Runtime"]:
-    """The engines on the GPU, for their speed; without one, where parity was proved elsewhere, that is said."""
-    from exporters.runtimes import tensorrt
-    from exporters.tensorrt import read_sidecar, sidecar_path
-
-    runtimes: dict[str, Runtime] = {}
-    for engine in engines:
-        plan = context.run.folder("export") / ENGINES / plan_name(engine.source)
-        sidecar = read_sidecar(sidecar_path(plan))
-        library = sidecar["library"]["name"]
-        try:
-            runtime = tensorrt.TensorRTRuntime(plan, sidecar["plan"]["sha256"], library)
-        except UnavailableError as error:
-            context.console.warn(f"{plan.name}: its speed is not in benchmark.json: {error.message}")
-            continue
-        runtimes[f"{library} {variant_of(engine.source)}"] = runtime
-    return runtimes
-
-
-def _runtime_name(model: "ShippedModel") -> str:
-    return "onnxruntime-cpu" if model.file == MODEL else f"onnxruntime-cpu {variant_of(model.file)}"
+    plans = context.run.folder("export") / ENGINES
+    return Passed(models, shipped["engines"], plans, read_json_output(context, "parity", PARITY))
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:
@@ -216,22 +170,12 @@ def _without_folders(told: str, *sources: str) -> str:
 
 def _results(context: StageContext, data: Data) -> dict[str, Any]:
     """What the chosen student answered in each split: in all, and of each class."""
-    from exporters.labelled import labelled_digest
+    from exporters.shipping import split_results
 
     results: dict[str, Any] = {}
     with np.load(context.run.folder("validate") / "predictions.npz") as predictions:
         for split in MEASURED:
             found, truth = predictions[f"chosen.{split}"], predictions[f"labels.{split}"]
-            indexed, classes = data.index.splits[split], data.index.classes
-            hashes = ((bytes(row), classes[label]) for row, label in zip(indexed.sha256, indexed.labels, strict=True))
-            results[split] = {
-                "images": len(truth),
-                "correct": int(np.sum(found == truth)),
-                "sha256": labelled_digest(hashes),
-                "per_class": {
-                    name: {"images": int(np.sum(of_class)), "correct": int(np.sum(found[of_class] == place))}
-                    for place, name in enumerate(classes)
-                    for of_class in [truth == place]
-                },
-            }
+            digests = map(bytes, data.index.splits[split].sha256)
+            results[split] = split_results(found, truth, digests, data.index.classes)
     return results

@@ -176,6 +176,23 @@ def test_help_imports_nothing_heavy() -> None:
         assert option in out
 
 
+def test_bundle_of_an_export_is_taken_by_the_other_commands(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+    run, _ = finished
+    outcome = export(run.directory, tmp_path, "--data", run.data / "test", "--bundle")
+    assert outcome.code == 0, outcome.out + outcome.err
+    bundle = tmp_path / "bundle"
+    assert f"next: tmkd-pipeline verify {bundle}\n" in outcome.out and (tmp_path / "bundle.tar").is_file()
+    told = run_command("verify", bundle, "--data", run.data / "test")
+    assert told.code == 0 and "exactly those of the proof split" in told.out
+    assert run_command("predict", bundle, next((run.data / "test").rglob("*.png"))).code == 0
+    told = run_command("verify", tmp_path)
+    assert told.code == 2 and f"Its bundle is {bundle}." in told.err
+    outcome = export(run.directory, tmp_path, "--data", run.data / "test")
+    assert outcome.code == 0 and "with --bundle" in outcome.out
+    told = run_command("verify", tmp_path)
+    assert told.code == 2 and "folder of an export, not a bundle" in told.err and "--bundle" in told.err
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_export_leaves_nothing(weights: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
     out = tmp_path / "out"
