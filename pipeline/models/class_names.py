@@ -155,7 +155,7 @@ def _read(path: Path) -> _Names:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:  # the last two of \U escapes
         raise UsageError(f"{path}: not valid YAML: {error}") from error
     problems: list[str] = []
     if isinstance(root, yaml.MappingNode):

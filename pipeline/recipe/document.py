@@ -21,6 +21,13 @@ _VALUE_TAGS = {f"{_TAG}{name}" for name in ("int", "float", "bool", "null")}
 _EXPONENT = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
 
 
+# Numbers that mean the same in YAML 1.1, in YAML 1.2, which editors check by, and to people: 8, -0.5, 1e3, 0x1F.
+_PLAIN_NUMBER = re.compile(
+    r"[-+]?(?:[1-9][0-9]*|0[0-7]?|0x[0-9a-fA-F]+|(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?)"
+)
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
+
+
 class _Loader(yaml.SafeLoader):
     """SafeLoader that reads 1e-3 as a number."""
 
@@ -56,11 +63,13 @@ class Document:
     Attributes:
         value: dictionaries with text keys, lists, texts, numbers, booleans and None; None where the text is no YAML.
         positions: where each key or list item stands.
+        spellings: how the value of a key or list item is written, where it stands without quotes and is no text.
         mistakes: what is wrong with the form, each with its place.
     """
 
     value: Any = None
     positions: dict[KeyPath, Position] = field(default_factory=dict)
+    spellings: dict[KeyPath, str] = field(default_factory=dict)
     mistakes: list[tuple[Position, str]] = field(default_factory=list)
 
 
@@ -82,7 +91,8 @@ def parse_yaml(text: str) -> Document:
     """Read one YAML document. Nothing is raised: all mistakes are in the result.
 
     Refused beside what is no YAML: duplicate keys, keys that are not plain texts, merge keys, tags, numbers that are
-    not finite, and more text, depth or values than a recipe can need.
+    not finite or that mean something else than they seem to (010 is 8, 1:30 is 90), and more text, depth or values than
+    a recipe can need.
     """
     document = Document()
     if len(text) > LARGEST_TEXT:
@@ -145,7 +155,7 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode) and node.tag in _TEXT_TAGS:
             return self.read_text(node)
         if isinstance(node, yaml.ScalarNode) and node.tag in _VALUE_TAGS:
-            return self.read_value(node)
+            return self.read_value(node, path)
         return self.refuse(node, f"the tag {node.tag.replace(_TAG, '!!')} is not allowed in a recipe")
 
     def read_mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
@@ -177,18 +187,41 @@ class _Reader:
             return self.refuse(node, "half of a surrogate pair is not a character")
         return text
 
-    def read_value(self, node: yaml.ScalarNode) -> Any:
+    def read_value(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
         try:
             value = self.loader.construct_object(node)
         except (ValueError, LookupError, OverflowError):  # `!!int x`, or more digits than Python reads
             return self.refuse(node, f"cannot be read as {node.tag.removeprefix(_TAG)}: {node.value[:40]!r}")
         if isinstance(value, float) and not math.isfinite(value):
             return self.refuse(node, f"expected a finite number, got {node.value[:40]}")
+        if isinstance(value, int | float) and not isinstance(value, bool) and not _means_what_it_says(node.value):
+            return self.refuse(node, _misleading(node.value[:40], value, path))
+        if node.style is None:
+            self.document.spellings[path] = node.value
         return value
 
     def refuse(self, node: yaml.Node, message: str) -> Any:
         self.document.mistakes.append((_position(node), message))
         return _REFUSED
+
+
+def _means_what_it_says(text: str) -> bool:
+    return _PLAIN_NUMBER.fullmatch(text) is not None
+
+
+def _misleading(text: str, value: float, path: KeyPath) -> str:
+    """What is told of a number that YAML 1.1 reads in its own way."""
+    digits = text.replace("_", "")
+    if ":" in text:
+        why, meant = "parts with colons are read to the base of 60", f"{value}"
+    elif _LEADING_ZERO.fullmatch(digits):
+        why, meant = "a leading 0 makes it octal", f"{int(digits)}, or {value} if you mean that"
+    elif digits.lstrip("+-").startswith("0b"):
+        why, meant = "0b makes it binary", f"{value}"
+    else:
+        why, meant = "other readers of YAML take it for a text", f"{value}"
+    key = f"{dotted(path)}: " if path else ""
+    return f"{key}{text} is read as {value}, since {why}; write {meant}, or '{text}' for a text"
 
 
 def dotted(path: KeyPath) -> str:

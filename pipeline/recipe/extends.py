@@ -20,10 +20,14 @@ _SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where something stands: the number of its file in `Merged.files`, and the line and column there."""
+    """Where something stands: the number of its file in `Merged.files`, and the line and column there.
+
+    `spelling` is how a value that is no text is written there, see `Document.spellings`.
+    """
 
     file: int
     position: Position
+    spelling: str = field(default="", compare=False)
 
 
 @dataclass
@@ -78,7 +82,8 @@ class _Reader:
         self.named[path.resolve()] = by
         document = parse_yaml(text)
         self.merged.mistakes += [(Place(number, position), message) for position, message in document.mistakes]
-        own = {key: Place(number, position) for key, position in document.positions.items()}
+        spellings = document.spellings
+        own = {key: Place(number, place, spellings.get(key, "")) for key, place in document.positions.items()}
         if not isinstance(document.value, dict):
             if not document.mistakes:
                 got = (

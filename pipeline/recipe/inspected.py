@@ -1,7 +1,6 @@
 """The `data` section of a data set that is looked at, with or without a recipe."""
 
 import difflib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> 
         if root is not None:
             raise UsageError(f"{target} is a folder already, and --root names another", remedy="Leave one of them out.")
         target, root = "folder", Path(target)
-    place = [] if root is None else [f"data.root={json.dumps(str(root))}"]
+    place = [] if root is None else [f"data.root={'./null' if str(root) == 'null' else root}"]
     if is_dataset(target):
         if (
             not place
@@ -42,7 +41,7 @@ def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> 
             here = f" For the folder of that name here: ./{target}" if _is_folder(target) else ""
             raise UsageError(f"data set '{target}' is read from a folder", remedy=f"Give it: --root DIR.{here}")
         # Any recipe would do: all that is read of it is given here.
-        whole = load_recipe("quickstart", [f"data.dataset={json.dumps(target)}", *place, *overrides]).recipe
+        whole = load_recipe("quickstart", [f"data.dataset={target}", *place, *overrides]).recipe
         said = any(text.replace(" ", "").startswith("data.image_size=") for text in overrides)
         return whole.data, whole.data.image_size if said else None
     try:

@@ -46,6 +46,30 @@ def _alternatives(node: Node) -> list[Node]:
     return [node]
 
 
+def takes_any_text(path: KeyPath) -> bool:
+    """Whether a text may stand at a path that is not one of a few names."""
+    return any(node.get("type") == "string" and not _texts(node) for node in _nodes(path))
+
+
+def takes_only_text(path: KeyPath) -> bool:
+    """Whether a text may stand at a path, any or one of several, and beside it nothing but null."""
+    kinds = {node.get("type") for node in _nodes(path)}
+    return "string" in kinds and kinds <= {"string", "null"}
+
+
+def takes_null(path: KeyPath) -> bool:
+    """Whether null may stand at a path."""
+    return any(node.get("type") == "null" for node in _nodes(path))
+
+
+def is_free(path: KeyPath) -> bool:
+    """Whether a path lies in a section that takes any keys and values, such as the arguments of a network."""
+    for depth in range(len(path)):
+        if any(node.get("additionalProperties") is True for node in _nodes(path[:depth])):
+            return True
+    return False
+
+
 def _descend(nodes: list[Node], key: str | int) -> list[Node]:
     found: list[Node] = []
     for node in nodes:

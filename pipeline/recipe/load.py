@@ -80,7 +80,11 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> LoadedReci
     changes = [change for change in changes if not change.mistakes]
     for change in changes:
         apply_override(tree, change)
-    recipe, mistakes = validate(tree)
+    spellings = {key: place.spelling for key, place in merged.places.items() if place.spelling}
+    for change in changes:
+        spellings = {key: text for key, text in spellings.items() if key[: len(change.path)] != change.path}
+        spellings |= change.spellings
+    recipe, mistakes = validate(tree, spellings)
     for mistake in mistakes:
         if mistake.involves and not merged.complete:
             continue  # it may follow from what the missing fragment says

@@ -1,20 +1,33 @@
 """Every mistake of a recipe's values at once, in plain English."""
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.recipe.document import KeyPath, dotted, dump_yaml
-from pipeline.recipe.keys import all_paths, choices, expected, expected_name, known_keys, nearest
+from pipeline.recipe.keys import (
+    all_paths,
+    choices,
+    expected,
+    expected_name,
+    is_free,
+    known_keys,
+    nearest,
+    takes_any_text,
+)
 from pipeline.recipe.schema import Recipe
 from pipeline.recipe.settings import any_of
 
 _LONGEST_VALUE = 60
+_SWITCHES = {"yes": True, "no": False, "on": True, "off": False}
+_NUMBER = re.compile(r"[-+]?[0-9][0-9,_ ]*")
 
 
 @dataclass(frozen=True)
@@ -32,26 +45,50 @@ class Mistake:
     involves: tuple[KeyPath, ...] = ()
 
 
-def validate(tree: dict[str, Any]) -> tuple[Recipe | None, list[Mistake]]:
+def validate(
+    tree: dict[str, Any], spellings: Mapping[KeyPath, str] = MappingProxyType({})
+) -> tuple[Recipe | None, list[Mistake]]:
     """The recipe of a tree of plain values, or else all of its mistakes.
+
+    Args:
+        tree: the values.
+        spellings: how values that are no texts were written, see `Document.spellings`.
 
     A check over several keys runs only where each of them is right by itself. So the keys that are wrong are taken out
     and the rest is checked again, until it is right; what follows from a missing key is not a mistake of its own.
     """
     rest = deepcopy(tree)
-    mistakes: list[Mistake] = []
+    mistakes = list(_ambiguous(spellings))
+    for mistake in mistakes:
+        _remove(rest, mistake.path)
     while True:
         try:
             recipe = Recipe.model_validate(rest)
         except ValidationError as error:
             found = _translate(error, rest)
         else:
-            return (None, mistakes) if mistakes else (recipe, [])
+            return (None, [_with_spelling(mistake, spellings) for mistake in mistakes]) if mistakes else (recipe, [])
         blamed = [path for mistake in mistakes for path in (mistake.path, *mistake.involves)]
         mistakes += [mistake for mistake in found if not _follows_from(mistake, blamed)]
         removed = [_remove(rest, path) for mistake in found for path in (mistake.path, *mistake.involves)]
         if not any(removed):
-            return None, mistakes
+            return None, [_with_spelling(mistake, spellings) for mistake in mistakes]
+
+
+def _ambiguous(spellings: Mapping[KeyPath, str]) -> Iterator[Mistake]:
+    """Words that YAML 1.1 takes for true and false, where no type says whether they are meant as words."""
+    for path, spelling in spellings.items():
+        if spelling.lower() in _SWITCHES and is_free(path):
+            meant = str(_SWITCHES[spelling.lower()]).lower()
+            yield Mistake(path, f"{spelling} is read as {meant}; write {meant}, or '{spelling}' for the text")
+
+
+def _with_spelling(mistake: Mistake, spellings: Mapping[KeyPath, str]) -> Mistake:
+    """A mistake, with the hint that a text is written in quotes where one is expected and YAML read something else."""
+    spelling = spellings.get(mistake.path, "")
+    if spelling.lower() in ("", "null", "~") or is_free(mistake.path) or not takes_any_text(mistake.path):
+        return mistake
+    return replace(mistake, message=f"{mistake.message}; a text is written in quotes: '{spelling}'")
 
 
 def _follows_from(mistake: Mistake, blamed: list[KeyPath]) -> bool:
@@ -134,7 +171,10 @@ def _unknown_key(path: KeyPath) -> str:
 def _wrong_value(wanted: str, value: Any, names: Sequence[str] = (), near: Sequence[str] | None = None) -> str:
     if near is None:
         near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
-    return f"expected {wanted}, got {_shown(value)}" + (f"; did you mean {any_of(near)}?" if near else "")
+    hint = f"; did you mean {any_of(near)}?" if near else ""
+    if isinstance(value, str) and wanted.startswith(("an integer", "a number")) and _NUMBER.fullmatch(value):
+        hint = f"; write {int(re.sub('[,_ ]', '', value))}"
+    return f"expected {wanted}, got {_shown(value)}{hint}"
 
 
 def _shown(value: Any) -> str:

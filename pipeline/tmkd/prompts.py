@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from exporters.errors import UsageError
+from pipeline.recipe.document import parse_yaml
 from pipeline.tmkd.random_prompts import random_prompt
 
 if TYPE_CHECKING:
@@ -42,12 +41,12 @@ class Prompts:
         """
         path = _find(name_or_path)
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            document = parse_yaml(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path}: cannot be read: {error}") from error
-        except yaml.YAMLError as error:
-            raise UsageError(f"{path}: not valid YAML: {error}") from error
-        problems = _problems(content)
+        content = document.value
+        problems = [f"line {position.line}: {message}" for position, message in document.mistakes]
+        problems = problems or _problems(content)
         if problems:
             raise UsageError(
                 "\n".join(f"{path}: {problem}" for problem in problems),
@@ -148,8 +147,6 @@ def _problems(content: Any) -> list[str]:
     if "rgb" not in views:
         problems.append("views.rgb: missing; the other views fall back to it")
     for view, templates in views.items():
-        if not isinstance(view, str):
-            problems.append(f"views.{view}: a view's name must be text")
         if not isinstance(templates, list) or not templates:
             problems.append(f"views.{view}: expected a list of at least one template")
             continue

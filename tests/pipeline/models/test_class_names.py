@@ -141,6 +141,7 @@ def test_missing_classes_are_told_the_first_five(tmp_path: Path) -> None:
         ("", ["a"], "expected a mapping"),
         ("goldfish", ["a"], "expected a mapping"),
         ("a: [", ["a"], "not valid YAML"),
+        ('a: "\\UFFFFFFFF"', ["a"], "not valid YAML"),
     ],
 )
 def test_mistakes_are_told_with_file_and_key(tmp_path: Path, text: str, classes: list[str], told: str) -> None:

@@ -1,5 +1,6 @@
 """YAML text as plain values with positions."""
 
+import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -143,3 +144,55 @@ def test_merge_keys_and_tags_are_refused_where_they_stand() -> None:
 
 def test_dotted_paths() -> None:
     assert dotted(("train", "schedule", "milestones", 0)) == "train.schedule.milestones[0]"
+
+
+@pytest.mark.parametrize(
+    ("spelling", "told"),
+    [
+        (
+            "010",
+            "010 is read as 8, since a leading 0 makes it octal; write 10, or 8 if you mean that",
+        ),
+        ("-064", "-064 is read as -52, since a leading 0 makes it octal; write -64,"),
+        ("0_7", "0_7 is read as 7"),
+        (
+            "1:30",
+            "1:30 is read as 90, since parts with colons are read to the base of 60; write 90, or '1:30'",
+        ),
+        ("190:20:30", "190:20:30 is read as 685230"),
+        ("1:30.5", "1:30.5 is read as 90.5"),
+        ("1_000", "1_000 is read as 1000, since other readers of YAML take it for a text; write 1000"),
+        ("1_0.5", "1_0.5 is read as 10.5"),
+        ("0b101", "0b101 is read as 5, since 0b makes it binary; write 5"),
+    ],
+)
+def test_a_number_that_means_something_else_is_refused_in_its_line(spelling: str, told: str) -> None:
+    document = parse_yaml(f"a: 1\nb:\n  c: {spelling}\n")
+    ((position, message),) = document.mistakes
+    assert position == Position(3, 6)
+    assert message.startswith(f"b.c: {told}")
+    assert document.value == {"a": 1, "b": {}}
+    assert parse_yaml(f"[{spelling}]").mistakes and not parse_yaml(f"['{spelling}']").mistakes
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text("0123456789_:.+-eEbxof", min_size=1, max_size=8))
+@example("07")
+@example("0")
+@example("0x1F")
+@example(".5e3")
+@example("1.")
+@example("+5")
+@example("08.5")
+def test_a_number_is_read_as_people_write_it_or_refused(text: str) -> None:
+    """Python reads decimal numbers as people do; underscores apart, which it allows as well."""
+    document = parse_yaml(f"a: {text}")
+    value = (document.value or {}).get("a") if isinstance(document.value, dict) else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        assert "_" not in text
+        assert value == (int(text, 16) if "x" in text else float(text))
+
+
+def test_how_values_are_spelled_is_kept() -> None:
+    document = parse_yaml("a: yes\nb: 'yes'\nc: [0x10, text]\nd: ~\n")
+    assert document.spellings == {("a",): "yes", ("c", 0): "0x10", ("d",): "~"}

@@ -55,6 +55,49 @@ def test_an_unknown_key_three_levels_deep(write: Write) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("train: {epochs: 010}", "1:17: train.epochs: 010 is read as 8, since a leading 0 makes it octal; write 10"),
+        ("data: {image_size: 064}", "1:20: data.image_size: 064 is read as 52, since a leading 0 makes it octal"),
+        ("train:\n  batch_size: 1:30", "2:15: train.batch_size: 1:30 is read as 90"),
+        ("train: {epochs: 09}", "1:9: train.epochs: expected an integer ≥ 1 and ≤ 100000, got '09'; write 9"),
+        ("train: {epochs: '1_000'}", "1:9: train.epochs: expected an integer ≥ 1 and ≤ 100000, got '1_000'; write 1"),
+        ("data: {dataset: folder, root: 2024}",
+         "1:25: data.root: expected a text or null, got 2024; a text is written in quotes: '2024'"),
+        ("teacher: {text: {model: yes}}",
+         "1:18: teacher.text.model: expected a text, got true; a text is written in quotes: 'yes'"),
+        ("student: {arguments: {bias: on}}",
+         "1:23: student.arguments.bias: on is read as true; write true, or 'on' for the text"),
+        ("student: {arguments: {size: 1:30}}", "1:29: student.arguments.size: 1:30 is read as 90"),
+        ("export: {tensorrt: {compute_capabilities: [8.9]}}",
+         "1:44: export.tensorrt.compute_capabilities[0]: expected a text such as '8.9', got 8.9;"
+         " a text is written in quotes: '8.9'"),
+    ],
+)  # fmt: skip
+def test_spellings_that_yaml_reads_in_its_own_way(write: Write, text: str, told: str) -> None:
+    (line,) = mistakes(write(text))
+    assert line.startswith(f"recipe.yaml:{told}")
+
+
+def test_switches_are_switches_where_one_is_expected(write: Write) -> None:
+    assert load_recipe(write("data: {augment: {flip: off}}")).recipe.data.augment.flip is False
+    assert load_recipe(write("student: {arguments: {bias: 'on', other: true}}")).recipe.student.arguments == {
+        "bias": "on",
+        "other": True,
+    }
+
+
+def test_what_a_set_replaces_is_not_reported_by_its_old_spelling(write: Write) -> None:
+    source = write("student: {arguments: {bias: on}}\n")
+    assert load_recipe(source, ["student.arguments.bias=false"]).recipe.student.arguments == {"bias": False}
+    (line,) = mistakes(source, "student.arguments.bias=off")
+    assert line == (
+        "--set student.arguments.bias=off: student.arguments.bias: off is read as false; write false, or 'off' for the"
+        " text"
+    )
+
+
 def test_a_key_at_the_wrong_level(write: Write) -> None:
     assert mistakes(write("epochs: 3\n")) == ["recipe.yaml:1:1: epochs: unknown key; did you mean train.epochs?"]
 

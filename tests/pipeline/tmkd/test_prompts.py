@@ -77,7 +77,10 @@ def test_a_path_is_read_and_views_fall_back(tmp_path: Path) -> None:
         ("views: {rgb: 'a {}'}", "views.rgb: expected a list"),
         ("views: {rgb: ['a {}', 'a bird']}", r"views.rgb\[1\]: expected text with {}"),
         ("views: {rgb: [3]}", r"views.rgb\[0\]"),
-        ("views: {rgb: ['a {}'], 3: ['a {}']}", "views.3: a view's name must be text"),
+        ("views: {rgb: ['a {}'], rgb: ['b {}']}", "line 1: views.rgb: given twice"),
+        ("views:\n  rgb: [1:30]", "line 2: views.rgb\\[0\\]: 1:30 is read as 90"),
+        ("views: {rgb: [2024-13-45]}", r"views.rgb\[0\]: expected text with {}"),
+        ('views: {rgb: ["\\UFFFFFFFF {}"]}', "line 1: not valid YAML"),
         ("", "expected a mapping"),
     ],
 )
