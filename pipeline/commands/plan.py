@@ -12,7 +12,8 @@ from pipeline.commands.options import OVERRIDES, RECIPE, RUN_DIRECTORY, STAGE
 @OVERRIDES
 @RUN_DIRECTORY
 @click.option("--force", type=STAGE, help="Plan as `run --force` would.")
-def plan(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: str | None) -> None:
+@click.option("--verbose", is_flag=True, help="Name everything that changed, a line each.")
+def plan(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: str | None, verbose: bool) -> None:
     """Show which stages `run` would reuse, and why others must run.
 
     Nothing is run. RECIPE and --run-dir are as for `run`.
@@ -20,13 +21,14 @@ def plan(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: s
     from pipeline.console import Console
     from pipeline.recipe import load_recipe
     from pipeline.runner.engine import plan as make_plan
+    from pipeline.runner.reasons import brief
     from pipeline.runner.rundir import RunDirectory
     from pipeline.stages.registry import STAGES
 
     loaded = load_recipe(recipe, overrides)
     directory = RunDirectory(run_dir or Path("runs") / loaded.recipe.name)
     rows = [
-        [planned.stage, planned.action, "; ".join(planned.why)]
+        [planned.stage, planned.action, "\n".join(planned.why) if verbose else brief(planned.why)]
         for planned in make_plan(STAGES, loaded.recipe, directory, force)
     ]
     Console().table(f"{loaded.recipe.name} in {directory.path}", ["stage", "action", "why"], rows, words=3)

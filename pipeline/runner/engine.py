@@ -14,6 +14,7 @@ from exporters.interrupts import interrupts_kept
 from pipeline.preflight import Preflight
 from pipeline.runner.environment import describe_environment
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
+from pipeline.runner.reasons import brief, differences
 from pipeline.runner.rundir import RunDirectory, StageRecord
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _run_or_reuse(
         return
     if stage.upstream(recipe):
         preflight.before_training()
-    console.heading(f"{stage.name}{': ' if decision.why else ''}{'; '.join(decision.why)}")
+    console.heading(f"{stage.name}{': ' if decision.why else ''}{brief(decision.why)}")
     fresh = StageRecord(stage.name, "running", digest(inputs), inputs)
     started = time.monotonic()
     with _kept_until_done(stage, run) if decision.action != "continue" else nullcontext():
@@ -273,7 +274,7 @@ def _decide(
     stage: "Stage", recipe: "Recipe", run: RunDirectory, record: StageRecord, inputs: dict[str, str]
 ) -> Planned:
     if record.fingerprint != digest(inputs):
-        return Planned(stage.name, "run", tuple(_differences(record, inputs)) or ("it has not run yet",))
+        return Planned(stage.name, "run", tuple(differences(record.inputs, inputs)) or ("it has not run yet",))
     if record.status == "running":
         return Planned(stage.name, "continue", ("it was interrupted",))
     if record.status == "failed":
@@ -302,19 +303,3 @@ def _inputs(stage: "Stage", recipe: "Recipe", run: RunDirectory, needed: set[str
         record = run.record(name)
         parts[f"stage {name}"] = digest(record.outputs if record is not None and record.status == "done" else None)
     return parts
-
-
-def _differences(record: StageRecord, inputs: dict[str, str]) -> list[str]:
-    """What changed since the record was written, in words."""
-    told: list[str] = []
-    for key in sorted(record.inputs.keys() | inputs.keys()):
-        before, now = record.inputs.get(key), inputs.get(key)
-        if before == now or not record.inputs:
-            continue
-        if key in ("code", "libraries", "python"):
-            told.append({"code": "its code changed", "python": "Python changed"}.get(key, "a library changed"))
-        elif key.startswith(("file ", "stage ")):
-            told.append(f"{key.partition(' ')[2]} changed")
-        else:
-            told.append(f"{key} was {before or 'not there'}, is {now or 'not there'}")
-    return told

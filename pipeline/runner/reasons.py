@@ -1,0 +1,56 @@
+"""Why a stage must run again, in words: what changed since its record was written, the most telling first."""
+
+from collections.abc import Mapping, Sequence
+
+SHOWN = 3
+_LONGEST = 120
+_WORDS = {"code": "its code changed", "libraries": "a library changed", "python": "Python changed"}
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What changed between the parts of two fingerprints.
+
+    A setting with another value comes first, those of few dots before those of many (`distill.method` decides about
+    most that is below `distill`); then other files, other code, and settings that are new or of no effect any more.
+
+    Args:
+        before: the parts as recorded: `code`, `libraries`, `python`, `file …`, `stage …`, and settings by dotted key
+            as JSON; empty where there is no record, which differs in nothing.
+        now: the parts as they are.
+    """
+    changed = [key for key in before.keys() | now.keys() if before and before.get(key) != now.get(key)]
+    return [
+        _tell(key, before.get(key), now.get(key)) for key in sorted(changed, key=lambda key: _rank(key, before, now))
+    ]
+
+
+def brief(reasons: Sequence[str]) -> str:
+    """The first reasons in one line, and how many more there are."""
+    shown = "; ".join(_shortened(reason) for reason in reasons[:SHOWN])
+    more = len(reasons) - SHOWN
+    return shown if more <= 0 else f"{shown}; and {more} more (`plan --verbose`)"
+
+
+def _tell(key: str, before: str | None, now: str | None) -> str:
+    if key in _WORDS:
+        return _WORDS[key]
+    if key.startswith(("file ", "stage ")):
+        return f"{key.partition(' ')[2]} changed"
+    if before is None:
+        return f"{key} is new: {now}"
+    if now is None:
+        return f"{key} no longer counts, was {before}"
+    return f"{key} was {before}, is {now}"
+
+
+def _rank(key: str, before: Mapping[str, str], now: Mapping[str, str]) -> tuple[int, int, str]:
+    if key in _WORDS:
+        return 2, 0, key
+    if key.startswith(("file ", "stage ")):
+        return 1, 0, key
+    return (0 if key in before and key in now else 3), key.count("."), key
+
+
+def _shortened(reason: str) -> str:
+    """A reason of bounded length: long values, such as lists of class names, lose their end."""
+    return reason if len(reason) <= _LONGEST else f"{reason[: _LONGEST - 1]}…"

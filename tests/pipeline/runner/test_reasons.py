@@ -1,0 +1,36 @@
+import pytest
+
+from pipeline.runner.reasons import brief, differences
+
+TMKD = {"code": "a", "python": '"3.11"', "stage teacher": "x", "distill.method": '"tmkd"', "distill.base": '"cat_kd"',
+        "distill.feature.weight": "40.0", "distill.views.edge.kind": '"edge"', "train.epochs": "2"}  # fmt: skip
+CE = {"code": "b", "python": '"3.11"', "stage teacher": "y", "distill.method": '"ce"', "distill.feature.weight": "0.0",
+      "train.epochs": "2", "train.ema": "true"}  # fmt: skip
+
+
+def test_the_most_telling_comes_first() -> None:
+    assert differences(TMKD, CE) == [
+        'distill.method was "tmkd", is "ce"',
+        "distill.feature.weight was 40.0, is 0.0",
+        "teacher changed",
+        "its code changed",
+        'distill.base no longer counts, was "cat_kd"',
+        "train.ema is new: true",
+        'distill.views.edge.kind no longer counts, was "edge"',
+    ]
+
+
+def test_nothing_differs_from_itself_or_from_no_record() -> None:
+    assert differences(TMKD, TMKD) == [] and differences({}, CE) == []
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_three_are_shown_and_the_others_counted(count: int) -> None:
+    reasons = [f"reason {number}" for number in range(count)]
+    more = f"; and {count - 3} more (`plan --verbose`)" if count > 3 else ""
+    assert brief(reasons) == "; ".join(reasons[:3]) + more
+
+
+def test_a_long_value_does_not_fill_the_screen() -> None:
+    told = brief([f"teacher.text.class_names was {'x' * 5000}, is null"] * 2)
+    assert len(told) < 250 and told.count("…") == 2
