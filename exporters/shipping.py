@@ -12,6 +12,7 @@ from exporters.bundle import BundleContents, BundleFacts, ShippedEngine, Shipped
 from exporters.errors import UnavailableError
 from exporters.labelled import labelled_digest
 from exporters.manifest import ENGINE_SOURCES, MODEL, plan_name, variant_of
+from exporters.progress import working
 from exporters.runtimes import OnnxRuntime, Runtime
 from exporters.student import Student
 from exporters.tensorrt.sidecar import read_sidecar, sidecar_path
@@ -59,6 +60,8 @@ def ship(
     plans = [passed.plans / plan_name(ENGINE_SOURCES[precision]) for precision in passed.engines]
     runtimes: dict[str, Runtime] = {_runtime_name(model): OnnxRuntime(model.data) for model in passed.models}
     runtimes |= _running(plans, warn)
+    with working("measuring speed"):
+        benchmark = measure({**runtimes, "torch-cpu": reference}, golden_images)
     return pack(
         BundleContents(
             name=name,
@@ -74,7 +77,7 @@ def ship(
             golden_images=golden_images,
             golden_logits=reference.predict(golden_images),
             parity=passed.parity,
-            benchmark=measure({**runtimes, "torch-cpu": reference}, golden_images),
+            benchmark=benchmark,
             facts=facts,
         ),
         out_dir,

@@ -17,6 +17,7 @@ from exporters.interrupts import interrupts_kept
 from exporters.onnx.deviation import first_deviation
 from exporters.onnx.reader import read_onnx
 from exporters.parity import Evidence, ParityGate, ParityReport, judge
+from exporters.progress import working
 from exporters.runtimes import OnnxRuntime, Provider
 
 if TYPE_CHECKING:
@@ -197,8 +198,9 @@ def make_variant(
         except GateError as error:  # it does not even load
             return [error.message]
 
-    found = kind.search(model, Terms(objections, images[:_GUIDING_IMAGES], provider, calibration))
-    entries = kind.audit(found.data, model, initializers)
+    with working(kind.file):
+        found = kind.search(model, Terms(objections, images[:_GUIDING_IMAGES], provider, calibration))
+        entries = kind.audit(found.data, model, initializers)
     return Variant(name, found.data, entries, dict(read_onnx(found.data).operators), list(found.kept), found.trials)
 
 
@@ -289,7 +291,8 @@ def prove_variant(
         if keep_all:
             return Verdict("shipped", "passed, and all that passes was asked for", report)
         return Verdict("not shipped", "passed; it is only for the engine that is built from it", report)
-    speed = measure({"fp32": OnnxRuntime(model, provider), name: runtime}, images)
+    with working(f"{kind.file}: timed against fp32"):
+        speed = measure({"fp32": OnnxRuntime(model, provider), name: runtime}, images)
     useful, reason = is_useful(speed["runtimes"][name], speed["runtimes"]["fp32"])
     if useful or keep_all:
         return Verdict("shipped", reason, report, speed=speed)

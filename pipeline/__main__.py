@@ -20,6 +20,10 @@ def main() -> None:
     # training on two cores five times slower. It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     protect_streams()
+    if os.environ.get("CI") or not sys.stderr.isatty():
+        # Bars of libraries, while they fetch weights for one, are for terminals alone.
+        for name in ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS"):
+            os.environ.setdefault(name, "1")
     # A traceback is for those who ask for one, wherever on the line they do.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1

@@ -2,6 +2,8 @@
 
 import os
 import sys
+import textwrap
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,58 +15,100 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
 
-_SECONDS_BETWEEN_LINES = 30.0
+_LONGEST_SILENCE = 20.0  # seconds; away from a terminal, work that goes on tells where it is
 
 
 class Bar:
     """One tracked piece of work; counts steps and shows a few figures beside them."""
 
-    def __init__(
-        self, console: "Console", description: str, total: int | None, progress: Progress | None, unit: str = ""
-    ) -> None:
+    def __init__(self, console: "Console", description: str, total: int | None, unit: str = "") -> None:
+        self.description = description
         self._console = console
-        self._description = description
         self._total = total
         self._unit = unit
-        self._progress = progress
-        self._task: TaskID | None = progress.add_task(description, total=total, note="") if progress else None
+        self._task: tuple[Progress, TaskID] | None = None
         self._done = 0
         self._note = ""
-        self._started = self._told = time.monotonic()
+        self.started = time.monotonic()
+
+    def show_in(self, progress: Progress) -> None:
+        """Become a line of a terminal's display."""
+        task = progress.add_task(self.description, total=self._total, note="", unit=self._unit)
+        self._task = progress, task
+
+    def hide(self) -> None:
+        """Leave the display."""
+        if self._task is not None:
+            progress, task = self._task
+            progress.remove_task(task)
 
     @property
     def seconds(self) -> float:
         """Seconds since the work began."""
-        return time.monotonic() - self._started
+        return time.monotonic() - self.started
 
     def advance(self, steps: int = 1) -> None:
-        """Count steps; away from a terminal, long work tells where it is every half minute."""
+        """Count steps."""
         self._done += steps
-        if self._progress is not None and self._task is not None:
-            self._progress.advance(self._task, steps)
-        elif time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
-            self._told = time.monotonic()
-            self._console.say(f"{self._description}: {self._where()} {self._note}".rstrip())
+        if self._task is not None:
+            progress, task = self._task
+            progress.advance(task, steps)
+        else:
+            self._console.beat()
 
-    def _where(self) -> str:
+    def where(self) -> str:
+        """How far the work is, and its figures."""
         if self._unit == "bytes":
             of = "" if self._total is None else f" of {self._total / 1e6:,.1f}"
-            return f"{self._done / 1e6:,.1f}{of} MB"
-        return str(self._done) if self._total is None else f"{self._done}/{self._total}"
+            where = f"{self._done / 1e6:,.1f}{of} MB"
+        elif self._total is not None:
+            where = f"{self._done}/{self._total}"
+        else:
+            where = f"{self._done}" if self._done else f"{self.seconds:.0f} s so far"
+        return f"{where} {self._note}".rstrip()
 
     def show(self, **figures: float) -> None:
         """Show figures beside the bar."""
         self._note = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, note=self._note)
+        if self._task is not None:
+            progress, task = self._task
+            progress.update(task, note=self._note)
+
+
+class _Count(ProgressColumn):
+    """Steps or bytes that are done; nothing where there is nothing to count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._steps, self._bytes = MofNCompleteColumn(), DownloadColumn()
+
+    def render(self, task: Task) -> Text:
+        if task.fields["unit"] == "bytes":
+            return self._bytes.render(task)
+        return self._steps.render(task) if task.total is not None or task.completed else Text()
+
+
+class _Time(ProgressColumn):
+    """The time that is left; where that cannot be known, the time that has passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left, self._passed, self._speed = TimeRemainingColumn(), TimeElapsedColumn(), TransferSpeedColumn()
+
+    def render(self, task: Task) -> Text:
+        time_ = self._passed.render(task) if task.total is None else self._left.render(task)
+        return Text.assemble(self._speed.render(task), " ", time_) if task.fields["unit"] == "bytes" else time_
 
 
 class Console:
@@ -72,31 +116,39 @@ class Console:
 
     Args:
         stream: where to write; standard output by default.
-        plain: force plain lines; by default wherever the stream is no terminal, or `CI` is set.
+        plain: force plain lines; by default wherever the stream is no terminal that can move its cursor, or `CI` is
+            set.
     """
 
     def __init__(self, stream: IO[str] | None = None, plain: bool | None = None) -> None:
         stream = stream if stream is not None else sys.stdout
-        self.plain = plain if plain is not None else bool(os.environ.get("CI")) or not stream.isatty()
+        if plain is None:
+            plain = bool(os.environ.get("CI")) or os.environ.get("TERM") in ("dumb", "unknown") or not stream.isatty()
+        self.plain = plain
         width = None if not self.plain else max(120, int(os.environ.get("COLUMNS", "0") or 0))
         terminal = False if self.plain else None  # None: as the stream is
         self._rich = RichConsole(file=stream, width=width, force_terminal=terminal, highlight=False, emoji=False)
+        self._bars: list[Bar] = []
+        self._display: Progress | None = None
+        self._stopped: threading.Event | None = None
+        self._beating = threading.Lock()
+        self._last_line = time.monotonic()
 
     def say(self, text: str) -> None:
-        """Print one line."""
-        self._rich.print(text, markup=False, soft_wrap=True)
+        """Print one line; on a terminal it is wrapped between words, unless it is indented: commands are copied."""
+        self._print(text)
 
     def heading(self, text: str) -> None:
         """Print the name of what begins now."""
-        self._rich.print(f"── {text}", style="bold", markup=False, soft_wrap=True)
+        self._print(f"── {text}", style="bold")
 
     def warn(self, text: str) -> None:
         """Print a line that must not be overlooked."""
-        self._rich.print(f"WARNING: {text}", style="bold yellow", markup=False, soft_wrap=True)
+        self._print(f"WARNING: {text}", style="bold yellow")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> None:
         """Print a table, every text as it stands; the first `words` columns are words, those after them figures."""
-        self._rich.print(title, style="bold", markup=False, soft_wrap=True)  # a table would fold it to its own width
+        self._print(title, style="bold")  # a table would fold it to its own width
         table = Table()
         for number, column in enumerate(columns):
             table.add_column(Text(column), justify="left" if number < words else "right", overflow="fold")
@@ -104,30 +156,83 @@ class Console:
             table.add_row(*map(Text, row))
         self._rich.print(table)
 
+    def _print(self, text: str, style: str | None = None) -> None:
+        self._last_line = time.monotonic()
+        if not self.plain:
+            text = "\n".join(map(self._wrapped, text.split("\n")))
+        self._rich.print(text, style=style, markup=False, soft_wrap=True)
+
+    def _wrapped(self, line: str) -> str:
+        if line.startswith("  ") or len(line) <= self._rich.width:
+            return line
+        return textwrap.fill(line, self._rich.width, break_long_words=False, break_on_hyphens=False)
+
     def passed(self, name: str, number: int, total: int, metrics: dict[str, float]) -> None:
-        """One line for a finished pass."""
+        """One line for a finished epoch; on a narrow terminal, as much of it as fits."""
         terms = "  ".join(f"{key[5:]} {value:.3f}" for key, value in metrics.items() if key.startswith("loss_"))
-        self.say(
-            f"{name} {number:>{len(str(total))}}/{total}  loss {metrics['loss']:.4f}"
-            f"  validation top-1 {100 * metrics['validation_top1']:.2f} %  ({terms})"
-            f"  {metrics['images_per_second']:.0f} images/s"
-        )
+        begin = f"{name} {number:>{len(str(total))}}/{total}  loss {metrics['loss']:.4f}"
+        top1 = f"top-1 {100 * metrics['validation_top1']:.2f} %"
+        speed = f"  {metrics['images_per_second']:.0f} images/s"
+        lines = [
+            f"{begin}  validation {top1}  ({terms}){speed}",
+            f"{begin}  {top1}  ({terms}){speed}",
+            f"{begin}  {top1}  ({terms})",
+            f"{begin}  validation {top1}{speed}",
+            f"{begin}  {top1}{speed}",
+            f"{begin}  {top1}",
+        ]
+        fits = [line for line in lines if self.plain or len(line) <= self._rich.width]
+        self.say(fits[0] if fits else lines[-1])
 
     @contextmanager
     def track(self, description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:
         """Track work of `total` steps (None: not known), which are bytes where `unit` is `"bytes"`.
 
-        The bar vanishes when the block ends.
+        The bar vanishes when the block ends. Work in the block may be tracked too, and is shown below.
         """
+        bar = Bar(self, description, total, unit)
+        self._begin(bar)
+        try:
+            yield bar
+        finally:
+            self._end(bar)
+
+    def beat(self) -> None:
+        """Print where the work is, if nothing has been printed for long."""
+        with self._beating:
+            bars = list(self._bars)
+            if bars and time.monotonic() - max(self._last_line, bars[0].started) > _LONGEST_SILENCE:
+                self.say(f"{', '.join(bar.description for bar in bars)}: {bars[-1].where()}")
+
+    def _begin(self, bar: Bar) -> None:
+        self._bars.append(bar)
         if self.plain:
-            yield Bar(self, description, total, None, unit)
+            if self._stopped is None:
+                self._stopped = threading.Event()
+                threading.Thread(target=self._beat_until, args=(self._stopped,), daemon=True).start()
             return
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            *((DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with Progress(*columns, console=self._rich, transient=True) as progress:
-            yield Bar(self, description, total, progress, unit)
+        if self._display is None:
+            columns = (
+                TextColumn("{task.description}", markup=False), BarColumn(), _Count(), _Time(),
+                TextColumn("{task.fields[note]}", markup=False),
+            )  # fmt: skip
+            self._display = Progress(*columns, console=self._rich, transient=True)
+            self._display.start()
+        bar.show_in(self._display)
+
+    def _end(self, bar: Bar) -> None:
+        self._bars.remove(bar)
+        if self._bars:
+            bar.hide()
+            return
+        if self._stopped is not None:
+            self._stopped.set()
+            self._stopped = None
+        if self._display is not None:
+            self._display.stop()
+            self._display = None
+
+    def _beat_until(self, stopped: threading.Event) -> None:
+        """A step may take minutes: time is looked at beside the work."""
+        while not stopped.wait(1.0):
+            self.beat()

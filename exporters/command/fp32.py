@@ -12,6 +12,7 @@ from exporters.command.staging import MODEL
 from exporters.onnx.export import export_onnx
 from exporters.onnx.resizing import without_resize
 from exporters.parity import DEFAULT_GATES
+from exporters.progress import working
 from exporters.runtimes import OnnxRuntime
 
 
@@ -40,16 +41,18 @@ def make_fp32(job: Job, folder: Path, opset: int, licence: str | None) -> Fp32:
         GateError: a tensor that nothing explains, or a description that is not the student's.
         UsageError, UnavailableError: as `export_onnx`.
     """
-    exported = export_onnx(
-        job.student,
-        folder / MODEL,
-        opset,
-        licence=licence,
-        probabilities=job.probabilities,
-        any_size=job.any_size,
-    )
+    with working(f"{MODEL}: being converted"):
+        exported = export_onnx(
+            job.student,
+            folder / MODEL,
+            opset,
+            licence=licence,
+            probabilities=job.probabilities,
+            any_size=job.any_size,
+        )
     content = exported.path.read_bytes()
-    entries = audit_export(content, job.student)
+    with working(f"{MODEL}: every number is looked up in the student"):
+        entries = audit_export(content, job.student)
     check_description(MODEL, content, job.student)
     job.say(
         f"{MODEL}: {exported.size / 1e6:.2f} MB, opset {opset}, IR {exported.ir_version};"

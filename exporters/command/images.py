@@ -16,6 +16,7 @@ from exporters.images import open_rgb
 from exporters.labelled import calibration_folder, folders_of, proof_folder
 from exporters.parity import Batch
 from exporters.preprocessing import Preprocessing
+from exporters.progress import counted
 
 GENERATED = 64
 _BATCH = 32
@@ -134,6 +135,9 @@ class ProofImages:
 
     def batches(self) -> Iterator[Batch]:
         """All of them, prepared; the same at every call."""
+        return counted(self._batches(), "images", len(self), lambda batch: len(batch[0]))
+
+    def _batches(self) -> Iterator[Batch]:
         for number, start in enumerate(range(0, len(self), _BATCH)):
             if number < len(self._kept):
                 yield self._kept[number]
@@ -170,8 +174,9 @@ def draw(index: int) -> Image.Image:
 
 def prepared_batches(paths: Sequence[Path], preprocessing: Preprocessing) -> Iterator[np.ndarray]:
     """Uint8 `[B, S, S, 3]`, for calibration."""
-    for start in range(0, len(paths), _BATCH):
-        yield np.stack([preprocessing.apply(open_rgb(path)) for path in paths[start : start + _BATCH]])
+    starts = range(0, len(paths), _BATCH)
+    batches = (np.stack([preprocessing.apply(open_rgb(path)) for path in paths[at : at + _BATCH]]) for at in starts)
+    return counted(batches, "calibration images", len(paths), len)
 
 
 def check_apart(calibration: Sequence[Path], proof: Sequence[Path]) -> None:

@@ -15,6 +15,7 @@ from exporters.onnx.half import emulate_half, to_half, write_half
 from exporters.onnx.half_plan import MOVERS, Decision, node_name
 from exporters.onnx.intermediates import largest_values
 from exporters.onnx.rounding import LARGEST, HalfType
+from exporters.progress import working
 
 Judge = Callable[[bytes], Sequence[str]]
 
@@ -94,6 +95,7 @@ class _Search:
         self.model, self.judge, self.dtype, self.images, self.emulate = model, judge, dtype, images, emulate
         # The file as it is gets one trial of its own at the end.
         self.verifies = emulate and dtype == "fp16" and max_trials > 1
+        self.most = max_trials
         self.left = max_trials - int(self.verifies)
         self.trials = 0
         self.known: dict[str, list[str]] = {}
@@ -148,7 +150,7 @@ class _Search:
 
     def _bisected(self) -> tuple[list[str] | None, list[str]]:
         self._spend()
-        failures = list(self.judge(self.model))
+        failures = self._judged(self.model)
         if failures:
             return None, [f"all nodes in fp32 fail too: {failure}" for failure in failures]
         nodes = self._movable
@@ -200,8 +202,12 @@ class _Search:
         digest = hashlib.sha256(data).hexdigest()
         if digest not in self.known:
             self._spend()
-            self.known[digest] = list(self.judge(emulate_half(data) if self.emulate else data))
+            self.known[digest] = self._judged(emulate_half(data) if self.emulate else data)
         return self.known[digest]
+
+    def _judged(self, data: bytes) -> list[str]:
+        with working(f"try {self.trials} of at most {self.most}"):
+            return list(self.judge(data))
 
     def _spend(self) -> None:
         if self.left == 0:
@@ -214,6 +220,6 @@ class _Search:
         data, plan = write_half(decision), decision.plan()
         if not failures and self.verifies:
             self.trials += 1
-            failures = list(self.judge(data))
+            failures = self._judged(data)
         reasons = {name: self.reasons.get(name, reason) for name, reason in plan.islands.items()}
         return HalfResult(data, self.dtype, list(reasons), reasons, plan.vanishing, self.trials, failures)

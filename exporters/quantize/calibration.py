@@ -10,6 +10,7 @@ import onnx
 
 from exporters.errors import GateError, UsageError
 from exporters.files import sha256_bytes
+from exporters.progress import working
 from exporters.quantize.histogram import Histogram
 from exporters.quantize.selection import Network
 from exporters.runtimes.base import check_images
@@ -77,7 +78,8 @@ def calibrate(model: bytes, calibration: Calibration) -> Ranges:
     """
     digest = sha256_bytes(model)
     if digest not in calibration._measured:
-        values, count = _measure(model, calibration)
+        with working("calibrating"):
+            values, count = _measure(model, calibration)
         calibration._measured[digest] = Ranges(digest, values, count)
     return calibration._measured[digest]
 

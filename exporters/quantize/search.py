@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from exporters.errors import UsageError
+from exporters.progress import counted, working
 from exporters.quantize.calibration import Calibration, Ranges, calibrate
 from exporters.quantize.qdq import quantize
 from exporters.quantize.selection import Network, Target
@@ -66,7 +67,7 @@ def search_float_layers(
         raise UsageError(f"int8: the search needs at least one trial, not {max_trials}")
     ranges = calibrate(model, calibration)
     data = quantize(model, ranges, target=target)
-    best = QuantizeResult(data, (), 1, tuple(judge(data)), {})
+    best = QuantizeResult(data, (), 1, _judged(judge, data, 1, max_trials), {})
     if best.passed or max_trials == 1:
         return best
     sensitivity = rank_layers(model, ranges, _probes(calibration), target=target)
@@ -77,8 +78,8 @@ def search_float_layers(
             break
         kept = tuple(order[:size])
         data = quantize(model, ranges, target=target, keep_float=kept)
-        failures = tuple(judge(data))
         trials += 1
+        failures = _judged(judge, data, trials, max_trials)
         if len(failures) <= len(best.failures):
             best = QuantizeResult(data, kept, trials, failures, sensitivity)
         if not failures:
@@ -97,12 +98,17 @@ def rank_layers(model: bytes, ranges: Ranges, images: np.ndarray, *, target: Tar
     reference = OnnxRuntime(model).predict(images).astype(np.float64)
     power = float(np.sum(reference**2)) or 1.0
     errors = {}
-    for layer in layers:
+    for layer in counted(layers, "ranking layers", len(layers)):
         alone = simulate(network, ranges, weights, target, [name for name in layers if name != layer])
         difference = OnnxRuntime(alone).predict(images).astype(np.float64) - reference
         error = float(np.sum(difference**2)) / power
         errors[layer] = error if np.isfinite(error) else float("inf")
     return errors
+
+
+def _judged(judge: Judge, data: bytes, trial: int, most: int) -> tuple[str, ...]:
+    with working(f"try {trial} of at most {most}"):
+        return tuple(judge(data))
 
 
 def _probes(calibration: Calibration) -> np.ndarray:

@@ -111,7 +111,11 @@ def export(
     """
     from exporters.checkpoint import load_checkpoint, read_labels
     from exporters.command import ExportRequest, export_checkpoint
+    from exporters.progress import shown_by
+    from pipeline.console import Console
 
+    console, context = Console(), click.get_current_context()
+    context.with_resource(shown_by(console.track))
     request = ExportRequest(
         flattened(precisions) or ("fp32",),
         onnx="onnx" in (flattened(targets) or ("onnx",)),
@@ -121,6 +125,7 @@ def export(
         calibration=_calibration(calibration, calibration_images, calibration_method),
         bundle=bundle,
     )
+    context.with_resource(console.track("export", None))
     loaded = load_checkpoint(
         checkpoint,
         model=model,
@@ -143,15 +148,15 @@ def export(
         data=data,
         request=request,
         provider=provider,
-        say=click.echo,
+        say=console.say,
     )
     every = [report for name, report in reports.items() if name != "engines"] + [*reports.get("engines", {}).values()]
     files = [report["file"] for report in every if report.get("status", "shipped") == "shipped"]
     if bundle:
-        click.echo(f"next: tmkd-pipeline verify {shlex.quote(str(out / 'bundle'))}")
+        console.say(f"next: tmkd-pipeline verify {shlex.quote(str(out / 'bundle'))}")
     else:
-        click.echo("with --bundle, the same command packs what verify, predict, benchmark and serve take")
-    click.echo(f"exported to {out}: {', '.join(files)}")
+        console.say("with --bundle, the same command packs what verify, predict, benchmark and serve take")
+    console.say(f"exported to {out}: {', '.join(files)}")
 
 
 def _calibration(folder: Path | None, images: int | None, method: Any) -> "CalibrationRequest | None":

@@ -1,7 +1,11 @@
 """The commands `recipes list`, `recipes show` and `recipes copy`."""
 
+import itertools
 import re
 import shlex
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -23,8 +27,18 @@ def list_recipes() -> None:
     names = recipe_names()
     width = max(map(len, names), default=0)
     for name in names:
-        first = find_recipe(name).read_text(encoding="utf-8").splitlines()[0]
-        click.echo(f"{name:<{width}}  {first.lstrip('# ')}")
+        first = find_recipe(name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        begin = itertools.chain([name], itertools.repeat(""))
+        for beginning, line in zip(begin, _lines(first, width + 2), strict=False):
+            click.echo(f"{beginning:<{width}}  {line}")
+
+
+def _lines(text: str, indent: int) -> list[str]:
+    """The text wrapped between words for a terminal; one line anywhere else, where programs read it."""
+    if not sys.stdout.isatty():
+        return [text]
+    columns = shutil.get_terminal_size().columns
+    return textwrap.wrap(text, max(20, columns - indent), break_long_words=False, break_on_hyphens=False)
 
 
 @recipes.command("show")

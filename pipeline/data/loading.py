@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from exporters.errors import TmkdError, UnavailableError
 from exporters.images import UnreadableImageError
 from exporters.preprocessing import Preprocessing
+from exporters.progress import counted
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.checking import available_processors
 from pipeline.data.index import DataIndex
@@ -194,7 +195,8 @@ class Loader:
         count = len(self.index.splits[split])
         chosen = count if limit is None else min(count, limit)
         order = np.arange(chosen, dtype=np.int64) * count // chosen
-        return self._batches(split, preprocessing, 0, order, batch_size)
+        batches = self._batches(split, preprocessing, 0, order, batch_size)
+        return counted(batches, f"{split} images", chosen, lambda batch: len(batch.labels))
 
     def _batches(
         self,

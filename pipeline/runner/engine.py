@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from exporters.errors import GateError, UnavailableError, UsageError
 from exporters.files import write_json, write_text
 from exporters.interrupts import interrupts_kept
+from exporters.progress import shown_by
 from pipeline.preflight import Preflight
 from pipeline.runner.environment import describe_environment
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
@@ -206,7 +207,7 @@ def _run_or_reuse(
     with _kept_until_done(stage, run) if decision.action != "continue" else nullcontext():
         run.write_record(fresh)
         try:
-            with interrupts_kept():
+            with interrupts_kept(), shown_by(console.track), console.track(stage.name, None):
                 summary = stage.run(StageContext(recipe, run, console, fresh.fingerprint))
         except Exception as error:
             if isinstance(error, GateError):

@@ -36,11 +36,7 @@ def _tell(key: str, before: str | None, now: str | None) -> str:
         return _WORDS[key]
     if key.startswith(("file ", "stage ")):
         return f"{key.partition(' ')[2]} changed"
-    if before is None:
-        return f"{key} is new: {now}"
-    if now is None:
-        return f"{key} no longer counts, was {before}"
-    return f"{key} was {before}, is {now}"
+    return f"{key} was {before or 'not there'}, is {now or 'not there'}"
 
 
 def _rank(key: str, before: Mapping[str, str], now: Mapping[str, str]) -> tuple[int, int, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from exporters import lines
 from exporters.errors import GateError, UnavailableError
 from exporters.files import write_bytes, write_json
+from exporters.progress import working
 from pipeline.recipe.schema import Recipe
 from pipeline.stages import engines
 from pipeline.stages.base import Stage, StageContext, settings
@@ -52,9 +53,12 @@ class ExportStage(Stage):
 
         recipe, folder = context.recipe, self.folder(context)
         student = load_student(context.run.folder("distill") / "chosen")
-        exported = export_onnx(student, folder / "model.onnx", recipe.export.onnx.opset, licence=recipe.bundle.licence)
+        opset, licence = recipe.export.onnx.opset, recipe.bundle.licence
+        with working("model.onnx: being converted"):
+            exported = export_onnx(student, folder / "model.onnx", opset, licence=licence)
         model = exported.path.read_bytes()
-        initializers = audit_export(model, student)
+        with working("model.onnx: every number is looked up in the student"):
+            initializers = audit_export(model, student)
         write_json(folder / AUDIT, {"initializers": initializers, "operators": exported.operators})
         context.console.say(
             f"model.onnx: {exported.size / 1e6:.2f} MB, opset {exported.opset};"

@@ -71,7 +71,8 @@ class TeacherStage(Stage):
         recipe, visual = context.recipe, context.recipe.teacher.visual
         data = read_data(context)
         fabric = make_fabric(recipe.device, recipe.train.precision)
-        model = build_visual_teacher(recipe, len(data.index.classes))
+        with context.console.track(f"loading {visual.model}", None):
+            model = build_visual_teacher(recipe, len(data.index.classes))
         tapped = model.tapped.to(fabric.device)
         fitted = self._fit(context, data, model, fabric) if visual.fit is not None else None
         rows = fitted.history if fitted is not None else []

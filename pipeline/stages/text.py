@@ -93,8 +93,9 @@ class TextStage(Stage):
         prompts = Prompts.load(text.prompts)
         fabric = make_fabric(recipe.device, recipe.train.precision)
         fits = text.weights == "fit"
-        clip = build_clip(text.model, recipe.data.split_seed) if fits else load_clip(text.model, text.weights)
-        clip = clip.to(fabric.device)
+        with context.console.track(f"loading {text.model}", None):
+            clip = build_clip(text.model, recipe.data.split_seed) if fits else load_clip(text.model, text.weights)
+            clip = clip.to(fabric.device)
         stopped_early = False
         if fits:
             stopped_early = self._fit(context, data, clip, prompts, words, fabric)
@@ -102,7 +103,8 @@ class TextStage(Stage):
             write_bytes(folder / "clip.safetensors", save(state))
         clip.eval().requires_grad_(False)
         views = make_views(recipe)
-        embeddings = encode_prompts(clip.encode_text, prompts, words, views.kinds)
+        with context.console.track("encoding prompts", None):
+            embeddings = encode_prompts(clip.encode_text, prompts, words, views.kinds)
         zero_shot = _measure(clip, embeddings, views, data, fabric)
         told = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
         context.console.say(f"text teacher {text.model}: validation top-1 from prompts alone: {told}")

@@ -1,4 +1,5 @@
 import io
+import threading
 
 import pytest
 
@@ -75,8 +76,98 @@ def test_long_plain_work_tells_where_it_is(monkeypatch: pytest.MonkeyPatch) -> N
             bar.advance(2)
         assert bar.seconds == 80
     assert out.getvalue().splitlines() == [
-        "student 1/2: 8/100 loss 1.235 accuracy 0.5", "student 1/2: 16/100 loss 1.235 accuracy 0.5"
+        "student 1/2: 6/100 loss 1.235 accuracy 0.5", "student 1/2: 12/100 loss 1.235 accuracy 0.5"
     ]  # fmt: skip
+
+
+def test_plain_work_within_work_tells_of_both_and_only_after_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    console = Console(out)
+    with console.track("export", None), console.track("int8: try 2 of at most 16", None):
+        now[0] = 15.0
+        console.say("a line")
+        now[0] = 30.0
+        console.beat()
+        now[0] = 36.0
+        console.beat()
+        with console.track("images", 500) as images:  # nothing of its own was ever silent for so long
+            now[0] = 57.0
+            images.advance(128)
+    assert out.getvalue().splitlines() == [
+        "a line", "export, int8: try 2 of at most 16: 36 s so far",
+        "export, int8: try 2 of at most 16, images: 128/500",
+    ]  # fmt: skip
+
+
+def test_a_single_step_that_takes_long_is_told_of_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LONGEST_SILENCE", -1.0)
+    told = threading.Event()
+    console = Console(io.StringIO())
+    monkeypatch.setattr(console, "say", lambda line: told.set() if line.startswith("loading") else None)
+    with console.track("loading", None):
+        assert told.wait(timeout=60)
+
+
+def test_work_within_work_has_a_line_each_on_a_terminal() -> None:
+    out = Terminal()
+    console = Console(out)
+    with console.track("export", None):
+        with console.track("int8: try 2", None), console.track("images", 500) as images:
+            images.advance(128)
+            frame = console._display.get_renderable() if console._display else None
+            assert frame is not None
+        console.say("between")
+        with console.track("a.tgz", 10_000_000, unit="bytes") as steps:
+            steps.advance(2_500_000)
+    console.say("done")
+    text = out.getvalue()
+    for shown in ("export", "int8: try 2", "128/500", "between", "2.5/10.0 MB"):
+        assert shown in text
+    assert "0/?" not in text and text.rstrip("\n").rpartition("\x1b[2K")[2] == "done"
+
+
+def test_work_that_fails_leaves_no_bar() -> None:
+    out = Terminal()
+    console = Console(out)
+    with pytest.raises(ValueError, match="no"), console.track("export", None), console.track("inner", 3):
+        raise ValueError("no")
+    assert console._display is None and not console._bars
+    assert out.getvalue().endswith("\x1b[2K") or out.getvalue().rstrip("\n").endswith("\x1b[2K")
+
+
+TERMS = {f"loss_{name}": 12.3456 for name in ("ce", "feature", "logits", "contrast")}
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 140])
+@pytest.mark.parametrize("name", ["teacher", "text teacher", "student"])
+@pytest.mark.parametrize("terms", [{"loss_ce": 0.5}, TERMS])
+def test_an_epoch_is_one_line_on_any_terminal(
+    columns: int, name: str, terms: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = Terminal()
+    metrics = {"loss": 49.3824, **terms, "validation_top1": 1.0, "images_per_second": 12345.6}
+    Console(out).passed(name, 7, 240, metrics)
+    (line,) = out.getvalue().splitlines()
+    assert len(line) <= columns and line.startswith(f"{name}   7/240  loss 49.3824  ") and "top-1 100.00 %" in line
+    assert (columns < 140) or line.endswith("12346 images/s")
+
+
+def test_lines_are_wrapped_between_words_on_a_terminal_and_commands_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    out = Terminal()
+    command = f"  tmkd-pipeline predict {'x' * 60} photo.jpg"
+    Console(out).say(f"the text teacher is at chance level, so that its weights are noise\n{command}")
+    lines = out.getvalue().splitlines()
+    assert lines == ["the text teacher is at chance level, so", "that its weights are noise", command]
+
+
+@pytest.mark.parametrize("terminal", ["dumb", "unknown"])
+def test_a_terminal_that_cannot_move_its_cursor_has_plain_lines(terminal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", terminal)
+    assert Console(Terminal()).plain
 
 
 def test_a_terminal_has_a_bar_that_goes_away() -> None:

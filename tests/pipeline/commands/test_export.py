@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ torch = pytest.importorskip("torch")
 from exporters.architectures import Architecture, build  # noqa: E402
 from exporters.files import read_json  # noqa: E402
 from exporters.parity import DEFAULT_GATES, ParityGate  # noqa: E402
+from pipeline.console import Bar, Console  # noqa: E402
 from pipeline.recipe.exporting import ParitySettings  # noqa: E402
 from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, start_command, wait_for  # noqa: E402
 
@@ -65,6 +67,31 @@ def test_a_run_directory_in_all_precisions_and_forms(finished: tuple[Run, Outcom
         exponentials = np.exp(logits.astype(np.float64) - logits.max())
         np.testing.assert_allclose(probabilities, exponentials / exponentials.sum(), atol=2e-3)
     assert "try 1 on 24 images" in outcome.out and "the student itself: accuracy" in outcome.out
+
+
+def test_what_is_done_is_shown_from_the_start(
+    finished: tuple[Run, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = finished
+    shown: list[tuple[str, int | None]] = []
+    track = Console.track
+
+    def recorded(console: Console, description: str, total: int | None, **options: str) -> AbstractContextManager[Bar]:
+        shown.append((description, total))
+        return track(console, description, total, **options)
+
+    monkeypatch.setattr(Console, "track", recorded)
+    arguments = ["--data", run.data / "test", "--calibration", run.data / "train", "--precision", "int8"]
+    outcome = export(run.directory, tmp_path, *arguments)
+    assert outcome.code == 0, outcome.err
+    order = list(dict.fromkeys(shown))
+    assert order[:3] == [
+        ("export", None), ("model.onnx: being converted", None),
+        ("model.onnx: every number is looked up in the student", None),
+    ]  # fmt: skip
+    rest = [("images", 24), ("model.int8.onnx", None), ("calibrating", None), ("calibration images", 48),
+            ("try 1 of at most 16", None)]  # fmt: skip
+    assert [entry for entry in order if entry in rest] == rest
 
 
 @pytest.mark.parametrize(
