@@ -33,9 +33,13 @@ def list_recipes() -> None:
             click.echo(f"{beginning:<{width}}  {line}")
 
 
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
 def _lines(text: str, indent: int) -> list[str]:
     """The text wrapped between words for a terminal; one line anywhere else, where programs read it."""
-    if not sys.stdout.isatty():
+    if not _is_terminal():
         return [text]
     columns = shutil.get_terminal_size().columns
     return textwrap.wrap(text, max(20, columns - indent), break_long_words=False, break_on_hyphens=False)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 
 from pipeline import __version__
 from pipeline.cli import COMMANDS
+from pipeline.commands import recipes as commands_recipes
 from pipeline.recipe import load_recipe
 from pipeline.recipe.catalog import find_recipe, recipe_names
 from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, set_, start_command
@@ -142,6 +144,23 @@ class TestCommands:
         outcome = run_command("recipes", "copy", "recipes/cub_mobilenet.yaml", tmp_path / "mine.yaml")
         assert outcome.code == 0 and load_recipe(tmp_path / "mine.yaml").recipe.name == "mine"
 
+    def test_the_list_of_recipes_breaks_no_word_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(commands_recipes, "_is_terminal", lambda: True)
+        monkeypatch.setenv("COLUMNS", "80")
+        lines = run_command("recipes", "list").out.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert [line.split()[0] for line in lines if not line.startswith(" ")] == list(SHIPPED)
+        monkeypatch.undo()
+        assert " ".join(" ".join(lines).split()) == " ".join(run_command("recipes", "list").out.split())
+
+    def test_bars_of_libraries_are_for_terminals(self) -> None:
+        code = (
+            "from pipeline.__main__ import main\ntry:\n    main()\nexcept SystemExit:\n"
+            "    from tqdm.auto import tqdm\n    print(sum(tqdm(range(5))))\n"
+        )
+        out, err = start_command("--version", code=code).communicate(timeout=60)
+        assert out.endswith("\n10\n") and err == ""
+
     def test_a_copy_holds_what_the_recipe_extends(self, tmp_path: Path) -> None:
         assert run_command("recipes", "show", "cub_mobilenet").out == find_recipe("cub_mobilenet").read_text()
         assert run_command("recipes", "copy", "cub_mobilenet", tmp_path / "mine.yaml").code == 0
@@ -167,6 +186,17 @@ class TestCommands:
         assert ["validate", "wait", "is reused if distill gives the same files"] in rows
         forced = run_command("plan", run.recipe, "--run-dir", run.directory, "--force", "text")
         assert "forced" in forced.out
+
+    def test_plan_names_three_changes_and_all_when_asked(self, run: Run) -> None:
+        arguments = ("plan", run.recipe, "--run-dir", run.directory, *set_({"distill.method": "ce"}))
+        outcome = run_command(*arguments)
+        (line,) = [line for line in outcome.out.splitlines() if line.startswith("│ distill")]
+        assert 'distill.method was "tmkd", is "ce"; ' in line
+        assert re.search(r"and \d+ more \(`plan --verbose`\)", " ".join(outcome.out.replace("│", " ").split()))
+        assert max(map(len, outcome.out.splitlines())) <= 120
+        verbose = run_command(*arguments, "--verbose").out
+        told = verbose[verbose.index("│ distill") : verbose.index("│ validate")]
+        assert len(told.splitlines()) > 10 and "more (" not in told
 
     def test_a_run_goes_below_runs_by_default(
         self, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

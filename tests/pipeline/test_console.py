@@ -116,11 +116,12 @@ def test_work_within_work_has_a_line_each_on_a_terminal() -> None:
     with console.track("export", None):
         with console.track("int8: try 2", None), console.track("images", 500) as images:
             images.advance(128)
-            frame = console._display.get_renderable() if console._display else None
-            assert frame is not None
+            assert console._display is not None
+            console._display.refresh()  # it would be drawn ten times a second
         console.say("between")
         with console.track("a.tgz", 10_000_000, unit="bytes") as steps:
             steps.advance(2_500_000)
+            console._display.refresh()
     console.say("done")
     text = out.getvalue()
     for shown in ("export", "int8: try 2", "128/500", "between", "2.5/10.0 MB"):
