@@ -146,7 +146,7 @@ class TestWhatIsMissing:
             assert_one_error(export(weights, tmp_path / "out", *NETWORK, *calibrated), 4, f"{folder}: no images")
 
     def test_calibration_on_what_proves(self, weights: Path, tiny_data: Path, tmp_path: Path) -> None:
-        calibrated = ["--precision", "int8", "--data", tiny_data / "val", "--calibration", tiny_data]
+        calibrated = ["--precision", "int8", "--data", tiny_data / "val", "--calibration", tiny_data / "val"]
         outcome = export(weights, tmp_path / "out", *NETWORK, *calibrated)
         assert_one_error(outcome, 4, "of the images to prove on (--data) are those of the calibration")
         assert str(tiny_data / "val" / CLASSES[0]) in outcome.err
