@@ -9,10 +9,10 @@ from pipeline.commands.options import OVERRIDES, RECIPE
 @RECIPE
 @OVERRIDES
 def check(recipe: str, overrides: tuple[str, ...]) -> None:
-    """Report every mistake of RECIPE at once (exit 2), and the files that it names and that are not here (exit 4).
+    """Report every mistake of RECIPE, and what it names that is missing.
 
-    No data are read. What a recipe that ships proposes, and a data set that `data prepare` fetches, may come later: it
-    is mentioned, and is no reason to fail.
+    Mistakes are exit 2, missing files exit 4; no data are read. What a recipe that ships proposes, and a data set that
+    `data prepare` fetches, may come later: it is mentioned, and is no reason to fail.
     """
     from exporters.errors import UnavailableError
     from pipeline.preflight.files import missing_paths
