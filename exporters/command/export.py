@@ -60,14 +60,13 @@ def export_checkpoint(
     """
     student, request = checkpoint.student, request or ExportRequest()
     licence = None if licence is None else check_licence(licence)
-    folder = None if data is None else ImageFolder(data)
-    images = ProofImages(folder, student.labels, student.preprocessing)
+    images = ProofImages(None if data is None else ImageFolder(data), student.labels, student.preprocessing)
     calibration = request.calibrate_on(images, student.preprocessing)
     job = Job(student, images, request, calibration, provider, any_size, probabilities, say)
     check_engines(job)
     check_bundle(job, out)
-    folders = [found for found in (folder, request.calibration_images) if found is not None]
-    for note in (*checkpoint.notes, *(note for found in folders for note in found.notes())):
+    of_calibration = [] if request.calibration_images is None else request.calibration_images.notes()
+    for note in (*checkpoint.notes, *images.notes, *of_calibration):
         say(f"note: {note}")
     with staged(out) as staging:
         fp32 = make_fp32(job, staging.final, opset, licence)

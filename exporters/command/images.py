@@ -92,8 +92,8 @@ class ProofImages:
     """What files are proved on: images of a folder or, where there is none, images that are drawn.
 
     Args:
-        folder: where all images stand in folders called as labels (`_` is read as a space where needed), these are
-            theirs; None: drawn.
+        folder: where all folders with images are called as labels (`_` is read as a space where needed), these are the
+            images' labels, and files beside the folders are left out, as training leaves them out; None: drawn.
         labels: the student's.
         preprocessing: the student's.
     """
@@ -102,9 +102,19 @@ class ProofImages:
         self._folder = folder
         self._preprocessing = preprocessing
         self._kept: list[Batch] = []
-        self.paths = () if folder is None else folder.paths
-        names = [] if folder is None else [path.relative_to(folder.folder) for path in folder.paths]
         place_of = folders_of(labels)
+        names = [] if folder is None else [path.relative_to(folder.folder) for path in folder.paths]
+        inside = [name for name in names if len(name.parts) > 1]
+        beside = [name for name in names if len(name.parts) == 1]
+        if inside and all(place_of(first) is not None for first in {name.parts[0] for name in inside}):
+            names = inside
+        else:
+            beside = []
+        self.notes = [] if folder is None else folder.notes()
+        if beside:
+            more = ", …" if len(beside) > 1 else ""
+            self.notes.append(f"images beside the class folders are left out: {len(beside):,} ({beside[0]}{more})")
+        self.paths = () if folder is None else tuple(folder.folder / name for name in names)
         found = [place_of(name.parts[0]) if len(name.parts) > 1 else None for name in names]
         known = [label for label in found if label is not None]
         self._names = [name.as_posix() for name in names] or [f"generated {index}" for index in range(GENERATED)]

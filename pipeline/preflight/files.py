@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
+from exporters.core.names import path_on_disk
 from exporters.errors import UnavailableError
 from pipeline.data.prepare.sources import SOURCES
 from pipeline.models.weight_files import checked_sha256
@@ -88,7 +89,7 @@ def _data(recipe: Recipe) -> Iterator[NamedPath]:
     data, stages = recipe.data, frozenset({"data"})
     if data.root is None or data.dataset in SYNTHETIC_DATASETS:
         return
-    root = Path(data.root).expanduser()
+    root = path_on_disk(Path(data.root).expanduser())
     prepared = data.dataset in SOURCES or data.dataset.startswith("torchvision:")
     remedy = "Check the path; it is relative to the working directory."
     if prepared:
@@ -99,7 +100,8 @@ def _data(recipe: Recipe) -> Iterator[NamedPath]:
     yield NamedPath("data.root", root, stages, folder=True, remedy=remedy, prepared=prepared)
     if data.labels is not None and root.is_dir():
         remedy = "Check the path; it is relative to data.root."
-        yield NamedPath("data.labels", root / data.labels, stages, remedy=remedy)
+        labels = path_on_disk(root / Path(data.labels).expanduser())
+        yield NamedPath("data.labels", labels, stages, remedy=remedy)
 
 
 def missing_paths(recipe: Recipe, stages: Iterable[str]) -> Iterator[tuple[NamedPath, UnavailableError]]:

@@ -12,7 +12,7 @@ from exporters.images import UnreadableImageError
 from pipeline.data.stores.base import Store
 
 INSTALL = "pip install 'tmkd-pipeline[hf]'"
-_SPLIT = re.compile(r"^([a-z]+)(?:[-_.].*)?$")
+_SPLIT = re.compile(r"^([a-z]+)(?:[-_.].*)?$", re.IGNORECASE)
 
 
 def open_splits(root: Path, name: str) -> dict[str, Any]:

@@ -43,12 +43,24 @@ def test_folders_of_classes_label_what_is_inside(folder: Path) -> None:
         assert name == whole and image.size[1] == 40 and label is not None
 
 
-def test_one_image_without_a_label_leaves_all_without(folder: Path) -> None:
+def test_images_beside_class_folders_are_left_out_as_in_training(folder: Path) -> None:
     shutil.copy(folder / "owl" / "01.PNG", folder / "stray.png")
     images = ProofImages(ImageFolder(folder), LABELS, PREPROCESSING)
+    assert len(images) == len(images.paths) == 70 and images.unlabelled is None
+    assert images.notes[-1] == "images beside the class folders are left out: 1 (stray.png)"
+
+
+def test_one_image_without_a_label_leaves_all_without(folder: Path) -> None:
+    shutil.copy(folder / "owl" / "01.PNG", folder / "stray.png")
+    (folder / "wren").rename(folder / "zzz")
+    images = ProofImages(ImageFolder(folder), LABELS, PREPROCESSING)
+    assert len(images) == 71
     assert all(labels is None for _, labels, _ in images.batches())
     assert all(label is None for _, _, label in images.opened())
     assert images.unlabelled == "stray.png is in no folder of a class"
+    (folder / "stray.png").unlink()
+    images = ProofImages(ImageFolder(folder), LABELS, PREPROCESSING)
+    assert images.unlabelled == "the folder 'zzz' is called as none of the labels"
 
 
 def test_underscores_in_names_of_folders_are_spaces(folder: Path) -> None:

@@ -47,6 +47,13 @@ def test_a_table_of_labels_lies_below_the_root(tiny_recipe: Path) -> None:
     assert named.key == "data.labels" and f"{recipe.data.root}/labels.csv does not exist" in error.message
 
 
+def test_a_data_set_is_found_in_another_unicode_form(tiny_recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "cafe\u0301").mkdir()
+    (tmp_path / "cafe\u0301" / "u\u0308.csv").touch()
+    overrides = [f"data.root={tmp_path}/caf\u00e9", "data.labels=\u00fc.csv"]
+    assert not list(missing_paths(load_recipe(tiny_recipe, overrides).recipe, ["data"]))
+
+
 @pytest.mark.parametrize(("folder", "told"), [(True, "is a folder, not a file"), (False, "cannot be looked at")])
 def test_what_is_no_file(folder: bool, told: str, prospect: Prospect, tmp_path: Path) -> None:
     path = tmp_path / ("weights.pth" if folder else "x" * 300 + ".pth")

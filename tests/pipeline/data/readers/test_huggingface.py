@@ -80,7 +80,7 @@ def test_what_save_to_disk_wrote(tmp_path: Path, folder: str):
 def test_parquet_files_with_their_splits_names(tmp_path: Path, folder: str):
     (tmp_path / folder).mkdir(exist_ok=True)
     table(8, 0).to_parquet(tmp_path / folder / "train-00000-of-00001.parquet")
-    table(4, 100).to_parquet(tmp_path / folder / "test.parquet")
+    table(4, 100).to_parquet(tmp_path / folder / "Validation.parquet")
     check(read(tmp_path))
 
 
