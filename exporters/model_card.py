@@ -114,13 +114,15 @@ def _preprocessing(preprocessing: Preprocessing) -> str:
 
 def _example(preprocessing: Preprocessing) -> str:
     size, resize = preprocessing.size, preprocessing.resize
-    return f"""For opaque images of 8 bits a channel; transparency goes over white first, 16 bits are scaled to 8.
+    return f"""For images of 8 bits a channel; 16 bits are scaled to 8 first.
 
 ```python
 import json, numpy, onnxruntime
 from PIL import Image, ImageOps
 
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGBA")
+image = Image.new("RGB", photo.size, "white")
+image.paste(photo, mask=photo)  # transparency over white
 width, height = (int({resize} * side / min(image.size)) for side in image.size)
 for shape in ((width, image.height), (width, height)):  # in this order, whatever Pillow's version prefers
     image = image.resize(shape, Image.Resampling.{preprocessing.interpolation.upper()})

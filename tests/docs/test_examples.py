@@ -4,15 +4,25 @@ import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from exporters.client import Student
 from exporters.errors import UnavailableError
+from exporters.files import dump_json
+from exporters.images import open_rgb
+from exporters.preprocessing import Preprocessing
 from pipeline.data.registry import DATASETS, load_reader
 from pipeline.distill.registry import METHODS, MethodEntry, base_methods
-from tests.docs.markdown import ROOT, blocks
+from tests.docs import markdown
+from tests.docs.markdown import DOCUMENTS, ROOT, blocks
+from tests.docs.test_commands import invocations
+from tests.exporters.conftest import LABELS, Exported
+from tests.exporters.odd_images import ODD
+from tests.pipeline.conftest import run_command
 from tests.pipeline.distill.test_registry import test_an_entry_tells_the_truth_about_its_class as check_entry
 
 
@@ -39,6 +49,70 @@ def test_both_clients_of_the_readme_give_the_same_label(example: Path, capsys: p
     assert first[0].split(" ", 1)[1] == capsys.readouterr().out.strip()
     prepared = client_scope["student"].prepare("photo.jpg")  # type: ignore[attr-defined]
     assert np.array_equal(scope["pixels"], prepared)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_readme_without_the_client_gives_its_pixels(
+    example: Path, capsys: pytest.CaptureFixture[str], odd: str
+) -> None:
+    ODD[odd](example / "photo.jpg")
+    _, with_runtime = blocks(ROOT / "README.md", "python")
+    scope: dict[str, Any] = {}
+    exec(with_runtime, scope)
+    student = Student.load("runs/quickstart/bundle")
+    np.testing.assert_array_equal(scope["pixels"], student.prepare("photo.jpg"))
+    assert capsys.readouterr().out.strip() == student.predict("photo.jpg", top=1)[0][0]
+
+
+@pytest.mark.parametrize("odd", ["tall", "wide", "tiny", "exif 6", "alpha"])
+def test_readme_without_the_client_follows_preprocess_json(example: Path, odd: str) -> None:
+    ODD[odd](example / "photo.jpg")
+    preprocessing = Preprocessing(32, 41, (0.5,) * 3, (0.2,) * 3, "bicubic")
+    (example / "runs" / "quickstart" / "bundle" / "preprocess.json").write_text(dump_json(preprocessing.to_json()))
+    scope: dict[str, Any] = {}
+    exec(blocks(ROOT / "README.md", "python")[1], scope)
+    np.testing.assert_array_equal(scope["pixels"], preprocessing.apply(open_rgb(Path("photo.jpg"))))
+
+
+def quick_commands() -> list[tuple[str, list[str]]]:
+    """The commands of the documents that need no training and end by themselves, with the document's name."""
+    found = []
+    for document in DOCUMENTS:
+        for words in invocations(document):
+            if words[0] in {"verify", "predict", "check", "schema"} or words[:1] == ["recipes"]:
+                entry = (markdown.name(document), words)
+                if entry[1] not in [other for _, other in found]:
+                    found.append(entry)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("document", "words"), quick_commands(), ids=lambda value: " ".join(value) if isinstance(value, list) else value
+)
+def test_commands_of_the_documents_run(example: Path, document: str, words: list[str]) -> None:
+    (yaml,) = blocks(ROOT / "README.md", "yaml")
+    (example / "my_photos.yaml").write_text(yaml)
+    for label in LABELS:
+        (example / "photos" / label).mkdir(parents=True)
+        ODD["jpeg"](example / "photos" / label / "0.jpg")
+    outcome = run_command(*words)
+    # The images are noise: the accuracy that the bundle states is missed, and that alone.
+    expected = {0, 3} if "--data" in words else {0}
+    assert outcome.code in expected and "Traceback" not in outcome.err, outcome.out + outcome.err
+    if outcome.code == 3:
+        assert "accuracy" in outcome.err
+
+
+def test_python_of_the_tensorrt_page_builds(cifar: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.chdir(tmp_path)
+    Path("model.onnx").write_bytes(cifar.data)
+    (code,) = blocks(ROOT / "docs" / "tensorrt.md", "python")
+    build, run = code.split("\nfrom exporters.runtimes")
+    scope: dict[str, Any] = {}
+    exec(build, scope)
+    assert scope["built"].path.is_file()
+    compile(f"from exporters.runtimes{run}", "docs/tensorrt.md", "exec")  # running it needs a GPU
 
 
 def contributing(path: str) -> str:

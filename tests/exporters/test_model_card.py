@@ -9,9 +9,13 @@ import yaml
 from huggingface_hub import ModelCard
 
 from exporters.bundle import BundleContents, BundleFacts
+from exporters.client import Student
+from exporters.images import open_rgb
 from exporters.model_card import model_card
+from exporters.preprocessing import Preprocessing
 
 from .conftest import LABELS
+from .odd_images import ODD
 
 
 @pytest.fixture(scope="module")
@@ -97,22 +101,37 @@ def test_the_card_with_many_labels_and_few_facts(contents: BundleContents) -> No
     assert "## Data\n\nNot stated." in card and "## Accuracy of each class\n\nNot stated." in card
 
 
-def test_the_card_s_example_runs(
-    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("odd", ODD)
+def test_snippet_of_the_card_gives_the_pixels_of_the_client(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, odd: str
 ) -> None:
-    from PIL import Image
-
-    from exporters.client import Student
-
-    pixels = np.random.default_rng(5).integers(0, 256, (70, 53, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "photo.jpg")
-    code = (packed / "MODEL_CARD.md").read_text().split("```python\n")[1].split("```")[0]
+    ODD[odd](tmp_path / "photo.jpg")
     for name in ("model.onnx", "labels.json"):
         (tmp_path / name).symlink_to(packed / name)
     monkeypatch.chdir(tmp_path)
     variables: dict[str, object] = {}
-    exec(code, variables)
+    exec(snippet((packed / "MODEL_CARD.md").read_text()), variables)
     student = Student.load(packed)
     assert capsys.readouterr().out.strip() == student.predict(tmp_path / "photo.jpg")[0][0]
     expected = student.prepare(tmp_path / "photo.jpg")
     np.testing.assert_array_equal(np.asarray(variables["batch"])[0], expected)
+
+
+@pytest.mark.parametrize("odd", ["tall", "wide", "tiny", "exif 6", "alpha"])
+def test_snippet_of_a_bicubic_card(
+    contents: BundleContents, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    ODD[odd](tmp_path / "photo.jpg")
+    for name in ("model.onnx", "labels.json"):
+        (tmp_path / name).symlink_to(packed / name)
+    monkeypatch.chdir(tmp_path)
+    preprocessing = Preprocessing(32, 41, (0.5,) * 3, (0.2,) * 3, "bicubic")
+    card = model_card(about(BundleFacts("a", "b")), contents.labels, preprocessing, contents.parity)
+    variables: dict[str, object] = {}
+    exec(snippet(card), variables)
+    expected = preprocessing.apply(open_rgb(tmp_path / "photo.jpg"))
+    np.testing.assert_array_equal(np.asarray(variables["batch"])[0], expected)
+
+
+def snippet(card: str) -> str:
+    return card.split("```python\n")[1].split("```", maxsplit=1)[0]
