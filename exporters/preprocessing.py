@@ -9,6 +9,7 @@ from PIL import Image
 from exporters.errors import UsageError
 from exporters.images import UnreadableImageError
 from exporters.limits import MAX_PIXELS
+from exporters.normalisation import check_normalisation
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -37,11 +38,12 @@ class Preprocessing:
     Args:
         size: height and width that the student sees.
         resize: the shorter side before the crop, at least `size`.
-        mean, std: per RGB channel, for images in [0, 1]; applied inside the exported graph.
+        mean, std: per RGB channel, for images in [0, 1], as `check_normalisation` bounds them; applied inside the
+            exported graph.
         interpolation: Pillow's filter.
 
     Raises:
-        UsageError: a size below 1, `resize` below `size`, a std of zero or less, an unknown interpolation.
+        UsageError: a size below 1, `resize` below `size`, a mean or std out of bounds, an unknown interpolation.
     """
 
     size: int
@@ -53,10 +55,7 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if not 1 <= self.size <= self.resize <= 8192:
             raise UsageError(f"preprocessing: need 1 <= size <= resize <= 8192, not {self.size} and {self.resize}")
-        if len(self.mean) != 3 or len(self.std) != 3 or not np.isfinite([*self.mean, *self.std]).all():
-            raise UsageError("preprocessing: mean and std are three finite numbers each")
-        if min(self.std) <= 0:
-            raise UsageError(f"preprocessing: std must be above zero, not {list(self.std)}")
+        check_normalisation(self.mean, self.std)
         if self.interpolation not in _FILTERS:
             raise UsageError(f"preprocessing: interpolation is one of {sorted(_FILTERS)}, not {self.interpolation!r}")
 

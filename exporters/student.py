@@ -52,11 +52,18 @@ class Student:
 def check_labels(labels: Sequence[str]) -> list[str]:
     """Labels as a list, or a UsageError: at least two, all different, none empty, none with a line break."""
     names = list(labels)
-    bad = [name for name in names if not isinstance(name, str) or not name.strip() or len(name.splitlines()) != 1]
+    bad = [name for name in names if not _is_line(name)]
     if len(names) < 2 or bad or len(set(names)) != len(names):
         what = f"bad label {bad[0]!r}" if bad else "fewer than two labels" if len(names) < 2 else "a label occurs twice"
         raise UsageError(f"labels: {what}", remedy="Labels are two or more different lines of text.")
     return names
+
+
+def _is_line(name: object) -> bool:
+    """Whether this is one line of text that can be written; half of a surrogate pair cannot."""
+    if not isinstance(name, str) or not name.strip() or len(name.splitlines()) != 1:
+        return False
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def save_student(

@@ -184,5 +184,12 @@ def build(architecture: Architecture, classes: int) -> "nn.Module":
         import timm
 
         return timm.create_model(name, pretrained=False, num_classes=classes, **arguments)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{source}:{name} cannot be built with {arguments}: {error}") from error
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # each network checks its arguments in its own way, or fails over them later
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        what = f" with {arguments}" if arguments else ""
+        raise UsageError(
+            f"{source}:{name} cannot be built{what} ({reason})",
+            remedy="Check its arguments." if arguments else "Take another network.",
+        ) from error

@@ -10,6 +10,7 @@ from exporters.command.engines import check_engines, export_engines
 from exporters.command.fp32 import Fp32, make_fp32, prove_fp32
 from exporters.command.images import ImageFolder, ProofImages
 from exporters.command.job import Job
+from exporters.command.mapping import prove_mapping
 from exporters.command.request import ExportRequest
 from exporters.command.staging import AUDIT, LABELS, MODEL, PARITY, PREPROCESS, REJECTED, Staging, staged
 from exporters.command.variants import Candidate, Outcome, conclude, make_and_prove, not_made
@@ -53,7 +54,8 @@ def export_checkpoint(
         What `parity.json` holds: the proof of each file, by what stands in its name, and of `engines`, by precision.
 
     Raises:
-        GateError: fp32 is not the student, or what is required failed.
+        GateError: fp32 is not the student, what is required failed, or keys that were mapped by their order give no
+            accuracy above chance.
         UsageError, UnavailableError: as `export_onnx`, `ExportRequest` and `check_engines`; a licence that SPDX does
             not know; no images, or one that cannot be read; a provider that is missing; a required engine that could
             not be made or run.
@@ -78,6 +80,7 @@ def export_checkpoint(
                 f"{MODEL} is not the student: {'; '.join(failures)}",
                 remedy=f"{out / REJECTED / PARITY} names the worst images and the bounds that would have passed.",
             )
+        prove_mapping(job, checkpoint.mapped, report)
         if data is None:
             say("these images were drawn, which proves less than images of your own: give some with --data")
         outcomes, engines = _beside(job, fp32, staging)

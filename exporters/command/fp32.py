@@ -74,8 +74,9 @@ def prove_fp32(job: Job, fp32: Fp32) -> tuple[dict[str, Any], list[str]]:
     gate = DEFAULT_GATES["fp32"]
     report = job.evidence.report(OnnxRuntime(fp32.core, job.provider), gate)
     job.say(lines.compared(MODEL, report.whole))
-    if report.whole.reference_accuracy is not None:
-        job.say(f"the student itself: accuracy {100 * report.whole.reference_accuracy:.2f} % on these images")
+    accuracy, chance = report.whole.reference_accuracy, job.images.chance
+    if accuracy is not None and chance is not None:
+        job.say(f"the network in torch: accuracy {100 * accuracy:.2f} % on these images (chance: {100 * chance:.2f} %)")
     if job.images.unlabelled is not None:
         job.say(f"accuracy is not compared: {job.images.unlabelled}")
     forms, failures = prove_forms(job, MODEL, fp32.core, fp32.shipped, "fp32", gate)

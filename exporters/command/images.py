@@ -130,6 +130,11 @@ class ProofImages:
         return "generated" if self._folder is None else "folder"
 
     @property
+    def chance(self) -> float | None:
+        """The accuracy of always answering the commonest class; None where no labels are known."""
+        return None if self._labels is None else float(np.bincount(self._labels).max() / len(self._labels))
+
+    @property
     def unlabelled(self) -> str | None:
         """Why no labels are known, naming an image; None where they are, or where images are drawn."""
         if self._stray is None:

@@ -7,6 +7,9 @@ import torch
 
 from exporters.architectures import Architecture, build, resolve
 from exporters.errors import TmkdError, UsageError
+from exporters.normalisation import normalisation_doubts
+from exporters.trial import try_network
+from pipeline.models.probe import OTHER_SIZE
 from pipeline.models.tapped import TappedNetwork
 from pipeline.models.weights import IMAGENET_MEAN, IMAGENET_STD, LoadedWeights, load_weights
 from pipeline.randomness import generator
@@ -23,6 +26,7 @@ class Model:
         architecture: how it was built.
         weights: what it started from; None for a random initialisation.
         mean, std: its normalisation, for images in `[0, 1]`.
+        notes: lines that its owner should read: which weights were taken, and what is doubtful.
     """
 
     tapped: TappedNetwork
@@ -30,6 +34,7 @@ class Model:
     weights: LoadedWeights | None
     mean: Channels
     std: Channels
+    notes: tuple[str, ...] = ()
 
 
 def build_model(
@@ -45,6 +50,7 @@ def build_model(
     mean: Channels | None = None,
     std: Channels | None = None,
     sha256: str | None = None,
+    weights_key: str | None = None,
     classifier: str | None = None,
 ) -> Model:
     """Build a classifier and load its weights.
@@ -60,10 +66,11 @@ def build_model(
         replace_head: allow a classifier for other classes to be replaced, because it will be trained.
         mean, std: for images in `[0, 1]`; None: what the weights say, else ImageNet's.
         sha256: what a weights file must be.
+        weights_key: which set of weights of the file, where it holds several.
         classifier: the name of its classifier; None to search for it.
 
     Raises:
-        UsageError: no such architecture, it cannot take images of this size, or `classifier` is none.
+        UsageError: no such architecture, it cannot take images of this size, gives no logits, or `classifier` is none.
         UnavailableError: the weights are not to be had or do not fit.
     """
     try:
@@ -74,24 +81,28 @@ def build_model(
             network = build(architecture, classes)
             loaded = None
             if weights != "none":
-                loaded = load_weights(network, architecture, weights, replace_head=replace_head, sha256=sha256)
+                loaded = load_weights(
+                    network,
+                    architecture,
+                    weights,
+                    replace_head=replace_head,
+                    sha256=sha256,
+                    key=weights_key,
+                    option=f"{purpose}.weights_key",
+                )
     except TmkdError as error:
         error.message = f"{purpose}: {error.message}"
         raise
     own_mean, own_std = (loaded.mean, loaded.std) if loaded is not None else (IMAGENET_MEAN, IMAGENET_STD)
     mean, std = mean or own_mean, std or own_std
-    return Model(_tap(network, mean, std, image_size, classifier, purpose), architecture, loaded, mean, std)
-
-
-def _tap(
-    network: Any, mean: Channels, std: Channels, image_size: int, classifier: str | None, purpose: str
-) -> TappedNetwork:
-    try:
-        return TappedNetwork(network, mean, std, image_size, classifier, purpose)
-    except (RuntimeError, AssertionError, ValueError) as error:
+    if replace_head:  # it will be trained
+        try_network(network, image_size, f"{purpose}.model", remedy=OTHER_SIZE, training=True)
+    tapped = TappedNetwork(network, mean, std, image_size, classifier, purpose)
+    if tapped.shape.classes != classes:
         raise UsageError(
-            f"{purpose}.model: the network cannot take images of {image_size} × {image_size}"
-            f" ({(str(error) or type(error).__name__).splitlines()[0]})",
-            remedy="Change data.image_size (for a teacher alone: teacher.visual.image_size), or give the network's own"
-            " argument for it (img_size for many of timm's).",
-        ) from error
+            f"{purpose}.model: the network gives {tapped.shape.classes} values an image for {classes} classes",
+            remedy=f"Leave out what changes them in {purpose}.arguments.",
+        )
+    notes = (*(loaded.notes if loaded is not None else ()), *normalisation_doubts(mean, std))
+    notes = tuple(f"{purpose}: {note}" for note in notes)
+    return Model(tapped, architecture, loaded, mean, std, notes)

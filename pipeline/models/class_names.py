@@ -1,6 +1,7 @@
 """The words by which a prompt calls each class, where a data set's own names are codes. Reading them needs no torch.
 
-A file of class names is a mapping of label to words, or a list of words in the order of the classes.
+A file of class names (YAML, JSON, CSV or text) is a mapping of label to words, or a list of words in the order of the
+classes.
 """
 
 import re
@@ -8,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from exporters.core.names import normalized
-from exporters.errors import UsageError
+from exporters.errors import UnavailableError, UsageError
+from exporters.labels import read_rows
 from pipeline.models.library_names import LIBRARY_SETS
 
 KEY = "teacher.text.class_names"
@@ -150,47 +150,31 @@ def class_names_file(source: str) -> Path:
 
 
 def _read(path: Path) -> _Names:
-    # Nodes rather than values: a label is the text that stands there, be it 010 or `no`, and a label twice is seen.
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
-    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:  # the last two of \U escapes
-        raise UsageError(f"{path}: not valid YAML: {error}") from error
+        rows = read_rows(path)
+    except UnavailableError as error:  # what a recipe names wrongly is a mistake of the recipe
+        raise UsageError(error.message, remedy=error.remedy) from error
     problems: list[str] = []
-    if isinstance(root, yaml.MappingNode):
-        rows = [(_text(key), key, value) for key, value in root.value]
-    elif isinstance(root, yaml.SequenceNode):
-        rows = [(str(place), value, value) for place, value in enumerate(root.value)]
-    else:
-        raise UsageError(f"{path}: expected a mapping of label to words, or a list", remedy=_REMEDY)
     lines: dict[str, int] = {}
     labels, words = [], []
-    for label, key, value in rows:
-        line, text = key.start_mark.line + 1, _text(value)
-        if label is None:
-            problems.append(f"line {line}: expected a label, which is a text")
+    for row in rows:
+        # `{"0": ["n01440764", "tench"]}`, as ImageNet's class_index.json has it
+        label, text = (row.values[0] if len(row.values) > 1 else row.key), " ".join(row.values[-1].split())
+        if not text:
+            problems.append(f"line {row.line}: expected words, which are a text")
             continue
-        if text is None:
-            problems.append(f"line {line}: {label}: expected words, which are a text")
-            continue
-        first = lines.setdefault(plain_name(label), line)
-        if first != line:
-            problems.append(f"line {line}: {label}: stands on line {first} already")
+        if label is not None:
+            first = lines.setdefault(plain_name(label), row.line)
+            if first != row.line:
+                problems.append(f"line {row.line}: {label}: stands on line {first} already")
         labels.append(label)
         words.append(text)
     if not rows:
         problems.append("is empty")
     if problems:
         raise UsageError("\n".join(f"{path}: {problem}" for problem in problems), remedy=_REMEDY)
-    return _Names(str(path), tuple(labels) if isinstance(root, yaml.MappingNode) else None, tuple(words))
-
-
-def _text(node: yaml.Node) -> str | None:
-    """The text of a scalar, blanks made one; None where there is none."""
-    if not isinstance(node, yaml.ScalarNode) or node.tag == "tag:yaml.org,2002:null":
-        return None
-    return " ".join(node.value.split()) or None
+    named = [label for label in labels if label is not None]
+    return _Names(str(path), tuple(named) if named else None, tuple(words))
 
 
 def _is_number(name: str) -> bool:

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from exporters.errors import UsageError
+from exporters.trial import try_network
 from pipeline.models.outputs import NetworkShape
+
+OTHER_SIZE = (
+    "Change data.image_size (for a teacher alone: teacher.visual.image_size), or give the network's own argument for it"
+    " (img_size for many of timm's)."
+)
+"""What to do about a recipe's network that does not take images of its size."""
 
 MOST_STAGES = 4
 """Of the deepest; what a net has above them is its stem."""
@@ -50,10 +57,12 @@ def probe(network: nn.Module, image_size: int, classifier: str | None = None, se
         network: maps normalised images `[B, 3, S, S]` to logits `[B, K]`.
         image_size: S.
         classifier: the name of its classifier; None to search for it.
-        section: of the recipe, for messages about `classifier`.
+        section: of the recipe, for messages.
 
     Raises:
-        UsageError: `classifier` names no linear layer that gives the logits.
+        UsageError: the network does not take such images or gives no logits, or `classifier` names no linear layer
+            that gives them.
+        UnavailableError: there is not memory enough for it.
     """
     calls: list[_Call] = []
     linears: list[tuple[str, Tensor, Tensor]] = []
@@ -65,25 +74,18 @@ def probe(network: nn.Module, image_size: int, classifier: str | None = None, se
         if name and not isinstance(module, nn.AdaptiveAvgPool2d):
             taken = next((tuple(x.shape) for x in inputs if isinstance(x, Tensor) and x.ndim == 4), ())
             calls.append(_Call(name, taken, tuple(output.shape), output if output.ndim == 4 else None))
-        if isinstance(module, nn.Linear) and output.ndim == 2 and isinstance(inputs[0], Tensor):
+        if isinstance(module, nn.Linear) and output.ndim == 2 and inputs and isinstance(inputs[0], Tensor):
             linears.append((name, inputs[0], output))
 
-    modes = {module: module.training for module in network.modules()}
     handles = [
         module.register_forward_hook(lambda m, i, o, name=name: record(name, m, i, o))
         for name, module in network.named_modules()
     ]
-    parameter = next(network.parameters())
-    random = torch.Generator(parameter.device).manual_seed(0)
-    images = torch.randn(2, 3, image_size, image_size, device=parameter.device, generator=random)
     try:
-        with torch.no_grad():
-            logits = network.eval()(images.to(parameter.dtype))
+        logits = try_network(network, image_size, f"{section}.model", remedy=OTHER_SIZE)
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes.items():
-            module.training = training
 
     found = [(name, features) for name, features, output in linears if _is(output, logits)]
     if classifier is not None:

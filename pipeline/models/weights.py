@@ -1,6 +1,6 @@
 """Weights for a network: published ImageNet weights, or a checkpoint file in any of the forms that people have."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -9,16 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from exporters.architectures import Architecture
+from exporters.checkpoint_file import read_weights_file
 from exporters.errors import UnavailableError
 from exporters.files import sha256_file
-from exporters.state_dict import fit_state, read_state_dict
+from exporters.key_order import OwnKeys, with_own_keys
+from exporters.published import kept_by_script
+from exporters.state_dict import AUXILIARY_HEADS, fit_state, without_auxiliary_heads
 from pipeline.models.weight_files import checked_sha256
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Heads that help while these are trained from scratch; ours are built without (`exporters.architectures`).
-_AUXILIARY_HEADS = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
 # torchvision's files of these were trained with a mean and std of one half; `transform_input` turns ImageNet's into it.
 _HALVES = (0.5, 0.5, 0.5)
 
@@ -32,6 +33,8 @@ class LoadedWeights:
         sha256: of the file, or of what the library fetched; None where its place in the cache is not known.
         mean, std: for images in `[0, 1]`.
         head_replaced: whether the classifier was left at its random initialisation, its shape being another.
+        mapped: how many foreign keys were mapped to the network's own by their order, which only accuracy proves.
+        notes: lines on which set of weights was taken, and how its keys were mapped.
     """
 
     source: str
@@ -39,35 +42,62 @@ class LoadedWeights:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     head_replaced: bool
+    mapped: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def load_weights(
-    network: nn.Module, architecture: Architecture, weights: str, *, replace_head: bool, sha256: str | None = None
+    network: nn.Module,
+    architecture: Architecture,
+    weights: str,
+    *,
+    replace_head: bool,
+    sha256: str | None = None,
+    key: str | None = None,
+    option: str = "weights_key",
 ) -> LoadedWeights:
     """Load weights into a network, in place.
 
     Args:
         network: as `exporters.architectures.build` gives it, for the classes of the data set.
         architecture: what it is.
-        weights: `imagenet`, or the path of a `.pt`, `.pth`, `.th`, `.bin` or `.safetensors` file.
+        weights: `imagenet`, or the path of a file as `exporters.checkpoint_file` reads it.
         replace_head: allow a classifier of another shape to stay at its initialisation, because it will be trained.
         sha256: what the file must be, checked before it is opened; None: anything.
+        key: which set of weights of the file; None: see `read_weights_file`.
+        option: how the user gives `key`, for messages.
 
     Raises:
+        UsageError: a file of another suffix, or with several sets of weights none of which is plainly meant.
         UnavailableError: no such weights, no network to fetch them, a file that is another, damaged or does not fit.
     """
+    notes: list[str] = []
+    own_keys = OwnKeys({})
     if weights == "imagenet":
         state, loaded = _imagenet(architecture)
+        state = without_auxiliary_heads(state, network, architecture)
     else:
         path = Path(weights).expanduser()
         found = checked_sha256(path, sha256) if path.is_file() else None
-        state = read_state_dict(path)
-        loaded = LoadedWeights(path.name, found, IMAGENET_MEAN, IMAGENET_STD, head_replaced=False)
-    state = _without_auxiliary_heads(state, network, architecture)
+        file = read_weights_file(path, key, option)
+        own_keys = with_own_keys(
+            network.state_dict(),
+            without_auxiliary_heads(file.state, network, architecture),
+            ordered=file.ordered,
+            free_head=replace_head,
+        )
+        state = own_keys.state
+        kept = kept_by_script(file.settings, path)
+        mean, std = kept.mean or IMAGENET_MEAN, kept.std or IMAGENET_STD
+        loaded = LoadedWeights(path.name, found, mean, std, head_replaced=False)
+        choice = file.choice(option)
+        notes += [choice] if choice else []
+        notes += [f"mean and std: as the training script kept them in {path.name}"] if kept.mean else []
+        notes += [f"{path.name}: {own_keys.note}; only the accuracy on images proves it"] if own_keys.mapped else []
     remedy = "Check model and arguments against the checkpoint"
     remedy += "." if replace_head else "; a classifier for other classes needs `fit`, so that it is trained."
-    replaced = fit_state(network, state, weights, replace_head=replace_head, remedy=remedy)
-    return LoadedWeights(loaded.source, loaded.sha256, loaded.mean, loaded.std, head_replaced=replaced)
+    replaced = fit_state(network, state, weights, replace_head=replace_head, remedy=remedy, reason=own_keys.reason)
+    return replace(loaded, head_replaced=replaced, mapped=len(own_keys.mapped), notes=tuple(notes))
 
 
 def _imagenet(architecture: Architecture) -> tuple[dict[str, Tensor], LoadedWeights]:
@@ -98,18 +128,9 @@ def _torchvision_imagenet(architecture: Architecture) -> tuple[dict[str, Tensor]
     fetched = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(published.url).path).name
     sha256 = sha256_file(fetched) if fetched.is_file() else None
     mean, std = tuple(transform.mean), tuple(transform.std)
-    if architecture.name in _AUXILIARY_HEADS and not architecture.arguments.get("transform_input"):
+    if architecture.name in AUXILIARY_HEADS and not architecture.arguments.get("transform_input"):
         mean, std = _HALVES, _HALVES
     return state, LoadedWeights(f"torchvision {published}", sha256, mean, std, head_replaced=False)
-
-
-def _without_auxiliary_heads(
-    state: dict[str, Tensor], network: nn.Module, architecture: Architecture
-) -> dict[str, Tensor]:
-    """The state without the auxiliary heads of torchvision's Inceptions, unless the network was built with them."""
-    heads = _AUXILIARY_HEADS.get(architecture.name, ()) if architecture.source == "torchvision" else ()
-    heads = tuple(head for head in heads if getattr(network, head[:-1], None) is None)
-    return {key: value for key, value in state.items() if not key.startswith(heads)} if heads else state
 
 
 def _timm_imagenet(architecture: Architecture) -> tuple[dict[str, Tensor], LoadedWeights]:

@@ -1,15 +1,12 @@
-import json
 from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from exporters.architectures import Architecture, build
-from exporters.checkpoint import load_checkpoint, read_labels
+from exporters.checkpoint import load_checkpoint
 from exporters.errors import TmkdError, UnavailableError, UsageError
 from exporters.files import sha256_file
 from exporters.preprocessing import Preprocessing
@@ -90,7 +87,7 @@ def test_what_libraries_publish_is_taken_and_told(tmp_path: Path) -> None:
         ("labels", UsageError, "2 labels, but .* has 7 classes"),
         ("another network", UnavailableError, "missing layer1.1"),
         ("no classifier", UnavailableError, "number of classes cannot be read"),
-        ("suffix", UsageError, "suffix"),
+        ("suffix", UsageError, "not a weights file by its name"),
         ("empty folder", UnavailableError, "no student here"),
     ],
 )
@@ -114,60 +111,10 @@ def test_what_cannot_be_loaded(
     if change == "no such file":
         path = tmp_path / "none.pt"
     elif change == "suffix":
-        path = path.rename(tmp_path / "net.ckpt")
+        path = path.rename(tmp_path / "net.onnx")
     elif change == "empty folder":
         path = tmp_path / "folder"
         path.mkdir()
     with pytest.raises(error, match=told) as caught:
         load_checkpoint(path, **arguments)  # type: ignore[arg-type]
     assert caught.value.remedy
-
-
-NAMES = st.lists(
-    st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=9), min_size=2, max_size=9, unique=True
-)
-
-
-@settings(deadline=None, max_examples=30)
-@given(names=NAMES, form=st.sampled_from(["text", "list", "by index", "by label"]))
-def test_labels_files(tmp_path_factory: pytest.TempPathFactory, names: list[str], form: str) -> None:
-    folder = tmp_path_factory.mktemp("labels")
-    path = folder / ("labels.txt" if form == "text" else "labels.json")
-    indexed = list(enumerate(names))[::-1]
-    content = {
-        "text": "\n".join(names) + "\n",
-        "list": json.dumps(names),
-        "by index": json.dumps({str(index): name for index, name in indexed}),
-        "by label": json.dumps({name: index for index, name in indexed}),
-    }
-    path.write_text(content[form], encoding="utf-8")
-    assert read_labels(path) == names
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "told"),
-    [
-        ("a.txt", "one\n", "fewer than two"),
-        ("a.txt", "one\n\ntwo\n", "bad label"),
-        ("a.txt", "one\none\n", "occurs twice"),
-        ("a.json", '{"0": "a", "2": "b"}', "0 to 1"),
-        ("a.json", '{"a": 0, "b": 0}', "0 to 1"),
-        ("a.json", '"a"', "neither a list"),
-        ("a.json", "[1, 2]", "bad label"),
-    ],
-)
-def test_labels_that_are_none(tmp_path: Path, name: str, text: str, told: str) -> None:
-    path = tmp_path / name
-    path.write_text(text)
-    with pytest.raises(UsageError, match=told) as caught:
-        read_labels(path)
-    assert str(path) in caught.value.message
-
-
-def test_labels_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="no such labels file"):
-        read_labels(tmp_path / "none.txt")
-    path = tmp_path / "a.json"
-    path.write_text("{")
-    with pytest.raises(UnavailableError, match="not a labels file"):
-        read_labels(path)

@@ -154,7 +154,31 @@ def test_mistakes_are_told_with_file_and_key(tmp_path: Path, text: str, classes:
 
 def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
     error = refusal(write(tmp_path / "bad.yaml", "a: [x]\nb: {}\na: y\n"), ["a", "b"])
-    assert error.message.count("bad.yaml") == 2 and "line 1: a" in error.message and "line 2: b" in error.message
+    assert [line.partition("bad.yaml: ")[2][:9] for line in error.message.splitlines()] == [
+        "line 1: a", "line 2: b", "line 3: a"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", '{"n01": "goldfish", "n02": "house cat"}'),
+        ("class_index.json", '{"1": ["n02", "house cat"], "0": ["n01", "goldfish"]}'),
+        ("a.json", '["goldfish", "house cat"]'),
+        ("a.csv", "label,name\nn02,house cat\nn01,goldfish\n"),
+        ("a.csv", 'n01,goldfish\nn02,"house cat"\n'),
+        ("a.csv", "name\ngoldfish\nhouse cat\n"),
+        ("a.txt", "goldfish\nhouse cat\n"),
+        ("a.yaml", "- goldfish\n- house cat\n"),
+    ],
+)
+def test_class_names_are_read_by_the_kind_of_their_file(tmp_path: Path, name: str, text: str) -> None:
+    assert class_words(write(tmp_path / name, text), ["n01", "n02"]) == ["goldfish", "house cat"]
+
+
+def test_a_file_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
+    error = refusal(write(tmp_path / "a.xlsx", "n01: goldfish\n"), ["n01"])
+    assert "a.xlsx: not a file of labels by its name" in error.message and ".csv" in str(error.remedy)
 
 
 def test_own_names_that_read_the_same_are_refused() -> None:

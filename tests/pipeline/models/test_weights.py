@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from exporters.architectures import Architecture, build
+from exporters.checkpoint_file import read_weights_file
 from exporters.errors import UnavailableError
 from exporters.files import sha256_file
-from pipeline.models.weights import IMAGENET_MEAN, IMAGENET_STD, load_weights, read_state_dict
+from pipeline.models.weights import IMAGENET_MEAN, IMAGENET_STD, load_weights
 
 RESNET8 = Architecture("resnet8", "cifar")
 
@@ -113,14 +114,14 @@ def test_a_hash_in_the_name_is_checked(length: int, tmp_path: Path):
     wrong = tmp_path / f"resnet8-{('0' if digest[0] != '0' else '1') + digest[1 : length - 1] + 'a'}.pt"
     for path in (right, wrong):
         path.write_bytes(plain.read_bytes())
-    assert same(read_state_dict(right), state_of())
+    assert same(read_weights_file(right).state, state_of())
     assert "does not match the hash in its name" in refusal(wrong)
 
 
 @pytest.mark.parametrize("name", ["best-20260324.pt", "checkpoint-00012345.pt", "teacher-cafe.pt", "net-deadbeefx.pt"])
 def test_dates_steps_and_words_are_no_hashes(name: str, tmp_path: Path):
     torch.save(state_of(), tmp_path / name)
-    assert same(read_state_dict(tmp_path / name), state_of())
+    assert same(read_weights_file(tmp_path / name).state, state_of())
 
 
 def test_keys_that_do_not_fit_are_told_the_first_five(tmp_path: Path):
