@@ -6,6 +6,7 @@ torch is imported when a file is read, not before.
 import argparse
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -129,7 +130,8 @@ def _load(path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        with torch.serialization.safe_globals(_harmless()):
+        with torch.serialization.safe_globals(harmless_types()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of TorchScript; the error tells it
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each reader has errors of its own for a damaged file; all mean the same to the user
         raise _unreadable(path, error) from error
@@ -145,7 +147,7 @@ class _Placeholder:
         pass
 
 
-def _harmless() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+def harmless_types() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """What training scripts save beside weights, for `torch.serialization.safe_globals`."""
     names = [f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")]
     names += ["numpy.dtype", "numpy.ndarray"]

@@ -45,7 +45,7 @@ def check_normalisation(
 
 def on_scale_of_bytes(values: Sequence[float]) -> list[float] | None:
     """The values divided by 255, where they are plainly on the scale of 0 to 255; else None."""
-    if len(values) == 3 and min(values) >= 0 and 1 < max(values) <= 255:
+    if len(values) == 3 and 1 < min(values) <= max(values) <= 255:
         return [float(f"{value / 255:.4g}") for value in values]
     return None
 

@@ -80,7 +80,11 @@ def export_checkpoint(
                 f"{MODEL} is not the student: {'; '.join(failures)}",
                 remedy=f"{out / REJECTED / PARITY} names the worst images and the bounds that would have passed.",
             )
-        prove_mapping(job, checkpoint.mapped, report)
+        try:
+            prove_mapping(job, checkpoint.mapped, report)
+        except GateError:
+            write_json(staging.rejected / PARITY, reports)
+            raise
         if data is None:
             say("these images were drawn, which proves less than images of your own: give some with --data")
         outcomes, engines = _beside(job, fp32, staging)

@@ -44,7 +44,7 @@ def _number(line: str) -> int | None:
 
 
 def csv_rows(path: Path, text: str) -> list[Row]:
-    """The records of one column, or of those that hold index (or key) and name; a first line that names them is none."""
+    """The records of one column, or of those that hold index (or key) and name; a header is none of them."""
     records = list(_records(path, text))
     if not records:
         raise UsageError(f"{path}: is empty", remedy="Write a label on each line, or index,label.")

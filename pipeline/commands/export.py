@@ -26,7 +26,8 @@ SIZE = click.IntRange(min=1)
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Where the files go.")
 @click.option("--model", metavar="NAME", help="The network of a weights file, e.g. resnet18 or timm:convnext_atto.")
 @click.option("--model-arg", "arguments", multiple=True, metavar="KEY=VALUE", help="Of the network; repeatable.")
-@click.option("--labels", type=PATH, metavar="FILE", help="One a line, or JSON; default: class_0, class_1, …")
+@click.option("--weights-key", metavar="KEY", help="Which of several sets of weights, e.g. state_dict_ema.")
+@click.option("--labels", type=PATH, metavar="FILE", help="Text, JSON, YAML or CSV; default: class_0, class_1, …")
 @click.option("--image-size", type=SIZE, metavar="N", help="Side of the square that the network sees.")
 @click.option("--resize", type=SIZE, metavar="N", help="The shorter side before the crop.")
 @click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]), help="The filter for resizing.")
@@ -76,6 +77,7 @@ def export(
     out: Path,
     model: str | None,
     arguments: tuple[str, ...],
+    weights_key: str | None,
     labels: Path | None,
     image_size: int | None,
     resize: int | None,
@@ -137,6 +139,7 @@ def export(
         mean=mean,
         std=std,
         interpolation=interpolation,
+        weights_key=weights_key,
         name=name,
     )
     reports = export_checkpoint(

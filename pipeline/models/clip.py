@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from exporters.checkpoint_file import harmless_types, has_weights_suffix
 from exporters.errors import TmkdError, UnavailableError, UsageError
 from exporters.files import sha256_file
 from pipeline.models.resizing import resize_images
@@ -131,7 +132,7 @@ def fetched_sha256(model: str, weights: str) -> str | None:
 
 def is_checkpoint(weights: str) -> bool:
     """Whether `teacher.text.weights` names a checkpoint file rather than a tag."""
-    return weights.endswith((".pt", ".pth", ".bin", ".safetensors"))
+    return has_weights_suffix(weights)
 
 
 def _register(model: str) -> str:
@@ -174,7 +175,8 @@ def _create(model: str, pretrained: str | None) -> Clip:
     # On the root logger it warns of a random initialisation, which was asked for, and repeats what it then raises.
     logging.disable(logging.ERROR)
     try:
-        network = open_clip.create_model(name, pretrained=pretrained, precision="fp32")
+        with torch.serialization.safe_globals(harmless_types()):
+            network = open_clip.create_model(name, pretrained=pretrained, precision="fp32")
     finally:
         logging.disable(logging.NOTSET)
     config = open_clip.get_model_preprocess_cfg(network)

@@ -45,11 +45,13 @@ from pipeline.recipe.weights import (
     MEAN,
     SHA256,
     STD,
+    WEIGHTS_KEY,
     Mean,
     Sha256,
     Std,
     check_normalisation,
     check_sha256,
+    check_weights_file,
     fill_in_hashes,
     names_file,
 )
@@ -98,6 +100,7 @@ class VisualTeacherSettings(Settings):
         default="imagenet", description="What it starts from: imagenet, none, or the path of a file."
     )
     sha256: Sha256 | None = Field(default=None, description=SHA256)
+    weights_key: NonEmpty | None = Field(default=None, description=WEIGHTS_KEY)
     mean: Mean | None = Field(default=None, description=MEAN)
     std: Std | None = Field(default=None, description=STD)
     image_size: int | None = Field(
@@ -121,6 +124,7 @@ class VisualTeacherSettings(Settings):
     def _weights_are_described(self) -> Self:
         check_normalisation(self.mean, self.std)
         check_sha256(self.weights, self.sha256)
+        check_weights_file(self.weights, self.weights_key)
         return self
 
 
@@ -142,7 +146,7 @@ class TextTeacherSettings(Settings):
     class_names: Annotated[str, file_or(class_sets())] | None = Field(
         default=None,
         description="What prompts call the classes; null: by the data set's own names; "
-        f"a set ({', '.join(class_sets())}) or the path of a YAML file: a mapping of label to words, or a list.",
+        f"a set ({', '.join(class_sets())}) or the path of a file (YAML, JSON, CSV, text): label and words, or a list.",
     )
     anchors: NonEmpty | None = Field(
         default=None, description="An .npz file of text anchors for the contrast (line 11)."
@@ -212,6 +216,7 @@ class StudentSettings(Settings):
     arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
     weights: _Weights = Field(default="none", description="What it starts from: none, imagenet, or the path of a file.")
     sha256: Sha256 | None = Field(default=None, description=SHA256)
+    weights_key: NonEmpty | None = Field(default=None, description=WEIGHTS_KEY)
     mean: Mean | None = Field(default=None, description=MEAN)
     std: Std | None = Field(default=None, description=STD)
     classifier: NonEmpty | None = Field(default=None, description=_CLASSIFIER)
@@ -226,6 +231,7 @@ class StudentSettings(Settings):
     def _weights_are_described(self) -> Self:
         check_normalisation(self.mean, self.std)
         check_sha256(self.weights, self.sha256)
+        check_weights_file(self.weights, self.weights_key)
         return self
 
 

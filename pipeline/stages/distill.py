@@ -78,6 +78,8 @@ class DistillStage(Stage):
         if METHODS[recipe.distill.method].needs_teacher:
             teacher, anchors = read_teacher(context, fabric), read_anchors(context, data)
         student = build_student(recipe, len(data.index.classes))
+        for note in student.notes:
+            context.console.say(note)
         cached = cached_teacher(context, data, teacher, fabric) if teacher is not None else None
         job = self._job(context, data, student, teacher, cached, anchors, fabric)
         fitted = train(context, self.name, job, fabric)

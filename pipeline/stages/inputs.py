@@ -137,6 +137,7 @@ def build_student(recipe: Recipe, classes: int) -> "Model":
         mean=recipe.student.mean,
         std=recipe.student.std,
         sha256=recipe.student.sha256,
+        weights_key=recipe.student.weights_key,
         classifier=recipe.student.classifier,
     )
 
@@ -163,6 +164,7 @@ def build_visual_teacher(recipe: Recipe, classes: int) -> "Model":
         mean=visual.mean,
         std=visual.std,
         sha256=visual.sha256,
+        weights_key=visual.weights_key,
         classifier=visual.classifier,
     )
 

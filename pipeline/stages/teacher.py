@@ -73,6 +73,8 @@ class TeacherStage(Stage):
         fabric = make_fabric(recipe.device, recipe.train.precision)
         with context.console.track(f"loading {visual.model}", None):
             model = build_visual_teacher(recipe, len(data.index.classes))
+        for note in model.notes:
+            context.console.say(note)
         tapped = model.tapped.to(fabric.device)
         fitted = self._fit(context, data, model, fabric) if visual.fit is not None else None
         rows = fitted.history if fitted is not None else []
@@ -80,6 +82,15 @@ class TeacherStage(Stage):
         batches = data.loader.evaluation_batches("validation", data.preprocessing, EVALUATION_BATCH)
         measured = score(*predict(lambda images: tapped(images).logits, batches, fabric.device))
         context.console.say(f"visual teacher {visual.model}: validation top-1 {100 * measured['top1']:.2f} %")
+        mapped = model.weights.mapped if model.weights is not None and fitted is None else 0
+        if mapped and has_learned(measured):
+            context.console.say(f"teacher.visual.weights: this proves the mapping of {mapped} keys")
+        elif mapped:
+            raise UnavailableError(
+                f"teacher.visual.weights: {mapped} keys were mapped by order, which the accuracy does not prove:"
+                f" {describe_score(measured, 'validation')}",
+                remedy="Check mean, std and the order of the classes; else it is another network's file, or needs `fit`.",
+            )
         if not has_learned(measured):
             told = describe_score(measured, "validation")
             context.console.warn(f"the visual teacher is at chance level, with nothing to teach: {told}")

@@ -1,8 +1,10 @@
+import argparse
 from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 
 from exporters.architectures import Architecture, build
@@ -118,3 +120,99 @@ def test_what_cannot_be_loaded(
     with pytest.raises(error, match=told) as caught:
         load_checkpoint(path, **arguments)  # type: ignore[arg-type]
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "arguments", "told", "remedy"),
+    [
+        ("timm:vit_tiny_patch16_224", 96, {"depth": 1}, "cannot take images of 96 × 96", "--image-size"),
+        ("timm:test_resnet", 64, {"in_chans": 1}, "takes images of 1 channel, not of 3", "in_chans"),
+        ("timm:test_resnet", 64, {"features_only": True}, "has no classifier when built with", "features_only"),
+        ("torchvision:inception_v3", 64, {}, "cannot take images of 64 × 64", "--image-size"),
+    ],
+)
+def test_networks_that_reject_the_images(
+    tmp_path: Path, model: str, size: int, arguments: dict[str, object], told: str, remedy: str
+) -> None:
+    source, name = model.split(":")
+    path = tmp_path / "net.pt"
+    torch.save(build(Architecture(name, source, dict(arguments)), 3).state_dict(), path)
+    with pytest.raises(UsageError, match=told) as caught:
+        load_checkpoint(path, model=model, arguments=arguments, image_size=size, mean=MEAN, std=STD)
+    assert remedy in str(caught.value.remedy)
+
+
+def test_a_student_whose_description_was_changed_is_tried_too(tmp_path: Path) -> None:
+    architecture = Architecture("vit_tiny_patch16_224", "timm", {"depth": 1})
+    save_student(build(architecture, 3), architecture, ["a", "b", "c"], Preprocessing(96, 96, MEAN, STD), tmp_path)
+    with pytest.raises(UsageError, match="cannot take images of 96 × 96"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("builder", [{"embed_dim": -1}, {"depth": "x"}, {"nonsense": 1}])
+def test_arguments_that_no_network_can_be_built_with(tmp_path: Path, builder: dict[str, object]) -> None:
+    torch.save(build(Architecture("test_vit", "timm"), 3).state_dict(), tmp_path / "net.pt")
+    with pytest.raises(UsageError, match="cannot be built with") as caught:
+        load_checkpoint(tmp_path / "net.pt", model="timm:test_vit", arguments=builder, mean=MEAN, std=STD)
+    assert caught.value.remedy
+
+
+BYTES = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
+
+
+def test_normalisation_of_bytes_is_refused_from_wherever_it_comes(module: torch.nn.Module, tmp_path: Path) -> None:
+    torch.save(module.state_dict(), tmp_path / "net.pt")
+    kept = argparse.Namespace(**{key: list(values) for key, values in BYTES.items()})
+    torch.save({"state_dict": module.state_dict(), "args": kept}, tmp_path / "script.pt")
+    for path, given, told in (
+        (tmp_path / "net.pt", BYTES, "--mean: .123"),
+        (tmp_path / "net.pt", {**BYTES, "mean": MEAN}, "--std: .58"),
+        (tmp_path / "script.pt", {}, "script.pt: args.mean: .123"),
+    ):
+        with pytest.raises(UsageError, match=told) as caught:
+            load_checkpoint(path, model="resnet8", **given)  # type: ignore[arg-type]
+        assert "divided by 255" in str(caught.value.remedy) and "0.229,0.224,0.225" in str(caught.value.remedy)
+
+
+def test_what_the_training_script_kept_goes_before_what_is_published(tmp_path: Path) -> None:
+    state = build(Architecture("squeezenet1_1", "torchvision"), 5).state_dict()
+    kept = argparse.Namespace(mean=[0.5, 0.5, 0.5], std=(0.5, 0.5, 0.5), img_size=96, interpolation="bicubic")
+    torch.save({"state_dict": state, "args": kept}, tmp_path / "timm.pth.tar")
+    loaded = load_checkpoint(tmp_path / "timm.pth.tar", model="squeezenet1_1")
+    assert loaded.student.preprocessing == Preprocessing(96, 110, (0.5,) * 3, (0.5,) * 3, "bicubic")
+    assert "mean, std, image size, filter: as the training script kept them in timm.pth.tar" in loaded.notes
+    assert loaded.student.name == "timm"
+    kept = argparse.Namespace(val_crop_size=128, val_resize_size=144, interpolation="bilinear")
+    torch.save({"model": state, "args": kept}, tmp_path / "torchvision.pth")
+    loaded = load_checkpoint(tmp_path / "torchvision.pth", model="squeezenet1_1", mean=(0.4,) * 3, std=(0.3,) * 3)
+    assert loaded.student.preprocessing == Preprocessing(128, 144, (0.4,) * 3, (0.3,) * 3)
+    for null in (None, [], [0.5, 0.5], ["a", "b", "c"]):
+        torch.save({"model": state, "args": argparse.Namespace(mean=null, std=null, img_size=None)}, tmp_path / "a.pt")
+        assert load_checkpoint(tmp_path / "a.pt", model="squeezenet1_1").student.preprocessing.mean == MEAN
+
+
+def test_reversed_channels_are_noted(module: torch.nn.Module, tmp_path: Path) -> None:
+    torch.save(module.state_dict(), tmp_path / "net.pt")
+    mean, std = (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)
+    assert any(
+        "BGR" in note for note in load_checkpoint(tmp_path / "net.pt", model="resnet8", mean=mean, std=std).notes
+    )
+
+
+def test_a_set_of_weights_is_chosen(module: torch.nn.Module, tmp_path: Path) -> None:
+    averaged = {key: value * 2 for key, value in module.state_dict().items()}
+    path = tmp_path / "best.pth.tar"
+    torch.save({"state_dict": module.state_dict(), "state_dict_ema": averaged}, path)
+    plain = load_checkpoint(path, model="resnet8", mean=MEAN, std=STD)
+    assert same(module, plain.student.module)
+    assert "state_dict was taken. The others: state_dict_ema; --weights-key chooses." in plain.notes[0]
+    chosen = load_checkpoint(path, model="resnet8", mean=MEAN, std=STD, weights_key="state_dict_ema")
+    assert torch.equal(chosen.student.module.state_dict()["conv1.weight"], averaged["conv1.weight"])
+
+
+def test_auxiliary_heads_of_published_files_are_left_out(tmp_path: Path) -> None:
+    """torchvision's files of the Inceptions have them, and recipes read these."""
+    whole = torchvision.models.googlenet(weights=None, init_weights=False, num_classes=4)
+    torch.save(whole.state_dict(), tmp_path / "googlenet.pth")
+    loaded = load_checkpoint(tmp_path / "googlenet.pth", model="googlenet", mean=MEAN, std=STD, image_size=64)
+    assert torch.equal(loaded.student.module.fc.weight, whole.fc.weight)  # type: ignore[union-attr,arg-type]

@@ -58,6 +58,41 @@ class TestNormalisation:
         (line,) = mistakes(f"{section}.{other}=[0.5, 0.5, 0.5]", f"{section}.{key}={value}")
         assert f"{section}.{told}" in line
 
+    @pytest.mark.parametrize(
+        ("key", "value", "meant"),
+        [
+            ("mean", "[123.675, 116.28, 103.53]", "[0.485, 0.456, 0.406]"),
+            ("std", "[58.395, 57.12, 57.375]", "[0.229, 0.224, 0.225]"),
+            ("mean", "[127, 127, 127]", "[0.498, 0.498, 0.498]"),
+        ],
+    )
+    def test_values_for_bytes_are_told_divided_by_255(self, section: str, key: str, value: str, meant: str) -> None:
+        other = "std" if key == "mean" else "mean"
+        (line,) = mistakes(f"{section}.{other}=[0.5, 0.5, 0.5]", f"{section}.{key}={value}")
+        assert f"{section}.{key}: expected three numbers for images in [0, 1]" in line
+        assert f"divided by 255: {meant}" in line and f"got {value}" in line
+
+
+@pytest.mark.parametrize("section", ["student", "teacher.visual"])
+class TestFile:
+    @pytest.mark.parametrize("name", ["a.pth", "a.PT", "a.pth.tar", "a.ckpt", "a.th", "a.bin", "a.safetensors"])
+    def test_suffixes_of_weights_are_taken(self, section: str, name: str) -> None:
+        recipe: Any = load_recipe(
+            "quickstart", [f"{section}.weights={name}", f"{section}.weights_key=model_ema"]
+        ).recipe
+        for part in section.split("."):
+            recipe = getattr(recipe, part)
+        assert (recipe.weights, recipe.weights_key) == (name, "model_ema")
+
+    @pytest.mark.parametrize("name", ["a.onnx", "a.npz", "./net", "a.pth.zip"])
+    def test_files_of_another_kind_are_mistakes(self, section: str, name: str) -> None:
+        (line,) = mistakes(f"{section}.weights={name}")
+        assert f"{section}.weights: expected a file of weights (.safetensors, .pt" in line and f"got '{name}'" in line
+
+    def test_a_key_is_for_files(self, section: str) -> None:
+        (line,) = mistakes(f"{section}.weights=imagenet", f"{section}.weights_key=model_ema")
+        assert f"{section}.weights_key: expected null for {section}.weights imagenet, which is no file" in line
+
 
 @settings(deadline=None, max_examples=25)
 @given(

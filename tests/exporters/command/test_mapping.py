@@ -1,0 +1,98 @@
+"""Weights under foreign keys: what the accuracy on images proves of their mapping."""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+
+from exporters.checkpoint import Checkpoint, load_checkpoint
+from exporters.command import export_checkpoint
+from exporters.errors import GateError
+from tests.exporters.command.conftest import CLASSES, PREPROCESSING, Exports, Trained
+
+
+def foreign_file(trained: Trained, folder: Path) -> Path:
+    """The trained weights under names as another author might choose."""
+    renamed = {"conv1": "_stem", "bn1": "_stem_norm", "linear": "_fc"}
+    state = OrderedDict()
+    for key, value in trained.student.module.state_dict().items():
+        first, _, rest = key.partition(".")
+        if not key.endswith("num_batches_tracked"):
+            state[f"{renamed.get(first, f'_{first}')}.{rest}"] = value
+    path = folder / "foreign.pth"
+    torch.save({"state_dict": state}, path)
+    return path
+
+
+@pytest.fixture
+def loaded(trained: Trained, tmp_path: Path) -> Checkpoint:
+    path = foreign_file(trained, tmp_path)
+    preprocessing = PREPROCESSING
+    return load_checkpoint(
+        path,
+        model="cifar:resnet8",
+        labels=CLASSES,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        image_size=preprocessing.size,
+        resize=preprocessing.resize,
+    )
+
+
+def export(checkpoint: Checkpoint, out: Path, data: Path | None) -> tuple[str, bool]:
+    lines: list[str] = []
+    try:
+        export_checkpoint(checkpoint, out, data=data, say=lines.append)
+    finally:
+        told = "\n".join(lines)
+    return told, (out / "model.onnx").is_file()
+
+
+def test_foreign_keys_are_mapped_and_told(loaded: Checkpoint, trained: Trained) -> None:
+    own = trained.student.module.state_dict()
+    for key, value in loaded.student.module.state_dict().items():
+        assert key.endswith("num_batches_tracked") or torch.equal(value, own[key])
+    assert loaded.mapped == sum(not key.endswith("num_batches_tracked") for key in own)
+    (note,) = loaded.notes
+    assert f"all {loaded.mapped} shapes agree in their order: _stem.weight is conv1.weight" in note
+
+
+def test_accuracy_above_chance_proves_the_mapping(
+    loaded: Checkpoint, trained: Trained, exports: Exports, tmp_path: Path
+) -> None:
+    exports(trained.model)
+    told, shipped = export(loaded, tmp_path / "out", trained.unseen)
+    assert shipped and "(chance: 33.33 %)" in told
+    assert f"the mapping of {loaded.mapped} keys is proved: accuracy 100.00 % on 48 images, chance 33.33 %" in told
+
+
+def test_without_labelled_images_the_mapping_is_called_unproved(
+    loaded: Checkpoint, trained: Trained, exports: Exports, tmp_path: Path
+) -> None:
+    exports(trained.model)
+    for data in (None, trained.unseen / "red"):
+        told, shipped = export(loaded, tmp_path / "out", data)
+        assert shipped and f"UNPROVED: {loaded.mapped} keys were mapped by their order" in told
+        assert "--data" in told
+
+
+def test_accuracy_at_chance_ships_nothing(
+    loaded: Checkpoint, trained: Trained, exports: Exports, tmp_path: Path
+) -> None:
+    """Folders of other classes' images stand for a mapping that went wrong."""
+    mixed = tmp_path / "mixed"
+    for name, source in zip(CLASSES, [*CLASSES[1:], CLASSES[0]], strict=True):
+        (mixed / name).mkdir(parents=True)
+        for path in (trained.unseen / source).iterdir():
+            (mixed / name / path.name).write_bytes(path.read_bytes())
+    exports(trained.model)
+    with pytest.raises(GateError, match=r"mapped by their order, and the accuracy does not prove it: accuracy 0\.00 %"):
+        export(loaded, tmp_path / "out", mixed)
+    assert not (tmp_path / "out" / "model.onnx").exists()
+
+
+def test_own_keys_need_no_proof(trained: Trained, exports: Exports, tmp_path: Path) -> None:
+    exports(trained.model)
+    told, shipped = export(Checkpoint(trained.student), tmp_path / "out", None)
+    assert shipped and "UNPROVED" not in told
