@@ -38,7 +38,7 @@ def check_normalisation(
     for name, values in zip(names, (mean, std), strict=True):
         if min(values) < 0 or max(values) > 1:
             raise UsageError(
-                f"{name}: {_listed(values)} is not for images in [0, 1]; it is between 0 and 1",
+                f"{name}: {_listed(values)} cannot be for images in [0, 1]: each number must be between 0 and 1",
                 remedy=_remedy(mean, std),
             )
 

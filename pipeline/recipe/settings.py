@@ -62,7 +62,7 @@ def one_of(names: Sequence[str]) -> AfterValidator:
 
     def check(text: str) -> str:
         if text not in names:
-            raise _unexpected(any_of(names), names)
+            raise unexpected(any_of(names), names)
         return text
 
     return AfterValidator(check)
@@ -73,13 +73,13 @@ def file_or(names: Sequence[str]) -> AfterValidator:
 
     def check(text: str) -> str:
         if text not in names and not PurePath(text).suffix and "/" not in text and "\\" not in text:
-            raise _unexpected(f"{', '.join(names)} or a file such as ./name.suffix", names)
+            raise unexpected(f"{', '.join(names)} or a file such as ./name.suffix", names)
         return text
 
     return AfterValidator(check)
 
 
-def _unexpected(expected: str, names: Sequence[str], nearest: Sequence[str] | None = None) -> PydanticCustomError:
+def unexpected(expected: str, names: Sequence[str], nearest: Sequence[str] | None = None) -> PydanticCustomError:
     """The mistake of another value than these; `nearest` are those that may be meant, found from `names` if None."""
     context = {"expected": expected, "names": list(names), "nearest": None if nearest is None else list(nearest)}
     return PydanticCustomError("unexpected", "expected {expected}", context)
@@ -89,9 +89,9 @@ def _known_model(name: str) -> str:
     try:
         check_name(name)
     except UnknownNameError as error:
-        raise _unexpected("a model of torchvision, timm or cifar", (), error.nearest) from error
+        raise unexpected("a model of torchvision, timm or cifar", (), error.nearest) from error
     except UsageError as error:
-        raise _unexpected(
+        raise unexpected(
             "a model of torchvision, timm or cifar, such as resnet18, timm:convnext_atto or cifar:resnet20", ()
         ) from error
     return name
@@ -105,7 +105,7 @@ def _known_licence(text: str) -> str:
     try:
         return check_licence(text)
     except UsageError as error:
-        raise _unexpected("an SPDX licence identifier such as Apache-2.0 or CC-BY-NC-4.0", ()) from error
+        raise unexpected("an SPDX licence identifier such as Apache-2.0 or CC-BY-NC-4.0", ()) from error
 
 
 Licence = Annotated[NonEmpty, AfterValidator(_known_licence)]
@@ -119,14 +119,14 @@ def any_of(names: Iterable[str]) -> str:
 
 def _known_dataset(text: str) -> str:
     if not is_dataset(text):
-        raise _unexpected(any_of(dataset_names()), dataset_names())
+        raise unexpected(any_of(dataset_names()), dataset_names())
     family, _, member = text.partition(":")
     if family == "torchvision":
         try:
             torchvision_set(member)
         except UsageError as error:
             known = [f"torchvision:{name}" for name in TORCHVISION_SETS]
-            raise _unexpected("a classification data set of torchvision", known) from error
+            raise unexpected("a classification data set of torchvision", known) from error
     return text
 
 

@@ -4,12 +4,11 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, Strict, StringConstraints
-from pydantic_core import PydanticCustomError
 
 from exporters.checkpoint_file import KNOWN_SUFFIXES, has_weights_suffix
 from exporters.files import sha256_file
 from exporters.normalisation import on_scale_of_bytes
-from pipeline.recipe.settings import problem
+from pipeline.recipe.settings import problem, unexpected
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Positive = Annotated[float, Field(gt=0, le=1)]
@@ -21,8 +20,8 @@ def _not_of_bytes(value: Any) -> Any:
     meant = on_scale_of_bytes(value) if plain else None
     if meant is None:
         return value
-    expected = f"three numbers for images in [0, 1] (these are for pixels from 0 to 255; divided by 255: {meant})"
-    raise PydanticCustomError("unexpected", "expected {expected}", {"expected": expected, "names": []})
+    told = f"three numbers for images in [0, 1] (these are for pixels from 0 to 255; divided by 255: {meant})"
+    raise unexpected(told, ())
 
 
 Mean = Annotated[tuple[_Share, _Share, _Share], Strict(False), BeforeValidator(_not_of_bytes)]

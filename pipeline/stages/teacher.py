@@ -89,7 +89,7 @@ class TeacherStage(Stage):
             raise UnavailableError(
                 f"teacher.visual.weights: {mapped} keys were mapped by order, which the accuracy does not prove:"
                 f" {describe_score(measured, 'validation')}",
-                remedy="Check mean, std and the order of the classes; else it is another network's file, or needs `fit`.",
+                remedy="Check mean, std and the order of classes; else it is another network's file, or needs `fit`.",
             )
         if not has_learned(measured):
             told = describe_score(measured, "validation")

@@ -13,6 +13,7 @@ from pipeline.data.readers.common import readable_names
 from pipeline.data.readers.tables import Place, Rows, read_text
 from pipeline.data.splits import stratified_mask
 
+SUFFIXES = ("", ".csv", ".tsv", ".tab", ".txt")
 DELIMITERS = (",", ";", "\t")
 COLUMNS = {"path": ("path", "image", "filename"), "label": ("label", "class"), "split": ("split",)}
 REMEDY = (
@@ -33,11 +34,13 @@ def read_labelled(root: Path, labels: str, settings: ReadSettings) -> Listing:
         settings: `test` and `split_seed` are used where the table has no splits.
 
     Raises:
-        UnavailableError: no table, or a row that is wrong; names the line.
+        UnavailableError: no table, one of another kind by its suffix, or a row that is wrong; names the line.
     """
     path = path_on_disk(root / Path(labels).expanduser())
     if not path.is_file():
         raise UnavailableError(f"data.labels: there is no file {path}", remedy="its path is relative to data.root")
+    if path.suffix.lower() not in SUFFIXES:
+        raise UnavailableError(f"data.labels: {path} is no table by its name ({path.suffix})", remedy=REMEDY)
     rows: Rows[str] = Rows(root, REMEDY)
     first: dict[str, Place] = {}
     labels_in: dict[str, dict[str, Place]] = {}  # the spellings of each, by the key that they are compared by

@@ -124,6 +124,37 @@ def test_command_lines_that_make_no_sense(
     assert not (tmp_path / "out").exists()
 
 
+TIMM = ["--model", "timm:test_resnet", "--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told", "remedy"),
+    [
+        ([*TIMM, "--model-arg", "in_chans=1"], 2, "takes images of 1 channel, not of 3", "in_chans"),
+        ([*TIMM, "--model-arg", "features_only=true"], 2, "has no classifier", "features_only"),
+        ([*TIMM, "--model-arg", "stem_width=x"], 2, "cannot be built with {'stem_width': 'x'}", "arguments"),
+        ([*TIMM[:2], "--mean", "127,127,127", "--std", "50,50,50"], 2, "--mean: [127, 127, 127]", "divided by 255"),
+        ([*TIMM[:4], "--std", "50,50,50"], 2, "--std: [50, 50, 50]", "std 0.1961,0.1961,0.1961"),
+        ([*TIMM[:4], "--std", "0,0.2,0.2"], 2, "must be above zero", "training images"),
+        ([*TIMM, "--labels", "{folder}/twice.txt"], 2, "the label 'b' stands on lines 2 and 4", "one name"),
+        ([*TIMM, "--labels", "{folder}/labels.doc"], 2, "not a file of labels by its name", ".yaml"),
+        ([*TIMM, "--labels", "{folder}/none.csv"], 4, "no such labels file", "path"),
+        ([*TIMM, "--weights-key", "ema"], 4, "no weights at 'ema', which --weights-key names", "model_ema, state_dict"),
+    ],
+)
+def test_bad_input_is_one_clear_error(tmp_path: Path, arguments: list[str], code: int, told: str, remedy: str) -> None:
+    torch.manual_seed(0)
+    builder = {"in_chans": 1} if "in_chans=1" in arguments else {}
+    state = build(Architecture("test_resnet", "timm", builder), 5).state_dict()
+    torch.save({"model_ema": state, "state_dict": state}, tmp_path / "net.pth.tar")
+    (tmp_path / "twice.txt").write_text("a\nb\nc\nb\ne\n")
+    (tmp_path / "labels.doc").write_text("a\nb\nc\nd\ne\n")
+    filled = [argument.replace("{folder}", str(tmp_path)) for argument in arguments]
+    outcome = export(tmp_path / "net.pth.tar", tmp_path / "out", *filled)
+    assert_one_error(outcome, code, told)
+    assert remedy in outcome.err and not (tmp_path / "out").exists()
+
+
 def assert_one_error(outcome: Outcome, code: int, told: str) -> None:
     assert outcome.code == code, outcome.out + outcome.err
     assert outcome.err.startswith("error: ") and outcome.err.count("error: ") == 1

@@ -1,9 +1,11 @@
+import argparse
 import hashlib
 from pathlib import Path
 
 import pytest
 import torch
 
+from exporters.architectures import Architecture, build
 from exporters.errors import TmkdError, UnavailableError, UsageError
 from pipeline.models.build import Model, build_model
 from pipeline.models.weights import IMAGENET_MEAN, IMAGENET_STD
@@ -75,6 +77,42 @@ def test_another_file_than_the_one_that_is_meant(tmp_path: Path):
         make(weights=str(tmp_path / "net.pt"), sha256=found)
 
 
+def test_a_set_of_weights_is_chosen_and_told(tmp_path: Path):
+    plain, averaged = make(seed=5).tapped.network, make(seed=6).tapped.network
+    path = tmp_path / "net.pth.tar"
+    torch.save({"model": plain.state_dict(), "model_ema": averaged.state_dict()}, path)
+    model = make(weights=str(path))
+    assert torch.equal(model.tapped.network.conv1.weight, plain.conv1.weight)
+    assert model.notes == (
+        "student: net.pth.tar holds 2 sets of weights; model was taken. The others: model_ema;"
+        " student.weights_key chooses.",
+    )
+    model = make(weights=str(path), weights_key="model_ema")
+    assert torch.equal(model.tapped.network.conv1.weight, averaged.conv1.weight)
+
+
+@pytest.mark.parametrize("classes", [5, 9])
+def test_foreign_keys_are_mapped_and_told(classes: int, tmp_path: Path):
+    torch.manual_seed(7)
+    own = build(Architecture("resnet8", "cifar"), classes).state_dict()
+    state = {f"_{key}": value for key, value in own.items() if not key.endswith("num_batches_tracked")}
+    torch.save({"state_dict": state}, tmp_path / "foreign.pth")
+    model = make(weights=str(tmp_path / "foreign.pth"))
+    assert torch.equal(model.tapped.network.conv1.weight, own["conv1.weight"])
+    assert model.weights is not None and model.weights.mapped == len(state)
+    assert model.weights.head_replaced is (classes == 9)
+    (note,) = model.notes
+    assert "_conv1.weight is conv1.weight" in note and "only the accuracy on images proves it" in note
+
+
+def test_the_normalisation_that_a_script_kept_is_taken(tmp_path: Path):
+    kept = argparse.Namespace(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    torch.save({"state_dict": make().tapped.network.state_dict(), "args": kept}, tmp_path / "net.pth")
+    model = make(weights=str(tmp_path / "net.pth"))
+    assert (model.mean, model.std) == (kept.mean, kept.std)
+    assert model.notes == ("student: mean and std: as the training script kept them in net.pth",)
+
+
 def test_arguments_reach_the_architecture():
     model = make("timm:vit_tiny_patch16_224", arguments={"img_size": 32, "depth": 1})
     assert model.architecture.arguments == {"img_size": 32, "depth": 1}
@@ -90,6 +128,15 @@ def test_arguments_reach_the_architecture():
         ({"weights": "imagenet"}, UnavailableError, "resnet8"),
         ({"model": "timm:vit_tiny_patch16_224", "arguments": {"depth": 1}}, UsageError, "32 × 32"),
         ({"model": "torchvision:inception_v3"}, UsageError, "32 × 32"),
+        ({"model": "torchvision:alexnet"}, UsageError, "32 × 32"),
+        ({"model": "timm:test_resnet", "arguments": {"in_chans": 1}}, UsageError, "1 channel, not of 3"),
+        ({"model": "timm:test_resnet", "arguments": {"features_only": True}}, UsageError, "gives a list of 5"),
+        ({"model": "timm:test_vit", "arguments": {"depth": "x"}}, UsageError, "cannot be built"),
+        (
+            {"model": "torchvision:googlenet", "arguments": {"aux_logits": True}, "image_size": 64},
+            UsageError,
+            "in training, the network gives a GoogLeNetOutputs",
+        ),
         ({"classifier": "fc"}, UsageError, "'fc' is not the network's classifier"),
     ],
 )

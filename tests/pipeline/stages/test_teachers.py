@@ -66,6 +66,23 @@ class TestTeacher:
         outcome = run(*set_(values), "--until", "teacher")
         assert outcome.code == 4 and "does not fit" in outcome.err and "Traceback" not in outcome.err
 
+    def test_a_teacher_under_foreign_keys_is_proved_or_refused(self, run: Run, tmp_path: Path) -> None:
+        import torch
+
+        from exporters.student import load_student
+
+        own = load_student(run.directory / "teacher").module.state_dict()
+        right = {f"_{key}": value for key, value in own.items() if not key.endswith("num_batches_tracked")}
+        torch.save({"state_dict": right}, tmp_path / "right.pth")
+        torch.save({"state_dict": {key: torch.zeros_like(value) for key, value in right.items()}}, tmp_path / "no.pth")
+        values = {"teacher.visual.weights": tmp_path / "right.pth", "teacher.visual.fit": "null"}
+        outcome = run(*set_(values), "--until", "teacher")
+        assert outcome.code == 0, outcome.err
+        assert f"all {len(right)} shapes agree in their order" in outcome.out
+        assert f"this proves the mapping of {len(right)} keys" in outcome.out
+        outcome = run(*set_({**values, "teacher.visual.weights": tmp_path / "no.pth"}), "--until", "teacher")
+        assert outcome.code == 4 and "mapped by order, which the accuracy does not prove" in outcome.err
+
     def test_a_teacher_of_all_views(self, run: Run) -> None:
         plain = load_file(run.directory / "teacher" / "student.safetensors")
         report = read_json(run.directory / "teacher" / "report.json")

@@ -163,6 +163,14 @@ def test_a_missing_table_says_where_it_is_looked_for(root: Path) -> None:
     assert "relative to data.root" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["labels.json", "labels.yaml", "labels.xlsx", "labels.parquet"])
+def test_a_table_of_another_kind_is_refused_by_name(root: Path, name: str) -> None:
+    (root / name).write_text("path,label\na.jpg,wren\n")
+    with pytest.raises(UnavailableError, match=f"data.labels: .*{name} is no table by its name") as caught:
+        read(root, Data(labels=name, test=0.5))
+    assert "CSV" in str(caught.value)
+
+
 def test_links_to_other_disks_are_followed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (root / "b.jpg").rename(outside / "b.jpg")
