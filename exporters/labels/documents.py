@@ -96,7 +96,7 @@ def yaml_rows(path: Path, text: str) -> list[Row]:
     # Nodes rather than values: a label is the text that stands there, be it 010 or `no`, and a key twice is seen.
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:  # the last two of \U escapes
         raise UsageError(f"{path}: not valid YAML: {error}", remedy="Check it with an editor.") from error
     if isinstance(root, yaml.MappingNode):
         inner = {_scalar(key): value for key, value in root.value if isinstance(value, yaml.CollectionNode)}

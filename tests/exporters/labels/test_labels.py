@@ -144,6 +144,7 @@ def test_classes_of_one_name_are_told_apart_by_their_codes(tmp_path: Path) -> No
         ("a.yaml", "- !!python/object/apply:os.getcwd []\n- cat\n", "line 1: 0: expected words"),
         ("a.yaml", "cat", "expected a mapping, or a list"),
         ("a.yaml", "[" * 20_000, "not valid YAML"),
+        ("a.yaml", '- "\\UFFFFFFFF"\n', "not valid YAML"),
         ("a.csv", "0,cat\n1,dog\n2,cat\n", "'cat' stands on lines 1 and 3"),
         ("a.csv", "0,cat\n0,dog\n", "'0' stands on lines 1 and 2"),
         ("a.csv", "0,cat\n1,\n", "line 2: a label is missing"),
