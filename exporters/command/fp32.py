@@ -55,8 +55,7 @@ def make_fp32(job: Job, folder: Path, opset: int, licence: str | None) -> Fp32:
         entries = audit_export(content, job.student)
     check_description(MODEL, content, job.student)
     job.say(
-        f"{MODEL}: {exported.size / 1e6:.2f} MB, opset {opset}, IR {exported.ir_version};"
-        f" all {len(entries)} tensors are the student's own"
+        f"{MODEL}: {exported.size / 1e6:.2f} MB, opset {opset}, IR {exported.ir_version}; {lines.traced(len(entries))}"
     )
     core, core_entries = content, entries
     if job.any_size:
@@ -76,7 +75,8 @@ def prove_fp32(job: Job, fp32: Fp32) -> tuple[dict[str, Any], list[str]]:
     job.say(lines.compared(MODEL, report.whole))
     accuracy, chance = report.whole.reference_accuracy, job.images.chance
     if accuracy is not None and chance is not None:
-        job.say(f"the network in torch: accuracy {100 * accuracy:.2f} % on these images (chance: {100 * chance:.2f} %)")
+        for line in lines.accuracy_of_original(accuracy, report.whole.images, chance):
+            job.say(line)
     if job.images.unlabelled is not None:
         job.say(f"accuracy is not compared: {job.images.unlabelled}")
     forms, failures = prove_forms(job, MODEL, fp32.core, fp32.shipped, "fp32", gate)

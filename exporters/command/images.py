@@ -15,6 +15,7 @@ from exporters.files import sha256_file
 from exporters.images import open_rgb
 from exporters.labelled import calibration_folder, folders_of, proof_folder
 from exporters.parity import Batch
+from exporters.parity.chance import chance_level
 from exporters.preprocessing import Preprocessing
 from exporters.progress import counted
 
@@ -132,7 +133,7 @@ class ProofImages:
     @property
     def chance(self) -> float | None:
         """The accuracy of always answering the commonest class; None where no labels are known."""
-        return None if self._labels is None else float(np.bincount(self._labels).max() / len(self._labels))
+        return None if self._labels is None else chance_level(self._labels)
 
     @property
     def unlabelled(self) -> str | None:

@@ -27,8 +27,8 @@ def verify(bundle: Path, data: Path | None) -> None:
     report = verify_bundle(bundle)
     click.echo(
         f"{bundle}: verified. {report.files} files ({report.size / 1e6:.2f} MB) as packed; {report.tensors} tensors,"
-        f" all the student's own; {report.golden_images} golden images reproduced, largest error of the logits' scale: "
-        + ", ".join(f"{name} {error:.1e}" for name, error in report.golden_errors.items())
+        f" all from the trained model; {report.golden_images} golden images reproduced, largest error of the logits'"
+        " scale: " + ", ".join(f"{name} {error:.1e}" for name, error in report.golden_errors.items())
     )
     if data is not None:
         click.echo(f"{data}: {verify_accuracy(bundle, report.manifest, data).describe()}")

@@ -10,7 +10,7 @@ import yaml
 
 from exporters.errors import UnavailableError
 from exporters.files import read_json
-from pipeline.evaluation.chance import chance_level, is_above_chance
+from exporters.parity.chance import chance_level, is_above_chance
 from pipeline.runner.rundir import RunDirectory
 
 Which = Literal["chosen", "final"]

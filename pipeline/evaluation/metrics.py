@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporters.parity.chance import chance_level
 from exporters.parity.measure import wilson_interval
-from pipeline.evaluation.chance import chance_level
 
 if TYPE_CHECKING:
     from torch import Tensor, device

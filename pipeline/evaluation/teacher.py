@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, device
 
-from pipeline.evaluation.chance import chance_level, describe, is_above_chance
+from exporters.parity.chance import chance_level, describe, is_above_chance
 from pipeline.tmkd.fusion import fuse
 
 if TYPE_CHECKING:

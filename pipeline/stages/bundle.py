@@ -114,6 +114,7 @@ def _facts(context: StageContext, data: Data, student: "Student") -> "BundleFact
     chosen = students["chosen"]
     metrics = {f"{split} top-{k}": chosen[split][f"top{k}"] for split in MEASURED for k in (1, 5)}
     metrics["test top-1, 95 % interval"] = [round(bound, 4) for bound in chosen["test"]["top1_interval"]]
+    metrics["test top-1 of always answering the commonest class"] = round(chosen["test"]["chance"], 4)
     metrics["test top-1 after the last pass"] = students["final"]["test"]["top1"]
     return BundleFacts(
         recipe_sha256=digest(identity(recipe)),

@@ -61,8 +61,7 @@ class ExportStage(Stage):
             initializers = audit_export(model, student)
         write_json(folder / AUDIT, {"initializers": initializers, "operators": exported.operators})
         context.console.say(
-            f"model.onnx: {exported.size / 1e6:.2f} MB, opset {exported.opset};"
-            f" all {len(initializers)} initializers are the student's own"
+            f"model.onnx: {exported.size / 1e6:.2f} MB, opset {exported.opset}; {lines.traced(len(initializers))}"
         )
         figures: dict[str, Any] = {"bytes": exported.size, "opset": exported.opset, "initializers": len(initializers)}
         described = self._variants(context, model, initializers) if recipe.export.variants else {}

@@ -62,8 +62,8 @@ class TeacherStage(Stage):
     def run(self, context: StageContext) -> dict[str, Any]:
         """Load, fit, measure on validation, save."""
         from exporters.files import write_json
+        from exporters.parity.chance import describe_score, has_learned
         from exporters.student import save_student
-        from pipeline.evaluation.chance import describe_score, has_learned
         from pipeline.evaluation.metrics import predict, score
         from pipeline.stages.training import discard_checkpoint
         from pipeline.training.device import describe_device, make_fabric

@@ -66,7 +66,7 @@ class TextStage(Stage):
         """Load or fit, embed the prompts, measure zero-shot accuracy per view, save."""
         from safetensors.torch import save
 
-        from pipeline.evaluation.chance import chance_level, describe, is_above_chance
+        from exporters.parity.chance import chance_level, describe, is_above_chance
         from pipeline.stages.training import discard_checkpoint
         from pipeline.tmkd.prompts import Prompts, encode_prompts, encode_random_prompts
         from pipeline.training.device import describe_device, make_fabric

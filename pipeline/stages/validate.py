@@ -44,7 +44,7 @@ class ValidateStage(Stage):
         Raises:
             GateError: a gate failed; the figures are written all the same.
         """
-        from pipeline.evaluation.chance import describe_score, has_learned
+        from exporters.parity.chance import describe_score, has_learned
         from pipeline.evaluation.gates import ABOVE_CHANCE, judge_chance, judge_student
         from pipeline.evaluation.metrics import per_class_accuracy, score
         from pipeline.training.device import make_fabric

@@ -60,7 +60,7 @@ def tell_inspection(name: str, inspection: Inspection, page: Page, image_size: i
         page.say(note)
     for split, copies in inspection.copies.items():
         _tell(page, f"copies within {split}", copies)
-    _tell(page, "the same image in several classes", inspection.conflicts)
+    _tell(page, "the same image in several classes", inspection.conflicts, warn=True)
     for kind, odd in inspection.oddities.items():
         _tell(page, kind, odd)
     for (one, two), leak in inspection.leaks.items():

@@ -66,7 +66,7 @@ def test_a_run_directory_in_all_precisions_and_forms(finished: tuple[Run, Outcom
         logits, probabilities = session.run(["logits", "probabilities"], {"image": np.asarray(image)[None]})
         exponentials = np.exp(logits.astype(np.float64) - logits.max())
         np.testing.assert_allclose(probabilities, exponentials / exponentials.sum(), atol=2e-3)
-    assert "try 1 on 24 images" in outcome.out and "the network in torch: accuracy" in outcome.out
+    assert "try 1 on 24 images" in outcome.out and "the original model: accuracy" in outcome.out
 
 
 def test_what_is_done_is_shown_from_the_start(

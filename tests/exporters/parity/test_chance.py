@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluation.chance import (
+from exporters.parity.chance import (
     chance_level,
     describe,
     describe_score,

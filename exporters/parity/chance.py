@@ -33,15 +33,16 @@ def has_learned(score: Mapping[str, Any]) -> bool:
     return is_above_chance(score["correct"], score["images"], score["chance"])
 
 
-def describe(top1: float, images: int, chance: float, split: str) -> str:
+def describe(top1: float, images: int, chance: float, split: str = "") -> str:
     """An accuracy beside its interval and the chance level, for a sentence.
 
     Example:
         >>> describe(0.21875, 64, 0.203125, "test")
         '21.88 % (95 % interval 13.5 to 33.4) on 64 test images, where always answering the commonest class gives …'
     """
+    which = f"{split} images" if split else "images"
     return (
-        f"{100 * top1:.2f} % (95 % interval {interval_text(top1, images, ' to ')}) on {images:,} {split} images,"
+        f"{100 * top1:.2f} % (95 % interval {interval_text(top1, images, ' to ')}) on {images:,} {which},"
         f" where always answering the commonest class gives {100 * chance:.2f} %"
     )
 
