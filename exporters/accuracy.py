@@ -15,6 +15,7 @@ from exporters.labelled import labelled_digest, labelled_images
 from exporters.manifest import LABELS, MODEL, PARITY, PREPROCESS, parse_json, read_listed, variant_of
 from exporters.parity.measure import paired_interval, wilson_interval
 from exporters.preprocessing import Preprocessing
+from exporters.progress import counted
 from exporters.runtimes import OnnxRuntime
 
 _BATCH = 32
@@ -74,7 +75,8 @@ def verify_accuracy(bundle: Path, manifest: Mapping[str, Any], data: Path) -> Ac
     hits: dict[str, list[np.ndarray]] = {name: [] for name in runtimes}
     hashes: list[tuple[bytes, str]] = []
     found_images = labelled_images(data, labels)
-    for images, truth, digests in _batches(found_images.images, preprocessing):
+    batches = _batches(found_images.images, preprocessing)
+    for images, truth, digests in counted(batches, "images", len(found_images.images), lambda batch: len(batch[1])):
         hashes += [(digest, labels[label]) for digest, label in zip(digests, truth, strict=True)]
         for name, runtime in runtimes.items():
             hits[name].append(runtime.predict(images).argmax(axis=1) == np.asarray(truth))

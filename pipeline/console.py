@@ -67,6 +67,14 @@ class Bar:
         else:
             self._console.beat()
 
+    def reach(self, done: int, total: int) -> None:
+        """Say how many steps are done, and of how many."""
+        self._total = total
+        if self._task is not None:
+            progress, task = self._task
+            progress.update(task, total=total)
+        self.advance(done - self._done)
+
     def where(self) -> str:
         """How far the work is, and its figures."""
         if self._unit == "bytes":

@@ -60,7 +60,7 @@ def benchmark(
             seconds=seconds,
             student=student,
             providers=flattened((*providers, *old_providers)) or ("cpu",),
-            progress=lambda _done, _total: bar.advance(),
+            progress=bar.reach,
         )
     tell_benchmark(result, folder, write_report(result, folder), console)
     if as_json:

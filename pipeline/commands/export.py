@@ -129,19 +129,20 @@ def export(
         bundle=bundle,
     )
     context.with_resource(console.track("export", None))
-    loaded = load_checkpoint(
-        checkpoint,
-        model=model,
-        arguments=dict(_argument(text) for text in arguments),
-        labels=None if labels is None else read_labels(labels),
-        image_size=image_size,
-        resize=resize,
-        mean=mean,
-        std=std,
-        interpolation=interpolation,
-        weights_key=weights_key,
-        name=name,
-    )
+    with console.track("loading the network", None):
+        loaded = load_checkpoint(
+            checkpoint,
+            model=model,
+            arguments=dict(_argument(text) for text in arguments),
+            labels=None if labels is None else read_labels(labels),
+            image_size=image_size,
+            resize=resize,
+            mean=mean,
+            std=std,
+            interpolation=interpolation,
+            weights_key=weights_key,
+            name=name,
+        )
     reports = export_checkpoint(
         loaded,
         out,

@@ -1,5 +1,6 @@
 """The command `verify`: the proof that a bundle is whole and holds the student alone."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -22,13 +23,19 @@ def verify(bundle: Path, data: Path | None) -> None:
     that each model is as accurate as the bundle says.
     """
     from exporters.accuracy import verify_accuracy
+    from exporters.progress import shown_by
     from exporters.verify import verify_bundle
+    from pipeline.console import Console
 
-    report = verify_bundle(bundle)
+    console = Console(sys.stderr)
+    with shown_by(console.track), console.track("verifying", None):
+        report = verify_bundle(bundle)
     click.echo(
         f"{bundle}: verified. {report.files} files ({report.size / 1e6:.2f} MB) as packed; {report.tensors} tensors,"
         f" all from the trained model; {report.golden_images} golden images reproduced, largest error of the logits'"
         " scale: " + ", ".join(f"{name} {error:.1e}" for name, error in report.golden_errors.items())
     )
     if data is not None:
-        click.echo(f"{data}: {verify_accuracy(bundle, report.manifest, data).describe()}")
+        with shown_by(console.track), console.track("measuring the accuracy", None):
+            accuracy = verify_accuracy(bundle, report.manifest, data)
+        click.echo(f"{data}: {accuracy.describe()}")

@@ -129,6 +129,17 @@ def test_work_within_work_has_a_line_each_on_a_terminal() -> None:
     assert "0/?" not in text and text.rstrip("\n").rpartition("\x1b[2K")[2] == "done"
 
 
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_the_number_of_steps_may_become_known_later(kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    out = kind()
+    with Console(out).track("measuring", None) as bar:
+        now[0] = 21.0
+        bar.reach(3, 8)
+    assert "3/8" in out.getvalue()
+
+
 def test_work_that_fails_leaves_no_bar() -> None:
     out = Terminal()
     console = Console(out)

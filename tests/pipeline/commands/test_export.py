@@ -85,8 +85,8 @@ def test_what_is_done_is_shown_from_the_start(
     outcome = export(run.directory, tmp_path, *arguments)
     assert outcome.code == 0, outcome.err
     order = list(dict.fromkeys(shown))
-    assert order[:3] == [
-        ("export", None), ("model.onnx: being converted", None),
+    assert order[:4] == [
+        ("export", None), ("loading the network", None), ("model.onnx: being converted", None),
         ("model.onnx: every number is looked up in the student", None),
     ]  # fmt: skip
     rest = [("images", 24), ("model.int8.onnx", None), ("calibrating", None), ("calibration images", 48),

@@ -97,7 +97,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(run: Run, monkeypatch: pytes
 
     monkeypatch.setattr(RunDirectory, "log_metrics", interrupt)
     outcome = run(*set_({"train.epochs": 3}), "--until", "distill")
-    assert outcome.code == 130 and "goes on" in outcome.err
+    assert outcome.code == 130 and "can be run again" in outcome.err
     assert (run.directory / "distill" / "checkpoint.pt").exists()
     monkeypatch.undo()
     assert "going on" not in run(*set_({"train.epochs": 3, "seed": 4}), "--until", "distill").out
