@@ -103,6 +103,22 @@ def test_a_table_of_labels_is_read_and_belongs_to_the_fingerprint(tmp_path: Path
     assert STAGE.files(recipe) != before
 
 
+def test_a_data_set_in_the_working_directory_is_read_without_what_runs_leave_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folders(tmp_path, {"Teal": 4, "teal": 4})
+    monkeypatch.chdir(tmp_path)
+    given = [f for v in ("data.dataset=folder", "data.root=.", "data.validation=0.5") for f in ("--set", v)]
+    for directory in ("runs/one", "runs/two", "mine"):
+        outcome = run_command("run", "quickstart", "--run-dir", directory, "--until", "data", *given)
+        assert outcome.code == 0 and outcome.stages_run == ["data"], outcome.err
+        told = outcome.out + outcome.err
+        assert "folder: 2 classes" in told and "the classes 'Teal' and 'teal' differ in case or blanks alone" in told
+        assert "written by tmkd-pipeline (" in told
+    outcome = run_command("run", "quickstart", "--run-dir", "mine", "--until", "data", *given)
+    assert outcome.code == 0 and outcome.stages_run == []
+
+
 def test_images_in_one_file_are_indexed_told_and_reused(tmp_path: Path) -> None:
     write_stl10(tmp_path / "data")
     directory = tmp_path / "run"

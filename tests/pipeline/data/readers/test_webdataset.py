@@ -52,6 +52,19 @@ def test_val_is_validation_beside_test_and_else_test(tmp_path: Path):
     assert {name: len(split) for name, split in read(tmp_path, Data()).splits.items()} == {"train": 12, "test": 6}
 
 
+def test_shards_and_labels_under_other_spellings(tmp_path: Path):
+    names = ["caf\u00e9", "tea"]
+    write_shard(tmp_path / "Training_000.tar", [m for i in range(4) for m in sample(i, names[i % 2])])
+    other = ["cafe\u0301", "tea"]
+    write_shard(tmp_path / "DEV.tar", [m for i in range(2) for m in sample(i, other[i % 2])])
+    listing = read(tmp_path, Data())
+    assert {name: split.labels for name, split in listing.splits.items()} == {"train": [0, 1, 0, 1], "test": [0, 1]}
+    assert len(listing.classes) == 2
+    write_shard(tmp_path / "train-1.tar", samples(0, 3))
+    with pytest.raises(UnavailableError, match="has both Training and train, and each could be the train split"):
+        read(tmp_path, Data())
+
+
 def sample(number: int, label: object, key: str = "") -> list[tuple[str, bytes]]:
     key = key or f"dir/{number}"
     return [(f"{key}.json", json.dumps({"label": label, "source": "x"}).encode()), (f"{key}.png", encoded(number))]
