@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from exporters.architectures.names import nearest_names
-from pipeline.models.clip_names import clip_list_is_complete, shipped_clip_names
 from pipeline.recipe.catalog import class_sets, clip_models, prompt_names
+from pipeline.recipe.clip_names import clip_list_is_complete, shipped_clip_names
 from pipeline.recipe.distillation import (
     IMAGE_TOWER_WEIGHTINGS,
     VIEW_KINDS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporters.files import read_json
-from pipeline.models.clip_names import LIBRARY, LIST, installed_clip_names, shipped_clip_names
+from pipeline.recipe.clip_names import LIBRARY, LIST, installed_clip_names, shipped_clip_names
 
 LOCK = Path(__file__).parents[3] / "requirements.lock"
 
