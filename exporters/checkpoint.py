@@ -12,6 +12,7 @@ from exporters.architectures import Architecture, build, resolve
 from exporters.checkpoint_file import KNOWN_SUFFIXES, has_weights_suffix, read_weights_file, weights_name
 from exporters.errors import UnavailableError, UsageError
 from exporters.files import sha256_file
+from exporters.process_state import without_draws
 from exporters.published import Channels, Given, Interpolation, find_preprocessing
 from exporters.student import DESCRIPTION_NAME, Student, check_labels, load_student
 
@@ -149,7 +150,8 @@ def _from_weights(
         notes.append(f"no labels were given: the {classes} classes are called class_0 to class_{classes - 1}")
     else:
         names = _fitting(labels, classes, path)
-    module = build(architecture, classes)
+    with without_draws():
+        module = build(architecture, classes)
     remedy = f"Check that this is {called}, and that its builder needs no further arguments."
     fit_state(module, own_keys.state, str(path), replace_head=False, remedy=remedy, reason=own_keys.reason)
     logits = try_network(module, preprocessing.size, called, remedy=_OTHER_SIZE)

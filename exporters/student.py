@@ -14,6 +14,7 @@ from exporters.architectures import Architecture, build
 from exporters.errors import TmkdError, UnavailableError, UsageError
 from exporters.files import sha256_bytes, write_bytes, write_json
 from exporters.preprocessing import Preprocessing
+from exporters.process_state import without_draws
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,7 +127,8 @@ def load_student(path: Path) -> Student:
     data = weights_path.read_bytes()
     if sha256_bytes(data) != recorded:
         raise UnavailableError(f"{weights_path}: not the weights that {path.name} records (sha256 differs)")
-    module = build(architecture, len(labels))
+    with without_draws():
+        module = build(architecture, len(labels))
     _load_weights(module, data, weights_path)
     return Student(module.eval(), labels, preprocessing, architecture, recorded, name)
 

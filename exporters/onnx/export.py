@@ -4,12 +4,7 @@ Input `image` uint8 `[batch, size, size, 3]` RGB; output `logits` float32 `[batc
 inside the graph; so are, where they are asked for, resizing from any size and probabilities.
 """
 
-import contextlib
-import io
 import json
-import logging
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +19,7 @@ from exporters.files import sha256_bytes, write_bytes
 from exporters.interrupts import interrupts_kept
 from exporters.onnx.reparameterize import fuse_branches
 from exporters.onnx.resizing import add_resize
+from exporters.process_state import quiet, silent
 from exporters.student import Student
 
 INPUT_NAME = "image"
@@ -117,7 +113,8 @@ def export_onnx(
     wrapped = NormalisedStudent(fuse_branches(student), probabilities=probabilities).eval()
     outputs = [OUTPUT_NAME, PROBABILITIES_NAME] if probabilities else [OUTPUT_NAME]
     try:
-        with interrupts_kept(), _quiet():
+        # The exporter reports its progress and its private API's deprecations to whoever listens; users need neither.
+        with interrupts_kept(), quiet(), silent():
             program = torch.onnx.export(
                 wrapped,
                 (example,),
@@ -160,23 +157,6 @@ def _check_ready(student: Student) -> None:
             raise UsageError(f"the student's {name} is on {value.device}, not on the CPU")
         if not bool(torch.isfinite(value).all()):
             raise GateError(f"the student's {name} holds NaN or infinity")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter reports its progress and its private API's deprecations to whoever listens; users need neither."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
 
 
 def _strip(message: Any) -> None:

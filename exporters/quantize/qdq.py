@@ -1,9 +1,6 @@
 """An fp32 file to its int8 form: QuantizeLinear and DequantizeLinear around what computes in 8 bits."""
 
-import logging
-import warnings
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,6 +10,7 @@ from onnx import numpy_helper
 from exporters import __version__
 from exporters.errors import GateError, UsageError
 from exporters.files import sha256_bytes
+from exporters.process_state import quiet
 from exporters.quantize.barrier import barrier
 from exporters.quantize.calibration import Calibration, Ranges, calibrate
 from exporters.quantize.selection import LAYERS, OPERATORS, Network, Target
@@ -90,7 +88,7 @@ def _insert(network: Network, ranges: Ranges, target: Target, chosen: list[str])
         name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
         for name, (low, high) in ranges.values.items()
     }
-    with _quiet():
+    with quiet():  # the library gives advice to its developers through the root logger
         quantizer = Quantizer(
             model,
             True,  # per channel
@@ -147,16 +145,3 @@ def _finished(model: onnx.ModelProto, base: onnx.ModelProto) -> bytes:
     if written != expected:
         raise GateError(f"the int8 model has operator sets {written}, not {expected}")
     return model.SerializeToString(deterministic=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The library gives advice to its developers through the root logger."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)

@@ -1,7 +1,6 @@
 """ONNX Runtime and its execution providers."""
 
-import os
-import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from exporters.errors import GateError, UnavailableError, UsageError
 from exporters.interrupts import interrupts_kept
+from exporters.process_state import environment, no_warnings
 from exporters.runtimes.base import check_images
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
@@ -35,17 +35,14 @@ class OnnxRuntime:
 
     def __init__(self, model: Path | bytes, provider: Provider = "cpu", threads: int | None = None) -> None:
         runtime, wanted = find_provider(provider)
-        if provider == "tensorrt":
-            # It has no option for TF32; the driver reads this when the first session of the process starts.
-            os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised, and told once
         if threads is not None:
             options.intra_op_num_threads = threads
         source = model if isinstance(model, bytes) else str(model)
         try:
-            with interrupts_kept(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it warns where it falls back, which is an error here
+            # It warns where it falls back, which is an error here.
+            with interrupts_kept(), no_warnings(), _full_precision(provider):
                 session = runtime.InferenceSession(
                     source, options, providers=[(wanted, _PROVIDER_OPTIONS.get(provider, {}))]
                 )
@@ -64,6 +61,7 @@ class OnnxRuntime:
         ] not in (["logits"], ["logits", "probabilities"]):
             raise GateError("the model does not take `image` (uint8) and give `logits`")
         self._session = session
+        self._provider = provider
         side = inputs[0].shape[1]
         self._size = side if isinstance(side, int) else None  # a name: the model resizes by itself
         self.provider = wanted
@@ -71,7 +69,17 @@ class OnnxRuntime:
     def predict(self, images: np.ndarray) -> np.ndarray:
         """See `Runtime.predict`."""
         check_images(images, self._size)
-        return np.asarray(self._session.run(["logits"], {"image": images})[0], dtype=np.float32)
+        with _full_precision(self._provider):
+            return np.asarray(self._session.run(["logits"], {"image": images})[0], dtype=np.float32)
+
+
+def _full_precision(provider: Provider) -> AbstractContextManager[None]:
+    """A block in which fp32 is not rounded to TF32.
+
+    The TensorRT provider has no option for that: NVIDIA's libraries read the variable when an engine is built, which is
+    with the session, or with the first run of a new batch size.
+    """
+    return environment("NVIDIA_TF32_OVERRIDE", "0") if provider == "tensorrt" else nullcontext()
 
 
 def find_provider(provider: Provider) -> tuple[Any, str]:

@@ -3,6 +3,9 @@
 import json
 import logging
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -30,15 +33,34 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure_logs(level: str) -> None:
-    """Send all logs of the process, those of libraries and Python's warnings too, to standard error as JSON."""
+@contextmanager
+def json_logs(level: str) -> Iterator[None]:
+    """A block in which all logs, those of libraries and Python's warnings too, are JSON on standard error.
+
+    Args:
+        level: the least severe messages of ours that are logged.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
+    # uvicorn tells of its own start and end, which ours do, and a client's malformed request is no warning of ours.
+    levels: dict[str, int | str] = {
+        "exporters": level.upper(),
+        "uvicorn": logging.ERROR,
+        "python_multipart": logging.ERROR,
+    }
+    before = [(logger, logger.level) for logger in (root, *map(logging.getLogger, levels))]
+    handlers, shown = root.handlers[:], warnings.showwarning
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    for name, least in levels.items():
+        logging.getLogger(name).setLevel(least)
     logging.captureWarnings(True)
-    logging.getLogger("exporters").setLevel(level.upper())
-    # uvicorn tells of its own start and end, which ours do, and a client's malformed request is no warning of ours.
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        if warnings.showwarning is not shown:  # else the caller had captured them already
+            logging.captureWarnings(False)
+        root.handlers[:] = handlers
+        for logger, least_before in before:
+            logger.setLevel(least_before)

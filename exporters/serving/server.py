@@ -17,8 +17,8 @@ import uvicorn
 from exporters.errors import UnavailableError
 from exporters.serving.app import create_app
 from exporters.serving.connection import BoundedConnection
-from exporters.serving.logs import configure_logs
-from exporters.serving.model import load_bundle
+from exporters.serving.logs import json_logs
+from exporters.serving.model import LoadedBundle, load_bundle
 from exporters.serving.service import Service
 from exporters.serving.settings import ServeSettings
 
@@ -37,8 +37,12 @@ def serve(settings: ServeSettings) -> None:
         UnavailableError: the provider or the address cannot be had.
     """
     bundle = load_bundle(settings.bundle, settings.precision, settings.provider)
-    configure_logs(settings.log_level)
-    warnings.filterwarnings("ignore", module=r"PIL\b")  # of clients' images, which are judged anyhow
+    with json_logs(settings.log_level), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # of clients' images, which are judged anyhow
+        _run(settings, bundle)
+
+
+def _run(settings: ServeSettings, bundle: LoadedBundle) -> None:
     service = Service(settings, bundle)
     config = uvicorn.Config(
         create_app(service),

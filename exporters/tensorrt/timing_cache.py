@@ -6,12 +6,12 @@ With TensorRT for RTX the cache changes nothing in the engine; it is read and wr
 """
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 from exporters.errors import UsageError
 from exporters.files import open_regular, sha256_bytes, write_bytes
+from exporters.process_state import no_warnings
 from exporters.tensorrt.gpu import Gpu
 from exporters.tensorrt.libraries import Library
 
@@ -58,16 +58,14 @@ def load(path: Path, library: Library, gpu: Gpu | None) -> tuple[bytes, str]:
 
 def attach(config: Any, payload: bytes) -> bool:
     """Give a builder configuration its cache; False where TensorRT does not take these bytes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # TensorRT for RTX
+    with no_warnings():  # TensorRT for RTX says that its cache is deprecated
         cache = config.create_timing_cache(payload)
         return cache is not None and bool(config.set_timing_cache(cache, False))
 
 
 def store(path: Path, config: Any, library: Library, gpu: Gpu | None) -> None:
     """Write what the build left in its cache, atomically."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # TensorRT for RTX
+    with no_warnings():  # TensorRT for RTX says that its cache is deprecated
         cache = config.get_timing_cache()
         payload = bytes(cache.serialize())
     header = json.dumps(_header(library, gpu, payload), sort_keys=True)

@@ -77,7 +77,7 @@ def build_model(
         source, bare = resolve(name)
         architecture = Architecture(bare, source, arguments)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(generator(seed, f"initialisation of {purpose}").integers(2**63)))
+            torch.default_generator.manual_seed(int(generator(seed, f"initialisation of {purpose}").integers(2**63)))
             network = build(architecture, classes)
             loaded = None
             if weights != "none":

@@ -1,7 +1,6 @@
 """The text teacher's model: a CLIP of open_clip by hub tag or local checkpoint, or a small one to be trained here."""
 
 import json
-import logging
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch.nn import functional
 from exporters.checkpoint_file import harmless_types, has_weights_suffix
 from exporters.errors import TmkdError, UnavailableError, UsageError
 from exporters.files import sha256_file
+from exporters.process_state import quiet
 from pipeline.models.resizing import resize_images
 from pipeline.randomness import generator
 
@@ -76,7 +76,7 @@ def build_clip(model: str, seed: int = 0) -> Clip:
     """
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(generator(seed, "initialisation of teacher.text").integers(2**63)))
+            torch.default_generator.manual_seed(int(generator(seed, "initialisation of teacher.text").integers(2**63)))
             return _create(model, None)
     except TmkdError:
         raise
@@ -173,15 +173,12 @@ def _create(model: str, pretrained: str | None) -> Clip:
 
     name = _register(model)
     # On the root logger it warns of a random initialisation, which was asked for, and repeats what it then raises.
-    logging.disable(logging.ERROR)
-    try:
-        with torch.serialization.safe_globals(harmless_types()):
-            network = open_clip.create_model(name, pretrained=pretrained, precision="fp32")
-    finally:
-        logging.disable(logging.NOTSET)
-    config = open_clip.get_model_preprocess_cfg(network)
+    with quiet(), torch.random.fork_rng(devices=[]), torch.serialization.safe_globals(harmless_types()):
+        network = open_clip.create_model(name, pretrained=pretrained, precision="fp32")
+        config = open_clip.get_model_preprocess_cfg(network)
+        tokenizer = open_clip.get_tokenizer(name)
     size = config["size"] if isinstance(config["size"], int) else config["size"][0]
-    return Clip(network, open_clip.get_tokenizer(name), size, config["mean"], config["std"])
+    return Clip(network, tokenizer, size, config["mean"], config["std"])
 
 
 def _reason(error: Exception) -> str:

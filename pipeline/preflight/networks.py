@@ -51,7 +51,7 @@ def make_method(subject: Subject) -> "Method":
     teacher = subject.teacher().shape if METHODS[recipe.distill.method].needs_teacher else None
     student = subject.student().tapped.shape
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         return build_method(
             recipe.distill,
             student,

@@ -134,7 +134,9 @@ class DistillStage(Stage):
             wanted = needs_stages(recipe.distill.method, recipe.distill.base)
             student.tapped.tap_stages = teacher.visual.tap_stages = wanted
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(generator(recipe.seed, "initialisation of the method").integers(2**63)))
+            torch.default_generator.manual_seed(
+                int(generator(recipe.seed, "initialisation of the method").integers(2**63))
+            )
             method = build_method(
                 recipe.distill,
                 student.tapped.shape,

@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,12 @@ class ArrayFile:
         self._offset = _data_offset(path, shape, self._dtype)
         self._row_bytes = math.prod(shape[2:]) * self._dtype.itemsize
         with writing(path):
-            self._stream = path.open("r+b", buffering=0)
+            self._handle = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+        weakref.finalize(self, os.close, self._handle)
 
     def read(self, pass_: int, indices: np.ndarray) -> np.ndarray:
         """Rows `[B, …]` of a pass."""
-        handle = self._stream.fileno()
-        data = b"".join(os.pread(handle, self._row_bytes, place) for place in self._places(pass_, indices))
+        data = b"".join(os.pread(self._handle, self._row_bytes, place) for place in self._places(pass_, indices))
         return np.frombuffer(bytearray(data), self._dtype).reshape(len(indices), *self._shape[2:])
 
     def write(self, pass_: int, indices: np.ndarray, values: np.ndarray) -> None:
@@ -54,12 +55,12 @@ class ArrayFile:
             for place, row in zip(self._places(pass_, indices), rows, strict=True):
                 data, done = memoryview(row.tobytes()), 0
                 while done < len(data):  # a disk that is nearly full takes a part
-                    done += os.pwrite(self._stream.fileno(), data[done:], place + done)
+                    done += os.pwrite(self._handle, data[done:], place + done)
 
     def flush(self) -> None:
         """Bring what was written to the disk."""
         with writing(self.path):
-            os.fsync(self._stream.fileno())
+            os.fsync(self._handle)
 
     def _places(self, pass_: int, indices: np.ndarray) -> list[int]:
         passes, images = self._shape[:2]

@@ -1,13 +1,14 @@
 """The device and the precision that training runs on, through Lightning Fabric: one code for CUDA, MPS and CPU."""
 
-import logging
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
 
 from exporters.errors import UnavailableError
+from exporters.process_state import quiet
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -25,9 +26,7 @@ def make_fabric(device: Device, precision: Precision) -> Fabric:
         UnavailableError: the device that was asked for is not there.
     """
     chosen, precision = choose_device(device, precision)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    with quiet():
         fabric = Fabric(accelerator=chosen, devices=1, precision=_FABRIC_PRECISION[precision])
         fabric.launch()
     return fabric
@@ -61,6 +60,25 @@ def _available_device() -> Literal["cpu", "cuda", "mps"]:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """A block in which PyTorch's own generators, of the CPU and of this device, begin at a seed; then as they were."""
+    cuda = [device] if device.type == "cuda" else []
+    mps = torch.mps.get_rng_state() if device.type == "mps" else None
+    with torch.random.fork_rng(devices=cuda):
+        # `torch.manual_seed` would seed every device there is.
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            torch.cuda.manual_seed(seed)
+        if mps is not None:
+            torch.mps.manual_seed(seed)
+        try:
+            yield
+        finally:
+            if mps is not None:
+                torch.mps.set_rng_state(mps)
 
 
 def computed_precision(fabric: Fabric) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from exporters.errors import GateError
 from pipeline.randomness import generator
 from pipeline.training.checkpoint import Checkpoint
-from pipeline.training.device import computed_precision
+from pipeline.training.device import computed_precision, seeded
 from pipeline.training.optimiser import learning_rate, make_optimiser
 
 if TYPE_CHECKING:
@@ -108,8 +108,19 @@ def fit(
     Raises:
         GateError: a loss is not finite.
     """
+    # Drop-out and stochastic depth draw from PyTorch's own generators.
+    with seeded(fabric.device, int(generator(job.seed, f"state of {job.name}").integers(2**63))):
+        return _fit(job, fabric, checkpoint, console, on_pass)
+
+
+def _fit(
+    job: Job,
+    fabric: Fabric,
+    checkpoint: Checkpoint,
+    console: "Console",
+    on_pass: Callable[[int, dict[str, float]], None],
+) -> Fitted:
     settings = job.settings
-    torch.manual_seed(int(generator(job.seed, f"state of {job.name}").integers(2**63)))
     module = job.module.to(fabric.device).to(memory_format=torch.channels_last)
     wrapped, optimiser = fabric.setup(module, make_optimiser(module, settings))
     state = _Progress()

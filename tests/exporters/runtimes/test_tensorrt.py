@@ -1,5 +1,7 @@
+import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,12 +45,24 @@ def test_fp32_means_fp32_for_the_tensorrt_provider_too(cifar: Exported, monkeypa
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
     if "TensorrtExecutionProvider" not in onnxruntime.get_available_providers():
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider"])
+    seen: list[str | None] = []
+    real = onnxruntime.InferenceSession
+
+    def session(*arguments: Any, **options: Any) -> Any:
+        seen.append(os.environ.get("NVIDIA_TF32_OVERRIDE"))
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     if current_gpu() is None:
         with pytest.raises(UnavailableError):
             OnnxRuntime(cifar.data, "tensorrt")
     else:
         OnnxRuntime(cifar.data, "tensorrt")
-    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert seen == ["0"] and "NVIDIA_TF32_OVERRIDE" not in os.environ
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")  # what the user has set stays
+    with contextlib.suppress(UnavailableError):
+        OnnxRuntime(cifar.data, "tensorrt")
+    assert seen == ["0", "1"] and os.environ["NVIDIA_TF32_OVERRIDE"] == "1"
 
 
 @pytest.mark.gpu
