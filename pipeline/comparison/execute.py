@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporters.errors import GateError, TmkdError
 from pipeline.comparison.arms import Arm, Source
+from pipeline.preflight import Preflight
+from pipeline.preflight.base import Report
 from pipeline.runner.engine import execute, plan
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.names import STAGE_NAMES
@@ -14,6 +17,7 @@ from pipeline.stages.registry import STAGES
 
 if TYPE_CHECKING:
     from pipeline.console import Console
+    from pipeline.recipe.schema import Recipe
 
 LAST_STAGE = "validate"
 
@@ -63,11 +67,12 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[Planned], console:
         TmkdError: something that no run can do without is missing or wrong; says in which run it showed.
     """
     failed: dict[str, str] = {}
+    finished = {run.label for run in runs if _is_finished(run, source.load_arm(run.arm, run.seed))}
+    _check_arms(source, [run for run in runs if run.label not in finished], console)
     for number, run in enumerate(runs, start=1):
         recipe = source.load_arm(run.arm, run.seed)
         told = f"run {number} of {len(runs)}: {run.label}"
-        planned = plan(STAGES, recipe, run.directory)[: STAGE_NAMES.index(LAST_STAGE) + 1]
-        if all(stage.action in ("reuse", "skip") for stage in planned):
+        if run.label in finished:
             console.say(f"══ {told}: finished before")
             continue
         console.say(f"══ {told}")
@@ -81,6 +86,40 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[Planned], console:
             error.message = f"{run.label}: {error.message}"
             raise
     return failed
+
+
+def _is_finished(run: Planned, recipe: "Recipe") -> bool:
+    planned = plan(STAGES, recipe, run.directory)[: STAGE_NAMES.index(LAST_STAGE) + 1]
+    return all(stage.action in ("reuse", "skip") for stage in planned)
+
+
+def _check_arms(source: Source, runs: Sequence[Planned], console: "Console") -> None:
+    """Index the data for the first run, and let the checks of `pipeline.preflight` see every arm before one is trained.
+
+    Raises:
+        TmkdError: what was found, each with the arms that it concerns.
+    """
+    if not runs:
+        return
+    first = runs[0]
+    donors = [run.directory for run in runs[1:]]
+    execute(STAGES, source.load_arm(first.arm, first.seed), first.directory, console, until="data", donors=donors)
+    found: dict[str, tuple[TmkdError, list[str]]] = {}
+    for run in {run.arm.name: run for run in reversed(runs)}.values():
+        recipe = source.load_arm(run.arm, run.seed)
+        reached = STAGES[: STAGE_NAMES.index(LAST_STAGE) + 1]
+        wanted = [stage.name for stage in reached if stage.skipped(recipe) is None]
+        preflight = Preflight(recipe, first.directory, wanted, partial(list, wanted), lambda _warning: None)
+        try:
+            preflight.before_first_stage(wanted)
+            preflight.before_training()
+        except TmkdError as error:
+            found.setdefault(str(error), (error, []))[1].append(run.arm.name)
+    report = Report()
+    for problem, arms in found.values():
+        problem.message = f"{', '.join(sorted(arms))}: {problem.message}"
+        report.add(problem)
+    report.raise_errors()
 
 
 def _runs_in(folder: Path) -> Iterator[RunDirectory]:

@@ -143,6 +143,19 @@ def test_gates_are_told_and_not_enforced(compared: Compared) -> None:
     assert "would not pass the recipe's gates" in (compared.folder / "compare.md").read_text()
 
 
+def test_arms_that_cannot_be_trained_are_told_before_any_is(tiny_recipe: Path, tmp_path: Path) -> None:
+    """`ce` would work with this student, and would have been trained first."""
+    folder = tmp_path / "compared"
+    outcome = run_command(
+        "compare", tiny_recipe, "--methods", "ce,cat_kd,fitnet,kd", "--seeds", "2", "--run-dir", folder,
+        *set_({"student.model": "timm:test_vit", "student.arguments": "{img_size: 32}"}),
+    )  # fmt: skip
+    assert outcome.code == 2
+    assert "cat_kd: distill: cat_kd compares class activation maps, and the student has none" in outcome.err
+    assert "fitnet: distill: fitnet compares the maps of stages" in outcome.err
+    assert {path.stem for path in folder.rglob("stages/*.json")} == {"data"}
+
+
 def test_second_comparison_in_one_directory_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:
     with held(tmp_path / ".compare.lock", UnavailableError):
         outcome = run_command("compare", tiny_recipe, "--run-dir", tmp_path, *ARGUMENTS)
