@@ -25,6 +25,7 @@ CIFAR_NAMES = (
 """Of these, `mobilenet_v2` and `vgg13` need the prefix `cifar:`, since torchvision has nets of the same names."""
 
 _NAME = re.compile(r"(?:(?P<source>[a-z]+):)?(?P<name>[A-Za-z0-9][A-Za-z0-9_.\-]*)")
+_WITHOUT_BATCH_NORM = re.compile(r"alexnet|convnext_\w+|squeezenet\w+|swin_\w+|vgg\d+|vit_\w+")  # of torchvision
 # These return a named tuple while training unless their auxiliary heads are off; a student is one classifier.
 _PLAIN_LOGITS = {
     "googlenet": {"aux_logits": False, "init_weights": True},
@@ -115,6 +116,15 @@ def check_name(name: str) -> None:
     complete = all(candidate == "cifar" or list_is_complete(candidate) for candidate in sources)
     if complete and not any(bare in names for names in known.values()):
         raise _unknown(name, bare, known)
+
+
+def has_batch_norm(name: str) -> bool | None:
+    """Whether the network of a name has batch norms, built without arguments; None: only timm can tell."""
+    source, bare = parse(name)
+    found = next((at for at in ((source,) if source else SOURCES) if bare in _shipped_names(at)), "timm")
+    if found == "timm":
+        return None
+    return found == "cifar" or _WITHOUT_BATCH_NORM.fullmatch(bare) is None
 
 
 def _shipped_names(source: str) -> frozenset[str]:

@@ -15,6 +15,7 @@ def check(recipe: str, overrides: tuple[str, ...]) -> None:
     `data prepare` fetches, may come later: it is mentioned, and is no reason to fail.
     """
     from exporters.errors import UnavailableError
+    from pipeline.preflight.batches import single_image_notes
     from pipeline.preflight.files import missing_paths
     from pipeline.recipe import load_recipe
     from pipeline.stages.registry import STAGES
@@ -28,5 +29,7 @@ def check(recipe: str, overrides: tuple[str, ...]) -> None:
     if missing[False]:
         raise UnavailableError("\n".join(missing[False] + missing[True]))
     click.echo(f"{loaded.path}: no mistakes")
+    for note in single_image_notes(loaded.recipe, stages):
+        click.echo(f"warning: {note}")
     for text in missing[True]:
         click.echo(f"not here yet: {text}")

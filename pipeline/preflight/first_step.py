@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from exporters.errors import TmkdError, UsageError
 from pipeline.distill.registry import METHODS, needs_stages
 from pipeline.preflight.base import Report, Subject
+from pipeline.preflight.batches import more_images, single_image_warning
 from pipeline.preflight.networks import make_method
 
 if TYPE_CHECKING:
@@ -105,9 +106,7 @@ def _try(
     random = torch.Generator().manual_seed(0)
     images = torch.rand(count, 3, side, side, generator=random)
     remedy = (
-        f"Set {section}.batch_size to 2 or more."
-        if settings.batch_size == 1
-        else "The training split has a single image; more are needed."
+        more_images(section) if settings.batch_size == 1 else "The training split has a single image; more are needed."
     )
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -127,10 +126,7 @@ def _try(
             remedy="Change the network, its arguments, or data.image_size.",
         ) from error
     if smallest == 1 and _has_batch_norm(network):
-        report.warn(
-            f"{section}.batch_size: a batch is one image, so that the batch norms of the {what} normalise each image by"
-            f" itself, and otherwise when it is used. {remedy}"
-        )
+        report.warn(single_image_warning(section, what, remedy))
 
 
 def _has_batch_norm(network: "nn.Module") -> bool:

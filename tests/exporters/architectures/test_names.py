@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from exporters.architectures import CIFAR_NAMES, UnknownNameError, check_name, resolve
+from exporters.architectures import (
+    CIFAR_NAMES,
+    Architecture,
+    UnknownNameError,
+    build,
+    check_name,
+    has_batch_norm,
+    resolve,
+)
 from exporters.architectures import names as names_module
 from exporters.architectures.names import LIST, installed_names, is_complete, nearest_names, shipped_names
 from exporters.errors import UsageError
@@ -99,6 +107,20 @@ def test_every_suggestion_can_be_built_by_its_name() -> None:
         for name in caught.value.nearest:
             check_name(name)
     assert all(name in CIFAR_NAMES for name in nearest_names("resnet-20", CIFAR_NAMES))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "vgg11", "vgg11_bn", "squeezenet1_1", "mnasnet0_5", "shufflenet_v2_x0_5", "regnet_x_400mf", "swin_t",
+     "mobilenet_v3_small", "vit_b_16", "convnext_tiny", "densenet121", *(f"cifar:{name}" for name in CIFAR_NAMES)],
+)  # fmt: skip
+def test_what_has_batch_norms_is_known_by_name(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    with torch.device("meta" if "regnet" not in name else "cpu"):
+        network = build(Architecture(*reversed(resolve(name))), 3)
+    layers = [module for module in network.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+    assert has_batch_norm(name) is bool(layers)
+    assert has_batch_norm("timm:resnet18") is None
 
 
 def test_no_library_is_imported() -> None:

@@ -96,6 +96,16 @@ def test_what_a_recipe_that_ships_proposes_is_exit_4_in_ones_own(recipe: Path) -
     assert outcome.code == 4 and "own.yaml:" in outcome.err and "teacher.visual.weights" in outcome.err
 
 
+def test_batch_norms_on_single_images_are_warned_of_where_the_name_tells(recipe: Path) -> None:
+    single = ("--set", "train.batch_size=1", "--set", "teacher.visual.fit.batch_size=1")
+    outcome = run_command("check", recipe, *single)
+    assert outcome.code == 0
+    assert "warning: train.batch_size: a batch is one image, so that the batch norms of the student" in outcome.out
+    assert "warning: teacher.visual.fit.batch_size: a batch is one image" in outcome.out
+    outcome = run_command("check", recipe, *single, "--set", "student.model=vit_b_16", "--set", "distill.method=ce")
+    assert outcome.code == 0 and "warning" not in outcome.out
+
+
 def test_a_run_without_its_data_is_exit_4(recipe: Path) -> None:
     outcome = run_command("run", "recipes/cub_mobilenet.yaml")
     assert outcome.code == 4 and "data prepare cub200 --root data/CUB_200_2011" in outcome.err
