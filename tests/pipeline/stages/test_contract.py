@@ -139,7 +139,7 @@ class TestHash:
     def test_a_finished_stage_is_not_reused_under_another_hash(self, run: Run, tmp_path: Path) -> None:
         values = as_it_is(checkpoint(run, "raw", tmp_path))
         assert run(*set_(values), "--until", "teacher").code == 0
-        outcome = run(*set_({**values, "teacher.visual.sha256": "'" + "0" * 64 + "'"}), "--until", "teacher")
+        outcome = run(*set_({**values, "teacher.visual.sha256": "0" * 64}), "--until", "teacher")
         assert outcome.code == 4 and "expected sha256 " + "0" * 64 in outcome.err
         assert run(*set_(values), "--until", "teacher").stages_run == []
 
