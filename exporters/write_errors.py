@@ -62,6 +62,20 @@ def write_cause(error: BaseException, places: tuple[Path, ...]) -> OSError | Non
     return None
 
 
+def full_cache(error: BaseException, folder: Path) -> WriteError | None:
+    """What to raise where a library that fetches files ran out of room; None where that is not why it failed.
+
+    Args:
+        error: of the library.
+        folder: where it keeps what it fetches, for errors that name no file.
+    """
+    for found in _chain(error):
+        if isinstance(found, OSError) and found.errno in _OF_WRITING:
+            named = isinstance(found.filename, str | bytes)
+            return WriteError(Path(os.fsdecode(found.filename)) if named else folder, found)
+    return None
+
+
 def told_with_room(error: OSError) -> str:
     """An error of the system that nobody has caught, with the room that is left where it names a file that it is of."""
     if error.errno in _OF_WRITING and isinstance(error.filename, str) and os.sep in error.filename:

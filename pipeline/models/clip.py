@@ -14,6 +14,7 @@ from exporters.checkpoint_file import harmless_types, has_weights_suffix
 from exporters.errors import TmkdError, UnavailableError, UsageError
 from exporters.files import sha256_file
 from exporters.process_state import quiet
+from exporters.write_errors import full_cache
 from pipeline.models.resizing import resize_images
 from pipeline.randomness import generator
 
@@ -109,6 +110,8 @@ def load_clip(model: str, weights: str) -> Clip:
     except TmkdError:
         raise
     except Exception as error:  # hub, file and shape errors of three libraries; the remedy is one
+        if (full := full_cache(error, Path(torch.hub.get_dir()).parents[1])) is not None:
+            raise full from error
         raise UnavailableError(
             f"teacher.text.weights: {weights} for {model} could not be loaded ({_reason(error)})",
             remedy="Connect to the internet and run again, give a local checkpoint (teacher.text.weights: FILE.pt),"

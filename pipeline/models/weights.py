@@ -15,6 +15,7 @@ from exporters.files import sha256_file
 from exporters.key_order import OwnKeys, with_own_keys
 from exporters.published import kept_by_script
 from exporters.state_dict import AUXILIARY_HEADS, fit_state, without_auxiliary_heads
+from exporters.write_errors import full_cache
 from pipeline.models.weight_files import checked_sha256
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -111,6 +112,8 @@ def _imagenet(architecture: Architecture) -> tuple[dict[str, Tensor], LoadedWeig
     except UnavailableError:
         raise
     except Exception as error:  # two libraries, many ways of having no network; the remedy is one
+        if (full := full_cache(error, Path(torch.hub.get_dir()))) is not None:
+            raise full from error
         raise UnavailableError(
             f"the ImageNet weights of {architecture.name} ({architecture.source}) are not here and cannot be fetched"
             f" ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'})",

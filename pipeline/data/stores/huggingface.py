@@ -9,6 +9,7 @@ from typing import Any
 
 from exporters.errors import UnavailableError
 from exporters.images import UnreadableImageError
+from exporters.write_errors import full_cache
 from pipeline.data.stores.base import Store
 
 INSTALL = "pip install 'tmkd-pipeline[hf]'"
@@ -31,8 +32,9 @@ def open_splits(root: Path, name: str) -> dict[str, Any]:
         raise UnavailableError(
             f"data.dataset: hf:{name} needs the package datasets: {error}", remedy=INSTALL
         ) from error
-    datasets.disable_progress_bars()
     place = root / name if (root / name).is_dir() else root
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
     try:
         if (place / "dataset_dict.json").is_file():
             found = datasets.load_from_disk(str(place))
@@ -41,12 +43,17 @@ def open_splits(root: Path, name: str) -> dict[str, Any]:
         else:
             found = datasets.load_dataset(name, cache_dir=str(root))
     except Exception as error:  # the library raises its own errors, those of pyarrow and of the network
+        if (full := full_cache(error, root)) is not None:
+            raise full from error
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise UnavailableError(
             f"data.root: datasets finds no usable '{name}' in {place}: {reason}",
             remedy="data.root may hold what save_to_disk wrote, or train-*.parquet and test-*.parquet; a name of the "
             "hub is fetched into it by the library, which needs the internet once",
         ) from error
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
     return dict(found)
 
 

@@ -7,11 +7,13 @@ import pytest
 
 from exporters.errors import UnavailableError
 from exporters.images import open_rgb
+from exporters.write_errors import WriteError
 from pipeline.data.listing import Listing, listing_digest
 from pipeline.data.registry import load_reader
 from pipeline.data.stores.registry import open_store
 from tests.pipeline.data.conftest import Data
 from tests.pipeline.data.containers import encoded
+from tests.small_disk import small_disk
 
 needs_library = pytest.mark.skipif(importlib.util.find_spec("datasets") is None, reason="the extra hf is not installed")
 
@@ -140,6 +142,40 @@ def test_a_row_without_an_image_is_named(tmp_path: Path):
     listing = read(tmp_path)
     with pytest.raises(Exception, match="row train/1: the image cannot be read: the row has none"):
         open_store(listing.store, listing.root).image("train/1")
+
+
+@needs_library
+@pytest.mark.usefixtures("cache")
+def test_progress_bars_of_the_library_stay_as_the_caller_has_them(tmp_path: Path):
+    import datasets
+
+    table(8, 0).to_parquet(tmp_path / "train-00000-of-00001.parquet")
+    table(4, 100).to_parquet(tmp_path / "test.parquet")
+    hidden = datasets.are_progress_bars_disabled()
+    try:
+        for set_, expected in ((datasets.enable_progress_bars, False), (datasets.disable_progress_bars, True)):
+            set_()
+            read(tmp_path)
+            assert datasets.are_progress_bars_disabled() is expected
+    finally:
+        (datasets.disable_progress_bars if hidden else datasets.enable_progress_bars)()
+
+
+@needs_library
+def test_cache_on_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import datasets
+
+    data = tmp_path / "data"
+    data.mkdir()
+    table(8, 0).to_parquet(data / "train-00000-of-00001.parquet")
+    table(4, 100).to_parquet(data / "test.parquet")
+    with small_disk(tmp_path / "disk", 2**17) as disk:
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", disk.path / "cache")
+        disk.remount("ro")
+        with pytest.raises(
+            WriteError, match=rf"^{disk.path}/cache\S*: cannot be written: the file system is read-only"
+        ):
+            read(data)
 
 
 @needs_library
