@@ -110,7 +110,8 @@ def execute(
         run.remove_temporaries()
         run.recover_kept()
         preflight = _preflight(stages, recipe, run, console, until, force)
-        preflight.before_first_stage(_certain(stages, run, force, donors))
+        with shown_by(console.track), console.track("checking what the stages need", None):
+            preflight.before_first_stage(_certain(stages, run, force, donors))
         write_text(run.path / "recipe.lock.yaml", recipe.to_yaml())
         write_json(run.path / "environment.json", describe_environment())
         for stage in stages:
@@ -200,7 +201,8 @@ def _run_or_reuse(
         console.say(f"── {stage.name}: taken over from {donor[0].path}")
         return
     if stage.upstream(recipe):
-        preflight.before_training()
+        with shown_by(console.track), console.track("checking what training needs", None):
+            preflight.before_training()
     console.heading(f"{stage.name}{': ' if decision.why else ''}{brief(decision.why)}")
     fresh = StageRecord(stage.name, "running", digest(inputs), inputs)
     started = time.monotonic()
