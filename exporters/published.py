@@ -56,6 +56,12 @@ def find_preprocessing(
         UsageError: something is not known from anywhere, or out of bounds.
     """
     notes = []
+    if (given.mean is None) != (given.std is None):
+        one, other = ("--mean", "--std") if given.std is None else ("--std", "--mean")
+        raise UsageError(
+            f"{one} without {other}: one of them alone is of no training",
+            remedy="Give both as it was trained, or none.",
+        )
     if given.mean is not None and given.std is not None:
         check_normalisation(given.mean, given.std, ("--mean", "--std"))
     kept = kept_by_script(settings, path)

@@ -5,7 +5,7 @@ from typing import Any
 
 from exporters.command.job import Job
 from exporters.errors import GateError
-from exporters.parity.measure import wilson_interval
+from exporters.parity.chance import describe, is_above_chance
 
 
 def prove_mapping(job: Job, mapped: int, report: Mapping[str, Any]) -> None:
@@ -22,18 +22,18 @@ def prove_mapping(job: Job, mapped: int, report: Mapping[str, Any]) -> None:
     if not mapped:
         return
     accuracy, chance = report["whole"]["reference_accuracy"], job.images.chance
-    if accuracy is None or chance is None:
+    if accuracy is None or chance is None or chance == 1:
+        missing = "labelled images" if chance is None else "images of several classes"
         job.say(
-            f"UNPROVED: {mapped} keys were mapped by their order, and without labelled images nothing tells whether"
-            " rightly; give --data DIR, with a folder for each class"
+            f"UNPROVED: {mapped} keys were mapped by their order, and without {missing} nothing shows whether that is"
+            " right; give --data DIR, with a folder for each class"
         )
         return
     images = report["whole"]["images"]
-    low, _high = wilson_interval(round(accuracy * images), images)
-    told = f"accuracy {100 * accuracy:.2f} % on {images:,} images, chance {100 * chance:.2f} %"
-    if low <= chance:
+    told = describe(accuracy, images, chance)
+    if not is_above_chance(round(accuracy * images), images, chance):
         raise GateError(
             f"{mapped} keys were mapped by their order, and the accuracy does not prove it: {told}",
-            remedy="Give more images, or check labels, --mean and --std; else this is a checkpoint of another network.",
+            remedy="Give more images of all classes, or check labels, mean and std; else it is another network's file.",
         )
-    job.say(f"the mapping of {mapped} keys is proved: {told}")
+    job.say(f"the mapping of {mapped} keys is proved by the accuracy: {told}")

@@ -157,6 +157,13 @@ def test_arguments_that_no_network_can_be_built_with(tmp_path: Path, builder: di
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("alone", ["mean", "std"])
+def test_mean_and_std_are_given_both_or_not_at_all(module: torch.nn.Module, tmp_path: Path, alone: str) -> None:
+    torch.save(module.state_dict(), tmp_path / "net.pt")
+    with pytest.raises(UsageError, match=f"--{alone} without --"):
+        load_checkpoint(tmp_path / "net.pt", model="resnet8", **{alone: (0.5, 0.5, 0.5)})  # type: ignore[arg-type]
+
+
 BYTES = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
 
 

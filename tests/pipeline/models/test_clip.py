@@ -1,3 +1,4 @@
+import argparse
 import json
 import logging
 import os
@@ -119,15 +120,17 @@ def test_the_normalisation_is_no_part_of_the_state(small: Clip):
     assert all(key.startswith("model.") for key in small.state_dict())
 
 
-@pytest.mark.parametrize("form", ["net.pt", "net.pth", "net.bin", "net.safetensors", "wrapped.pt"])
+@pytest.mark.parametrize("form", ["net.pt", "net.pth", "net.bin", "net.safetensors", "wrapped.pt", "wrapped.pth.tar"])
 def test_a_local_checkpoint_comes_back(form: str, tmp_path: Path):
     clip = small_clip(tmp_path, seed=5)
     state = {key: value.contiguous() for key, value in clip.model.state_dict().items()}
     path = tmp_path / form
     if form.endswith(".safetensors"):
         save_file(state, path)
-    elif form == "wrapped.pt":
-        torch.save({"epoch": 3, "state_dict": {f"module.{key}": value for key, value in state.items()}}, path)
+    elif form.startswith("wrapped"):
+        told = argparse.Namespace(model="tiny", logs=Path("logs"))
+        wrapped = {f"module.{key}": value for key, value in state.items()}
+        torch.save({"epoch": 3, "state_dict": wrapped, "args": told, "best": np.float64(0.5)}, path)
     else:
         torch.save(state, path)
     assert is_checkpoint(str(path))
