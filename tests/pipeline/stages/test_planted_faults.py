@@ -16,8 +16,10 @@ import exporters.audit
 import exporters.onnx.export
 import pipeline.stages.export
 from exporters.onnx.export import export_onnx
+from exporters.runtimes import TorchRuntime
 from exporters.student import Student
 from exporters.variants import VARIANTS
+from exporters.verify import verify_bundle
 from tests.exporters.onnx.planting import overflowing
 from tests.pipeline.conftest import Run, set_
 
@@ -177,3 +179,31 @@ def test_the_same_terms_pass_on_training_images(run: Run) -> None:
     }
     outcome = run(*set_(asked))
     assert outcome.code == 0, outcome.out + outcome.err
+
+
+def shift_reference(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    """Let the student answer one logit otherwise, by a share of the logits' scale: as a backend that rounds more."""
+    predict = TorchRuntime.predict
+
+    def shifted(runtime: TorchRuntime, images: np.ndarray) -> np.ndarray:
+        logits = predict(runtime, images).copy()
+        logits[:, -1] += share * np.abs(logits).max()
+        return logits
+
+    monkeypatch.setattr(TorchRuntime, "predict", shifted)
+
+
+def test_loosened_gate_that_passes_ships(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shift_reference(monkeypatch, 3e-4)
+    assert "model.onnx is not the student" in ends_with_nothing(run, {"parity.fp32.min_agreement": 0.9})
+    outcome = run(*set_({"parity.fp32.max_scaled_error": 5e-4}))
+    assert outcome.code == 0, outcome.out + outcome.err
+    report = verify_bundle(run.directory / "bundle")
+    assert 1e-4 < report.golden_errors["model.onnx"] < report.manifest["models"]["model.onnx"]["golden_tolerance"]
+
+
+def test_no_gate_ships_what_no_bundle_may_hold(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shift_reference(monkeypatch, 5e-3)
+    told = ends_with_nothing(run, {"parity.fp32.max_scaled_error": 0.5})
+    assert "model.onnx passes parity.fp32 and cannot ship" in told and "more than 0.001 in fp32" in told
+    assert run.record("parity")["status"] == "failed"
