@@ -266,11 +266,8 @@ def _donor(stage: "Stage", fingerprint: str, donors: Sequence[RunDirectory]) -> 
 def _fails_again(record: StageRecord) -> Planned:
     """The plan of a stage whose gate failed and whose inputs are the same: what failed, and the remedy."""
     failure, *remedy = (line.strip() for line in record.message.splitlines())
-    return Planned(
-        record.stage,
-        "fail",
-        (f"runs again, and fails again as nothing that it follows from has changed: {failure}", *remedy),
-    )
+    unchanged = "runs again, and fails again: nothing that it follows from has changed"
+    return Planned(record.stage, "fail", (unchanged, failure, *remedy))
 
 
 def _decide(

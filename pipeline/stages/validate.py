@@ -92,14 +92,13 @@ class ValidateStage(Stage):
         if any(gate.key == ABOVE_CHANCE for gate in failed):
             raise GateError(
                 f"the student is at chance level: {told}",
-                remedy=f"{figures} It has not been shown to tell the classes apart: train longer, look at the labels"
-                " (`data inspect`) and at the losses (metrics.jsonl), or set more images aside (data.validation)."
-                " validate.min_top1=0 lets any student pass.",
+                remedy="Train longer, look at the labels (`data inspect`) and at the losses (metrics.jsonl), or set more"
+                f" images aside (data.validation); validate.min_top1=0 lets any student pass. {figures}",
             )
         if failed:
             raise GateError(
                 f"the student does not pass: {'; '.join(gate.describe() for gate in failed)}",
-                remedy=f"{figures} Train longer, or lower a gate that asks too much.",
+                remedy=f"Train longer, or lower a gate that asks too much. {figures}",
             )
         if not has_learned(chosen["validation"]):
             context.console.warn(f"the student is at chance level: {told}; it passes by the recipe's gates alone")

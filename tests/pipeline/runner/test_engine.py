@@ -492,7 +492,7 @@ class TestPlanAfterFailedGate:
     def test_same_inputs_fail_again_and_nothing_behind_is_reached(self, failed: Line) -> None:
         expected = [
             ("reuse", ""),
-            ("fail", "runs again, and fails again as nothing that it follows from has changed: b is too weak;"
+            ("fail", "runs again, and fails again: nothing that it follows from has changed; b is too weak;"
                      " Train longer."),
             ("wait", "is not reached while b fails"),
         ]  # fmt: skip
