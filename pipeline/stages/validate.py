@@ -92,8 +92,8 @@ class ValidateStage(Stage):
         if any(gate.key == ABOVE_CHANCE for gate in failed):
             raise GateError(
                 f"the student is at chance level: {told}",
-                remedy="Train longer, look at the labels (`data inspect`) and at the losses (metrics.jsonl), or set more"
-                f" images aside (data.validation); validate.min_top1=0 lets any student pass. {figures}",
+                remedy="Train longer, look at the labels (`data inspect`) and at the losses (metrics.jsonl), or set"
+                f" more images aside (data.validation); validate.min_top1=0 lets any student pass. {figures}",
             )
         if failed:
             raise GateError(
