@@ -27,17 +27,13 @@ def clip_list_is_complete() -> bool:
 
 
 def installed_clip_names() -> dict[str, list[str]]:
-    """Model → tags, as the installed open_clip has them; imports it."""
+    """Model → its tags in the order of the installed open_clip; imports it."""
     import open_clip
 
-    return {model: sorted(open_clip.list_pretrained_tags_by_model(model)) for model in sorted(open_clip.list_models())}
+    return {model: open_clip.list_pretrained_tags_by_model(model) for model in sorted(open_clip.list_models())}
 
 
 def main() -> None:
     """Write the lists from what is installed."""
     write_list()
     write_json(LIST, {"version": importlib.metadata.version(LIBRARY), "models": installed_clip_names()})
-
-
-if __name__ == "__main__":
-    main()
