@@ -6,6 +6,7 @@ student's block gives on random input.
 """
 
 import copy
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from exporters.student import Student
 
 _TOLERANCE = 1e-6  # of the largest value; the fused weights are rounded to float32 once
+_LEVELS = 2  # that are looked at around a layer
 _SIDE = 16  # of the random input, wider than the kernels of such blocks
 
 
@@ -49,22 +51,35 @@ def fused_tensors(student: "Student") -> dict[str, tuple[str, np.ndarray]]:
 
 def _prove(module: "nn.Module", fused: "nn.Module", leaf: str) -> str:
     """The name of the student's block that the fused layer `leaf` replaces, once both are shown to be equal."""
-    from torch import nn
-
     block = leaf
     blocks = {name for name, _ in module.named_modules()}
     while block not in blocks:
         block = block.rpartition(".")[0]
     layer = fused.get_submodule(leaf)
-    branches = list(_branches(module.get_submodule(block)))
-    if leaf != block and branches and isinstance(layer, nn.Conv2d) and layer.bias is not None:
+    # A layer that keeps its name got what stands beside it, such as a batch norm: then the block is one around it.
+    around = [block, *itertools.islice(_parents(block), _LEVELS)]
+    for name in around:
+        if _is_sum(module.get_submodule(name), fused.get_submodule(name), layer, whole=name == leaf):
+            return name
+    raise GateError(f"the fused {leaf} is not what the student's branches in {block or 'the network'} add up to")
+
+
+def _parents(name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _is_sum(block: "nn.Module", fused: "nn.Module", layer: "nn.Module", *, whole: bool) -> bool:
+    """Whether the fused layer is what the block's branches add up to, or else the fused block the same function."""
+    from torch import nn
+
+    branches = [] if whole else list(_branches(block))
+    if branches and isinstance(layer, nn.Conv2d) and layer.bias is not None and _fit(branches, layer):
         kernel, bias = _branch_sum(branches, layer)
-        equal = _close(layer.weight, kernel) and _close(layer.bias, bias)
-    else:
-        equal = _same_function(module.get_submodule(block), fused.get_submodule(block), layer)
-    if not equal:
-        raise GateError(f"the fused {leaf} is not what the student's branches in {block or 'the network'} add up to")
-    return block
+        if _close(layer.weight, kernel) and _close(layer.bias, bias):
+            return True
+    return _same_function(block, fused, layer)
 
 
 def _branches(block: "nn.Module") -> "Iterator[tuple[nn.Conv2d | None, nn.BatchNorm2d]]":
@@ -86,6 +101,16 @@ def _branches(block: "nn.Module") -> "Iterator[tuple[nn.Conv2d | None, nn.BatchN
             return  # a block within the block
         # What has no batch norm comes after the sum: attention, squeeze and excitation.
     yield from found
+
+
+def _fit(branches: "list[tuple[nn.Conv2d | None, nn.BatchNorm2d]]", layer: "nn.Conv2d") -> bool:
+    shape = layer.weight.shape
+    return all(
+        norm.num_features == shape[0]
+        and (convolution is None or convolution.weight.shape[:2] == shape[:2])
+        and (convolution is None or all(a <= b for a, b in zip(convolution.weight.shape, shape, strict=True)))
+        for convolution, norm in branches
+    )
 
 
 def _branch_sum(
@@ -127,6 +152,8 @@ def _same_function(block: "nn.Module", fused: "nn.Module", layer: "nn.Module") -
                 before, after = (copy.deepcopy(part).double().eval()(noise) for part in (block, fused))
         except (RuntimeError, TypeError, ValueError):  # a block of another input
             continue
+        if not isinstance(before, torch.Tensor) or not isinstance(after, torch.Tensor):
+            return False
         return before.shape == after.shape and _close(after, before.numpy())
     return False
 

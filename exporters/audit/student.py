@@ -8,6 +8,7 @@ import numpy as np
 
 from exporters.audit.entries import TINY, TINY_INTEGERS, check_extras, explain_all, identity, is_range
 from exporters.audit.fused import fused_tensors
+from exporters.audit.recomputed import Constant, recompute
 from exporters.errors import GateError
 from exporters.onnx.reader import OnnxFile, Tensor, read_onnx
 
@@ -25,9 +26,10 @@ def audit_export(data: bytes, student: "Student") -> list[dict[str, Any]]:
 
     A tensor is explained if it is, bit for bit, a parameter or buffer of the student, reshaped or transposed; or a
     convolution's or linear layer's weight or bias with a batch norm folded into it, recomputed here in float64; or what
-    the student's training-time branches add up to (`exporters.audit.fused`); or a table of biases laid out by an index
-    of the network's; or the normalisation of the preprocessing; or a tiny constant (`TINY`, `TINY_INTEGERS`), unless it
-    is called as one of the student's parameters, or a range of integers.
+    the student's training-time branches add up to (`exporters.audit.fused`); or what a network that is built afresh and
+    given the student's state computes without an image (`exporters.audit.recomputed`); or the normalisation of the
+    preprocessing; or a tiny constant (`TINY`, `TINY_INTEGERS`), unless it is called as one of the student's parameters,
+    or a range of integers.
 
     Args:
         data: the bytes of the ONNX file.
@@ -42,6 +44,7 @@ def audit_export(data: bytes, student: "Student") -> list[dict[str, Any]]:
     model = read_onnx(data)
     check_extras(model)
     explain = _Explainer(student)
+    explain.recompute(model)
     entries = explain_all(model, explain, remedy="Export again from the student; nothing but the student may ship.")
     lost = explain.normalisation_needed - {entry["origin"] for entry in entries}
     if lost:
@@ -95,11 +98,6 @@ class _Explainer:
         fused = fused_tensors(student)
         self.own |= {name: value for name, (_, value) in fused.items()}
         self.fused = {name: origin for name, (origin, _) in fused.items()}
-        self.indices = {
-            name: value.detach().cpu().numpy()
-            for name, value in student.module.named_buffers()
-            if not value.is_floating_point() and value.numel() > 1 and int(value.min()) >= 0
-        }
         self.norms = list(_batch_norms(student.module))
         mean = np.asarray(student.preprocessing.mean, np.float64)
         std = np.asarray(student.preprocessing.std, np.float64)
@@ -110,9 +108,17 @@ class _Explainer:
             for (name, value), neutral in zip(self.normalisation.items(), (1, 0), strict=True)
             if np.any(value != neutral)
         }
+        self.student = student
+        self.constants: list[Constant] = []
         self.by_size: dict[int, list[str]] = {}
         for name, value in self.own.items():
             self.by_size.setdefault(value.size, []).append(name)
+
+    def recompute(self, model: OnnxFile) -> None:
+        """Compute what the network makes of its weights, where a tensor is not explained without."""
+        sizes = {tensor.array().size for tensor in model.tensors if self(tensor) is None}
+        if sizes:
+            self.constants = recompute(self.student, model.opsets.get("", 0), sizes)
 
     def __call__(self, tensor: Tensor) -> str | None:
         """The origin as one line of text, or None."""
@@ -127,7 +133,7 @@ class _Explainer:
                 return f"preprocessing {name}"
         if value.size <= TINY and tensor.name.removeprefix(_STUDENT) not in self.own:
             return "constant"
-        return self._gathered(value) or (self._folded(value) if value.dtype == np.float32 else None)
+        return (self._folded(value) if value.dtype == np.float32 else None) or self._recomputed(value)
 
     def _copied(self, value: np.ndarray) -> str | None:
         raw = value.tobytes()
@@ -137,23 +143,23 @@ class _Explainer:
                 continue
             if own.tobytes() == raw:
                 return self.fused.get(name, f"copy of {name}")
-            for axes in itertools.permutations(range(own.ndim)) if 2 <= own.ndim <= 4 else ():
-                if own.transpose(axes).tobytes() == raw:
-                    return f"transpose of {self.fused.get(name, name)}"
+            if any(other.tobytes() == raw for other in _transposed(own)):
+                return f"transpose of {self.fused.get(name, name)}"
         return None
 
-    def _gathered(self, value: np.ndarray) -> str | None:
-        """Rows of a table of biases by relative position, laid out by the network's own index of positions."""
-        raw = value.tobytes()
-        for index_name, index in self.indices.items():
-            if value.size % index.size:
-                continue
-            for name, own in self.own.items():
-                if own.ndim != 2 or own.dtype != value.dtype or own.shape[1] <= index.max():
-                    continue
-                rows = own[:, index]
-                if rows.tobytes() == raw or any(row.tobytes() == raw for row in rows):
-                    return f"{name} laid out by {index_name}"
+    def _recomputed(self, value: np.ndarray) -> str | None:
+        """What the network computes without an image, to the bit or, where it is fp32, up to rounding."""
+        same = [each for each in self.constants if each.value.size == value.size and each.value.dtype == value.dtype]
+        for each in same:
+            forms = [each.value.reshape(value.shape), *_transposed(each.value)]
+            if any(form.tobytes() == value.tobytes() for form in forms):
+                return each.origin
+        if value.dtype != np.float32:
+            return None
+        for each in same:
+            forms = [each.value.reshape(value.shape), *_transposed(each.value)]
+            if any(form.shape == value.shape and _close(value, form.astype(np.float64)) for form in forms):
+                return each.origin
         return None
 
     def _folded(self, value: np.ndarray) -> str | None:
@@ -207,6 +213,11 @@ def _batch_norms(module: "nn.Module") -> Iterator[tuple[str, np.ndarray, np.ndar
             scale = scale * norm.weight.detach().cpu().double().numpy()
             offset = norm.bias.detach().cpu().double().numpy()
         yield name, scale, offset - mean * scale
+
+
+def _transposed(value: np.ndarray) -> Iterator[np.ndarray]:
+    if 2 <= value.ndim <= 4:
+        yield from (value.transpose(axes) for axes in itertools.permutations(range(value.ndim)))
 
 
 def _close(value: np.ndarray, expected: np.ndarray) -> bool:

@@ -5,6 +5,7 @@ inside the graph; so are, where they are asked for, resizing from any size and p
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from exporters import __version__
 from exporters.errors import GateError, UnavailableError, UsageError
@@ -27,6 +29,7 @@ OUTPUT_NAME = "logits"
 PROBABILITIES_NAME = "probabilities"
 MIN_OPSET, MAX_OPSET = 18, 25
 _LAST_OPSET_OF_IR_10 = 22
+_BATCH = 2  # of the example: the exporter takes a dimension of 1 for a constant
 _MAX_BYTES = 2**31 - 1  # of a protobuf message, and so of an ONNX file without external data
 
 
@@ -104,33 +107,11 @@ def export_onnx(
         )
     _check_ready(student)
     size = student.preprocessing.size
-    # A batch of 2: the exporter takes a dimension of 1 for a constant.
-    example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     with torch.no_grad():
-        shape = getattr(NormalisedStudent(student).eval()(example), "shape", None)
-    if shape != (2, len(student.labels)):
+        shape = getattr(NormalisedStudent(student).eval()(_example(size)), "shape", None)
+    if shape != (_BATCH, len(student.labels)):
         raise UsageError(f"the student gives {shape} for two images and has {len(student.labels)} labels")
-    wrapped = NormalisedStudent(fuse_branches(student), probabilities=probabilities).eval()
-    outputs = [OUTPUT_NAME, PROBABILITIES_NAME] if probabilities else [OUTPUT_NAME]
-    try:
-        # The exporter reports its progress and its private API's deprecations to whoever listens; users need neither.
-        with interrupts_kept(), quiet(), silent():
-            program = torch.onnx.export(
-                wrapped,
-                (example,),
-                dynamo=True,
-                external_data=False,
-                dynamic_shapes=({0: "batch"},),
-                opset_version=opset,
-                input_names=[INPUT_NAME],
-                output_names=outputs,
-                verbose=False,
-            )
-            assert program is not None
-            model = program.model_proto
-    except Exception as error:  # the exporter wraps whatever the network's code raises
-        reason = str(error).strip().split("\n")[0][:300]
-        raise UnavailableError(f"{student.architecture.name} cannot be exported to ONNX: {reason}") from error
+    model = to_graph(student, opset, probabilities=probabilities)
     _strip(model)
     if any_size:
         add_resize(model, student.preprocessing)
@@ -141,6 +122,58 @@ def export_onnx(
         raise GateError(f"{path.name}: {len(data):,} bytes do not fit into one ONNX file")
     write_bytes(path, data)
     return OnnxExport(path, sha256_bytes(data), len(data), opset, model.ir_version, _operators(model))
+
+
+def to_graph(student: Student, opset: int, *, probabilities: bool = False, folded: bool = True) -> onnx.ModelProto:
+    """The student as an ONNX model, as PyTorch's exporter writes it; training-time branches are fused first.
+
+    Args:
+        student: fp32, on the CPU, in eval mode throughout.
+        opset: 18 to 25.
+        probabilities: a second output.
+        folded: constants are computed, and batch norms folded into weights. Otherwise each value of the network is
+            computed by nodes from its parameters and buffers as they are.
+
+    Raises:
+        UnavailableError: the network cannot be exported.
+        GateError: the fused branches are another function.
+    """
+    wrapped = NormalisedStudent(fuse_branches(student), probabilities=probabilities).eval()
+    outputs = [OUTPUT_NAME, PROBABILITIES_NAME] if probabilities else [OUTPUT_NAME]
+    try:
+        # The exporter reports its progress and its private API's deprecations to whoever listens; users need neither.
+        # With the kernel that PyTorch would choose for attention on a CPU, a view of its output is traced that fails
+        # once the exporter has taken attention apart into operators, whose output is laid out in another way.
+        with interrupts_kept(), quiet(), silent(), sdpa_kernel(SDPBackend.MATH):
+            program = torch.onnx.export(
+                wrapped,
+                (_example(student.preprocessing.size),),
+                dynamo=True,
+                external_data=False,
+                dynamic_shapes=({0: "batch"},),
+                opset_version=opset,
+                input_names=[INPUT_NAME],
+                output_names=outputs,
+                optimize=folded,
+                verbose=False,
+            )
+            assert program is not None
+            return program.model_proto
+    except Exception as error:  # the exporter wraps whatever the network's code raises
+        raise UnavailableError(f"{student.architecture.name} cannot be exported to ONNX: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what the network's code or the exporter raised; the exporter's own words are of no help."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    return re.sub(r"\x1b\[[0-9;]*m", "", lines[0])[:300]
+
+
+def _example(size: int) -> Tensor:
+    return torch.zeros(_BATCH, size, size, 3, dtype=torch.uint8)
 
 
 def _check_ready(student: Student) -> None:

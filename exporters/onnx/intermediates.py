@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto
 
 from exporters.errors import UnavailableError
+from exporters.interrupts import interrupts_kept
 from exporters.onnx.half_plan import load_typed
 
 _BYTES = {TensorProto.FLOAT: 4, TensorProto.FLOAT16: 2}
@@ -61,26 +63,34 @@ class Intermediates:
         Raises:
             UnavailableError: onnxruntime is not installed, or has no kernel for one of the nodes.
         """
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise UnavailableError("onnxruntime is not installed", remedy="pip install onnxruntime") from error
-        model = onnx.ModelProto()
-        model.CopyFrom(self._model)
-        del model.graph.output[:]
-        model.graph.output.extend(onnx.ValueInfoProto(name=value) for value in values)
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = 4
-        try:
-            session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's exceptions share no base class
-            reason = str(error).split("\n")[0][:300]
-            raise UnavailableError(f"ONNX Runtime cannot run the model node by node: {reason}") from error
+        session = unoptimised_session(self._model, values)
         for index in range(len(images)):
             yield dict(zip(values, session.run(list(values), {self._input: images[index : index + 1]}), strict=True))
+
+
+def unoptimised_session(model: onnx.ModelProto, values: Sequence[str]) -> Any:
+    """A session of ONNX Runtime on the CPU that gives the named values, each node computed as it is written.
+
+    Raises:
+        UnavailableError: onnxruntime is not installed, or has no kernel for one of the nodes.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UnavailableError("onnxruntime is not installed", remedy="pip install onnxruntime") from error
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.output[:]
+    copy.graph.output.extend(onnx.ValueInfoProto(name=value) for value in values)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        with interrupts_kept():
+            return onnxruntime.InferenceSession(copy.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        reason = str(error).split("\n")[0][:300]
+        raise UnavailableError(f"ONNX Runtime cannot run the model node by node: {reason}") from error
 
 
 def largest_values(data: bytes, images: np.ndarray) -> dict[str, float]:

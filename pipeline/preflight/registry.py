@@ -25,5 +25,6 @@ AFTER_DATA = (
     Check("pipeline.preflight.first_step:check_student", frozenset({"distill"}), slow=True),
     Check("pipeline.preflight.first_step:check_teacher", frozenset({"teacher"}), slow=True),
     Check("pipeline.preflight.first_step:check_text", frozenset({"text"}), slow=True),
+    Check("pipeline.preflight.exporting:check", frozenset({"distill"}), slow=True),
 )
 """What also needs the classes and the number of images: made after the stage `data`, before anything is trained."""

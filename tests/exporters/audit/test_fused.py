@@ -95,3 +95,49 @@ def test_one_wrong_weight_is_found(cifar: Exported, block: type[Summed], monkeyp
 
 def test_without_branches_there_is_nothing_to_prove(cifar: Exported) -> None:
     assert fused_tensors(cifar.student) == {}
+
+
+class Normed(nn.Module):
+    """A convolution that keeps its name when the batch norm beside it is folded into it."""
+
+    def __init__(self, wrong: float = 0) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3)
+        self.wrong = wrong
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.conv(x))
+
+    def fuse(self) -> None:
+        scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
+        layer = nn.Conv2d(3, 3, 3, padding=1)
+        kernel = self.conv.weight * scale[:, None, None, None]
+        kernel[0, 0, 1, 1] += self.wrong
+        layer.weight = nn.Parameter(kernel)
+        layer.bias = nn.Parameter(self.norm.bias - self.norm.running_mean * scale)
+        self.conv, self.norm = layer, nn.Identity()
+
+
+class Stacked(nn.Module):
+    """Two of them, and a classifier."""
+
+    def __init__(self, wrong: float = 0) -> None:
+        super().__init__()
+        self.body = nn.Sequential(Normed(wrong), Normed())
+        self.head = nn.Linear(3, len(LABELS))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x).mean((2, 3)))
+
+
+def test_a_norm_folded_into_the_layer_beside_it_is_proved_around_that_layer(cifar: Exported) -> None:
+    student = dataclasses.replace(cifar.student, module=randomise(Stacked(), 5))
+    origins = {name: origin for name, (origin, _) in fused_tensors(student).items()}
+    assert origins["body.0.conv.weight"] == "re-parameterised body.0"
+    assert origins["body.1.conv.bias"] == "re-parameterised body.1"
+
+
+def test_a_norm_folded_wrongly_is_found(cifar: Exported) -> None:
+    student = dataclasses.replace(cifar.student, module=randomise(Stacked(1e-3), 5))
+    with pytest.raises(GateError):
+        fused_tensors(student)

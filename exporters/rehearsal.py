@@ -1,0 +1,144 @@
+"""A student's way to its files, gone before it is trained: what cannot be exported is found while it costs nothing.
+
+Everything that an export asks of a network is asked here, with the functions that will do it: the fp32 file, its audit,
+what a bundle's check says of its size and operators, ONNX Runtime; and the first file that the search of each variant
+makes. What depends on trained weights is not asked: whether a variant keeps to its gate.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exporters.errors import GateError, UnavailableError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from exporters.student import Student
+
+MAX_SCALED_ERROR = 1e-2
+"""Of the logits' scale; beyond it the file is another function, not another rounding."""
+
+_MORE = 10  # times the error of fp32 itself
+_SEED = 11
+_IMAGES = 4
+_CALIBRATING = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Rehearsed:
+    """The fp32 file and what explains it; thrown away, but variants are made of it."""
+
+    model: bytes
+    entries: Sequence[Mapping[str, Any]]
+
+
+def rehearse(student: "Student", opset: int) -> Rehearsed:
+    """Export an untrained student, audit the file, and compare its logits.
+
+    Args:
+        student: as for `export_onnx`; left as it is. Norms, biases and scales of a copy are moved off their first
+            values, since exporters drop a multiplication by 1 and an addition of 0.
+        opset: of the recipe.
+
+    Raises:
+        UnavailableError, UsageError: the network cannot be exported, or ONNX Runtime cannot run the file.
+        GateError: the audits do not explain the file, or its logits are not the student's.
+    """
+    from exporters.audit import audit_export
+    from exporters.audit.network import audit_network
+    from exporters.onnx.export import export_onnx
+    from exporters.onnx.reader import read_onnx
+    from exporters.runtimes import OnnxRuntime, TorchRuntime
+
+    moved = dataclasses.replace(student, module=_moved(student.module))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export_onnx(moved, path, opset)
+        model = path.read_bytes()
+    entries = audit_export(model, moved)
+    audit_network(read_onnx(model), model, "model.onnx", moved.parameters)
+    images = _noise(_IMAGES, student.preprocessing.size)
+    expected = TorchRuntime(moved).predict(images)
+    error = _scaled_error(OnnxRuntime(model, threads=1).predict(images), expected)
+    if not error <= MAX_SCALED_ERROR and not error <= _MORE * _rounding(moved, images, expected):
+        raise GateError(
+            f"the exported {student.architecture.name} gives other logits: error {error:.2g} of their scale"
+        )
+    return Rehearsed(model, entries)
+
+
+def rehearse_variant(name: str, fp32: Rehearsed, size: int) -> None:
+    """Make and audit the first file that the search of a variant would judge, calibrated with noise.
+
+    Args:
+        name: a key of `exporters.variants.VARIANTS`.
+        size: of the images.
+
+    Raises:
+        TmkdError: it cannot be made, is not explained, or does not load.
+    """
+    from exporters.quantize import Calibration
+    from exporters.runtimes import OnnxRuntime
+    from exporters.variants import VARIANTS, Terms
+
+    images = _noise(_CALIBRATING, size)
+    kind = VARIANTS[name]
+    found = kind.search(fp32.model, Terms(lambda _: (), images, "cpu", Calibration(lambda: iter([images]))))
+    kind.audit(found.data, fp32.model, fp32.entries)
+    OnnxRuntime(found.data, threads=1).predict(images[:1])
+
+
+def opset_that_works(student: "Student", candidates: Sequence[int]) -> int | None:
+    """The first of `candidates` with which the rehearsal succeeds; None where none does."""
+    for opset in candidates:
+        with contextlib.suppress(GateError, UnavailableError):
+            rehearse(student, opset)
+            return opset
+    return None
+
+
+def _moved(module: "nn.Module") -> "nn.Module":
+    import torch
+
+    random = torch.Generator().manual_seed(_SEED)
+    module = copy.deepcopy(module).cpu().float().eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.ndim <= 1:
+                parameter.add_(torch.randn(parameter.shape, generator=random), alpha=0.05)
+        for part in module.modules():
+            if isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and part.running_var is not None:
+                assert part.running_mean is not None
+                part.running_var *= torch.empty(part.running_var.shape).uniform_(0.8, 1.25, generator=random)
+                part.running_mean += (
+                    0.1 * part.running_var.sqrt() * torch.randn(part.running_mean.shape, generator=random)
+                )
+    return module
+
+
+def _scaled_error(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(found - expected).max()) / (float(np.abs(expected).max()) or 1.0)
+
+
+def _rounding(student: "Student", images: np.ndarray, expected: np.ndarray) -> float:
+    """How far fp32 is from float64: far, in a network that with random weights blows up every rounding."""
+    import torch
+
+    from exporters.onnx.export import NormalisedStudent
+
+    network = NormalisedStudent(dataclasses.replace(student, module=copy.deepcopy(student.module).double()))
+    pixels = torch.from_numpy(images).double().permute(0, 3, 1, 2) * network.scale.double() + network.shift.double()
+    with torch.no_grad():
+        exact: np.ndarray = network.student(pixels).numpy()
+    return _scaled_error(exact, expected)
+
+
+def _noise(count: int, size: int) -> np.ndarray:
+    return np.random.default_rng(_SEED).integers(0, 256, (count, size, size, 3), dtype=np.uint8)

@@ -1,0 +1,196 @@
+"""What a network computes from its weights is recomputed in one that is built afresh, and refused if it differs."""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from exporters.architectures import Architecture
+from exporters.audit import audit_export
+from exporters.audit.recomputed import recompute
+from exporters.errors import GateError
+from exporters.onnx.export import export_onnx
+from exporters.onnx.reader import read_onnx
+from exporters.runtimes import OnnxRuntime, TorchRuntime
+from exporters.student import Student
+from tests.exporters.conftest import make_student, random_images
+
+SIZE = 64
+OF_A_SIZE = ("test_coatnet", "test_maxvit", "test_vit_relpos")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    student: Student
+    data: bytes
+    origins: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sample]:
+    made: dict[str, Sample] = {}
+
+    def export(name: str) -> Sample:
+        if name not in made:
+            folder = tmp_path_factory.mktemp(name)
+            arguments = {"img_size": SIZE} if name in OF_A_SIZE else {}
+            student = make_student(folder, Architecture(name, "timm", arguments), SIZE)
+            data = export_onnx(student, folder / "model.onnx").path.read_bytes()
+            origins = {entry["name"]: entry["origin"] for entry in audit_export(data, student)}
+            made[name] = Sample(student, data, origins)
+        return made[name]
+
+    return export
+
+
+def tensor(sample: Sample, origin: str) -> str:
+    """The name of the first tensor of this origin."""
+    return next(name for name, found in sample.origins.items() if found.startswith(origin))
+
+
+def changed(data: bytes, name: str, change: Callable[[np.ndarray], np.ndarray]) -> bytes:
+    model = onnx.load_from_string(data)
+    found = next(each for each in model.graph.initializer if each.name == name)
+    values = change(numpy_helper.to_array(found).copy())
+    found.CopyFrom(numpy_helper.from_array(values, name))
+    return model.SerializeToString()
+
+
+def planted(values: np.ndarray) -> np.ndarray:
+    """A number of another network in the place of the largest."""
+    place = np.abs(values).argmax()
+    values.reshape(-1)[place] = values.reshape(-1)[place] * (1.001 if values.dtype == np.float32 else 0)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("name", "origin"),
+    [
+        ("test_efficientnet_gn", "constant of the architecture"),
+        ("test_nfnet", "computed from stem.conv1.gain, stem.conv1.weight"),
+        ("test_coatnet", "computed from stages.2.blocks.0.attn.rel_pos.relative_position_bias_table"),
+        ("test_maxvit", "computed from stages.0.blocks.0.attn_block.attn.rel_pos.relative_position_bias_table"),
+        ("test_vit_relpos", "computed from blocks.0.attn.rel_pos.mlp.fc1.bias, "),
+    ],
+)
+def test_networks_with_constants_of_their_own_are_explained(
+    exported: Callable[..., Sample], name: str, origin: str
+) -> None:
+    sample = exported(name)
+    assert any(found.startswith(origin) for found in sample.origins.values()), sorted(set(sample.origins.values()))
+    images = random_images(4, SIZE)
+    reference = TorchRuntime(sample.student).predict(images)
+    error = np.abs(OnnxRuntime(sample.data, threads=1).predict(images) - reference).max()
+    assert error < 1e-4 * np.abs(reference).max()
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet_gn", "test_nfnet", "test_coatnet"])
+def test_a_planted_number_in_a_recomputed_tensor_is_found(exported: Callable[..., Sample], name: str) -> None:
+    sample = exported(name)
+    recomputed = [
+        key for key, origin in sample.origins.items() if origin.startswith(("computed from", "constant of the"))
+    ]
+    assert recomputed
+    with pytest.raises(GateError, match=f"does not explain: {recomputed[0]} "):
+        audit_export(changed(sample.data, recomputed[0], planted), sample.student)
+
+
+def test_weights_of_another_network_are_found_in_standardised_form(exported: Callable[..., Sample]) -> None:
+    """A teacher's weight, standardised as the student's would be: of the right name, size, mean and spread."""
+    sample = exported("test_nfnet")
+    key = tensor(sample, "computed from stem.conv2.gain, stem.conv2.weight")
+
+    def of_teacher(values: np.ndarray) -> np.ndarray:
+        weight = np.random.default_rng(0).normal(size=values.shape).astype(np.float32)
+        rows = weight.reshape(len(weight), -1)
+        rows -= rows.mean(axis=1, keepdims=True)
+        rows *= values.reshape(rows.shape).std(axis=1, keepdims=True) / rows.std(axis=1, keepdims=True)
+        return rows.reshape(values.shape)
+
+    with pytest.raises(GateError, match=key):
+        audit_export(changed(sample.data, key, of_teacher), sample.student)
+
+
+def test_another_student_does_not_explain_what_was_computed(exported: Callable[..., Sample]) -> None:
+    sample = exported("test_nfnet")
+    other = copy.deepcopy(sample.student.module)
+    with torch.no_grad():
+        other.get_parameter("stem.conv1.weight")[0, 0, 0, 0] += 0.01
+    key = tensor(sample, "computed from stem.conv1.gain, stem.conv1.weight")
+    with pytest.raises(GateError, match=key):
+        audit_export(sample.data, dataclasses.replace(sample.student, module=other))
+
+
+def test_a_buffer_that_is_not_saved_must_be_that_of_the_architecture(
+    exported: Callable[..., Sample], tmp_path: Path
+) -> None:
+    """An index that was replaced in the exported network: only a network built anew tells."""
+    student = exported("test_coatnet").student
+    module = copy.deepcopy(student.module)
+    name = "stages.2.blocks.0.attn.rel_pos.relative_position_index"
+    assert name not in module.state_dict()
+    module.get_buffer(name).copy_(module.get_buffer(name).roll(1))
+    leaking = dataclasses.replace(student, module=module)
+    data = export_onnx(leaking, tmp_path / "model.onnx").path.read_bytes()
+    with pytest.raises(GateError, match="does not explain"):
+        audit_export(data, leaking)
+
+
+def test_ones_that_are_scaled_are_no_constant_of_the_architecture(exported: Callable[..., Sample]) -> None:
+    sample = exported("test_efficientnet_gn")
+    key = next(
+        each.name
+        for each in read_onnx(sample.data).tensors
+        if sample.origins[each.name] == "constant of the architecture" and bool((each.array() == 1).all())
+    )
+    with pytest.raises(GateError, match=key):
+        audit_export(changed(sample.data, key, lambda values: values * np.float32(1.25)), sample.student)
+
+
+def test_a_module_that_its_architecture_does_not_build_computes_nothing(exported: Callable[..., Sample]) -> None:
+    student = exported("test_nfnet").student
+    module = copy.deepcopy(student.module)
+    module.register_buffer("teacher", torch.ones(4))
+    assert recompute(dataclasses.replace(student, module=module), 20, {432}) == []
+
+
+def test_recomputing_leaves_the_random_state_and_the_student_alone(exported: Callable[..., Sample]) -> None:
+    student = exported("test_efficientnet_gn").student
+    before, state = torch.random.get_rng_state(), copy.deepcopy(student.module.state_dict())
+    found = recompute(student, 20, {8})
+    assert found and all(each.value.size == 8 for each in found)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(value, state[key]) for key, value in student.module.state_dict().items())
+
+
+def test_what_follows_from_the_number_of_images_is_no_constant() -> None:
+    """[batch] and [channels] both follow from the shape of the input; the second one alone is the same for all."""
+    from onnx import TensorProto, helper
+
+    from exporters.audit.recomputed import _constants
+
+    weight = numpy_helper.from_array(np.arange(3, dtype=np.float32), "student.w")
+    nodes = [
+        helper.make_node("Shape", ["image"], ["batch"], start=0, end=1),
+        helper.make_node("Shape", ["image"], ["channels"], start=3, end=4),
+        helper.make_node("Expand", ["one", "batch"], ["by_batch"]),
+        helper.make_node("Expand", ["one", "channels"], ["by_channel"]),
+        helper.make_node("Mul", ["by_channel", "student.w"], ["product"]),
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["product", "mean"], ["logits"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 8, 8, 3])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [3])
+    one = numpy_helper.from_array(np.ones(1, np.float32), "one")
+    model = helper.make_model(helper.make_graph(nodes, "g", [image], [logits], [weight, one]))
+    model.ir_version = 10
+    model.opset_import[0].version = 20
+    found = list(_constants(model, frozenset({"w"}), frozenset({2, 3}), 8))
+    assert [(each.value.tolist(), each.sources) for each in found] == [([1, 1, 1], ()), ([0, 1, 2], ("w",))]
