@@ -33,10 +33,11 @@ _CALIBRATING = 8
 
 @dataclasses.dataclass(frozen=True)
 class Rehearsed:
-    """The fp32 file and what explains it; thrown away, but variants are made of it."""
+    """The fp32 file, what explains it, and its largest error of the logits' scale on noise."""
 
     model: bytes
     entries: Sequence[Mapping[str, Any]]
+    error: float
 
 
 def rehearse(student: "Student", opset: int) -> Rehearsed:
@@ -71,7 +72,7 @@ def rehearse(student: "Student", opset: int) -> Rehearsed:
         raise GateError(
             f"the exported {student.architecture.name} gives other logits: error {error:.2g} of their scale"
         )
-    return Rehearsed(model, entries)
+    return Rehearsed(model, entries, error)
 
 
 def rehearse_variant(name: str, fp32: Rehearsed, size: int) -> None:
