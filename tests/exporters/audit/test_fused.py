@@ -108,7 +108,7 @@ class Normed(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.norm(self.conv(x))
 
-    def fuse(self) -> None:
+    def reparameterize(self) -> None:
         scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
         layer = nn.Conv2d(3, 3, 3, padding=1)
         kernel = self.conv.weight * scale[:, None, None, None]
