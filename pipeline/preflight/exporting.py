@@ -14,7 +14,7 @@ from pipeline.recipe.schema import Recipe
 if TYPE_CHECKING:
     from exporters.student import Student
 
-_OPSETS = (20, 21, 18, 23)  # tried in this order where the recipe's fails
+_OPSETS = (20, 21)  # tried in this order where the recipe's fails
 _KNOWN_TO_WORK = "torchvision:mobilenet_v2, timm:convnext_atto, cifar:resnet20"
 
 
