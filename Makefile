@@ -70,7 +70,7 @@ lint: $(INSTALLED) ## style, formatting, types, and what may import what
 	@told=$$($(BIN)/lint-imports) || { echo "$$told" >&2; exit 1; }; tail -n 1 <<< "$$told"
 
 names: $(INSTALLED) ## write the lists of networks that a recipe is checked against, from the installed libraries
-	@$(BIN)/python -c "from pipeline.recipe.clip_names import main; main()"
+	@$(BIN)/python -c "from pipeline.recipe.schema.clip_names import main; main()"
 
 lock: $(BIN)/uv ## bring requirements.lock up to date with pyproject.toml; UPGRADE=1 takes newer versions too
 	@$(UV) pip compile pyproject.toml --output-file requirements.lock --quiet $(if $(UPGRADE),--upgrade) \

@@ -26,10 +26,10 @@ BATCH = 64
 
 def measure(model: str, size: int, counts: Sequence[int], method: Method) -> list[dict[str, Any]]:
     """JSON values: for each number of images `images`, `seconds` and `mebibytes` that calibration added."""
-    from exporters.architectures import Architecture, build
+    from exporters.images.preprocessing import Preprocessing
     from exporters.onnx.export import export_onnx
-    from exporters.preprocessing import Preprocessing
-    from exporters.student import Student
+    from exporters.student.architectures import Architecture, build
+    from exporters.student.student import Student
 
     architecture = Architecture(model, "torchvision")
     labels = [f"class {index}" for index in range(1000)]

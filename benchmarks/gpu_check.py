@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from exporters.engines import fit_to_gpu
-from exporters.errors import GateError, TmkdError, UnavailableError, UsageError
-from exporters.files import write_bytes, write_json, write_text
-from exporters.manifest import GOLDEN_INPUTS, MODEL, read_listed, read_manifest
+from exporters.artifacts.engines import fit_to_gpu
+from exporters.bundle.manifest import GOLDEN_INPUTS, MODEL, read_listed, read_manifest
+from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
+from exporters.core.files import write_bytes, write_json, write_text
 from exporters.parity import DEFAULT_GATES, ParityGate, run_parity
 from exporters.runtimes import OnnxRuntime, Provider, Runtime, TorchRuntime
 from exporters.runtimes.tensorrt import TensorRTRuntime
@@ -84,10 +84,10 @@ def read_source(path: Path, images: int) -> Source:
 
 
 def _run_source(path: Path, images: int) -> Source:
-    from exporters.student import load_student
+    from exporters.student.student import load_student
     from pipeline.data.index import DataIndex
     from pipeline.data.loading import Loader
-    from pipeline.stages.images import images_of
+    from pipeline.stages.shared.images import images_of
 
     student = load_student(path / "distill" / "chosen")
     index = DataIndex.load(path / "data")

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from exporters.preprocessing import Preprocessing
+from exporters.images.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex, build_index
 from pipeline.data.loading import Loader
-from pipeline.recipe.schema import AugmentSettings, DataSettings
+from pipeline.recipe.schema.recipe import AugmentSettings, DataSettings
 from pipeline.runner.environment import describe_environment
 
 SIZE, RESIZE, BATCH = 224, 256, 64

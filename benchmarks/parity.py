@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from exporters.architectures import Architecture
+from exporters.images.preprocessing import Preprocessing
 from exporters.onnx.export import export_onnx
 from exporters.parity import Batch, Evidence, ParityGate
-from exporters.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime, TorchRuntime
-from exporters.student import Student
+from exporters.student.architectures import Architecture
+from exporters.student.student import Student
 from pipeline.runner.environment import describe_environment
 
 SIZE, BATCH = 224, 256
@@ -42,7 +42,7 @@ def measure(architecture: Architecture, images: int, rounds: int, size: int = SI
     import onnxruntime
     import torch
 
-    from exporters.architectures import build
+    from exporters.student.architectures import build
 
     torch.manual_seed(0)
     labels = [f"class {index}" for index in range(CLASSES)]

@@ -35,11 +35,11 @@ from typing import Any
 
 import numpy as np
 
-from exporters.arrays import npz_bytes, read_npz
 from exporters.benchmark.machine import describe_machine
+from exporters.bundle.manifest import GOLDEN_OUTPUTS, MANIFEST, SEAL, seal
 from exporters.client import Student
-from exporters.files import dump_json, sha256_bytes, sha256_file
-from exporters.manifest import GOLDEN_OUTPUTS, MANIFEST, SEAL, seal
+from exporters.core.arrays import npz_bytes, read_npz
+from exporters.core.files import dump_json, sha256_bytes, sha256_file
 
 TARGET = 0.6
 _PLAIN = 1 / 3  # of the requests, before anything else happens

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from exporters.errors import GateError, UsageError
-from exporters.images import open_rgb
-from exporters.manifest import LABELS, PREPROCESS, parse_json, read_listed, read_manifest, variant_of
-from exporters.preprocessing import Preprocessing
+from exporters.bundle.manifest import LABELS, PREPROCESS, parse_json, read_listed, read_manifest, variant_of
+from exporters.core.errors import GateError, UsageError
+from exporters.images.decoding import open_rgb
+from exporters.images.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime, Provider
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray

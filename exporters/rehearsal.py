@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exporters.errors import GateError, UnavailableError
+from exporters.core.errors import GateError, UnavailableError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from exporters.student import Student
+    from exporters.student.student import Student
 
 MAX_SCALED_ERROR = 1e-2
 """Of the logits' scale; beyond it the file is another function, not another rounding."""
@@ -79,15 +79,15 @@ def rehearse_variant(name: str, fp32: Rehearsed, size: int) -> None:
     """Make and audit the first file that the search of a variant would judge, calibrated with noise.
 
     Args:
-        name: a key of `exporters.variants.VARIANTS`.
+        name: a key of `exporters.artifacts.variants.VARIANTS`.
         size: of the images.
 
     Raises:
         TmkdError: it cannot be made, is not explained, or does not load.
     """
+    from exporters.artifacts.variants import VARIANTS, Terms
     from exporters.quantize import Calibration
     from exporters.runtimes import OnnxRuntime
-    from exporters.variants import VARIANTS, Terms
 
     images = _noise(_CALIBRATING, size)
     kind = VARIANTS[name]

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import click
 
-from exporters.errors import TmkdError
-from exporters.interrupts import Terminated, interrupt_in, interrupts_kept, raise_on_termination
-from exporters.write_errors import told_with_room
+from exporters.core.errors import TmkdError
+from exporters.core.interrupts import Terminated, interrupt_in, interrupts_kept, raise_on_termination
+from exporters.core.write_errors import told_with_room
 from pipeline.streams import flush_streams, protect_streams
 
 

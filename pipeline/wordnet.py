@@ -10,7 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 
 CODE = re.compile(r"n\d{8}")
 

@@ -21,7 +21,7 @@ from benchmarks.matrix.networks import MATRIX, SMALL
 from benchmarks.matrix.subjects import PUBLISHED, Subject, of_run, published, trained_like
 from benchmarks.matrix.table import to_markdown
 from benchmarks.matrix.trial import PRECISIONS, try_subject
-from exporters.files import write_text
+from exporters.core.files import write_text
 
 NETWORKS = {network.label: network for network in (*MATRIX, *SMALL)}
 TABLE = "matrix.md"

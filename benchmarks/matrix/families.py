@@ -17,8 +17,8 @@ from typing import Any
 
 from benchmarks.matrix.networks import Network
 from benchmarks.matrix.pictures import CLASSES
-from exporters.errors import TmkdError
-from exporters.files import write_json, write_text
+from exporters.core.errors import TmkdError
+from exporters.core.files import write_json, write_text
 
 OPSET = 20
 _PLAIN = [
@@ -133,11 +133,11 @@ def try_network(network: Network) -> dict[str, Any]:
     """Build, export, audit and compare; JSON values: `status` (`passed`, `refused`), `reason`, figures."""
     import torch
 
-    from exporters.architectures import build
+    from exporters.images.preprocessing import Preprocessing
     from exporters.onnx.reader import read_onnx
-    from exporters.preprocessing import Preprocessing
     from exporters.rehearsal import rehearse
-    from exporters.student import Student
+    from exporters.student.architectures import build
+    from exporters.student.student import Student
 
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     torch.manual_seed(7)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporters.architectures import Architecture, resolve
+from exporters.student.architectures import Architecture, resolve
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,7 @@ class Network:
     """A row of the matrix.
 
     Args:
-        name: as `exporters.architectures.resolve` takes it.
+        name: as `exporters.student.architectures.resolve` takes it.
         size: height and width of the images.
         arguments: of the builder.
         small: made small, for the default test suite.

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from exporters.images.preprocessing import Preprocessing
 from exporters.parity import Batch
-from exporters.preprocessing import Preprocessing
 
 CLASSES = 10
 _SHARE = 0.65  # of a class's own pattern in an image of it

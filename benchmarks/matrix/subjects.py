@@ -9,10 +9,10 @@ import numpy as np
 
 from benchmarks.matrix.networks import Network
 from benchmarks.matrix.pictures import CLASSES, Pictures, drawn, read_archive
-from exporters.checkpoint import load_checkpoint
+from exporters.images.preprocessing import Preprocessing
 from exporters.parity import Batch
-from exporters.preprocessing import Preprocessing
-from exporters.student import Student, load_student, save_student
+from exporters.student.checkpoint import load_checkpoint
+from exporters.student.student import Student, load_student, save_student
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DATA = "TMKD_DATA"
@@ -59,7 +59,7 @@ def trained_like(
     import torch
 
     from benchmarks.matrix.weights import train_like
-    from exporters.architectures import build
+    from exporters.student.architectures import build
 
     preprocessing = Preprocessing(network.size, network.size, MEAN, STD)
     train, validation = (drawn(count, network.size, split) for split, count in {**_DRAWN, **(images or {})}.items())
@@ -112,8 +112,8 @@ def of_run(folder: Path) -> Subject:
     """The chosen student of a run directory, on the images of its splits."""
     from pipeline.data.index import DataIndex
     from pipeline.data.loading import Loader
-    from pipeline.stages.images import calibration_batches, golden_images, images_of, validation_batches
-    from pipeline.stages.inputs import Data
+    from pipeline.stages.shared.images import calibration_batches, golden_images, images_of, validation_batches
+    from pipeline.stages.shared.inputs import Data
 
     student = load_student(folder / "distill" / "chosen")
     index = DataIndex.load(folder / "data")

@@ -10,19 +10,19 @@ import onnx
 
 from benchmarks.matrix.plain import PlainError, run_plain
 from benchmarks.matrix.subjects import Subject
+from exporters.artifacts.variants import VARIANTS, make_variant, prove_variant
 from exporters.audit import audit_export
 from exporters.benchmark.decision import times_as_fast
-from exporters.errors import GateError, UnavailableError
-from exporters.files import write_bytes, write_json
+from exporters.core.errors import GateError, UnavailableError
+from exporters.core.files import write_bytes, write_json
+from exporters.fp16.plan import plan_half
 from exporters.onnx.export import export_onnx
-from exporters.onnx.half_plan import plan_half
 from exporters.parity import Evidence, ParityReport, ParityResult
 from exporters.parity.gate import DEFAULT_GATES
 from exporters.quantize import Calibration
 from exporters.quantize.calibration import Method
 from exporters.quantize.selection import Network as Layers
 from exporters.runtimes import OnnxRuntime, TorchRuntime
-from exporters.variants import VARIANTS, make_variant, prove_variant
 
 FOR_TENSORRT = "int8.trt"
 PRECISIONS = ("fp32", "fp16", "int8", FOR_TENSORRT)

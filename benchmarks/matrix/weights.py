@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from exporters.preprocessing import Preprocessing
+from exporters.images.preprocessing import Preprocessing
 
 _BATCH = 32
 _RATE = 2e-3

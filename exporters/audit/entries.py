@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.onnx.reader import OnnxFile, Tensor
 
 TINY = 4

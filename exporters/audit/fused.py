@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from exporters.student import Student
+    from exporters.student.student import Student
 
 _TOLERANCE = 1e-6  # of the largest value; the fused weights are rounded to float32 once
 _LEVELS = 2  # that are looked at around a layer

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporters.audit.entries import TINY, TINY_INTEGERS, check_extras, explain_all, is_range
-from exporters.errors import GateError, UsageError
+from exporters.core.errors import GateError, UsageError
+from exporters.fp16.rounding import HalfType, half_bits
 from exporters.onnx.reader import Tensor, read_onnx
-from exporters.onnx.rounding import HalfType, half_bits
 
 _HALF: dict[str, HalfType] = {"float16": "fp16", "bfloat16": "bf16"}
 

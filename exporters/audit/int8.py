@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from exporters.audit.entries import TINY, TINY_INTEGERS, check_extras, explain_all, is_range
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.onnx.reader import Tensor, read_onnx
 
 _LARGEST = (127, 64)  # weight of a symmetric scale: all 8 bits, or 7 for CPUs that add pairs of products in 16 bits

@@ -6,7 +6,7 @@ These checks trust nothing that the manifest says of tensors and operators: they
 import re
 
 from exporters.audit.texts import check_paths
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.onnx.reader import OnnxFile
 
 _METADATA = frozenset({"labels", "licence", "name", "preprocessing", "version"})

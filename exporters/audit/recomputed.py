@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-    from exporters.student import Student
+    from exporters.student.student import Student
 
 _SEED = 0x5EED  # of the new network: whatever is drawn and not saved differs from what the exported network drew
 _BATCHES = (2, 3)
@@ -68,7 +68,7 @@ def recompute(student: "Student", opset: int, sizes: Iterable[int]) -> list[Cons
 def _built_afresh(student: "Student") -> "Student | None":
     import torch
 
-    from exporters.architectures import build
+    from exporters.student.architectures import build
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)

@@ -9,13 +9,13 @@ import numpy as np
 from exporters.audit.entries import TINY, TINY_INTEGERS, check_extras, explain_all, identity, is_range
 from exporters.audit.fused import fused_tensors
 from exporters.audit.recomputed import Constant, recompute
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.onnx.reader import OnnxFile, Tensor, read_onnx
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from exporters.student import Student
+    from exporters.student.student import Student
 
 _STUDENT = "student."  # where the exported module holds the network
 _TOLERANCE = 1e-5  # of the largest value in the channel; folding in fp32 rounds a few times

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 
 _BUDGET = {
     ".json": (2**19, 1024), ".md": (2**17, 512), ".txt": (2**10, 1024), ".pbtxt": (2**13, 0), ".yaml": (2**13, 0),

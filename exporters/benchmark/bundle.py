@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from exporters.arrays import read_npz
 from exporters.benchmark.child import Child
 from exporters.benchmark.decision import times_as_fast
 from exporters.benchmark.machine import cores, describe_machine
@@ -22,8 +21,9 @@ from exporters.benchmark.targets import (
     onnx_targets,
     torch_targets,
 )
-from exporters.errors import GateError, TmkdError, UnavailableError, UsageError
-from exporters.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, parse_json, read_listed, read_manifest
+from exporters.bundle.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, parse_json, read_listed, read_manifest
+from exporters.core.arrays import read_npz
+from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
 from exporters.parity import compare
 
 FORMAT = "tmkd-benchmark/1"

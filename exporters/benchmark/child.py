@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from exporters.arrays import npz_bytes
-from exporters.errors import GateError, TmkdError, UnavailableError, UsageError
-from exporters.files import sha256_bytes
+from exporters.core.arrays import npz_bytes
+from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
+from exporters.core.files import sha256_bytes
 
 _ROOT = Path(__file__).resolve().parents[2]
 _ERRORS: dict[int, type[TmkdError]] = {2: UsageError, 3: GateError}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 
 _RESAMPLES = 2000
 _FEWEST_ROUNDS = 5

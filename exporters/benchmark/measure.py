@@ -8,7 +8,7 @@ import numpy as np
 
 from exporters.benchmark.machine import describe_machine
 from exporters.benchmark.rounds import Clock, InProcess, summarise, time_rounds
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.runtimes import Runtime
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from exporters.benchmark.figure import draw_png
 from exporters.benchmark.markdown import to_markdown
 from exporters.benchmark.table import Result
-from exporters.errors import UsageError
-from exporters.files import write_bytes, write_json, write_text
+from exporters.core.errors import UsageError
+from exporters.core.files import write_bytes, write_json, write_text
 
 JSON, MARKDOWN, FIGURE = "benchmark.json", "benchmark.md", "benchmark.png"
 

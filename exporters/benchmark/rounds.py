@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.runtimes import Runtime
 
 Clock = Callable[[], float]

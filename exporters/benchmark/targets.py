@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from exporters.benchmark.child import Child
-from exporters.errors import TmkdError, UnavailableError, UsageError
-from exporters.manifest import MODEL, variant_of
-from exporters.student import DESCRIPTION_NAME, WEIGHTS_NAME
+from exporters.bundle.manifest import MODEL, variant_of
+from exporters.core.errors import TmkdError, UnavailableError, UsageError
+from exporters.student.student import DESCRIPTION_NAME, WEIGHTS_NAME
 
 FP32 = "fp32"
 PROVIDERS = ("cpu", "cuda", "tensorrt")

@@ -12,10 +12,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from exporters.arrays import read_npz
 from exporters.benchmark.memory import resident_bytes
 from exporters.benchmark.rounds import InProcess
-from exporters.errors import TmkdError
+from exporters.core.arrays import read_npz
+from exporters.core.errors import TmkdError
 from exporters.runtimes import OnnxRuntime, Runtime, TorchRuntime
 
 
@@ -63,7 +63,7 @@ def _load(request: Mapping[str, Any], model: bytes) -> Runtime:
         return TensorRTRuntime(model, request["sha256"], request["device"])
     import torch
 
-    from exporters.student import load_student
+    from exporters.student.student import load_student
 
     torch.set_num_threads(request["threads"])
     return TorchRuntime(load_student(Path(request["student"])), request["device"])

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from exporters.artifacts.ship import Passed, ship, split_results
+from exporters.artifacts.variants import VARIANTS
 from exporters.audit.texts import check_paths
-from exporters.bundle import BundleFacts, ShippedModel
+from exporters.bundle.manifest import ENGINES
+from exporters.bundle.pack import BundleFacts, ShippedModel
 from exporters.command.fp32 import Fp32
 from exporters.command.job import Job
 from exporters.command.staging import BUNDLE, MODEL, Staging, has_own_bundle
 from exporters.command.variants import Outcome
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.licences import CODE_LICENCE
-from exporters.manifest import ENGINES
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.licences import CODE_LICENCE
+from exporters.core.versions import installed_packages
 from exporters.parity.measure import wilson_interval
-from exporters.shipping import Passed, ship, split_results
-from exporters.variants import VARIANTS
-from exporters.versions import installed_packages
 
 PROOF = "proof"
 """The split of a bundle's results that are the images of the export."""

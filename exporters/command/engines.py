@@ -6,14 +6,22 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
+from exporters.artifacts.engines import (
+    EngineVerdict,
+    MadeEngine,
+    check_machine,
+    make_engines,
+    prove_engine,
+    settle,
+    unmet,
+)
+from exporters.bundle.manifest import ENGINE_SOURCES, ENGINES, variant_of
 from exporters.command.fp32 import Fp32
 from exporters.command.job import Job, Say
 from exporters.command.staging import UNPROVED, Staging
 from exporters.command.variants import Candidate
-from exporters.engines import EngineVerdict, MadeEngine, check_machine, make_engines, prove_engine, settle, unmet
-from exporters.errors import UnavailableError, UsageError
-from exporters.files import write_bytes, write_json
-from exporters.manifest import ENGINE_SOURCES, ENGINES, variant_of
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.core.files import write_bytes, write_json
 from exporters.parity import DEFAULT_GATES
 from exporters.tensorrt.progress import Progress
 from exporters.tensorrt.sidecar import sidecar_path
@@ -27,7 +35,7 @@ def check_engines(job: Job) -> None:
 
     Raises:
         UsageError: engines of images of any size, or of probabilities.
-        UnavailableError: as `exporters.engines.check_machine`.
+        UnavailableError: as `exporters.artifacts.engines.check_machine`.
     """
     if job.request.engines is None:
         return

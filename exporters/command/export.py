@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from exporters.checkpoint import Checkpoint
+from exporters.artifacts.variants import VARIANTS
 from exporters.command.bundle import check_bundle, pack_bundle
 from exporters.command.engines import check_engines, export_engines
 from exporters.command.fp32 import Fp32, make_fp32, prove_fp32
@@ -14,11 +14,11 @@ from exporters.command.mapping import prove_mapping
 from exporters.command.request import ExportRequest
 from exporters.command.staging import AUDIT, LABELS, MODEL, PARITY, PREPROCESS, REJECTED, Staging, staged
 from exporters.command.variants import Candidate, Outcome, conclude, make_and_prove, not_made
-from exporters.errors import GateError, UnavailableError
-from exporters.files import write_json
-from exporters.licences import check_licence
+from exporters.core.errors import GateError, UnavailableError
+from exporters.core.files import write_json
+from exporters.core.licences import check_licence
 from exporters.runtimes import Provider
-from exporters.variants import VARIANTS
+from exporters.student.checkpoint import Checkpoint
 
 
 def export_checkpoint(

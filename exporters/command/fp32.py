@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporters import lines
+from exporters.artifacts import lines
 from exporters.audit import audit_export
 from exporters.command.job import Job
 from exporters.command.proof import check_description, prove_forms
 from exporters.command.staging import MODEL
+from exporters.core.progress import working
 from exporters.onnx.export import export_onnx
 from exporters.onnx.resizing import without_resize
 from exporters.parity import DEFAULT_GATES
-from exporters.progress import working
 from exporters.runtimes import OnnxRuntime
 
 

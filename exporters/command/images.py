@@ -9,15 +9,15 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from exporters.core.scan import Scan
-from exporters.errors import UnavailableError
-from exporters.files import sha256_file
-from exporters.images import open_rgb
-from exporters.labelled import calibration_folder, folders_of, proof_folder
+from exporters.core.errors import UnavailableError
+from exporters.core.files import sha256_file
+from exporters.core.progress import counted
+from exporters.images.decoding import open_rgb
+from exporters.images.labelled import calibration_folder, folders_of, proof_folder
+from exporters.images.preprocessing import Preprocessing
+from exporters.images.scan import Scan
 from exporters.parity import Batch
 from exporters.parity.chance import chance_level
-from exporters.preprocessing import Preprocessing
-from exporters.progress import counted
 
 GENERATED = 64
 _BATCH = 32

@@ -11,7 +11,7 @@ from exporters.command.images import ProofImages
 from exporters.command.request import ExportRequest
 from exporters.parity import Evidence
 from exporters.runtimes import Provider, Runtime
-from exporters.student import Student
+from exporters.student.student import Student
 
 if TYPE_CHECKING:
     from exporters.quantize import Calibration

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporters.command.job import Job
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.parity.chance import describe, is_above_chance
 
 

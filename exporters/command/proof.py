@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 
 from exporters.command.job import Job
-from exporters.errors import GateError
+from exporters.core.errors import GateError
+from exporters.images.preprocessing import Preprocessing
 from exporters.onnx.reader import read_onnx
 from exporters.onnx.resizing import add_resize, resize_parity
 from exporters.parity import ParityGate, ParityMeter, judge
-from exporters.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime
-from exporters.student import Student
+from exporters.student.student import Student
 
 # fp16 rounds the softmax itself, to 11 bits.
 _PROBABILITY_BOUNDS = {"fp32": 1e-5, "fp16": 2e-3, "int8": 1e-5}

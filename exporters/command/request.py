@@ -5,13 +5,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from exporters.artifacts.variants import VARIANTS
+from exporters.bundle.manifest import ENGINE_SOURCES, variant_of
 from exporters.command.images import ImageFolder, ProofImages, check_apart, prepared_batches
-from exporters.errors import UnavailableError, UsageError
-from exporters.manifest import ENGINE_SOURCES, variant_of
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.images.preprocessing import Preprocessing
 from exporters.parity import DEFAULT_GATES
-from exporters.preprocessing import Preprocessing
 from exporters.tensorrt.settings import EngineSettings
-from exporters.variants import VARIANTS
 
 if TYPE_CHECKING:
     from exporters.quantize import Calibration

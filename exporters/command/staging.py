@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.bundle import tar_path
-from exporters.errors import GateError, UnavailableError
-from exporters.files import writing
-from exporters.locks import held
-from exporters.manifest import ENGINE_SOURCES, ENGINES, plan_name
-from exporters.variants import VARIANTS
-from exporters.write_errors import WriteError
+from exporters.artifacts.variants import VARIANTS
+from exporters.bundle.manifest import ENGINE_SOURCES, ENGINES, plan_name
+from exporters.bundle.pack import tar_path
+from exporters.core.errors import GateError, UnavailableError
+from exporters.core.files import writing
+from exporters.core.locks import held
+from exporters.core.write_errors import WriteError
 
 MODEL, AUDIT, PREPROCESS, LABELS, PARITY = (
     "model.onnx", "audit.json", "preprocess.json", "labels.json", "parity.json",

@@ -4,15 +4,15 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from exporters import lines
+from exporters.artifacts import lines
+from exporters.artifacts.variants import VARIANTS, Variant, Verdict, make_variant, prove_variant
 from exporters.command.fp32 import Fp32
 from exporters.command.job import Job
 from exporters.command.proof import check_description, prove_forms, with_resize
 from exporters.command.staging import Staging
-from exporters.files import write_bytes, write_json
+from exporters.core.files import write_bytes, write_json
 from exporters.onnx.reader import read_onnx
 from exporters.parity import DEFAULT_GATES
-from exporters.variants import VARIANTS, Variant, Verdict, make_variant, prove_variant
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What training and proof share: which files are images, how folders of them are read, and how names are compared."""
+"""What every exporter uses: errors, files, locks, interrupts, limits, arrays, names, licences."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.labels.row import Row
 
 _WRAPPERS = ("names", "labels", "classes", "class_names", "id2label", "label2id")

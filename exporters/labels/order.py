@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from exporters.core.errors import UsageError
 from exporters.core.names import normalized
-from exporters.errors import UsageError
 from exporters.labels.row import Row, is_index
 from exporters.labels.rows import read_rows
-from exporters.student import check_labels
+from exporters.student.student import check_labels
 
 
 def read_labels(path: Path) -> list[str]:

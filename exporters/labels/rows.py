@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from exporters.errors import UnavailableError, UsageError
+from exporters.core.errors import UnavailableError, UsageError
 from exporters.labels.documents import json_rows, yaml_rows
 from exporters.labels.row import Row
 from exporters.labels.tables import csv_rows, text_rows

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.labels.row import Row, is_index
 
 _DELIMITERS = (",", ";", "\t")

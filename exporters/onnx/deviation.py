@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from exporters.errors import UsageError
-from exporters.onnx.half import emulate_half
-from exporters.onnx.half_plan import node_name
+from exporters.core.errors import UsageError
+from exporters.fp16.convert import emulate_half
+from exporters.fp16.plan import node_name
 from exporters.onnx.intermediates import Intermediates
 
 _CLAMPS = {"Clip", "Relu"}  # quantisers let a value's range do their work and drop them

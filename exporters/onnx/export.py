@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from exporters import __version__
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.files import sha256_bytes, write_bytes
-from exporters.interrupts import interrupts_kept
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.files import sha256_bytes, write_bytes
+from exporters.core.interrupts import interrupts_kept
+from exporters.core.process_state import quiet, silent
 from exporters.onnx.reparameterize import fuse_branches
 from exporters.onnx.resizing import add_resize
-from exporters.process_state import quiet, silent
-from exporters.student import Student
+from exporters.student.student import Student
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"

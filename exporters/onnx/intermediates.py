@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from exporters.errors import UnavailableError
-from exporters.interrupts import interrupts_kept
-from exporters.onnx.half_plan import load_typed
+from exporters.core.errors import UnavailableError
+from exporters.core.interrupts import interrupts_kept
+from exporters.fp16.plan import load_typed
 
 _BYTES = {TensorProto.FLOAT: 4, TensorProto.FLOAT16: 2}
 _RUN_BYTES = 512 * 1024**2  # of one image's values held at a time

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.onnx.wire import Table, WireError, message, pack_ints
 
 _MODEL: Table = {

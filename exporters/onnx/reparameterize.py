@@ -10,8 +10,8 @@ import dataclasses
 import torch
 from torch import nn
 
-from exporters.errors import GateError, UnavailableError
-from exporters.student import Student
+from exporters.core.errors import GateError, UnavailableError
+from exporters.student.student import Student
 
 MAX_SCALED_ERROR = 1e-5
 """Between the student and its fused form, relative to the largest logit."""

@@ -9,8 +9,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from exporters.errors import UsageError
-from exporters.preprocessing import Preprocessing
+from exporters.core.errors import UsageError
+from exporters.images.preprocessing import Preprocessing
 
 RESIZED_NAME = "resized"
 """The value inside the graph that holds the student's pixels, uint8 `[batch, size, size, 3]`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.parity.gate import ParityGate
 
 _WORST = 10

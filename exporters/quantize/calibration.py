@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 import onnx
 
-from exporters.errors import GateError, UsageError
-from exporters.files import sha256_bytes
-from exporters.progress import working
+from exporters.core.errors import GateError, UsageError
+from exporters.core.files import sha256_bytes
+from exporters.core.progress import working
 from exporters.quantize.histogram import Histogram
 from exporters.quantize.selection import Network
 from exporters.runtimes.base import check_images

@@ -8,9 +8,9 @@ import onnx
 from onnx import numpy_helper
 
 from exporters import __version__
-from exporters.errors import GateError, UsageError
-from exporters.files import sha256_bytes
-from exporters.process_state import quiet
+from exporters.core.errors import GateError, UsageError
+from exporters.core.files import sha256_bytes
+from exporters.core.process_state import quiet
 from exporters.quantize.barrier import barrier
 from exporters.quantize.calibration import Calibration, Ranges, calibrate
 from exporters.quantize.selection import LAYERS, OPERATORS, Network, Target

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from exporters.errors import UsageError
-from exporters.progress import counted, working
+from exporters.core.errors import UsageError
+from exporters.core.progress import counted, working
 from exporters.quantize.calibration import Calibration, Ranges, calibrate
 from exporters.quantize.qdq import quantize
 from exporters.quantize.selection import Network, Target

@@ -12,7 +12,7 @@ from typing import Literal
 
 import onnx
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 
 Target = Literal["cpu", "tensorrt"]
 """`cpu`: uint8 activations, int8 weights, for ONNX Runtime. `tensorrt`: both int8, symmetric, biases in float."""

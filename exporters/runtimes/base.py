@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 
 
 class Runtime(Protocol):

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exporters.errors import UnavailableError, UsageError
+from exporters.core.errors import UnavailableError, UsageError
 from exporters.runtimes.base import check_images
 
 if TYPE_CHECKING:
-    from exporters.student import Student
+    from exporters.student.student import Student
 
 
 class TorchRuntime:

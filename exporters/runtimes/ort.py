@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.interrupts import interrupts_kept
-from exporters.process_state import environment, no_warnings
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.interrupts import interrupts_kept
+from exporters.core.process_state import environment, no_warnings
 from exporters.runtimes.base import check_images
 
 Provider = Literal["cpu", "cuda", "tensorrt"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.errors import GateError, UnavailableError
+from exporters.core.errors import GateError, UnavailableError
 from exporters.runtimes.base import check_images
 from exporters.tensorrt.gpu import current_gpu
 from exporters.tensorrt.libraries import Flavour, find

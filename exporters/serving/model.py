@@ -11,14 +11,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from exporters.arrays import read_npz
+from exporters.bundle.golden import check_golden
+from exporters.bundle.manifest import (
+    GOLDEN_INPUTS,
+    GOLDEN_OUTPUTS,
+    SEAL,
+    read_file,
+    read_listed,
+    read_manifest,
+    variant_of,
+)
+from exporters.bundle.verify import verify_bundle
 from exporters.client import Student
-from exporters.errors import GateError
-from exporters.golden import check_golden
-from exporters.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, SEAL, read_file, read_listed, read_manifest, variant_of
+from exporters.core.arrays import read_npz
+from exporters.core.errors import GateError
 from exporters.runtimes import Provider
 from exporters.serving.batching import Batcher, Predict
-from exporters.verify import verify_bundle
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from exporters import __version__
 from exporters.client import Student
-from exporters.errors import TmkdError
+from exporters.core.errors import TmkdError
 from exporters.serving import metrics, protocol, schemas
 from exporters.serving.model import ServedModel
 from exporters.serving.problems import RequestError

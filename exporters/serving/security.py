@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from exporters.errors import UsageError
-from exporters.files import open_regular
+from exporters.core.errors import UsageError
+from exporters.core.files import open_regular
 
 API_KEY_VARIABLE = "TMKD_API_KEY"
 _LEAST = 16

@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from exporters.serving.app import create_app
 from exporters.serving.connection import BoundedConnection
 from exporters.serving.logs import json_logs

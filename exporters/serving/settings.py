@@ -23,7 +23,7 @@ class ServeSettings:
         max_delay: seconds that the first image of a batch may wait for others while a thread is free.
         queue: images that are decoded, wait or are computed; beyond that, requests are refused with 503.
         max_bytes: of one request's body.
-        max_pixels: of one image, before anything of it is decoded; at most `exporters.limits.MAX_PIXELS`.
+        max_pixels: of one image, before anything of it is decoded; at most `exporters.core.limits.MAX_PIXELS`.
         max_connections: beyond that, new connections are refused with 503.
         timeout: seconds for a request to arrive, and again for its answer to be computed.
         drain: seconds between SIGTERM and the end of listening; requests that arrive meanwhile are answered.

@@ -7,7 +7,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from exporters.client import Student
-from exporters.images import UnreadableImageError, open_rgb
+from exporters.images.decoding import UnreadableImageError, open_rgb
 from exporters.serving.problems import RequestError
 
 FIELD = "file"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.files import open_regular, sha256_bytes
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.files import open_regular, sha256_bytes
 from exporters.tensorrt import timing_cache
 from exporters.tensorrt.gpu import Gpu, current_gpu
 from exporters.tensorrt.inspector import PRECISIONS, check_precision, inspect_engine, network_layers

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.tensorrt.libraries import Library
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")

@@ -4,7 +4,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from exporters.errors import UnavailableError, UsageError
+from exporters.core.errors import UnavailableError, UsageError
 
 Name = Literal["tensorrt", "tensorrt_rtx"]
 Flavour = Literal["tensorrt", "tensorrt_rtx", "auto"]

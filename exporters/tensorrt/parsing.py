@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from exporters.errors import GateError, UnavailableError, UsageError
+from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.tensorrt.libraries import Library
 from exporters.tensorrt.messages import Messages, plain
 

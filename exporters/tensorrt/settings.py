@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.tensorrt.libraries import Library
 
 _LEAST_WORKSPACE = 2**20

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import GateError, UsageError
-from exporters.files import atomic_path, dump_json, open_regular, sha256_bytes
+from exporters.core.errors import GateError, UsageError
+from exporters.core.files import atomic_path, dump_json, open_regular, sha256_bytes
 
 FORMAT = "tmkd-engine/1"
 NO_GPU = "built without a GPU"

@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import UsageError
-from exporters.files import open_regular, sha256_bytes, write_bytes
-from exporters.process_state import no_warnings
+from exporters.core.errors import UsageError
+from exporters.core.files import open_regular, sha256_bytes, write_bytes
+from exporters.core.process_state import no_warnings
 from exporters.tensorrt.gpu import Gpu
 from exporters.tensorrt.libraries import Library
 

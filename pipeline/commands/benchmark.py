@@ -46,7 +46,7 @@ def benchmark(
     """
     from exporters.benchmark.bundle import benchmark_bundle
     from exporters.benchmark.report import report_folder, write_report
-    from exporters.files import dump_json
+    from exporters.core.files import dump_json
     from pipeline.console import Console
     from pipeline.report.benchmark import tell_benchmark
 

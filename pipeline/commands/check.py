@@ -14,7 +14,7 @@ def check(recipe: str, overrides: tuple[str, ...]) -> None:
     Mistakes are exit 2, missing files exit 4; no data are read. What a recipe that ships proposes, and a data set that
     `data prepare` fetches, may come later: it is mentioned, and is no reason to fail.
     """
-    from exporters.errors import UnavailableError
+    from exporters.core.errors import UnavailableError
     from pipeline.preflight.batches import single_image_notes
     from pipeline.preflight.files import missing_paths
     from pipeline.recipe import load_recipe

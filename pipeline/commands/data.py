@@ -49,13 +49,13 @@ def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], she
     TARGET is a folder of images in class folders, the name of a data set (with --root), or a recipe. Tells counts,
     sizes, formats, copies within and across splits, unreadable and odd images.
     """
-    from exporters.files import dump_json
+    from exporters.core.files import dump_json
     from pipeline.console import Console
     from pipeline.data.index import read_listing
     from pipeline.data.inspection.inspect import default_sheet, inspect
     from pipeline.data.inspection.report import tell_inspection
     from pipeline.data.inspection.sheet import check_sheet_place, contact_sheet
-    from pipeline.recipe.inspected import inspected_data
+    from pipeline.recipe.reading.inspected import inspected_data
 
     settings, image_size = inspected_data(target, root, overrides)
     console = Console(sys.stderr if as_json else None)

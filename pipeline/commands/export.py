@@ -111,10 +111,10 @@ def export(
     fp32 or a required file fails (exit 3). Another file that fails is put into rejected/, with the reason. With
     --bundle, what passed is packed as a run packs it.
     """
-    from exporters.checkpoint import load_checkpoint
     from exporters.command import ExportRequest, export_checkpoint
+    from exporters.core.progress import shown_by
     from exporters.labels import read_labels
-    from exporters.progress import shown_by
+    from exporters.student.checkpoint import load_checkpoint
     from pipeline.console import Console
 
     console, context = Console(), click.get_current_context()

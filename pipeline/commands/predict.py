@@ -24,8 +24,8 @@ def predict(bundle: Path, images: tuple[Path, ...], top: int, precision: str, pr
     then 4.
     """
     from exporters.client import Student
-    from exporters.errors import UnavailableError
-    from exporters.images import UnreadableImageError
+    from exporters.core.errors import UnavailableError
+    from exporters.images.decoding import UnreadableImageError
     from pipeline.streams import reader_gone
 
     student = Student.load(bundle, provider=provider, precision=precision)

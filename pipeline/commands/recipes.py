@@ -22,7 +22,7 @@ def recipes() -> None:
 @recipes.command("list")
 def list_recipes() -> None:
     """List the recipes, each with its first line."""
-    from pipeline.recipe.catalog import find_recipe, recipe_names
+    from pipeline.catalog import find_recipe, recipe_names
 
     names = recipe_names()
     width = max(map(len, names), default=0)
@@ -49,7 +49,7 @@ def _lines(text: str, indent: int) -> list[str]:
 @click.argument("name")
 def show_recipe(name: str) -> None:
     """Print the recipe NAME."""
-    from pipeline.recipe.catalog import find_recipe
+    from pipeline.catalog import find_recipe
 
     click.echo(find_recipe(name).read_text(encoding="utf-8"), nl=False)
 
@@ -62,10 +62,10 @@ def copy_recipe(name: str, dest: Path) -> None:
 
     What it extends is put in. A file that exists is left alone.
     """
-    from exporters.errors import UsageError
-    from exporters.files import create_text
-    from pipeline.recipe.catalog import find_recipe
-    from pipeline.recipe.flatten import flat_text
+    from exporters.core.errors import UsageError
+    from exporters.core.files import create_text
+    from pipeline.catalog import find_recipe
+    from pipeline.recipe.reading.flatten import flat_text
 
     source = find_recipe(name)
     target = dest / source.name if dest.is_dir() else dest

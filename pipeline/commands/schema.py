@@ -20,10 +20,10 @@ def schema(key: str | None, of: str) -> None:
     """
     import json
 
-    from exporters.files import dump_json
-    from exporters.manifest import SCHEMA
-    from pipeline.recipe.json_schema import recipe_json_schema
-    from pipeline.recipe.schema_part import schema_part
+    from exporters.bundle.manifest import SCHEMA
+    from exporters.core.files import dump_json
+    from pipeline.recipe.schema.json_schema import recipe_json_schema
+    from pipeline.recipe.schema.part import schema_part
 
     if key in ("recipe", "manifest"):
         of, key = key, None

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporters.errors import UnavailableError
-from exporters.limits import MAX_PIXELS
+from exporters.core.errors import UnavailableError
+from exporters.core.limits import MAX_PIXELS
 from pipeline.commands.options import BUNDLE, PATH, PRECISION, PROVIDER
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ def verify(bundle: Path, data: Path | None) -> None:
     Checks every hash, the golden vectors, and that each number of each model is the student's own. With --data, also
     that each model is as accurate as the bundle says.
     """
-    from exporters.accuracy import verify_accuracy
-    from exporters.progress import shown_by
-    from exporters.verify import verify_bundle
+    from exporters.bundle.accuracy import verify_accuracy
+    from exporters.bundle.verify import verify_bundle
+    from exporters.core.progress import shown_by
     from pipeline.console import Console
 
     console = Console(sys.stderr)

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.recipe import load_recipe
-from pipeline.recipe.distillation import IMAGE_TOWER_WEIGHTINGS, WeightingSettings
-from pipeline.recipe.schema import Recipe
+from pipeline.recipe.schema.distill import IMAGE_TOWER_WEIGHTINGS, WeightingSettings
+from pipeline.recipe.schema.recipe import Recipe
 
 ABLATIONS = ("views", "weighting", "contrast")
 """The switches of TMKD that an ablation can turn."""

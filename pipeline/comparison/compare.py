@@ -6,10 +6,10 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from exporters.core.outputs import mark_output
-from exporters.errors import GateError, UnavailableError
-from exporters.files import sha256_bytes
-from exporters.locks import held
+from exporters.core.errors import GateError, UnavailableError
+from exporters.core.files import sha256_bytes
+from exporters.core.locks import held
+from exporters.images.outputs import mark_output
 from pipeline.comparison.arms import Arm, Source, make_arms
 from pipeline.comparison.execute import Planned, execute_runs, plan_runs
 from pipeline.comparison.headline import headline
@@ -18,7 +18,7 @@ from pipeline.comparison.results import ArmResult, Comparison, SeedResult, read_
 from pipeline.data.index import DataIndex
 from pipeline.evaluation.gates import judge_student
 from pipeline.evaluation.teacher import teacher_weaknesses
-from pipeline.recipe.overrides import parse_override
+from pipeline.recipe.reading.overrides import parse_override
 
 if TYPE_CHECKING:
     from pipeline.console import Console

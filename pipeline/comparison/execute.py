@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.errors import GateError, TmkdError
+from exporters.core.errors import GateError, TmkdError
 from pipeline.comparison.arms import Arm, Source
 from pipeline.preflight import Preflight
 from pipeline.preflight.base import Report
@@ -17,7 +17,7 @@ from pipeline.stages.registry import STAGES
 
 if TYPE_CHECKING:
     from pipeline.console import Console
-    from pipeline.recipe.schema import Recipe
+    from pipeline.recipe.schema.recipe import Recipe
 
 LAST_STAGE = "validate"
 

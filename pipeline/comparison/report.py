@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from exporters.files import dump_json, write_bytes, write_text
+from exporters.core.files import dump_json, write_bytes, write_text
 from pipeline.comparison.analysis import ArmFigures, analyse
 from pipeline.comparison.headline import headline
 from pipeline.comparison.markdown import to_markdown

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
-from exporters.errors import UnavailableError
-from exporters.files import read_json
+from exporters.core.errors import UnavailableError
+from exporters.core.files import read_json
 from exporters.parity.chance import chance_level, is_above_chance
 from pipeline.runner.rundir import RunDirectory
 

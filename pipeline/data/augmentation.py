@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from exporters.preprocessing import Preprocessing, resize_shorter_side
+from exporters.images.preprocessing import Preprocessing, resize_shorter_side
 from pipeline.data.randaugment import rand_augment
 from pipeline.randomness import generator
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from exporters.errors import TmkdError
-from exporters.preprocessing import Preprocessing
+from exporters.core.errors import TmkdError
+from exporters.images.preprocessing import Preprocessing
 from pipeline.data.stores.base import Store
 
 CHUNK = 1024

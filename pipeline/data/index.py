@@ -14,9 +14,9 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from exporters.errors import UnavailableError
-from exporters.files import atomic_path, read_json, write_json
-from exporters.preprocessing import Preprocessing
+from exporters.core.errors import UnavailableError
+from exporters.core.files import atomic_path, read_json, write_json
+from exporters.images.preprocessing import Preprocessing
 from pipeline.data.checking import available_processors, check_files
 from pipeline.data.leakage import content_groups, leaking_images, number_of_duplicates, torn_apart
 from pipeline.data.listing import SPLITS, Listing, Progress, ReadSettings, SplitName

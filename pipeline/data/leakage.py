@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.listing import SPLITS, SplitName
 from pipeline.data.path_table import printable
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from exporters.core import splits
 from exporters.core.names import similar_names
+from exporters.images import splits
 from pipeline.data.path_table import PathList
 from pipeline.data.stores.registry import open_store
 

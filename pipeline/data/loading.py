@@ -19,10 +19,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from exporters.errors import TmkdError, UnavailableError
-from exporters.images import UnreadableImageError
-from exporters.preprocessing import Preprocessing
-from exporters.progress import counted
+from exporters.core.errors import TmkdError, UnavailableError
+from exporters.core.progress import counted
+from exporters.images.decoding import UnreadableImageError
+from exporters.images.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.checking import available_processors
 from pipeline.data.index import DataIndex

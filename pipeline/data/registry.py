@@ -5,7 +5,7 @@ import re
 from functools import partial
 from importlib import import_module
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.data.listing import Reader
 
 DATASETS: dict[str, str] = {

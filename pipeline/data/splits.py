@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.randomness import generator
 
 

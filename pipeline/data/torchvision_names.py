@@ -8,7 +8,7 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.base import Method
 from pipeline.distill.methods.tmkd import Tmkd

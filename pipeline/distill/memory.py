@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.randomness import generator
 from pipeline.tmkd.precision import full_precision, widen
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.registry import METHODS
 
 # Line 10 where `tmkd` adds it to a base that has none.

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from exporters.architectures import Architecture, build, resolve
-from exporters.errors import TmkdError, UsageError
-from exporters.normalisation import normalisation_doubts
-from exporters.trial import try_network
+from exporters.core.errors import TmkdError, UsageError
+from exporters.images.normalisation import normalisation_doubts
+from exporters.student.architectures import Architecture, build, resolve
+from exporters.student.trial import try_network
 from pipeline.models.probe import OTHER_SIZE
 from pipeline.models.tapped import TappedNetwork
 from pipeline.models.weights import IMAGENET_MEAN, IMAGENET_STD, LoadedWeights, load_weights

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporters.core.errors import UnavailableError, UsageError
 from exporters.core.names import normalized
-from exporters.errors import UnavailableError, UsageError
 from exporters.labels import read_rows
 from pipeline.models.library_names import LIBRARY_SETS
 
@@ -143,7 +143,7 @@ def _load(source: str, classes: Sequence[str]) -> _Names:
 
 def class_names_file(source: str) -> Path:
     """The file that `teacher.text.class_names` means, which may not be there: a shipped one, else a path."""
-    from pipeline.recipe.catalog import configs_directory
+    from pipeline.catalog import configs_directory
 
     shipped = configs_directory() / "classes" / f"{source}.yaml"
     return shipped if Path(source).name == source and shipped.is_file() else Path(source).expanduser()

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from exporters.checkpoint_file import harmless_types, has_weights_suffix
-from exporters.errors import TmkdError, UnavailableError, UsageError
-from exporters.files import sha256_file
-from exporters.process_state import quiet
-from exporters.write_errors import full_cache
+from exporters.core.errors import TmkdError, UnavailableError, UsageError
+from exporters.core.files import sha256_file
+from exporters.core.process_state import quiet
+from exporters.core.write_errors import full_cache
+from exporters.student.checkpoint_file import harmless_types, has_weights_suffix
 from pipeline.models.resizing import resize_images
 from pipeline.randomness import generator
 
@@ -142,7 +142,7 @@ def _register(model: str) -> str:
     """The name by which open_clip knows the model, after telling it of a JSON of ours or of the user's."""
     import open_clip
 
-    from pipeline.recipe.catalog import configs_directory
+    from pipeline.catalog import configs_directory
 
     shipped = configs_directory() / "clip" / f"{model}.json"
     path = shipped if shipped.is_file() else Path(model).expanduser()

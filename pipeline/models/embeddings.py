@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.models.class_names import plain_name
 
 _REMEDY = "The file is an .npz with `embeddings` [K, D] (float) and `class_names` [K] (text), one row a class."

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from exporters.errors import UsageError
-from exporters.trial import try_network
+from exporters.core.errors import UsageError
+from exporters.student.trial import try_network
 from pipeline.models.outputs import NetworkShape
 
 OTHER_SIZE = (

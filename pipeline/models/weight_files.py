@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from exporters.errors import UnavailableError
-from exporters.files import sha256_file
+from exporters.core.errors import UnavailableError
+from exporters.core.files import sha256_file
 
 
 def checked_sha256(path: Path, expected: str | None) -> str:

@@ -8,14 +8,14 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
-from exporters.architectures import Architecture
-from exporters.checkpoint_file import read_weights_file
-from exporters.errors import UnavailableError
-from exporters.files import sha256_file
-from exporters.key_order import OwnKeys, with_own_keys
-from exporters.published import kept_by_script
-from exporters.state_dict import AUXILIARY_HEADS, fit_state, without_auxiliary_heads
-from exporters.write_errors import full_cache
+from exporters.core.errors import UnavailableError
+from exporters.core.files import sha256_file
+from exporters.core.write_errors import full_cache
+from exporters.student.architectures import Architecture
+from exporters.student.checkpoint_file import read_weights_file
+from exporters.student.key_order import OwnKeys, with_own_keys
+from exporters.student.published import kept_by_script
+from exporters.student.state_dict import AUXILIARY_HEADS, fit_state, without_auxiliary_heads
 from pipeline.models.weight_files import checked_sha256
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -60,9 +60,9 @@ def load_weights(
     """Load weights into a network, in place.
 
     Args:
-        network: as `exporters.architectures.build` gives it, for the classes of the data set.
+        network: as `exporters.student.architectures.build` gives it, for the classes of the data set.
         architecture: what it is.
-        weights: `imagenet`, or the path of a file as `exporters.checkpoint_file` reads it.
+        weights: `imagenet`, or the path of a file as `exporters.student.checkpoint_file` reads it.
         replace_head: allow a classifier of another shape to stay at its initialisation, because it will be trained.
         sha256: what the file must be, checked before it is opened; None: anything.
         key: which set of weights of the file; None: see `read_weights_file`.

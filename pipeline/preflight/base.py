@@ -7,9 +7,9 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from exporters.errors import GateError, TmkdError, UnavailableError, UsageError
+from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
 from pipeline.data.index import DataIndex
-from pipeline.recipe.schema import Recipe
+from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Subject:
         Raises:
             TmkdError: it cannot be had, as `build_student` says.
         """
-        from pipeline.stages.inputs import build_student
+        from pipeline.stages.shared.inputs import build_student
 
         return self._once("student", lambda: build_student(self.recipe, len(self.classes)))
 
@@ -114,7 +114,7 @@ class Subject:
         return self._once("teacher", self._teacher)
 
     def _teacher(self) -> "TappedNetwork":
-        from pipeline.stages.inputs import build_visual_teacher, read_classifier
+        from pipeline.stages.shared.inputs import build_visual_teacher, read_classifier
 
         if "teacher" in self.stages:
             return build_visual_teacher(self.recipe, len(self.classes)).tapped

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Iterator
 
-from exporters.architectures import has_batch_norm
-from pipeline.recipe.schema import Recipe
+from exporters.student.architectures import has_batch_norm
+from pipeline.recipe.schema.recipe import Recipe
 
 
 def single_image_notes(recipe: Recipe, stages: Collection[str]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from exporters.errors import TmkdError
+from exporters.core.errors import TmkdError
 from pipeline.models.class_names import class_words
 from pipeline.preflight.base import Report, Subject
 

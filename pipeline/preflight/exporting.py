@@ -4,15 +4,15 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from exporters.architectures import Architecture
-from exporters.errors import GateError, TmkdError, UnavailableError, UsageError
-from exporters.manifest import ENGINE_SOURCES, variant_of
-from exporters.preprocessing import Preprocessing
+from exporters.bundle.manifest import ENGINE_SOURCES, variant_of
+from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
+from exporters.images.preprocessing import Preprocessing
+from exporters.student.architectures import Architecture
 from pipeline.preflight.base import Report, Subject
-from pipeline.recipe.schema import Recipe
+from pipeline.recipe.schema.recipe import Recipe
 
 if TYPE_CHECKING:
-    from exporters.student import Student
+    from exporters.student.student import Student
 
 _OPSETS = (20, 21)  # tried in this order where the recipe's fails
 _KNOWN_TO_WORK = "torchvision:mobilenet_v2, timm:convnext_atto, cifar:resnet20"
@@ -27,7 +27,7 @@ def check(subject: Subject, report: Report) -> None:
     Raises:
         UsageError: the student, or a file that is required, cannot be had. An opset that the remedy names was tried.
     """
-    from pipeline.stages.inputs import student_preprocessing
+    from pipeline.stages.shared.inputs import student_preprocessing
 
     recipe, model = subject.recipe, subject.student()
     preprocessing = student_preprocessing(recipe, model.mean, model.std)
@@ -96,8 +96,8 @@ def _objections(
 def _untrained(architecture: Architecture, classes: tuple[str, ...], preprocessing: dict[str, object]) -> "Student":
     import torch
 
-    from exporters.architectures import build
-    from exporters.student import Student
+    from exporters.student.architectures import build
+    from exporters.student.student import Student
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from exporters.errors import TmkdError, UsageError
+from exporters.core.errors import TmkdError, UsageError
 from pipeline.distill.registry import METHODS, needs_stages
 from pipeline.preflight.base import Report, Subject
 from pipeline.preflight.batches import more_images, single_image_warning
@@ -16,7 +16,7 @@ from pipeline.preflight.networks import make_method
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pipeline.recipe.schema import FitSettings
+    from pipeline.recipe.schema.recipe import FitSettings
 
 _ONE_VALUE = "more than 1 value per channel"  # torch's words
 _MOST_IMAGES = 2

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.preflight.base import Report, Subject
 
 # What a stage imports, beside what every installation has. Where several are named, one of them is enough.

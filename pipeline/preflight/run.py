@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from exporters.errors import TmkdError
+from exporters.core.errors import TmkdError
 from pipeline.preflight.base import Check, Report, Subject
 from pipeline.preflight.registry import AFTER_DATA, BEFORE_FIRST_STAGE
-from pipeline.recipe.schema import Recipe
+from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
 
 

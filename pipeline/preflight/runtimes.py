@@ -1,8 +1,8 @@
 """Where the exported files have to run: ONNX Runtime's provider, and TensorRT where engines are required."""
 
-from exporters.errors import TmkdError
+from exporters.core.errors import TmkdError
 from pipeline.preflight.base import Report, Subject
-from pipeline.stages import engines
+from pipeline.stages.shared import engines
 
 
 def check_provider(subject: Subject, report: Report) -> None:
@@ -27,7 +27,7 @@ def check_library(subject: Subject, report: Report) -> None:
     """Look for a TensorRT, where engines are required.
 
     Raises:
-        UsageError, UnavailableError: as `exporters.engines.check_library`.
+        UsageError, UnavailableError: as `exporters.artifacts.engines.check_library`.
     """
     engines.check_machine(subject.recipe, run=False)
 
@@ -36,6 +36,6 @@ def check_engines(subject: Subject, report: Report) -> None:
     """Look for a GPU on which the engines run, where they are required.
 
     Raises:
-        UsageError, UnavailableError: as `exporters.engines.check_machine`.
+        UsageError, UnavailableError: as `exporters.artifacts.engines.check_machine`.
     """
     engines.check_machine(subject.recipe, run=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from exporters.files import read_json
+from exporters.core.files import read_json
 from exporters.parity.chance import describe_score, has_learned, interval_text
 from pipeline.console import Console
 from pipeline.data.index import DataIndex
 from pipeline.data.stores.registry import open_store
-from pipeline.recipe.schema import Recipe
+from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
 

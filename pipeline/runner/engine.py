@@ -8,10 +8,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.files import write_json, write_text
-from exporters.interrupts import interrupts_kept
-from exporters.progress import shown_by
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.files import write_json, write_text
+from exporters.core.interrupts import interrupts_kept
+from exporters.core.progress import shown_by
 from pipeline.preflight import Preflight
 from pipeline.runner.environment import describe_environment
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
@@ -20,8 +20,8 @@ from pipeline.runner.rundir import RunDirectory, StageRecord
 
 if TYPE_CHECKING:
     from pipeline.console import Console
-    from pipeline.recipe.schema import Recipe
-    from pipeline.stages.base import Stage
+    from pipeline.recipe.schema.recipe import Recipe
+    from pipeline.runner.stage import Stage
 
 Action = Literal["reuse", "run", "continue", "wait", "skip", "fail"]
 
@@ -182,7 +182,7 @@ def _run_or_reuse(
     *,
     forced: bool,
 ) -> None:
-    from pipeline.stages.base import StageContext
+    from pipeline.runner.stage import StageContext
 
     inputs = _inputs(stage, recipe, run, needed)
     record = run.record(stage.name)

@@ -4,7 +4,7 @@ import os
 import platform
 from typing import Any
 
-from exporters.versions import installed_packages
+from exporters.core.versions import installed_packages
 
 
 def describe_environment() -> dict[str, Any]:

@@ -13,7 +13,7 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 _PACKAGES = ("pipeline", "exporters")
 
 # How a run is shown, planned and refused does not change what it gives; settings count by their values.
-_WITHOUT_EFFECT = ("pipeline.console", "pipeline.recipe", "pipeline.runner", "exporters.errors")
+_WITHOUT_EFFECT = ("pipeline.console", "pipeline.recipe", "pipeline.runner", "exporters.core.errors")
 
 
 def digest(value: Any) -> str:

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from exporters.core.outputs import write_marker
-from exporters.errors import UnavailableError, UsageError
-from exporters.files import atomic_directory, atomic_path, read_json, sha256_file, write_json, write_text
-from exporters.locks import held
-from exporters.write_errors import WriteError
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.core.files import atomic_directory, atomic_path, read_json, sha256_file, write_json, write_text
+from exporters.core.locks import held
+from exporters.core.write_errors import WriteError
+from exporters.images.outputs import write_marker
 
 Status = Literal["running", "done", "failed", "skipped"]
 

@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exporters.files import read_json
-from exporters.licences import CODE_LICENCE
-from exporters.manifest import ENGINES, MODEL
-from exporters.versions import installed_packages
+from exporters.bundle.manifest import ENGINES, MODEL
+from exporters.core.files import read_json
+from exporters.core.licences import CODE_LICENCE
+from exporters.core.versions import installed_packages
 from pipeline.data.listing import SplitName
 from pipeline.data.registry import LICENCES
 from pipeline.distill.registry import METHODS
-from pipeline.recipe.schema import Recipe
-from pipeline.recipe.weights import names_file
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.recipe.schema.weights import names_file
 from pipeline.runner.fingerprint import digest
-from pipeline.stages.base import Stage, StageContext, settings
+from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.export import AUDIT, VARIANTS
-from pipeline.stages.images import golden_images
-from pipeline.stages.inputs import Data, needs_teacher, needs_text_embeddings, read_data, read_json_output
 from pipeline.stages.parity import PARITY, SHIPPED
+from pipeline.stages.shared.images import golden_images
+from pipeline.stages.shared.inputs import Data, needs_teacher, needs_text_embeddings, read_data, read_json_output
 
 if TYPE_CHECKING:
-    from exporters.bundle import BundleFacts
-    from exporters.shipping import Passed
-    from exporters.student import Student
+    from exporters.artifacts.ship import Passed
+    from exporters.bundle.pack import BundleFacts
+    from exporters.student.student import Student
 
 MEASURED: tuple[SplitName, ...] = ("validation", "test")
 """The splits whose accuracy a bundle tells."""
@@ -54,9 +54,9 @@ class BundleStage(Stage):
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Measure speed, take golden vectors from validation images, pack, verify."""
+        from exporters.artifacts.ship import ship
         from exporters.runtimes import TorchRuntime
-        from exporters.shipping import ship
-        from exporters.student import load_student
+        from exporters.student.student import load_student
 
         run, recipe = context.run, context.recipe
         data = read_data(context)
@@ -78,9 +78,9 @@ class BundleStage(Stage):
 
 def _passed(context: StageContext) -> "Passed":
     """What parity lets ship, each file with what the audit found at its export."""
-    from exporters.bundle import ShippedModel
-    from exporters.shipping import Passed
-    from exporters.variants import VARIANTS as VARIANT_KINDS
+    from exporters.artifacts.ship import Passed
+    from exporters.artifacts.variants import VARIANTS as VARIANT_KINDS
+    from exporters.bundle.pack import ShippedModel
 
     audits = {"fp32": {"file": MODEL, **read_json_output(context, "export", AUDIT)}}
     if context.recipe.export.variants:
@@ -106,7 +106,7 @@ def identity(recipe: Recipe) -> dict[str, Any]:
 
 
 def _facts(context: StageContext, data: Data, student: "Student") -> "BundleFacts":
-    from exporters.bundle import BundleFacts
+    from exporters.bundle.pack import BundleFacts
 
     recipe = context.recipe
     verdict = read_json_output(context, "validate", "verdict.json")
@@ -171,7 +171,7 @@ def _without_folders(told: str, *sources: str) -> str:
 
 def _results(context: StageContext, data: Data) -> dict[str, Any]:
     """What the chosen student answered in each split: in all, and of each class."""
-    from exporters.shipping import split_results
+    from exporters.artifacts.ship import split_results
 
     results: dict[str, Any] = {}
     with np.load(context.run.folder("validate") / "predictions.npz") as predictions:

@@ -4,13 +4,13 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from exporters.core.left_out import describe_left_out
+from exporters.images.left_out import describe_left_out
 from pipeline.console import Bar, Console
 from pipeline.data.index import build_index, read_listing
 from pipeline.data.listing import listing_digest
 from pipeline.data.registry import reader_module
-from pipeline.recipe.schema import Recipe
-from pipeline.stages.base import Stage, StageContext, settings
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.runner.stage import Stage, StageContext, settings
 
 
 class DataStage(Stage):

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exporters.files import write_json
+from exporters.core.files import write_json
 from pipeline.distill.registry import METHODS, needs_stages
-from pipeline.recipe.schema import Recipe
-from pipeline.stages.base import Stage, StageContext, settings
-from pipeline.stages.inputs import (
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.runner.stage import Stage, StageContext, settings
+from pipeline.stages.shared.inputs import (
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
     Data,
@@ -21,8 +21,8 @@ from pipeline.stages.inputs import (
     read_teacher,
     student_preprocessing,
 )
+from pipeline.stages.shared.teacher_cache import cached_teacher
 from pipeline.stages.teacher import weights_file
-from pipeline.stages.teacher_cache import cached_teacher
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from pipeline.models.build import Model
     from pipeline.models.outputs import NetworkOutput
-    from pipeline.tmkd.cache import CachedTeacher
     from pipeline.tmkd.teacher import MultiViewTeacher
     from pipeline.training.loop import Step
+    from pipeline.training.teacher_cache import CachedTeacher
 
 
 class DistillStage(Stage):
@@ -68,8 +68,8 @@ class DistillStage(Stage):
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Train the student, save what was chosen and what came last."""
-        from exporters.student import save_student
-        from pipeline.stages.training import discard_checkpoint, train
+        from exporters.student.student import save_student
+        from pipeline.stages.shared.training import discard_checkpoint, train
         from pipeline.training.device import describe_device, make_fabric
 
         recipe, data, folder = context.recipe, read_data(context), self.folder(context)
@@ -127,7 +127,7 @@ class DistillStage(Stage):
         from pipeline.distill.memory import TrainingSplit
         from pipeline.distill.task import DistillationTask
         from pipeline.randomness import generator
-        from pipeline.stages.training import student_job
+        from pipeline.stages.shared.training import student_job
 
         recipe = context.recipe
         if teacher is not None:

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from exporters import lines
-from exporters.errors import GateError, UnavailableError
-from exporters.files import write_bytes, write_json
-from exporters.progress import working
-from pipeline.recipe.schema import Recipe
-from pipeline.stages import engines
-from pipeline.stages.base import Stage, StageContext, settings
-from pipeline.stages.images import calibration_batches, golden_images, validation_batches
-from pipeline.stages.inputs import IMAGE_KEYS, Data, read_data
+from exporters.artifacts import lines
+from exporters.core.errors import GateError, UnavailableError
+from exporters.core.files import write_bytes, write_json
+from exporters.core.progress import working
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.runner.stage import Stage, StageContext, settings
+from pipeline.stages.shared import engines
+from pipeline.stages.shared.images import calibration_batches, golden_images, validation_batches
+from pipeline.stages.shared.inputs import IMAGE_KEYS, Data, read_data
 
 if TYPE_CHECKING:
     from exporters.quantize import Calibration
@@ -49,7 +49,7 @@ class ExportStage(Stage):
         """Export, explain every initializer by the student's own parameters, search each variant, build engines."""
         from exporters.audit import audit_export
         from exporters.onnx.export import export_onnx
-        from exporters.student import load_student
+        from exporters.student.student import load_student
 
         recipe, folder = context.recipe, self.folder(context)
         student = load_student(context.run.folder("distill") / "chosen")
@@ -71,11 +71,11 @@ class ExportStage(Stage):
 
     def _variants(self, context: StageContext, model: bytes, initializers: list[dict[str, Any]]) -> dict[str, Any]:
         """Write each variant and `variants.json`; gives the content of the latter."""
+        from exporters.artifacts.variants import VARIANTS as VARIANT_KINDS
+        from exporters.artifacts.variants import make_variant
         from exporters.parity import Evidence
         from exporters.runtimes import TorchRuntime
-        from exporters.student import load_student
-        from exporters.variants import VARIANTS as VARIANT_KINDS
-        from exporters.variants import make_variant
+        from exporters.student.student import load_student
 
         recipe, folder, data = context.recipe, self.folder(context), read_data(context)
         student = load_student(context.run.folder("distill") / "chosen")

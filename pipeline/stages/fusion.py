@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from exporters.errors import GateError
-from exporters.files import write_json
+from exporters.core.errors import GateError
+from exporters.core.files import write_json
 from pipeline.data.listing import SPLITS
-from pipeline.recipe.schema import Recipe
-from pipeline.stages.base import Stage, StageContext, settings
-from pipeline.stages.inputs import (
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.runner.stage import Stage, StageContext, settings
+from pipeline.stages.shared.inputs import (
     EVALUATION_BATCH,
     IMAGE_KEYS,
     TRAINING_LIBRARIES,

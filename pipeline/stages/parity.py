@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from exporters import lines
-from exporters.errors import GateError
-from exporters.files import write_bytes, write_json
-from exporters.manifest import ENGINE_SOURCES, variant_of
-from pipeline.recipe.schema import Recipe
-from pipeline.stages import engines
-from pipeline.stages.base import Stage, StageContext, settings
+from exporters.artifacts import lines
+from exporters.bundle.manifest import ENGINE_SOURCES, variant_of
+from exporters.core.errors import GateError
+from exporters.core.files import write_bytes, write_json
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.export import VARIANTS
-from pipeline.stages.images import golden_images, validation_batches
-from pipeline.stages.inputs import IMAGE_KEYS, read_data, read_json_output
+from pipeline.stages.shared import engines
+from pipeline.stages.shared.images import golden_images, validation_batches
+from pipeline.stages.shared.inputs import IMAGE_KEYS, read_data, read_json_output
 
 if TYPE_CHECKING:
+    from exporters.artifacts.variants import Verdict
     from exporters.parity import Evidence
-    from exporters.variants import Verdict
 
 PARITY = "parity.json"
 SHIPPED = "shipped.json"
@@ -48,11 +48,11 @@ class ParityStage(Stage):
                 all the same. Or an engine is stale or damaged, and nothing of it was loaded.
             UnavailableError: a required engine could not be run.
         """
-        from exporters.engines import settle, unmet
-        from exporters.golden import beyond_bundle
+        from exporters.artifacts.engines import settle, unmet
+        from exporters.bundle.golden import beyond_bundle
         from exporters.parity import Evidence
         from exporters.runtimes import OnnxRuntime, TorchRuntime
-        from exporters.student import load_student
+        from exporters.student.student import load_student
 
         recipe, folder, data = context.recipe, self.folder(context), read_data(context)
         student = load_student(context.run.folder("distill") / "chosen")
@@ -114,8 +114,8 @@ class ParityStage(Stage):
         reports: dict[str, Any],
     ) -> "dict[str, Verdict]":
         """Prove each variant that was made, begin its report, and give the verdict; one that was not has a report."""
-        from exporters.variants import VARIANTS as VARIANT_KINDS
-        from exporters.variants import prove_variant
+        from exporters.artifacts.variants import VARIANTS as VARIANT_KINDS
+        from exporters.artifacts.variants import prove_variant
 
         recipe, exported = context.recipe, context.run.folder("export")
         described = read_json_output(context, "export", VARIANTS) if recipe.export.variants else {}

@@ -1,6 +1,6 @@
 """The stages in their order."""
 
-from pipeline.stages.base import Stage
+from pipeline.runner.stage import Stage
 from pipeline.stages.bundle import BundleStage
 from pipeline.stages.data import DataStage
 from pipeline.stages.distill import DistillStage

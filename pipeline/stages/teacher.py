@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.models.weight_files import checked_sha256
-from pipeline.recipe.schema import Recipe
-from pipeline.stages.base import Stage, StageContext, settings
-from pipeline.stages.inputs import (
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.runner.stage import Stage, StageContext, settings
+from pipeline.stages.shared.inputs import (
     EVALUATION_BATCH,
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
@@ -61,11 +61,11 @@ class TeacherStage(Stage):
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Load, fit, measure on validation, save."""
-        from exporters.files import write_json
+        from exporters.core.files import write_json
         from exporters.parity.chance import describe_score, has_learned
-        from exporters.student import save_student
+        from exporters.student.student import save_student
         from pipeline.evaluation.metrics import predict, score
-        from pipeline.stages.training import discard_checkpoint
+        from pipeline.stages.shared.training import discard_checkpoint
         from pipeline.training.device import describe_device, make_fabric
 
         recipe, visual = context.recipe, context.recipe.teacher.visual
@@ -120,7 +120,7 @@ class TeacherStage(Stage):
         from pipeline.distill.methods.ce import CrossEntropy
         from pipeline.distill.settings import LossSettings
         from pipeline.distill.task import DistillationTask
-        from pipeline.stages.training import student_job, train
+        from pipeline.stages.shared.training import student_job, train
         from pipeline.tmkd.drawn_views import DrawnViews
         from pipeline.training.loop import Step
 

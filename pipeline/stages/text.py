@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.files import sha256_file, write_bytes, write_json
+from exporters.core.files import sha256_file, write_bytes, write_json
 from pipeline.models.class_names import class_words
-from pipeline.recipe.schema import Recipe
-from pipeline.stages.base import Stage, StageContext, settings
-from pipeline.stages.inputs import (
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.runner.stage import Stage, StageContext, settings
+from pipeline.stages.shared.inputs import (
     EVALUATION_BATCH,
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
@@ -53,7 +53,7 @@ class TextStage(Stage):
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
         """Prompts, class names, model description and weights, as far as they are files; weights as they are meant."""
-        from pipeline.recipe.catalog import configs_directory
+        from pipeline.catalog import configs_directory
 
         text, configs = recipe.teacher.text, configs_directory()
         shipped = [configs / "prompts" / f"{text.prompts}.yaml", configs / "clip" / f"{text.model}.json"]
@@ -67,7 +67,7 @@ class TextStage(Stage):
         from safetensors.torch import save
 
         from exporters.parity.chance import chance_level, describe, is_above_chance
-        from pipeline.stages.training import discard_checkpoint
+        from pipeline.stages.shared.training import discard_checkpoint
         from pipeline.tmkd.prompts import Prompts, encode_prompts, encode_random_prompts
         from pipeline.training.device import describe_device, make_fabric
 
@@ -143,7 +143,7 @@ class TextStage(Stage):
         """Train; tells whether it stopped early."""
         from torch import Tensor, nn
 
-        from pipeline.stages.training import make_job, train
+        from pipeline.stages.shared.training import make_job, train
         from pipeline.tmkd.prompts import encode_prompts
         from pipeline.tmkd.text_fit import TextFit
         from pipeline.tmkd.views import Views

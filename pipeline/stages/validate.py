@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exporters.errors import GateError
-from exporters.files import atomic_path, write_json
-from pipeline.recipe.schema import Recipe
-from pipeline.stages.base import Stage, StageContext, settings
-from pipeline.stages.inputs import (
+from exporters.core.errors import GateError
+from exporters.core.files import atomic_path, write_json
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.runner.stage import Stage, StageContext, settings
+from pipeline.stages.shared.inputs import (
     EVALUATION_BATCH,
     IMAGE_KEYS,
     TRAINING_LIBRARIES,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from exporters.errors import UnavailableError
-from exporters.files import new_temporary, writing
+from exporters.core.errors import UnavailableError
+from exporters.core.files import new_temporary, writing
 
 
 class ArrayFile:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.errors import UsageError
-from pipeline.recipe.document import parse_yaml
+from exporters.core.errors import UsageError
+from pipeline.recipe.reading.document import parse_yaml
 from pipeline.tmkd.random_prompts import random_prompt
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _encode(encode_text: Callable[[list[str]], "Tensor"], groups: list[list[str]
 
 
 def _find(name_or_path: str) -> Path:
-    from pipeline.recipe.catalog import configs_directory
+    from pipeline.catalog import configs_directory
 
     path = Path(name_or_path)
     if path.is_file():

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exporters.errors import UsageError
-from exporters.files import sha256_bytes
+from exporters.core.errors import UsageError
+from exporters.core.files import sha256_bytes
 from pipeline.tmkd.precision import full_precision, widen
 
 # ITU-R BT.601 luma.

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.tmkd.weighting import image_text_scores, teacher_confidence_scores, text_scores, uniform_scores
 
 if TYPE_CHECKING:
-    from pipeline.recipe.schema import WeightingSettings
+    from pipeline.recipe.schema.recipe import WeightingSettings
 
 
 class Weigher(Protocol):

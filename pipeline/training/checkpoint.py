@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from exporters.files import atomic_path
+from exporters.core.files import atomic_path
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import torch
 from lightning_fabric import Fabric
 
-from exporters.errors import UnavailableError
-from exporters.process_state import quiet
+from exporters.core.errors import UnavailableError
+from exporters.core.process_state import quiet
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]

@@ -9,16 +9,16 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from pipeline.randomness import generator
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import computed_precision, seeded
-from pipeline.training.optimiser import learning_rate, make_optimiser
+from pipeline.training.optimizer import learning_rate, make_optimiser
 
 if TYPE_CHECKING:
     from pipeline.console import Console
     from pipeline.data.loading import Batch
-    from pipeline.recipe.schema import FitSettings
+    from pipeline.recipe.schema.recipe import FitSettings
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 from benchmarks.gpu_check import Source, main, missing, precision_of, read_source, run, to_markdown
-from exporters.architectures import Architecture
 from exporters.onnx.export import export_onnx
 from exporters.runtimes import TorchRuntime
+from exporters.student.architectures import Architecture
 from exporters.tensorrt.gpu import current_gpu
 from tests.exporters.conftest import make_student, random_images
 from tests.exporters.tensorrt.conftest import to_fp16
@@ -70,7 +70,7 @@ def test_without_a_gpu_it_says_what_is_missing(
 
 
 def test_a_source_that_is_not_there(tmp_path: Path) -> None:
-    from exporters.errors import UsageError
+    from exporters.core.errors import UsageError
 
     with pytest.raises(UsageError, match="no such folder"):
         read_source(tmp_path / "none", 10)

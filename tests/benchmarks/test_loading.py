@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.loading import BATCH, PREPROCESSING, SIZE, decode_and_resize, draw_photographs, main, to_markdown
-from exporters.images import open_rgb
+from exporters.images.decoding import open_rgb
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])

@@ -8,12 +8,12 @@ import pytest
 pytest.importorskip("torch")
 
 from benchmarks.serving import broken_uploads, failures, make_versions, to_markdown, version
-from exporters.bundle import BundleContents, pack
+from exporters.bundle.pack import BundleContents, pack
+from exporters.bundle.verify import verify_bundle
 from exporters.client import Student
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.serving.problems import RequestError
 from exporters.serving.uploads import prepare_upload
-from exporters.verify import verify_bundle
 from tests.exporters.conftest import cifar, contents  # noqa: F401
 from tests.exporters.serving.conftest import photo
 

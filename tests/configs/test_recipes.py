@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.catalog import find_recipe, recipe_names
 from pipeline.data.augmentation import Augmentation
 from pipeline.distill.build import build_method
 from pipeline.distill.registry import METHODS
@@ -15,15 +16,14 @@ from pipeline.models.build import Model, build_model
 from pipeline.models.class_names import class_words
 from pipeline.models.clip import Clip, build_clip
 from pipeline.recipe import load_recipe
-from pipeline.recipe.catalog import find_recipe, recipe_names
-from pipeline.recipe.schema import Recipe
-from pipeline.stages.inputs import build_student, make_views, student_preprocessing, teacher_image_size
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.stages.shared.inputs import build_student, make_views, student_preprocessing, teacher_image_size
 from pipeline.stages.teacher import fit_views
 from pipeline.tmkd.drawn_views import DrawnViews
 from pipeline.tmkd.prompts import Prompts, encode_prompts
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.weighers import make_weigher
-from pipeline.training.optimiser import learning_rate, make_optimiser
+from pipeline.training.optimizer import learning_rate, make_optimiser
 
 LARGEST = 64
 """Nets that halve the image five times keep a map of 2 x 2, without which there are no class activation maps."""

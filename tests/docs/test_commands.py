@@ -9,11 +9,11 @@ import click
 import pytest
 import yaml
 
+from pipeline.catalog import recipe_names
 from pipeline.cli import cli
 from pipeline.recipe import load_recipe
-from pipeline.recipe.catalog import recipe_names
-from pipeline.recipe.document import dotted
-from pipeline.recipe.keys import all_paths
+from pipeline.recipe.reading.document import dotted
+from pipeline.recipe.reading.keys import all_paths
 from tests.docs.markdown import DOCUMENTS, ROOT, blocks, name, shell_lines, spans
 
 PROGRAM = "tmkd-pipeline"

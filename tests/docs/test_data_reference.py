@@ -2,7 +2,7 @@
 
 import re
 
-from exporters.images import FORMATS
+from exporters.images.decoding import FORMATS
 from pipeline.data.prepare.sources import SOURCES
 from tests.docs.markdown import ROOT
 

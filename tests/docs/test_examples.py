@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from exporters.client import Student
-from exporters.errors import UnavailableError
-from exporters.files import dump_json
-from exporters.images import open_rgb
-from exporters.preprocessing import Preprocessing
+from exporters.core.errors import UnavailableError
+from exporters.core.files import dump_json
+from exporters.images.decoding import open_rgb
+from exporters.images.preprocessing import Preprocessing
 from pipeline.data.registry import DATASETS, load_reader
 from pipeline.distill.registry import METHODS, MethodEntry, base_methods
 from tests.docs import markdown

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.catalog import class_sets, fragment_names, prompt_names
 from pipeline.distill.registry import METHODS
-from pipeline.recipe.catalog import class_sets, fragment_names, prompt_names
-from pipeline.recipe.json_schema import recipe_json_schema
-from pipeline.recipe.keys import expected
+from pipeline.recipe.reading.keys import expected
+from pipeline.recipe.schema.json_schema import recipe_json_schema
 from tests.docs.markdown import ROOT
 
 SCHEMA = recipe_json_schema()

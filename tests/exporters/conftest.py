@@ -10,15 +10,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from exporters.architectures import Architecture, build  # noqa: E402
 from exporters.audit import audit_export  # noqa: E402
 from exporters.benchmark import measure  # noqa: E402
-from exporters.bundle import BundleContents, BundleFacts, ShippedModel, pack  # noqa: E402
+from exporters.bundle.pack import BundleContents, BundleFacts, ShippedModel, pack  # noqa: E402
+from exporters.images.preprocessing import Preprocessing  # noqa: E402
 from exporters.onnx.export import OnnxExport, export_onnx  # noqa: E402
 from exporters.parity import ParityGate, run_parity  # noqa: E402
-from exporters.preprocessing import Preprocessing  # noqa: E402
 from exporters.runtimes import OnnxRuntime, TorchRuntime  # noqa: E402
-from exporters.student import Student, load_student, save_student  # noqa: E402
+from exporters.student.architectures import Architecture, build  # noqa: E402
+from exporters.student.student import Student, load_student, save_student  # noqa: E402
 
 LABELS = ["red-crested finch", "grey gull", "Ærø tern", "black rail", "wren", "blue jay", "owl"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.files import sha256_file
+from exporters.core.files import sha256_file
 from exporters.runtimes import OnnxRuntime
 from exporters.tensorrt import read_sidecar, sidecar_path
 from exporters.tensorrt.gpu import Gpu
@@ -36,5 +36,5 @@ class SourceRuntime:
 def stand_in(patch: pytest.MonkeyPatch, error: float = 0.0) -> None:
     """Let there be a GPU, on which engines answer as their source, or by `error` otherwise."""
     patch.setattr("exporters.runtimes.tensorrt.TensorRTRuntime", SourceRuntime)
-    patch.setattr("exporters.engines.current_gpu", lambda: GPU)
+    patch.setattr("exporters.artifacts.engines.current_gpu", lambda: GPU)
     patch.setattr(SourceRuntime, "error", error)

@@ -8,11 +8,11 @@ from typing import Any
 import onnx
 import pytest
 
-from exporters.errors import GateError
-from exporters.files import dump_json, sha256_bytes, sha256_file
-from exporters.manifest import REQUIRED, seal
+from exporters.bundle.manifest import REQUIRED, seal
+from exporters.bundle.verify import verify_bundle
+from exporters.core.errors import GateError
+from exporters.core.files import dump_json, sha256_bytes, sha256_file
 from exporters.onnx.reader import read_onnx
-from exporters.verify import verify_bundle
 
 COPY = "triton/finches/1/model.onnx"
 FILES = [

@@ -4,8 +4,8 @@ import sys
 import pytest
 import torch
 
-from exporters.architectures import Architecture, build, parse, resolve
-from exporters.errors import UnavailableError, UsageError
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.student.architectures import Architecture, build, parse, resolve
 
 
 def test_resolution_order_and_prefixes() -> None:
@@ -75,6 +75,7 @@ def test_a_missing_source_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_checking_a_name_imports_no_torch() -> None:
     code = (
-        "import sys; from exporters.architectures import parse, resolve; parse('timm:x'); resolve('cifar:resnet20'); "
+        "import sys; from exporters.student.architectures import parse, resolve; "
+        "parse('timm:x'); resolve('cifar:resnet20'); "
     )
     subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], check=True)

@@ -12,17 +12,17 @@ import pytest
 
 pytest.importorskip("tensorrt_rtx")
 
+from exporters.artifacts.engines import make_engines
 from exporters.benchmark.bundle import benchmark_bundle
-from exporters.bundle import BundleContents, ShippedEngine, pack
-from exporters.engines import make_engines
-from exporters.errors import GateError
-from exporters.files import dump_json
-from exporters.manifest import SCHEMA, engine_path
+from exporters.bundle.manifest import SCHEMA, engine_path
+from exporters.bundle.pack import BundleContents, ShippedEngine, pack
+from exporters.bundle.verify import verify_bundle
+from exporters.core.errors import GateError
+from exporters.core.files import dump_json
 from exporters.tensorrt import EngineSettings
 from exporters.tensorrt.gpu import current_gpu
-from exporters.verify import verify_bundle
+from tests.exporters.bundle.test_verify import failure, resealed
 from tests.exporters.conftest import Exported
-from tests.exporters.test_verify import failure, resealed
 
 PLAN = "engines/model.plan"
 SIDECAR = f"{PLAN}.json"

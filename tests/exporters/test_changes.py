@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.errors import GateError
-from exporters.verify import verify_bundle
+from exporters.bundle.verify import verify_bundle
+from exporters.core.errors import GateError
 
 from .forging import FILES
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from exporters.bundle.manifest import seal
 from exporters.client import Student
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.images import UnreadableImageError
-from exporters.manifest import seal
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.images.decoding import UnreadableImageError
 from exporters.runtimes import TorchRuntime
 
 from .conftest import LABELS, Exported
@@ -71,7 +71,7 @@ def test_damaged_files_are_not_loaded(packed: Path, tmp_path: Path, name: str) -
 
 
 def test_a_preprocessing_of_another_version(packed: Path, tmp_path: Path) -> None:
-    from exporters.files import sha256_bytes
+    from exporters.core.files import sha256_bytes
 
     bundle = Path(shutil.copytree(packed, tmp_path / "bundle"))
     good = (bundle / "preprocess.json").read_bytes()

@@ -13,9 +13,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from exporters.arrays import npz_bytes
-from exporters.files import dump_json
-from exporters.verify import verify_bundle
+from exporters.bundle.verify import verify_bundle
+from exporters.core.arrays import npz_bytes
+from exporters.core.files import dump_json
 
 from .forging import COPY, add_file, change_model, failure, resealed
 
@@ -159,7 +159,7 @@ def test_a_copy_that_is_another_model(bundle: Path) -> None:
     (bundle / COPY).write_bytes(data + b"\0")
 
     def forge(manifest: dict) -> None:
-        from exporters.files import sha256_bytes
+        from exporters.core.files import sha256_bytes
 
         manifest["files"][COPY] = {"sha256": sha256_bytes(data + b"\0"), "size": len(data) + 1}
         (bundle / COPY).write_bytes(data + b"\0")

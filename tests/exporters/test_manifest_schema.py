@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from exporters.manifest import GOLDEN_LIMITS, REQUIRED, SCHEMA
+from exporters.bundle.manifest import GOLDEN_LIMITS, REQUIRED, SCHEMA
 from pipeline.cli import cli
 
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text("utf-8")))

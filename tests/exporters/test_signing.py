@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from exporters.errors import GateError
-from exporters.verify import verify_bundle
+from exporters.bundle.verify import verify_bundle
+from exporters.core.errors import GateError
 
 
 def model_signing(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

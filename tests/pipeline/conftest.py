@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from exporters.files import read_json, write_json
+from exporters.core.files import read_json, write_json
 from pipeline import __main__ as entry
 from pipeline.recipe import load_recipe
 from pipeline.runner.engine import plan as make_plan

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from pipeline import __version__
+from pipeline.catalog import find_recipe, recipe_names
 from pipeline.cli import COMMANDS
 from pipeline.commands import recipes as commands_recipes
 from pipeline.recipe import load_recipe
-from pipeline.recipe.catalog import find_recipe, recipe_names
 from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, set_, start_command
 
 SHIPPED = tuple(recipe_names())
@@ -55,7 +55,7 @@ class TestWithoutTorch:
         code = (
             "import sys\nfrom pipeline.__main__ import main\n"
             f"commands = [[], *([name] for name in {list(COMMANDS)!r}), ['data', 'inspect'], ['recipes', 'copy']]\n"
-            "heavy = {'pydantic', 'pydantic_core', 'yaml', 'numpy', 'PIL', 'rich', 'pipeline.recipe.schema',\n"
+            "heavy = {'pydantic', 'pydantic_core', 'yaml', 'numpy', 'PIL', 'rich', 'pipeline.recipe.schema.recipe',\n"
             "    'pipeline.stages.registry', 'pipeline.console', 'torch'}\n"
             "for command in commands:\n"
             "    sys.argv = ['tmkd-pipeline', *command, '--help']\n"
@@ -386,11 +386,11 @@ class TestData:
     def test_an_image_that_vanishes_later_is_named(self, own_data: Run) -> None:
         vanished = own_data.data / "test" / CLASSES[2] / "05.png"
         draw(CLASSES[2], 5, size=40).save(vanished)  # another picture than the one that was indexed
-        from pipeline.stages.inputs import read_data
+        from pipeline.stages.shared.inputs import read_data
         from tests.pipeline.stages.contexts import context_of
 
         data = read_data(context_of(own_data))
-        from exporters.errors import TmkdError
+        from exporters.core.errors import TmkdError
 
         with pytest.raises(TmkdError, match=r"05\.png"):
             list(data.loader.evaluation_batches("test", data.preprocessing, 64))

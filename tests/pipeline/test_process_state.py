@@ -1,4 +1,4 @@
-"""Importing and using the Python API leaves the process as it was, but for what `exporters/process_state.py` names."""
+"""Importing and using the Python API leaves the process as it was, but for what `process_state.py` names."""
 
 import subprocess
 import sys
@@ -19,5 +19,5 @@ def test_the_process_is_as_it_was_after_the_python_api(tmp_path: Path) -> None:
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
     )
     assert ended.returncode == 0, ended.stderr[-4000:]
-    # `exporters/process_state.py` says why.
+    # `exporters/core/process_state.py` says why.
     assert ended.stdout.splitlines() == ["import: environment ORT_DISABLE_TELEMETRY: None -> '1'"]

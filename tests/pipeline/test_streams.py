@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 from pipeline import streams
-from pipeline.recipe.catalog import find_recipe
+from pipeline.catalog import find_recipe
 from tests.pipeline.conftest import CLASSES, REPOSITORY, Outcome, Run
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONUTF8": "1", "CI": "1"}

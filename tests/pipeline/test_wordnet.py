@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline import wordnet
 from pipeline.wordnet import CODE, distinct_words, plain, split_synonyms, synonyms
 

@@ -133,8 +133,8 @@ def main(folder: Path, *overrides: str) -> None:
     import_everything()
     report(before, "import")
 
+    from exporters.bundle.verify import verify_bundle
     from exporters.client import Student
-    from exporters.verify import verify_bundle
     from pipeline.console import Console
     from pipeline.recipe import load_recipe
     from pipeline.runner.engine import execute

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from exporters.errors import UnavailableError
-from exporters.files import atomic_directory, dump_json, read_json, sha256_bytes, write_json
-from exporters.write_errors import WriteError
+from exporters.core.errors import UnavailableError
+from exporters.core.files import atomic_directory, dump_json, read_json, sha256_bytes, write_json
+from exporters.core.write_errors import WriteError
 from pipeline.data.birds_demo.difficulty import DIFFICULTY, IMAGE_SIZE, SEED, TEST_PER_CLASS, TRAIN_PER_CLASS, VERSION
 from pipeline.data.birds_demo.render import render_image
 from pipeline.data.birds_demo.species import CLASS_NAMES, SPECIES

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from exporters.core.image_suffixes import SUFFIXES
-from exporters.errors import TmkdError
-from exporters.images import read_header
-from exporters.preprocessing import Preprocessing
+from exporters.core.errors import TmkdError
+from exporters.images.decoding import read_header
+from exporters.images.preprocessing import Preprocessing
+from exporters.images.suffixes import SUFFIXES
 from pipeline.data.checking import NARROW
 from pipeline.data.stores.base import Store
 

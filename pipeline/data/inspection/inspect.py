@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.preprocessing import Preprocessing
+from exporters.images.preprocessing import Preprocessing
 from pipeline.data.checking import CHUNK, available_processors
 from pipeline.data.index import IndexSettings, read_listing
 from pipeline.data.inspection.examine import ODDITIES, Facts, examine

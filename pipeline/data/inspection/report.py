@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from exporters.core.left_out import describe_left_out
+from exporters.images.left_out import describe_left_out
 from pipeline.data.inspection.inspect import Found, Inspection
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from exporters.core.outputs import mark_output
-from exporters.errors import TmkdError, UsageError
-from exporters.files import atomic_path
+from exporters.core.errors import TmkdError, UsageError
+from exporters.core.files import atomic_path
+from exporters.images.outputs import mark_output
 from pipeline.data.inspection.inspect import Inspection
 from pipeline.data.listing import Listing
 from pipeline.data.stores.base import Store

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from exporters.errors import UnavailableError
-from exporters.files import read_json, write_json, writing
+from exporters.core.errors import UnavailableError
+from exporters.core.files import read_json, write_json, writing
 from pipeline.data.prepare.telling import Steps, Teller
 from pipeline.data.prepare.web import TIMEOUT, Answer, CutError, RefusedError, Version, ask, unavailable
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from exporters.errors import UnavailableError, UsageError
-from exporters.locks import held
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.core.locks import held
 from pipeline.data.listing import SPLITS, Listing, SplitName
 from pipeline.data.prepare.download import SPARE, download
 from pipeline.data.prepare.sources import SOURCES, DataSet, Source

@@ -2,7 +2,7 @@
 
 import shlex
 
-from exporters.core.left_out import describe_left_out
+from exporters.images.left_out import describe_left_out
 from pipeline.data.listing import SPLITS
 from pipeline.data.prepare.prepare import Prepared
 from pipeline.data.prepare.telling import Teller

@@ -3,9 +3,9 @@
 import inspect
 from pathlib import Path
 
-from exporters.errors import UnavailableError
-from exporters.files import writing
-from exporters.write_errors import WriteError, write_cause
+from exporters.core.errors import UnavailableError
+from exporters.core.files import writing
+from exporters.core.write_errors import WriteError, write_cause
 from pipeline.data.prepare.telling import Teller
 from pipeline.data.torchvision_names import torchvision_set
 

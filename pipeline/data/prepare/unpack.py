@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from exporters.errors import UnavailableError
-from exporters.files import read_json, write_json, writing
-from exporters.write_errors import WriteError, write_cause
+from exporters.core.errors import UnavailableError
+from exporters.core.files import read_json, write_json, writing
+from exporters.core.write_errors import WriteError, write_cause
 from pipeline.data.prepare.streams import CHUNK, Counted, Forward, RefusedError
 from pipeline.data.prepare.telling import Steps, Teller
 

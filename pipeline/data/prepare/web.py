@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from exporters import __version__
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 
 TIMEOUT = 30.0
 """Seconds without a byte until a connection counts as cut."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split, SplitName
 from pipeline.data.readers.common import check_every_class, existing_root, readable_names
 from pipeline.data.stores.pickled import read_batch, unpickle_published

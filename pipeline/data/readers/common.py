@@ -4,9 +4,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized, path_on_disk
-from exporters.core.splits import find_splits, with_test
-from exporters.errors import UnavailableError
+from exporters.images.splits import find_splits, with_test
 from pipeline.data.listing import Split, SplitName
 
 # Joiners belong to the spelling of words in many scripts; other characters without width only hide something.
@@ -88,7 +88,7 @@ def readable_names(raw: Sequence[str], source: Path, lines: Sequence[int] | None
 
 
 def named_splits(found: Iterable[str], source: Path, remedy: str) -> dict[SplitName, str]:
-    """Which of the splits that a data set calls by name is which of ours (`exporters.core.splits`).
+    """Which of the splits that a data set calls by name is which of ours (`exporters.images.splits`).
 
     The validation split is the test split where there is no other.
 

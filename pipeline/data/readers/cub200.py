@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split
 from pipeline.data.readers.common import existing_root, readable_names
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from exporters.core.class_folders import (
+from exporters.core.errors import UnavailableError
+from exporters.core.names import normalized, similar_names
+from exporters.images.class_folders import (
     BESIDE,
     LAYOUT,
     ClassFolder,
@@ -11,11 +13,9 @@ from exporters.core.class_folders import (
     read_class_folders,
     refuse_other_layouts,
 )
-from exporters.core.image_suffixes import IMAGE_SUFFIXES
-from exporters.core.names import normalized, similar_names
-from exporters.core.scan import Scan
-from exporters.core.splits import SplitName, with_test
-from exporters.errors import UnavailableError
+from exporters.images.scan import Scan
+from exporters.images.splits import SplitName, with_test
+from exporters.images.suffixes import IMAGE_SUFFIXES
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split
 from pipeline.data.readers.common import existing_root, readable_names
 from pipeline.data.readers.labels_table import read_labelled
@@ -27,9 +27,9 @@ REMEDY = f"expected {LAYOUT}; give the folder by --set data.root=DIR"
 def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
     """List class folders; each folder's name is its class, with underscores as spaces.
 
-    Splits go by the names of `exporters.core.splits`. The validation split is the test split where there is no other.
-    Images in folders below a class folder belong to the class. What `exporters.core.scan` passes over is counted. With
-    `data.labels`, a table names the images instead (`labels_table`).
+    Splits go by the names of `exporters.images.splits`. The validation split is the test split where there is no other.
+    Images in folders below a class folder belong to the class. What `exporters.images.scan` passes over is counted.
+    With `data.labels`, a table names the images instead (`labels_table`).
 
     Args:
         root: the data set's folder.

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.listing import Listing, Progress, ReadSettings, SplitName
 from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import AGAIN, Place, Rows, read_rows, read_text

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split, SplitName
 from pipeline.data.readers.common import check_every_class, existing_root, named_splits, readable_names
 from pipeline.data.stores.huggingface import feature_column, open_splits

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from exporters.core.scan import Scan
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
+from exporters.images.scan import Scan
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split
 from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import Place, load_matlab, read_rows, whole_number

@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized, path_on_disk
-from exporters.core.splits import split_of
-from exporters.errors import UnavailableError
+from exporters.images.splits import split_of
 from pipeline.data.listing import Listing, ReadSettings, SplitName
 from pipeline.data.readers.common import readable_names
 from pipeline.data.readers.tables import Place, Rows, read_text

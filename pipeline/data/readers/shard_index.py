@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from exporters.core.image_suffixes import IMAGE_SUFFIXES
-from exporters.errors import UnavailableError
-from exporters.files import atomic_path
-from exporters.write_errors import WriteError
+from exporters.core.errors import UnavailableError
+from exporters.core.files import atomic_path
+from exporters.core.write_errors import WriteError
+from exporters.images.suffixes import IMAGE_SUFFIXES
 from pipeline.data.mapped import map_npz
 from pipeline.data.path_table import PathList, PathTable
 from pipeline.data.stores.shards import shard_key

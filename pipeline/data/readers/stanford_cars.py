@@ -6,7 +6,7 @@ class each image of `cars_train/` and `cars_test/` has.
 
 from pathlib import Path
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.listing import Listing, Progress, ReadSettings, SplitName
 from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import AGAIN, Place, Rows, load_matlab, whole_number

@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized, path_on_disk
-from exporters.core.scan import Scan
-from exporters.errors import UnavailableError
+from exporters.images.scan import Scan
 from pipeline.data.listing import SPLITS, Split, SplitName
 
 Key = TypeVar("Key", bound=Hashable)

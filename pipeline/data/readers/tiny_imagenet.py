@@ -7,8 +7,8 @@ that `val` is the test split.
 
 from pathlib import Path
 
-from exporters.core.scan import Scan
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
+from exporters.images.scan import Scan
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split
 from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import AGAIN, Place, Rows, read_rows

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.listing import SPLITS, Listing, Progress, ReadSettings, Split, SplitName
 from pipeline.data.readers.common import check_every_class, existing_root, readable_names
 from pipeline.data.splits import stratified_mask

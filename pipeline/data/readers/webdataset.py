@@ -10,9 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized
-from exporters.core.splits import find_splits
-from exporters.errors import UnavailableError
+from exporters.images.splits import find_splits
 from pipeline.data.listing import Listing, Progress, ReadSettings, Split, SplitName
 from pipeline.data.readers.common import check_every_class, existing_root, named_splits, readable_names
 from pipeline.data.readers.shard_index import REMEDY, read_shard

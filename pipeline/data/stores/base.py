@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from exporters.images import open_rgb
+from exporters.images.decoding import open_rgb
 
 OPEN_FILES = 64
 
@@ -55,7 +55,7 @@ class Store(ABC):
         """The image, mode RGB and upright, of what `read` gave.
 
         Raises:
-            UnreadableImageError: see `exporters.images.open_rgb`; names the image.
+            UnreadableImageError: see `exporters.images.decoding.open_rgb`; names the image.
         """
         return open_rgb(data, self.describe(key))
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from exporters.files import open_regular, sha256_file
-from exporters.images import open_rgb
+from exporters.core.files import open_regular, sha256_file
+from exporters.images.decoding import open_rgb
 from pipeline.data.stores.base import Store
 
 

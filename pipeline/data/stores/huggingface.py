@@ -7,9 +7,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from exporters.errors import UnavailableError
-from exporters.images import UnreadableImageError
-from exporters.write_errors import full_cache
+from exporters.core.errors import UnavailableError
+from exporters.core.write_errors import full_cache
+from exporters.images.decoding import UnreadableImageError
 from pipeline.data.stores.base import Store
 
 INSTALL = "pip install 'tmkd-pipeline[hf]'"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.stores.records import RecordStore
 
 # The MD5 sums that torchvision checks (torchvision/datasets/cifar.py).

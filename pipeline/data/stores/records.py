@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.stores.base import FileMarks, OpenFiles, Store, image_of_planes
 
 

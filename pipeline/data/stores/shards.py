@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from exporters.images import UnreadableImageError
+from exporters.images.decoding import UnreadableImageError
 from pipeline.data.stores.base import FileMarks, OpenFiles, Store
 
 LARGEST_IMAGE = 256 * 2**20

@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from exporters.errors import TmkdError, UnavailableError
-from exporters.images import UnreadableImageError, open_rgb
+from exporters.core.errors import TmkdError, UnavailableError
+from exporters.images.decoding import UnreadableImageError, open_rgb
 from pipeline.data.stores.base import Store
 from pipeline.data.torchvision_names import torchvision_set
 

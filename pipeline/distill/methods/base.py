@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.losses import cross_entropy
 from pipeline.distill.memory import Samples, TrainingSplit
 from pipeline.distill.registry import METHODS

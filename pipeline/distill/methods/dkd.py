@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.losses import decoupled_parts
 from pipeline.distill.methods.base import Method
 from pipeline.distill.settings import LossSettings

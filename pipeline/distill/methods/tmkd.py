@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.losses import kl_logits
 from pipeline.distill.memory import Samples, TrainingSplit
 from pipeline.distill.methods.base import Method, given_shape, require_cam

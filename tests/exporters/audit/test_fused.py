@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from exporters.audit.fused import fused_tensors
-from exporters.errors import GateError
-from exporters.student import Student
+from exporters.core.errors import GateError
+from exporters.student.student import Student
 from tests.exporters.conftest import LABELS, Exported, randomise
 
 

@@ -7,8 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from exporters.audit.half import audit_half
 from exporters.audit.student import audit_bundle
-from exporters.errors import GateError, UsageError
-from exporters.onnx.half import to_half
+from exporters.core.errors import GateError, UsageError
+from exporters.fp16.convert import to_half
 from exporters.onnx.reader import read_onnx
 from tests.exporters.conftest import Exported
 from tests.exporters.onnx.planting import convolutions, with_opset

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from exporters.audit import audit_bundle
 from exporters.audit.entries import identity
 from exporters.audit.int8 import audit_int8
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.onnx.reader import Tensor, read_onnx
 from exporters.quantize import Calibration, Ranges, Target, calibrate, quantize
 from tests.exporters.conftest import Exported

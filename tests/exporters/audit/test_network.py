@@ -5,8 +5,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from exporters.audit.network import audit_network
-from exporters.errors import GateError
-from exporters.onnx.half import to_half
+from exporters.core.errors import GateError
+from exporters.fp16.convert import to_half
 from exporters.onnx.reader import read_onnx
 from tests.exporters.conftest import Exported
 

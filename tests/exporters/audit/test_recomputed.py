@@ -11,14 +11,14 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from exporters.architectures import Architecture
 from exporters.audit import audit_export
 from exporters.audit.recomputed import recompute
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.onnx.export import export_onnx
 from exporters.onnx.reader import read_onnx
 from exporters.runtimes import OnnxRuntime, TorchRuntime
-from exporters.student import Student
+from exporters.student.architectures import Architecture
+from exporters.student.student import Student
 from tests.exporters.conftest import make_student, random_images
 
 SIZE = 64

@@ -8,11 +8,11 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from exporters.architectures import Architecture
 from exporters.audit import audit_bundle, audit_export
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.onnx.export import export_onnx
 from exporters.onnx.reader import read_onnx
+from exporters.student.architectures import Architecture
 from tests.exporters.conftest import LABELS, Exported, make_student
 
 

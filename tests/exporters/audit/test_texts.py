@@ -1,7 +1,7 @@
 import pytest
 
 from exporters.audit.texts import audit_manifest, audit_texts, check_paths
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 
 
 @pytest.mark.parametrize(

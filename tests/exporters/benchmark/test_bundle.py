@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import exporters.benchmark.bundle as module
-from exporters.architectures import Architecture
 from exporters.benchmark.bundle import benchmark_bundle
 from exporters.benchmark.child import Child
 from exporters.benchmark.report import write_report
 from exporters.benchmark.table import label
 from exporters.benchmark.targets import engine_targets, find_student, onnx_targets, torch_targets
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.files import read_json
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.files import read_json
+from exporters.student.architectures import Architecture
 from tests.exporters.conftest import Exported, make_student
 
 FIGURES = {

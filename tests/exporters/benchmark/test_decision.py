@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from exporters.benchmark import is_useful, times_as_fast
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 
 
 def figures(milliseconds: Any) -> dict[str, Any]:

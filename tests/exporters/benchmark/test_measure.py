@@ -5,7 +5,7 @@ import json
 import pytest
 
 from exporters.benchmark import measure
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from tests.exporters.benchmark.fakes import Clock, Recording, images
 
 

@@ -8,8 +8,8 @@ import pytest
 from exporters.benchmark.markdown import to_markdown
 from exporters.benchmark.report import report_folder, write_report
 from exporters.benchmark.table import COLUMNS, SHORT_COLUMNS, rows, throughput
-from exporters.errors import UsageError
-from exporters.files import read_json
+from exporters.core.errors import UsageError
+from exporters.core.files import read_json
 from tests.exporters.benchmark.results import made_up
 
 GOLDEN = Path(__file__).with_name("golden.md")

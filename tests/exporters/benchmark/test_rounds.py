@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.benchmark.rounds import ROUNDS, InProcess, balanced_orders, summarise, time_rounds, warm_up
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from tests.exporters.benchmark.fakes import Clock, Recording, images
 
 

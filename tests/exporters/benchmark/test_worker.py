@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.arrays import npz_bytes
 from exporters.benchmark.child import Child
 from exporters.benchmark.worker import serve
-from exporters.errors import GateError, UnavailableError, UsageError
+from exporters.core.arrays import npz_bytes
+from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.runtimes import OnnxRuntime
 from exporters.tensorrt.gpu import current_gpu
 from tests.exporters.conftest import Exported

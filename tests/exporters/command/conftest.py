@@ -10,12 +10,12 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from exporters.architectures import Architecture, build  # noqa: E402
-from exporters.files import sha256_bytes  # noqa: E402
+from exporters.core.files import sha256_bytes  # noqa: E402
+from exporters.images.preprocessing import Preprocessing  # noqa: E402
 from exporters.onnx.export import OnnxExport, export_onnx  # noqa: E402
 from exporters.onnx.reader import read_onnx  # noqa: E402
-from exporters.preprocessing import Preprocessing  # noqa: E402
-from exporters.student import Student, load_student, save_student  # noqa: E402
+from exporters.student.architectures import Architecture, build  # noqa: E402
+from exporters.student.student import Student, load_student, save_student  # noqa: E402
 from tests.exporters.conftest import MEAN, STD, random_images  # noqa: E402
 
 CLASSES = ["red", "green", "blue"]

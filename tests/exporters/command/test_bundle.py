@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.accuracy import verify_accuracy
-from exporters.checkpoint import Checkpoint
+from exporters.bundle.accuracy import verify_accuracy
+from exporters.bundle.verify import verify_bundle
 from exporters.client import Student
 from exporters.command import CalibrationRequest, ExportRequest, export_checkpoint
-from exporters.errors import UnavailableError, UsageError
-from exporters.licences import CODE_LICENCE
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.core.licences import CODE_LICENCE
 from exporters.runtimes import TorchRuntime
-from exporters.verify import verify_bundle
+from exporters.student.checkpoint import Checkpoint
 from tests.exporters.command.conftest import CLASSES, Exports, Trained
 
 BUNDLE = ExportRequest(bundle=True)

@@ -11,11 +11,11 @@ import pytest
 
 pytest.importorskip("tensorrt_rtx")
 
-from exporters.checkpoint import Checkpoint
+from exporters.artifacts.engines import make_engines
 from exporters.command import EngineRequest, ExportRequest, export_checkpoint
-from exporters.engines import make_engines
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.files import sha256_file
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.files import sha256_file
+from exporters.student.checkpoint import Checkpoint
 from exporters.tensorrt import EngineSettings, build_engine, read_sidecar, sidecar_path
 from exporters.tensorrt.gpu import current_gpu
 from tests.exporters.command.conftest import Exports, Trained

@@ -15,14 +15,14 @@ import torch
 from onnx import helper, numpy_helper
 from PIL import Image
 
-from exporters.checkpoint import Checkpoint
 from exporters.command import CalibrationRequest, ExportRequest, export_checkpoint
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.images import UnreadableImageError
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.images.decoding import UnreadableImageError
 from exporters.onnx.export import export_onnx
 from exporters.parity import DEFAULT_GATES, ParityGate
 from exporters.runtimes import TorchRuntime
-from exporters.student import Student
+from exporters.student.checkpoint import Checkpoint
+from exporters.student.student import Student
 from tests.exporters.command.conftest import CLASSES, Exports, Trained, kind_of
 from tests.exporters.onnx.planting import convolutions, overflowing, scale, weights_of
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exporters.command.images import GENERATED, ImageFolder, ProofImages, check_apart, draw, prepared_batches, spread
-from exporters.errors import UnavailableError, UsageError
-from exporters.images import UnreadableImageError, open_rgb
-from exporters.preprocessing import Preprocessing
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.images.decoding import UnreadableImageError, open_rgb
+from exporters.images.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing(32, 32, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
 LABELS = ["wren", "owl"]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from exporters.checkpoint import Checkpoint, load_checkpoint
 from exporters.command import export_checkpoint
-from exporters.errors import GateError
+from exporters.core.errors import GateError
+from exporters.student.checkpoint import Checkpoint, load_checkpoint
 from tests.exporters.command.conftest import CLASSES, PREPROCESSING, Exports, Trained
 
 

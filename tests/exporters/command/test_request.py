@@ -9,8 +9,8 @@ from PIL import Image
 
 from exporters.command import CalibrationRequest, EngineRequest, ExportRequest
 from exporters.command.images import ImageFolder, ProofImages
-from exporters.errors import UnavailableError, UsageError
-from exporters.preprocessing import Preprocessing
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.images.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing(8, 8, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
 HERE = Path("somewhere")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporters.command.staging import LOCK, PARITY, Staging, staged
-from exporters.errors import GateError, UnavailableError
+from exporters.core.errors import GateError, UnavailableError
 
 EARLIER = ["model.onnx", "model.int8.onnx", "parity.json", "audit.json", "rejected/model.fp16.onnx",
            "rejected/model.fp16.onnx.json", "rejected/parity.json"]  # fmt: skip

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import TmkdError, UnavailableError, UsageError
+from exporters.core.errors import TmkdError, UnavailableError, UsageError
 from exporters.labels import read_labels
 
 # What can stand on a line of its own, without blanks around it, and is the same when Unicode is normalised.

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
+from exporters.fp16.convert import to_half
 from exporters.onnx import intermediates
 from exporters.onnx.deviation import first_deviation
-from exporters.onnx.half import to_half
 from exporters.onnx.intermediates import largest_values
 from tests.exporters.conftest import Exported
 from tests.exporters.onnx.planting import chain, convolutions, overflowing, weights_of

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from exporters import __version__
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.files import sha256_bytes
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.files import sha256_bytes
 from exporters.onnx.export import NormalisedStudent, _checked, export_onnx
-from exporters.student import Student
+from exporters.student.student import Student
 from tests.exporters.conftest import LABELS, Exported, random_images
 
 

@@ -9,11 +9,11 @@ import torch
 from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 
 from exporters.audit import audit_export
-from exporters.errors import GateError, UnavailableError
+from exporters.core.errors import GateError, UnavailableError
 from exporters.onnx.export import export_onnx
 from exporters.onnx.reparameterize import fuse_branches, has_branches
 from exporters.runtimes import OnnxRuntime, TorchRuntime
-from exporters.student import Student
+from exporters.student.student import Student
 from tests.exporters.conftest import LABELS, Exported, random_images, randomise
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from PIL import Image
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
+from exporters.images.preprocessing import Preprocessing
 from exporters.onnx.resizing import RESIZED_NAME, add_resize, resize_parity
-from exporters.preprocessing import Preprocessing
 
 PLAIN = Preprocessing(24, 28, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.parity import Evidence, ParityGate, run_parity
 from exporters.runtimes import OnnxRuntime, TorchRuntime
 from tests.exporters.conftest import Exported

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.parity import ParityGate, ParityMeter, compare, judge, paired_interval
 
 GATE = ParityGate(1e-4, 0.999, 0.001)

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from exporters.errors import GateError, UsageError
+from exporters.core.errors import GateError, UsageError
 from exporters.quantize import Calibration, Ranges, calibrate
 from exporters.quantize import calibration as module
 from exporters.quantize.histogram import BINS

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 from exporters import __version__
-from exporters.errors import UsageError
-from exporters.files import sha256_bytes
+from exporters.core.errors import UsageError
+from exporters.core.files import sha256_bytes
 from exporters.onnx.reader import read_onnx
 from exporters.parity import compare
 from exporters.quantize import Calibration, Ranges, Target, quantize
@@ -127,7 +127,7 @@ def test_the_same_bytes_in_another_process(
     (tmp_path / "model.onnx").write_bytes(shufflenet.data)
     code = (
         "import sys, numpy as np; from pathlib import Path; from exporters.quantize import *\n"
-        "from exporters.files import sha256_bytes\n"
+        "from exporters.core.files import sha256_bytes\n"
         "data = Path('model.onnx').read_bytes(); images = np.load('images.npy')\n"
         "calibration = Calibration(lambda: iter([images]))\n"
         "print(sha256_bytes(quantize(data, calibration, target='cpu')))\n"

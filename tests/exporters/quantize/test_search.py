@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.parity import compare
 from exporters.quantize import Calibration, Target, calibrate, search_float_layers
 from exporters.quantize.search import rank_layers

@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.quantize.selection import Network
 from tests.exporters.conftest import Exported
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from exporters.errors import GateError, UnavailableError, UsageError
+from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.runtimes import OnnxRuntime, TorchRuntime
 from tests.exporters.conftest import Exported
 
@@ -102,7 +102,7 @@ def test_torch_devices_and_train_mode(cifar: Exported) -> None:
 
 
 def test_importing_the_module_imports_no_torch() -> None:
-    code = "import sys, exporters.runtimes, exporters.verify, exporters.parity, exporters.bundle; "
+    code = "import sys, exporters.runtimes, exporters.bundle.verify, exporters.parity, exporters.bundle.pack; "
     subprocess.run([sys.executable, "-c", code + "assert not {'torch', 'onnx'} & set(sys.modules)"], check=True)
 
 

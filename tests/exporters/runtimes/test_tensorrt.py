@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.files import sha256_bytes
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.files import sha256_bytes
 from exporters.runtimes import OnnxRuntime
 from exporters.runtimes.tensorrt import TensorRTRuntime
 from exporters.tensorrt import EngineSettings, build_engine, find

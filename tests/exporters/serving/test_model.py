@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.arrays import npz_bytes
+from exporters.bundle.manifest import GOLDEN_OUTPUTS
 from exporters.client import Student
-from exporters.errors import GateError, UsageError
-from exporters.files import sha256_bytes
-from exporters.manifest import GOLDEN_OUTPUTS
+from exporters.core.arrays import npz_bytes
+from exporters.core.errors import GateError, UsageError
+from exporters.core.files import sha256_bytes
 from exporters.serving import model
 from exporters.serving.batching import Batcher, Predict
 from exporters.serving.model import LoadedBundle, ModelHolder, load_bundle
+from tests.exporters.bundle.test_verify import resealed
 from tests.exporters.conftest import Exported
-from tests.exporters.test_verify import resealed
 
 from .conftest import exchange
 

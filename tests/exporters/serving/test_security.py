@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.serving.security import API_KEY_VARIABLE, ApiKey, read_api_key
 
 TEXT = "0123456789abcdef"

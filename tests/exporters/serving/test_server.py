@@ -17,9 +17,9 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
+from exporters.bundle.manifest import SEAL
 from exporters.client import Student
-from exporters.errors import UnavailableError
-from exporters.manifest import SEAL
+from exporters.core.errors import UnavailableError
 from exporters.serving.server import is_loopback, listen
 from tests.exporters.conftest import LABELS, Exported
 

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
-from exporters.architectures import Architecture
 from exporters.onnx.export import export_onnx
+from exporters.student.architectures import Architecture
 from exporters.tensorrt.libraries import Library, find
 from tests.exporters.conftest import Exported, make_student, random_images
 

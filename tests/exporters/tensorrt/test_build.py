@@ -5,8 +5,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from exporters.errors import GateError, UnavailableError, UsageError
-from exporters.files import sha256_bytes, sha256_file
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.files import sha256_bytes, sha256_file
 from exporters.tensorrt import EngineSettings, build_engine, check_fresh, read_sidecar
 from exporters.tensorrt.gpu import current_gpu
 from exporters.tensorrt.libraries import Library

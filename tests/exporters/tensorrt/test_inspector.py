@@ -5,7 +5,7 @@ from typing import Any
 import onnx
 import pytest
 
-from exporters.errors import GateError
+from exporters.core.errors import GateError
 from exporters.tensorrt.inspector import MultiplyingLayer, check_precision, engine_layers, network_layers
 from exporters.tensorrt.libraries import Library
 from exporters.tensorrt.messages import collected

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporters.errors import UnavailableError, UsageError
+from exporters.core.errors import UnavailableError, UsageError
 from exporters.tensorrt.libraries import Library, find
 
 

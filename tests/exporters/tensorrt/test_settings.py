@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.tensorrt.libraries import Library
 from exporters.tensorrt.settings import EngineSettings
 

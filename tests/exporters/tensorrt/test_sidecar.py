@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from exporters.errors import GateError, UsageError
-from exporters.files import dump_json, sha256_bytes
+from exporters.core.errors import GateError, UsageError
+from exporters.core.files import dump_json, sha256_bytes
+from exporters.core.write_errors import WriteError
 from exporters.tensorrt.sidecar import check_fresh, read_plan, read_sidecar, sidecar_path, write_engine
-from exporters.write_errors import WriteError
 
 PLAN = b"a plan"
 ONNX = "ab" * 32

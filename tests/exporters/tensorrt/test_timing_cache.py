@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from exporters.tensorrt import EngineSettings, build_engine
 from exporters.tensorrt.gpu import Gpu
 from exporters.tensorrt.libraries import Library

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import UnavailableError
-from exporters.files import read_json
-from exporters.verify import verify_bundle
+from exporters.bundle.verify import verify_bundle
+from exporters.core.errors import UnavailableError
+from exporters.core.files import read_json
 from tests.pipeline.conftest import Outcome, Run, run_command
 
 QUICK = ("--batches", "1,2", "--threads", 1, "--seconds", 0)

@@ -12,11 +12,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from exporters.architectures import Architecture, build  # noqa: E402
-from exporters.files import read_json  # noqa: E402
+from exporters.core.files import read_json  # noqa: E402
 from exporters.parity import DEFAULT_GATES, ParityGate  # noqa: E402
+from exporters.student.architectures import Architecture, build  # noqa: E402
 from pipeline.console import Bar, Console  # noqa: E402
-from pipeline.recipe.exporting import ParitySettings  # noqa: E402
+from pipeline.recipe.schema.export import ParitySettings  # noqa: E402
 from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, start_command, wait_for  # noqa: E402
 
 

@@ -4,10 +4,10 @@ from typing import get_args
 
 from click.testing import CliRunner
 
+from exporters.artifacts.variants import VARIANTS
 from exporters.benchmark.targets import PROVIDERS
-from exporters.manifest import ENGINE_SOURCES, GOLDEN_LIMITS, variant_of
+from exporters.bundle.manifest import ENGINE_SOURCES, GOLDEN_LIMITS, variant_of
 from exporters.runtimes import Provider
-from exporters.variants import VARIANTS
 from pipeline.cli import COMMANDS, cli
 from pipeline.commands.options import MODEL_NAMES, PRECISION_NAMES, PROVIDER_NAMES
 from pipeline.stages.names import STAGE_NAMES

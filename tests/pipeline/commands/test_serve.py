@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from exporters.errors import TmkdError
+from exporters.core.errors import TmkdError
 from pipeline.cli import cli
 
 

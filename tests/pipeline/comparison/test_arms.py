@@ -1,6 +1,6 @@
 import pytest
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.comparison.arms import Arm, Source, make_arms
 
 QUICKSTART = Source("quickstart")

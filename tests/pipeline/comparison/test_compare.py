@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.errors import UnavailableError
-from exporters.files import read_json
-from exporters.locks import held
+from exporters.core.errors import UnavailableError
+from exporters.core.files import read_json
+from exporters.core.locks import held
 from tests.pipeline.conftest import Outcome, Run, run_command, set_, start_command
 
 SHORT = {"train.epochs": 1, "teacher.visual.fit.epochs": 1}

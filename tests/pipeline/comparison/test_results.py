@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporters.errors import UnavailableError
-from exporters.files import read_json, write_json
+from exporters.core.errors import UnavailableError
+from exporters.core.files import read_json, write_json
 from pipeline.comparison.results import ArmResult, SeedResult, read_result, widest_teacher
 from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.conftest import Run

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from exporters.preprocessing import Preprocessing
+from exporters.images.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation, _resized_box
 from pipeline.data.randaugment import rand_augment
 from pipeline.randomness import generator

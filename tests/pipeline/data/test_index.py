@@ -10,8 +10,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from exporters.errors import UnavailableError
-from exporters.files import sha256_file
+from exporters.core.errors import UnavailableError
+from exporters.core.files import sha256_file
 from pipeline.data.index import DataIndex, build_index, read_listing
 from pipeline.data.path_table import PathList, PathTable
 from pipeline.data.readers import folder

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.index import DataIndex, build_index
 from pipeline.data.leakage import content_groups, find_leaks, number_of_duplicates
 from pipeline.data.splits import stratified_mask

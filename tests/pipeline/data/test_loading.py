@@ -11,9 +11,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from exporters.errors import UnavailableError
-from exporters.images import open_rgb
-from exporters.preprocessing import Preprocessing
+from exporters.core.errors import UnavailableError
+from exporters.images.decoding import open_rgb
+from exporters.images.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex, build_index
 from pipeline.data.loading import Batch, Loader, pass_order

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.data.registry import DATASETS, FAMILIES, is_dataset, load_reader, reader_module
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.command.images import ImageFolder
-from exporters.labelled import labelled_images
+from exporters.images.labelled import labelled_images
 from pipeline.data.readers.folder import read
 from tests.pipeline.data.conftest import Data, write_image
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.splits import stratified_choice, stratified_mask
 
 LABELS = st.lists(st.integers(2, 30), min_size=1, max_size=8).flatmap(

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.memory import ContrastMemory, Samples, TrainingSplit
 
 WIDTH, TEMPERATURE = 5, 0.07

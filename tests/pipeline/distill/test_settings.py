@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.distill.settings import resolve_losses
-from pipeline.recipe.distillation import DistillSettings
+from pipeline.recipe.schema.distill import DistillSettings
 
 
 def distill(**values: Any) -> DistillSettings:

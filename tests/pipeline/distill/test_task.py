@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from exporters.architectures import Architecture, build
+from exporters.student.architectures import Architecture, build
 from pipeline.distill.build import build_method
 from pipeline.distill.methods.ce import CrossEntropy
 from pipeline.distill.settings import LossSettings
 from pipeline.distill.task import DistillationTask, warmup_ramp
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
-from pipeline.recipe.schema import DistillSettings
+from pipeline.recipe.schema.recipe import DistillSettings
 
 CLASSES = 5
 

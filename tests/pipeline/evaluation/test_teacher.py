@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.architectures import Architecture, build
+from exporters.student.architectures import Architecture, build
 from pipeline.data.loading import Batch
 from pipeline.evaluation.teacher import fusion_verdict, measure_teacher, teacher_weaknesses
 from pipeline.models.tapped import TappedNetwork

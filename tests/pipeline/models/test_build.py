@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from exporters.architectures import Architecture, build
-from exporters.errors import TmkdError, UnavailableError, UsageError
+from exporters.core.errors import TmkdError, UnavailableError, UsageError
+from exporters.student.architectures import Architecture, build
 from pipeline.models.build import Model, build_model
 from pipeline.models.weights import IMAGENET_MEAN, IMAGENET_STD
 

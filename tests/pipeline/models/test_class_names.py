@@ -10,10 +10,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
+from pipeline.catalog import LIBRARY_CLASS_SETS, class_sets, configs_directory
 from pipeline.models.class_names import class_names_file, class_words, code_names, plain_name, readable_name
 from pipeline.models.library_names import LIBRARY_SETS
-from pipeline.recipe.catalog import LIBRARY_CLASS_SETS, class_sets, configs_directory
 from pipeline.wordnet import distinct_words, synonyms
 
 SHIPPED = sorted((configs_directory() / "classes").glob("*.yaml"), key=lambda path: path.stem)

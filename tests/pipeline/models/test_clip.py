@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import save_file
 
-from exporters.errors import TmkdError, UnavailableError, UsageError
-from exporters.files import sha256_file
+from exporters.core.errors import TmkdError, UnavailableError, UsageError
+from exporters.core.files import sha256_file
 from pipeline.models.clip import Clip, build_clip, fetched_sha256, is_checkpoint, load_clip
 from tests.pipeline.models.small_clip import DESCRIPTION, small_clip, write_description
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.models.embeddings import read_embeddings
 
 NAMES = ["Black-footed Albatross", "crested_auklet", "Indigo Bunting"]

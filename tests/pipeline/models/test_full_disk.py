@@ -7,8 +7,8 @@ from pathlib import Path
 import open_clip
 import pytest
 
-from exporters.architectures import Architecture
-from exporters.write_errors import WriteError
+from exporters.core.write_errors import WriteError
+from exporters.student.architectures import Architecture
 from pipeline.models.clip import load_clip
 from pipeline.models.weights import _imagenet
 from tests.small_disk import small_disk

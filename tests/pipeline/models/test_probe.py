@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exporters.architectures import Architecture, build, resolve
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
+from exporters.student.architectures import Architecture, build, resolve
 from pipeline.models.probe import probe
 from pipeline.models.tapped import TappedNetwork
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from exporters.architectures import Architecture, build, resolve
+from exporters.student.architectures import Architecture, build, resolve
 from pipeline.models.tapped import TappedNetwork
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)

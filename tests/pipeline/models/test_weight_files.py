@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.models.weight_files import checked_sha256
 
 CONTENT = b"weights"

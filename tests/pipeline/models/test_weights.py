@@ -12,10 +12,10 @@ import torchvision.models._api
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from exporters.architectures import Architecture, build
-from exporters.checkpoint_file import read_weights_file
-from exporters.errors import UnavailableError
-from exporters.files import sha256_file
+from exporters.core.errors import UnavailableError
+from exporters.core.files import sha256_file
+from exporters.student.architectures import Architecture, build
+from exporters.student.checkpoint_file import read_weights_file
 from pipeline.models.weights import IMAGENET_MEAN, IMAGENET_STD, load_weights
 
 RESNET8 = Architecture("resnet8", "cifar")

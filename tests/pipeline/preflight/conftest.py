@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import TmkdError
+from exporters.core.errors import TmkdError
 from pipeline.preflight import Preflight
 from pipeline.preflight.base import Report, Subject
 from pipeline.recipe import load_recipe

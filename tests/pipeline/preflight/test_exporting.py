@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporters.errors import GateError, UsageError
+from exporters.core.errors import GateError, UsageError
 from pipeline.preflight import exporting
 from tests.pipeline.preflight.conftest import Prospect
 
@@ -36,7 +36,7 @@ def test_a_network_that_cannot_be_exported_is_refused(prospect: Prospect, monkey
     """A network whose code decides by the values of an image."""
     import torch
 
-    from exporters.architectures import cifar
+    from exporters.student.architectures import cifar
 
     class Deciding(torch.nn.Module):
         def __init__(self, network: torch.nn.Module) -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from exporters.files import sha256_file
+from exporters.core.files import sha256_file
+from pipeline.catalog import recipe_names
 from pipeline.preflight import files
 from pipeline.preflight.files import missing_paths, named_paths
 from pipeline.recipe import load_recipe
-from pipeline.recipe.catalog import recipe_names
 from pipeline.stages.registry import STAGE_NAMES
 from tests.pipeline.preflight.conftest import Prospect
 

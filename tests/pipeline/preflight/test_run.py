@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from exporters.errors import UnavailableError, UsageError
+from exporters.core.errors import UnavailableError, UsageError
 from pipeline.preflight.base import Report
 from pipeline.preflight.registry import AFTER_DATA, BEFORE_FIRST_STAGE
 from pipeline.stages.registry import STAGE_NAMES

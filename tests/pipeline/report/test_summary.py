@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporters.files import read_json, write_json
+from exporters.core.files import read_json, write_json
 from pipeline.console import Console
 from pipeline.recipe import load_recipe
 from pipeline.report.summary import show_summary

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from exporters.errors import GateError, UnavailableError, UsageError
+from exporters.core.errors import GateError, UnavailableError, UsageError
 from pipeline.console import Console
-from pipeline.recipe.schema import Recipe
+from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.engine import execute, plan
 from pipeline.runner.rundir import RunDirectory, StageRecord
-from pipeline.stages.base import Stage, StageContext, settings
+from pipeline.runner.stage import Stage, StageContext, settings
 
 RECIPE = Recipe()
 

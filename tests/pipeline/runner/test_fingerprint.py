@@ -117,11 +117,11 @@ def test_modules_imported_as_members_of_their_package_count(write: Write) -> Non
 
 
 def test_how_a_run_is_shown_and_refused_does_not_count(write: Write) -> None:
-    shown = "from pipeline.console import Console\nfrom exporters.errors import TmkdError\n" + A
+    shown = "from pipeline.console import Console\nfrom exporters.core.errors import TmkdError\n" + A
     before = write(pipeline__a=shown, pipeline__console="X = 1\n", exporters__errors="X = 1\n")
     assert write(pipeline__console="X = 2\n", exporters__errors="X = 2\n") == before
     assert write(exporters__files="X = 1\n") == before
-    assert write(pipeline__a=shown.replace("exporters.errors", "exporters.files")) != before
+    assert write(pipeline__a=shown.replace("exporters.core.errors", "exporters.core.files")) != before
 
 
 def test_circles_and_modules_of_others_end(write: Write) -> None:
@@ -145,7 +145,7 @@ def test_a_stage_covers_the_code_that_it_runs() -> None:
     for name in (
         "pipeline/tmkd/views.py", "pipeline/tmkd/weighting.py", "pipeline/tmkd/fusion.py", "pipeline/training/loop.py",
         "pipeline/data/loading.py", "pipeline/distill/methods/cat_kd.py", "pipeline/distill/losses.py",
-        "pipeline/randomness.py", "exporters/student.py", "exporters/preprocessing.py",
+        "pipeline/randomness.py", "exporters/student/student.py", "exporters/images/preprocessing.py",
     ):  # fmt: skip
         assert name in seen
     assert not [name for name in seen if name.startswith(("pipeline/recipe", "pipeline/runner", "pipeline/console"))]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
-from exporters.files import read_json, sha256_file
+from exporters.core.files import read_json, sha256_file
 from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.conftest import Outcome, Run, set_, start_command, wait_for
 

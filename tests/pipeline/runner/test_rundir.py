@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import UnavailableError, UsageError
-from exporters.files import sha256_bytes
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.core.files import sha256_bytes
 from pipeline.runner.rundir import RunDirectory, StageRecord
 
 

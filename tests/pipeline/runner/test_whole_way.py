@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.core.outputs import MARKER
-from exporters.files import read_json, sha256_file
+from exporters.core.files import read_json, sha256_file
+from exporters.images.outputs import MARKER
 from pipeline.recipe import load_recipe
 from pipeline.runner.fingerprint import digest
 from pipeline.runner.rundir import RunDirectory
@@ -207,7 +207,7 @@ class TestData:
     def test_a_damaged_index_is_named(self, run: Run) -> None:
         # Between two stages of one run; a run that begins anew makes the index again.
         flip_byte(run.directory / "data" / "index.npz", 200)
-        from exporters.errors import UnavailableError
+        from exporters.core.errors import UnavailableError
         from pipeline.data.index import DataIndex
 
         with pytest.raises(UnavailableError, match="--force data"):

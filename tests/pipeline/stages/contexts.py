@@ -5,7 +5,7 @@ import io
 from pipeline.console import Console
 from pipeline.recipe import load_recipe
 from pipeline.runner.rundir import RunDirectory
-from pipeline.stages.base import StageContext
+from pipeline.runner.stage import StageContext
 from tests.pipeline.conftest import Run
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporters.files import read_json, sha256_file
-from exporters.student import load_student
+from exporters.core.files import read_json, sha256_file
+from exporters.student.student import load_student
 from pipeline.models.weights import IMAGENET_MEAN, IMAGENET_STD
 from pipeline.recipe import load_recipe
 from pipeline.stages.distill import DistillStage
-from pipeline.stages.inputs import read_classifier, read_data, teacher_preprocessing
 from pipeline.stages.registry import STAGES
+from pipeline.stages.shared.inputs import read_classifier, read_data, teacher_preprocessing
 from pipeline.stages.teacher import TeacherStage
 from tests.pipeline.conftest import Outcome, Run, run_command, set_
 from tests.pipeline.stages.contexts import context_of

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from exporters.files import read_json
+from exporters.core.files import read_json
 from pipeline.console import Console
 from pipeline.recipe import load_recipe
-from pipeline.recipe.schema import Recipe
+from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
-from pipeline.stages.base import StageContext
+from pipeline.runner.stage import StageContext
 from pipeline.stages.data import DataStage
 from tests.pipeline.conftest import Outcome, Run, run_command
 from tests.pipeline.data.conftest import write_folders

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from exporters.files import read_json
+from exporters.core.files import read_json
 from pipeline.recipe import load_recipe
 from pipeline.stages.distill import DistillStage
 from tests.pipeline.conftest import Outcome, Run, set_
@@ -23,7 +23,7 @@ def test_the_chosen_pass_is_the_best_on_validation(finished: tuple[Run, Outcome]
 
 def test_only_the_student_is_saved(finished: tuple[Run, Outcome]) -> None:
     """Nothing of projections, heads and teachers is in what later stages read."""
-    from exporters.student import load_student
+    from exporters.student.student import load_student
 
     run, _ = finished
     for which in ("chosen", "final"):

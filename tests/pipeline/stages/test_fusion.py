@@ -1,6 +1,6 @@
 import pytest
 
-from exporters.files import read_json
+from exporters.core.files import read_json
 from pipeline.recipe import load_recipe
 from pipeline.stages.fusion import FusionStage, show_teacher
 from tests.pipeline.conftest import Outcome, Run, set_

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from exporters.files import read_json
+from exporters.core.files import read_json
 from tests.pipeline.conftest import Run, set_
 
 

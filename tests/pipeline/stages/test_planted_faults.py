@@ -15,11 +15,11 @@ from onnx import numpy_helper
 import exporters.audit
 import exporters.onnx.export
 import pipeline.stages.export
+from exporters.artifacts.variants import VARIANTS
+from exporters.bundle.verify import verify_bundle
 from exporters.onnx.export import export_onnx
 from exporters.runtimes import TorchRuntime
-from exporters.student import Student
-from exporters.variants import VARIANTS
-from exporters.verify import verify_bundle
+from exporters.student.student import Student
 from tests.exporters.onnx.planting import overflowing
 from tests.pipeline.conftest import Run, set_
 

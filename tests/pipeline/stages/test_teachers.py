@@ -8,11 +8,11 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from exporters.files import read_json, sha256_file
-from exporters.student import load_student
+from exporters.core.files import read_json, sha256_file
+from exporters.student.student import load_student
 from pipeline.recipe import load_recipe
 from pipeline.stages.distill import DistillStage
-from pipeline.stages.inputs import read_anchors, read_data, read_text_teacher
+from pipeline.stages.shared.inputs import read_anchors, read_data, read_text_teacher
 from pipeline.stages.teacher import TeacherStage, weights_file
 from pipeline.stages.text import TextStage
 from pipeline.tmkd.prompts import Prompts, encode_prompts, encode_random_prompts
@@ -69,7 +69,7 @@ class TestTeacher:
     def test_a_teacher_under_foreign_keys_is_proved_or_refused(self, run: Run, tmp_path: Path) -> None:
         import torch
 
-        from exporters.student import load_student
+        from exporters.student.student import load_student
 
         own = load_student(run.directory / "teacher").module.state_dict()
         right = {f"_{key}": value for key, value in own.items() if not key.endswith("num_batches_tracked")}

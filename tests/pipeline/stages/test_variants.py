@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from exporters.artifacts.variants import VARIANTS
+from exporters.bundle.verify import verify_bundle
 from exporters.client import Student
-from exporters.errors import GateError
-from exporters.files import read_json
-from exporters.variants import VARIANTS
-from exporters.verify import verify_bundle
+from exporters.core.errors import GateError
+from exporters.core.files import read_json
 from tests.pipeline.conftest import Run, run_command, set_
 
 ALL = {"export.onnx.precision": "[fp32, fp16, int8]", "export.onnx.calibration.images": 24}

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from exporters.bundle.verify import verify_bundle
 from exporters.client import Student
-from exporters.files import read_json, sha256_file
+from exporters.core.files import read_json, sha256_file
 from exporters.onnx.reader import read_onnx
-from exporters.verify import verify_bundle
 from pipeline.recipe import load_recipe
 from pipeline.runner.fingerprint import digest
 from pipeline.stages.bundle import identity
-from pipeline.stages.images import GOLDEN_IMAGES, golden_images, validation_batches
-from pipeline.stages.inputs import read_data
+from pipeline.stages.shared.images import GOLDEN_IMAGES, golden_images, validation_batches
+from pipeline.stages.shared.inputs import read_data
 from tests.pipeline.conftest import CLASSES, Outcome, Run, set_
 from tests.pipeline.stages.contexts import context_of
 

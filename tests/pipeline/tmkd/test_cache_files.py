@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UnavailableError
-from exporters.write_errors import WriteError
+from exporters.core.errors import UnavailableError
+from exporters.core.write_errors import WriteError
 from pipeline.tmkd.cache_files import ArrayFile, row_shape
 from tests.small_disk import small_disk
 
@@ -49,8 +49,8 @@ def test_a_disk_that_runs_full_while_it_is_filled(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from exporters.write_errors import WriteError\n"
-        "from pipeline.tmkd.cache import CacheColumn\n"
+        "from exporters.core.write_errors import WriteError\n"
+        "from pipeline.training.teacher_cache import CacheColumn\n"
         "folder = Path(sys.argv[1])\n"
         "column = CacheColumn(folder / 'logits-rgb', 4, 64, (1000,))\n"  # 1 MB
         "column.write(0, np.arange(8), np.full((8, 1000), 1, np.float32))\n"

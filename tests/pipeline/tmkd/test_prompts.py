@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UsageError
-from pipeline.recipe.catalog import prompt_names
+from exporters.core.errors import UsageError
+from pipeline.catalog import prompt_names
 from pipeline.tmkd.prompts import Prompts, encode_prompts, encode_random_prompts
 from pipeline.tmkd.random_prompts import random_prompt
 

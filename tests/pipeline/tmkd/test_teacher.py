@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from exporters.architectures import Architecture, build
+from exporters.student.architectures import Architecture, build
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views import Views

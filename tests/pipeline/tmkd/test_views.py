@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.tmkd.views import Views, edge_map, edge_view, high_frequency_view, high_pass, low_pass
 
 OPERATORS = ("sobel", "scharr", "laplacian")

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.models.clip import Clip
-from pipeline.recipe.schema import WeightingSettings
+from pipeline.recipe.schema.recipe import WeightingSettings
 from pipeline.tmkd.random_prompts import random_prompt
 from pipeline.tmkd.weighers import make_weigher
 from pipeline.tmkd.weighting import view_weights

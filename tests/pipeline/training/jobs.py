@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pipeline.console import Console
 from pipeline.data.loading import Batch
 from pipeline.randomness import generator
-from pipeline.recipe.schema import FitSettings
+from pipeline.recipe.schema.recipe import FitSettings
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import make_fabric
 from pipeline.training.loop import Fitted, Job, Step, fit

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.training.device import computed_precision, describe_device, make_fabric
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.write_errors import WriteError
+from exporters.core.write_errors import WriteError
 from pipeline.training.checkpoint import Checkpoint
 from tests.small_disk import small_disk
 

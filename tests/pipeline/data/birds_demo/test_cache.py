@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.birds_demo import CLASS_NAMES, SPECIES, VERSION, cache, default_root, ensure_birds_demo, render_image
 
 SPLITS = {"train": 2, "test": 1}

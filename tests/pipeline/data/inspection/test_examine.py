@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporters.files import sha256_file
-from exporters.images import FORMATS
-from exporters.preprocessing import Preprocessing
+from exporters.core.files import sha256_file
+from exporters.images.decoding import FORMATS
+from exporters.images.preprocessing import Preprocessing
 from pipeline.data.inspection import examine as module
 from pipeline.data.inspection.examine import SUFFIXES, examine
 from pipeline.data.stores.files import FileStore

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from exporters.errors import UnavailableError
-from exporters.write_errors import WriteError
+from exporters.core.errors import UnavailableError
+from exporters.core.write_errors import WriteError
 from pipeline.data.prepare.download import ATTEMPTS, download
 from tests.pipeline.data.prepare.conftest import Served, Server, Teller
 

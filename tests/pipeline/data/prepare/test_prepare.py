@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from exporters.errors import UnavailableError, UsageError
+from exporters.core.errors import UnavailableError, UsageError
 from pipeline.data.prepare import prepare as module
 from pipeline.data.prepare.prepare import prepare
 from pipeline.data.prepare.report import tell_prepared

@@ -5,7 +5,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from exporters.errors import UnavailableError, UsageError
+from exporters.core.errors import UnavailableError, UsageError
 from pipeline.data.prepare.torchvision_sets import fetch
 from tests.pipeline.data.prepare.conftest import Teller
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UnavailableError
-from exporters.write_errors import WriteError
+from exporters.core.errors import UnavailableError
+from exporters.core.write_errors import WriteError
 from pipeline.data.prepare import unpack as module
 from pipeline.data.prepare.unpack import unpack, unpacked
 from tests.pipeline.data.prepare.conftest import Teller

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.listing import Listing
 from pipeline.data.registry import load_reader
 from pipeline.data.stores import pickled

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from exporters.core.outputs import write_marker
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
+from exporters.images.outputs import write_marker
 from pipeline.data.listing import Listing
 from pipeline.data.readers.folder import read
 from tests.pipeline.data.conftest import Data, write_folders, write_image

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.readers.food101 import read
 from tests.pipeline.data.conftest import Data
 from tests.pipeline.data.readers.layouts import edit, food101

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from exporters.errors import UnavailableError
-from exporters.images import open_rgb
-from exporters.write_errors import WriteError
+from exporters.core.errors import UnavailableError
+from exporters.core.write_errors import WriteError
+from exporters.images.decoding import open_rgb
 from pipeline.data.listing import Listing, listing_digest
 from pipeline.data.registry import load_reader
 from pipeline.data.stores.registry import open_store

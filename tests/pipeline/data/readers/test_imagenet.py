@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.readers.imagenet import read
 from tests.pipeline.data.conftest import Data
 from tests.pipeline.data.readers.layouts import IMAGENET_VAL, edit, imagenet, images, kaggle, kit, lines, solution

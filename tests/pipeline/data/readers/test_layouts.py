@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.index import build_index
 from pipeline.data.listing import Listing
 from pipeline.data.registry import DATASETS, load_reader

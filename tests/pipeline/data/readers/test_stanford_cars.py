@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.readers.stanford_cars import TEST, TRAIN, read
 from tests.pipeline.data.conftest import Data
 from tests.pipeline.data.readers.layouts import CARS, cars_table, stanford_cars

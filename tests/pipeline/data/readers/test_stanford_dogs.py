@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.readers.stanford_dogs import read
 from tests.pipeline.data.conftest import Data
 from tests.pipeline.data.readers.layouts import DOGS, cells, dogs_list, stanford_dogs

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.readers.stl10 import FILES, read
 from pipeline.data.stores.registry import open_store
 from tests.pipeline.data.conftest import Data

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.readers.tables import Place, Rows, load_matlab, read_rows, whole_number
 from tests.pipeline.data.readers.layouts import images, structs
 

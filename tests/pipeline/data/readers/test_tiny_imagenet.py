@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.errors import UnavailableError
+from exporters.core.errors import UnavailableError
 from pipeline.data.readers.tiny_imagenet import read
 from tests.pipeline.data.conftest import Data
 from tests.pipeline.data.readers.layouts import edit, tiny_imagenet

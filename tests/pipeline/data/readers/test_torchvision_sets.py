@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporters.errors import UnavailableError, UsageError
+from exporters.core.errors import UnavailableError, UsageError
 from pipeline.data.index import build_index
 from pipeline.data.listing import Listing
 from pipeline.data.readers.torchvision_sets import _labels

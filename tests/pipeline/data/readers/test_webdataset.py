@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.errors import UnavailableError
-from exporters.images import open_rgb
+from exporters.core.errors import UnavailableError
+from exporters.images.decoding import open_rgb
 from pipeline.data.index import build_index
 from pipeline.data.readers import shard_index
 from pipeline.data.readers.webdataset import read

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from exporters.errors import UnavailableError
-from exporters.preprocessing import Preprocessing
+from exporters.core.errors import UnavailableError
+from exporters.images.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex, build_index, read_listing
 from pipeline.data.listing import Listing, listing_digest

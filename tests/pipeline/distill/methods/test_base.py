@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.build import build_method
 from pipeline.distill.losses import class_attention_loss, cross_entropy, decoupled_parts, kl_logits, standardise
 from pipeline.distill.methods.base import Method, given_shape, require_cam
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.models.outputs import NetworkOutput, NetworkShape
-from pipeline.recipe.distillation import DistillSettings
+from pipeline.recipe.schema.distill import DistillSettings
 from tests.pipeline.distill.networks import extreme_output, labels_of, network_output, shape_of
 
 ALONE = [name for name in METHODS if name != "tmkd"]

@@ -1,6 +1,6 @@
 import pytest
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.methods.cat_kd import ClassAttentionTransfer
 from pipeline.distill.settings import LossSettings
 from tests.pipeline.distill.networks import labels_of, network_output, shape_of

@@ -7,7 +7,7 @@ from pipeline.distill.losses import representation_contrast
 from pipeline.distill.memory import Samples, TrainingSplit
 from pipeline.distill.methods.crd import ContrastiveRepresentation
 from pipeline.distill.settings import LossSettings
-from pipeline.recipe.distillation import DistillSettings
+from pipeline.recipe.schema.distill import DistillSettings
 from tests.pipeline.distill.networks import labels_of, network_output, shape_of
 
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.methods.dkd import DecoupledDistillation
 from pipeline.distill.settings import LossSettings
 from tests.pipeline.distill.networks import labels_of, network_output, shape_of

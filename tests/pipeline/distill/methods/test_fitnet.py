@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.methods.fitnet import HintTraining
 from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkShape

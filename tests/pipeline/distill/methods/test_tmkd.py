@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.errors import UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.build import build_method
 from pipeline.distill.losses import kl_logits
 from pipeline.distill.methods.base import Method
@@ -14,7 +14,7 @@ from pipeline.distill.methods.tmkd import Tmkd
 from pipeline.distill.registry import METHODS, base_methods, load_method
 from pipeline.distill.settings import LossSettings, resolve_losses
 from pipeline.models.outputs import NetworkOutput
-from pipeline.recipe.distillation import DistillSettings
+from pipeline.recipe.schema.distill import DistillSettings
 from pipeline.tmkd.contrast import centre_anchors, image_text_contrast
 from pipeline.tmkd.fusion import fuse_output, split_views
 from pipeline.tmkd.weighting import teacher_confidence_scores, view_weights

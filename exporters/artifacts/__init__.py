@@ -1,0 +1,1 @@
+"""From a student to what ships: make an artifact, prove it, decide."""

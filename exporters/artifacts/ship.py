@@ -1,0 +1,128 @@
+"""From files that passed to a verified bundle: golden vectors, speed, facts, packing. Runs and exports pack alike."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporters.benchmark import measure
+from exporters.bundle.manifest import ENGINE_SOURCES, MODEL, plan_name, variant_of
+from exporters.bundle.pack import BundleContents, BundleFacts, ShippedEngine, ShippedModel, pack
+from exporters.core.errors import UnavailableError
+from exporters.core.progress import working
+from exporters.images.labelled import labelled_digest
+from exporters.runtimes import OnnxRuntime, Runtime
+from exporters.student.student import Student
+from exporters.tensorrt.sidecar import read_sidecar, sidecar_path
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What parity lets ship.
+
+    Args:
+        models: the ONNX files, `model.onnx` among them.
+        engines: the precisions of the engines that ship.
+        plans: the folder that these engines lie in, each with its sidecar.
+        parity: as `BundleContents` takes it.
+    """
+
+    models: Sequence[ShippedModel]
+    engines: Sequence[str]
+    plans: Path
+    parity: Mapping[str, Mapping[str, Any]]
+
+
+def ship(
+    student: Student,
+    reference: Runtime,
+    passed: Passed,
+    golden_images: np.ndarray,
+    facts: BundleFacts,
+    out_dir: Path,
+    *,
+    name: str,
+    warn: Callable[[str], None] = lambda _line: None,
+) -> dict[str, Any]:
+    """Take the golden vectors, measure speed, and pack `out_dir` and its archive; gives the manifest.
+
+    Args:
+        reference: the student in torch.
+        golden_images: uint8 `[n, S, S, 3]`, 8 or more.
+        name: of the student, letters, digits, `.`, `_` and `-`; servers call the model by it.
+        warn: told of each engine whose speed cannot be measured here.
+
+    Raises:
+        UsageError, GateError, UnavailableError: as `exporters.bundle.pack.pack`.
+    """
+    plans = [passed.plans / plan_name(ENGINE_SOURCES[precision]) for precision in passed.engines]
+    runtimes: dict[str, Runtime] = {_runtime_name(model): OnnxRuntime(model.data) for model in passed.models}
+    runtimes |= _running(plans, warn)
+    with working("measuring speed"):
+        benchmark = measure({**runtimes, "torch-cpu": reference}, golden_images)
+    return pack(
+        BundleContents(
+            name=name,
+            architecture=f"{student.architecture.source}:{student.architecture.name}",
+            parameters=student.parameters,
+            models=passed.models,
+            engines=[
+                ShippedEngine(ENGINE_SOURCES[precision], plan.read_bytes(), sidecar_path(plan).read_bytes())
+                for precision, plan in zip(passed.engines, plans, strict=True)
+            ],
+            preprocessing=student.preprocessing,
+            labels=student.labels,
+            golden_images=golden_images,
+            golden_logits=reference.predict(golden_images),
+            parity=passed.parity,
+            benchmark=benchmark,
+            facts=facts,
+        ),
+        out_dir,
+    )
+
+
+def split_results(
+    predicted: np.ndarray, truth: np.ndarray, digests: Iterable[bytes], labels: Sequence[str]
+) -> dict[str, Any]:
+    """What a bundle tells of a split: how many images were answered rightly, in all and of each class.
+
+    Args:
+        predicted, truth: positions in `labels`, `[n]`.
+        digests: SHA-256 of the bytes of each image.
+        labels: K class names.
+    """
+    hashes = ((digest, labels[int(label)]) for digest, label in zip(digests, truth, strict=True))
+    return {
+        "images": len(truth),
+        "correct": int(np.sum(predicted == truth)),
+        "sha256": labelled_digest(hashes),
+        "per_class": {
+            name: {"images": int(np.sum(of_class)), "correct": int(np.sum(predicted[of_class] == place))}
+            for place, name in enumerate(labels)
+            for of_class in [truth == place]
+        },
+    }
+
+
+def _running(plans: Sequence[Path], warn: Callable[[str], None]) -> dict[str, Runtime]:
+    """The engines on the GPU, for their speed; without one, where parity was proved elsewhere, that is said."""
+    from exporters.runtimes import tensorrt
+
+    runtimes: dict[str, Runtime] = {}
+    for plan in plans:
+        sidecar = read_sidecar(sidecar_path(plan))
+        library = sidecar["library"]["name"]
+        try:
+            runtime = tensorrt.TensorRTRuntime(plan, sidecar["plan"]["sha256"], library)
+        except UnavailableError as error:
+            warn(f"{plan.name}: its speed is not in benchmark.json: {error.message}")
+            continue
+        runtimes[f"{library} {variant_of(plan.name)}"] = runtime
+    return runtimes
+
+
+def _runtime_name(model: ShippedModel) -> str:
+    return "onnxruntime-cpu" if model.file == MODEL else f"onnxruntime-cpu {variant_of(model.file)}"

@@ -1,0 +1,1 @@
+"""The bundle that ships: packing, manifest, verification, and the texts beside the model."""

@@ -1,0 +1,293 @@
+"""Pack what ships: the student as ONNX, what is needed to use it, and the proofs; verified before it gets its name."""
+
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporters import __version__
+from exporters.bundle.golden import golden_tolerance
+from exporters.bundle.manifest import (
+    BENCHMARK,
+    CARD,
+    FORMAT,
+    GOLDEN_INPUTS,
+    GOLDEN_OUTPUTS,
+    LABELS,
+    MANIFEST,
+    MODEL,
+    PARITY,
+    PREPROCESS,
+    SBOM,
+    SEAL,
+    describe_engine,
+    engine_path,
+    seal,
+    variant_of,
+)
+from exporters.bundle.model_card import model_card
+from exporters.bundle.sbom import sbom
+from exporters.bundle.triton import KSERVE, kserve_service, triton_engine, triton_files
+from exporters.bundle.verify import verify_bundle
+from exporters.core.arrays import npz_bytes
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.files import atomic_directory, atomic_path, dump_json, sha256_bytes
+from exporters.core.licences import check_licences
+from exporters.core.locks import held
+from exporters.images.preprocessing import Preprocessing
+from exporters.onnx.reader import read_onnx
+from exporters.student.student import check_labels
+from exporters.tensorrt.sidecar import parse_sidecar
+
+MIN_GOLDEN_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """Where the student comes from; goes into the manifest and the model card. Plain JSON values only.
+
+    Args:
+        recipe_sha256: of the resolved recipe; "" where no recipe is known.
+        data_fingerprint: of the training data's content; "" where it is not known.
+        licences: of `weights`, `data`, `code`, … as SPDX expressions; None is "not stated".
+        teacher: identity of the teachers, as provenance; nothing of them is inside.
+        versions: of the libraries that made the student.
+        metrics: accuracy and the like, by name.
+        data: what the student was trained and measured on, by name.
+        results: by split, `images`, `correct`, `sha256` (`exporters.images.labelled.labelled_digest`), and
+            `per_class`: by label, `images` and `correct`.
+        command: what makes such a bundle again; "" where that is not one command.
+        provenance: a sentence or two about the method for the model card.
+    """
+
+    recipe_sha256: str
+    data_fingerprint: str
+    licences: Mapping[str, str | None] = field(default_factory=dict)
+    teacher: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    command: str = ""
+    provenance: str = ""
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """One ONNX file that ships.
+
+    Args:
+        file: its name in the bundle; `model.onnx` is the fp32 one.
+        precision: a key of `GOLDEN_LIMITS`.
+        data: its bytes.
+        initializers: what the audit gave for it.
+    """
+
+    file: str
+    precision: str
+    data: bytes
+    initializers: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class ShippedEngine:
+    """A TensorRT engine that ships, with the ONNX file that it was built from.
+
+    Args:
+        source: the name of that file in the bundle.
+        plan, sidecar: the bytes of both files.
+    """
+
+    source: str
+    plan: bytes
+    sidecar: bytes
+
+
+@dataclass(frozen=True)
+class BundleContents:
+    """All that a bundle is made of.
+
+    Args:
+        name: of the student.
+        architecture: its name, such as `torchvision:mobilenet_v2`.
+        parameters: how many trainable values it has.
+        models: the fp32 file and its variants.
+        preprocessing, labels: of the student.
+        golden_images: uint8 `[n, size, size, 3]`, n of 8 or more.
+        golden_logits: float32 `[n, K]`, the torch student's.
+        parity: by what stands in the name of the file, each a `ParityReport.to_json()`, and `engines` by precision;
+            those of `models` and `engines` must have passed.
+        benchmark: what `measure` gave.
+        engines: those that were run on a GPU.
+    """
+
+    name: str
+    architecture: str
+    parameters: int
+    models: Sequence[ShippedModel]
+    preprocessing: Preprocessing
+    labels: Sequence[str]
+    golden_images: np.ndarray
+    golden_logits: np.ndarray
+    parity: Mapping[str, Mapping[str, Any]]
+    benchmark: Mapping[str, Any]
+    facts: BundleFacts
+    engines: Sequence[ShippedEngine] = ()
+
+
+def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
+    """Write the bundle `out_dir` and `<out_dir>.tar` beside it; the same contents give the same bytes.
+
+    The folder is complete and verified before it takes its name, replacing an older one.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UsageError: too few golden images, or shapes and labels that do not fit.
+        UnavailableError: another process packs there.
+        GateError: a parity report that did not pass, a file that tells of a folder of this machine, or a bundle that
+            does not verify; then nothing is written.
+    """
+    failed = _not_passed(contents)
+    if failed or MODEL not in {model.file for model in contents.models}:
+        raise GateError(f"nothing is packed: parity of {', '.join(failed) or MODEL} has not passed")
+    if len(contents.golden_images) < MIN_GOLDEN_IMAGES:
+        raise UsageError(f"{len(contents.golden_images)} golden images; a bundle has at least {MIN_GOLDEN_IMAGES}")
+    labels = check_labels(contents.labels)
+    facts = {**asdict(contents.facts), "licences": check_licences(contents.facts.licences)}
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "name": contents.name,
+        "version": __version__,
+        "architecture": contents.architecture,
+        "parameters": contents.parameters,
+        "classes": len(labels),
+        "models": {model.file: _described(model, contents) for model in contents.models},
+        "engines": {engine_path(engine.source): _described_engine(engine) for engine in contents.engines},
+        "golden": {"images": len(contents.golden_images)},
+        "facts": facts,
+    }
+    files = {
+        **{model.file: model.data for model in contents.models},
+        **{engine_path(engine.source): engine.plan for engine in contents.engines},
+        **{f"{engine_path(engine.source)}.json": engine.sidecar for engine in contents.engines},
+        PREPROCESS: dump_json(contents.preprocessing.to_json()).encode(),
+        LABELS: dump_json(labels).encode(),
+        GOLDEN_INPUTS: npz_bytes("image", contents.golden_images),
+        GOLDEN_OUTPUTS: npz_bytes("logits", contents.golden_logits),
+        PARITY: dump_json(contents.parity).encode(),
+        BENCHMARK: dump_json(contents.benchmark).encode(),
+        CARD: model_card(about, labels, contents.preprocessing, contents.parity).encode(),
+        **_serving(contents, labels),
+    }
+    ships = {model.file: _entry(model.data) for model in contents.models}
+    ships |= {engine_path(engine.source): _entry(engine.plan) for engine in contents.engines}
+    files[SBOM] = sbom(about, ships, contents.preprocessing.size)
+    manifest = {**about, "files": {name: _entry(content) for name, content in files.items()}}
+    files[MANIFEST] = dump_json(manifest).encode()
+    _check_nothing_of_here(files)
+    files[SEAL] = seal(files[MANIFEST])
+    archive = tar_path(out_dir)
+    # Both take their names once both are whole: a full disk leaves an earlier bundle and its archive as they are.
+    lock = held(out_dir.with_name(f".{out_dir.name}.lock"), partial(_refusal, out_dir))
+    with lock, atomic_path(archive) as packed, atomic_directory(out_dir) as folder:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        verify_bundle(folder)
+        write_tar(folder, packed, out_dir.name)
+        archive.unlink(missing_ok=True)  # never an older archive beside a newer folder
+    return manifest
+
+
+def _refusal(out_dir: Path, process: str) -> UnavailableError:
+    return UnavailableError(
+        f"{out_dir}: another process ({process}) packs a bundle there", remedy="Wait for it to end, or pack elsewhere."
+    )
+
+
+def _check_nothing_of_here(files: Mapping[str, bytes]) -> None:
+    """Refuse the folders of this machine, whatever their roots are called; `verify` knows the usual roots alone."""
+    for here in {Path.home(), Path.cwd(), Path(tempfile.gettempdir())}:
+        told = [name for name, content in files.items() if here.name and f"{here}/".encode() in content]
+        if told:
+            raise GateError(
+                f"nothing is packed: {', '.join(told)} would tell of the folder {here} of this machine",
+                remedy="Give files by relative paths, and names that are no paths.",
+            )
+
+
+def _entry(content: bytes) -> dict[str, Any]:
+    return {"sha256": sha256_bytes(content), "size": len(content)}
+
+
+def _serving(contents: BundleContents, labels: Sequence[str]) -> dict[str, bytes]:
+    """What servers other than ONNX Runtime itself want."""
+    (model,) = (model.data for model in contents.models if model.file == MODEL)
+    size = contents.preprocessing.size
+    found = [triton_engine(engine.plan, parse_sidecar(engine.source, engine.sidecar)) for engine in contents.engines]
+    engines = [engine for engine in found if engine is not None]
+    return {
+        **triton_files(contents.name, size, labels, model, engines),
+        KSERVE: kserve_service(contents.name),
+    }
+
+
+def _not_passed(contents: BundleContents) -> list[str]:
+    """The files whose report did not pass, or that have none."""
+    reports = {model.file: contents.parity.get(variant_of(model.file), {}) for model in contents.models}
+    engines = contents.parity.get("engines", {})
+    for engine in contents.engines:
+        precision = parse_sidecar(engine.source, engine.sidecar)["precision"]
+        reports[engine_path(engine.source)] = engines.get(precision, {})
+    return [file for file, report in reports.items() if report.get("passed") is not True]
+
+
+def _described_engine(engine: ShippedEngine) -> dict[str, Any]:
+    path = engine_path(engine.source)
+    return describe_engine(engine.source, parse_sidecar(f"{path}.json", engine.sidecar))
+
+
+def _described(model: ShippedModel, contents: BundleContents) -> dict[str, Any]:
+    read, logits = read_onnx(model.data), contents.golden_logits
+    return {
+        "precision": model.precision,
+        "size": len(model.data),
+        "opset": read.opsets.get("", 0),
+        "ir_version": read.ir_version,
+        "golden_tolerance": golden_tolerance(model.precision, contents.parity[variant_of(model.file)], logits),
+        "operators": read.operators,
+        "initializers": [dict(entry) for entry in model.initializers],
+    }
+
+
+def tar_path(folder: Path) -> Path:
+    """Where the archive of a bundle folder stands: beside it."""
+    return folder.with_name(folder.name + ".tar")
+
+
+def write_tar(folder: Path, path: Path, name: str | None = None) -> None:
+    """Archive a folder so that the same content gives the same bytes: sorted, no times, no owners, plain modes.
+
+    Args:
+        folder: what is archived.
+        path: the archive, written in place.
+        name: what the folder is called in it; by default as on the disk.
+    """
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for source in [folder, *sorted(folder.rglob("*"))]:
+            information = tarfile.TarInfo((Path(name or folder.name) / source.relative_to(folder)).as_posix())
+            if source.is_dir():
+                information.type, information.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(information)
+                continue
+            information.size, information.mode = source.stat().st_size, 0o644
+            with source.open("rb") as stream:
+                archive.addfile(information, stream)

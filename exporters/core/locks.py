@@ -1,0 +1,70 @@
+"""Lock files: one process at a time writes into a folder, and the next one is told who does."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from exporters.core.errors import TmkdError, UnavailableError
+from exporters.core.files import writing
+from exporters.core.write_errors import WriteError
+
+_ELSEWHERE = "Choose a folder elsewhere, on a disk that can be written and has locks."
+
+
+@contextmanager
+def held(lock: Path, refusal: Callable[[str], TmkdError], *, lasting: bool = False) -> Iterator[None]:
+    """Hold a lock file, which names the process that holds it; the system frees it when that process dies.
+
+    Args:
+        lock: made where it is missing, and its folder too.
+        refusal: from the number of the process that holds it, or `unknown`, to the error that is raised.
+        lasting: leave the file behind; else it is removed at the end.
+
+    Raises:
+        TmkdError: `refusal(…)`, while another process holds it.
+        UnavailableError: the file cannot be made, or the file system has no locks.
+    """
+    with _locked(lock, refusal) as stream:
+        with writing(lock):
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
+        try:
+            yield
+        finally:
+            if not lasting:
+                lock.unlink(missing_ok=True)  # still held: whoever waits for it makes a new one
+
+
+def _locked(lock: Path, refusal: Callable[[str], TmkdError]) -> TextIO:
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stream = lock.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise UnavailableError(WriteError(lock.parent, error).message, remedy=_ELSEWHERE) from error
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            with stream:
+                stream.seek(0)
+                raise refusal(stream.read().strip() or "unknown") from error
+        except OSError as error:
+            stream.close()
+            raise UnavailableError(
+                f"{lock} cannot be locked ({error.strerror}), so that another process could write there too",
+                remedy=_ELSEWHERE,
+            ) from error
+        if _is_at(stream, lock):
+            return stream
+        stream.close()  # its last holder removed it meanwhile
+
+
+def _is_at(stream: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,1 @@
+"""A trained classifier: its network, its weights as files, and the checkpoints it is read from."""

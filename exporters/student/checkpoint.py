@@ -1,0 +1,196 @@
+"""Any classifier of torchvision, timm or the CIFAR family, trained anywhere, as a student.
+
+torch is imported when a checkpoint is loaded, not before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.core.files import sha256_file
+from exporters.core.process_state import without_draws
+from exporters.student.architectures import Architecture, build, resolve
+from exporters.student.checkpoint_file import KNOWN_SUFFIXES, has_weights_suffix, read_weights_file, weights_name
+from exporters.student.published import Channels, Given, Interpolation, find_preprocessing
+from exporters.student.student import DESCRIPTION_NAME, Student, check_labels, load_student
+
+if TYPE_CHECKING:
+    from exporters.student.key_order import OwnKeys
+
+_CHOSEN = Path("distill") / "chosen"  # where a run directory keeps the student that ships
+_OTHER_SIZE = (
+    "Give the size that it was trained at with --image-size, or the network's own argument for another"
+    " (--model-arg img_size=N for many of timm's)."
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A student, and how it was made one.
+
+    Attributes:
+        student: what is exported.
+        notes: lines on what was taken for granted, which its owner should read.
+        mapped: how many foreign keys were mapped to the network's own by their order, which only accuracy proves.
+    """
+
+    student: Student
+    notes: tuple[str, ...] = ()
+    mapped: int = 0
+
+
+def load_checkpoint(
+    path: Path,
+    *,
+    model: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    labels: Sequence[str] | None = None,
+    image_size: int | None = None,
+    resize: int | None = None,
+    mean: Channels | None = None,
+    std: Channels | None = None,
+    interpolation: Interpolation | None = None,
+    weights_key: str | None = None,
+    name: str | None = None,
+) -> Checkpoint:
+    """Load a checkpoint for export.
+
+    Args:
+        path: a student's folder or `student.json`, a run directory (its chosen student), or a weights file in the
+            forms of `exporters.student.checkpoint_file`.
+        model: the network of a weights file, as `exporters.student.architectures.resolve` takes it; a student names
+            its own.
+        arguments: of the network's builder.
+        labels: K names in the order of the logits; None: the student's own, or `class_0`, `class_1`, … as many as the
+            classifier has.
+        image_size: side of the square that the network sees.
+        resize: the shorter side before the centre crop; None: as published for this size, else 8/7 of it (below 96
+            pixels: the size itself).
+        mean, std: for images in [0, 1]. These, and the sizes and the filter, are those that timm or torchvision
+            publish for the network where they are not given; a note says so.
+        interpolation: Pillow's filter.
+        weights_key: which set of weights of a file that holds several; None: see `read_weights_file`.
+        name: what the student is called in the exported files; None: the file's.
+
+    Raises:
+        UsageError: something is missing, contradicts the student, or is out of bounds; or the network does not take
+            such images.
+        UnavailableError: no such file, or it does not fit the network; the keys are told.
+    """
+    path = path.expanduser()
+    folder = _student_at(path)
+    if folder is not None:
+        given = {
+            "model": model, "arguments": arguments or None, "image_size": image_size, "resize": resize, "mean": mean,
+            "std": std, "interpolation": interpolation, "weights_key": weights_key,
+        }  # fmt: skip
+        told = [key for key, value in given.items() if value is not None]
+        if told:
+            raise UsageError(
+                f"{path} is a student, which says of itself what {', '.join(told)} would say", remedy="Leave it out."
+            )
+        student = load_student(folder)
+        from exporters.student.trial import try_network
+
+        try_network(student.module, student.preprocessing.size, str(path), remedy=f"Check {DESCRIPTION_NAME}.")
+        if labels is not None:
+            student = replace(student, labels=_fitting(labels, len(student.labels), path))
+        return Checkpoint(replace(student, name=name or student.name))
+    if path.is_dir() or path.suffix == ".json":
+        raise UnavailableError(
+            f"{path}: no student here",
+            remedy="A student's folder holds student.json, a run directory distill/chosen/student.json.",
+        )
+    if path.exists() and not has_weights_suffix(path.name):
+        raise UsageError(f"{path}: not a weights file by its name", remedy=f"Known suffixes: {KNOWN_SUFFIXES}.")
+    if model is None:
+        raise UsageError(f"{path}: weights alone do not say of which network", remedy="Add e.g. --model resnet18.")
+    source, bare = resolve(model)
+    architecture = Architecture(bare, source, dict(arguments or {}))
+    known = Given(mean, std, image_size, resize, interpolation)
+    return _from_weights(path, architecture, labels, known, weights_key, name)
+
+
+def _student_at(path: Path) -> Path | None:
+    if path.name == DESCRIPTION_NAME and path.is_file():
+        return path
+    return next((folder for folder in (path, path / _CHOSEN) if (folder / DESCRIPTION_NAME).is_file()), None)
+
+
+def _from_weights(
+    path: Path,
+    architecture: Architecture,
+    labels: Sequence[str] | None,
+    given: Given,
+    weights_key: str | None,
+    name: str | None,
+) -> Checkpoint:
+    import torch
+
+    from exporters.student.key_order import with_own_keys
+    from exporters.student.state_dict import fit_state, without_auxiliary_heads
+    from exporters.student.trial import try_network
+
+    called = f"{architecture.source}:{architecture.name}"
+    file = read_weights_file(path, weights_key, "--weights-key")
+    preprocessing, notes = find_preprocessing(architecture, given, file.settings, path)
+    with torch.random.fork_rng(devices=[]):
+        network = build(architecture, 2)
+        two, three = network.state_dict(), build(architecture, 3).state_dict()
+    state = without_auxiliary_heads(file.state, network, architecture)
+    own_keys = with_own_keys(two, state, ordered=file.ordered, free_head=True)
+    classes = _classes(architecture, [key for key in two if two[key].shape != three[key].shape], own_keys, path)
+    if choice := file.choice("--weights-key"):
+        notes.insert(0, choice)
+    if own_keys.mapped:
+        notes.append(f"{path.name}: {own_keys.note}")
+    if labels is None:
+        names = [f"class_{index}" for index in range(classes)]
+        notes.append(f"no labels were given: the {classes} classes are called class_0 to class_{classes - 1}")
+    else:
+        names = _fitting(labels, classes, path)
+    with without_draws():
+        module = build(architecture, classes)
+    remedy = f"Check that this is {called}, and that its builder needs no further arguments."
+    fit_state(module, own_keys.state, str(path), replace_head=False, remedy=remedy, reason=own_keys.reason)
+    logits = try_network(module, preprocessing.size, called, remedy=_OTHER_SIZE)
+    if logits.shape[1] != classes:
+        raise UsageError(f"{called}: the network gives {logits.shape[1]} values an image for {classes} classes")
+    module.eval()
+    student = Student(
+        module,
+        check_labels(names),
+        preprocessing,
+        architecture,
+        sha256_file(path),
+        name or weights_name(path) or "student",
+    )
+    return Checkpoint(student, tuple(notes), mapped=len(own_keys.mapped))
+
+
+def _classes(architecture: Architecture, keys: list[str], own_keys: "OwnKeys", path: Path) -> int:
+    """The number of classes, from those tensors whose shape depends on it."""
+    called, state = f"{architecture.source}:{architecture.name}", own_keys.state
+    if not keys:
+        raise UsageError(
+            f"{called} has no classifier when built with {architecture.arguments}",
+            remedy="Leave out arguments that take it off, such as features_only.",
+        )
+    found = {int(state[key].shape[0]) for key in keys if key in state and state[key].ndim > 0}
+    if len(found) != 1:
+        reason = "it has none of" if not found else f"these disagree, with {sorted(found)} classes:"
+        by_order = f". Nor can its keys be mapped by their order: {own_keys.reason}" if own_keys.reason else ""
+        raise UnavailableError(
+            f"{path}: the number of classes cannot be read from it: {reason} {', '.join(keys[:4])}{by_order}",
+            remedy=f"Check that this is {called}, with its classifier.",
+        )
+    return found.pop()
+
+
+def _fitting(labels: Sequence[str], classes: int, path: Path) -> list[str]:
+    names = check_labels(labels)
+    if len(names) != classes:
+        raise UsageError(f"{len(names)} labels, but {path} has {classes} classes", remedy="Give one label a class.")
+    return names

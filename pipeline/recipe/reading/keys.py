@@ -1,0 +1,180 @@
+"""What a recipe may hold at each key: its known keys, a description in plain English, and the nearest key to a slip."""
+
+import difflib
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from pipeline.data.registry import FAMILY_PATTERNS
+from pipeline.recipe.reading.document import KeyPath, dotted
+from pipeline.recipe.schema.json_schema import recipe_json_schema
+from pipeline.recipe.schema.recipe import VIEW_KINDS
+from pipeline.recipe.schema.settings import any_of
+
+_PATTERNS = {
+    "^[A-Za-z0-9][A-Za-z0-9._-]*$": "a text of letters, digits, '.', '_' and '-' that starts with a letter or a digit",
+    "^[a-z0-9_]+$": "a name of small letters, digits and '_'",
+    "^[0-9a-fA-F]{64}$": "64 hexadecimal digits",
+    r"^[1-9][0-9]?\.[0-9]$": "a text such as '8.9'",
+    **{pattern: name for name, pattern in FAMILY_PATTERNS.items()},
+}
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+_NOUNS = {
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "a text",
+    "null": "null",
+    "object": "a section of keys",
+}
+
+Node = dict[str, Any]
+
+
+@cache
+def _root() -> Node:
+    return recipe_json_schema()
+
+
+def _alternatives(node: Node) -> list[Node]:
+    """The node itself, or the nodes that it refers to or chooses from."""
+    if "$ref" in node:
+        definition: Node = _root()["$defs"][node["$ref"].rsplit("/", 1)[1]]
+        return _alternatives(definition)
+    if "anyOf" in node:
+        return [found for choice in node["anyOf"] for found in _alternatives(choice)]
+    return [node]
+
+
+def takes_any_text(path: KeyPath) -> bool:
+    """Whether a text may stand at a path that is not one of a few names."""
+    return any(node.get("type") == "string" and not _texts(node) for node in _nodes(path))
+
+
+def takes_only_text(path: KeyPath) -> bool:
+    """Whether a text may stand at a path, any or one of several, and beside it nothing but null."""
+    kinds = {node.get("type") for node in _nodes(path)}
+    return "string" in kinds and kinds <= {"string", "null"}
+
+
+def takes_null(path: KeyPath) -> bool:
+    """Whether null may stand at a path."""
+    return any(node.get("type") == "null" for node in _nodes(path))
+
+
+def is_free(path: KeyPath) -> bool:
+    """Whether a path lies in a section that takes any keys and values, such as the arguments of a network."""
+    for depth in range(len(path)):
+        if any(node.get("additionalProperties") is True for node in _nodes(path[:depth])):
+            return True
+    return False
+
+
+def _descend(nodes: list[Node], key: str | int) -> list[Node]:
+    found: list[Node] = []
+    for node in nodes:
+        if isinstance(key, int):
+            items = node.get("prefixItems", [])
+            child = items[key] if key < len(items) else node.get("items")
+        else:
+            child = node.get("properties", {}).get(key, node.get("additionalProperties"))
+        if isinstance(child, dict):
+            found += _alternatives(child)
+    return found
+
+
+def _nodes(path: KeyPath) -> list[Node]:
+    nodes = _alternatives(_root())
+    for key in path:
+        nodes = _descend(nodes, key)
+    return nodes
+
+
+def known_keys(path: KeyPath) -> list[str]:
+    """The keys that may stand below a path, in the schema's order; none for values and free sections."""
+    return list(dict.fromkeys(key for node in _nodes(path) for key in node.get("properties", {})))
+
+
+@cache
+def all_paths() -> tuple[KeyPath, ...]:
+    """Every key path of the schema, those of the default views included."""
+    return tuple(_walk(()))
+
+
+def _walk(path: KeyPath) -> Iterator[KeyPath]:
+    for key in VIEW_KINDS if path == ("distill", "views") else known_keys(path):
+        yield (*path, key)
+        yield from _walk((*path, key))
+
+
+def nearest(path: KeyPath) -> list[str]:
+    """The known keys that an unknown one most likely means, as dotted paths: a slip at its level, or the wrong level.
+
+    Args:
+        path: path of the unknown key; its last element is the slip.
+    """
+    parent, slip = path[:-1], str(path[-1])
+    near = difflib.get_close_matches(slip, known_keys(parent), n=1)
+    if near and _similarity(slip, near[0]) >= 0.8:
+        return [dotted((*parent, near[0]))]
+    for least in (1.0, 0.8):
+        elsewhere = [found for found in all_paths() if _similarity(slip, str(found[-1])) >= least]
+        if elsewhere:
+            return [dotted(found) for found in _closest(elsewhere, parent)]
+        if near:
+            return [dotted((*parent, near[0]))]
+    return []
+
+
+def _closest(paths: list[KeyPath], parent: KeyPath) -> list[KeyPath]:
+    """Those that share most of their path with `parent`, of these the shallowest; three at most."""
+
+    def distance(path: KeyPath) -> tuple[int, int]:
+        shared = next((i for i, (a, b) in enumerate(zip(path, parent, strict=False)) if a != b), len(parent))
+        return -shared, len(path)
+
+    best = min(map(distance, paths))
+    return [path for path in paths if distance(path) == best][:3]
+
+
+def _similarity(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a, b).ratio()
+
+
+def choices(path: KeyPath) -> list[str]:
+    """The texts to choose from at a path; none where it is not a choice."""
+    return [text for node in _nodes(path) for text in _texts(node)]
+
+
+def _texts(node: Node) -> list[str]:
+    texts = node.get("enum", [node["const"]] if "const" in node else [])
+    return [text for text in texts if isinstance(text, str)]
+
+
+def expected(path: KeyPath) -> str:
+    """What may stand at a path: `an integer ≥ 1`, `fail or skip`, `a number > 0 or null`."""
+    if keys := known_keys(path):
+        return f"a section with keys such as {any_of(keys[:3])}"
+    return any_of(dict.fromkeys(text for node in _nodes(path) for text in _texts(node) or [_describe(node)]))
+
+
+def expected_name(path: KeyPath) -> str:
+    """What the keys below a path may be called, where they are free."""
+    patterns = [node["propertyNames"]["pattern"] for node in _nodes(path) if "propertyNames" in node]
+    return any_of(_PATTERNS[pattern] for pattern in patterns)
+
+
+def _describe(node: Node) -> str:
+    if texts := _texts(node):
+        return any_of(texts)
+    kind = node.get("type", "object")
+    if kind in ("integer", "number"):
+        bounds = " and ".join(f"{sign} {node[name]:.10g}" for name, sign in _BOUNDS.items() if name in node)
+        return f"{_NOUNS[kind]} {bounds}".strip()
+    if kind == "string":
+        return _PATTERNS.get(node.get("pattern", ""), _NOUNS[kind])
+    if kind == "array":
+        items = node.get("prefixItems", [])
+        count = f" of {len(items)} values" if items else ""
+        return f"a list{count}, each {any_of(dict.fromkeys(map(_describe, items or [node['items']])))}"
+    return _NOUNS[kind]

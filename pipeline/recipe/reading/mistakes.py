@@ -1,0 +1,191 @@
+"""Every mistake of a recipe's values at once, in plain English."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.recipe.reading.document import KeyPath, dotted, dump_yaml
+from pipeline.recipe.reading.keys import (
+    all_paths,
+    choices,
+    expected,
+    expected_name,
+    is_free,
+    known_keys,
+    nearest,
+    takes_any_text,
+)
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.recipe.schema.settings import any_of
+
+_LONGEST_VALUE = 60
+_SWITCHES = {"yes": True, "no": False, "on": True, "off": False}
+_NUMBER = re.compile(r"[-+]?[0-9][0-9,_ ]*")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong with a recipe.
+
+    Attributes:
+        path: the key to blame.
+        message: what was expected and what was found, without the key.
+        involves: the other keys that the mistake follows from.
+    """
+
+    path: KeyPath
+    message: str
+    involves: tuple[KeyPath, ...] = ()
+
+
+def validate(
+    tree: dict[str, Any], spellings: Mapping[KeyPath, str] = MappingProxyType({})
+) -> tuple[Recipe | None, list[Mistake]]:
+    """The recipe of a tree of plain values, or else all of its mistakes.
+
+    Args:
+        tree: the values.
+        spellings: how values that are no texts were written, see `Document.spellings`.
+
+    A check over several keys runs only where each of them is right by itself. So the keys that are wrong are taken out
+    and the rest is checked again, until it is right; what follows from a missing key is not a mistake of its own.
+    """
+    rest = deepcopy(tree)
+    mistakes = list(_ambiguous(spellings))
+    for mistake in mistakes:
+        _remove(rest, mistake.path)
+    while True:
+        try:
+            recipe = Recipe.model_validate(rest)
+        except ValidationError as error:
+            found = _translate(error, rest)
+        else:
+            return (None, [_with_spelling(mistake, spellings) for mistake in mistakes]) if mistakes else (recipe, [])
+        blamed = [path for mistake in mistakes for path in (mistake.path, *mistake.involves)]
+        mistakes += [mistake for mistake in found if not _follows_from(mistake, blamed)]
+        removed = [_remove(rest, path) for mistake in found for path in (mistake.path, *mistake.involves)]
+        if not any(removed):
+            return None, [_with_spelling(mistake, spellings) for mistake in mistakes]
+
+
+def _ambiguous(spellings: Mapping[KeyPath, str]) -> Iterator[Mistake]:
+    """Words that YAML 1.1 takes for true and false, where no type says whether they are meant as words."""
+    for path, spelling in spellings.items():
+        if spelling.lower() in _SWITCHES and is_free(path):
+            meant = str(_SWITCHES[spelling.lower()]).lower()
+            yield Mistake(path, f"{spelling} is read as {meant}; write {meant}, or '{spelling}' for the text")
+
+
+def _with_spelling(mistake: Mistake, spellings: Mapping[KeyPath, str]) -> Mistake:
+    """A mistake, with the hint that a text is written in quotes where one is expected and YAML read something else."""
+    spelling = spellings.get(mistake.path, "")
+    if spelling.lower() in ("", "null", "~") or is_free(mistake.path) or not takes_any_text(mistake.path):
+        return mistake
+    return replace(mistake, message=f"{mistake.message}; a text is written in quotes: '{spelling}'")
+
+
+def _follows_from(mistake: Mistake, blamed: list[KeyPath]) -> bool:
+    if not mistake.involves:
+        return False
+    paths = (mistake.path, *mistake.involves)
+    return any(path[: len(other)] == other[: len(path)] for path in paths for other in blamed)
+
+
+def _remove(tree: dict[str, Any], path: KeyPath) -> bool:
+    """Take a key out of a tree; of a list, the whole list. False where it was not there."""
+    keys = [key for key in path if isinstance(key, str)]
+    node: Any = tree
+    for key in keys[:-1]:
+        node = node.get(key) if isinstance(node, dict) else None
+    if isinstance(node, dict) and keys and keys[-1] in node:
+        del node[keys[-1]]
+        return True
+    return False
+
+
+def _translate(error: ValidationError, tree: dict[str, Any]) -> list[Mistake]:
+    found = (_mistake(details, tree) for details in error.errors(include_url=False))
+    # Each branch of a choice such as `integer or auto` gives an error of its own, with the same words here.
+    return list(dict.fromkeys(found))
+
+
+def _mistake(details: ErrorDetails, tree: dict[str, Any]) -> Mistake:
+    path, value = _path_in(tree, details["loc"])
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "cross_field":
+            return _cross_field(path, context)
+        case "extra_forbidden":
+            return Mistake(path, _unknown_key(path))
+        case "union_tag_not_found":
+            return Mistake(path, f"expected the key kind ({any_of(choices((*path, 'kind')))}), got none")
+        case "union_tag_invalid":
+            kind: KeyPath = (*path, "kind")
+            # The view is involved because, without its kind, nothing else in it can be checked.
+            return Mistake(kind, _wrong_value(expected(kind), value["kind"], choices(kind)), involves=(path,))
+        case "unexpected":
+            message = _wrong_value(context["expected"], value, context["names"], context["nearest"])
+        case _ if "[key]" in details["loc"]:
+            message = _wrong_value(expected_name(path[:-1]), path[-1])
+        case _:
+            message = _wrong_value(expected(path), value, choices(path))
+    return Mistake(path, message)
+
+
+def _path_in(tree: Any, location: tuple[str | int, ...]) -> tuple[KeyPath, Any]:
+    """The part of pydantic's location that is in the tree, and what is there; the names of union branches are not."""
+    path: KeyPath = ()
+    for key in location:
+        in_section = isinstance(tree, dict) and key in tree
+        in_list = isinstance(tree, list) and isinstance(key, int) and key < len(tree)
+        if in_section or in_list:
+            tree = tree[key]
+            path = (*path, key)
+    return path, tree
+
+
+def _cross_field(path: KeyPath, context: dict[str, Any]) -> Mistake:
+    message: str = context["message"]
+    for key in context["involves"]:
+        message = message.replace(f"@{key}", dotted((*path, *key.split("."))))
+    involves = tuple((*path, *key.split(".")) for key in context["involves"])
+    return Mistake((*path, *context["at"].split(".")), message, involves)
+
+
+def _unknown_key(path: KeyPath) -> str:
+    whole = tuple(str(path[-1]).split("."))
+    if len(path) == 1 and len(whole) > 1 and whole in all_paths():
+        return f"unknown key; dots are for --set: write {whole[-1]} below {dotted(whole[:-1])}"
+    if near := nearest(path):
+        return f"unknown key; did you mean {any_of(near)}?"
+    return f"unknown key; known here: {', '.join(known_keys(path[:-1]))}"
+
+
+def _wrong_value(wanted: str, value: Any, names: Sequence[str] = (), near: Sequence[str] | None = None) -> str:
+    if near is None:
+        near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
+    hint = f"; did you mean {any_of(near)}?" if near else ""
+    if isinstance(value, str) and wanted.startswith(("an integer", "a number")) and _NUMBER.fullmatch(value):
+        hint = f"; write {int(re.sub('[,_ ]', '', value))}"
+    return f"expected {wanted}, got {_shown(value)}{hint}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a section of keys"
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]!r}…"
+    if isinstance(value, list):
+        text = f"[{', '.join(_shown(item) for item in value)}]"
+    else:
+        text = dump_yaml([value]).strip().removeprefix("- ")
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

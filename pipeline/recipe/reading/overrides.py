@@ -1,0 +1,89 @@
+"""`--set a.b=c`: one value of a recipe, changed from the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from pipeline.recipe.reading.document import KeyPath, parse_yaml
+from pipeline.recipe.reading.extends import KEY as EXTENDS
+from pipeline.recipe.reading.keys import takes_null, takes_only_text
+from pipeline.recipe.schema.recipe import DistillSettings
+
+_VIEWS: KeyPath = ("distill", "views")
+
+
+@dataclass(frozen=True)
+class Override:
+    """One `--set`.
+
+    Attributes:
+        text: as it was typed, without `--set`.
+        path: the key.
+        value: a plain value: text, number, boolean, None, list or section.
+        spellings: of the values in it that are no texts, by their whole path; see `Document.spellings`.
+        mistakes: what is wrong with its form; where there are any, path and value mean nothing.
+    """
+
+    text: str
+    path: tuple[str, ...] = ()
+    value: Any = None
+    spellings: Mapping[KeyPath, str] = field(default_factory=dict)
+    mistakes: tuple[str, ...] = ()
+
+
+def parse_override(text: str) -> Override:
+    """Read `a.b=c`.
+
+    Where the key takes a text, the value is that text as it was typed, whatever YAML would make of it; only `null` and
+    nothing at all are no text where the key may be null. Elsewhere it is YAML, so that `3`, `[1, 2]` and `{x: 1}` work.
+    A command line has no comments: ` #` belongs to the value.
+    """
+    key, sign, value_text = text.partition("=")
+    path = tuple(part.strip() for part in key.split("."))
+    if not sign or not all(path):
+        return Override(text, mistakes=("expected a key, = and a value, such as train.epochs=10",))
+    if path[0] == EXTENDS:
+        return Override(text, mistakes=(f"{EXTENDS} stands in the file: what it names is read before any --set",))
+    if key != key.rstrip():
+        value_text = value_text.lstrip()  # in `a = b`, the blanks belong to the sign
+    if takes_only_text(path):
+        if value_text in ("", "null") and takes_null(path):
+            return Override(text, path)
+        if any("\ud800" <= character <= "\udfff" for character in value_text):
+            return Override(text, mistakes=("expected UTF-8, got a byte that cannot be read",))
+        return Override(text, path, value_text)
+    document = parse_yaml(value_text)
+    mistakes = tuple(message for _, message in document.mistakes)
+    if not mistakes and (_is_plain_text(document.value, value_text) or _ends_in_a_comment(value_text)):
+        return Override(text, path, value_text.strip())
+    spellings = {(*path, *below): spelling for below, spelling in document.spellings.items()}
+    return Override(text, path, document.value, spellings, mistakes)
+
+
+def _is_plain_text(value: Any, text: str) -> bool:
+    if not isinstance(value, str):
+        return False
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    return isinstance(node, yaml.ScalarNode) and node.style is None
+
+
+def _ends_in_a_comment(text: str) -> bool:
+    """Whether YAML would drop the end of a text that it can read."""
+    without_end = (yaml.StreamEndToken, yaml.BlockEndToken)
+    ends = [token.end_mark.index for token in yaml.scan(text) if not isinstance(token, without_end)]
+    return bool(text[max(ends, default=0) :].strip())
+
+
+def apply_override(tree: dict[str, Any], override: Override) -> None:
+    """Set the value in a tree of plain values, in place; sections on the way are made where they are missing."""
+    node = tree
+    for depth, key in enumerate(override.path[:-1], start=1):
+        if key not in node and override.path[:depth] == _VIEWS:
+            # A recipe that names no views has the default ones; changing one of them must keep the other.
+            node[key] = DistillSettings().model_dump(mode="json")["views"]
+        if not isinstance(node.get(key), dict):
+            node[key] = {}
+        node = node[key]
+    node[override.path[-1]] = override.value

@@ -1,0 +1,207 @@
+"""The sections `export` and `parity` of a recipe: which files are made of the student, and what each must keep to."""
+
+from dataclasses import asdict
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from exporters.bundle.manifest import ENGINE_SOURCES, variant_of
+from exporters.parity.gate import DEFAULT_GATES
+from pipeline.recipe.schema.settings import Settings, problem
+
+OnnxPrecision = Literal["fp32", "fp16", "int8"]
+
+VARIANTS = ("fp16", "int8", "int8.trt")
+"""What stands in the names of the files beside model.onnx; the last is for TensorRT alone."""
+
+ComputeCapability = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]?\.[0-9]$")]
+
+_FP32, _FP16, _INT8 = (asdict(DEFAULT_GATES[precision]) for precision in ("fp32", "fp16", "int8"))
+
+
+class CalibrationSettings(Settings):
+    """From which activations the ranges of int8 are taken; the images are training images, never validation's."""
+
+    images: int = Field(default=512, ge=8, le=100_000, description="How many, spread evenly over the training split.")
+    method: Literal["minmax", "entropy", "percentile"] = Field(
+        default="minmax", description="minmax: all that was seen; the others clip what is rare."
+    )
+    percentile: float = Field(
+        default=99.99, gt=50, le=100, description="For method percentile: the share of values that is kept."
+    )
+
+
+class OnnxSettings(Settings):
+    """The ONNX files."""
+
+    opset: int = Field(default=20, ge=18, le=25, description="Version of the ONNX operators.")
+    precision: list[OnnxPrecision] = Field(
+        default=["fp32"],
+        description="fp32 is always made; each other is a file beside it.",
+    )
+    required: list[Literal["fp16", "int8"]] = Field(
+        default_factory=list, description="Of `precision`: which must pass for anything to ship (exit 3)."
+    )
+    keep: Literal["useful", "all"] = Field(
+        default="useful",
+        description="useful: a variant that is not faster than fp32 where parity runs it is not shipped.",
+    )
+    calibration: CalibrationSettings = Field(default_factory=CalibrationSettings, description="For int8.")
+
+    @model_validator(mode="after")
+    def _variants_make_sense(self) -> Self:
+        if "fp32" not in self.precision:
+            raise problem("precision", f"expected fp32 among them: the others are made of it, got {self.precision}")
+        for key in ("precision", "required"):
+            values = getattr(self, key)
+            if len(set(values)) != len(values):
+                raise problem(key, f"expected each precision once, got {values}")
+        missing = [name for name in self.required if name not in self.precision]
+        if missing:
+            raise problem("required", f"expected precisions of @precision, got {missing}", "precision")
+        return self
+
+
+class EngineBatchSettings(Settings):
+    """The batch sizes that an engine takes, and the one that it is made fast for."""
+
+    min: int = Field(default=1, ge=1, le=65536, description="The smallest; one below it is filled up.")
+    opt: int = Field(default=16, ge=1, le=65536, description="The usual one.")
+    max: int = Field(default=64, ge=1, le=65536, description="The largest; one above it is split.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.min <= self.opt <= self.max:
+            raise problem(
+                "opt", f"expected @min ({self.min}) or more and @max ({self.max}) or less, got {self.opt}", "min", "max"
+            )
+        return self
+
+
+class TensorrtSettings(Settings):
+    """TensorRT engines, each built from an ONNX file of its precision and run on a GPU here before it ships."""
+
+    when: Literal["available", "required", "never"] = Field(
+        default="never",
+        description="available: where TensorRT and a GPU are here, else that is said; required: exit 4 without them.",
+    )
+    precision: list[OnnxPrecision] = Field(default=["fp16"], description="An engine each.")
+    library: Literal["auto", "tensorrt", "tensorrt_rtx"] = Field(
+        default="auto", description="auto: TensorRT where it is installed, else TensorRT for RTX."
+    )
+    batch: EngineBatchSettings = Field(default_factory=EngineBatchSettings, description="The profile.")
+    workspace_mib: int | None = Field(
+        default=None, ge=1, description="The most scratch memory of a layer; null leaves it to TensorRT."
+    )
+    version_compatible: bool = Field(
+        default=False, description="Engines that later versions of the same major run too; not for RTX."
+    )
+    hardware_compatible: bool = Field(
+        default=False, description="Engines that run on other GPUs from Ampere on, more slowly; not for RTX."
+    )
+    compute_capabilities: list[ComputeCapability] = Field(
+        default_factory=list,
+        description='Of the GPUs to build for, such as "8.9"; for RTX alone. None: that of the GPU here.',
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if not self.precision:
+            raise problem("precision", "expected one or more precisions, got none")
+        for key in ("precision", "compute_capabilities"):
+            values = getattr(self, key)
+            if len(set(values)) != len(values):
+                raise problem(key, f"expected each once, got {values}")
+        return self
+
+    @model_validator(mode="after")
+    def _the_library_has_it(self) -> Self:
+        compatible = [key for key in ("version_compatible", "hardware_compatible") if getattr(self, key)]
+        if compatible and self.library == "tensorrt_rtx":
+            raise problem(compatible[0], "expected false for @library tensorrt_rtx, got true", "library")
+        if self.compute_capabilities and self.library == "tensorrt":
+            raise problem("compute_capabilities", "expected none for @library tensorrt, got some", "library")
+        if self.compute_capabilities and compatible:
+            message = f"expected none with @{compatible[0]}: no library has both; got some"
+            raise problem("compute_capabilities", message, compatible[0])
+        return self
+
+
+class ExportSettings(Settings):
+    """What is exported."""
+
+    onnx: OnnxSettings = Field(default_factory=OnnxSettings, description="The ONNX files.")
+    tensorrt: TensorrtSettings = Field(default_factory=TensorrtSettings, description="The engines.")
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The precisions of engines, in a fixed order."""
+        if self.tensorrt.when == "never":
+            return ()
+        return tuple(precision for precision in ENGINE_SOURCES if precision in self.tensorrt.precision)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Of `VARIANTS`, the files that are asked for and those that engines are built from."""
+        needed = {*self.onnx.precision, *(variant_of(ENGINE_SOURCES[precision]) for precision in self.engines)}
+        return tuple(name for name in VARIANTS if name in needed)
+
+
+class Fp32ParitySettings(Settings):
+    """How far model.onnx, and its engine, may be from the student."""
+
+    max_scaled_error: float = Field(
+        default=_FP32["max_scaled_error"],
+        gt=0,
+        description="Largest error of a logit, relative to the logits' scale; a bundle never allows more than 0.001.",
+    )
+    min_agreement: float = Field(
+        default=_FP32["min_agreement"], ge=0, le=1, description="Least share of images with the same top class."
+    )
+    max_accuracy_drop: float = Field(
+        default=_FP32["max_accuracy_drop"], ge=0, le=1, description="A drop of one image always passes."
+    )
+
+
+class Fp16ParitySettings(Fp32ParitySettings):
+    """How far model.fp16.onnx, and its engine, may be from the student."""
+
+    max_scaled_error: float = Field(
+        default=_FP16["max_scaled_error"],
+        gt=0,
+        description="Largest error of a logit, relative to the logits' scale; a bundle never allows more than 0.05.",
+    )
+    min_agreement: float = Field(
+        default=_FP16["min_agreement"], ge=0, le=1, description="Least share of images with the same top class."
+    )
+    max_accuracy_drop: float = Field(
+        default=_FP16["max_accuracy_drop"], ge=0, le=1, description="A drop of one image always passes."
+    )
+
+
+class Int8ParitySettings(Settings):
+    """How far the int8 files, and their engine, may be from the student."""
+
+    max_scaled_error: float | None = Field(
+        default=_INT8["max_scaled_error"],
+        gt=0,
+        description="Largest error of a logit, relative to the logits' scale; null: not asked. A bundle never allows"
+        " more than 0.5.",
+    )
+    min_agreement: float = Field(
+        default=_INT8["min_agreement"], ge=0, le=1, description="Least share of images with the same top class."
+    )
+    max_accuracy_drop: float = Field(
+        default=_INT8["max_accuracy_drop"], ge=0, le=1, description="A drop of one image always passes."
+    )
+
+
+class ParitySettings(Settings):
+    """The proof that what ships equals the student, on the whole validation split."""
+
+    provider: Literal["cpu", "cuda", "tensorrt"] = Field(
+        default="cpu", description="Where ONNX Runtime runs the files; never silently another."
+    )
+    fp32: Fp32ParitySettings = Field(default_factory=Fp32ParitySettings, description="Bounds for fp32.")
+    fp16: Fp16ParitySettings = Field(default_factory=Fp16ParitySettings, description="Bounds for fp16.")
+    int8: Int8ParitySettings = Field(default_factory=Int8ParitySettings, description="Bounds for int8.")

@@ -1,0 +1,37 @@
+"""The JSON Schema of recipes: for editors, and for messages that say what was expected."""
+
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+from pipeline.recipe.schema.recipe import Recipe
+
+_EXTENDS = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+    "default": [],
+    "description": "Fragments below this recipe: base/<name> of those that ship, or .yaml files relative to this one; "
+    "later ones and the recipe's own keys go before.",
+}
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    schema = Recipe.model_json_schema(by_alias=True)
+    schema["properties"]["name"].pop("default")  # the loader takes the file's name
+    views = schema["$defs"]["DistillSettings"]["properties"]["views"]
+    ((pattern, view),) = views.pop("patternProperties").items()
+    views["propertyNames"] = {"pattern": pattern, "not": {"const": "rgb"}}
+    # A view's kind may be left out, so that `oneOf` would find two matches; null removes a view.
+    views["additionalProperties"] = {"anyOf": [*view["oneOf"], {"type": "null"}]}
+    # Resolved while a file is read, so that a checked recipe has no such key.
+    schema["properties"] = {"extends": _EXTENDS} | schema["properties"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "tmkd-pipeline recipe",
+    }
+
+
+def recipe_json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a recipe, with the data sets and methods by name."""
+    return deepcopy(_schema())

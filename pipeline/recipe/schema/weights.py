@@ -1,0 +1,77 @@
+"""What the visual teacher, the text teacher and the student share: the normalisation and the hash of their weights."""
+
+from pathlib import Path, PurePath
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, Strict, StringConstraints
+
+from exporters.core.files import sha256_file
+from exporters.images.normalisation import on_scale_of_bytes
+from exporters.student.checkpoint_file import KNOWN_SUFFIXES, has_weights_suffix
+from pipeline.recipe.schema.settings import problem, unexpected
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Positive = Annotated[float, Field(gt=0, le=1)]
+
+
+def _not_of_bytes(value: Any) -> Any:
+    """Raises the mistake of giving a mean or std for pixels from 0 to 255, with the one for images in [0, 1]."""
+    plain = isinstance(value, list | tuple) and all(type(number) in (int, float) for number in value)
+    meant = on_scale_of_bytes(value) if plain else None
+    if meant is None:
+        return value
+    told = f"three numbers for images in [0, 1] (these are for pixels from 0 to 255; divided by 255: {meant})"
+    raise unexpected(told, ())
+
+
+Mean = Annotated[tuple[_Share, _Share, _Share], Strict(False), BeforeValidator(_not_of_bytes)]
+Std = Annotated[tuple[_Positive, _Positive, _Positive], Strict(False), BeforeValidator(_not_of_bytes)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
+
+MEAN = "Of the RGB channels, for images in [0, 1], as its weights were trained; null: what they say, else ImageNet's."
+STD = "See mean; both are given or neither."
+SHA256 = "weights: a file only: its SHA-256, checked before it is loaded (exit 4); recipe.lock.yaml has it filled in."
+WEIGHTS_KEY = "weights: a file only: which of several sets of weights, such as state_dict_ema; null: the plain one."
+
+SECTIONS = (("teacher", "visual"), ("teacher", "text"), ("student",))
+"""The sections of a recipe that have the keys `weights` and `sha256`."""
+
+NAMES = ("imagenet", "none", "fit")
+"""What the key `weights` may say beside a tag of open_clip and a file."""
+
+
+def names_file(weights: str) -> bool:
+    """Whether `weights` is a path, there or not: names and tags have neither suffix nor folder."""
+    return weights not in NAMES and (PurePath(weights).suffix != "" or "/" in weights or "\\" in weights)
+
+
+def check_normalisation(mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> None:
+    """Raises the mistake of giving one of `mean` and `std` without the other."""
+    for given, missing, key, other in ((mean, std, "std", "mean"), (std, mean, "mean", "std")):
+        if given is not None and missing is None:
+            raise problem(key, f"expected three numbers where @{other} is given, got nothing", other)
+
+
+def check_sha256(weights: str, sha256: str | None) -> None:
+    """Raises the mistake of giving a hash for weights that are no file."""
+    if sha256 is not None and not names_file(weights):
+        raise problem("sha256", f"expected null for @weights {weights}, which is no file, got a hash", "weights")
+
+
+def check_weights_file(weights: str, key: str | None) -> None:
+    """Raises the mistakes of a file that holds no weights by its name, and of a key for weights that are no file."""
+    if names_file(weights) and not has_weights_suffix(weights):
+        raise problem("weights", f"expected a file of weights ({KNOWN_SUFFIXES}), got {weights!r}")
+    if key is not None and not names_file(weights):
+        raise problem("weights_key", f"expected null for @weights {weights}, which is no file, got {key!r}", "weights")
+
+
+def fill_in_hashes(resolved: dict[str, Any]) -> None:
+    """Put the SHA-256 of each weights file that is here into a resolved recipe, where none was given."""
+    for path in SECTIONS:
+        section = resolved
+        for key in path:
+            section = section[key]
+        file = Path(section["weights"]).expanduser()
+        if section["sha256"] is None and names_file(section["weights"]) and file.is_file():
+            section["sha256"] = sha256_file(file)

@@ -1,0 +1,110 @@
+"""What a stage is: a step from files to files, with a name, the settings that it follows from, and its work."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pipeline.console import Console
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.recipe.schema.weights import SECTIONS
+from pipeline.runner.rundir import RunDirectory
+
+_HASHES = frozenset(".".join((*section, "sha256")) for section in SECTIONS)
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage is given when it runs.
+
+    Attributes:
+        recipe: the recipe, every default filled in.
+        run: the run directory; a stage reads the folders of the stages before it and writes its own.
+        console: for what a person should see.
+        fingerprint: of this stage, now; binds checkpoints to it.
+    """
+
+    recipe: Recipe
+    run: RunDirectory
+    console: Console
+    fingerprint: str
+
+
+class Stage(ABC):
+    """One stage of a run. A stage talks to the next one through files, never through memory.
+
+    Nothing heavy may be imported at the top of a stage's file: planning and reuse must stay fast.
+    """
+
+    name: ClassVar[str]
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose version can change the result."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Outputs that stand beside the stage's folder, by name in the run directory."""
+    local: ClassVar[tuple[str, ...]] = ()
+    """Files that speak of this machine and are no part of the result."""
+
+    def skipped(self, recipe: Recipe) -> str | None:
+        """Why the recipe has no need of this stage; None where it has."""
+        return None
+
+    @abstractmethod
+    def upstream(self, recipe: Recipe) -> tuple[str, ...]:
+        """The stages whose outputs are read; those that are skipped may be named too."""
+
+    @abstractmethod
+    def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
+        """Dotted recipe key → JSON value, for each setting that the result follows from."""
+
+    def prepare(self, recipe: Recipe, console: Console) -> None:  # noqa: B027 (most stages have nothing to make)
+        """Make what `files` will look at, where it is made here and takes long enough to be shown."""
+
+    def files(self, recipe: Recipe) -> Mapping[str, str]:
+        """Files outside the run directory that are read: name → digest of their content."""
+        return {}
+
+    def modules(self, recipe: Recipe) -> tuple[str, ...]:
+        """Modules that are reached by name rather than by an import, such as the chosen method's."""
+        return ()
+
+    @abstractmethod
+    def run(self, context: StageContext) -> dict[str, Any]:
+        """Do the work; returns figures for the stage's record.
+
+        Raises:
+            TmkdError: with the exit code of the command.
+        """
+
+    def folder(self, context: StageContext) -> Path:
+        """The stage's own folder, made if need be."""
+        folder = context.run.folder(self.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def settings(recipe: Recipe, *keys: str) -> dict[str, Any]:
+    """The recipe's values below some dotted keys, flattened to dotted key → JSON value.
+
+    Hashes of weights are left out: a stage follows from the file's content, whether the recipe names its hash or not.
+
+    Example:
+        >>> settings(recipe, "data.image_size", "student")
+        {'data.image_size': 64, 'student.model': 'mobilenet_v2', …}
+    """
+    values: Any = recipe.resolved()
+    found: dict[str, Any] = {}
+    for key in keys:
+        value = values
+        for part in key.split("."):
+            value = value[part]
+        _flatten(key, value, found)
+    return {key: value for key, value in found.items() if key not in _HASHES}
+
+
+def _flatten(key: str, value: Any, into: dict[str, Any]) -> None:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            _flatten(f"{key}.{name}", inner, into)
+    else:
+        into[key] = value

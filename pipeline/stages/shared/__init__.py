@@ -1,0 +1,1 @@
+"""What several stages share: their inputs, their training, their engines."""

@@ -1,0 +1,116 @@
+"""Optimizers by name, and the learning rate as a function of the step, so that a resumed run has nothing to restore."""
+
+import math
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from pipeline.recipe.schema.recipe import FitSettings
+
+
+# Other normalisation layers have one value a channel, which the shape tells.
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def make_optimiser(module: nn.Module, settings: "FitSettings") -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW, with the recipe's numbers, over the trainable parameters of a module.
+
+    Without `decays_norms_and_biases`, parameters that weight decay is not meant for are in a group of their own, with
+    a decay of 0 (see `parameter_groups`).
+    """
+    trainable: list[Any]
+    if settings.decays_norms_and_biases:
+        trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    else:
+        trainable = parameter_groups(module, settings.weight_decay)
+    # A fused optimizer undoes fp16's gradient scale within its step, which is too late for clipping.
+    fused = settings.gradient_clip is None
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(trainable, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
+    return torch.optim.SGD(
+        trainable,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+        fused=fused,
+    )
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The trainable parameters in at most two groups for an optimizer: with weight decay, and without.
+
+    Without are biases, whatever belongs to a normalisation layer, scalars and scales of one value a channel (CLIP's
+    `logit_scale`, layer scale), and what a network names in `no_weight_decay()`, as those of timm and open_clip do for
+    their position embeddings.
+
+    Args:
+        module: everything that is trained.
+        weight_decay: of the first group.
+
+    Returns:
+        Groups of PyTorch's optimizers, `params` in the module's order; a group without parameters is left out.
+    """
+    exempt = {id(parameter) for parameter in _exempt(module)}
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = (
+        {"params": [each for each in trainable if id(each) not in exempt], "weight_decay": weight_decay},
+        {"params": [each for each in trainable if id(each) in exempt], "weight_decay": 0.0},
+    )
+    return [group for group in groups if group["params"]]
+
+
+def _exempt(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Parameters that weight decay is not meant for; one may come more than once."""
+    for owner in module.modules():
+        is_layer = isinstance(owner, nn.Linear | nn.modules.conv._ConvNd)
+        for name, parameter in owner.named_parameters(recurse=False):
+            sides = sum(side > 1 for side in parameter.shape)
+            is_scale = parameter.ndim <= 1 or (sides <= 1 and not (is_layer and name == "weight"))
+            if is_scale or name == "bias" or isinstance(owner, _NORMS):
+                yield parameter
+        named = getattr(owner, "no_weight_decay", None)
+        if callable(named):
+            patterns = tuple(named())  # such as `cls_token`, and `pos_embed.*` in some networks of timm
+            for name, parameter in owner.named_parameters():
+                if any(fnmatchcase(name, pattern) for pattern in patterns):
+                    yield parameter
+
+
+def learning_rate(settings: "FitSettings", step: int, steps_per_pass: int) -> float:
+    """The learning rate of a step, counted from 0 over all passes.
+
+    * `constant`: `lr`.
+    * `milestones`: `lr · gamma^(number of milestones reached)`, milestones in passes.
+    * `cosine`: half a cosine from `lr` to 0 (Loshchilov and Hutter, 2017, without restarts).
+    * `one_cycle`: a half cosine up from `lr/25` over the first 30 % of the steps, then one down to `lr/25e4`
+      (Smith and Topin, 2018; at each step what PyTorch's `OneCycleLR` gives by default).
+
+    `warmup` passes rise linearly to the schedule's own value, for every kind but `one_cycle`, which has its own.
+    """
+    schedule = settings.schedule
+    total = settings.epochs * steps_per_pass
+    if schedule.kind == "one_cycle":
+        return settings.lr * _one_cycle(step, total)
+    factor = 1.0
+    if schedule.kind == "milestones":
+        factor = schedule.gamma ** sum(step // steps_per_pass >= milestone for milestone in schedule.milestones)
+    elif schedule.kind == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * step / total))
+    warmup = schedule.warmup * steps_per_pass
+    if step < warmup:
+        factor *= min(1.0, (step + 1) / warmup)
+    return settings.lr * factor
+
+
+def _one_cycle(step: int, total: int, start: float = 1 / 25, end: float = 1 / 25e4) -> float:
+    peak, last = 0.3 * total - 1, total - 1
+    if step < peak:
+        low, part = start, 1 - step / peak
+    else:
+        low, part = end, (step - peak) / (last - peak)
+    return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * part))

@@ -1,0 +1,38 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from exporters.core.errors import UsageError
+from exporters.core.licences import CODE_LICENCE, check_licence, check_licences
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("apache-2.0", "Apache-2.0"),
+        ("CC-BY-NC-4.0", "CC-BY-NC-4.0"),
+        ("mit or Apache-2.0", "MIT OR Apache-2.0"),
+        ("LicenseRef-my-own", "LicenseRef-my-own"),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", "GPL-2.0-only WITH Classpath-exception-2.0"),
+    ],
+)
+def test_what_spdx_knows_is_spelled_as_there(text: str, expected: str) -> None:
+    assert check_licence(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "free", "GPL", "NONE", "unknown", "not stated", "MIT OR", "CC BY 4.0", "MIT\n\nx"]
+)
+def test_nothing_is_guessed(text: str) -> None:
+    with pytest.raises(UsageError, match="not an SPDX identifier"):
+        check_licence(text)
+
+
+def test_what_is_not_stated_stays_so() -> None:
+    assert check_licences({"weights": "mit", "data": None}) == {"weights": "MIT", "data": None}
+
+
+def test_the_code_has_the_licence_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).resolve().parents[3] / "pyproject.toml").read_text())["project"]
+    assert project["license"] == CODE_LICENCE

@@ -1,0 +1,59 @@
+"""One process at a time holds a lock file; a dead one holds nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporters.core.errors import UnavailableError
+from exporters.core.locks import held
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from exporters.core.errors import UnavailableError
+from exporters.core.locks import held
+with held(Path(sys.argv[1]), UnavailableError):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def refusal(process: str) -> UnavailableError:
+    return UnavailableError(f"held by {process}")
+
+
+def test_second_holder_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
+    lock = tmp_path / "below" / ".lock"
+    with held(lock, refusal):
+        with pytest.raises(UnavailableError, match=f"held by {os.getpid()}"), held(lock, refusal):
+            pass
+        assert lock.is_file()
+    assert not lock.exists()
+    with held(lock, refusal, lasting=True):
+        pass
+    assert lock.read_text() == str(os.getpid())
+    with held(lock, refusal):
+        pass
+
+
+def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    with pytest.raises(UnavailableError, match=f"held by {process.pid}"), held(lock, refusal):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert lock.is_file()
+    with held(lock, refusal):
+        assert lock.read_text() == str(os.getpid())
+
+
+def test_lock_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnavailableError, match="cannot be written"), held(tmp_path / "file" / ".lock", refusal):
+        pass

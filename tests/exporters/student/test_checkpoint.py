@@ -1,0 +1,225 @@
+import argparse
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from exporters.core.errors import TmkdError, UnavailableError, UsageError
+from exporters.core.files import sha256_file
+from exporters.images.preprocessing import Preprocessing
+from exporters.student.architectures import Architecture, build
+from exporters.student.checkpoint import load_checkpoint
+from exporters.student.student import save_student
+from tests.exporters.conftest import LABELS, MEAN, STD, randomise
+
+RESNET8 = Architecture("resnet8", "cifar")
+
+
+@pytest.fixture(scope="module")
+def module() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return randomise(build(RESNET8, len(LABELS)), 1)
+
+
+def same(one: torch.nn.Module, two: torch.nn.Module) -> bool:
+    return all(torch.equal(value, two.state_dict()[key]) for key, value in one.state_dict().items())
+
+
+@pytest.mark.parametrize("form", ["safetensors", "raw", "wrapped", "averaged"])
+def test_weights_files(module: torch.nn.Module, tmp_path: Path, form: str) -> None:
+    state = module.state_dict()
+    prefixed = OrderedDict((f"module.{key}", value) for key, value in state.items())
+    path = tmp_path / ("net.safetensors" if form == "safetensors" else "net.pth")
+    if form == "safetensors":
+        save_file(state, path)
+    else:
+        content = {
+            "raw": state,
+            "wrapped": {"state_dict": prefixed, "epoch": 3},
+            "averaged": {"model_ema": {**prefixed, "n_averaged": torch.tensor(3)}, "epoch": 3},
+        }
+        torch.save(content[form], path)
+    loaded = load_checkpoint(path, model="resnet8", mean=MEAN, std=STD)
+    student = loaded.student
+    assert same(module, student.module) and not student.module.training
+    assert student.labels == [f"class_{index}" for index in range(7)]
+    assert student.preprocessing == Preprocessing(32, 32, MEAN, STD)
+    assert (student.name, student.weights_sha256) == ("net", sha256_file(path))
+    assert student.architecture == RESNET8
+    assert [note for note in loaded.notes if "class_6" in note]
+
+
+def test_students_and_run_directories(module: torch.nn.Module, tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "distill" / "chosen"
+    described = save_student(module, RESNET8, LABELS, Preprocessing(32, 36, MEAN, STD), folder, name="finches")
+    for path in (tmp_path / "run", folder, described):
+        loaded = load_checkpoint(path)
+        assert same(module, loaded.student.module)
+        assert (loaded.student.labels, loaded.student.name, loaded.notes) == (LABELS, "finches", ())
+        assert loaded.student.preprocessing.resize == 36
+    others = [f"other {index}" for index in range(7)]
+    renamed = load_checkpoint(folder, labels=others, name="mine").student
+    assert (renamed.labels, renamed.name) == (others, "mine")
+    with pytest.raises(UsageError, match=r"says of itself what model, mean"):
+        load_checkpoint(folder, model="resnet8", mean=MEAN)
+
+
+def test_what_libraries_publish_is_taken_and_told(tmp_path: Path) -> None:
+    architecture = Architecture("squeezenet1_1", "torchvision")
+    path = tmp_path / "net.pt"
+    torch.save(build(architecture, 5).state_dict(), path)
+    loaded = load_checkpoint(path, model="squeezenet1_1")
+    assert loaded.student.preprocessing == Preprocessing(224, 256, MEAN, STD)
+    assert "mean, std, image size, filter: as published for torchvision SqueezeNet1_1" in loaded.notes[0]
+    assert len(loaded.student.labels) == 5
+    own = load_checkpoint(path, model="squeezenet1_1", image_size=96, mean=(0.5,) * 3, std=STD, resize=100)
+    assert own.student.preprocessing == Preprocessing(96, 100, (0.5,) * 3, STD)
+    assert own.notes[0].startswith("filter: as published")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "told"),
+    [
+        ("no model", UsageError, "--model"),
+        ("no such file", UnavailableError, "no such weights file"),
+        ("no mean", UsageError, "--mean, --std must be given"),
+        ("labels", UsageError, "2 labels, but .* has 7 classes"),
+        ("another network", UnavailableError, "missing layer1.1"),
+        ("no classifier", UnavailableError, "number of classes cannot be read"),
+        ("suffix", UsageError, "not a weights file by its name"),
+        ("empty folder", UnavailableError, "no student here"),
+    ],
+)
+def test_what_cannot_be_loaded(
+    module: torch.nn.Module, tmp_path: Path, change: str, error: type[TmkdError], told: str
+) -> None:
+    path = tmp_path / "net.pt"
+    state = dict(module.state_dict())
+    arguments: dict[str, object] = {"model": "resnet8", "mean": MEAN, "std": STD}
+    if change == "no model":
+        del arguments["model"]
+    elif change == "no mean":
+        del arguments["mean"], arguments["std"]
+    elif change == "labels":
+        arguments["labels"] = ["a", "b"]
+    elif change == "another network":
+        arguments["model"] = "cifar:resnet14"
+    elif change == "no classifier":
+        state = {key: value for key, value in state.items() if not key.startswith("linear")}
+    torch.save(state, path)
+    if change == "no such file":
+        path = tmp_path / "none.pt"
+    elif change == "suffix":
+        path = path.rename(tmp_path / "net.onnx")
+    elif change == "empty folder":
+        path = tmp_path / "folder"
+        path.mkdir()
+    with pytest.raises(error, match=told) as caught:
+        load_checkpoint(path, **arguments)  # type: ignore[arg-type]
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "arguments", "told", "remedy"),
+    [
+        ("timm:vit_tiny_patch16_224", 96, {"depth": 1}, "cannot take images of 96 × 96", "--image-size"),
+        ("timm:test_resnet", 64, {"in_chans": 1}, "takes images of 1 channel, not of 3", "in_chans"),
+        ("timm:test_resnet", 64, {"features_only": True}, "has no classifier when built with", "features_only"),
+        ("torchvision:inception_v3", 64, {}, "cannot take images of 64 × 64", "--image-size"),
+    ],
+)
+def test_networks_that_reject_the_images(
+    tmp_path: Path, model: str, size: int, arguments: dict[str, object], told: str, remedy: str
+) -> None:
+    source, name = model.split(":")
+    path = tmp_path / "net.pt"
+    torch.save(build(Architecture(name, source, dict(arguments)), 3).state_dict(), path)
+    with pytest.raises(UsageError, match=told) as caught:
+        load_checkpoint(path, model=model, arguments=arguments, image_size=size, mean=MEAN, std=STD)
+    assert remedy in str(caught.value.remedy)
+
+
+def test_a_student_whose_description_was_changed_is_tried_too(tmp_path: Path) -> None:
+    architecture = Architecture("vit_tiny_patch16_224", "timm", {"depth": 1})
+    save_student(build(architecture, 3), architecture, ["a", "b", "c"], Preprocessing(96, 96, MEAN, STD), tmp_path)
+    with pytest.raises(UsageError, match="cannot take images of 96 × 96"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("builder", [{"embed_dim": -1}, {"depth": "x"}, {"nonsense": 1}])
+def test_arguments_that_no_network_can_be_built_with(tmp_path: Path, builder: dict[str, object]) -> None:
+    torch.save(build(Architecture("test_vit", "timm"), 3).state_dict(), tmp_path / "net.pt")
+    with pytest.raises(UsageError, match="cannot be built with") as caught:
+        load_checkpoint(tmp_path / "net.pt", model="timm:test_vit", arguments=builder, mean=MEAN, std=STD)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("alone", ["mean", "std"])
+def test_mean_and_std_are_given_both_or_not_at_all(module: torch.nn.Module, tmp_path: Path, alone: str) -> None:
+    torch.save(module.state_dict(), tmp_path / "net.pt")
+    with pytest.raises(UsageError, match=f"--{alone} without --"):
+        load_checkpoint(tmp_path / "net.pt", model="resnet8", **{alone: (0.5, 0.5, 0.5)})  # type: ignore[arg-type]
+
+
+BYTES = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
+
+
+def test_normalisation_of_bytes_is_refused_from_wherever_it_comes(module: torch.nn.Module, tmp_path: Path) -> None:
+    torch.save(module.state_dict(), tmp_path / "net.pt")
+    kept = argparse.Namespace(**{key: list(values) for key, values in BYTES.items()})
+    torch.save({"state_dict": module.state_dict(), "args": kept}, tmp_path / "script.pt")
+    for path, given, told in (
+        (tmp_path / "net.pt", BYTES, "--mean: .123"),
+        (tmp_path / "net.pt", {**BYTES, "mean": MEAN}, "--std: .58"),
+        (tmp_path / "script.pt", {}, "script.pt: args.mean: .123"),
+    ):
+        with pytest.raises(UsageError, match=told) as caught:
+            load_checkpoint(path, model="resnet8", **given)  # type: ignore[arg-type]
+        assert "divided by 255" in str(caught.value.remedy) and "0.229,0.224,0.225" in str(caught.value.remedy)
+
+
+def test_what_the_training_script_kept_goes_before_what_is_published(tmp_path: Path) -> None:
+    state = build(Architecture("squeezenet1_1", "torchvision"), 5).state_dict()
+    kept = argparse.Namespace(mean=[0.5, 0.5, 0.5], std=(0.5, 0.5, 0.5), img_size=96, interpolation="bicubic")
+    torch.save({"state_dict": state, "args": kept}, tmp_path / "timm.pth.tar")
+    loaded = load_checkpoint(tmp_path / "timm.pth.tar", model="squeezenet1_1")
+    assert loaded.student.preprocessing == Preprocessing(96, 110, (0.5,) * 3, (0.5,) * 3, "bicubic")
+    assert "mean, std, image size, filter: as the training script kept them in timm.pth.tar" in loaded.notes
+    assert loaded.student.name == "timm"
+    kept = argparse.Namespace(val_crop_size=128, val_resize_size=144, interpolation="bilinear")
+    torch.save({"model": state, "args": kept}, tmp_path / "torchvision.pth")
+    loaded = load_checkpoint(tmp_path / "torchvision.pth", model="squeezenet1_1", mean=(0.4,) * 3, std=(0.3,) * 3)
+    assert loaded.student.preprocessing == Preprocessing(128, 144, (0.4,) * 3, (0.3,) * 3)
+    for null in (None, [], [0.5, 0.5], ["a", "b", "c"]):
+        torch.save({"model": state, "args": argparse.Namespace(mean=null, std=null, img_size=None)}, tmp_path / "a.pt")
+        assert load_checkpoint(tmp_path / "a.pt", model="squeezenet1_1").student.preprocessing.mean == MEAN
+
+
+def test_reversed_channels_are_noted(module: torch.nn.Module, tmp_path: Path) -> None:
+    torch.save(module.state_dict(), tmp_path / "net.pt")
+    mean, std = (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)
+    assert any(
+        "BGR" in note for note in load_checkpoint(tmp_path / "net.pt", model="resnet8", mean=mean, std=std).notes
+    )
+
+
+def test_a_set_of_weights_is_chosen(module: torch.nn.Module, tmp_path: Path) -> None:
+    averaged = {key: value * 2 for key, value in module.state_dict().items()}
+    path = tmp_path / "best.pth.tar"
+    torch.save({"state_dict": module.state_dict(), "state_dict_ema": averaged}, path)
+    plain = load_checkpoint(path, model="resnet8", mean=MEAN, std=STD)
+    assert same(module, plain.student.module)
+    assert "state_dict was taken. The others: state_dict_ema; --weights-key chooses." in plain.notes[0]
+    chosen = load_checkpoint(path, model="resnet8", mean=MEAN, std=STD, weights_key="state_dict_ema")
+    assert torch.equal(chosen.student.module.state_dict()["conv1.weight"], averaged["conv1.weight"])
+
+
+def test_auxiliary_heads_of_published_files_are_left_out(tmp_path: Path) -> None:
+    """torchvision's files of the Inceptions have them, and recipes read these."""
+    whole = torchvision.models.googlenet(weights=None, init_weights=False, num_classes=4)
+    torch.save(whole.state_dict(), tmp_path / "googlenet.pth")
+    loaded = load_checkpoint(tmp_path / "googlenet.pth", model="googlenet", mean=MEAN, std=STD, image_size=64)
+    assert torch.equal(loaded.student.module.fc.weight, whole.fc.weight)  # type: ignore[union-attr,arg-type]

@@ -1,0 +1,60 @@
+"""Known keys, descriptions and nearest keys."""
+
+import pytest
+
+from pipeline.data.registry import dataset_names
+from pipeline.recipe.reading.document import dotted
+from pipeline.recipe.reading.keys import all_paths, expected, known_keys, nearest
+from pipeline.recipe.schema.settings import any_of
+
+
+def path(text: str) -> tuple[str, ...]:
+    return tuple(text.split("."))
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        ("epochs", ["train.epochs"]),
+        ("train.epochz", ["train.epochs"]),
+        ("train.milestones", ["train.schedule.milestones"]),
+        ("teacher.visual.fit.milestones", ["teacher.visual.fit.schedule.milestones"]),
+        ("data.augment.cropp", ["data.augment.crop"]),
+        ("opset", ["export.onnx.opset"]),
+        ("distill.views.edge.strenght", ["distill.views.edge.strength"]),
+        ("distill.views.contour.strenght", ["distill.views.contour.strength"]),
+        ("distill.temperature", [f"distill.{part}.temperature" for part in ("weighting", "logits", "contrast")]),
+        ("zzzzzz", []),
+    ],
+)
+def test_the_nearest_key(slip: str, meant: list[str]) -> None:
+    assert nearest(path(slip)) == meant
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("train.epochs", "an integer ≥ 1 and ≤ 100000"),
+        ("train.gradient_clip", "a number > 0 or null"),
+        ("data.on_error", "fail or skip"),
+        ("data.workers", "an integer ≥ 0 and ≤ 256 or auto"),
+        ("data.dataset", any_of(dataset_names())),
+        ("data.augment.flip", "true or false"),
+        ("data.augment.scale", "a list of 2 values, each a number > 0 and ≤ 1"),
+        ("train.schedule.milestones", "a list, each an integer ≥ 1"),
+        ("distill.views.anything.kind", "edge or high_frequency"),
+        ("student", "a section with keys such as model, arguments or weights"),
+        ("student.arguments", "a section of keys"),
+        ("bundle.licence", "a text or null"),
+    ],
+)
+def test_what_is_expected(key: str, words: str) -> None:
+    assert expected(path(key)) == words
+
+
+def test_every_path_has_a_description_and_is_its_own_nearest_key() -> None:
+    assert len(all_paths()) > 80
+    for found in all_paths():
+        assert expected(found)
+        assert found[-1] in known_keys(found[:-1]) or found[:-1] == ("distill", "views")
+        assert nearest((*found[:-1], f"{found[-1]}x"))[0] == dotted(found) or found[:-1] == ("distill", "views")

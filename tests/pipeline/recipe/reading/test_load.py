@@ -1,0 +1,386 @@
+"""Recipes from files: all mistakes at once, each where it stands."""
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from exporters.core.errors import UsageError
+from exporters.core.files import sha256_file
+from pipeline.catalog import recipe_names
+from pipeline.data.registry import dataset_names
+from pipeline.recipe import load_recipe
+from pipeline.recipe.reading.document import dotted, dump_yaml
+from pipeline.recipe.reading.keys import all_paths, known_keys
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.recipe.schema.settings import any_of
+
+Write = Callable[[str], str]
+property_based = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def mistakes(source: str, *overrides: str) -> list[str]:
+    with pytest.raises(UsageError) as caught:
+        load_recipe(source, overrides)
+    assert caught.value.exit_code == 2
+    return caught.value.message.splitlines()
+
+
+def test_a_recipe_comes_with_its_text_and_hash(write: Write) -> None:
+    loaded = load_recipe(write("seed: 3 # three\n"), ["seed=4"])
+    assert loaded.recipe.seed == 4
+    assert loaded.text == "seed: 3 # three\n"
+    assert loaded.sha256 == sha256_file(loaded.path)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("my_run.v2.yaml", "my_run.v2"), ("my run.yaml", "my-run"), ("été.yaml", "t"), ("…", "recipe")]
+)
+def test_the_name_is_the_files(file: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / file
+    path.write_text("seed: 1\n")
+    assert load_recipe(path).recipe.name.strip("-") == name
+
+
+def test_an_unknown_key_three_levels_deep(write: Write) -> None:
+    source = write("seed: 1\ntrain:\n  schedule:\n    milestonez: [1]\n")
+    assert mistakes(source) == [
+        "recipe.yaml:4:5: train.schedule.milestonez: unknown key; did you mean train.schedule.milestones?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("train: {epochs: 010}", "1:17: train.epochs: 010 is read as 8, since a leading 0 makes it octal; write 10"),
+        ("data: {image_size: 064}", "1:20: data.image_size: 064 is read as 52, since a leading 0 makes it octal"),
+        ("train:\n  batch_size: 1:30", "2:15: train.batch_size: 1:30 is read as 90"),
+        ("train: {epochs: 09}", "1:9: train.epochs: expected an integer ≥ 1 and ≤ 100000, got '09'; write 9"),
+        ("train: {epochs: '1_000'}", "1:9: train.epochs: expected an integer ≥ 1 and ≤ 100000, got '1_000'; write 1"),
+        ("data: {dataset: folder, root: 2024}",
+         "1:25: data.root: expected a text or null, got 2024; a text is written in quotes: '2024'"),
+        ("teacher: {text: {model: yes}}",
+         "1:18: teacher.text.model: expected a text, got true; a text is written in quotes: 'yes'"),
+        ("student: {arguments: {bias: on}}",
+         "1:23: student.arguments.bias: on is read as true; write true, or 'on' for the text"),
+        ("student: {arguments: {size: 1:30}}", "1:29: student.arguments.size: 1:30 is read as 90"),
+        ("export: {tensorrt: {compute_capabilities: [8.9]}}",
+         "1:44: export.tensorrt.compute_capabilities[0]: expected a text such as '8.9', got 8.9;"
+         " a text is written in quotes: '8.9'"),
+    ],
+)  # fmt: skip
+def test_spellings_that_yaml_reads_in_its_own_way(write: Write, text: str, told: str) -> None:
+    (line,) = mistakes(write(text))
+    assert line.startswith(f"recipe.yaml:{told}")
+
+
+def test_switches_are_switches_where_one_is_expected(write: Write) -> None:
+    assert load_recipe(write("data: {augment: {flip: off}}")).recipe.data.augment.flip is False
+    assert load_recipe(write("student: {arguments: {bias: 'on', other: true}}")).recipe.student.arguments == {
+        "bias": "on",
+        "other": True,
+    }
+
+
+def test_what_a_set_replaces_is_not_reported_by_its_old_spelling(write: Write) -> None:
+    source = write("student: {arguments: {bias: on}}\n")
+    assert load_recipe(source, ["student.arguments.bias=false"]).recipe.student.arguments == {"bias": False}
+    (line,) = mistakes(source, "student.arguments.bias=off")
+    assert line == (
+        "--set student.arguments.bias=off: student.arguments.bias: off is read as false; write false, or 'off' for the"
+        " text"
+    )
+
+
+def test_a_key_at_the_wrong_level(write: Write) -> None:
+    assert mistakes(write("epochs: 3\n")) == ["recipe.yaml:1:1: epochs: unknown key; did you mean train.epochs?"]
+
+
+def test_a_dotted_key(write: Write) -> None:
+    (line,) = mistakes(write("train.epochs: 3\n"))
+    assert line.endswith("write epochs below train")
+
+
+def test_a_wrong_type(write: Write) -> None:
+    assert mistakes(write("train:\n  epochs: ten\n")) == [
+        "recipe.yaml:2:3: train.epochs: expected an integer ≥ 1 and ≤ 100000, got 'ten'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "train: {schedule: {milestones: [3, x]}}",
+            "1:36: train.schedule.milestones[1]: expected an integer ≥ 1, got 'x'",
+        ),
+        ("data: {augment: {scale: [0.5, 2]}}", "1:31: data.augment.scale[1]: expected a number > 0 and ≤ 1, got 2"),
+        ("data: {augment: {scale: [0.5]}}", "1:18: data.augment.scale: expected a list of 2 values, each a number"),
+        ("train: {lr: .inf}", "1:13: expected a finite number, got .inf"),
+        ("distill: {views: 5}", "1:11: distill.views: expected a section of keys, got 5"),
+        ("distill: {views: {A b: {kind: edge}}}", "1:19: distill.views.A b: expected a name of small letters"),
+        ("distill: {views: {rgb: {kind: edge}}}", "1:19: distill.views.rgb: expected another name"),
+        ("student: {weights: imagnet}", "1:11: student.weights: expected imagenet, none or a file such as"),
+        ("name: a/b", "1:1: name: expected a text of letters, digits"),
+        ("zzzz: 1", "1:1: zzzz: unknown key; known here: extends, name, seed, device, data"),
+    ],
+)
+def test_one_mistake_gives_one_line(write: Write, text: str, words: str) -> None:
+    (line,) = mistakes(write(text))
+    assert line.startswith(f"recipe.yaml:{words}")
+
+
+def test_a_section_that_is_empty(write: Write) -> None:
+    (line,) = mistakes(write("train:\n"))
+    assert (
+        line
+        == "recipe.yaml:1:1: train: expected a section with keys such as epochs, batch_size or optimizer, got nothing"
+    )
+
+
+def test_a_syntax_error_has_line_and_column(write: Write) -> None:
+    (line,) = mistakes(write("data:\n  root: [a\ntrain: {}\n"))
+    assert line.startswith("recipe.yaml:3:6: not valid YAML: ")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[1]\n", "3\n", "text\n"])
+def test_what_is_no_mapping(write: Write, text: str) -> None:
+    (line,) = mistakes(write(text))
+    assert line.startswith("recipe.yaml:1:1: expected keys such as data: and train:, got ")
+
+
+def test_bytes_that_are_no_text(write: Write) -> None:
+    Path(write("")).write_bytes(b"name: \xff\xfe\n")
+    (line,) = mistakes("recipe.yaml")
+    assert line == "recipe.yaml: not UTF-8 text: byte 6 cannot be read"
+
+
+def test_a_byte_order_mark_does_no_harm(write: Write) -> None:
+    assert load_recipe(write("\ufeffseed: 3\n")).recipe.seed == 3
+
+
+def test_a_huge_file_is_refused_unread(write: Write) -> None:
+    Path(write("")).write_bytes(b"#" * 5_000_000)
+    (line,) = mistakes("recipe.yaml")
+    assert "longer than" in line
+
+
+def test_all_mistakes_at_once_in_the_files_order(write: Write) -> None:
+    source = write(
+        """\
+seed: 1
+seed: 2
+data: {dataset: cub2000, workers: many}
+student: 5
+train:
+  epochz: 3
+  epochs: 100
+  schedule: {milestones: [150]}
+distill:
+  views:
+    edge: {strenght: 1, operator: sobell}
+    other: {cutoff: 0.5}
+    third: {kind: blur}
+teacher: {visual: {weights: none}}
+"""
+    )
+    assert mistakes(source, "train.batch_sise=3", "seed") == [
+        "recipe.yaml:2:1: seed: given twice, first in line 1",
+        f"recipe.yaml:3:8: data.dataset: expected {any_of(dataset_names())}, got 'cub2000'; did you mean cub200?",
+        "recipe.yaml:3:26: data.workers: expected an integer ≥ 0 and ≤ 256 or auto, got 'many'",
+        "recipe.yaml:4:1: student: expected a section with keys such as model, arguments or weights, got 5",
+        "recipe.yaml:6:3: train.epochz: unknown key; did you mean train.epochs?",
+        "recipe.yaml:8:14: train.schedule.milestones: expected passes before the end of train.epochs (100), got [150]; "
+        "change both together",
+        "recipe.yaml:11:12: distill.views.edge.strenght: unknown key; did you mean distill.views.edge.strength?",
+        "recipe.yaml:11:25: distill.views.edge.operator: expected sobel, scharr or laplacian, got 'sobell'; "
+        "did you mean sobel?",
+        "recipe.yaml:12:5: distill.views.other: expected the key kind (edge or high_frequency), got none",
+        "recipe.yaml:13:13: distill.views.third.kind: expected edge or high_frequency, got 'blur'",
+        "recipe.yaml:14:20: teacher.visual.weights: expected imagenet or a file where teacher.visual.fit is null, "
+        "got none",
+        "--set seed: expected a key, = and a value, such as train.epochs=10",
+        "--set train.batch_sise=3: train.batch_sise: unknown key; did you mean train.batch_size?",
+    ]
+
+
+def test_what_follows_from_a_mistake_is_not_told_as_another(write: Write) -> None:
+    assert len(mistakes(write("data: {dataset: cub200, root: 5}\n"))) == 1
+    assert len(mistakes(write("train: {epochs: ten, schedule: {milestones: [300]}}\n"))) == 1
+    assert len(mistakes(write("distill: {views: {rgb: {kind: edge}}}\n"))) == 1
+
+
+def test_a_mistake_in_an_override_is_told_there(write: Write) -> None:
+    source = write("train:\n  epochs: 100\n  schedule: {milestones: [50, 80]}\n")
+    assert mistakes(source, "train.epochz=3") == [
+        "--set train.epochz=3: train.epochz: unknown key; did you mean train.epochs?"
+    ]
+    assert mistakes(source, "train.epochs=ten")[0].startswith("--set train.epochs=ten: train.epochs: expected an int")
+    assert mistakes(source, "distill.views.other.strength=1")[0].startswith("--set distill.views.other.strength=1: ")
+    assert mistakes(source, "trian.epochs=3")[0].startswith("--set trian.epochs=3: trian: unknown key; did you mean ")
+
+
+def test_an_override_that_breaks_a_key_of_the_file_names_both(write: Write) -> None:
+    source = write("train:\n  epochs: 100\n  schedule: {milestones: [50, 80]}\n")
+    assert mistakes(source, "train.epochs=60") == [
+        "--set train.epochs=60: train.schedule.milestones: expected passes before the end of train.epochs (60), "
+        "got [80]; change both together"
+    ]
+    assert load_recipe(source, ["train.epochs=60", "train.schedule.milestones=[50]"]).recipe.train.epochs == 60
+
+
+def test_an_override_that_mends_the_file(write: Write) -> None:
+    assert load_recipe(write("train: {epochs: ten}\n"), ["train.epochs=10"]).recipe.train.epochs == 10
+
+
+def test_aliases_do_not_tie_sections_together(write: Write) -> None:
+    source = write("teacher: {visual: {fit: &fit {epochs: 5}}}\ntrain: *fit\n")
+    recipe = load_recipe(source, ["train.epochs=7"]).recipe
+    assert recipe.train.epochs == 7
+    assert recipe.teacher.visual.fit is not None
+    assert recipe.teacher.visual.fit.epochs == 5
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_lock_gives_the_same_recipe_again(name: str, write: Write) -> None:
+    recipe = load_recipe(name).recipe
+    locked = load_recipe(write(recipe.to_yaml())).recipe
+    assert locked.resolved() == recipe.resolved()
+
+
+RECIPES = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,20}\Z"),
+        "seed": st.integers(0, 2**32 - 1),
+        "data": st.fixed_dictionaries(
+            {"image_size": st.integers(16, 512)},
+            optional={"validation": st.floats(0.01, 0.5), "workers": st.integers(0, 9) | st.just("auto")},
+        ),
+        "student": st.fixed_dictionaries(
+            {
+                "arguments": st.dictionaries(
+                    st.text("abc_", min_size=1), st.floats(0, 1) | st.text(max_size=5), max_size=3
+                )
+            }
+        ),
+        "train": st.fixed_dictionaries(
+            {"epochs": st.integers(50, 300), "lr": st.floats(1e-12, 100)},
+            optional={
+                "schedule": st.lists(st.integers(1, 49), min_size=1, unique=True).map(
+                    lambda passes: {"milestones": sorted(passes)}
+                )
+            },
+        ),
+        "distill": st.fixed_dictionaries(
+            {"method": st.sampled_from(["ce", "kd", "cat_kd", "tmkd"])},
+            optional={
+                "views": st.dictionaries(
+                    st.from_regex(r"\A[a-z0-9_]{1,8}\Z").filter(lambda name: name != "rgb"),
+                    st.sampled_from([{"kind": "edge", "strength": 1.5}, {"kind": "high_frequency"}]),
+                    max_size=3,
+                )
+            },
+        ),
+        "bundle": st.fixed_dictionaries({"licence": st.sampled_from([None, "mit", "LicenseRef-1e5", "MIT OR 0BSD"])}),
+    },
+)
+
+
+@property_based
+@given(tree=RECIPES)
+def test_any_recipe_survives_being_written_and_read(tree: dict[str, object], write: Write) -> None:
+    direct = Recipe.model_validate({"name": "recipe", **copy.deepcopy(tree)})
+    loaded = load_recipe(write(dump_yaml(tree) if tree else "{}")).recipe
+    assert loaded == direct
+    assert load_recipe(write(loaded.to_yaml())).recipe.resolved() == loaded.resolved()
+
+
+SECTIONS = [path for path in [(), *all_paths()] if known_keys(path)]
+
+
+@property_based
+@given(
+    section=st.sampled_from(SECTIONS),
+    key=st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12),
+    value=st.none() | st.integers() | st.text("aZ0 :#", max_size=5) | st.lists(st.integers(), max_size=2),
+)
+def test_an_unknown_key_is_always_refused_where_it_stands(
+    section: tuple[str, ...], key: str, value: object, write: Write
+) -> None:
+    assume(key not in known_keys(section))
+    lines = [f"{'  ' * depth}{name}:" for depth, name in enumerate(section)]
+    source = write("\n".join([*lines, f"{'  ' * len(section)}{key}: {json.dumps(value)}"]) + "\n")
+    full = dotted((*section, key))
+    place = f"recipe.yaml:{len(section) + 1}:{2 * len(section) + 1}: {full}: unknown key"
+    assert any(line.startswith(place) for line in mistakes(source))
+
+    override = f"{full}={json.dumps(value)}"
+    assert any(
+        line.startswith(f"--set {override}: {full}: unknown key") for line in mistakes(write("seed: 1\n"), override)
+    )
+
+
+WORDS = ["data", "train", "views", "edge", "distill", "epochs", "kind", "schedule", "milestones", "scale", "1", "null"]
+
+
+@settings(property_based, max_examples=200)
+@given(text=st.lists(st.sampled_from([*WORDS, ":", ": ", "\n", "  ", "- ", "[", "]", "{", "}", ", "])).map("".join))
+def test_any_text_gives_a_recipe_or_a_usage_error(text: str, write: Write) -> None:
+    try:
+        load_recipe(write(text))
+    except UsageError as error:
+        assert all(line.startswith("recipe.yaml") for line in error.message.splitlines())
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(property_based, max_examples=200)
+@given(path=st.sampled_from(all_paths()), value=VALUES)
+def test_any_value_of_any_key_is_taken_or_told_at_its_line(path: tuple[str, ...], value: object, write: Write) -> None:
+    tree: object = value
+    for key in reversed(path):
+        tree = {key: tree}
+    try:
+        load_recipe(write(dump_yaml(tree)))
+    except UsageError as error:
+        for line in error.message.splitlines():
+            assert line.startswith("recipe.yaml:")
+            assert "@" not in line or "@" in dump_yaml(value)
+
+
+def test_loading_imports_no_torch() -> None:
+    program = (
+        "import sys\n"
+        "from pipeline.recipe import load_recipe\n"
+        "from pipeline.recipe.schema.json_schema import recipe_json_schema\n"
+        "load_recipe('quickstart', ['seed=1']).recipe.to_yaml()\n"
+        "recipe_json_schema()\n"
+        "print(sorted({'torch', 'timm', 'open_clip', 'torchvision', 'onnx'} & set(sys.modules)))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_a_view_that_is_removed_must_be_one(write: Write) -> None:
+    path = write("distill: {method: tmkd}\n")
+    with pytest.raises(UsageError, match=r"distill\.views\.egde: null removes a view, and none is called so"):
+        load_recipe(path, ["distill.views.egde=null"])
+    assert list(load_recipe(path, ["distill.views.edge=null"]).recipe.distill.views) == ["high_frequency"]
+
+
+def test_a_slip_in_a_class_of_torchvision_is_told_with_the_nearest(write: Write) -> None:
+    source = write("data: {dataset: 'torchvision:CIFAR', root: x}\n")
+    (found,) = mistakes(source)
+    assert found.endswith("got 'torchvision:CIFAR'; did you mean torchvision:CIFAR10?")

@@ -1,0 +1,52 @@
+import jsonschema
+import pytest
+
+from exporters.core.errors import UsageError
+from pipeline.recipe.reading.document import dotted
+from pipeline.recipe.reading.keys import all_paths, known_keys
+from pipeline.recipe.schema.json_schema import recipe_json_schema
+from pipeline.recipe.schema.part import schema_part
+from pipeline.recipe.schema.recipe import Recipe
+
+SCHEMA = recipe_json_schema()
+DEFAULTS = Recipe.model_validate({"data": {"dataset": "birds_demo"}}).resolved()
+
+
+@pytest.mark.parametrize("path", all_paths(), ids=dotted)
+def test_every_key_has_a_schema_that_takes_its_default(path: tuple[str, ...]) -> None:
+    part = schema_part(SCHEMA, dotted(path))
+    jsonschema.Draft202012Validator.check_schema(part)
+    value = DEFAULTS
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    if value is not None:
+        jsonschema.Draft202012Validator(part).validate(value)
+
+
+def test_a_part_has_its_keys_at_the_top_and_refuses_what_the_recipe_refuses() -> None:
+    part = schema_part(SCHEMA, "train")
+    assert list(part["properties"]) == known_keys(("train",)) and "$ref" not in part
+    validator = jsonschema.Draft202012Validator(part)
+    assert validator.is_valid({"epochs": 3}) and not validator.is_valid({"epochs": 0})
+    assert not validator.is_valid({"epoch": 3})
+    assert set(part["$defs"]) == {"ScheduleSettings"}
+
+
+def test_names_that_are_free_may_be_any() -> None:
+    assert "anyOf" in schema_part(SCHEMA, "distill.views.mine") or schema_part(SCHEMA, "distill.views.mine")["oneOf"]
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("train.epoch", "train.epoch: no such key; did you mean train.epochs?"),
+        ("train.epochs.x", "train.epochs is a value"),
+        ("", ": no such key"),
+        ("train..lr", "no such key"),
+        ("$defs", "no such key"),
+    ],
+)
+def test_no_such_key(key: str, told: str) -> None:
+    with pytest.raises(UsageError, match=r"no such key|is a value") as raised:
+        schema_part(SCHEMA, key)
+    assert told in raised.value.message

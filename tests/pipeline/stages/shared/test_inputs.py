@@ -1,0 +1,102 @@
+"""Which teachers a recipe uses, and what the stages read of each other."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from pipeline.recipe import load_recipe
+from pipeline.stages.names import STAGE_NAMES
+from pipeline.stages.registry import STAGES
+from pipeline.stages.shared.inputs import (
+    make_views,
+    needs_image_tower,
+    needs_teacher,
+    needs_text_embeddings,
+    read_data,
+    read_text_teacher,
+    student_preprocessing,
+)
+from tests.pipeline.conftest import Outcome, Run
+from tests.pipeline.stages.contexts import context_of
+
+NO_VIEWS = "distill.views={edge: null, high_frequency: null}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "teacher", "embeddings", "tower"),
+    [
+        ((), True, True, True),
+        (("distill.method=ce",), True, False, False),  # quickstart's gate compares with the teacher
+        (("distill.method=ce", "validate.max_drop_from_teacher=null"), False, False, False),
+        (("distill.method=kd",), True, False, False),
+        (("distill.weighting.by=text",), True, True, False),
+        (("distill.weighting.by=random_prompts", "distill.contrast.weight=0"), True, True, True),
+        (("distill.weighting.by=random_prompts", NO_VIEWS), True, True, False),
+        (("distill.weighting.by=uniform",), True, True, False),  # the contrast
+        (("distill.weighting.by=uniform", "distill.contrast.weight=0"), True, False, False),
+        (("distill.weighting.by=uniform", "teacher.text.anchors=a.npz"), True, False, False),
+        (("distill.weighting.by=text", "distill.contrast.weight=0"), True, True, False),
+        ((NO_VIEWS,), True, True, False),
+        ((NO_VIEWS, "distill.contrast.weight=0"), True, False, False),
+    ],
+)
+def test_teachers_are_made_only_where_they_are_used(
+    overrides: tuple[str, ...], teacher: bool, embeddings: bool, tower: bool
+) -> None:
+    recipe = load_recipe("quickstart", overrides).recipe
+    assert needs_teacher(recipe) is teacher
+    assert needs_text_embeddings(recipe) is embeddings
+    assert needs_image_tower(recipe) is tower
+    skipped = {stage.name for stage in STAGES if stage.skipped(recipe) is not None}
+    assert skipped == ({"teacher", "fusion"} if not teacher else set()) | ({"text"} if not embeddings else set())
+
+
+def test_stages_stand_in_the_order_of_what_they_read() -> None:
+    assert STAGE_NAMES == (
+        "data", "teacher", "text", "fusion", "distill", "validate", "export", "parity", "bundle"
+    )  # fmt: skip
+    for method in ("ce", "kd", "tmkd"):
+        recipe = load_recipe("quickstart", [f"distill.method={method}"]).recipe
+        for number, stage in enumerate(STAGES):
+            assert set(stage.upstream(recipe)) <= set(STAGE_NAMES[:number])
+
+
+def test_every_setting_is_a_part_of_some_fingerprint() -> None:
+    """A key that no stage follows from would be a key without effect, or one whose change is overlooked."""
+    asked = ["export.onnx.precision=[fp32, fp16, int8]", "export.tensorrt.when=available"]
+    recipe = load_recipe("quickstart", asked).recipe
+    covered = {key for stage in STAGES if stage.name != "bundle" for key in stage.parameters(recipe)}
+    every = set(next(stage for stage in STAGES if stage.name == "bundle").parameters(recipe))
+    # What it is called, where and how fast it runs, and what is told of the data.
+    free = {"name", "device", "data.workers", "data.licence"}
+    assert every - covered - free == set()
+
+
+def test_only_tmkd_has_views() -> None:
+    assert make_views(load_recipe("quickstart").recipe).names == ("rgb", "edge", "high_frequency")
+    assert make_views(load_recipe("quickstart", ["distill.method=kd"]).recipe).names == ("rgb",)
+    assert make_views(load_recipe("quickstart", [NO_VIEWS]).recipe).names == ("rgb",)
+
+
+def test_data_are_read_at_the_recipes_size(finished: tuple[Run, Outcome]) -> None:
+    data = read_data(context_of(finished[0], data__image_size=16, data__resize=20))
+    batch = next(data.loader.evaluation_batches("test", data.preprocessing, 5))
+    assert batch.images.shape == (5, 3, 16, 16)
+    recipe = load_recipe("quickstart", ["data.image_size=128"]).recipe
+    made = student_preprocessing(recipe, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert (made.size, made.resize, made.mean, made.std) == (128, 146, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+
+
+def test_the_text_teacher_comes_back_frozen(finished: tuple[Run, Outcome]) -> None:
+    text = read_text_teacher(context_of(finished[0]))
+    assert text is not None and text.clip is not None
+    assert np.allclose(text.embeddings.norm(dim=-1), 1, atol=1e-6) and text.embeddings.shape == (3, 3, 16)
+    assert not text.clip.training and not any(parameter.requires_grad for parameter in text.clip.parameters())
+    assert read_text_teacher(context_of(finished[0], distill__method="kd")) is None
+    assert np.array_equal(text.weighing, text.embeddings)
+    control = read_text_teacher(context_of(finished[0], distill__weighting__by="random_prompts"))
+    assert control is not None and control.clip is not None and np.array_equal(control.embeddings, text.embeddings)
+    saved = load_file(finished[0].directory / "text" / "embeddings.safetensors")
+    assert np.array_equal(control.weighing, saved["random"]) and not np.array_equal(saved["random"], saved["text"])
+    uniform = read_text_teacher(context_of(finished[0], distill__weighting__by="uniform"))
+    assert uniform is not None and uniform.clip is None

@@ -1,0 +1,112 @@
+"""The teacher cache in a run: same lessons, kept between runs, never taken for another teacher's."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
+
+from exporters.core.files import read_json
+from pipeline.console import Console
+from pipeline.recipe import load_recipe
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.runner.rundir import RunDirectory
+from pipeline.runner.stage import StageContext
+from pipeline.stages.distill import DistillStage
+from pipeline.stages.shared.teacher_cache import _key
+from pipeline.training.device import make_fabric
+from tests.pipeline.conftest import Outcome, Run, set_
+
+CACHED = {"distill.teacher_cache.passes": 2}
+
+
+def last_losses(run: Run) -> dict[str, float]:
+    rows = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
+    return {key: value for key, value in rows[-1].items() if key.startswith("loss_")}
+
+
+def files(run: Run) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (run.directory / "cache").rglob("*.npy")}
+
+
+def test_a_cache_of_all_passes_changes_no_lesson(finished: tuple[Run, Outcome], run: Run) -> None:
+    before = last_losses(finished[0])
+    outcome = run(*set_(CACHED), "--until", "distill")
+    assert outcome.code == 0 and outcome.stages_run == ["distill"], outcome.err
+    # Maps are pooled before they are fused, which rounds differently.
+    assert last_losses(run) == pytest.approx(before, rel=1e-3)
+    assert {name.partition("-")[0] for name in files(run)} == {"logits", "map2", "embedding"}
+
+
+def test_what_was_seen_serves_other_weights_and_weightings(run: Run) -> None:
+    assert run(*set_(CACHED), "--until", "distill").code == 0
+    kept = files(run)
+    for values in (
+        {"distill.logits.weight": 0.5},
+        {"distill.weighting.by": "teacher_confidence"},
+        {"distill.method": "kd"},
+    ):
+        outcome = run(*set_(CACHED | values), "--until", "distill")
+        assert outcome.code == 0 and "MB are there from an earlier run" in outcome.out
+        assert files(run) == kept
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"seed": 5},
+        {"data.augment.flip": "false"},
+        {"teacher.visual.fit.epochs": 2},
+        {"distill.views.edge.strength": 0.5},
+    ],
+    ids=str,
+)
+def test_another_teacher_seed_augmentation_or_view_has_entries_of_its_own(run: Run, values: dict[str, object]) -> None:
+    assert run(*set_(CACHED), "--until", "distill").code == 0
+    kept = set((run.directory / "cache").rglob("*.npy"))
+    assert run(*set_(CACHED | values), "--until", "distill").code == 0
+    assert set((run.directory / "cache").rglob("*.npy")) > kept
+
+
+def test_plain_training_replays_the_same_images(run: Run) -> None:
+    """So that methods with and without a teacher see the same."""
+    stage = DistillStage()
+    recipes = [
+        load_recipe(run.recipe, ["distill.method=ce", f"distill.teacher_cache.passes={n}"]).recipe for n in (0, 1)
+    ]
+    assert stage.parameters(recipes[0]) != stage.parameters(recipes[1])
+    endless, replayed = [], []
+    for passes, losses in ((0, endless), (1, replayed)):
+        outcome = run(*set_({"distill.method": "ce", "distill.teacher_cache.passes": passes}), "--until", "distill")
+        assert outcome.code == 0
+        rows = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
+        losses += [row["loss"] for row in rows if row["stage"] == "distill"]
+    assert endless[0] == replayed[0] and endless[1] != replayed[1]
+    assert not (run.directory / "cache").exists()
+
+
+def test_a_cache_may_stand_elsewhere(tmp_path: Path) -> None:
+    assert RunDirectory(tmp_path / "a").cache == tmp_path / "a" / "cache"
+    assert RunDirectory(tmp_path / "a", cache=tmp_path / "shared").cache == tmp_path / "shared"
+
+
+def _folder(tmp_path: Path, asked: str, fabric: Fabric) -> str:
+    """Name of the folder of the cache, where a recipe asks for a precision and a Fabric computes."""
+    recipe = Recipe.model_validate({"train": {"precision": asked}})
+    context = StageContext(recipe, RunDirectory(tmp_path), Console(io.StringIO(), plain=True), "fingerprint")
+    return _key(context, fabric)
+
+
+def test_cache_of_one_precision_is_never_read_in_another(tmp_path: Path) -> None:
+    bf16, fp32 = make_fabric("cpu", "bf16"), make_fabric("cpu", "fp32")
+    fp16 = Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", device="cpu"))
+    # `auto` is the first on one card, the second on another.
+    assert len({_folder(tmp_path, "auto", fabric) for fabric in (bf16, fp16, fp32)}) == 3
+    assert _folder(tmp_path, "auto", bf16) == _folder(tmp_path, "bf16", bf16)  # however it was asked for
+
+
+def test_the_cache_is_no_output(run: Run) -> None:
+    assert run(*set_(CACHED), "--until", "distill").code == 0
+    assert not any("cache" in name for name in read_json(run.directory / "stages" / "distill.json")["outputs"])

@@ -1,0 +1,155 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from exporters.core.errors import UnavailableError
+from exporters.student.architectures import Architecture, build
+from pipeline.distill.losses import class_attention_loss
+from pipeline.models.outputs import NetworkOutput
+from pipeline.models.tapped import TappedNetwork
+from pipeline.tmkd.teacher import MultiViewTeacher
+from pipeline.tmkd.views import Views
+from pipeline.tmkd.weighers import confidence_weigher, uniform_weigher
+from pipeline.training.teacher_cache import CacheColumn, CachedTeacher, cache_size
+
+CLASSES, SIZE, IMAGES, PASSES = 5, 16, 12, 3
+SPECS = {"edge": {"strength": 0.4}, "high_frequency": {"cutoff": 0.3}}
+KEPT = {"logits": "logits", "pooled": "pooled", "feature_map": "map2"}
+
+
+def visual() -> TappedNetwork:
+    torch.manual_seed(0)
+    return TappedNetwork(build(Architecture("resnet8", "cifar"), CLASSES), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), SIZE)
+
+
+def teacher(views: dict | None = None, weigher=confidence_weigher) -> MultiViewTeacher:
+    return MultiViewTeacher(visual(), Views(SPECS if views is None else views), weigher, 0.5)
+
+
+def batch(indices: list[int], pass_: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Images that (pass, index) fixes, labels, indices."""
+    images = [torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(100 * pass_ + i)) for i in indices]
+    return torch.stack(images), torch.tensor([i % CLASSES for i in indices]), torch.tensor(indices)
+
+
+def cached(folder: Path, looks_at: MultiViewTeacher, kept: dict[str, str] = KEPT) -> CachedTeacher:
+    return CachedTeacher(looks_at, folder, PASSES, IMAGES, kept, pool=2)
+
+
+def count_looks(looks_at: MultiViewTeacher) -> list[int]:
+    seen: list[int] = []
+    looks_at.visual.network.register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
+    return seen
+
+
+def assert_same_lesson(found: NetworkOutput, expected: NetworkOutput) -> None:
+    torch.testing.assert_close(found.logits, expected.logits)
+    torch.testing.assert_close(found.pooled, expected.pooled)
+    assert found.classifier_weight is not None and expected.feature_map is not None
+    student = torch.rand(len(found.logits), 7, 4, 4, generator=torch.Generator().manual_seed(3))
+    weight = torch.rand(CLASSES, 7, generator=torch.Generator().manual_seed(4))
+    losses = [
+        class_attention_loss(student, weight, output.feature_map, output.classifier_weight, pool=2, normalise=False)
+        for output in (found, expected)
+    ]
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+@pytest.mark.parametrize("views", [{}, SPECS])
+def test_the_student_learns_the_same_with_and_without_it(tmp_path: Path, views: dict):
+    plain, behind = teacher(views), cached(tmp_path, teacher(views))
+    for pass_ in range(PASSES):
+        images, labels, indices = batch([3, 1, 4, 0], pass_)
+        for _again in range(2):
+            behind.commit()
+            assert_same_lesson(behind(images, labels, pass_, indices), plain(images, labels))
+
+
+def test_each_augmented_image_is_looked_at_once(tmp_path: Path):
+    looks_at = teacher()
+    seen, behind = count_looks(looks_at), cached(tmp_path, looks_at)
+    for pass_ in range(2 * PASSES):  # the second cycle comes in another order
+        order = [[0, 1, 2, 3], [4, 5, 6, 7]] if pass_ < PASSES else [[7, 0, 6, 1], [5, 2, 4, 3]]
+        for indices in order:
+            behind(*batch(indices, pass_ % PASSES)[:2], pass_, torch.tensor(indices))
+    assert seen == [12] * 2 * PASSES
+    images, labels, indices = batch([2, 9], 0)  # one of the two is not known yet
+    behind(images, labels, 0, indices)
+    assert len(seen) == 2 * PASSES + 1
+
+
+def test_another_process_goes_on_with_what_was_committed(tmp_path: Path):
+    images, labels, indices = batch([3, 1], 1)
+    first = cached(tmp_path, teacher())
+    first(images, labels, 1, indices)
+    expected = teacher()(images, labels)
+    uncommitted = teacher()
+    seen = count_looks(uncommitted)
+    cached(tmp_path, uncommitted)(images, labels, 1, indices)
+    assert len(seen) == 1  # a killed process may not have brought its values to the disk
+    first.commit()
+    committed = teacher()
+    seen = count_looks(committed)
+    assert_same_lesson(cached(tmp_path, committed)(torch.zeros_like(images), labels, 1, indices), expected)
+    assert not seen
+
+
+def test_labels_weights_and_views_are_free(tmp_path: Path):
+    """What is kept comes before labels and weights, view by view."""
+    images, labels, indices = batch([3, 1, 5], 2)
+    first = cached(tmp_path, teacher())
+    first(images, labels, 2, indices)
+    first.commit()
+    for views, weigher in (({}, uniform_weigher), (SPECS, uniform_weigher), ({"contour": SPECS["edge"]}, None)):
+        named = {name: {"kind": "edge", **spec} if name == "contour" else spec for name, spec in views.items()}
+        other = teacher(named, weigher or confidence_weigher)
+        seen = count_looks(other)
+        found = cached(tmp_path, other)(images, labels.flip(0), 2, indices)
+        assert not seen
+        assert_same_lesson(found, teacher(named, weigher or confidence_weigher)(images, labels.flip(0)))
+
+
+def test_embeddings_of_the_image_tower_are_kept(tmp_path: Path):
+    towers = []
+
+    def tower(views: Tensor) -> Tensor:
+        towers.append(len(views))
+        return views.mean(dim=(2, 3))
+
+    given = []
+
+    def weigher(embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
+        assert embeddings is not None
+        given.append(embeddings)
+        return embeddings.sum(-1).T
+
+    looks_at = MultiViewTeacher(visual(), Views(SPECS), weigher, 1.0, tower)
+    behind = cached(tmp_path, looks_at, {"logits": "logits", "embeddings": "embeddings-a"})
+    images, labels, indices = batch([3, 1], 0)
+    first = behind(images, labels, 0, indices)
+    behind.commit()
+    second = behind(images, labels, 0, indices)
+    assert towers == [6] and torch.equal(first.logits, second.logits)
+    torch.testing.assert_close(given[1], Views(SPECS)(images).mean(dim=(3, 4)))
+    assert first.feature_map is None and first.pooled.shape == (2, 0)
+    assert cache_size(tmp_path) > 0
+
+
+def test_a_column_knows_what_it_holds(tmp_path: Path):
+    column = CacheColumn(tmp_path / "x", 2, 5, (3,))
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    column.write(1, np.array([4, 0]), values)
+    assert column.read(1, np.array([4])) is None
+    column.commit()
+    again = CacheColumn(tmp_path / "x", 2, 5, (3,))
+    np.testing.assert_array_equal(again.read(1, np.array([0, 4])), values[::-1])
+    assert again.read(1, np.array([0, 1])) is None and again.read(0, np.array([0])) is None
+
+
+def test_a_disk_without_room_is_told(tmp_path: Path):
+    with pytest.raises(UnavailableError, match=r"teacher cache needs 400,000.0 GB"):
+        CacheColumn(tmp_path / "x", 100_000, 1_000_000, (1000,))
+    assert not list(tmp_path.iterdir())
