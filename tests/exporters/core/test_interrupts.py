@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ import pytest
 from exporters.core.interrupts import Terminated, interrupt_in, interrupts_kept, raise_on_termination
 from exporters.onnx.export import export_onnx
 from tests.exporters.conftest import Exported
+
+
+@pytest.fixture(autouse=True)
+def interrupts_heard() -> Iterator[None]:
+    """A process that was started in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupted() -> None:
