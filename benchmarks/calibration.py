@@ -29,12 +29,12 @@ def measure(model: str, size: int, counts: Sequence[int], method: Method) -> lis
     from exporters.images.preprocessing import Preprocessing
     from exporters.onnx.export import export_onnx
     from exporters.student.architectures import Architecture, build
-    from exporters.student.student import Student
+    from exporters.student.student import TrainedStudent
 
     architecture = Architecture(model, "torchvision")
     labels = [f"class {index}" for index in range(1000)]
     preprocessing = Preprocessing(size, size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    student = Student(build(architecture, len(labels)).eval(), labels, preprocessing, architecture)
+    student = TrainedStudent(build(architecture, len(labels)).eval(), labels, preprocessing, architecture)
     with tempfile.TemporaryDirectory() as folder:
         data = export_onnx(student, Path(folder) / "model.onnx").path.read_bytes()
     context = multiprocessing.get_context("spawn")  # a fork would inherit what torch holds

@@ -23,7 +23,7 @@ from exporters.onnx.export import export_onnx
 from exporters.parity import Batch, Evidence, ParityGate
 from exporters.runtimes import OnnxRuntime, TorchRuntime
 from exporters.student.architectures import Architecture
-from exporters.student.student import Student
+from exporters.student.student import TrainedStudent
 from pipeline.runner.environment import describe_environment
 
 SIZE, BATCH = 224, 256
@@ -47,7 +47,7 @@ def measure(architecture: Architecture, images: int, rounds: int, size: int = SI
     torch.manual_seed(0)
     labels = [f"class {index}" for index in range(CLASSES)]
     preprocessing = Preprocessing(size, size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    student = Student(build(architecture, CLASSES).eval(), labels, preprocessing, architecture)
+    student = TrainedStudent(build(architecture, CLASSES).eval(), labels, preprocessing, architecture)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
 
     def batches() -> Iterator[Batch]:

@@ -20,7 +20,7 @@ from exporters.core.errors import GateError, UnavailableError
 if TYPE_CHECKING:
     from torch import nn
 
-    from exporters.student.student import Student
+    from exporters.student.student import TrainedStudent
 
 MAX_SCALED_ERROR = 1e-2
 """Of the logits' scale; beyond it the file is another function, not another rounding."""
@@ -40,7 +40,7 @@ class Rehearsed:
     error: float
 
 
-def rehearse(student: "Student", opset: int) -> Rehearsed:
+def rehearse(student: "TrainedStudent", opset: int) -> Rehearsed:
     """Export an untrained student, audit the file, and compare its logits.
 
     Args:
@@ -96,7 +96,7 @@ def rehearse_variant(name: str, fp32: Rehearsed, size: int) -> None:
     OnnxRuntime(found.data, threads=1).predict(images[:1])
 
 
-def opset_that_works(student: "Student", candidates: Sequence[int]) -> int | None:
+def opset_that_works(student: "TrainedStudent", candidates: Sequence[int]) -> int | None:
     """The first of `candidates` with which the rehearsal succeeds; None where none does."""
     for opset in candidates:
         with contextlib.suppress(GateError, UnavailableError):
@@ -128,7 +128,7 @@ def _scaled_error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max()) / (float(np.abs(expected).max()) or 1.0)
 
 
-def _rounding(student: "Student", images: np.ndarray, expected: np.ndarray) -> float:
+def _rounding(student: "TrainedStudent", images: np.ndarray, expected: np.ndarray) -> float:
     """How far fp32 is from float64: far, in a network that with random weights blows up every rounding."""
     import torch
 

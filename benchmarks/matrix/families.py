@@ -137,13 +137,13 @@ def try_network(network: Network) -> dict[str, Any]:
     from exporters.onnx.reader import read_onnx
     from exporters.rehearsal import rehearse
     from exporters.student.architectures import build
-    from exporters.student.student import Student
+    from exporters.student.student import TrainedStudent
 
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     torch.manual_seed(7)
     module = build(network.architecture, CLASSES).eval()
     labels = [f"class {index}" for index in range(CLASSES)]
-    student = Student(module, labels, Preprocessing(network.size, network.size, mean, std), network.architecture)
+    student = TrainedStudent(module, labels, Preprocessing(network.size, network.size, mean, std), network.architecture)
     row: dict[str, Any] = {"name": network.name, "size": network.size, "parameters": student.parameters}
     started = time.thread_time()
     try:

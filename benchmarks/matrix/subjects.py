@@ -12,7 +12,7 @@ from benchmarks.matrix.pictures import CLASSES, Pictures, drawn, read_archive
 from exporters.images.preprocessing import Preprocessing
 from exporters.parity import Batch
 from exporters.student.checkpoint import load_checkpoint
-from exporters.student.student import Student, load_student, save_student
+from exporters.student.student import TrainedStudent, load_student, save_student
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DATA = "TMKD_DATA"
@@ -44,7 +44,7 @@ class Subject:
     """
 
     name: str
-    student: Student
+    student: TrainedStudent
     weights: str
     calibration: Callable[[], Iterator[np.ndarray]]
     validation: Callable[[], Iterable[Batch]]
@@ -94,7 +94,7 @@ def published(name: str) -> Subject | None:
 
 
 def _of_pictures(
-    name: str, student: Student, weights: str, train: Pictures, validation: Pictures, test: Pictures | None
+    name: str, student: TrainedStudent, weights: str, train: Pictures, validation: Pictures, test: Pictures | None
 ) -> Subject:
     chosen = train.spread(CALIBRATION_IMAGES)
     return Subject(

@@ -14,7 +14,7 @@ from exporters.core.errors import UnavailableError
 from exporters.core.progress import working
 from exporters.images.labelled import labelled_digest
 from exporters.runtimes import OnnxRuntime, Runtime
-from exporters.student.student import Student
+from exporters.student.student import TrainedStudent
 from exporters.tensorrt.sidecar import read_sidecar, sidecar_path
 
 
@@ -36,7 +36,7 @@ class Passed:
 
 
 def ship(
-    student: Student,
+    student: TrainedStudent,
     reference: Runtime,
     passed: Passed,
     golden_images: np.ndarray,

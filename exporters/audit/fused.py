@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from exporters.student.student import Student
+    from exporters.student.student import TrainedStudent
 
 _TOLERANCE = 1e-6  # of the largest value; the fused weights are rounded to float32 once
 _LEVELS = 2  # that are looked at around a layer
 _SIDE = 16  # of the random input, wider than the kernels of such blocks
 
 
-def fused_tensors(student: "Student") -> dict[str, tuple[str, np.ndarray]]:
+def fused_tensors(student: "TrainedStudent") -> dict[str, tuple[str, np.ndarray]]:
     """Name within the fused network to (origin, value), for what the student itself does not hold; {} without branches.
 
     Raises:

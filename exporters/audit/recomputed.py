@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-    from exporters.student.student import Student
+    from exporters.student.student import TrainedStudent
 
 _SEED = 0x5EED  # of the new network: whatever is drawn and not saved differs from what the exported network drew
 _BATCHES = (2, 3)
@@ -43,7 +43,7 @@ class Constant:
         return f"computed from {', '.join(self.sources[:_NAMED])}{more}"
 
 
-def recompute(student: "Student", opset: int, sizes: Iterable[int]) -> list[Constant]:
+def recompute(student: "TrainedStudent", opset: int, sizes: Iterable[int]) -> list[Constant]:
     """The constants of the student's network that have one of these numbers of values.
 
     Args:
@@ -65,7 +65,7 @@ def recompute(student: "Student", opset: int, sizes: Iterable[int]) -> list[Cons
     return list(_constants(model, frozenset(student.module.state_dict()), frozenset(sizes), student.preprocessing.size))
 
 
-def _built_afresh(student: "Student") -> "Student | None":
+def _built_afresh(student: "TrainedStudent") -> "TrainedStudent | None":
     import torch
 
     from exporters.student.architectures import build

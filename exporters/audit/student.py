@@ -15,13 +15,13 @@ from exporters.onnx.reader import OnnxFile, Tensor, read_onnx
 if TYPE_CHECKING:
     from torch import nn
 
-    from exporters.student.student import Student
+    from exporters.student.student import TrainedStudent
 
 _STUDENT = "student."  # where the exported module holds the network
 _TOLERANCE = 1e-5  # of the largest value in the channel; folding in fp32 rounds a few times
 
 
-def audit_export(data: bytes, student: "Student") -> list[dict[str, Any]]:
+def audit_export(data: bytes, student: "TrainedStudent") -> list[dict[str, Any]]:
     """Explain each tensor of an exported model by the student.
 
     A tensor is explained if it is, bit for bit, a parameter or buffer of the student, reshaped or transposed; or a
@@ -93,7 +93,7 @@ def _plain(value: Any) -> Any:
 class _Explainer:
     """Looks a tensor up among everything that the student could have become."""
 
-    def __init__(self, student: "Student") -> None:
+    def __init__(self, student: "TrainedStudent") -> None:
         self.own = {name: value.detach().cpu().numpy() for name, value in student.module.state_dict().items()}
         fused = fused_tensors(student)
         self.own |= {name: value for name, (_, value) in fused.items()}

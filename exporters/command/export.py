@@ -18,11 +18,11 @@ from exporters.core.errors import GateError, UnavailableError
 from exporters.core.files import write_json
 from exporters.core.licences import check_licence
 from exporters.runtimes import Provider
-from exporters.student.checkpoint import Checkpoint
+from exporters.student.checkpoint import LoadedCheckpoint
 
 
 def export_checkpoint(
-    checkpoint: Checkpoint,
+    checkpoint: LoadedCheckpoint,
     out: Path,
     *,
     opset: int = 20,

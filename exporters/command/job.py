@@ -11,7 +11,7 @@ from exporters.command.images import ProofImages
 from exporters.command.request import ExportRequest
 from exporters.parity import Evidence
 from exporters.runtimes import Provider, Runtime
-from exporters.student.student import Student
+from exporters.student.student import TrainedStudent
 
 if TYPE_CHECKING:
     from exporters.quantize import Calibration
@@ -34,7 +34,7 @@ class Job:
         say: told each result as one line.
     """
 
-    student: Student
+    student: TrainedStudent
     images: ProofImages
     request: ExportRequest
     calibration: "Calibration | None"

@@ -13,14 +13,14 @@ from exporters.onnx.reader import read_onnx
 from exporters.onnx.resizing import add_resize, resize_parity
 from exporters.parity import ParityGate, ParityMeter, judge
 from exporters.runtimes import OnnxRuntime
-from exporters.student.student import Student
+from exporters.student.student import TrainedStudent
 
 # fp16 rounds the softmax itself, to 11 bits.
 _PROBABILITY_BOUNDS = {"fp32": 1e-5, "fp16": 2e-3, "int8": 1e-5}
 _LEAST_AGREEMENT, _LARGEST_DROP = 0.99, 0.01  # where pixels may already differ by a rounding
 
 
-def check_description(name: str, data: bytes, student: Student) -> None:
+def check_description(name: str, data: bytes, student: TrainedStudent) -> None:
     """Refuse, by GateError, a file whose metadata name other labels or another preprocessing than the student's."""
     metadata = read_onnx(data).metadata
     for key, expected in (("labels", student.labels), ("preprocessing", student.preprocessing.to_json())):

@@ -22,7 +22,7 @@ from exporters.core.interrupts import interrupts_kept
 from exporters.core.process_state import quiet, silent
 from exporters.onnx.reparameterize import fuse_branches
 from exporters.onnx.resizing import add_resize
-from exporters.student.student import Student
+from exporters.student.student import TrainedStudent
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"
@@ -55,7 +55,7 @@ class NormalisedStudent(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, student: Student, *, probabilities: bool = False) -> None:
+    def __init__(self, student: TrainedStudent, *, probabilities: bool = False) -> None:
         super().__init__()
         self.probabilities = probabilities
         mean = torch.tensor(student.preprocessing.mean, dtype=torch.float64).view(1, 3, 1, 1)
@@ -73,7 +73,7 @@ class NormalisedStudent(nn.Module):
 
 
 def export_onnx(
-    student: Student,
+    student: TrainedStudent,
     path: Path,
     opset: int = 20,
     *,
@@ -124,7 +124,9 @@ def export_onnx(
     return OnnxExport(path, sha256_bytes(data), len(data), opset, model.ir_version, _operators(model))
 
 
-def to_graph(student: Student, opset: int, *, probabilities: bool = False, folded: bool = True) -> onnx.ModelProto:
+def to_graph(
+    student: TrainedStudent, opset: int, *, probabilities: bool = False, folded: bool = True
+) -> onnx.ModelProto:
     """The student as an ONNX model, as PyTorch's exporter writes it; training-time branches are fused first.
 
     Args:
@@ -176,7 +178,7 @@ def _example(size: int) -> Tensor:
     return torch.zeros(_BATCH, size, size, 3, dtype=torch.uint8)
 
 
-def _check_ready(student: Student) -> None:
+def _check_ready(student: TrainedStudent) -> None:
     training = [name or "the student" for name, module in student.module.named_modules() if module.training]
     if training:
         raise GateError(
@@ -206,7 +208,7 @@ def _strip(message: Any) -> None:
                 tensor.ClearField("doc_string")
 
 
-def _describe(model: onnx.ModelProto, student: Student, licence: str | None) -> None:
+def _describe(model: onnx.ModelProto, student: TrainedStudent, licence: str | None) -> None:
     model.producer_name = "tmkd-pipeline"
     model.producer_version = __version__
     model.model_version = 1
@@ -225,7 +227,7 @@ def _describe(model: onnx.ModelProto, student: Student, licence: str | None) -> 
 
 
 def _checked(
-    model: onnx.ModelProto, student: Student, opset: int, *, probabilities: bool = False, any_size: bool = False
+    model: onnx.ModelProto, student: TrainedStudent, opset: int, *, probabilities: bool = False, any_size: bool = False
 ) -> onnx.ModelProto:
     """The model with inferred shapes, once it is exactly what the contract says."""
     written = {entry.domain: entry.version for entry in model.opset_import}

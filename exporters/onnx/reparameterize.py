@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from exporters.core.errors import GateError, UnavailableError
-from exporters.student.student import Student
+from exporters.student.student import TrainedStudent
 
 MAX_SCALED_ERROR = 1e-5
 """Between the student and its fused form, relative to the largest logit."""
@@ -25,7 +25,7 @@ def has_branches(module: nn.Module) -> bool:
     return any(callable(getattr(part, name, None)) for part in module.modules() for name in _FUSING_METHODS)
 
 
-def fuse_branches(student: Student) -> Student:
+def fuse_branches(student: TrainedStudent) -> TrainedStudent:
     """The student with its training-time branches fused, or the student itself where it has none.
 
     Args:
@@ -52,7 +52,7 @@ def fuse_branches(student: Student) -> Student:
     return dataclasses.replace(student, module=fused)
 
 
-def _fused(student: Student) -> nn.Module:
+def _fused(student: TrainedStudent) -> nn.Module:
     from timm.utils import reparameterize_model
 
     try:

@@ -8,7 +8,7 @@ from exporters.core.errors import UnavailableError, UsageError
 from exporters.runtimes.base import check_images
 
 if TYPE_CHECKING:
-    from exporters.student.student import Student
+    from exporters.student.student import TrainedStudent
 
 
 class TorchRuntime:
@@ -24,7 +24,7 @@ class TorchRuntime:
         UnavailableError: no such device here.
     """
 
-    def __init__(self, student: "Student", device: str = "cpu") -> None:
+    def __init__(self, student: "TrainedStudent", device: str = "cpu") -> None:
         import copy
 
         import torch

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from exporters import __version__
-from exporters.serving.gate import GONE, OPEN_PATHS, Gate
+from exporters.serving.middleware import GONE, OPEN_PATHS, RequestMiddleware
 from exporters.serving.problems import RequestError, error_body
 from exporters.serving.protocol import JSON_TYPE
 from exporters.serving.routes import SERVER, image_routes, inference_routes, repository_routes
@@ -48,7 +48,7 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _internal)
-    return Gate(app, service)
+    return RequestMiddleware(app, service)
 
 
 def _describe(app: FastAPI, guarded: bool) -> None:

@@ -14,7 +14,7 @@ from exporters.core.process_state import without_draws
 from exporters.student.architectures import Architecture, build, resolve
 from exporters.student.checkpoint_file import KNOWN_SUFFIXES, has_weights_suffix, read_weights_file, weights_name
 from exporters.student.published import Channels, Given, Interpolation, find_preprocessing
-from exporters.student.student import DESCRIPTION_NAME, Student, check_labels, load_student
+from exporters.student.student import DESCRIPTION_NAME, TrainedStudent, check_labels, load_student
 
 if TYPE_CHECKING:
     from exporters.student.key_order import OwnKeys
@@ -27,7 +27,7 @@ _OTHER_SIZE = (
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class LoadedCheckpoint:
     """A student, and how it was made one.
 
     Attributes:
@@ -36,7 +36,7 @@ class Checkpoint:
         mapped: how many foreign keys were mapped to the network's own by their order, which only accuracy proves.
     """
 
-    student: Student
+    student: TrainedStudent
     notes: tuple[str, ...] = ()
     mapped: int = 0
 
@@ -54,7 +54,7 @@ def load_checkpoint(
     interpolation: Interpolation | None = None,
     weights_key: str | None = None,
     name: str | None = None,
-) -> Checkpoint:
+) -> LoadedCheckpoint:
     """Load a checkpoint for export.
 
     Args:
@@ -97,7 +97,7 @@ def load_checkpoint(
         try_network(student.module, student.preprocessing.size, str(path), remedy=f"Check {DESCRIPTION_NAME}.")
         if labels is not None:
             student = replace(student, labels=_fitting(labels, len(student.labels), path))
-        return Checkpoint(replace(student, name=name or student.name))
+        return LoadedCheckpoint(replace(student, name=name or student.name))
     if path.is_dir() or path.suffix == ".json":
         raise UnavailableError(
             f"{path}: no student here",
@@ -126,7 +126,7 @@ def _from_weights(
     given: Given,
     weights_key: str | None,
     name: str | None,
-) -> Checkpoint:
+) -> LoadedCheckpoint:
     import torch
 
     from exporters.student.key_order import with_own_keys
@@ -159,7 +159,7 @@ def _from_weights(
     if logits.shape[1] != classes:
         raise UsageError(f"{called}: the network gives {logits.shape[1]} values an image for {classes} classes")
     module.eval()
-    student = Student(
+    student = TrainedStudent(
         module,
         check_labels(names),
         preprocessing,
@@ -167,7 +167,7 @@ def _from_weights(
         sha256_file(path),
         name or weights_name(path) or "student",
     )
-    return Checkpoint(student, tuple(notes), mapped=len(own_keys.mapped))
+    return LoadedCheckpoint(student, tuple(notes), mapped=len(own_keys.mapped))
 
 
 def _classes(architecture: Architecture, keys: list[str], own_keys: "OwnKeys", path: Path) -> int:

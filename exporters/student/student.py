@@ -25,7 +25,7 @@ _FORMAT = "tmkd-student/1"
 
 
 @dataclass(frozen=True)
-class Student:
+class TrainedStudent:
     """A trained classifier, ready to be exported.
 
     Args:
@@ -103,7 +103,7 @@ def save_student(
     return folder / DESCRIPTION_NAME
 
 
-def load_student(path: Path) -> Student:
+def load_student(path: Path) -> TrainedStudent:
     """Load a student from its folder or its `student.json`.
 
     Raises:
@@ -130,7 +130,7 @@ def load_student(path: Path) -> Student:
     with without_draws():
         module = build(architecture, len(labels))
     _load_weights(module, data, weights_path)
-    return Student(module.eval(), labels, preprocessing, architecture, recorded, name)
+    return TrainedStudent(module.eval(), labels, preprocessing, architecture, recorded, name)
 
 
 def _read_description(path: Path) -> dict[str, Any]:

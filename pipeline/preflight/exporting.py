@@ -12,7 +12,7 @@ from pipeline.preflight.base import Report, Subject
 from pipeline.recipe.schema.recipe import Recipe
 
 if TYPE_CHECKING:
-    from exporters.student.student import Student
+    from exporters.student.student import TrainedStudent
 
 _OPSETS = (20, 21)  # tried in this order where the recipe's fails
 _KNOWN_TO_WORK = "torchvision:mobilenet_v2, timm:convnext_atto, cifar:resnet20"
@@ -93,16 +93,18 @@ def _objections(
     return tuple(found)
 
 
-def _untrained(architecture: Architecture, classes: tuple[str, ...], preprocessing: dict[str, object]) -> "Student":
+def _untrained(
+    architecture: Architecture, classes: tuple[str, ...], preprocessing: dict[str, object]
+) -> "TrainedStudent":
     import torch
 
     from exporters.student.architectures import build
-    from exporters.student.student import Student
+    from exporters.student.student import TrainedStudent
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = build(architecture, len(classes)).eval()
-    return Student(module, list(classes), Preprocessing.from_json(preprocessing), architecture)
+    return TrainedStudent(module, list(classes), Preprocessing.from_json(preprocessing), architecture)
 
 
 def _told(error: TmkdError) -> str:

@@ -25,7 +25,7 @@ from pipeline.stages.shared.inputs import Data, needs_teacher, needs_text_embedd
 if TYPE_CHECKING:
     from exporters.artifacts.ship import Passed
     from exporters.bundle.pack import BundleFacts
-    from exporters.student.student import Student
+    from exporters.student.student import TrainedStudent
 
 MEASURED: tuple[SplitName, ...] = ("validation", "test")
 """The splits whose accuracy a bundle tells."""
@@ -105,7 +105,7 @@ def identity(recipe: Recipe) -> dict[str, Any]:
     return {key: value for key, value in settings(recipe, *recipe.resolved()).items() if key not in here}
 
 
-def _facts(context: StageContext, data: Data, student: "Student") -> "BundleFacts":
+def _facts(context: StageContext, data: Data, student: "TrainedStudent") -> "BundleFacts":
     from exporters.bundle.pack import BundleFacts
 
     recipe = context.recipe

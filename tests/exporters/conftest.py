@@ -18,7 +18,7 @@ from exporters.onnx.export import OnnxExport, export_onnx  # noqa: E402
 from exporters.parity import ParityGate, run_parity  # noqa: E402
 from exporters.runtimes import OnnxRuntime, TorchRuntime  # noqa: E402
 from exporters.student.architectures import Architecture, build  # noqa: E402
-from exporters.student.student import Student, load_student, save_student  # noqa: E402
+from exporters.student.student import TrainedStudent, load_student, save_student  # noqa: E402
 
 LABELS = ["red-crested finch", "grey gull", "Ærø tern", "black rail", "wren", "blue jay", "owl"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -48,7 +48,7 @@ def randomise(module: torch.nn.Module, seed: int) -> torch.nn.Module:
     return module.eval()
 
 
-def make_student(folder: Path, architecture: Architecture, size: int, labels: Sequence[str] = LABELS) -> Student:
+def make_student(folder: Path, architecture: Architecture, size: int, labels: Sequence[str] = LABELS) -> TrainedStudent:
     torch.manual_seed(7)
     module = randomise(build(architecture, len(labels)), 3)
     preprocessing = Preprocessing(size, size + 4, MEAN, STD)
@@ -64,7 +64,7 @@ def random_images(count: int, size: int, seed: int = 0) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Exported:
-    student: Student
+    student: TrainedStudent
     export: OnnxExport
     data: bytes
     entries: list[dict[str, Any]]

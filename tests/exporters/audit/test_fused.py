@@ -7,7 +7,7 @@ from torch import nn
 
 from exporters.audit.fused import fused_tensors
 from exporters.core.errors import GateError
-from exporters.student.student import Student
+from exporters.student.student import TrainedStudent
 from tests.exporters.conftest import LABELS, Exported, randomise
 
 
@@ -66,7 +66,7 @@ class Net(nn.Module):
         return self.linear(self.block(x).mean(dim=(2, 3)))
 
 
-def student(cifar: Exported, block: nn.Module) -> Student:
+def student(cifar: Exported, block: nn.Module) -> TrainedStudent:
     torch.manual_seed(0)
     return dataclasses.replace(cifar.student, module=randomise(Net(block), 2))
 

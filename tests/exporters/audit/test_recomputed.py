@@ -18,7 +18,7 @@ from exporters.onnx.export import export_onnx
 from exporters.onnx.reader import read_onnx
 from exporters.runtimes import OnnxRuntime, TorchRuntime
 from exporters.student.architectures import Architecture
-from exporters.student.student import Student
+from exporters.student.student import TrainedStudent
 from tests.exporters.conftest import make_student, random_images
 
 SIZE = 64
@@ -27,7 +27,7 @@ OF_A_SIZE = ("test_coatnet", "test_maxvit", "test_vit_relpos")
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    student: Student
+    student: TrainedStudent
     data: bytes
     origins: dict[str, str]
 

@@ -15,7 +15,7 @@ from exporters.images.preprocessing import Preprocessing  # noqa: E402
 from exporters.onnx.export import OnnxExport, export_onnx  # noqa: E402
 from exporters.onnx.reader import read_onnx  # noqa: E402
 from exporters.student.architectures import Architecture, build  # noqa: E402
-from exporters.student.student import Student, load_student, save_student  # noqa: E402
+from exporters.student.student import TrainedStudent, load_student, save_student  # noqa: E402
 from tests.exporters.conftest import MEAN, STD, random_images  # noqa: E402
 
 CLASSES = ["red", "green", "blue"]
@@ -26,7 +26,7 @@ PREPROCESSING = Preprocessing(32, 36, MEAN, STD)
 class Trained:
     """The student, its fp32 file, the folder that it lies in, and images in folders of classes: seen, and others."""
 
-    student: Student
+    student: TrainedStudent
     model: bytes
     folder: Path
     seen: Path
@@ -82,7 +82,7 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> Exports:
     """Told a file, lets the exporter write it in place of its own: where faults are planted, and time is saved."""
 
     def written(data: bytes) -> None:
-        def write(_student: Student, path: Path, opset: int, **_asked: object) -> OnnxExport:
+        def write(_student: TrainedStudent, path: Path, opset: int, **_asked: object) -> OnnxExport:
             path.write_bytes(data)
             return OnnxExport(path, sha256_bytes(data), len(data), opset, 10, dict(read_onnx(data).operators))
 

@@ -16,7 +16,7 @@ from exporters.command import CalibrationRequest, ExportRequest, export_checkpoi
 from exporters.core.errors import UnavailableError, UsageError
 from exporters.core.licences import CODE_LICENCE
 from exporters.runtimes import TorchRuntime
-from exporters.student.checkpoint import Checkpoint
+from exporters.student.checkpoint import LoadedCheckpoint
 from tests.exporters.command.conftest import CLASSES, Exports, Trained
 
 BUNDLE = ExportRequest(bundle=True)
@@ -29,7 +29,7 @@ def test_what_passed_is_packed_and_verifies(trained: Trained, exports: Exports, 
         ("fp32", "fp16", "int8"), keep="all", calibration=CalibrationRequest(trained.seen, 24), bundle=True
     )
     student = replace(trained.student, name="my colours (2)")
-    checkpoint = Checkpoint(student, ("mean and std are those of the library", "read from /home/someone/x.pth"))
+    checkpoint = LoadedCheckpoint(student, ("mean and std are those of the library", "read from /home/someone/x.pth"))
     reports = export_checkpoint(
         checkpoint, tmp_path, data=trained.unseen, request=request, licence="mit", say=said.append
     )
@@ -62,7 +62,7 @@ def test_what_passed_is_packed_and_verifies(trained: Trained, exports: Exports, 
 
 def test_bundle_of_generated_images_says_so(trained: Trained, exports: Exports, tmp_path: Path) -> None:
     exports(trained.model)
-    export_checkpoint(Checkpoint(trained.student), tmp_path, request=BUNDLE)
+    export_checkpoint(LoadedCheckpoint(trained.student), tmp_path, request=BUNDLE)
     manifest = verify_bundle(tmp_path / "bundle").manifest
     assert manifest["facts"]["results"] == {} and manifest["facts"]["data"]["name"] == "generated images"
     assert "generated images alone, which proves less" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
@@ -76,18 +76,18 @@ def test_unlabelled_images_give_golden_vectors_and_no_accuracy(
     for label in CLASSES:
         for path in sorted((trained.unseen / label).iterdir())[:2]:
             shutil.copy(path, tmp_path / "photos" / f"{label}{path.name}")
-    export_checkpoint(Checkpoint(trained.student), tmp_path / "out", data=tmp_path / "photos", request=BUNDLE)
+    export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", data=tmp_path / "photos", request=BUNDLE)
     report = verify_bundle(tmp_path / "out" / "bundle")
     assert report.golden_images == 16 and report.manifest["facts"]["results"] == {}
 
 
 def test_earlier_bundle_goes_with_the_export_that_made_it(trained: Trained, exports: Exports, tmp_path: Path) -> None:
     exports(trained.model)
-    export_checkpoint(Checkpoint(trained.student), tmp_path, request=BUNDLE)
+    export_checkpoint(LoadedCheckpoint(trained.student), tmp_path, request=BUNDLE)
     first = (tmp_path / "bundle" / "manifest.json").read_bytes()
-    export_checkpoint(Checkpoint(replace(trained.student, name="other")), tmp_path, request=BUNDLE)
+    export_checkpoint(LoadedCheckpoint(replace(trained.student, name="other")), tmp_path, request=BUNDLE)
     assert (tmp_path / "bundle" / "manifest.json").read_bytes() != first
-    export_checkpoint(Checkpoint(trained.student), tmp_path)
+    export_checkpoint(LoadedCheckpoint(trained.student), tmp_path)
     assert not (tmp_path / "bundle").exists() and not (tmp_path / "bundle.tar").exists()
 
 
@@ -96,16 +96,16 @@ def test_foreign_bundle_is_left_alone(trained: Trained, exports: Exports, tmp_pa
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "precious.txt").touch()
     with pytest.raises(UsageError, match="did not write it"):
-        export_checkpoint(Checkpoint(trained.student), tmp_path, request=BUNDLE)
+        export_checkpoint(LoadedCheckpoint(trained.student), tmp_path, request=BUNDLE)
     for _ in range(2):
-        export_checkpoint(Checkpoint(trained.student), tmp_path)
+        export_checkpoint(LoadedCheckpoint(trained.student), tmp_path)
     assert (tmp_path / "bundle" / "precious.txt").is_file()
 
 
 @pytest.mark.parametrize("form", ["any_size", "probabilities"])
 def test_forms_that_no_bundle_holds_are_refused(trained: Trained, tmp_path: Path, form: str) -> None:
     with pytest.raises(UsageError, match=f"--{form.replace('_', '-')} and --bundle"):
-        export_checkpoint(Checkpoint(trained.student), tmp_path / "out", request=BUNDLE, **{form: True})  # type: ignore[arg-type]
+        export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", request=BUNDLE, **{form: True})  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
 
 
@@ -114,5 +114,5 @@ def test_missing_package_is_told_before_anything_is_made(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(UnavailableError, match="cyclonedx-python-lib"):
-        export_checkpoint(Checkpoint(trained.student), tmp_path / "out", request=BUNDLE)
+        export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", request=BUNDLE)
     assert not (tmp_path / "out").exists()

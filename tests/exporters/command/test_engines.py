@@ -15,7 +15,7 @@ from exporters.artifacts.engines import make_engines
 from exporters.command import EngineRequest, ExportRequest, export_checkpoint
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import sha256_file
-from exporters.student.checkpoint import Checkpoint
+from exporters.student.checkpoint import LoadedCheckpoint
 from exporters.tensorrt import EngineSettings, build_engine, read_sidecar, sidecar_path
 from exporters.tensorrt.gpu import current_gpu
 from tests.exporters.command.conftest import Exports, Trained
@@ -36,7 +36,9 @@ def export(trained: Trained, out: Path, said: list[str] | None = None, **asked: 
     engines = EngineRequest(SETTINGS, asked.pop("required"))
     request = ExportRequest(engines=engines, **asked)
     say = print if said is None else said.append
-    return export_checkpoint(Checkpoint(trained.student), out, data=trained.unseen, request=request, say=say, **options)
+    return export_checkpoint(
+        LoadedCheckpoint(trained.student), out, data=trained.unseen, request=request, say=say, **options
+    )
 
 
 def test_a_proved_engine_ships_with_the_file_that_it_was_built_from(
@@ -88,7 +90,7 @@ def test_without_a_gpu(trained: Trained, exports: Exports, tmp_path: Path) -> No
     assert report["engines"]["fp32"]["status"] == "not proved" and not report["engines"]["fp32"]["passed"]
     assert any("not proved" in line and "unproved/ holds it" in line for line in said)
     exports(trained.model)
-    export_checkpoint(Checkpoint(trained.student), tmp_path / "out", data=trained.unseen)
+    export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", data=trained.unseen)
     assert files(tmp_path / "out") == PLAIN and not (tmp_path / "out" / "unproved").exists()
 
 

@@ -21,8 +21,8 @@ from exporters.images.decoding import UnreadableImageError
 from exporters.onnx.export import export_onnx
 from exporters.parity import DEFAULT_GATES, ParityGate
 from exporters.runtimes import TorchRuntime
-from exporters.student.checkpoint import Checkpoint
-from exporters.student.student import Student
+from exporters.student.checkpoint import LoadedCheckpoint
+from exporters.student.student import TrainedStudent
 from tests.exporters.command.conftest import CLASSES, Exports, Trained, kind_of
 from tests.exporters.onnx.planting import convolutions, overflowing, scale, weights_of
 
@@ -47,7 +47,7 @@ def test_all_three_precisions(trained: Trained, exports: Exports, out: Path) -> 
     exports(trained.model)
     said: list[str] = []
     request = ExportRequest(("fp16", "int8"), keep="all", calibration=CalibrationRequest(trained.seen, 24))
-    checkpoint = Checkpoint(trained.student, ("something was taken for granted",))
+    checkpoint = LoadedCheckpoint(trained.student, ("something was taken for granted",))
     report = export_checkpoint(checkpoint, out, data=trained.unseen, request=request, say=said.append)
     assert files(out) == sorted([*FILES, "model.fp16.onnx", "model.int8.onnx", "notes.txt"])
     assert json.loads((out / "parity.json").read_text()) == report and list(report) == ["fp32", "fp16", "int8"]
@@ -77,7 +77,7 @@ def _images(trained: Trained) -> list[Image.Image]:
 def test_without_data_it_says_that_this_proves_less(trained: Trained, exports: Exports, out: Path) -> None:
     exports(trained.model)
     said: list[str] = []
-    report = export_checkpoint(Checkpoint(trained.student), out, say=said.append)
+    report = export_checkpoint(LoadedCheckpoint(trained.student), out, say=said.append)
     assert report["fp32"]["source"] == "generated" and "proves less" in said[-1]
     assert report["fp32"]["whole"]["accuracy_drop"] is None and files(out) == sorted([*FILES, "notes.txt"])
 
@@ -124,7 +124,7 @@ def test_planted_faults(
     plant(model)
     exports(model.SerializeToString())
     with pytest.raises(GateError, match=told):
-        export_checkpoint(Checkpoint(trained.student), out, data=trained.unseen)
+        export_checkpoint(LoadedCheckpoint(trained.student), out, data=trained.unseen)
     assert [name for name in files(out) if not name.startswith("rejected/")] == ["notes.txt"]
 
 
@@ -138,7 +138,7 @@ def test_the_statistics_of_the_batch(trained: Trained, exports: Exports, tmp_pat
     planted = export_onnx(dataclasses.replace(trained.student, module=module), tmp_path / "planted.onnx")
     exports(planted.path.read_bytes())
     with pytest.raises(GateError, match=r"model\.onnx is not the student|does not explain"):
-        export_checkpoint(Checkpoint(trained.student), tmp_path / "out", data=trained.unseen)
+        export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", data=trained.unseen)
 
 
 def test_what_overflows_in_fp16_stays_in_fp32(
@@ -147,11 +147,13 @@ def test_what_overflows_in_fp16_stays_in_fp32(
     planted, first, _ = overflowing(trained.model)
     exports(planted)
     with pytest.raises(GateError, match="does not explain"):  # it is not the student's
-        export_checkpoint(Checkpoint(trained.student), out, data=trained.unseen)
+        export_checkpoint(LoadedCheckpoint(trained.student), out, data=trained.unseen)
     monkeypatch.setattr("exporters.command.fp32.audit_export", lambda data, _student: _entries(data))
     said: list[str] = []
     request = ExportRequest(("fp16",), keep="all")
-    report = export_checkpoint(Checkpoint(trained.student), out, data=trained.unseen, request=request, say=said.append)
+    report = export_checkpoint(
+        LoadedCheckpoint(trained.student), out, data=trained.unseen, request=request, say=said.append
+    )
     assert first in report["fp16"]["kept_float"]
 
 
@@ -175,7 +177,11 @@ class TestAFailedVariant:
     def test_an_optional_one_is_put_aside(self, trained: Trained, out: Path) -> None:
         said: list[str] = []
         report = export_checkpoint(
-            Checkpoint(trained.student), out, data=trained.unseen, request=ExportRequest(("fp16",)), say=said.append
+            LoadedCheckpoint(trained.student),
+            out,
+            data=trained.unseen,
+            request=ExportRequest(("fp16",)),
+            say=said.append,
         )
         assert files(out) == sorted([*FILES, "notes.txt", "rejected/model.fp16.onnx", "rejected/model.fp16.onnx.json"])
         assert report["fp16"]["status"] == "rejected" and report["fp32"]["passed"]
@@ -187,7 +193,7 @@ class TestAFailedVariant:
     def test_a_required_one_ends_it(self, trained: Trained, out: Path) -> None:
         request = ExportRequest(("fp16",), required=("fp16",))
         with pytest.raises(GateError, match=r"model\.fp16\.onnx must pass and did not: largest error") as caught:
-            export_checkpoint(Checkpoint(trained.student), out, data=trained.unseen, request=request)
+            export_checkpoint(LoadedCheckpoint(trained.student), out, data=trained.unseen, request=request)
         assert files(out) == [
             "notes.txt", "rejected/model.fp16.onnx", "rejected/model.fp16.onnx.json", "rejected/parity.json",
         ]  # fmt: skip
@@ -205,10 +211,10 @@ class TestAFailedVariant:
         request = ExportRequest(("fp16",), required=required)
         if required:
             with pytest.raises(GateError, match=r"model\.fp16\.onnx must pass and did not: planted"):
-                export_checkpoint(Checkpoint(trained.student), out, data=trained.unseen, request=request)
+                export_checkpoint(LoadedCheckpoint(trained.student), out, data=trained.unseen, request=request)
             assert files(out) == ["notes.txt", "rejected/parity.json"]
         else:
-            report = export_checkpoint(Checkpoint(trained.student), out, data=trained.unseen, request=request)
+            report = export_checkpoint(LoadedCheckpoint(trained.student), out, data=trained.unseen, request=request)
             assert report["fp16"]["status"] == "not made" and files(out) == sorted([*FILES, "notes.txt"])
 
 
@@ -220,7 +226,7 @@ def test_an_fp32_file_that_fails_leaves_its_report(
     exports(trained.model)
     monkeypatch.setattr("exporters.runtimes.TorchRuntime", lambda _student: reference)
     with pytest.raises(GateError, match=r"model\.onnx is not the student: largest error") as caught:
-        export_checkpoint(Checkpoint(trained.student), out, data=trained.unseen)
+        export_checkpoint(LoadedCheckpoint(trained.student), out, data=trained.unseen)
     assert files(out) == ["notes.txt", "rejected/parity.json"] and "rejected" in str(caught.value.remedy)
     assert not json.loads((out / "rejected" / "parity.json").read_text())["fp32"]["passed"]
 
@@ -244,10 +250,12 @@ def test_calibration_on_noise(
     request = ExportRequest(("int8",), required=required, calibration=CalibrationRequest(tmp_path / "noise"))
     if required:
         with pytest.raises(GateError, match=r"model\.int8\.onnx must pass and did not: largest error"):
-            export_checkpoint(Checkpoint(trained.student), tmp_path / "out", data=trained.unseen, request=request)
+            export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", data=trained.unseen, request=request)
         assert not (tmp_path / "out" / "model.onnx").exists()
         return
-    report = export_checkpoint(Checkpoint(trained.student), tmp_path / "out", data=trained.unseen, request=request)
+    report = export_checkpoint(
+        LoadedCheckpoint(trained.student), tmp_path / "out", data=trained.unseen, request=request
+    )
     assert report["int8"]["status"] == "rejected" and report["int8"]["trials"] > 1
     assert "model.int8.onnx" not in files(tmp_path / "out")
 
@@ -261,7 +269,7 @@ def test_an_interrupted_export_leaves_nothing(trained: Trained, exports: Exports
     exports(trained.model)
     with pytest.raises(KeyboardInterrupt):
         export_checkpoint(
-            Checkpoint(trained.student), out, data=trained.unseen, request=ExportRequest(("fp16",)), say=say
+            LoadedCheckpoint(trained.student), out, data=trained.unseen, request=ExportRequest(("fp16",)), say=say
         )
     assert files(out) == ["notes.txt"] and [path.name for path in out.iterdir()] == ["notes.txt"]
 
@@ -270,7 +278,7 @@ class TestImages:
     def test_none(self, trained: Trained, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         with pytest.raises(UnavailableError, match="no images here"):
-            export_checkpoint(Checkpoint(trained.student), tmp_path / "out", data=tmp_path / "empty")
+            export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", data=tmp_path / "empty")
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("use", ["data", "calibration"])
@@ -284,24 +292,24 @@ class TestImages:
         exports(trained.model)
         request = ExportRequest(("int8",), calibration=CalibrationRequest(seen))
         with pytest.raises(UnreadableImageError, match=r"5\.png"):
-            export_checkpoint(Checkpoint(trained.student), tmp_path / "out", data=data, request=request)
+            export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", data=data, request=request)
         assert files(tmp_path / "out") == []
 
     def test_the_same_for_calibration_and_proof(self, trained: Trained, out: Path) -> None:
         request = ExportRequest(("int8",), calibration=CalibrationRequest(trained.seen))
         with pytest.raises(UnavailableError, match="36 of the images to prove on"):
-            export_checkpoint(Checkpoint(trained.student), out, data=trained.seen, request=request)
+            export_checkpoint(LoadedCheckpoint(trained.student), out, data=trained.seen, request=request)
         assert (out / "model.onnx").read_text() == "before"
 
     def test_drawn_ones_do_not_prove_int8(self, trained: Trained, out: Path) -> None:
         request = ExportRequest(("int8",), calibration=CalibrationRequest(trained.seen))
         with pytest.raises(UsageError, match="--data is missing"):
-            export_checkpoint(Checkpoint(trained.student), out, request=request)
+            export_checkpoint(LoadedCheckpoint(trained.student), out, request=request)
         assert (out / "model.onnx").read_text() == "before"
 
 
 def test_a_student_of_other_labels(trained: Trained, exports: Exports, out: Path) -> None:
-    other: Student = dataclasses.replace(trained.student, labels=CLASSES[::-1])
+    other: TrainedStudent = dataclasses.replace(trained.student, labels=CLASSES[::-1])
     exports(trained.model)
     with pytest.raises(GateError, match="do not hold the student's labels"):
-        export_checkpoint(Checkpoint(other), out, data=trained.unseen)
+        export_checkpoint(LoadedCheckpoint(other), out, data=trained.unseen)

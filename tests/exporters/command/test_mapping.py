@@ -8,7 +8,7 @@ import torch
 
 from exporters.command import export_checkpoint
 from exporters.core.errors import GateError
-from exporters.student.checkpoint import Checkpoint, load_checkpoint
+from exporters.student.checkpoint import LoadedCheckpoint, load_checkpoint
 from tests.exporters.command.conftest import CLASSES, PREPROCESSING, Exports, Trained
 
 
@@ -26,7 +26,7 @@ def foreign_file(trained: Trained, folder: Path) -> Path:
 
 
 @pytest.fixture
-def loaded(trained: Trained, tmp_path: Path) -> Checkpoint:
+def loaded(trained: Trained, tmp_path: Path) -> LoadedCheckpoint:
     path = foreign_file(trained, tmp_path)
     preprocessing = PREPROCESSING
     return load_checkpoint(
@@ -40,7 +40,7 @@ def loaded(trained: Trained, tmp_path: Path) -> Checkpoint:
     )
 
 
-def export(checkpoint: Checkpoint, out: Path, data: Path | None) -> tuple[str, bool]:
+def export(checkpoint: LoadedCheckpoint, out: Path, data: Path | None) -> tuple[str, bool]:
     lines: list[str] = []
     try:
         export_checkpoint(checkpoint, out, data=data, say=lines.append)
@@ -49,7 +49,7 @@ def export(checkpoint: Checkpoint, out: Path, data: Path | None) -> tuple[str, b
     return told, (out / "model.onnx").is_file()
 
 
-def test_foreign_keys_are_mapped_and_told(loaded: Checkpoint, trained: Trained) -> None:
+def test_foreign_keys_are_mapped_and_told(loaded: LoadedCheckpoint, trained: Trained) -> None:
     own = trained.student.module.state_dict()
     for key, value in loaded.student.module.state_dict().items():
         assert key.endswith("num_batches_tracked") or torch.equal(value, own[key])
@@ -59,7 +59,7 @@ def test_foreign_keys_are_mapped_and_told(loaded: Checkpoint, trained: Trained) 
 
 
 def test_accuracy_above_chance_proves_the_mapping(
-    loaded: Checkpoint, trained: Trained, exports: Exports, tmp_path: Path
+    loaded: LoadedCheckpoint, trained: Trained, exports: Exports, tmp_path: Path
 ) -> None:
     exports(trained.model)
     told, shipped = export(loaded, tmp_path / "out", trained.unseen)
@@ -69,7 +69,7 @@ def test_accuracy_above_chance_proves_the_mapping(
 
 
 def test_without_labelled_images_the_mapping_is_called_unproved(
-    loaded: Checkpoint, trained: Trained, exports: Exports, tmp_path: Path
+    loaded: LoadedCheckpoint, trained: Trained, exports: Exports, tmp_path: Path
 ) -> None:
     exports(trained.model)
     one_class = tmp_path / "data"
@@ -82,7 +82,7 @@ def test_without_labelled_images_the_mapping_is_called_unproved(
 
 
 def test_accuracy_at_chance_ships_nothing(
-    loaded: Checkpoint, trained: Trained, exports: Exports, tmp_path: Path
+    loaded: LoadedCheckpoint, trained: Trained, exports: Exports, tmp_path: Path
 ) -> None:
     """Folders of other classes' images stand for a mapping that went wrong."""
     mixed = tmp_path / "mixed"
@@ -98,5 +98,5 @@ def test_accuracy_at_chance_ships_nothing(
 
 def test_own_keys_need_no_proof(trained: Trained, exports: Exports, tmp_path: Path) -> None:
     exports(trained.model)
-    told, shipped = export(Checkpoint(trained.student), tmp_path / "out", None)
+    told, shipped = export(LoadedCheckpoint(trained.student), tmp_path / "out", None)
     assert shipped and "UNPROVED" not in told

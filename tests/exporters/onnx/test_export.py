@@ -13,11 +13,11 @@ from exporters import __version__
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import sha256_bytes
 from exporters.onnx.export import NormalisedStudent, _checked, export_onnx
-from exporters.student.student import Student
+from exporters.student.student import TrainedStudent
 from tests.exporters.conftest import LABELS, Exported, random_images
 
 
-def with_module(student: Student, module: torch.nn.Module) -> Student:
+def with_module(student: TrainedStudent, module: torch.nn.Module) -> TrainedStudent:
     return dataclasses.replace(student, module=module)
 
 
@@ -32,7 +32,7 @@ class Tiny(torch.nn.Module):
 
 
 @pytest.fixture
-def tiny(cifar: Exported) -> Student:
+def tiny(cifar: Exported) -> TrainedStudent:
     torch.manual_seed(0)
     return with_module(cifar.student, Tiny().eval())
 
@@ -83,7 +83,7 @@ def test_same_student_same_bytes(cifar: Exported, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("opset", range(18, 26))
-def test_opsets_are_honoured(tiny: Student, tmp_path: Path, opset: int) -> None:
+def test_opsets_are_honoured(tiny: TrainedStudent, tmp_path: Path, opset: int) -> None:
     export = export_onnx(tiny, tmp_path / "model.onnx", opset)
     model = onnx.load(export.path)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
@@ -92,7 +92,7 @@ def test_opsets_are_honoured(tiny: Student, tmp_path: Path, opset: int) -> None:
 
 
 @pytest.mark.parametrize("opset", [18, 22])
-def test_probabilities_and_images_of_any_size(tiny: Student, tmp_path: Path, opset: int) -> None:
+def test_probabilities_and_images_of_any_size(tiny: TrainedStudent, tmp_path: Path, opset: int) -> None:
     export = export_onnx(tiny, tmp_path / "model.onnx", opset, probabilities=True, any_size=True)
     model = onnx.load(export.path)
     assert [value.name for value in model.graph.output] == ["logits", "probabilities"]
@@ -103,7 +103,7 @@ def test_probabilities_and_images_of_any_size(tiny: Student, tmp_path: Path, ops
 
 
 @pytest.mark.parametrize("opset", [13, 17, 26])
-def test_opsets_that_would_silently_change_are_refused(tiny: Student, tmp_path: Path, opset: int) -> None:
+def test_opsets_that_would_silently_change_are_refused(tiny: TrainedStudent, tmp_path: Path, opset: int) -> None:
     with pytest.raises(UsageError, match=f"opset {opset}"):
         export_onnx(tiny, tmp_path / "model.onnx", opset)
     assert not list(tmp_path.iterdir())
@@ -131,7 +131,9 @@ def test_students_that_are_not_ready(cifar: Exported, tmp_path: Path) -> None:
         export_onnx(with_module(cifar.student, Tiny(3).eval()), tmp_path / "model.onnx")
 
 
-def test_a_network_that_cannot_be_exported(tiny: Student, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_network_that_cannot_be_exported(
+    tiny: TrainedStudent, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     class Untraceable(Tiny):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x) if bool(x.mean() > -100) else super().forward(-x)
@@ -142,7 +144,7 @@ def test_a_network_that_cannot_be_exported(tiny: Student, tmp_path: Path, capfd:
 
 
 def test_export_is_silent_and_leaves_logging_alone(
-    tiny: Student, tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+    tiny: TrainedStudent, tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:
     import logging
 
@@ -152,7 +154,7 @@ def test_export_is_silent_and_leaves_logging_alone(
     assert logging.root.manager.disable == 0
 
 
-def test_normalisation_inside_equals_the_definition(tiny: Student) -> None:
+def test_normalisation_inside_equals_the_definition(tiny: TrainedStudent) -> None:
     images = random_images(3, 32)
     mean, std = (np.array(value) for value in (tiny.preprocessing.mean, tiny.preprocessing.std))
     x = ((images / 255 - mean) / std).transpose(0, 3, 1, 2)
@@ -183,7 +185,7 @@ def test_files_that_are_not_what_was_asked_for(cifar: Exported) -> None:
             _checked(damaged(change), cifar.student, 20)
 
 
-def test_too_large_for_one_file(tiny: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_for_one_file(tiny: TrainedStudent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exporters.onnx.export._MAX_BYTES", 10)
     with pytest.raises(GateError, match="one ONNX file"):
         export_onnx(tiny, tmp_path / "model.onnx")

@@ -13,7 +13,7 @@ from exporters.core.errors import GateError, UnavailableError
 from exporters.onnx.export import export_onnx
 from exporters.onnx.reparameterize import fuse_branches, has_branches
 from exporters.runtimes import OnnxRuntime, TorchRuntime
-from exporters.student.student import Student
+from exporters.student.student import TrainedStudent
 from tests.exporters.conftest import LABELS, Exported, random_images, randomise
 
 
@@ -30,11 +30,11 @@ def branched(kind: str) -> torch.nn.Module:
 
 
 @pytest.fixture(params=["rep", "one"])
-def student(request: pytest.FixtureRequest, cifar: Exported) -> Student:
+def student(request: pytest.FixtureRequest, cifar: Exported) -> TrainedStudent:
     return dataclasses.replace(cifar.student, module=branched(request.param))
 
 
-def test_one_convolution_is_left_of_each_block(student: Student) -> None:
+def test_one_convolution_is_left_of_each_block(student: TrainedStudent) -> None:
     before = copy.deepcopy(student.module.state_dict())
     fused = fuse_branches(student)
     assert has_branches(student.module) and not [p for p in fused.module.modules() if p.training]
@@ -46,7 +46,7 @@ def test_one_convolution_is_left_of_each_block(student: Student) -> None:
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-def test_the_export_fuses_by_itself_and_the_audit_explains_it(student: Student, tmp_path: Path) -> None:
+def test_the_export_fuses_by_itself_and_the_audit_explains_it(student: TrainedStudent, tmp_path: Path) -> None:
     export = export_onnx(student, tmp_path / "model.onnx")
     assert export.operators["Conv"] == 5 and "BatchNormalization" not in export.operators
     entries = audit_export(export.path.read_bytes(), student)
@@ -67,7 +67,7 @@ def test_the_export_fuses_by_itself_and_the_audit_explains_it(student: Student, 
         audit_export(model.SerializeToString(), student)
 
 
-def test_another_branch_is_another_student(student: Student, tmp_path: Path) -> None:
+def test_another_branch_is_another_student(student: TrainedStudent, tmp_path: Path) -> None:
     data = export_onnx(student, tmp_path / "model.onnx").path.read_bytes()
     other = copy.deepcopy(student.module)
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_networks_without_branches_are_left_alone(cifar: Exported) -> None:
     assert fuse_branches(cifar.student) is cifar.student
 
 
-def test_a_wrong_fusion_is_caught(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_fusion_is_caught(student: TrainedStudent, monkeypatch: pytest.MonkeyPatch) -> None:
     block = type(student.module.get_submodule("stages.0.1"))
     right = block._get_kernel_bias
     monkeypatch.setattr(block, "_get_kernel_bias", lambda self: (right(self)[0], right(self)[1] * 1.01))

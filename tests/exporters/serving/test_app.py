@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from exporters.serving.app import create_app
-from exporters.serving.gate import logger
+from exporters.serving.middleware import logger
 from exporters.serving.model import LoadedBundle, load_bundle
 from exporters.serving.security import ApiKey
 from exporters.serving.service import Service

@@ -19,28 +19,28 @@ from exporters.artifacts.variants import VARIANTS
 from exporters.bundle.verify import verify_bundle
 from exporters.onnx.export import export_onnx
 from exporters.runtimes import TorchRuntime
-from exporters.student.student import Student
+from exporters.student.student import TrainedStudent
 from tests.exporters.onnx.planting import overflowing
 from tests.pipeline.conftest import Run, set_
 
 AGAIN = {"export.onnx.opset": 21}  # so that the stage runs again
 
 
-def _changed_module(student: Student, change: Callable[[torch.nn.Module], None]) -> Student:
+def _changed_module(student: TrainedStudent, change: Callable[[torch.nn.Module], None]) -> TrainedStudent:
     module = copy.deepcopy(student.module)
     with torch.no_grad():
         change(module)
     return dataclasses.replace(student, module=module)
 
 
-def _one_weight(student: Student) -> Student:
+def _one_weight(student: TrainedStudent) -> TrainedStudent:
     def change(module: torch.nn.Module) -> None:
         module.get_parameter("linear.bias")[1] += 0.05  # one that no ReLU can hide
 
     return _changed_module(student, change)
 
 
-def _channels(student: Student) -> Student:
+def _channels(student: TrainedStudent) -> TrainedStudent:
     def change(module: torch.nn.Module) -> None:
         weight = module.get_parameter("conv1.weight")
         weight.copy_(weight.flip(1))
@@ -48,7 +48,7 @@ def _channels(student: Student) -> Student:
     return _changed_module(student, change)
 
 
-def _statistics_of_one_batch(student: Student) -> Student:
+def _statistics_of_one_batch(student: TrainedStudent) -> TrainedStudent:
     """What batch norms in train mode do to the file that is traced from them."""
 
     def change(module: torch.nn.Module) -> None:
@@ -59,19 +59,19 @@ def _statistics_of_one_batch(student: Student) -> Student:
     return _changed_module(student, change)
 
 
-def _train_mode(student: Student) -> Student:
+def _train_mode(student: TrainedStudent) -> TrainedStudent:
     def change(module: torch.nn.Module) -> None:
         module.get_submodule("bn1").train()
 
     return _changed_module(student, change)
 
 
-def _no_normalisation(student: Student) -> Student:
+def _no_normalisation(student: TrainedStudent) -> TrainedStudent:
     plain = dataclasses.replace(student.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     return dataclasses.replace(student, preprocessing=plain)
 
 
-def _labels(student: Student) -> Student:
+def _labels(student: TrainedStudent) -> TrainedStudent:
     return dataclasses.replace(student, labels=student.labels[::-1])
 
 
@@ -85,10 +85,10 @@ FAULTS = {
 }
 
 
-def plant(monkeypatch: pytest.MonkeyPatch, fault: Callable[[Student], Student]) -> None:
+def plant(monkeypatch: pytest.MonkeyPatch, fault: Callable[[TrainedStudent], TrainedStudent]) -> None:
     """Another student than the chosen one is exported."""
 
-    def export(student: Student, path: Path, *arguments: Any, **options: Any) -> Any:
+    def export(student: TrainedStudent, path: Path, *arguments: Any, **options: Any) -> Any:
         return export_onnx(fault(student), path, *arguments, **options)
 
     monkeypatch.setattr(exporters.onnx.export, "export_onnx", export)
@@ -120,7 +120,7 @@ def test_parity_alone_finds_it_too(run: Run, monkeypatch: pytest.MonkeyPatch, fa
 def test_a_weight_that_changes_after_the_audit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     audit = exporters.audit.audit_export
 
-    def audit_then_change(content: bytes, student: Student) -> Any:
+    def audit_then_change(content: bytes, student: TrainedStudent) -> Any:
         entries = audit(content, student)
         model = onnx.load_from_string(content)
         weight = max(model.graph.initializer, key=lambda tensor: int(np.prod(tensor.dims)))

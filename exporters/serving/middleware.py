@@ -23,7 +23,7 @@ _MOST_OF_PATH = 200
 _NO_CONTENT, _NOT_ALLOWED = 204, 405
 
 
-class Gate:
+class RequestMiddleware:
     """The outermost ASGI application."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
