@@ -32,18 +32,56 @@ _NORMALISATION_PLACE = "inside the graph: (image / 255 - mean) / std"
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class Geometry:
     """Shorter side to `resize` with Pillow's antialiasing filter, then the centre `size` x `size`.
 
     Args:
-        size: height and width that the student sees.
+        size: height and width of the result.
         resize: the shorter side before the crop, at least `size`.
-        mean, std: per RGB channel, for images in [0, 1], as `check_normalisation` bounds them; applied inside the
-            exported graph.
         interpolation: Pillow's filter.
 
     Raises:
-        UsageError: a size below 1, `resize` below `size`, a mean or std out of bounds, an unknown interpolation.
+        UsageError: a size below 1, `resize` below `size`, an unknown interpolation.
+    """
+
+    size: int
+    resize: int
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= self.resize <= 8192:
+            raise UsageError(f"preprocessing: need 1 <= size <= resize <= 8192, not {self.size} and {self.resize}")
+        if self.interpolation not in _FILTERS:
+            raise UsageError(f"preprocessing: interpolation is one of {sorted(_FILTERS)}, not {self.interpolation!r}")
+
+    def apply(self, image: Image.Image) -> np.ndarray:
+        """Resize and crop an RGB image.
+
+        Args:
+            image: mode RGB, any size.
+
+        Returns:
+            uint8 `[size, size, 3]`.
+
+        Raises:
+            UnreadableImageError: so narrow that its resized longer side would not fit into memory.
+        """
+        image = resize_shorter_side(image, self.resize, _FILTERS[self.interpolation])
+        left, top = (round((side - self.size) / 2) for side in image.size)
+        return np.asarray(image.crop((left, top, left + self.size, top + self.size)), dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Everything between an RGB image and the student: its geometry, then its normalization.
+
+    Args:
+        size, resize, interpolation: as in `Geometry`.
+        mean, std: per RGB channel, for images in [0, 1], as `check_normalisation` bounds them; applied inside the
+            exported graph.
+
+    Raises:
+        UsageError: as `Geometry`, or a mean or std out of bounds.
     """
 
     size: int
@@ -53,11 +91,13 @@ class Preprocessing:
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.size <= self.resize <= 8192:
-            raise UsageError(f"preprocessing: need 1 <= size <= resize <= 8192, not {self.size} and {self.resize}")
+        _ = self.geometry  # checks its sizes
         check_normalisation(self.mean, self.std)
-        if self.interpolation not in _FILTERS:
-            raise UsageError(f"preprocessing: interpolation is one of {sorted(_FILTERS)}, not {self.interpolation!r}")
+
+    @property
+    def geometry(self) -> Geometry:
+        """Resize and crop, without the normalization."""
+        return Geometry(self.size, self.resize, self.interpolation)
 
     def to_json(self) -> dict[str, Any]:
         """The whole description, as `preprocess.json` of a bundle holds it."""
@@ -92,20 +132,8 @@ class Preprocessing:
         return cls(size=size, resize=resize, mean=mean, std=std, interpolation=interpolation)  # type: ignore[arg-type]
 
     def apply(self, image: Image.Image) -> np.ndarray:
-        """Resize and crop an RGB image.
-
-        Args:
-            image: mode RGB, any size.
-
-        Returns:
-            uint8 `[size, size, 3]`.
-
-        Raises:
-            UnreadableImageError: so narrow that its resized longer side would not fit into memory.
-        """
-        image = resize_shorter_side(image, self.resize, _FILTERS[self.interpolation])
-        left, top = (round((side - self.size) / 2) for side in image.size)
-        return np.asarray(image.crop((left, top, left + self.size, top + self.size)), dtype=np.uint8)
+        """Resize and crop an RGB image, as `Geometry.apply`."""
+        return self.geometry.apply(image)
 
 
 def resize_shorter_side(image: Image.Image, side: int, resampling: Image.Resampling) -> Image.Image:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from exporters.core.errors import UsageError
 from exporters.images.decoding import UnreadableImageError
-from exporters.images.preprocessing import Preprocessing
+from exporters.images.preprocessing import Geometry, Preprocessing
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.3)
 
@@ -98,3 +98,12 @@ def test_impossible_values(change: dict[str, Any]) -> None:
 def test_a_hair_is_no_bomb() -> None:
     with pytest.raises(UnreadableImageError, match="too narrow"):
         preprocessing(size=200, resize=224).apply(Image.new("RGB", (1, 100_000)))
+
+
+def test_geometry_is_preprocessing_without_its_normalization() -> None:
+    whole = preprocessing(interpolation="bicubic")
+    assert whole.geometry == Geometry(24, 32, "bicubic")
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 57, 3), dtype=np.uint8))
+    np.testing.assert_array_equal(whole.geometry.apply(image), whole.apply(image))
+    with pytest.raises(UsageError, match="size <= resize"):
+        Geometry(33, 32)
