@@ -20,6 +20,7 @@ def run(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, until: st
     ships (`tmkd-pipeline recipes list`).
     """
     from pipeline.console import Console
+    from pipeline.preflight import Preflight
     from pipeline.recipe import load_recipe
     from pipeline.report.summary import show_summary
     from pipeline.runner.engine import execute
@@ -29,7 +30,7 @@ def run(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, until: st
     loaded = load_recipe(recipe, overrides)
     directory = RunDirectory(run_dir or Path("runs") / loaded.recipe.name)
     console = Console()
-    execute(STAGES, loaded.recipe, directory, console, until=until, force=force)
+    execute(STAGES, loaded.recipe, directory, console, Preflight, until=until, force=force)
     if until is None or until == STAGES[-1].name:
         show_summary(directory, loaded.recipe, console)
     else:

@@ -78,7 +78,7 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[Planned], console:
         console.say(f"══ {told}")
         try:
             donors = [other for other in _runs_in(folder) if other.path != run.directory.path]
-            execute(STAGES, recipe, run.directory, console, until=LAST_STAGE, donors=donors)
+            execute(STAGES, recipe, run.directory, console, Preflight, until=LAST_STAGE, donors=donors)
         except GateError as error:  # training diverged: a result like any other
             console.warn(f"{run.label}: {error.message}")
             failed[run.label] = error.message
@@ -103,7 +103,8 @@ def _check_arms(source: Source, runs: Sequence[Planned], console: "Console") -> 
         return
     first = runs[0]
     donors = [run.directory for run in runs[1:]]
-    execute(STAGES, source.load_arm(first.arm, first.seed), first.directory, console, until="data", donors=donors)
+    recipe = source.load_arm(first.arm, first.seed)
+    execute(STAGES, recipe, first.directory, console, Preflight, until="data", donors=donors)
     found: dict[str, tuple[TmkdError, list[str]]] = {}
     for run in {run.arm.name: run for run in reversed(runs)}.values():
         recipe = source.load_arm(run.arm, run.seed)

@@ -12,7 +12,6 @@ from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import write_json, write_text
 from exporters.core.interrupts import interrupts_kept
 from exporters.core.progress import shown_by
-from pipeline.preflight import Preflight
 from pipeline.runner.environment import describe_environment
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.reasons import brief, differences
@@ -21,6 +20,7 @@ from pipeline.runner.rundir import RunDirectory, StageRecord
 if TYPE_CHECKING:
     from pipeline.console import Console
     from pipeline.recipe.schema.recipe import Recipe
+    from pipeline.runner.checks import Checks, MakeChecks
     from pipeline.runner.stage import Stage
 
 Action = Literal["reuse", "run", "continue", "wait", "skip", "fail"]
@@ -85,6 +85,7 @@ def execute(
     recipe: "Recipe",
     run: RunDirectory,
     console: "Console",
+    make_checks: "MakeChecks",
     until: str | None = None,
     force: str | None = None,
     donors: Sequence[RunDirectory] = (),
@@ -96,6 +97,7 @@ def execute(
         recipe: the recipe.
         run: its directory.
         console: for what a person should see.
+        make_checks: gives the checks of the run, such as the class `pipeline.preflight.Preflight`.
         until: stop after this stage.
         force: run this stage again.
         donors: other run directories; a stage that one of them has finished from the same inputs is taken over.
@@ -109,16 +111,16 @@ def execute(
     with run.held():
         run.remove_temporaries()
         run.recover_kept()
-        preflight = _preflight(stages, recipe, run, console, until, force)
+        checks = _checks(make_checks, stages, recipe, run, console, until, force)
         with shown_by(console.track), console.track("checking what the stages need", None):
-            preflight.before_first_stage(_certain(stages, run, force, donors))
+            checks.before_first_stage(_certain(stages, run, force, donors))
         write_text(run.path / "recipe.lock.yaml", recipe.to_yaml())
         write_json(run.path / "environment.json", describe_environment())
         for stage in stages:
             reason = stage.skipped(recipe)
             if reason is None:
                 stage.prepare(recipe, console)
-                _run_or_reuse(stage, recipe, run, console, needed, donors, preflight, forced=stage.name == force)
+                _run_or_reuse(stage, recipe, run, console, needed, donors, checks, forced=stage.name == force)
             elif (record := run.record(stage.name)) is None or record.status != "done":
                 # What was done under another method stays, for the day it is asked for again.
                 run.write_record(StageRecord(stage.name, "skipped", fingerprint="", message=reason))
@@ -130,14 +132,15 @@ def _needed(stages: "Sequence[Stage]", recipe: "Recipe") -> set[str]:
     return {stage.name for stage in stages if stage.skipped(recipe) is None}
 
 
-def _preflight(
+def _checks(
+    make_checks: "MakeChecks",
     stages: "Sequence[Stage]",
     recipe: "Recipe",
     run: RunDirectory,
     console: "Console",
     until: str | None,
     force: str | None,
-) -> Preflight:
+) -> "Checks":
     """The checks of the stages on the way."""
     names = [stage.name for stage in stages]
     reached = names if until is None else names[: names.index(until) + 1]
@@ -146,7 +149,7 @@ def _preflight(
     def pending() -> list[str]:
         return [step.stage for step in plan(stages, recipe, run, force) if step.action not in ("reuse", "skip")]
 
-    return Preflight(recipe, run, wanted, pending, console.warn)
+    return make_checks(recipe, run, wanted, pending, console.warn)
 
 
 def _certain(
@@ -178,7 +181,7 @@ def _run_or_reuse(
     console: "Console",
     needed: set[str],
     donors: Sequence[RunDirectory],
-    preflight: Preflight,
+    checks: "Checks",
     *,
     forced: bool,
 ) -> None:
@@ -202,7 +205,7 @@ def _run_or_reuse(
         return
     if stage.upstream(recipe):
         with shown_by(console.track), console.track("checking what training needs", None):
-            preflight.before_training()
+            checks.before_training()
     console.heading(f"{stage.name}{': ' if decision.why else ''}{brief(decision.why)}")
     fresh = StageRecord(stage.name, "running", digest(inputs), inputs)
     started = time.monotonic()

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters.core.errors import UsageError
-from pipeline.recipe.reading.document import parse_yaml
 from pipeline.tmkd.random_prompts import random_prompt
+from pipeline.yaml_document import parse_yaml
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,8 +12,8 @@ import yaml
 from pipeline.catalog import recipe_names
 from pipeline.cli import cli
 from pipeline.recipe import load_recipe
-from pipeline.recipe.reading.document import dotted
 from pipeline.recipe.reading.keys import all_paths
+from pipeline.yaml_document import dotted
 from tests.docs.markdown import DOCUMENTS, ROOT, blocks, name, shell_lines, spans
 
 PROGRAM = "tmkd-pipeline"

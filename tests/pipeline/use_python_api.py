@@ -136,6 +136,7 @@ def main(folder: Path, *overrides: str) -> None:
     from exporters.bundle.verify import verify_bundle
     from exporters.client import Student
     from pipeline.console import Console
+    from pipeline.preflight import Preflight
     from pipeline.recipe import load_recipe
     from pipeline.runner.engine import execute
     from pipeline.runner.rundir import RunDirectory
@@ -149,7 +150,7 @@ def main(folder: Path, *overrides: str) -> None:
     recipe = load_recipe(write_recipe(folder / "tiny.yaml", make_data(folder / "photos")), overrides).recipe
     run = RunDirectory(folder / "run")
     for stage in STAGES:
-        execute(STAGES, recipe, run, Console(io.StringIO(), plain=True), until=stage.name)
+        execute(STAGES, recipe, run, Console(io.StringIO(), plain=True), Preflight, until=stage.name)
         report(before, stage.name)
     verify_bundle(folder / "run" / "bundle")
     Student.load(folder / "run" / "bundle").predict(next((folder / "photos").rglob("*.png")))

@@ -8,7 +8,7 @@ from typing import Any
 
 from exporters.core.errors import UsageError
 from pipeline.catalog import configs_directory, fragment_names
-from pipeline.recipe.reading.document import LARGEST_TEXT, KeyPath, Position, parse_yaml
+from pipeline.yaml_document import LARGEST_TEXT, KeyPath, Position, parse_yaml
 
 KEY = "extends"
 LARGEST_CHAIN = 5

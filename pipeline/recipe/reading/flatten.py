@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from exporters.core.errors import UsageError
-from pipeline.recipe.reading.document import KeyPath, Position, dump_yaml, parse_yaml
 from pipeline.recipe.reading.extends import Merged, read_merged
 from pipeline.recipe.reading.keys import known_keys
+from pipeline.yaml_document import KeyPath, Position, dump_yaml, parse_yaml
 
 
 @dataclass

@@ -6,10 +6,10 @@ from functools import cache
 from typing import Any
 
 from pipeline.data.registry import FAMILY_PATTERNS
-from pipeline.recipe.reading.document import KeyPath, dotted
 from pipeline.recipe.schema.json_schema import recipe_json_schema
 from pipeline.recipe.schema.recipe import VIEW_KINDS
 from pipeline.recipe.schema.settings import any_of
+from pipeline.yaml_document import KeyPath, dotted
 
 _PATTERNS = {
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": "a text of letters, digits, '.', '_' and '-' that starts with a letter or a digit",

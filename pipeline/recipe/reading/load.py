@@ -8,11 +8,11 @@ from pathlib import Path
 from exporters.core.errors import UsageError
 from exporters.core.files import sha256_file
 from pipeline.catalog import configs_directory, find_recipe
-from pipeline.recipe.reading.document import KeyPath, Position, dotted
 from pipeline.recipe.reading.extends import Merged, Place, read_merged
 from pipeline.recipe.reading.mistakes import Mistake, validate
 from pipeline.recipe.reading.overrides import Override, apply_override, parse_override
 from pipeline.recipe.schema.recipe import Recipe
+from pipeline.yaml_document import KeyPath, Position, dotted
 
 _REMEDY = "`tmkd-pipeline schema` gives every key with its meaning and bounds."
 

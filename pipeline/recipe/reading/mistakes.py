@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.recipe.reading.document import KeyPath, dotted, dump_yaml
 from pipeline.recipe.reading.keys import (
     all_paths,
     choices,
@@ -24,6 +23,7 @@ from pipeline.recipe.reading.keys import (
 )
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.recipe.schema.settings import any_of
+from pipeline.yaml_document import KeyPath, dotted, dump_yaml
 
 _LONGEST_VALUE = 60
 _SWITCHES = {"yes": True, "no": False, "on": True, "off": False}

@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from pipeline.recipe.reading.document import KeyPath, parse_yaml
 from pipeline.recipe.reading.extends import KEY as EXTENDS
 from pipeline.recipe.reading.keys import takes_null, takes_only_text
 from pipeline.recipe.schema.recipe import DistillSettings
+from pipeline.yaml_document import KeyPath, parse_yaml
 
 _VIEWS: KeyPath = ("distill", "views")
 

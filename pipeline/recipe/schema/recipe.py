@@ -8,7 +8,6 @@ from pydantic import Field, StringConstraints, model_validator
 
 from exporters.student.architectures.names import nearest_names
 from pipeline.catalog import class_sets, clip_models, prompt_names
-from pipeline.recipe.reading.document import dump_yaml
 from pipeline.recipe.schema.clip_names import clip_list_is_complete, shipped_clip_names
 from pipeline.recipe.schema.distill import (
     IMAGE_TOWER_WEIGHTINGS,
@@ -55,6 +54,7 @@ from pipeline.recipe.schema.weights import (
     fill_in_hashes,
     names_file,
 )
+from pipeline.yaml_document import dump_yaml
 
 __all__ = [
     "VIEW_KINDS",

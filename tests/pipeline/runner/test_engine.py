@@ -11,6 +11,7 @@ import pytest
 
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from pipeline.console import Console
+from pipeline.preflight import Preflight
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.engine import execute, plan
 from pipeline.runner.rundir import RunDirectory, StageRecord
@@ -67,7 +68,7 @@ class Line:
         """The names of the stages that ran."""
         before = [stage.runs for stage in self.stages]
         try:
-            execute(self.stages, RECIPE, self.directory, Console(self.out, plain=True), **options)
+            execute(self.stages, RECIPE, self.directory, Console(self.out, plain=True), Preflight, **options)
         finally:
             ran = [stage.name for stage, count in zip(self.stages, before, strict=True) if stage.runs > count]
         return ran

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from exporters.core.errors import UsageError
 from pipeline.catalog import find_recipe, fragment_names, recipe_names
 from pipeline.recipe import load_recipe
-from pipeline.recipe.reading.document import dump_yaml, parse_yaml
 from pipeline.recipe.reading.extends import LARGEST_CHAIN, _merge, read_merged
 from pipeline.recipe.reading.flatten import flat_text
+from pipeline.yaml_document import dump_yaml, parse_yaml
 
 Write = Callable[..., Path]
 

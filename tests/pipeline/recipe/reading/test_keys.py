@@ -3,9 +3,9 @@
 import pytest
 
 from pipeline.data.registry import dataset_names
-from pipeline.recipe.reading.document import dotted
 from pipeline.recipe.reading.keys import all_paths, expected, known_keys, nearest
 from pipeline.recipe.schema.settings import any_of
+from pipeline.yaml_document import dotted
 
 
 def path(text: str) -> tuple[str, ...]:

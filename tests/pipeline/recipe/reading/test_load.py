@@ -16,10 +16,10 @@ from exporters.core.files import sha256_file
 from pipeline.catalog import recipe_names
 from pipeline.data.registry import dataset_names
 from pipeline.recipe import load_recipe
-from pipeline.recipe.reading.document import dotted, dump_yaml
 from pipeline.recipe.reading.keys import all_paths, known_keys
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.recipe.schema.settings import any_of
+from pipeline.yaml_document import dotted, dump_yaml
 
 Write = Callable[[str], str]
 property_based = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -7,8 +7,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.recipe import load_recipe
-from pipeline.recipe.reading.document import parse_yaml
 from pipeline.recipe.reading.overrides import apply_override, parse_override
+from pipeline.yaml_document import parse_yaml
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@ import jsonschema
 import pytest
 
 from exporters.core.errors import UsageError
-from pipeline.recipe.reading.document import dotted
 from pipeline.recipe.reading.keys import all_paths, known_keys
 from pipeline.recipe.schema.json_schema import recipe_json_schema
 from pipeline.recipe.schema.part import schema_part
 from pipeline.recipe.schema.recipe import Recipe
+from pipeline.yaml_document import dotted
 
 SCHEMA = recipe_json_schema()
 DEFAULTS = Recipe.model_validate({"data": {"dataset": "birds_demo"}}).resolved()

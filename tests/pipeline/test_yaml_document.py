@@ -5,7 +5,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.recipe.reading.document import LARGEST_DEPTH, Position, dotted, dump_yaml, parse_yaml
+from pipeline.yaml_document import LARGEST_DEPTH, Position, dotted, dump_yaml, parse_yaml
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8)
 SCALARS = st.one_of(
