@@ -25,7 +25,8 @@ from PIL import Image
 
 from exporters.images.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation
-from pipeline.data.index import DataIndex, build_index
+from pipeline.data.index import DataIndex
+from pipeline.data.indexing import build_index
 from pipeline.data.loading import Loader
 from pipeline.recipe.schema.recipe import AugmentSettings, DataSettings
 from pipeline.runner.environment import describe_environment

@@ -7,7 +7,7 @@ from pathlib import Path
 from exporters.core.errors import UsageError
 
 LIBRARY_CLASS_SETS = ("flowers102", "imagenet")
-"""Sets of class names that installed libraries bring along (`pipeline.models.library_names`)."""
+"""Sets of class names that installed libraries bring along (`pipeline.class_names.libraries`)."""
 
 
 @cache

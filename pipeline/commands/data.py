@@ -31,10 +31,10 @@ def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
     """
     from pipeline.console import Console
     from pipeline.data.prepare.prepare import prepare
-    from pipeline.data.prepare.report import tell_prepared
+    from pipeline.data.prepare.report import report_prepared
 
     console = Console()
-    tell_prepared(name, prepare(name, root, console, keep_archives=keep_archives), console)
+    report_prepared(name, prepare(name, root, console, keep_archives=keep_archives), console)
 
 
 @data.command("inspect")
@@ -51,7 +51,7 @@ def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], she
     """
     from exporters.core.files import dump_json
     from pipeline.console import Console
-    from pipeline.data.index import read_listing
+    from pipeline.data.indexing import read_listing
     from pipeline.data.inspection.inspect import default_sheet, inspect
     from pipeline.data.inspection.report import tell_inspection
     from pipeline.data.inspection.sheet import check_sheet_place, contact_sheet

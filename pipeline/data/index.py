@@ -6,24 +6,19 @@ index is mapped into memory rather than read, and another process maps it again:
 
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 
 from exporters.core.errors import UnavailableError
 from exporters.core.files import atomic_path, read_json, write_json
-from exporters.images.preprocessing import Preprocessing
-from pipeline.data.checking import available_processors, check_files
-from pipeline.data.leakage import content_groups, leaking_images, number_of_duplicates, torn_apart
-from pipeline.data.listing import SPLITS, Listing, Progress, ReadSettings, SplitName
+from pipeline.data.copies import number_of_duplicates
+from pipeline.data.listing import SPLITS, SplitName
 from pipeline.data.mapped import map_npz
 from pipeline.data.path_table import PathTable, printable
-from pipeline.data.registry import load_reader
-from pipeline.data.splits import stratified_choice, stratified_mask
 from pipeline.data.stores.registry import open_store
 
 FORMAT = 2
@@ -206,175 +201,3 @@ def _load_again(folder: Path, fingerprint: str) -> DataIndex:
     if index.fingerprint != fingerprint:
         raise UnavailableError(f"{folder}: the data index was replaced meanwhile", remedy="run the command again")
     return index
-
-
-class IndexSettings(ReadSettings, Protocol):
-    """What an index needs of the recipe's `data` section."""
-
-    @property
-    def dataset(self) -> str:
-        """A name of `DATASETS`."""
-
-    @property
-    def root(self) -> str | None:
-        """The data set's folder."""
-
-    @property
-    def image_size(self) -> int:
-        """Side of the student's input."""
-
-    @property
-    def resize_to(self) -> int:
-        """Shorter side before the crop."""
-
-    @property
-    def validation(self) -> float:
-        """Fraction split from training."""
-
-    @property
-    def train_images(self) -> int | None:
-        """How many training images; None for all."""
-
-    @property
-    def on_error(self) -> Literal["fail", "skip"]:
-        """What an unreadable image does."""
-
-    @property
-    def on_leak(self) -> Literal["fail", "drop"]:
-        """What an image does that stands in two splits."""
-
-
-def read_listing(settings: IndexSettings, progress: Progress | None = None) -> Listing:
-    """List the data set that a recipe names; `birds_demo` is rendered first where it is not there yet.
-
-    Args:
-        settings: the recipe's `data` section.
-        progress: told while files are made or fetched, if any are.
-
-    Raises:
-        UnavailableError: the data set is not there, or not as its layout says.
-    """
-    root = None if settings.root is None else Path(settings.root)
-    return load_reader(settings.dataset)(root, settings, progress)
-
-
-def build_index(
-    settings: IndexSettings,
-    *,
-    listing: Listing | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> DataIndex:
-    """Hash and decode every image of a data set, and split validation from training where it brings none.
-
-    Images that cannot be used are left out before the split, so that every class keeps images on both sides.
-
-    Args:
-        settings: the recipe's `data` section.
-        listing: what `read_listing(settings)` gave, where that was called already.
-        workers: threads; default: one for each processor.
-        progress: told as images are checked.
-
-    Raises:
-        UnavailableError: an image cannot be used under `on_error: fail` (names the first and how many more), a class
-            has too few images, or skipping left a split or a class without any.
-    """
-    listing = read_listing(settings) if listing is None else listing
-    store = open_store(listing.store, listing.root)
-    total = sum(len(split) for split in listing.splits.values())
-    preprocessing = Preprocessing(settings.image_size, settings.resize_to, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    splits: dict[SplitName, IndexedSplit] = {}
-    skipped: list[SkippedFile] = []
-    done = 0
-    with ThreadPoolExecutor(workers or available_processors()) as pool:
-        for name in (name for name in SPLITS if name in listing.splits):
-            split = listing.splits[name]
-            kept = np.ones(len(split), dtype=bool)
-            everything = IndexedSplit(
-                split.paths.table(),
-                np.asarray(split.labels, dtype=np.int64),
-                np.zeros((len(split), 32), dtype=np.uint8),
-                np.zeros((len(split), 2), dtype=np.int32),
-            )
-            for position, checked in enumerate(check_files(store, split.paths, preprocessing, pool)):
-                if checked.reason is None:
-                    everything.sha256[position] = np.frombuffer(checked.sha256, dtype=np.uint8)
-                    everything.sizes[position] = checked.size
-                else:
-                    kept[position] = False
-                    skipped.append(SkippedFile(name, split.paths[position], checked.reason))
-                done += 1
-                if progress is not None:
-                    progress(done, total)
-            splits[name] = everything if kept.all() else everything.select(kept)
-            del everything  # what is divided below must be held nowhere else
-    if skipped and settings.on_error == "fail":
-        more = f" (and {len(skipped) - 1} more cannot be used)" if len(skipped) > 1 else ""
-        raise UnavailableError(
-            skipped[0].reason + more,
-            remedy="repair or remove the file, or leave unreadable images out: --set data.on_error=skip",
-        )
-    for name, indexed in splits.items():
-        _check_classes(listing, name, indexed.labels, "once unreadable ones are skipped")
-    dropped = _part(listing, splits, settings.on_leak)
-    if "validation" not in splits:
-        taken = stratified_mask(
-            splits["train"].labels,
-            listing.classes,
-            settings.validation,
-            settings.split_seed,
-            "validation split",
-            content_groups(splits["train"].sha256),
-        )
-        splits["validation"] = splits["train"].select(taken)
-        splits["train"] = _narrowed(splits.pop("train"), ~taken)
-    if settings.train_images is not None:
-        train = splits["train"]
-        chosen = stratified_choice(
-            train.labels, listing.classes, settings.train_images, settings.split_seed, "training images"
-        )
-        splits["train"] = train.select(chosen)
-    return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored, listing.store, dropped=dropped)
-
-
-def _narrowed(split: IndexedSplit, mask: np.ndarray) -> IndexedSplit:
-    """`split.select(mask)`, array by array: no two whole splits are in memory where the caller holds none."""
-    parts = dict(vars(split))
-    del split
-    for name in ("labels", "sha256", "sizes"):
-        parts[name] = parts[name][mask]
-    parts["paths"] = parts["paths"].select(mask)
-    return IndexedSplit(**parts)
-
-
-def _part(
-    listing: Listing, splits: dict[SplitName, IndexedSplit], on_leak: Literal["fail", "drop"]
-) -> list[SkippedFile]:
-    """Let no image stand in two splits; what is left out for that."""
-    if listing.drawn_test:
-        train, test = splits["train"], splits["test"]
-        if moves := torn_apart(train.sha256, test.sha256, test.labels):
-            to_test, to_train = moves
-            splits["train"] = train.select(~to_test).joined(test.select(to_train))
-            splits["test"] = test.select(~to_train).joined(train.select(to_test))
-            _check_classes(listing, "train", splits["train"].labels, "once copies of test images are test images")
-    dropped: list[SkippedFile] = []
-    leaking = leaking_images({name: (split.paths, split.sha256) for name, split in splits.items()}, on_leak)
-    for name, reasons in leaking.items():
-        dropped += [SkippedFile(name, splits[name].paths[at], why) for at, why in sorted(reasons.items())]
-        kept = np.ones(len(splits[name]), dtype=bool)
-        kept[list(reasons)] = False
-        splits[name] = splits[name].select(kept)
-        _check_classes(listing, name, splits[name].labels, "once those that stand in another split are left out")
-    return dropped
-
-
-def _check_classes(listing: Listing, name: SplitName, labels: np.ndarray, why: str) -> None:
-    present = set(np.unique(labels).tolist())
-    for label in sorted(set(listing.splits[name].labels) - present):
-        raise UnavailableError(
-            f"class '{listing.classes[label]}' has no image left in the {name} split {why}",
-            remedy="repair or replace its images, or remove the class from the data set",
-        )
-    if not present:
-        raise UnavailableError(f"the {name} split of {listing.root} has no images")

@@ -8,12 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
+from exporters.core.errors import UnavailableError
 from exporters.core.names import similar_names
 from exporters.images import splits
 from pipeline.data.path_table import PathList
 from pipeline.data.stores.registry import open_store
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Called with the number of files done and of all."""
 
 SplitName = splits.SplitName
@@ -82,6 +83,26 @@ class Listing:
             for names in similar_names(self.classes)
         ]
 
+    def require_every_class(self, name: SplitName, labels: np.ndarray, why: str) -> None:
+        """Check that a split has an image of each class that it was listed with.
+
+        Args:
+            name: of the split.
+            labels: int64 `[N]`, of the images that are left.
+            why: since when some are missing, for the message.
+
+        Raises:
+            UnavailableError: a class or the whole split has no image left; names it.
+        """
+        left = set(np.unique(labels).tolist())
+        for label in sorted(set(self.splits[name].labels) - left):
+            raise UnavailableError(
+                f"class '{self.classes[label]}' has no image left in the {name} split {why}",
+                remedy="repair or replace its images, or remove the class from the data set",
+            )
+        if not left:
+            raise UnavailableError(f"the {name} split of {self.root} has no images")
+
     def unofficial(self) -> dict[SplitName, tuple[int, int]]:
         """The splits with another number of images than was published, such as those of an archive half unpacked.
 
@@ -111,7 +132,7 @@ class ReadSettings(Protocol):
 class Reader(Protocol):
     """The function that a data set registers."""
 
-    def __call__(self, root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+    def __call__(self, root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
         """List the data set below `root`; `progress` is told where files are made or fetched first."""
 
 

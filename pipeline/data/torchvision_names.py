@@ -8,7 +8,7 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporters.core.errors import UsageError
+from exporters.core.errors import UnavailableError, UsageError
 
 
 @dataclass(frozen=True)
@@ -83,3 +83,23 @@ def torchvision_set(name: str) -> TorchvisionSet:
             remedy=f"known: {', '.join(TORCHVISION_SETS)}",
         )
     return TORCHVISION_SETS[name]
+
+
+def torchvision_class(name: str) -> Any:
+    """The class in the installed torchvision.
+
+    Raises:
+        UnavailableError: torchvision is missing, or does not have this class.
+    """
+    try:
+        from torchvision import datasets
+    except ImportError as error:
+        raise UnavailableError(
+            f"data.dataset: torchvision:{name} needs torchvision: {error}", remedy="pip install 'tmkd-pipeline[cpu]'"
+        ) from error
+    found = getattr(datasets, name, None)
+    if found is None:
+        raise UnavailableError(
+            f"data.dataset: the installed torchvision has no {name}", remedy="pip install --upgrade torchvision"
+        )
+    return found

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from exporters.core.errors import UnavailableError
-from pipeline.models.class_names import plain_name
+from pipeline.class_names.words import plain_name
 
 _REMEDY = "The file is an .npz with `embeddings` [K, D] (float) and `class_names` [K] (text), one row a class."
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from exporters.core.errors import TmkdError
-from pipeline.models.class_names import class_words
+from pipeline.class_names.words import class_words
 from pipeline.preflight.base import Report, Subject
 
 

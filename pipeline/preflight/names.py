@@ -1,6 +1,6 @@
 """What prompts are made of: the templates, and the words for the classes."""
 
-from pipeline.models.class_names import class_words, code_names
+from pipeline.class_names.words import class_words, code_names
 from pipeline.preflight.base import Report, Subject
 from pipeline.tmkd.prompts import Prompts
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from exporters.images.left_out import describe_left_out
 from pipeline.console import Bar, Console
-from pipeline.data.index import build_index, read_listing
+from pipeline.data.indexing import build_index, read_listing
 from pipeline.data.listing import listing_digest
 from pipeline.data.registry import reader_module
 from pipeline.recipe.schema.recipe import Recipe

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters.core.files import sha256_file, write_bytes, write_json
-from pipeline.models.class_names import class_words
+from pipeline.class_names.words import class_words
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.shared.inputs import (

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from pipeline.catalog import find_recipe, recipe_names
+from pipeline.class_names.words import class_words
 from pipeline.data.augmentation import Augmentation
 from pipeline.distill.build import build_method
 from pipeline.distill.registry import METHODS
 from pipeline.distill.task import DistillationTask
 from pipeline.models.build import Model, build_model
-from pipeline.models.class_names import class_words
 from pipeline.models.clip import Clip, build_clip
 from pipeline.recipe import load_recipe
 from pipeline.recipe.schema.recipe import Recipe

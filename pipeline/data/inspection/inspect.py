@@ -10,10 +10,11 @@ import numpy as np
 
 from exporters.images.preprocessing import Preprocessing
 from pipeline.data.checking import CHUNK, available_processors
-from pipeline.data.index import IndexSettings, read_listing
+from pipeline.data.copies import content_groups
+from pipeline.data.indexing import IndexSettings, read_listing
 from pipeline.data.inspection.examine import ODDITIES, Facts, examine
-from pipeline.data.leakage import content_groups, find_leaks
-from pipeline.data.listing import SPLITS, Listing, Progress, SplitName
+from pipeline.data.leaks import find_leaks
+from pipeline.data.listing import SPLITS, Listing, ProgressCallback, SplitName
 from pipeline.data.path_table import printable
 from pipeline.data.stores.registry import open_store
 
@@ -128,7 +129,7 @@ def inspect(
     *,
     listing: Listing | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Inspection:
     """Look at every image of a data set.
 

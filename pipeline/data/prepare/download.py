@@ -10,7 +10,8 @@ from pathlib import Path
 
 from exporters.core.errors import UnavailableError
 from exporters.core.files import read_json, write_json, writing
-from pipeline.data.prepare.telling import Steps, Teller
+from exporters.core.progress import Steps
+from pipeline.data.prepare.reporting import Reporter
 from pipeline.data.prepare.web import TIMEOUT, Answer, CutError, RefusedError, Version, ask, unavailable
 
 CHUNK = 2**18
@@ -30,7 +31,7 @@ def download(
     *,
     limit: int,
     md5: str | None = None,
-    teller: Teller,
+    reporter: Reporter,
     timeout: float = TIMEOUT,
     pause: Callable[[float], None] = time.sleep,
 ) -> str:
@@ -44,7 +45,7 @@ def download(
         path: where the file goes.
         limit: most bytes that are taken.
         md5: hex digest of the whole file; None where it is not known.
-        teller: shown the progress, and told of attempts that failed.
+        reporter: shown the progress, and told of attempts that failed.
         timeout: seconds without a byte until a connection counts as cut.
         pause: waits before the next attempt: 1, 2, 4, 8 seconds.
 
@@ -67,7 +68,7 @@ def download(
         path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
-        _fetch(url, part, limit, teller, timeout, pause)
+        _fetch(url, part, limit, reporter, timeout, pause)
     except RefusedError as error:
         raise unavailable(url, str(error), str(path)) from error
     except _TooLongError:
@@ -91,12 +92,14 @@ def download(
     return sha256
 
 
-def _fetch(url: str, part: Path, limit: int, teller: Teller, timeout: float, pause: Callable[[float], None]) -> None:
+def _fetch(
+    url: str, part: Path, limit: int, reporter: Reporter, timeout: float, pause: Callable[[float], None]
+) -> None:
     """Let `part` grow until it is whole."""
     failed, most = 0, _size(part)
     while True:
         try:
-            reason = _attempt(url, part, limit, teller, timeout)
+            reason = _attempt(url, part, limit, reporter, timeout)
             if reason is None:
                 return
         except CutError as error:
@@ -107,11 +110,11 @@ def _fetch(url: str, part: Path, limit: int, teller: Teller, timeout: float, pau
         if failed >= ATTEMPTS:
             raise RefusedError(f"{reason} ({ATTEMPTS} attempts)")
         seconds = 2.0 ** max(failed - 1, 0)
-        teller.say(f"{part.name}: {reason}; {_size(part):,} bytes are here, going on in {seconds:.0f} s")
+        reporter.say(f"{part.name}: {reason}; {_size(part):,} bytes are here, going on in {seconds:.0f} s")
         pause(seconds)
 
 
-def _attempt(url: str, part: Path, limit: int, teller: Teller, timeout: float) -> str | None:
+def _attempt(url: str, part: Path, limit: int, reporter: Reporter, timeout: float) -> str | None:
     """Take what one connection gives; why the file is not whole yet, None where it is."""
     version = _known_version(url, part)
     if version is None:
@@ -134,7 +137,7 @@ def _attempt(url: str, part: Path, limit: int, teller: Teller, timeout: float) -
         with (
             writing(part),
             part.open("r+b" if answer.start else "wb") as stream,
-            _track(teller, description, answer) as steps,
+            _track(reporter, description, answer) as steps,
         ):
             stream.seek(answer.start)
             stream.truncate()
@@ -149,8 +152,8 @@ def _attempt(url: str, part: Path, limit: int, teller: Teller, timeout: float) -
 
 
 @contextlib.contextmanager
-def _track(teller: Teller, description: str, answer: Answer) -> Iterator[Steps]:
-    with teller.track(description, answer.total, unit="bytes") as steps:
+def _track(reporter: Reporter, description: str, answer: Answer) -> Iterator[Steps]:
+    with reporter.track(description, answer.total, unit="bytes") as steps:
         if answer.start:
             steps.advance(answer.start)
         yield steps

@@ -12,8 +12,8 @@ from exporters.core.errors import UnavailableError, UsageError
 from exporters.core.locks import held
 from pipeline.data.listing import SPLITS, Listing, SplitName
 from pipeline.data.prepare.download import SPARE, download
+from pipeline.data.prepare.reporting import Reporter
 from pipeline.data.prepare.sources import SOURCES, DataSet, Source
-from pipeline.data.prepare.telling import Teller
 from pipeline.data.prepare.torchvision_sets import fetch
 from pipeline.data.prepare.unpack import unpack, unpacked
 from pipeline.data.registry import load_reader
@@ -46,7 +46,7 @@ class Prepared:
     fetched: bool
 
 
-def prepare(name: str, root: Path | None, teller: Teller, *, keep_archives: bool = True) -> Prepared:
+def prepare(name: str, root: Path | None, reporter: Reporter, *, keep_archives: bool = True) -> Prepared:
     """Fetch a data set into a folder, or find that it is there.
 
     Interrupted at any point, the same call goes on: archives grow as `.part` files, and what is unpacked takes its name
@@ -55,7 +55,7 @@ def prepare(name: str, root: Path | None, teller: Teller, *, keep_archives: bool
     Args:
         name: one of `SOURCES`, `birds_demo`, or `torchvision:<Class>`.
         root: the folder; only `birds_demo` does without.
-        teller: shown lines and progress.
+        reporter: shown lines and progress.
         keep_archives: whether the archives stay once everything is unpacked and counted.
 
     Raises:
@@ -64,12 +64,12 @@ def prepare(name: str, root: Path | None, teller: Teller, *, keep_archives: bool
             not as many images as the data set has.
     """
     if name == "birds_demo":
-        return _draw(root, teller)
+        return _draw(root, reporter)
     if root is None:
         raise UsageError(f"data set '{name}' needs a folder", remedy="Give one: --root DIR")
     root = root.expanduser().absolute()
     if name.startswith("torchvision:"):
-        return _by_torchvision(name, root, teller)
+        return _by_torchvision(name, root, reporter)
     if name not in SOURCES:
         names = [*SOURCES, "birds_demo", "torchvision:<Class>"]
         nearest = difflib.get_close_matches(name, names, n=1)
@@ -87,17 +87,17 @@ def prepare(name: str, root: Path | None, teller: Teller, *, keep_archives: bool
             f"{name} cannot be fetched without an account ({data_set.page}); {why_not}",
             remedy=data_set.by_hand.format(root=str(root)),
         )
-    _fetch(data_set, root, teller)
+    _fetch(data_set, root, reporter)
     listing = load_reader(name)(root, _ReadSettings())
     _check_counts(name, root, listing, data_set)
     if not keep_archives:
-        _remove_archives(data_set, root, teller)
+        _remove_archives(data_set, root, reporter)
     return Prepared(listing, root, fetched=True)
 
 
-def _draw(root: Path | None, teller: Teller) -> Prepared:
+def _draw(root: Path | None, reporter: Reporter) -> Prepared:
     drawn = 0
-    with teller.track("drawing birds_demo", None) as steps:
+    with reporter.track("drawing birds_demo", None) as steps:
 
         def progress(done: int, _total: int) -> None:
             nonlocal drawn
@@ -108,11 +108,11 @@ def _draw(root: Path | None, teller: Teller) -> Prepared:
     return Prepared(listing, None if root is None else listing.root, fetched=drawn > 0)
 
 
-def _by_torchvision(name: str, root: Path, teller: Teller) -> Prepared:
+def _by_torchvision(name: str, root: Path, reporter: Reporter) -> Prepared:
     """What is below the root must be torchvision's alone, so that no record is kept there."""
     with held(root.with_name(f".{root.name}.lock"), partial(_refusal, root)):
         before = sorted(root.rglob("*")) if root.is_dir() else []
-        fetch(name.partition(":")[2], root, teller)
+        fetch(name.partition(":")[2], root, reporter)
         return Prepared(load_reader(name)(root, _ReadSettings()), root, fetched=sorted(root.rglob("*")) != before)
 
 
@@ -130,17 +130,17 @@ def _already_there(name: str, root: Path, data_set: DataSet) -> tuple[Listing | 
     return (listing if complete else None), f"{root} is not complete"
 
 
-def _fetch(data_set: DataSet, root: Path, teller: Teller) -> None:
+def _fetch(data_set: DataSet, root: Path, reporter: Reporter) -> None:
     with _only_one(root):
         waiting = [source for source in data_set.sources if not _finished(source, root)]
         _require_space(waiting, root)
         for source in waiting:
             folder, file = root / source.folder, root / source.folder / source.name
             if not file.exists():
-                teller.say(f"{source.url}  ({source.megabytes:,} MB)")
-            sha256 = download(source.url, file, limit=2_000_000 * source.megabytes, md5=source.md5, teller=teller)
+                reporter.say(f"{source.url}  ({source.megabytes:,} MB)")
+            sha256 = download(source.url, file, limit=2_000_000 * source.megabytes, md5=source.md5, reporter=reporter)
             if source.md5 is None:
-                teller.say(f"{file.name}: no checksum is known for it; sha256 {sha256}")
+                reporter.say(f"{file.name}: no checksum is known for it; sha256 {sha256}")
             if source.is_archive:
                 unpack(
                     file,
@@ -148,7 +148,7 @@ def _fetch(data_set: DataSet, root: Path, teller: Teller) -> None:
                     root / WORK,
                     sha256=sha256,
                     limit=2_000_000 * source.unpacked,
-                    teller=teller,
+                    reporter=reporter,
                 )
 
 
@@ -192,12 +192,12 @@ def _told(counts: Mapping[SplitName, int], classes: int) -> str:
     return f"{classes:,} classes, " + ", ".join(f"{name} {counts[name]:,}" for name in SPLITS if name in counts)
 
 
-def _remove_archives(data_set: DataSet, root: Path, teller: Teller) -> None:
+def _remove_archives(data_set: DataSet, root: Path, reporter: Reporter) -> None:
     for source in data_set.sources:
         file = root / source.folder / source.name
         if source.is_archive and file.exists():
             file.unlink()
-            teller.say(f"{file}: removed, as asked")
+            reporter.say(f"{file}: removed, as asked")
 
 
 @contextmanager

@@ -1,25 +1,25 @@
-"""What a person is told of a data set that has been prepared."""
+"""What is reported of a data set that has been prepared."""
 
 import shlex
 
 from exporters.images.left_out import describe_left_out
 from pipeline.data.listing import SPLITS
 from pipeline.data.prepare.prepare import Prepared
-from pipeline.data.prepare.telling import Teller
+from pipeline.data.prepare.reporting import Reporter
 
 
-def tell_prepared(name: str, prepared: Prepared, teller: Teller) -> None:
+def report_prepared(name: str, prepared: Prepared, reporter: Reporter) -> None:
     """Counts, place, and the next commands to type."""
     listing = prepared.listing
     counts = ", ".join(f"{split} {len(listing.splits[split]):,}" for split in SPLITS if split in listing.splits)
-    teller.say(f"{name}: {len(listing.classes):,} classes, images: {counts}, in {listing.root}")
+    reporter.say(f"{name}: {len(listing.classes):,} classes, images: {counts}, in {listing.root}")
     if listing.ignored:
-        teller.say(f"left out: {describe_left_out(listing.ignored, listing.examples)}")
-    for told in (*listing.notes, *listing.doubts()):
-        teller.say(told)
+        reporter.say(f"left out: {describe_left_out(listing.ignored, listing.examples)}")
+    for line in (*listing.notes, *listing.doubts()):
+        reporter.say(line)
     if not prepared.fetched:
-        teller.say("everything was there already")
+        reporter.say("everything was there already")
     place = "" if prepared.root is None else shlex.quote(str(prepared.root))
-    teller.say(f"next: tmkd-pipeline data inspect {name}" + (f" --root {place}" if place else ""))
+    reporter.say(f"next: tmkd-pipeline data inspect {name}" + (f" --root {place}" if place else ""))
     root = f" --set data.root={place}" if place else ""
-    teller.say(f"      tmkd-pipeline run RECIPE --set data.dataset={name}{root}")
+    reporter.say(f"      tmkd-pipeline run RECIPE --set data.dataset={name}{root}")

@@ -3,7 +3,7 @@
 import os
 from typing import IO
 
-from pipeline.data.prepare.telling import Steps
+from exporters.core.progress import Steps
 
 CHUNK = 2**20
 LARGEST_READ = 2**24

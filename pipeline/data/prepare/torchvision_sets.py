@@ -6,31 +6,25 @@ from pathlib import Path
 from exporters.core.errors import UnavailableError
 from exporters.core.files import writing
 from exporters.core.write_errors import WriteError, write_cause
-from pipeline.data.prepare.telling import Teller
-from pipeline.data.torchvision_names import torchvision_set
+from pipeline.data.prepare.reporting import Reporter
+from pipeline.data.torchvision_names import torchvision_class, torchvision_set
 
 
-def fetch(name: str, root: Path, teller: Teller) -> None:
+def fetch(name: str, root: Path, reporter: Reporter) -> None:
     """Let torchvision fetch every split that is not there yet.
 
     Args:
         name: the class in `torchvision.datasets`.
         root: what torchvision calls root.
-        teller: told of each split.
+        reporter: shown each split that is fetched.
 
     Raises:
         UsageError: no such class for classification; suggests the nearest.
         UnavailableError: torchvision is missing, does not fetch this set, or fails to.
     """
     asked = torchvision_set(name)
-    try:
-        from torchvision import datasets
-    except ImportError as error:
-        raise UnavailableError(
-            f"torchvision:{name} needs torchvision: {error}", remedy="pip install 'tmkd-pipeline[cpu]'"
-        ) from error
-    kind = getattr(datasets, name, None)
-    if kind is None or "download" not in inspect.signature(kind).parameters:
+    kind = torchvision_class(name)
+    if "download" not in inspect.signature(kind).parameters:
         raise UnavailableError(
             f"torchvision:{name}: the installed torchvision does not fetch it",
             remedy=f"Get it by hand, and put it below {root} as the documentation of torchvision's {name} says.",
@@ -43,7 +37,7 @@ def fetch(name: str, root: Path, teller: Teller) -> None:
             kind(**given, download=False)
             continue
         except Exception as error:  # whatever a set raises where it is not there
-            teller.say(
+            reporter.say(
                 f"torchvision fetches {name}, {split} ({str(error).splitlines()[0] if str(error) else 'absent'})"
             )
         try:

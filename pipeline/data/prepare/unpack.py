@@ -15,15 +15,23 @@ from typing import IO, Any, cast
 
 from exporters.core.errors import UnavailableError
 from exporters.core.files import read_json, write_json, writing
+from exporters.core.progress import Steps
 from exporters.core.write_errors import WriteError, write_cause
+from pipeline.data.prepare.reporting import Reporter
 from pipeline.data.prepare.streams import CHUNK, Counted, Forward, RefusedError
-from pipeline.data.prepare.telling import Steps, Teller
 
 MOST_FILES = 1_000_000
 
 
 def unpack(
-    archive: Path, target: Path, work: Path, *, sha256: str, limit: int, teller: Teller, most_files: int = MOST_FILES
+    archive: Path,
+    target: Path,
+    work: Path,
+    *,
+    sha256: str,
+    limit: int,
+    reporter: Reporter,
+    most_files: int = MOST_FILES,
 ) -> list[str]:
     """Unpack a tar (plain, gz, bz2, xz) or zip into a folder, unless that was done already.
 
@@ -36,7 +44,7 @@ def unpack(
         work: a folder on the same disk, for what is not finished, and for the record of what is.
         sha256: of the archive; another archive of the same name is unpacked again.
         limit: most bytes that may come out of it.
-        teller: shown the progress.
+        reporter: shown the progress.
         most_files: most files and folders.
 
     Returns:
@@ -51,7 +59,7 @@ def unpack(
     places = (target, content) if known is not None and known["moving"] else (target,)
     if known is None or not all(any(_there(place / name) for place in places) for name in known["entries"]):
         ours = set(known["entries"]) if known else set()
-        _extract(archive, content, limit, teller, most_files)
+        _extract(archive, content, limit, reporter, most_files)
         entries = sorted(path.name for path in content.iterdir())
         if foreign := [name for name in entries if _there(target / name) and name not in ours]:
             shutil.rmtree(content)
@@ -92,7 +100,7 @@ def _there(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
 
-def _extract(archive: Path, content: Path, limit: int, teller: Teller, most_files: int) -> None:
+def _extract(archive: Path, content: Path, limit: int, reporter: Reporter, most_files: int) -> None:
     """Unpack into a folder of its own, which does not exist unless all went well."""
     if content.exists():
         shutil.rmtree(content)  # of a command that was interrupted
@@ -100,7 +108,7 @@ def _extract(archive: Path, content: Path, limit: int, teller: Teller, most_file
         content.mkdir(parents=True)
     sink = _Sink(content, limit, most_files)
     try:
-        with teller.track(f"unpacking {archive.name}", archive.stat().st_size, unit="bytes") as steps:
+        with reporter.track(f"unpacking {archive.name}", archive.stat().st_size, unit="bytes") as steps:
             if zipfile.is_zipfile(archive):
                 _extract_zip(archive, sink, steps)
             else:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from pipeline.data.birds_demo import ensure_birds_demo
-from pipeline.data.listing import Listing, Progress, ReadSettings
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings
 from pipeline.data.readers import folder
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the rendered class folders, after rendering them where they are not there yet.
 
     Args:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.listing import Listing, Progress, ReadSettings, Split, SplitName
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, Split, SplitName
 from pipeline.data.readers.common import check_every_class, existing_root, readable_names
 from pipeline.data.stores.pickled import read_batch, unpickle_published
 from pipeline.data.stores.records import LAYOUTS
@@ -56,12 +56,12 @@ _CIFAR100 = _Cifar(
 )
 
 
-def read_cifar10(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read_cifar10(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the official splits of CIFAR-10; see `_read`."""
     return _read(_CIFAR10, "cifar10", root)
 
 
-def read_cifar100(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read_cifar100(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the official splits of CIFAR-100 with its 100 fine labels; see `_read`."""
     return _read(_CIFAR100, "cifar100", root)
 

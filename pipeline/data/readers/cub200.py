@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.listing import Listing, Progress, ReadSettings, Split
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, Split
 from pipeline.data.readers.common import existing_root, readable_names
 
 TABLES = ("images.txt", "classes.txt", "image_class_labels.txt", "train_test_split.txt")
@@ -28,7 +28,7 @@ class _Row:
     line: int
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the official splits: `train_test_split.txt` says 1 for training and 0 for test.
 
     The folder that holds `CUB_200_2011/` is taken too, since that is what the archive unpacks into. `settings` and

@@ -6,7 +6,7 @@ are `images/<image>.jpg`.
 
 from pathlib import Path
 
-from pipeline.data.listing import Listing, Progress, ReadSettings, SplitName
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, SplitName
 from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import Place, Rows, read_rows
 
@@ -25,7 +25,7 @@ REMEDY = (
 )
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the official splits: `val` is the validation split, so that training has a third of the images.
 
     Published figures are mostly of training on `train` and `val` together. `settings` and `progress` are of no effect.

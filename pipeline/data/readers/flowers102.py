@@ -6,7 +6,7 @@ split. The names of the classes come with neither: they are those of the data se
 
 from pathlib import Path
 
-from pipeline.data.listing import Listing, Progress, ReadSettings, SplitName
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, SplitName
 from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import Place, Rows, load_matlab, whole_number
 
@@ -37,7 +37,7 @@ REMEDY = (
 )
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the official splits: `trnid` for training, `valid` is the validation split, `tstid` for the test.
 
     Published figures are of training on `trnid` alone or on both; some train on the larger `tstid`. `settings` and

@@ -16,7 +16,7 @@ from exporters.images.class_folders import (
 from exporters.images.scan import Scan
 from exporters.images.splits import SplitName, with_test
 from exporters.images.suffixes import IMAGE_SUFFIXES
-from pipeline.data.listing import Listing, Progress, ReadSettings, Split
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, Split
 from pipeline.data.readers.common import existing_root, readable_names
 from pipeline.data.readers.labels_table import read_labelled
 from pipeline.data.splits import stratified_mask
@@ -24,7 +24,7 @@ from pipeline.data.splits import stratified_mask
 REMEDY = f"expected {LAYOUT}; give the folder by --set data.root=DIR"
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List class folders; each folder's name is its class, with underscores as spaces.
 
     Splits go by the names of `exporters.images.splits`. The validation split is the test split where there is no other.

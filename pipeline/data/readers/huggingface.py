@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.listing import Listing, Progress, ReadSettings, Split, SplitName
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, Split, SplitName
 from pipeline.data.readers.common import check_every_class, existing_root, named_splits, readable_names
 from pipeline.data.stores.huggingface import feature_column, open_splits
 
@@ -11,7 +11,7 @@ LABELS = ("label", "labels", "fine_label")
 IMAGES = ("image", "img")
 
 
-def read(argument: str, root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(argument: str, root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the rows of the splits `train` and `test`, called as for `folder`.
 
     The label is the column with the feature ClassLabel, the image that with the feature Image. `settings` and

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from exporters.core.errors import UnavailableError
 from exporters.images.scan import Scan
-from pipeline.data.listing import Listing, Progress, ReadSettings, Split
+from pipeline.class_names.wordnet import CODE, distinct_words, synonyms
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, Split
 from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import Place, load_matlab, read_rows, whole_number
-from pipeline.wordnet import CODE, distinct_words, synonyms
 
 KAGGLE = "ILSVRC/Data/CLS-LOC"
 SOLUTION = "LOC_val_solution.csv"
@@ -31,7 +31,7 @@ LABELS_REMEDY = (
 )
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List `train` and, as the test split, `val`.
 
     Labels follow the sorted codes, as those of pretrained weights do. Names are the first of WordNet's words, told

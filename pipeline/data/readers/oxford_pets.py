@@ -6,7 +6,7 @@ on each line; images are `images/<breed>_<number>.jpg`.
 
 from pathlib import Path
 
-from pipeline.data.listing import Listing, Progress, ReadSettings, SplitName
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, SplitName
 from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import Place, Rows, read_rows, whole_number
 
@@ -19,7 +19,7 @@ REMEDY = (
 )
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the official splits, `trainval` for training. Names are the breeds, capitalised as torchvision has them.
 
     `settings` and `progress` are of no effect: the splits are official, and nothing is made or fetched.

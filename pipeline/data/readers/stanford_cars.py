@@ -7,7 +7,7 @@ class each image of `cars_train/` and `cars_test/` has.
 from pathlib import Path
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.listing import Listing, Progress, ReadSettings, SplitName
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, SplitName
 from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import AGAIN, Place, Rows, load_matlab, whole_number
 
@@ -23,7 +23,7 @@ REMEDY = (
 )
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the official splits. `settings` and `progress` are of no effect.
 
     The labels of the test images may lie in `devkit/` too, and the images one folder deeper (`cars_train/cars_train/`),

@@ -6,7 +6,7 @@ Images are `Images/<code>-<breed>/*.jpg`; `train_list.mat` and `test_list.mat` s
 import re
 from pathlib import Path
 
-from pipeline.data.listing import Listing, Progress, ReadSettings, SplitName
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, SplitName
 from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import Place, Rows, load_matlab, whole_number
 
@@ -19,7 +19,7 @@ REMEDY = (
 )
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the official splits. Names are those of the folders, without the code.
 
     `settings` and `progress` are of no effect: the splits are official, and nothing is made or fetched.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.listing import Listing, Progress, ReadSettings, Split, SplitName
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, Split, SplitName
 from pipeline.data.readers.common import check_every_class, existing_root, readable_names
 from pipeline.data.stores.records import LAYOUTS
 
@@ -22,7 +22,7 @@ REMEDY = (
 )
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the official splits; `settings` and `progress` are of no effect.
 
     Raises:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from exporters.core.errors import UnavailableError
 from exporters.images.scan import Scan
-from pipeline.data.listing import Listing, Progress, ReadSettings, Split
+from pipeline.class_names.wordnet import CODE, distinct_words, split_synonyms
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, Split
 from pipeline.data.readers.common import readable_names, unpacked_folder
 from pipeline.data.readers.tables import AGAIN, Place, Rows, read_rows
-from pipeline.wordnet import CODE, distinct_words, split_synonyms
 
 NEEDED = ("wnids.txt", "words.txt", "train", "val")
 REMEDY = (
@@ -23,7 +23,7 @@ REMEDY = (
 )
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List `train` and, as the test split, `val`; also where `val` has been sorted into a folder for each class.
 
     Labels follow the sorted codes, as in class folders. Names are the first words of `words.txt`, another synonym where

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.listing import SPLITS, Listing, Progress, ReadSettings, Split, SplitName
+from pipeline.data.listing import SPLITS, Listing, ProgressCallback, ReadSettings, Split, SplitName
 from pipeline.data.readers.common import check_every_class, existing_root, readable_names
 from pipeline.data.splits import stratified_mask
 from pipeline.data.stores.torchvision_sets import open_set
 from pipeline.data.torchvision_names import torchvision_set
 
 
-def read(argument: str, root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(argument: str, root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the images of a set by number, in its own splits.
 
     A set that is not divided gives a stratified test split. Names are the set's own; where it has none (SVHN, GTSRB,

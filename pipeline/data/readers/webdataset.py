@@ -13,7 +13,7 @@ from pathlib import Path
 from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized
 from exporters.images.splits import find_splits
-from pipeline.data.listing import Listing, Progress, ReadSettings, Split, SplitName
+from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, Split, SplitName
 from pipeline.data.readers.common import check_every_class, existing_root, named_splits, readable_names
 from pipeline.data.readers.shard_index import REMEDY, read_shard
 
@@ -29,7 +29,7 @@ class _Samples:
     labels: list[int | str] = field(default_factory=list)
 
 
-def read(root: Path | None, settings: ReadSettings, progress: Progress | None = None) -> Listing:
+def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the shards of each split; the validation split is the test split where there is no other.
 
     Class names stand in `classes.txt`, one in a line, in the order of their numbers; without it the names are those of

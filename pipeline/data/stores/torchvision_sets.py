@@ -1,6 +1,7 @@
 """Images that a data set of torchvision gives by number."""
 
 import hashlib
+import inspect
 import os
 import struct
 from functools import cache
@@ -13,7 +14,7 @@ from PIL import Image
 from exporters.core.errors import TmkdError, UnavailableError
 from exporters.images.decoding import UnreadableImageError, open_rgb
 from pipeline.data.stores.base import Store
-from pipeline.data.torchvision_names import torchvision_set
+from pipeline.data.torchvision_names import torchvision_class, torchvision_set
 
 _SIZE = struct.Struct("<II")
 
@@ -30,20 +31,8 @@ def open_set(name: str, root: Path, split: str) -> Any:
         UsageError: see `torchvision_set`.
         UnavailableError: it is not there, not whole, or torchvision or a package that this set needs is missing.
     """
-    import inspect
-
     asked = torchvision_set(name)
-    try:
-        from torchvision import datasets
-    except ImportError as error:
-        raise UnavailableError(
-            f"data.dataset: torchvision:{name} needs torchvision: {error}", remedy="pip install 'tmkd-pipeline[cpu]'"
-        ) from error
-    kind = getattr(datasets, name, None)
-    if kind is None:
-        raise UnavailableError(
-            f"data.dataset: the installed torchvision has no {name}", remedy="pip install --upgrade torchvision"
-        )
+    kind = torchvision_class(name)
     taken = inspect.signature(kind.__init__).parameters
     ours: dict[str, Any] = {"download": False, "loader": _upright}
     # EMNIST and QMNIST hand `download` on to MNIST.

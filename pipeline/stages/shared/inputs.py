@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from exporters.core.files import read_json, sha256_file
 from exporters.images.preprocessing import Preprocessing
+from pipeline.class_names.words import class_names_file, class_words
 from pipeline.data.index import DataIndex
 from pipeline.distill.registry import METHODS
-from pipeline.models.class_names import class_names_file, class_words
 from pipeline.recipe.schema.distill import IMAGE_TOWER_WEIGHTINGS
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import StageContext

@@ -12,7 +12,8 @@ from PIL import Image
 
 from exporters.core.errors import UnavailableError
 from exporters.core.files import sha256_file
-from pipeline.data.index import DataIndex, build_index, read_listing
+from pipeline.data.index import DataIndex
+from pipeline.data.indexing import build_index, read_listing
 from pipeline.data.path_table import PathList, PathTable
 from pipeline.data.readers import folder
 from tests.pipeline.data.conftest import Data, write_folders, write_image

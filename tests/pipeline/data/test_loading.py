@@ -15,7 +15,8 @@ from exporters.core.errors import UnavailableError
 from exporters.images.decoding import open_rgb
 from exporters.images.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation
-from pipeline.data.index import DataIndex, build_index
+from pipeline.data.index import DataIndex
+from pipeline.data.indexing import build_index
 from pipeline.data.loading import Batch, Loader, pass_order
 from tests.pipeline.data.conftest import Augment, Data, RandAugment, write_image
 

@@ -8,9 +8,10 @@ from pathlib import Path
 CODE = """
 import hashlib, itertools, json, pickle, sys, tracemalloc
 from pathlib import Path
-import pipeline.data.index as module
+import pipeline.data.indexing as module
 from pipeline.data.checking import CheckedFile
-from pipeline.data.index import DataIndex, build_index
+from pipeline.data.index import DataIndex
+from pipeline.data.indexing import build_index
 from pipeline.data.listing import Listing, Split
 from tests.pipeline.data.conftest import Data
 

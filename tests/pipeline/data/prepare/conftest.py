@@ -1,4 +1,4 @@
-"""A server on this machine that gives files well and badly, and a teller that remembers."""
+"""A server on this machine that gives files well and badly, and a reporter that remembers."""
 
 import contextlib
 import hashlib
@@ -119,7 +119,7 @@ class Steps:
         self.done += steps
 
 
-class Teller:
+class Reporter:
     """Remembers lines and tracked work."""
 
     def __init__(self) -> None:
@@ -147,5 +147,5 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.fixture
-def teller() -> Teller:
-    return Teller()
+def reporter() -> Reporter:
+    return Reporter()

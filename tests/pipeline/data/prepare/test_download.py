@@ -11,7 +11,7 @@ import pytest
 from exporters.core.errors import UnavailableError
 from exporters.core.write_errors import WriteError
 from pipeline.data.prepare.download import ATTEMPTS, download
-from tests.pipeline.data.prepare.conftest import Served, Server, Teller
+from tests.pipeline.data.prepare.conftest import Reporter, Served, Server
 
 DATA = np.random.default_rng(0).bytes(700_000)
 LIMIT = 2_000_000
@@ -20,13 +20,13 @@ LIMIT = 2_000_000
 class Fetch:
     """`download` of the server's file `a.bin`, without waiting; `pauses` are those that were asked for."""
 
-    def __init__(self, server: Server, folder: Path, teller: Teller) -> None:
-        self.server, self.path, self.teller = server, folder / "a.bin", teller
+    def __init__(self, server: Server, folder: Path, reporter: Reporter) -> None:
+        self.server, self.path, self.reporter = server, folder / "a.bin", reporter
         self.pauses: list[float] = []
 
     def __call__(self, md5: str | None = hashlib.md5(DATA).hexdigest(), limit: int = LIMIT) -> str:
         return download(
-            self.server.url("a.bin"), self.path, limit=limit, md5=md5, teller=self.teller, timeout=5,
+            self.server.url("a.bin"), self.path, limit=limit, md5=md5, reporter=self.reporter, timeout=5,
             pause=self.pauses.append,
         )  # fmt: skip
 
@@ -45,15 +45,15 @@ class Fetch:
 
 
 @pytest.fixture
-def fetch(server: Server, tmp_path: Path, teller: Teller) -> Fetch:
-    return Fetch(server, tmp_path, teller)
+def fetch(server: Server, tmp_path: Path, reporter: Reporter) -> Fetch:
+    return Fetch(server, tmp_path, reporter)
 
 
 def test_a_file_is_fetched_and_nothing_else_is_left(fetch: Fetch) -> None:
     fetch.server.files["a.bin"] = Served(DATA)
     assert fetch() == hashlib.sha256(DATA).hexdigest()
     assert fetch.path.read_bytes() == DATA and fetch.left() == {"a.bin"}
-    (_, total, steps) = fetch.teller.tracked[0]
+    (_, total, steps) = fetch.reporter.tracked[0]
     assert (total, steps.done) == (len(DATA), len(DATA))
     assert fetch() == hashlib.sha256(DATA).hexdigest() and len(fetch.server.asked) == 1
 
@@ -84,7 +84,7 @@ def test_cut_connections_are_resumed_where_they_ended(fetch: Fetch) -> None:
     fetch()
     assert fetch.path.read_bytes() == DATA
     assert [asked for _, asked in fetch.server.asked] == [None, "bytes=100000-", "bytes=150000-"]
-    assert fetch.pauses == [1, 1] and "100,000 bytes are here" in fetch.teller.lines[0]
+    assert fetch.pauses == [1, 1] and "100,000 bytes are here" in fetch.reporter.lines[0]
 
 
 def test_the_next_command_resumes_too(fetch: Fetch) -> None:
@@ -92,7 +92,7 @@ def test_the_next_command_resumes_too(fetch: Fetch) -> None:
     fetch.begin(300_000)
     fetch()
     assert fetch.server.asked == [("a.bin", "bytes=300000-")] and fetch.path.read_bytes() == DATA
-    assert fetch.teller.tracked[0][2].done == len(DATA)
+    assert fetch.reporter.tracked[0][2].done == len(DATA)
 
 
 def test_no_ranges_means_from_the_beginning(fetch: Fetch) -> None:
@@ -195,7 +195,7 @@ def test_redirects_are_followed_on_the_web_alone(fetch: Fetch, tmp_path: Path) -
             fetch()
         assert fetch.left() == {"secret"}
     with pytest.raises(UnavailableError, match="neither http nor https"):
-        download(secret.as_uri(), fetch.path, limit=LIMIT, teller=fetch.teller)
+        download(secret.as_uri(), fetch.path, limit=LIMIT, reporter=fetch.reporter)
 
 
 def test_redirects_that_never_end(fetch: Fetch) -> None:

@@ -12,11 +12,11 @@ from PIL import Image
 from exporters.core.errors import UnavailableError, UsageError
 from pipeline.data.prepare import prepare as module
 from pipeline.data.prepare.prepare import prepare
-from pipeline.data.prepare.report import tell_prepared
+from pipeline.data.prepare.report import report_prepared
 from pipeline.data.prepare.sources import SOURCES, DataSet, Source
 from pipeline.data.registry import DATASETS
 from tests.pipeline.conftest import run_command
-from tests.pipeline.data.prepare.conftest import Served, Server, Teller
+from tests.pipeline.data.prepare.conftest import Reporter, Served, Server
 
 IMAGES = {"train": 4, "test": 2}
 
@@ -61,16 +61,16 @@ def served(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     return server
 
 
-def test_from_nothing_to_what_the_reader_reads(served: Server, tmp_path: Path, teller: Teller) -> None:
+def test_from_nothing_to_what_the_reader_reads(served: Server, tmp_path: Path, reporter: Reporter) -> None:
     root = tmp_path / "data"
-    prepared = prepare("cub200", root, teller)
+    prepared = prepare("cub200", root, reporter)
     assert {name: len(split) for name, split in prepared.listing.splits.items()} == IMAGES
     assert prepared.fetched and (root / "CUB_200_2011.tgz").exists() and (root / "attributes.txt").exists()
-    again = prepare("cub200", root, teller)
+    again = prepare("cub200", root, reporter)
     assert not again.fetched and len(served.asked) == 1
     shutil.rmtree(root / "CUB_200_2011" / "images")  # the archive is still there
     shutil.rmtree(root / "CUB_200_2011")
-    assert prepare("cub200", root, teller).fetched and len(served.asked) == 1
+    assert prepare("cub200", root, reporter).fetched and len(served.asked) == 1
 
 
 def test_the_command_tells_counts_and_what_to_type_next(served: Server, tmp_path: Path) -> None:
@@ -84,20 +84,20 @@ def test_the_command_tells_counts_and_what_to_type_next(served: Server, tmp_path
     assert outcome.code == 0 and "everything was there already" in outcome.out and len(served.asked) == 1
 
 
-def test_unpacked_by_hand_is_as_good(served: Server, tmp_path: Path, teller: Teller) -> None:
+def test_unpacked_by_hand_is_as_good(served: Server, tmp_path: Path, reporter: Reporter) -> None:
     for name, data in cub().items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(data)
-    assert not prepare("cub200", tmp_path, teller).fetched and served.asked == []
+    assert not prepare("cub200", tmp_path, reporter).fetched and served.asked == []
 
 
-def test_an_archive_that_was_put_there_by_hand_is_used(served: Server, tmp_path: Path, teller: Teller) -> None:
+def test_an_archive_that_was_put_there_by_hand_is_used(served: Server, tmp_path: Path, reporter: Reporter) -> None:
     (tmp_path / "CUB_200_2011.tgz").write_bytes(served.files["CUB_200_2011.tgz"].data)
-    assert prepare("cub200", tmp_path, teller).fetched and served.asked == []
+    assert prepare("cub200", tmp_path, reporter).fetched and served.asked == []
 
 
 def test_a_part_of_a_data_set_is_left_alone(
-    served: Server, tmp_path: Path, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    served: Server, tmp_path: Path, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, data in cub().items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -105,12 +105,12 @@ def test_a_part_of_a_data_set_is_left_alone(
     official = DataSet(module.SOURCES["cub200"].sources, 200, {"train": 5_994, "test": 5_794}, "")
     monkeypatch.setattr(module, "SOURCES", {"cub200": official})
     with pytest.raises(UnavailableError) as caught:
-        prepare("cub200", tmp_path, teller)
+        prepare("cub200", tmp_path, reporter)
     assert "200 classes, train 5,994, test 5,794; found 2 classes, train 4, test 2" in caught.value.message
     assert served.asked == []
     fresh = tmp_path / "fresh"
     with pytest.raises(UnavailableError, match="found 2 classes"):
-        prepare("cub200", fresh, teller)
+        prepare("cub200", fresh, reporter)
 
 
 def test_a_wrong_checksum_is_one_clear_error(served: Server, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_what_needs_an_account_is_told(name: str, tmp_path: Path) -> None:
     assert outcome.code == 4 and "cannot be fetched without an account" in outcome.err and str(tmp_path) in outcome.err
 
 
-def test_birds_demo_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teller: Teller) -> None:
+def test_birds_demo_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reporter: Reporter) -> None:
     drawn = []
     listing = SimpleNamespace(classes=["a", "b"], splits={"train": [0], "test": [0]}, ignored={}, root=tmp_path)
 
@@ -162,21 +162,21 @@ def test_birds_demo_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, te
         return listing
 
     monkeypatch.setattr(module, "load_reader", lambda name: read if name == "birds_demo" else None)
-    assert prepare("birds_demo", None, teller).root is None
-    assert prepare("birds_demo", tmp_path, teller).root == tmp_path and drawn == [None, tmp_path]
+    assert prepare("birds_demo", None, reporter).root is None
+    assert prepare("birds_demo", tmp_path, reporter).root == tmp_path and drawn == [None, tmp_path]
 
 
-def test_two_at_once_are_refused(served: Server, tmp_path: Path, teller: Teller) -> None:
+def test_two_at_once_are_refused(served: Server, tmp_path: Path, reporter: Reporter) -> None:
     with module._only_one(tmp_path), pytest.raises(UnavailableError, match="another process"):
-        prepare("cub200", tmp_path, teller)
+        prepare("cub200", tmp_path, reporter)
 
 
 def test_the_disk_is_looked_at_first(
-    served: Server, tmp_path: Path, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    served: Server, tmp_path: Path, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=51_000_000))
     with pytest.raises(UnavailableError, match="52 MB are needed, 51 MB are free"):
-        prepare("cub200", tmp_path, teller)
+        prepare("cub200", tmp_path, reporter)
     assert served.asked == []
 
 
@@ -210,14 +210,14 @@ def test_checksums_are_those_of_torchvision() -> None:
     assert urls <= {source.url for data_set in SOURCES.values() for source in data_set.sources}
 
 
-def test_usage_error_is_a_usage_error(teller: Teller, tmp_path: Path) -> None:
+def test_usage_error_is_a_usage_error(reporter: Reporter, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        prepare("nothing", tmp_path, teller)
+        prepare("nothing", tmp_path, reporter)
 
 
-def test_files_that_were_passed_over_are_told(tmp_path: Path, teller: Teller) -> None:
+def test_files_that_were_passed_over_are_told(tmp_path: Path, reporter: Reporter) -> None:
     from pipeline.data.listing import Listing, Split
 
     listing = Listing(tmp_path, ["a", "b"], {"train": Split([], []), "test": Split([], [])}, {".txt": 3})
-    tell_prepared("x", module.Prepared(listing, tmp_path, True), teller)
-    assert "left out: 3 .txt" in teller.lines
+    report_prepared("x", module.Prepared(listing, tmp_path, True), reporter)
+    assert "left out: 3 .txt" in reporter.lines

@@ -7,7 +7,7 @@ import pytest
 
 from exporters.core.errors import UnavailableError, UsageError
 from pipeline.data.prepare.torchvision_sets import fetch
-from tests.pipeline.data.prepare.conftest import Teller
+from tests.pipeline.data.prepare.conftest import Reporter
 
 
 class Fake:
@@ -44,26 +44,26 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[Fake]:
     return kind
 
 
-def test_each_split_is_fetched_once(fake: type[Fake], tmp_path: Path, teller: Teller) -> None:
-    fetch("MNIST", tmp_path / "new", teller)
+def test_each_split_is_fetched_once(fake: type[Fake], tmp_path: Path, reporter: Reporter) -> None:
+    fetch("MNIST", tmp_path / "new", reporter)
     assert fake.fetched == [True, False]
-    assert teller.lines[0] == "torchvision fetches MNIST, train (Dataset not found.)"
-    fetch("MNIST", tmp_path / "new", teller)
+    assert reporter.lines[0] == "torchvision fetches MNIST, train (Dataset not found.)"
+    fetch("MNIST", tmp_path / "new", reporter)
     assert fake.fetched == [True, False]
 
 
-def test_what_cannot_be_fetched_is_one_error(fake: type[Fake], tmp_path: Path, teller: Teller) -> None:
+def test_what_cannot_be_fetched_is_one_error(fake: type[Fake], tmp_path: Path, reporter: Reporter) -> None:
     fake.broken = True
     with pytest.raises(UnavailableError, match="cannot fetch it: File not found or corrupted"):
-        fetch("MNIST", tmp_path, teller)
+        fetch("MNIST", tmp_path, reporter)
     with pytest.raises(UnavailableError, match="does not fetch it") as caught:
-        fetch("FashionMNIST", tmp_path, teller)
+        fetch("FashionMNIST", tmp_path, reporter)
     assert str(tmp_path) in str(caught.value)
     with pytest.raises(UsageError, match="torchvision:MNIST"):
-        fetch("MNITS", tmp_path, teller)
+        fetch("MNITS", tmp_path, reporter)
 
 
-def test_a_real_set_of_torchvision_that_is_there(tmp_path: Path, teller: Teller) -> None:
+def test_a_real_set_of_torchvision_that_is_there(tmp_path: Path, reporter: Reporter) -> None:
     """USPS is a text file of numbers a split; its checksum is looked at only when it is fetched."""
     bz2 = pytest.importorskip("bz2")
     pytest.importorskip("torchvision")
@@ -76,6 +76,6 @@ def test_a_real_set_of_torchvision_that_is_there(tmp_path: Path, teller: Teller)
             for label in [*range(10)] * 2
         )
         (tmp_path / name).write_bytes(bz2.compress(rows.encode()))
-    prepared = prepare("torchvision:USPS", tmp_path, teller)
+    prepared = prepare("torchvision:USPS", tmp_path, reporter)
     assert {name: len(split) for name, split in prepared.listing.splits.items()} == {"train": 20, "test": 20}
     assert not prepared.fetched

@@ -15,7 +15,7 @@ from exporters.core.errors import UnavailableError
 from exporters.core.write_errors import WriteError
 from pipeline.data.prepare import unpack as module
 from pipeline.data.prepare.unpack import unpack, unpacked
-from tests.pipeline.data.prepare.conftest import Teller
+from tests.pipeline.data.prepare.conftest import Reporter
 from tests.small_disk import small_disk
 
 RANDOM = np.random.default_rng(1)
@@ -58,7 +58,9 @@ def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
 
 def do(archive: Path, limit: int = 10**7, sha256: str = "1", most_files: int = 100) -> list[str]:
     root = archive.parent / "root"
-    return unpack(archive, root, root / ".prepare", sha256=sha256, limit=limit, teller=Teller(), most_files=most_files)
+    return unpack(
+        archive, root, root / ".prepare", sha256=sha256, limit=limit, reporter=Reporter(), most_files=most_files
+    )
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -85,11 +87,11 @@ def test_a_compressed_tar_is_read_once(tmp_path: Path, monkeypatch: pytest.Monke
     """Tarfile steps back by a byte after a file of whole blocks; a gzip stream would begin again for that."""
     files = {f"{i}.bin": RANDOM.bytes(2**16) for i in range(20)}
     archive = tar_of(tmp_path / "a.tgz", files)
-    teller = Teller()
+    reporter = Reporter()
     root = tmp_path / "root"
-    unpack(archive, root, root / ".prepare", sha256="1", limit=10**7, teller=teller)
+    unpack(archive, root, root / ".prepare", sha256="1", limit=10**7, reporter=reporter)
     assert contents(root) == files
-    ((_, total, steps),) = teller.tracked
+    ((_, total, steps),) = reporter.tracked
     assert steps.done == total == archive.stat().st_size
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.index import build_index
+from pipeline.class_names.words import class_words
+from pipeline.data.indexing import build_index
 from pipeline.data.listing import Listing
 from pipeline.data.registry import DATASETS, load_reader
-from pipeline.models.class_names import class_words
 from tests.pipeline.data.conftest import Data
 from tests.pipeline.data.readers.layouts import LAYOUTS
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from exporters.core.errors import UnavailableError, UsageError
-from pipeline.data.index import build_index
+from pipeline.data.indexing import build_index
 from pipeline.data.listing import Listing
 from pipeline.data.readers.torchvision_sets import _labels
 from pipeline.data.registry import load_reader

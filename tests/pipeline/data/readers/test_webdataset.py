@@ -10,7 +10,7 @@ import pytest
 
 from exporters.core.errors import UnavailableError
 from exporters.images.decoding import open_rgb
-from pipeline.data.index import build_index
+from pipeline.data.indexing import build_index
 from pipeline.data.readers import shard_index
 from pipeline.data.readers.webdataset import read
 from pipeline.data.stores import shards

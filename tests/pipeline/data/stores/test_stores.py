@@ -14,7 +14,8 @@ import torch
 from exporters.core.errors import UnavailableError
 from exporters.images.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation
-from pipeline.data.index import DataIndex, build_index, read_listing
+from pipeline.data.index import DataIndex
+from pipeline.data.indexing import build_index, read_listing
 from pipeline.data.listing import Listing, listing_digest
 from pipeline.data.loading import Batch, Loader
 from pipeline.data.stores.registry import open_store

@@ -9,7 +9,7 @@ from exporters.images.preprocessing import Preprocessing
 from exporters.student.architectures import Architecture, build
 from pipeline.console import Console
 from pipeline.data.augmentation import Augmentation
-from pipeline.data.index import build_index
+from pipeline.data.indexing import build_index
 from pipeline.data.loading import Batch, Loader
 from pipeline.distill.build import build_method
 from pipeline.distill.methods.ce import CrossEntropy

@@ -10,8 +10,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.index import DataIndex, build_index
-from pipeline.data.leakage import content_groups, find_leaks, number_of_duplicates
+from pipeline.data.copies import content_groups, number_of_duplicates
+from pipeline.data.index import DataIndex
+from pipeline.data.indexing import build_index
+from pipeline.data.leaks import find_leaks
 from pipeline.data.splits import stratified_mask
 from tests.pipeline.conftest import CLASSES, Run, run_command, set_, write_recipe
 from tests.pipeline.data.conftest import Data, write_folders, write_image

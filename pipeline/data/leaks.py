@@ -1,4 +1,4 @@
-"""The same bytes in two splits: found by hash, refused or left out; and duplicates kept on one side of a split."""
+"""Images that stand in two splits: found by their hashes, and refused or left out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from typing import Literal
 import numpy as np
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.listing import SPLITS, SplitName
+from pipeline.data.copies import content_groups, has_copies
+from pipeline.data.index import IndexedSplit, SkippedFile
+from pipeline.data.listing import SPLITS, Listing, SplitName
 from pipeline.data.path_table import printable
 
 SHOWN = 10
@@ -29,46 +31,6 @@ class Leak:
     other: SplitName
     positions: np.ndarray
     partners: np.ndarray
-
-
-def content_groups(*sha256: np.ndarray) -> np.ndarray:
-    """Number images by content, in little memory: a million images take 40 MB.
-
-    Args:
-        sha256: uint8 `[N_i, 32]` each; the images of one follow those of the one before.
-
-    Returns:
-        int64 `[N]`, from 0: two images have the same number just where they have the same hash.
-    """
-    words = [np.ascontiguousarray(part).view(np.uint64) for part in sha256]
-    first = np.concatenate([part[:, 0] for part in words])
-    order = np.argsort(first, kind="stable")
-    groups, again = _runs(first[order, None])
-    numbers = np.empty(len(order), dtype=np.int64)
-    numbers[order] = groups
-    # Hashes that begin alike are nearly always the same; the few that begin alike are compared whole.
-    again[:-1] |= again[1:]
-    alike = np.sort(order[again])
-    if len(alike):
-        starts = np.cumsum([0, *map(len, words)])
-        whole = np.concatenate(
-            [part[alike[(alike >= a) & (alike < b)] - a] for part, a, b in zip(words, starts, starts[1:], strict=False)]
-        )
-        ranked = np.lexsort(whole.T)
-        numbers[alike[ranked]] = len(order) + _runs(whole[ranked])[0]
-    return numbers
-
-
-def _runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of sorted rows `[N, W]`: numbers of the runs of equal ones, int64 `[N]`; whether each is as the one before."""
-    again = np.zeros(len(rows), dtype=bool)
-    again[1:] = (rows[1:] == rows[:-1]).all(axis=1)
-    return np.cumsum(~again) - 1, again
-
-
-def has_copies(groups: np.ndarray) -> bool:
-    """Whether any two images have the same number."""
-    return bool((np.bincount(groups) > 1).any()) if len(groups) else False
 
 
 def find_leaks(sha256: Mapping[SplitName, np.ndarray]) -> list[Leak]:
@@ -129,18 +91,20 @@ def _error(leaks: list[Leak], paths: Mapping[SplitName, Sequence[str]]) -> Unava
         for leak in leaks
         for here, there in zip(leak.positions[:SHOWN].tolist(), leak.partners[:SHOWN].tolist(), strict=True)
     ][:SHOWN]
-    told = ", ".join(f"{len(leak.positions):,} of {leak.split} in {leak.other}" for leak in leaks)
+    counts = ", ".join(f"{len(leak.positions):,} of {leak.split} in {leak.other}" for leak in leaks)
     total = sum(len(leak.positions) for leak in leaks)
     lines = "".join(f"\n    {printable(pair)}" for pair in pairs)
     more = f"\n    and {total - len(pairs):,} more" if total > len(pairs) else ""
     return UnavailableError(
-        f"the same images stand in two splits, which would make every figure too good: {told}{lines}{more}",
+        f"the same images stand in two splits, which would make every figure too good: {counts}{lines}{more}",
         remedy="Remove one of each, or leave out the copies nearer to training: --set data.on_leak=drop",
     )
 
 
-def torn_apart(train: np.ndarray, test: np.ndarray, test_labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """What must change sides, so that a test split that was drawn by names tears no copies apart.
+def reunite_copies(
+    train: np.ndarray, test: np.ndarray, test_labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Find the images that must change sides, so that a test split sampled by name has no copies in training.
 
     Test images with a copy in training go there; a class that would be left without test images keeps its smallest
     group of copies, and gets training's.
@@ -151,21 +115,50 @@ def torn_apart(train: np.ndarray, test: np.ndarray, test_labels: np.ndarray) -> 
         test_labels: int64 `[M]`.
 
     Returns:
-        What of training goes to test, bool `[N]`, and what of test to training, bool `[M]`; None where nothing is torn.
+        The training images that go to test, bool `[N]`, and the test images that go to training, bool `[M]`; None where
+        nothing has to move.
     """
     groups = content_groups(train, test)
     if not has_copies(groups):
         return None
     sizes = np.bincount(groups)
     of_train, of_test = groups[: len(train)], groups[len(train) :]
-    torn = np.isin(of_test, of_train)
-    emptied = np.setdiff1d(test_labels, test_labels[~torn])
+    divided = np.isin(of_test, of_train)
+    emptied = np.setdiff1d(test_labels, test_labels[~divided])
     members = (np.flatnonzero(test_labels == label) for label in emptied)
     kept = [int(min(of_test[positions], key=lambda group: sizes[group])) for positions in members]
-    return np.isin(of_train, kept), torn & ~np.isin(of_test, kept)
+    return np.isin(of_train, kept), divided & ~np.isin(of_test, kept)
 
 
-def number_of_duplicates(sha256: np.ndarray) -> int:
-    """How many images of a split have a copy before them in it."""
-    groups = content_groups(sha256)
-    return len(groups) - len(np.unique(groups)) if has_copies(groups) else 0
+def separate_splits(
+    listing: Listing, splits: dict[SplitName, IndexedSplit], on_leak: Literal["fail", "drop"]
+) -> list[SkippedFile]:
+    """Make sure that no image stands in two splits.
+
+    Args:
+        listing: the data set; where its reader drew the test split, copies are first put on one side.
+        splits: changed in place.
+        on_leak: what happens to an image that stands in two splits.
+
+    Returns:
+        The images that were left out.
+
+    Raises:
+        UnavailableError: images stand in two splits under `fail`, or a class is left without any.
+    """
+    if listing.drawn_test:
+        train, test = splits["train"], splits["test"]
+        if moves := reunite_copies(train.sha256, test.sha256, test.labels):
+            to_test, to_train = moves
+            splits["train"] = train.select(~to_test).joined(test.select(to_train))
+            splits["test"] = test.select(~to_train).joined(train.select(to_test))
+            listing.require_every_class("train", splits["train"].labels, "once copies of test images are test images")
+    dropped: list[SkippedFile] = []
+    leaking = leaking_images({name: (split.paths, split.sha256) for name, split in splits.items()}, on_leak)
+    for name, reasons in leaking.items():
+        dropped += [SkippedFile(name, splits[name].paths[at], why) for at, why in sorted(reasons.items())]
+        kept = np.ones(len(splits[name]), dtype=bool)
+        kept[list(reasons)] = False
+        splits[name] = splits[name].select(kept)
+        listing.require_every_class(name, splits[name].labels, "once those that stand in another split are left out")
+    return dropped

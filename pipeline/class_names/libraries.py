@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from pipeline.wordnet import distinct_words, plain, synonyms
+from pipeline.class_names.wordnet import distinct_words, plain, synonyms
 
 _SYNSET = re.compile(r"n\d{8}")
 
@@ -36,7 +36,7 @@ def imagenet(classes: Sequence[str]) -> dict[str, str]:
 
 
 def _by_words(classes: Sequence[str], words: dict[str, str]) -> dict[str, str]:
-    """Words by the names that `pipeline.wordnet` gives: open_clip's for the 1,000, else the name itself."""
+    """Words by the names that `pipeline.class_names.wordnet` gives: open_clip's for the 1,000, else the name itself."""
     others = {plain(name) for name in classes if not _SYNSET.fullmatch(name) and not name.isdecimal()}
     if not others:
         return {}

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from exporters.core.errors import UsageError
 from pipeline.catalog import LIBRARY_CLASS_SETS, class_sets, configs_directory
-from pipeline.models.class_names import class_names_file, class_words, code_names, plain_name, readable_name
-from pipeline.models.library_names import LIBRARY_SETS
-from pipeline.wordnet import distinct_words, synonyms
+from pipeline.class_names.libraries import LIBRARY_SETS
+from pipeline.class_names.wordnet import distinct_words, synonyms
+from pipeline.class_names.words import class_names_file, class_words, code_names, plain_name, readable_name
 
 SHIPPED = sorted((configs_directory() / "classes").glob("*.yaml"), key=lambda path: path.stem)
 COUNTS = {
@@ -273,5 +273,5 @@ def test_flowers_by_number() -> None:
 
 
 def test_reading_a_file_does_not_load_torch() -> None:
-    code = "import sys; from pipeline.models.class_names import class_words; class_words('cifar10', ['cat', 'dog'])"
+    code = "import sys; from pipeline.class_names.words import class_words; class_words('cifar10', ['cat', 'dog'])"
     subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], check=True)

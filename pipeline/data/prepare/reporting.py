@@ -1,17 +1,12 @@
-"""What preparing a data set tells, in the terms of whoever shows it."""
+"""Where the preparation of a data set reports what it does."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-
-class Steps(Protocol):
-    """One tracked piece of work."""
-
-    def advance(self, steps: int = 1) -> None:
-        """Count bytes or images done."""
+from exporters.core.progress import Steps
 
 
-class Teller(Protocol):
+class Reporter(Protocol):
     """Shows lines and progress; `pipeline.console.Console` is one."""
 
     def say(self, text: str) -> None:

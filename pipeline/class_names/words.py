@@ -12,7 +12,7 @@ from pathlib import Path
 from exporters.core.errors import UnavailableError, UsageError
 from exporters.core.names import normalized
 from exporters.labels import read_rows
-from pipeline.models.library_names import LIBRARY_SETS
+from pipeline.class_names.libraries import LIBRARY_SETS
 
 KEY = "teacher.text.class_names"
 _REMEDY = "A file of class names has a line `n01443537: goldfish` for each class, or is a list in their order."

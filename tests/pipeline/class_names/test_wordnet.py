@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.core.errors import UnavailableError
-from pipeline import wordnet
-from pipeline.wordnet import CODE, distinct_words, plain, split_synonyms, synonyms
+from pipeline.class_names import wordnet
+from pipeline.class_names.wordnet import CODE, distinct_words, plain, split_synonyms, synonyms
 
 
 def thousand() -> list[str]:
@@ -60,7 +60,10 @@ def test_synonyms_are_parted_by_commas() -> None:
 
 
 def test_timm_is_not_imported() -> None:
-    code = "import sys, pipeline.wordnet as w; w.synonyms(); sys.exit(bool({'timm', 'torch'} & set(sys.modules)))"
+    code = (
+        "import sys, pipeline.class_names.wordnet as w; w.synonyms(); "
+        "sys.exit(bool({'timm', 'torch'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
