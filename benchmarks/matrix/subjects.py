@@ -11,7 +11,7 @@ from benchmarks.matrix.networks import Network
 from benchmarks.matrix.pictures import CLASSES, Pictures, drawn, read_archive
 from exporters.images.preprocessing import Preprocessing
 from exporters.parity import Batch
-from exporters.student.checkpoint import load_checkpoint
+from exporters.student.checkpoint import CheckpointOptions, load_checkpoint
 from exporters.student.student import TrainedStudent, load_student, save_student
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -86,9 +86,8 @@ def published(name: str) -> Subject | None:
     preprocessing = Preprocessing(32, 32, MEAN, STD)
     train, classes = read_archive(Path(root) / ARCHIVE, "train", preprocessing)
     test, _ = read_archive(Path(root) / ARCHIVE, "test", preprocessing)
-    student = load_checkpoint(
-        Path(root) / weights, model=network, labels=classes, image_size=32, resize=32, mean=MEAN, std=STD, name=name
-    ).student
+    options = CheckpointOptions(network, image_size=32, resize=32, mean=MEAN, std=STD, labels=classes, name=name)
+    student = load_checkpoint(Path(root) / weights, options).student
     held_out = np.arange(len(train.images)) % 10 == 9
     return _of_pictures(name, student, "third party's", train.take(~held_out), train.take(held_out), test)
 

@@ -9,11 +9,10 @@ from typing import Any
 from exporters.benchmark.child import Child
 from exporters.bundle.manifest import MODEL, variant_of
 from exporters.core.errors import TmkdError, UnavailableError, UsageError
-from exporters.student.student import DESCRIPTION_NAME, WEIGHTS_NAME
+from exporters.student.student import CHOSEN, WEIGHTS_NAME, find_student
 
 FP32 = "fp32"
 PROVIDERS = ("cpu", "cuda", "tensorrt")
-_CHOSEN = Path("distill") / "chosen"
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def torch_targets(
         UsageError: a given folder holds no student.
         UnavailableError: a student is given and torch is not installed.
     """
-    folder = find_student(bundle, given)
+    folder = student_folder(bundle, given)
     if folder is None:
         return [], ["torch eager was left out: the bundle lies in no run directory, and no --student was given"]
     if importlib.util.find_spec("torch") is None:
@@ -137,17 +136,17 @@ def torch_targets(
     return [Target("torch", device, FP32, FP32, size, accuracy, student=folder) for device in devices], []
 
 
-def find_student(bundle: Path, given: Path | None) -> Path | None:
+def student_folder(bundle: Path, given: Path | None) -> Path | None:
     """The folder of a student: the given one, or that of a given run, or of the run around the bundle."""
     if given is None:
-        found = bundle.resolve().parent / _CHOSEN
-        return found if (found / DESCRIPTION_NAME).is_file() else None
-    for folder in (given, given / _CHOSEN):
-        if (folder / DESCRIPTION_NAME).is_file():
-            return folder
-    raise UsageError(
-        f"{given}: no student here", remedy="A student is the folder that holds student.json, or the run that made it."
-    )
+        return find_student(bundle.resolve().parent / CHOSEN)
+    folder = find_student(given)
+    if folder is None:
+        raise UsageError(
+            f"{given}: no student here",
+            remedy="A student is the folder that holds student.json, or the run that made it.",
+        )
+    return folder
 
 
 def load(child: Child, target: Target, files: Mapping[str, bytes], images: Any, threads: int) -> None:

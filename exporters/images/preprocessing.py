@@ -10,6 +10,7 @@ from exporters.core.errors import UsageError
 from exporters.core.limits import MAX_PIXELS
 from exporters.images.decoding import UnreadableImageError
 from exporters.images.normalisation import check_normalisation
+from exporters.images.sizes import resized_shape
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -146,10 +147,9 @@ def resize_shorter_side(image: Image.Image, side: int, resampling: Image.Resampl
         UnreadableImageError: so narrow that its longer side would not fit into memory.
     """
     width, height = image.size
-    longer = int(side * max(image.size) / min(image.size))
-    if side * longer > MAX_PIXELS:
+    shape = resized_shape(width, height, side)
+    if shape[0] * shape[1] > MAX_PIXELS:
         raise UnreadableImageError(f"an image of {width}x{height} is too narrow to be resized to {side}")
-    shape = (side, longer) if width <= height else (longer, side)
     for step in ((shape[0], height), shape):
         if step != image.size:
             image = image.resize(step, resampling)

@@ -13,13 +13,12 @@ from exporters.core.files import sha256_file
 from exporters.core.process_state import without_draws
 from exporters.student.architectures import Architecture, build, resolve
 from exporters.student.checkpoint_file import KNOWN_SUFFIXES, has_weights_suffix, read_weights_file, weights_name
-from exporters.student.published import Channels, Given, Interpolation, find_preprocessing
-from exporters.student.student import DESCRIPTION_NAME, TrainedStudent, check_labels, load_student
+from exporters.student.published import Channels, Interpolation, PartialPreprocessing, find_preprocessing
+from exporters.student.student import DESCRIPTION_NAME, TrainedStudent, check_labels, find_student, load_student
 
 if TYPE_CHECKING:
     from exporters.student.key_order import OwnKeys
 
-_CHOSEN = Path("distill") / "chosen"  # where a run directory keeps the student that ships
 _OTHER_SIZE = (
     "Give the size that it was trained at with --image-size, or the network's own argument for another"
     " (--model-arg img_size=N for many of timm's)."
@@ -27,12 +26,56 @@ _OTHER_SIZE = (
 
 
 @dataclass(frozen=True)
+class CheckpointOptions:
+    """What a user says of a checkpoint; None: not given.
+
+    Args:
+        model: the network of a weights file, as `exporters.student.architectures.resolve` takes it; a student names
+            its own.
+        arguments: of the network's builder.
+        image_size: side of the square that the network sees.
+        resize: the shorter side before the centre crop; None: as published for this size, else `default_resize`.
+        mean, std: for images in [0, 1]. These, and the sizes and the filter, are those that timm or torchvision
+            publish for the network where they are not given; a note says so.
+        interpolation: Pillow's filter.
+        weights_key: which set of weights of a file that holds several; None: see `read_weights_file`.
+        labels: K names in the order of the logits; None: the student's own, or `class_0`, `class_1`, … as many as the
+            classifier has.
+        name: what the student is called in the exported files; None: the file's name.
+    """
+
+    model: str | None = None
+    arguments: Mapping[str, Any] | None = None
+    image_size: int | None = None
+    resize: int | None = None
+    mean: Channels | None = None
+    std: Channels | None = None
+    interpolation: Interpolation | None = None
+    weights_key: str | None = None
+    labels: Sequence[str] | None = None
+    name: str | None = None
+
+    @property
+    def preprocessing(self) -> PartialPreprocessing:
+        """What is given of the preprocessing."""
+        return PartialPreprocessing(self.mean, self.std, self.image_size, self.resize, self.interpolation)
+
+    def known_to_student(self) -> list[str]:
+        """Names of the given options that a student's own description answers."""
+        return [
+            key
+            for key, value in vars(self).items()
+            if key not in ("labels", "name") and value is not None and not (key == "arguments" and not value)
+        ]
+
+
+@dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A student, and how it was made one.
+    """A student loaded from a checkpoint.
 
     Attributes:
         student: what is exported.
-        notes: lines on what was taken for granted, which its owner should read.
+        notes: one line for each assumption that was made, for the user to check.
         mapped: how many foreign keys were mapped to the network's own by their order, which only accuracy proves.
     """
 
@@ -41,63 +84,23 @@ class LoadedCheckpoint:
     mapped: int = 0
 
 
-def load_checkpoint(
-    path: Path,
-    *,
-    model: str | None = None,
-    arguments: Mapping[str, Any] | None = None,
-    labels: Sequence[str] | None = None,
-    image_size: int | None = None,
-    resize: int | None = None,
-    mean: Channels | None = None,
-    std: Channels | None = None,
-    interpolation: Interpolation | None = None,
-    weights_key: str | None = None,
-    name: str | None = None,
-) -> LoadedCheckpoint:
+def load_checkpoint(path: Path, options: CheckpointOptions | None = None) -> LoadedCheckpoint:
     """Load a checkpoint for export.
 
     Args:
         path: a student's folder or `student.json`, a run directory (its chosen student), or a weights file in the
             forms of `exporters.student.checkpoint_file`.
-        model: the network of a weights file, as `exporters.student.architectures.resolve` takes it; a student names
-            its own.
-        arguments: of the network's builder.
-        labels: K names in the order of the logits; None: the student's own, or `class_0`, `class_1`, … as many as the
-            classifier has.
-        image_size: side of the square that the network sees.
-        resize: the shorter side before the centre crop; None: as published for this size, else 8/7 of it (below 96
-            pixels: the size itself).
-        mean, std: for images in [0, 1]. These, and the sizes and the filter, are those that timm or torchvision
-            publish for the network where they are not given; a note says so.
-        interpolation: Pillow's filter.
-        weights_key: which set of weights of a file that holds several; None: see `read_weights_file`.
-        name: what the student is called in the exported files; None: the file's.
+        options: what the user says of it.
 
     Raises:
-        UsageError: something is missing, contradicts the student, or is out of bounds; or the network does not take
+        UsageError: an option is missing, contradicts the student, or is out of bounds; or the network does not take
             such images.
-        UnavailableError: no such file, or it does not fit the network; the keys are told.
+        UnavailableError: no such file, or it does not fit the network; the message names the keys.
     """
-    path = path.expanduser()
-    folder = _student_at(path)
+    path, options = path.expanduser(), options or CheckpointOptions()
+    folder = path if path.name == DESCRIPTION_NAME and path.is_file() else find_student(path)
     if folder is not None:
-        given = {
-            "model": model, "arguments": arguments or None, "image_size": image_size, "resize": resize, "mean": mean,
-            "std": std, "interpolation": interpolation, "weights_key": weights_key,
-        }  # fmt: skip
-        told = [key for key, value in given.items() if value is not None]
-        if told:
-            raise UsageError(
-                f"{path} is a student, which says of itself what {', '.join(told)} would say", remedy="Leave it out."
-            )
-        student = load_student(folder)
-        from exporters.student.trial import try_network
-
-        try_network(student.module, student.preprocessing.size, str(path), remedy=f"Check {DESCRIPTION_NAME}.")
-        if labels is not None:
-            student = replace(student, labels=_fitting(labels, len(student.labels), path))
-        return LoadedCheckpoint(replace(student, name=name or student.name))
+        return _from_student(path, folder, options)
     if path.is_dir() or path.suffix == ".json":
         raise UnavailableError(
             f"{path}: no student here",
@@ -105,28 +108,27 @@ def load_checkpoint(
         )
     if path.exists() and not has_weights_suffix(path.name):
         raise UsageError(f"{path}: not a weights file by its name", remedy=f"Known suffixes: {KNOWN_SUFFIXES}.")
-    if model is None:
+    if options.model is None:
         raise UsageError(f"{path}: weights alone do not say of which network", remedy="Add e.g. --model resnet18.")
-    source, bare = resolve(model)
-    architecture = Architecture(bare, source, dict(arguments or {}))
-    known = Given(mean, std, image_size, resize, interpolation)
-    return _from_weights(path, architecture, labels, known, weights_key, name)
+    source, bare = resolve(options.model)
+    return _from_weights(path, Architecture(bare, source, dict(options.arguments or {})), options)
 
 
-def _student_at(path: Path) -> Path | None:
-    if path.name == DESCRIPTION_NAME and path.is_file():
-        return path
-    return next((folder for folder in (path, path / _CHOSEN) if (folder / DESCRIPTION_NAME).is_file()), None)
+def _from_student(path: Path, folder: Path, options: CheckpointOptions) -> LoadedCheckpoint:
+    from exporters.student.trial import try_network
+
+    if superfluous := options.known_to_student():
+        raise UsageError(
+            f"{path} is a student, which says of itself what {', '.join(superfluous)} would say", remedy="Leave it out."
+        )
+    student = load_student(folder)
+    try_network(student.module, student.preprocessing.size, str(path), remedy=f"Check {DESCRIPTION_NAME}.")
+    if options.labels is not None:
+        student = replace(student, labels=_checked_labels(options.labels, len(student.labels), path))
+    return LoadedCheckpoint(replace(student, name=options.name or student.name))
 
 
-def _from_weights(
-    path: Path,
-    architecture: Architecture,
-    labels: Sequence[str] | None,
-    given: Given,
-    weights_key: str | None,
-    name: str | None,
-) -> LoadedCheckpoint:
+def _from_weights(path: Path, architecture: Architecture, options: CheckpointOptions) -> LoadedCheckpoint:
     import torch
 
     from exporters.student.key_order import with_own_keys
@@ -134,8 +136,8 @@ def _from_weights(
     from exporters.student.trial import try_network
 
     called = f"{architecture.source}:{architecture.name}"
-    file = read_weights_file(path, weights_key, "--weights-key")
-    preprocessing, notes = find_preprocessing(architecture, given, file.settings, path)
+    file = read_weights_file(path, options.weights_key, "--weights-key")
+    preprocessing, notes = find_preprocessing(architecture, options.preprocessing, file.settings, path)
     with torch.random.fork_rng(devices=[]):
         network = build(architecture, 2)
         two, three = network.state_dict(), build(architecture, 3).state_dict()
@@ -146,11 +148,11 @@ def _from_weights(
         notes.insert(0, choice)
     if own_keys.mapped:
         notes.append(f"{path.name}: {own_keys.note}")
-    if labels is None:
-        names = [f"class_{index}" for index in range(classes)]
+    if options.labels is None:
+        labels = [f"class_{index}" for index in range(classes)]
         notes.append(f"no labels were given: the {classes} classes are called class_0 to class_{classes - 1}")
     else:
-        names = _fitting(labels, classes, path)
+        labels = _checked_labels(options.labels, classes, path)
     with without_draws():
         module = build(architecture, classes)
     remedy = f"Check that this is {called}, and that its builder needs no further arguments."
@@ -158,15 +160,8 @@ def _from_weights(
     logits = try_network(module, preprocessing.size, called, remedy=_OTHER_SIZE)
     if logits.shape[1] != classes:
         raise UsageError(f"{called}: the network gives {logits.shape[1]} values an image for {classes} classes")
-    module.eval()
-    student = TrainedStudent(
-        module,
-        check_labels(names),
-        preprocessing,
-        architecture,
-        sha256_file(path),
-        name or weights_name(path) or "student",
-    )
+    name = options.name or weights_name(path) or "student"
+    student = TrainedStudent(module.eval(), check_labels(labels), preprocessing, architecture, sha256_file(path), name)
     return LoadedCheckpoint(student, tuple(notes), mapped=len(own_keys.mapped))
 
 
@@ -189,7 +184,7 @@ def _classes(architecture: Architecture, keys: list[str], own_keys: "OwnKeys", p
     return found.pop()
 
 
-def _fitting(labels: Sequence[str], classes: int, path: Path) -> list[str]:
+def _checked_labels(labels: Sequence[str], classes: int, path: Path) -> list[str]:
     names = check_labels(labels)
     if len(names) != classes:
         raise UsageError(f"{len(names)} labels, but {path} has {classes} classes", remedy="Give one label a class.")

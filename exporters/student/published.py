@@ -9,13 +9,13 @@ from typing import Any, Literal
 from exporters.core.errors import UsageError
 from exporters.images.normalisation import check_normalisation, normalisation_doubts
 from exporters.images.preprocessing import Preprocessing
+from exporters.images.sizes import default_resize
 from exporters.student.architectures import Architecture
 
 Channels = tuple[float, float, float]
 Interpolation = Literal["bilinear", "bicubic"]
 _CIFAR_SIZE = 32
 _OTHERWISE_NORMALISED = {"googlenet", "inception_v3"}  # torchvision's files expect another than they publish
-_SMALLEST_WITH_MARGIN = 96  # as recipes have it: smaller images are resized to what the network sees
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class _Published:
 
 
 @dataclass(frozen=True)
-class Given:
-    """What is known of a preprocessing; None for what is not."""
+class PartialPreprocessing:
+    """As much of a preprocessing as is known; None for the rest."""
 
     mean: Channels | None = None
     std: Channels | None = None
@@ -42,7 +42,7 @@ class Given:
 
 
 def find_preprocessing(
-    architecture: Architecture, given: Given, settings: Mapping[str, Any], path: Path
+    architecture: Architecture, given: PartialPreprocessing, settings: Mapping[str, Any], path: Path
 ) -> tuple[Preprocessing, list[str]]:
     """The preprocessing of a weights file, and lines on what was taken for granted.
 
@@ -71,7 +71,7 @@ def find_preprocessing(
     published = _published(architecture)
     if published is not None:
         same_size = known.image_size in (None, published.size)
-        offered = Given(
+        offered = PartialPreprocessing(
             published.mean,
             published.std,
             published.size,
@@ -83,7 +83,7 @@ def find_preprocessing(
         if told:
             notes.append(f"{', '.join(told)}: as published for {published.source}; give them if yours are others")
     elif architecture.source == "cifar":
-        known, _ = _first_of(known, Given(image_size=_CIFAR_SIZE))
+        known, _ = _first_of(known, PartialPreprocessing(image_size=_CIFAR_SIZE))
     mean, std, size = known.mean, known.std, known.image_size
     if mean is None or std is None or size is None:
         missing = [key for key, value in (("--mean", mean), ("--std", std), ("--image-size", size)) if value is None]
@@ -93,9 +93,7 @@ def find_preprocessing(
             remedy="Use what it was trained with, e.g. --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225.",
         )
     check_normalisation(mean, std, ("--mean", "--std"))
-    resize = known.resize
-    if resize is None:
-        resize = size if size < _SMALLEST_WITH_MARGIN else round(size * 8 / 7)
+    resize = default_resize(size) if known.resize is None else known.resize
     notes += normalisation_doubts(mean, std)
     return Preprocessing(size, resize, mean, std, known.interpolation or "bilinear"), notes
 
@@ -103,18 +101,18 @@ def find_preprocessing(
 _CALLED = {"image_size": "image size", "interpolation": "filter"}
 
 
-def _first_of(given: Given, offered: Given) -> tuple[Given, list[str]]:
+def _first_of(given: PartialPreprocessing, offered: PartialPreprocessing) -> tuple[PartialPreprocessing, list[str]]:
     """What is given, filled up with what is offered: (both, the names of what was taken of the second)."""
     merged, taken = {}, []
-    for item in fields(Given):
+    for item in fields(PartialPreprocessing):
         own, other = getattr(given, item.name), getattr(offered, item.name)
         merged[item.name] = other if own is None else own
         if own is None and other is not None:
             taken.append(_CALLED.get(item.name, item.name))
-    return Given(**merged), taken
+    return PartialPreprocessing(**merged), taken
 
 
-def kept_by_script(settings: Mapping[str, Any], path: Path) -> Given:
+def kept_by_script(settings: Mapping[str, Any], path: Path) -> PartialPreprocessing:
     """What timm's and torchvision's scripts keep as `args`; null there means that the published values were used.
 
     Args:
@@ -145,7 +143,7 @@ def kept_by_script(settings: Mapping[str, Any], path: Path) -> Given:
         mean = std = None
     else:
         check_normalisation(mean, std, (f"{path}: args.mean", f"{path}: args.std"))
-    return Given(mean, std, size, whole("val_resize_size") if size else None, interpolation)
+    return PartialPreprocessing(mean, std, size, whole("val_resize_size") if size else None, interpolation)
 
 
 def _published(architecture: Architecture) -> _Published | None:

@@ -1,4 +1,4 @@
-"""What exporters accept: weights, architecture, preprocessing and labels of one classifier.
+"""The student that exporters take: weights, architecture, preprocessing and labels of one trained classifier.
 
 On disk a student is two files in one folder: `student.safetensors` and `student.json`, which records the sha256 of the
 weights. torch is imported when one is saved or loaded, not before.
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 WEIGHTS_NAME = "student.safetensors"
 DESCRIPTION_NAME = "student.json"
+CHOSEN = Path("distill") / "chosen"
+"""Where a run directory keeps the student that ships."""
+
 _FORMAT = "tmkd-student/1"
 
 
@@ -48,6 +51,11 @@ class TrainedStudent:
     def parameters(self) -> int:
         """Number of trainable values; running statistics are not counted."""
         return sum(parameter.numel() for parameter in self.module.parameters())
+
+
+def find_student(path: Path) -> Path | None:
+    """The folder of a student: `path` itself or, in a run directory, that of its chosen student; None without one."""
+    return next((folder for folder in (path, path / CHOSEN) if (folder / DESCRIPTION_NAME).is_file()), None)
 
 
 def check_labels(labels: Sequence[str]) -> list[str]:
@@ -151,21 +159,10 @@ def _load_weights(module: "nn.Module", data: bytes, path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    from exporters.student.state_dict import load_exactly
+
     try:
         tensors = load(data)
     except SafetensorError as error:
         raise UnavailableError(f"{path}: not a safetensors file ({error})") from error
-    wanted = module.state_dict()
-    problems = [f"missing {key}" for key in wanted if key not in tensors]
-    problems += [f"unexpected {key}" for key in tensors if key not in wanted]
-    problems += [
-        f"{key} is {list(tensors[key].shape)} instead of {list(wanted[key].shape)}"
-        for key in wanted
-        if key in tensors and tensors[key].shape != wanted[key].shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise UnavailableError(f"{path}: does not fit the architecture: {', '.join(problems[:5])}{more}")
-    for key in wanted:  # in place, since some modules version their state beside its tensors
-        wanted[key] = tensors[key]
-    module.load_state_dict(wanted)
+    load_exactly(module, tensors, str(path))

@@ -114,7 +114,7 @@ def export(
     from exporters.command import ExportRequest, export_checkpoint
     from exporters.core.progress import shown_by
     from exporters.labels import read_labels
-    from exporters.student.checkpoint import load_checkpoint
+    from exporters.student.checkpoint import CheckpointOptions, load_checkpoint
     from pipeline.console import Console
 
     console, context = Console(), click.get_current_context()
@@ -130,8 +130,7 @@ def export(
     )
     context.with_resource(console.track("export", None))
     with console.track("loading the network", None):
-        loaded = load_checkpoint(
-            checkpoint,
+        options = CheckpointOptions(
             model=model,
             arguments=dict(_argument(text) for text in arguments),
             labels=None if labels is None else read_labels(labels),
@@ -143,6 +142,7 @@ def export(
             weights_key=weights_key,
             name=name,
         )
+        loaded = load_checkpoint(checkpoint, options)
     reports = export_checkpoint(
         loaded,
         out,

@@ -18,12 +18,10 @@ from pydantic_core import PydanticCustomError
 
 from exporters.core.errors import UsageError
 from exporters.core.licences import check_licence
+from exporters.images.sizes import default_resize
 from exporters.student.architectures import UnknownNameError, check_name
 from pipeline.data.registry import DATASETS, FAMILY_PATTERNS, dataset_names, is_dataset
 from pipeline.data.torchvision_names import TORCHVISION_SETS, torchvision_set
-
-SMALLEST_IMAGE_WITH_MARGIN = 96
-"""Below this size an image is resized to the crop itself: a margin of 1/8 would be a few pixels."""
 
 SYNTHETIC_DATASETS = frozenset({"birds_demo"})
 """Data sets that are made on first use and so need no `data.root`."""
@@ -221,11 +219,7 @@ class DataSettings(Settings):
     @property
     def resize_to(self) -> int:
         """The shorter side before the crop, with the default filled in."""
-        if self.resize is not None:
-            return self.resize
-        if self.image_size < SMALLEST_IMAGE_WITH_MARGIN:
-            return self.image_size
-        return round(self.image_size * 8 / 7)
+        return default_resize(self.image_size) if self.resize is None else self.resize
 
     @model_validator(mode="after")
     def _resize_holds_the_crop(self) -> Self:

@@ -13,7 +13,7 @@ from exporters.benchmark.bundle import benchmark_bundle
 from exporters.benchmark.child import Child
 from exporters.benchmark.report import write_report
 from exporters.benchmark.table import label
-from exporters.benchmark.targets import engine_targets, find_student, onnx_targets, torch_targets
+from exporters.benchmark.targets import engine_targets, onnx_targets, student_folder, torch_targets
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import read_json
 from exporters.student.architectures import Architecture
@@ -200,10 +200,10 @@ class TestTargets:
     ) -> None:
         chosen = tmp_path / "run" / "distill" / "chosen"
         shutil.copytree(cifar.export.path.parent, chosen)
-        assert find_student(tmp_path / "other", chosen) == chosen
-        assert find_student(tmp_path / "other", tmp_path / "run") == chosen
-        assert find_student(tmp_path / "run" / "bundle", None) == chosen
-        assert find_student(tmp_path / "other" / "bundle", None) is None
+        assert student_folder(tmp_path / "other", chosen) == chosen
+        assert student_folder(tmp_path / "other", tmp_path / "run") == chosen
+        assert student_folder(tmp_path / "run" / "bundle", None) == chosen
+        assert student_folder(tmp_path / "other" / "bundle", None) is None
         assert torch_targets(tmp_path / "other" / "bundle", None, {}, ("cpu",))[0] == []
         with pytest.raises(UsageError, match="no student here"):
-            find_student(tmp_path / "run" / "bundle", tmp_path)
+            student_folder(tmp_path / "run" / "bundle", tmp_path)

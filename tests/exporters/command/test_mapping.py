@@ -8,7 +8,7 @@ import torch
 
 from exporters.command import export_checkpoint
 from exporters.core.errors import GateError
-from exporters.student.checkpoint import LoadedCheckpoint, load_checkpoint
+from exporters.student.checkpoint import CheckpointOptions, LoadedCheckpoint, load_checkpoint
 from tests.exporters.command.conftest import CLASSES, PREPROCESSING, Exports, Trained
 
 
@@ -29,8 +29,7 @@ def foreign_file(trained: Trained, folder: Path) -> Path:
 def loaded(trained: Trained, tmp_path: Path) -> LoadedCheckpoint:
     path = foreign_file(trained, tmp_path)
     preprocessing = PREPROCESSING
-    return load_checkpoint(
-        path,
+    options = CheckpointOptions(
         model="cifar:resnet8",
         labels=CLASSES,
         mean=preprocessing.mean,
@@ -38,6 +37,7 @@ def loaded(trained: Trained, tmp_path: Path) -> LoadedCheckpoint:
         image_size=preprocessing.size,
         resize=preprocessing.resize,
     )
+    return load_checkpoint(path, options)
 
 
 def export(checkpoint: LoadedCheckpoint, out: Path, data: Path | None) -> tuple[str, bool]:

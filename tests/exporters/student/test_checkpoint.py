@@ -11,11 +11,15 @@ from exporters.core.errors import TmkdError, UnavailableError, UsageError
 from exporters.core.files import sha256_file
 from exporters.images.preprocessing import Preprocessing
 from exporters.student.architectures import Architecture, build
-from exporters.student.checkpoint import load_checkpoint
+from exporters.student.checkpoint import CheckpointOptions, LoadedCheckpoint, load_checkpoint
 from exporters.student.student import save_student
 from tests.exporters.conftest import LABELS, MEAN, STD, randomise
 
 RESNET8 = Architecture("resnet8", "cifar")
+
+
+def load(path: Path, **options: object) -> LoadedCheckpoint:
+    return load_checkpoint(path, CheckpointOptions(**options))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,7 @@ def test_weights_files(module: torch.nn.Module, tmp_path: Path, form: str) -> No
             "averaged": {"model_ema": {**prefixed, "n_averaged": torch.tensor(3)}, "epoch": 3},
         }
         torch.save(content[form], path)
-    loaded = load_checkpoint(path, model="resnet8", mean=MEAN, std=STD)
+    loaded = load(path, model="resnet8", mean=MEAN, std=STD)
     student = loaded.student
     assert same(module, student.module) and not student.module.training
     assert student.labels == [f"class_{index}" for index in range(7)]
@@ -61,21 +65,21 @@ def test_students_and_run_directories(module: torch.nn.Module, tmp_path: Path) -
         assert (loaded.student.labels, loaded.student.name, loaded.notes) == (LABELS, "finches", ())
         assert loaded.student.preprocessing.resize == 36
     others = [f"other {index}" for index in range(7)]
-    renamed = load_checkpoint(folder, labels=others, name="mine").student
+    renamed = load(folder, labels=others, name="mine").student
     assert (renamed.labels, renamed.name) == (others, "mine")
     with pytest.raises(UsageError, match=r"says of itself what model, mean"):
-        load_checkpoint(folder, model="resnet8", mean=MEAN)
+        load(folder, model="resnet8", mean=MEAN)
 
 
 def test_what_libraries_publish_is_taken_and_told(tmp_path: Path) -> None:
     architecture = Architecture("squeezenet1_1", "torchvision")
     path = tmp_path / "net.pt"
     torch.save(build(architecture, 5).state_dict(), path)
-    loaded = load_checkpoint(path, model="squeezenet1_1")
+    loaded = load(path, model="squeezenet1_1")
     assert loaded.student.preprocessing == Preprocessing(224, 256, MEAN, STD)
     assert "mean, std, image size, filter: as published for torchvision SqueezeNet1_1" in loaded.notes[0]
     assert len(loaded.student.labels) == 5
-    own = load_checkpoint(path, model="squeezenet1_1", image_size=96, mean=(0.5,) * 3, std=STD, resize=100)
+    own = load(path, model="squeezenet1_1", image_size=96, mean=(0.5,) * 3, std=STD, resize=100)
     assert own.student.preprocessing == Preprocessing(96, 100, (0.5,) * 3, STD)
     assert own.notes[0].startswith("filter: as published")
 
@@ -118,7 +122,7 @@ def test_what_cannot_be_loaded(
         path = tmp_path / "folder"
         path.mkdir()
     with pytest.raises(error, match=told) as caught:
-        load_checkpoint(path, **arguments)  # type: ignore[arg-type]
+        load(path, **arguments)  # type: ignore[arg-type]
     assert caught.value.remedy
 
 
@@ -138,7 +142,7 @@ def test_networks_that_reject_the_images(
     path = tmp_path / "net.pt"
     torch.save(build(Architecture(name, source, dict(arguments)), 3).state_dict(), path)
     with pytest.raises(UsageError, match=told) as caught:
-        load_checkpoint(path, model=model, arguments=arguments, image_size=size, mean=MEAN, std=STD)
+        load(path, model=model, arguments=arguments, image_size=size, mean=MEAN, std=STD)
     assert remedy in str(caught.value.remedy)
 
 
@@ -153,7 +157,7 @@ def test_a_student_whose_description_was_changed_is_tried_too(tmp_path: Path) ->
 def test_arguments_that_no_network_can_be_built_with(tmp_path: Path, builder: dict[str, object]) -> None:
     torch.save(build(Architecture("test_vit", "timm"), 3).state_dict(), tmp_path / "net.pt")
     with pytest.raises(UsageError, match="cannot be built with") as caught:
-        load_checkpoint(tmp_path / "net.pt", model="timm:test_vit", arguments=builder, mean=MEAN, std=STD)
+        load(tmp_path / "net.pt", model="timm:test_vit", arguments=builder, mean=MEAN, std=STD)
     assert caught.value.remedy
 
 
@@ -161,7 +165,7 @@ def test_arguments_that_no_network_can_be_built_with(tmp_path: Path, builder: di
 def test_mean_and_std_are_given_both_or_not_at_all(module: torch.nn.Module, tmp_path: Path, alone: str) -> None:
     torch.save(module.state_dict(), tmp_path / "net.pt")
     with pytest.raises(UsageError, match=f"--{alone} without --"):
-        load_checkpoint(tmp_path / "net.pt", model="resnet8", **{alone: (0.5, 0.5, 0.5)})  # type: ignore[arg-type]
+        load(tmp_path / "net.pt", model="resnet8", **{alone: (0.5, 0.5, 0.5)})  # type: ignore[arg-type]
 
 
 BYTES = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
@@ -177,7 +181,7 @@ def test_normalisation_of_bytes_is_refused_from_wherever_it_comes(module: torch.
         (tmp_path / "script.pt", {}, "script.pt: args.mean: .123"),
     ):
         with pytest.raises(UsageError, match=told) as caught:
-            load_checkpoint(path, model="resnet8", **given)  # type: ignore[arg-type]
+            load(path, model="resnet8", **given)  # type: ignore[arg-type]
         assert "divided by 255" in str(caught.value.remedy) and "0.229,0.224,0.225" in str(caught.value.remedy)
 
 
@@ -185,35 +189,33 @@ def test_what_the_training_script_kept_goes_before_what_is_published(tmp_path: P
     state = build(Architecture("squeezenet1_1", "torchvision"), 5).state_dict()
     kept = argparse.Namespace(mean=[0.5, 0.5, 0.5], std=(0.5, 0.5, 0.5), img_size=96, interpolation="bicubic")
     torch.save({"state_dict": state, "args": kept}, tmp_path / "timm.pth.tar")
-    loaded = load_checkpoint(tmp_path / "timm.pth.tar", model="squeezenet1_1")
+    loaded = load(tmp_path / "timm.pth.tar", model="squeezenet1_1")
     assert loaded.student.preprocessing == Preprocessing(96, 110, (0.5,) * 3, (0.5,) * 3, "bicubic")
     assert "mean, std, image size, filter: as the training script kept them in timm.pth.tar" in loaded.notes
     assert loaded.student.name == "timm"
     kept = argparse.Namespace(val_crop_size=128, val_resize_size=144, interpolation="bilinear")
     torch.save({"model": state, "args": kept}, tmp_path / "torchvision.pth")
-    loaded = load_checkpoint(tmp_path / "torchvision.pth", model="squeezenet1_1", mean=(0.4,) * 3, std=(0.3,) * 3)
+    loaded = load(tmp_path / "torchvision.pth", model="squeezenet1_1", mean=(0.4,) * 3, std=(0.3,) * 3)
     assert loaded.student.preprocessing == Preprocessing(128, 144, (0.4,) * 3, (0.3,) * 3)
     for null in (None, [], [0.5, 0.5], ["a", "b", "c"]):
         torch.save({"model": state, "args": argparse.Namespace(mean=null, std=null, img_size=None)}, tmp_path / "a.pt")
-        assert load_checkpoint(tmp_path / "a.pt", model="squeezenet1_1").student.preprocessing.mean == MEAN
+        assert load(tmp_path / "a.pt", model="squeezenet1_1").student.preprocessing.mean == MEAN
 
 
 def test_reversed_channels_are_noted(module: torch.nn.Module, tmp_path: Path) -> None:
     torch.save(module.state_dict(), tmp_path / "net.pt")
     mean, std = (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)
-    assert any(
-        "BGR" in note for note in load_checkpoint(tmp_path / "net.pt", model="resnet8", mean=mean, std=std).notes
-    )
+    assert any("BGR" in note for note in load(tmp_path / "net.pt", model="resnet8", mean=mean, std=std).notes)
 
 
 def test_a_set_of_weights_is_chosen(module: torch.nn.Module, tmp_path: Path) -> None:
     averaged = {key: value * 2 for key, value in module.state_dict().items()}
     path = tmp_path / "best.pth.tar"
     torch.save({"state_dict": module.state_dict(), "state_dict_ema": averaged}, path)
-    plain = load_checkpoint(path, model="resnet8", mean=MEAN, std=STD)
+    plain = load(path, model="resnet8", mean=MEAN, std=STD)
     assert same(module, plain.student.module)
     assert "state_dict was taken. The others: state_dict_ema; --weights-key chooses." in plain.notes[0]
-    chosen = load_checkpoint(path, model="resnet8", mean=MEAN, std=STD, weights_key="state_dict_ema")
+    chosen = load(path, model="resnet8", mean=MEAN, std=STD, weights_key="state_dict_ema")
     assert torch.equal(chosen.student.module.state_dict()["conv1.weight"], averaged["conv1.weight"])
 
 
@@ -221,5 +223,5 @@ def test_auxiliary_heads_of_published_files_are_left_out(tmp_path: Path) -> None
     """torchvision's files of the Inceptions have them, and recipes read these."""
     whole = torchvision.models.googlenet(weights=None, init_weights=False, num_classes=4)
     torch.save(whole.state_dict(), tmp_path / "googlenet.pth")
-    loaded = load_checkpoint(tmp_path / "googlenet.pth", model="googlenet", mean=MEAN, std=STD, image_size=64)
+    loaded = load(tmp_path / "googlenet.pth", model="googlenet", mean=MEAN, std=STD, image_size=64)
     assert torch.equal(loaded.student.module.fc.weight, whole.fc.weight)  # type: ignore[union-attr,arg-type]

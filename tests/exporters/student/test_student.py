@@ -66,7 +66,7 @@ def test_weights_of_another_architecture(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"missing layer1\.1\.conv1\.weight.* and \d+ more"):
         load_student(path)
     edit(path, architecture=RESNET8.to_json(), labels=LABELS[:3])
-    with pytest.raises(UnavailableError, match=r"linear\.weight is \[7, 64\] instead of \[3, 64\]"):
+    with pytest.raises(UnavailableError, match=r"linear\.weight has shape \[7, 64\], not \[3, 64\]"):
         load_student(path)
     edit(path, architecture=Architecture("squeezenet1_1", "torchvision").to_json())
     with pytest.raises(UnavailableError, match="missing"):
