@@ -1,7 +1,7 @@
-"""Randomness as a function: every draw about data follows from (seed, purpose, pass, index), never from a state.
+"""Randomness as a function: every draw about data follows from (seed, purpose, epoch, index), never from a state.
 
 Philox is counter-based, so that a stream is addressed rather than advanced: the same crop of the same image in the same
-pass comes out whatever ran before, in whichever process, after whatever interruption.
+epoch comes out whatever ran before, in whichever process, after whatever interruption.
 """
 
 import hashlib
@@ -9,17 +9,17 @@ import hashlib
 import numpy as np
 
 
-def generator(seed: int, purpose: str, pass_: int = 0, index: int = 0) -> np.random.Generator:
+def generator(seed: int, purpose: str, epoch: int = 0, index: int = 0) -> np.random.Generator:
     """The random stream of one draw.
 
     Args:
         seed: the recipe's `seed` (or `data.split_seed`), 0 or more.
         purpose: what is drawn, such as `"order"` or `"crop"`; different purposes give independent streams.
-        pass_: the pass over the data, from 0.
+        epoch: the epoch, from 0.
         index: the sample's index in its split, from 0.
     """
     purpose_key = int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
     key = np.array([seed & 0xFFFF_FFFF_FFFF_FFFF, purpose_key], dtype=np.uint64)
     # The first word of the counter is the stream's own position.
-    counter = np.array([0, index, pass_, 0], dtype=np.uint64)
+    counter = np.array([0, index, epoch, 0], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))

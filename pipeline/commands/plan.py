@@ -20,7 +20,7 @@ def plan(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: s
     """
     from pipeline.console import Console
     from pipeline.recipe import load_recipe
-    from pipeline.runner.engine import plan as make_plan
+    from pipeline.runner.planning import plan as make_plan
     from pipeline.runner.reasons import brief
     from pipeline.runner.rundir import RunDirectory
     from pipeline.stages.registry import STAGES

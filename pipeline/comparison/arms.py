@@ -18,7 +18,7 @@ WEIGHTINGS: tuple[str, ...] = get_args(WeightingSettings.model_fields["by"].anno
 
 _GUIDED = ("distill.weighting.by=teacher_confidence", "distill.weighting.temperature=0.1")
 _NO_CONTRAST = "distill.contrast.weight=0"
-# A gate would end a comparison where it only should be told; the teacher is needed for one of them.
+# A missed gate is reported and does not end a comparison; the last one is about the teacher.
 _WITHOUT_GATES = ("validate.min_top1=0", "validate.max_drop_from_teacher=null", "teacher.on_weak=warn")
 
 
@@ -64,7 +64,7 @@ class Source:
         return load_recipe(self.recipe, [*self.overrides, *more]).recipe
 
     def load_arm(self, arm: Arm, seed: int) -> Recipe:
-        """The recipe of one run: gates are told and not enforced, and so is a weak teacher."""
+        """The recipe of one run: missed gates and a weak teacher are reported and end nothing."""
         return self.load(*arm.overrides, *_WITHOUT_GATES, f"seed={seed}")
 
 

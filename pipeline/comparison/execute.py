@@ -10,7 +10,8 @@ from exporters.core.errors import GateError, TmkdError
 from pipeline.comparison.arms import Arm, Source
 from pipeline.preflight import Preflight
 from pipeline.preflight.base import Report
-from pipeline.runner.engine import execute, plan
+from pipeline.runner.engine import execute
+from pipeline.runner.planning import plan
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.registry import STAGES

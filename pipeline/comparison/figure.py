@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 
 _STUDENTS: dict[Which, tuple[str, str, str, float]] = {
-    "chosen": ("test, chosen pass", _BLUE, "o", -0.17),
-    "final": ("test, last pass", _ORANGE, "D", 0.17),
+    "chosen": ("test, chosen epoch", _BLUE, "o", -0.17),
+    "final": ("test, last epoch", _ORANGE, "D", 0.17),
 }
 _VERDICTS: dict[Verdict, tuple[str, str]] = {
     "better": (_GREEN, ">"),
@@ -32,9 +32,8 @@ _LONGEST_LINE = 38
 def draw_png(figures: tuple[ArmFigures, ...]) -> bytes:
     """The picture as PNG, 2,000 pixels wide, one row an arm; the same figures give the same bytes.
 
-    Left: mean ± standard deviation over seeds of the test accuracy, chosen and last pass, each seed a small dot. Right:
-    the paired difference of the chosen pass with its 95 % interval. The panel on the right is left out where no arm
-    has a reference.
+    Left: mean ± standard deviation over seeds of the test accuracy, chosen and last epoch, each seed a small dot.
+    Right: the paired difference of the chosen epoch with its 95 % interval, left out where no arm has a reference.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -109,7 +108,7 @@ def _draw_accuracies(axes: "Axes", rows: list[ArmFigures | str]) -> None:
 
 def _draw_differences(axes: "Axes", rows: list[ArmFigures | str]) -> None:
     axes.axvline(0, color="black", linewidth=1)
-    told: set[Verdict] = set()
+    drawn: set[Verdict] = set()
     beside = axes.get_yaxis_transform()  # across: the panel's width; down: rows
     for position, row in enumerate(rows):
         if isinstance(row, str) or row.paired is None:
@@ -119,12 +118,12 @@ def _draw_differences(axes: "Axes", rows: list[ArmFigures | str]) -> None:
         low, high = paired.interval
         axes.plot([100 * low, 100 * high], [position] * 2, color=colour, linewidth=1.8, solid_capstyle="butt")
         axes.plot(100 * paired.mean, position, **_mark(colour, marker))
-        told.add(paired.verdict)
+        drawn.add(paired.verdict)
         axes.text(1.02, position, points(paired.mean), transform=beside, va="center", ha="left", color=colour)
     axes.set_xlabel("difference to its reference, points (95 % interval)")
     axes.margins(x=0.06)
     axes.tick_params(axis="y", length=0)
-    for verdict in (verdict for verdict in _VERDICTS if verdict in told):
+    for verdict in (verdict for verdict in _VERDICTS if verdict in drawn):
         colour, marker = _VERDICTS[verdict]
         axes.plot([], [], label=verdict, **_mark(colour, marker))
     _legend(axes)

@@ -19,17 +19,17 @@ def headline(figures: Sequence[ArmFigures]) -> list[str]:
     learned = [each for each in figures if each.learned_seeds == len(each.arm.seeds)]
     images = len(figures[0].arm.seeds[0].correct["chosen"])
     if not learned:
-        told = [_nothing_learned(figures, images)]
+        sentences = [_nothing_learned(figures, images)]
     elif len(figures) == 1:
         name, accuracy = code(figures[0].arm.name), percent(_accuracy(figures[0]))
-        told = [f"**{name} reaches {accuracy} %** of {images:,} test images; no other arm was compared."]
+        sentences = [f"**{name} reaches {accuracy} %** of {images:,} test images; no other arm was compared."]
     else:
-        told = [_best(learned, plain_arm(figures), images)]
+        sentences = [_best(learned, plain_arm(figures), images)]
     if learned and len(learned) < len(figures):
-        told.append(_failures([each for each in figures if each not in learned], len(figures)))
+        sentences.append(_failures([each for each in figures if each not in learned], len(figures)))
     if max(len(each.arm.seeds) for each in figures) == 1:
-        told.append("With one seed, take this as a hint.")
-    return told
+        sentences.append("With one seed, take this as a hint.")
+    return sentences
 
 
 def _best(learned: Sequence[ArmFigures], plain: ArmFigures | None, images: int) -> str:
@@ -63,12 +63,12 @@ def _best(learned: Sequence[ArmFigures], plain: ArmFigures | None, images: int) 
 
 def _highest(arm: ArmFigures) -> str:
     """The arm with the highest accuracy, where its difference to plain training is not shown."""
-    told = f"The highest figure, {percent(_accuracy(arm))} % of {code(arm.arm.name)},"
+    begin = f"The highest figure, {percent(_accuracy(arm))} % of {code(arm.arm.name)},"
     if arm.plain is None:
-        return f"{told} has no seed in common with plain training."
+        return f"{begin} has no seed in common with plain training."
     paired = arm.plain["chosen"]
     return (
-        f"{told} differs from plain training by {points(paired.mean)} points, and the 95 % interval"
+        f"{begin} differs from plain training by {points(paired.mean)} points, and the 95 % interval"
         f" {interval(paired.interval)} holds 0."
     )
 

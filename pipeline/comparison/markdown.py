@@ -10,7 +10,7 @@ from pipeline.comparison.results import Comparison
 from pipeline.comparison.text import NONE, code, difference, interval, p_value, percent, points, seconds, seeds, spread
 from pipeline.evaluation.paired import PairedDifference
 
-_ACCURACIES = ("test, chosen pass", "test, last pass", "validation, chosen pass")
+_ACCURACIES = ("test, chosen epoch", "test, last epoch", "validation, chosen epoch")
 _TO_REFERENCE = ("reference", "difference to it, points")
 _TO_PLAIN = "difference to {}, points"
 _COST = ("s / epoch", "seeds")
@@ -117,7 +117,7 @@ def _overview(figures: Sequence[ArmFigures]) -> str:
     return (
         f"Paired with its reference, of {_count(len(verdicts), 'arm')} **{better} {_is(better)} better, {worse}"
         f" {_is(worse)} worse, and {(rest := len(verdicts) - better - worse)} {_is(rest)} not distinguishable**"
-        " (test split, chosen pass)."
+        " (test split, chosen epoch)."
     )
 
 
@@ -128,30 +128,32 @@ def _sentence(each: ArmFigures, to_plain: ArmFigures | None) -> str:
     paired, final = each.paired["chosen"], each.paired["final"]
     size, bounds = f"{abs(100 * paired.mean):.2f} points", f"95 % interval {interval(paired.interval)}"
     if paired.verdict == "not distinguishable":
-        told = f"{name} is **not distinguishable** from {reference}: {points(paired.mean)} points, {bounds}."
+        sentence = f"{name} is **not distinguishable** from {reference}: {points(paired.mean)} points, {bounds}."
     else:
-        told = f"{name} is **{paired.verdict}** than {reference} by {size}, {bounds}."
+        sentence = f"{name} is **{paired.verdict}** than {reference} by {size}, {bounds}."
     if paired.t_interval is not None:
         t = f"Student's t over {len(paired.seeds)} seeds alone gives {interval(paired.t_interval)}"
         if paired.seeds_alone_suffice and paired.verdict == "not distinguishable":
             t += ", which leaves out 0: the seeds agree, but other test images might not"
         elif not paired.seeds_alone_suffice and paired.verdict != "not distinguishable":
             t += ", which holds 0: so few seeds alone do not show it"
-        told += f" {t}."
+        sentence += f" {t}."
     elif len(paired.seeds) > 1:
-        told += f" The difference is the same under all {len(paired.seeds)} seeds, which says nothing of their luck."
+        sentence += (
+            f" The difference is the same under all {len(paired.seeds)} seeds, which says nothing of their luck."
+        )
     if to_plain is not None and each.plain is not None and each.plain is not each.paired:
         against = each.plain["chosen"]
-        told += (
+        sentence += (
             f" Against plain training ({code(to_plain.arm.name)}): {against.verdict}, {points(against.mean)}"
             f" {interval(against.interval)}."
         )
-    told += f" Last pass: {final.verdict}, {points(final.mean)} {interval(final.interval)}."
+    sentence += f" Last epoch: {final.verdict}, {points(final.mean)} {interval(final.interval)}."
     tests = "; ".join(
         f"seed {seed}: {test.gained} to {test.lost}, {p_value(test.p)}"
         for seed, test in zip(paired.seeds, paired.mcnemar, strict=True)
     )
-    return f"{told} Images that only one of the two has right (McNemar): {tests}."
+    return f"{sentence} Images that only one of the two has right (McNemar): {tests}."
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
@@ -175,10 +177,10 @@ def _teacher(teacher: Mapping[str, Any]) -> str:
     test, validation = teacher["test"], teacher["validation"]
     best = max(test["views"][view] for view in views)
     gain = test["fused"] - best
-    told = f"{points(gain)} points against its best view" + ("" if gain > 0 else ": fusing does not help here")
+    fusion = f"{points(gain)} points against its best view" + ("" if gain > 0 else ": fusing does not help here")
     on_validation = [f"{view} {percent(validation['views'][view])} %" for view in views]
     return (
-        f"{line}; fused without labels {percent(test['fused'])} % ({told}). With the true labels, an oracle that"
+        f"{line}; fused without labels {percent(test['fused'])} % ({fusion}). With the true labels, an oracle that"
         f" decides nothing: {percent(test['oracle'])} %. On validation: {', '.join(on_validation)}, fused"
         f" {percent(validation['fused'])} %."
     )
@@ -186,9 +188,9 @@ def _teacher(teacher: Mapping[str, Any]) -> str:
 
 def _how_to_read(figures: Sequence[ArmFigures]) -> Iterator[str]:
     yield (
-        "Each student is scored twice: after the pass with the best accuracy on validation (*chosen*), and after the"
-        " last pass. The test split chose nothing. The validation figure of the chosen pass is the best of many, and so"
-        " is flattered; its test figure is not. Who now picks the best arm by its test figure flatters that one."
+        "Each student is scored twice: after the epoch with the best accuracy on validation (*chosen*), and after the"
+        " last epoch. The test split chose nothing. The validation figure of the chosen epoch is the best of many, and"
+        " so is flattered; its test figure is not. Who now picks the best arm by its test figure flatters that one."
     )
     yield (
         "A *difference* is the arm's test accuracy minus that of its reference, under the same seed and on the same"
@@ -211,7 +213,7 @@ def _how_to_read(figures: Sequence[ArmFigures]) -> Iterator[str]:
             " of their intervals would still be expected to leave out 0."
         )
     yield (
-        "Seconds per epoch are the median time of training on one pass, without scoring, on the machine that ran it;"
+        "Seconds per epoch are the median time of training for one epoch, without scoring, on the machine that ran it;"
         " what else ran there is in them."
     )
 

@@ -90,7 +90,9 @@ def console_table(
     comparison: Comparison, figures: tuple[ArmFigures, ...]
 ) -> tuple[str, list[str], list[list[str]], int]:
     """Title, columns, rows and how many columns are words: the arguments of `Console.table`."""
-    columns = ["test top-1, %", "reference", "chosen pass", "last pass", "validation", "difference", "95 %", "s/epoch"]
+    columns = [
+        *("test top-1, %", "reference", "chosen epoch", "last epoch", "validation", "difference", "95 %", "s/epoch")
+    ]
     rows = []
     for each in figures:
         paired = each.paired["chosen"] if each.paired is not None else None

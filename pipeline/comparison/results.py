@@ -15,7 +15,7 @@ from pipeline.runner.rundir import RunDirectory
 
 Which = Literal["chosen", "final"]
 WHICH: tuple[Which, Which] = ("chosen", "final")
-"""The student of the pass that validation chose, and that of the last pass."""
+"""The student of the epoch that validation chose, and that of the last epoch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class SeedResult:
         run: the run directory's name.
         validation: top-1 accuracy in [0, 1], of the chosen and of the final student.
         test: the same on the test split, which chooses nothing.
-        seconds_per_epoch: the median time of training on one pass; scoring between passes is not in it.
+        seconds_per_epoch: the median time of training for one epoch; scoring between epochs is not in it.
         correct: for either student, bool `[N]`: whether each test image is right.
         teacher: the teacher on `validation` and `test` as `verdict.json` has it; None where the method has none.
         chance: the accuracy of always answering the commonest class of the test split.
@@ -133,13 +133,13 @@ def read_result(run_directory: RunDirectory, seed: int, name: str) -> SeedResult
 
 
 def _seconds_per_epoch(run: RunDirectory) -> float:
-    """Images of a pass over the median rate of the passes, which a pause or another program disturbs least."""
+    """Images of an epoch over the median rate of the epochs, which a pause or another program disturbs least."""
     record = run.record("distill")
     if record is None:
         raise LookupError("stages/distill.json is not there")
     images = int(read_json(run.folder("data") / "index.json")["splits"]["train"]["images"])
     batch = int(yaml.safe_load((run.path / "recipe.lock.yaml").read_text("utf-8"))["train"]["batch_size"])
-    seen = images // batch * batch or images  # a pass leaves out what does not fill a batch, unless it is all
+    seen = images // batch * batch or images  # an epoch leaves out what does not fill a batch, unless it is all
     return seen / float(record.summary["images_per_second"])
 
 

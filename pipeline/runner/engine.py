@@ -1,20 +1,19 @@
-"""The engine: which stages are done, why one must run again, and running them in order."""
+"""The engine: runs the stages of a recipe in order, or reuses what they have made."""
 
-import json
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import write_json, write_text
 from exporters.core.interrupts import interrupts_kept
 from exporters.core.progress import shown_by
 from pipeline.runner.environment import describe_environment
-from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
-from pipeline.runner.reasons import brief, differences
+from pipeline.runner.fingerprint import digest
+from pipeline.runner.planning import PlannedStage, decide, needed_stages, plan, stage_inputs
+from pipeline.runner.reasons import brief
 from pipeline.runner.rundir import RunDirectory, StageRecord
 
 if TYPE_CHECKING:
@@ -22,62 +21,6 @@ if TYPE_CHECKING:
     from pipeline.recipe.schema.recipe import Recipe
     from pipeline.runner.checks import Checks, MakeChecks
     from pipeline.runner.stage import Stage
-
-Action = Literal["reuse", "run", "continue", "wait", "skip", "fail"]
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What will happen to a stage.
-
-    Attributes:
-        stage: its name.
-        action: `reuse` its files; `run` it; `continue` what was interrupted; `wait` for a stage before it, whose new
-            files decide; `skip` it, because the recipe has no need of it; `fail`: it runs, and fails at its gate again.
-        why: the reasons, for people.
-    """
-
-    stage: str
-    action: Action
-    why: tuple[str, ...]
-
-
-def plan(stages: "Sequence[Stage]", recipe: "Recipe", run: RunDirectory, force: str | None = None) -> list[Planned]:
-    """What `execute` would do now, as far as it can be known without running anything."""
-    planned: list[Planned] = []
-    unsettled: set[str] = set()
-    failing: str | None = None
-    needed = _needed(stages, recipe)
-    for stage in stages:
-        reason = stage.skipped(recipe)
-        if reason is not None:
-            planned.append(Planned(stage.name, "skip", (reason,)))
-            continue
-        waiting_for = [name for name in stage.upstream(recipe) if name in unsettled]
-        record = run.record(stage.name)
-        if failing is not None:
-            planned.append(Planned(stage.name, "wait", (f"is not reached while {failing} fails",)))
-        elif record is None:
-            planned.append(Planned(stage.name, "run", ("it has not run yet",)))
-        else:
-            # A stage that has yet to run may give the same files as before.
-            same = {key: record.inputs[key] for name in waiting_for if (key := f"stage {name}") in record.inputs}
-            inputs = _inputs(stage, recipe, run, needed) | same
-            decided = _decide(stage, recipe, run, record, inputs)
-            given = f"{' and '.join(waiting_for)} give{'s' * (len(waiting_for) == 1)} the same files"
-            if record.gate and record.fingerprint == digest(inputs):
-                if waiting_for:
-                    decided = Planned(stage.name, "wait", (f"runs again, and fails again if {given}",))
-                else:
-                    decided, failing = _fails_again(record), stage.name
-            elif stage.name == force:
-                decided = Planned(stage.name, "run", ("forced",))
-            elif decided.action == "reuse" and waiting_for:
-                decided = Planned(stage.name, "wait", (f"is reused if {given}",))
-            planned.append(decided)
-        if planned[-1].action != "reuse":
-            unsettled.add(stage.name)
-    return planned
 
 
 def execute(
@@ -106,7 +49,7 @@ def execute(
         UsageError: `force` names a stage that would not be reached.
         TmkdError: a stage failed; its record says so. A gate that fails also withdraws the bundle of an earlier recipe.
     """
-    needed = _needed(stages, recipe)
+    needed = needed_stages(stages, recipe)
     _check_force(stages, needed, until, force)
     with run.held():
         run.remove_temporaries()
@@ -126,10 +69,6 @@ def execute(
                 run.write_record(StageRecord(stage.name, "skipped", fingerprint="", message=reason))
             if stage.name == until:
                 return
-
-
-def _needed(stages: "Sequence[Stage]", recipe: "Recipe") -> set[str]:
-    return {stage.name for stage in stages if stage.skipped(recipe) is None}
 
 
 def _checks(
@@ -187,20 +126,20 @@ def _run_or_reuse(
 ) -> None:
     from pipeline.runner.stage import StageContext
 
-    inputs = _inputs(stage, recipe, run, needed)
+    inputs = stage_inputs(stage, recipe, run, needed)
     record = run.record(stage.name)
     if forced:
-        decision = Planned(stage.name, "run", ("forced",))
+        decision = PlannedStage(stage.name, "run", ("forced",))
     elif record is None:
-        decision = Planned(stage.name, "run", ())
+        decision = PlannedStage(stage.name, "run", ())
     else:
-        decision = _decide(stage, recipe, run, record, inputs)
+        decision = decide(stage, recipe, run, record, inputs)
     if decision.action == "reuse":
         console.say(f"── {stage.name}: reused")
         return
     if not forced and (donor := _donor(stage, digest(inputs), donors)) is not None:
         with _kept_until_done(stage, run):
-            run.adopt(*donor, stage.beside)
+            run.adopt(*donor, stage.extra_outputs)
         console.say(f"── {stage.name}: taken over from {donor[0].path}")
         return
     if stage.upstream(recipe):
@@ -228,7 +167,7 @@ def _run_or_reuse(
                 run.write_record(failed)
             raise
         run.remove_temporaries()
-        outputs = run.hash_outputs(stage.name, stage.beside, stage.local)
+        outputs = run.hash_outputs(stage.name, stage.extra_outputs, stage.local)
         seconds = round(time.monotonic() - started, 1)
         run.write_record(replace(fresh, status="done", outputs=outputs, seconds=seconds, summary=summary))
     console.say(f"   {stage.name} done in {seconds:.1f} s")
@@ -239,12 +178,12 @@ def _kept_until_done(stage: "Stage", run: RunDirectory) -> Iterator[None]:
     """Clear the way for a stage that starts over, and keep what it had made before until the block ends well.
 
     If the block fails, or is interrupted, before the stage has made a file, all that was there is brought back as it
-    was: folder, files beside it, record. A gate that fails brings nothing back.
+    was: folder, extra outputs, record. A gate that fails brings nothing back.
     """
     record = run.record(stage.name)
     try:
-        run.set_aside(stage.name, stage.beside)
-        run.remove_outputs(stage.name, stage.beside)
+        run.set_aside(stage.name, stage.extra_outputs)
+        run.remove_outputs(stage.name, stage.extra_outputs)
         yield
     except BaseException as error:
         if record is not None and run.is_bare(stage.name) and not isinstance(error, GateError):
@@ -264,45 +203,3 @@ def _donor(stage: "Stage", fingerprint: str, donors: Sequence[RunDirectory]) -> 
         if donor.damaged_output(record) is None:
             return donor, record
     return None
-
-
-def _fails_again(record: StageRecord) -> Planned:
-    """The plan of a stage whose gate failed and whose inputs are the same: what failed, and the remedy."""
-    failure, *remedy = (line.strip() for line in record.message.splitlines())
-    unchanged = "runs again, and fails again: nothing that it follows from has changed"
-    return Planned(record.stage, "fail", (unchanged, failure, *remedy))
-
-
-def _decide(
-    stage: "Stage", recipe: "Recipe", run: RunDirectory, record: StageRecord, inputs: dict[str, str]
-) -> Planned:
-    if record.fingerprint != digest(inputs):
-        return Planned(stage.name, "run", tuple(differences(record.inputs, inputs)) or ("it has not run yet",))
-    if record.status == "running":
-        return Planned(stage.name, "continue", ("it was interrupted",))
-    if record.status == "failed":
-        return Planned(stage.name, "continue", (f"it failed: {record.message.splitlines()[0]}",))
-    damage = run.damaged_output(record)
-    if damage is not None:
-        return Planned(stage.name, "run", (damage,))
-    return Planned(stage.name, "reuse", ())
-
-
-def _inputs(stage: "Stage", recipe: "Recipe", run: RunDirectory, needed: set[str]) -> dict[str, str]:
-    """Every part of a stage's fingerprint: code, libraries, settings, files outside, outputs of the stages before.
-
-    Stages that the recipe has no need of do not count, whatever files they have from another day.
-    """
-    parts = {
-        "code": code_digest([type(stage).__module__, *stage.modules(recipe)]),
-        "libraries": libraries_digest(stage.libraries),
-        "python": ".".join(platform.python_version_tuple()[:2]),
-    }
-    parts |= {key: json.dumps(value, sort_keys=True) for key, value in stage.parameters(recipe).items()}
-    parts |= {f"file {name}": content for name, content in stage.files(recipe).items()}
-    for name in stage.upstream(recipe):
-        if name not in needed:
-            continue
-        record = run.record(name)
-        parts[f"stage {name}"] = digest(record.outputs if record is not None and record.status == "done" else None)
-    return parts

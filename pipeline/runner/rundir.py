@@ -89,12 +89,14 @@ class RunDirectory:
     def _record_path(self, stage: str) -> Path:
         return self.path / "stages" / f"{stage}.json"
 
-    def hash_outputs(self, stage: str, beside: Sequence[str] = (), without: Sequence[str] = ()) -> dict[str, str]:
-        """The sha256 of every file in a stage's folder, and of the named ones beside it.
+    def hash_outputs(
+        self, stage: str, extra_outputs: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> dict[str, str]:
+        """The sha256 of every file in a stage's folder, and of its extra outputs.
 
         Hidden files, which are work in progress, are left out, and so are those of `without`.
         """
-        paths = [*sorted(self.folder(stage).rglob("*")), *(self.path / name for name in beside)]
+        paths = [*sorted(self.folder(stage).rglob("*")), *(self.path / name for name in extra_outputs)]
         names = {path.relative_to(self.path): path for path in paths if path.is_file()}
         return {
             name.as_posix(): sha256_file(path)
@@ -102,10 +104,10 @@ class RunDirectory:
             if name.as_posix() not in without and not any(part.startswith(".") for part in name.parts)
         }
 
-    def remove_outputs(self, stage: str, beside: Sequence[str] = ()) -> None:
-        """Remove a stage's folder, and the named files beside it."""
+    def remove_outputs(self, stage: str, extra_outputs: Sequence[str] = ()) -> None:
+        """Remove a stage's folder, and its extra outputs."""
         shutil.rmtree(self.folder(stage), ignore_errors=True)
-        for name in beside:
+        for name in extra_outputs:
             (self.path / name).unlink(missing_ok=True)
 
     def remove_temporaries(self) -> None:
@@ -116,8 +118,8 @@ class RunDirectory:
             else:
                 path.unlink(missing_ok=True)
 
-    def set_aside(self, stage: str, beside: Sequence[str] = ()) -> None:
-        """Move a stage's folder, the named files beside it and its record out of the way, to be kept until
+    def set_aside(self, stage: str, extra_outputs: Sequence[str] = ()) -> None:
+        """Move a stage's folder, its extra outputs and its record out of the way, to be kept until
         `discard_kept` or brought back by `put_back`.
 
         Everything goes to one hidden folder, so that a process that is killed meanwhile loses nothing: the next one
@@ -125,7 +127,7 @@ class RunDirectory:
         """
         kept = self._kept(stage)
         shutil.rmtree(kept, ignore_errors=True)
-        paths = [path for path in (self.folder(stage), *map(self.path.joinpath, beside)) if path.exists()]
+        paths = [path for path in (self.folder(stage), *map(self.path.joinpath, extra_outputs)) if path.exists()]
         if not paths:
             return
         kept.mkdir()
@@ -167,9 +169,9 @@ class RunDirectory:
         """Whether a stage has made no file."""
         return not any(path.is_file() for path in self.folder(stage).rglob("*"))
 
-    def adopt(self, donor: "RunDirectory", record: StageRecord, beside: Sequence[str] = ()) -> None:
+    def adopt(self, donor: "RunDirectory", record: StageRecord, extra_outputs: Sequence[str] = ()) -> None:
         """Take over a finished stage of another run: its files, as hard links where the disk allows, and its record."""
-        for name in beside:
+        for name in extra_outputs:
             with atomic_path(self.path / name) as temporary:
                 shutil.copyfile(donor.path / name, temporary)
         # The folder is last: as long as it is bare, nothing has been made.

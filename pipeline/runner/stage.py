@@ -40,8 +40,8 @@ class Stage(ABC):
     name: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]] = ()
     """Distributions whose version can change the result."""
-    beside: ClassVar[tuple[str, ...]] = ()
-    """Outputs that stand beside the stage's folder, by name in the run directory."""
+    extra_outputs: ClassVar[tuple[str, ...]] = ()
+    """Outputs outside the stage's folder, by name in the run directory."""
     local: ClassVar[tuple[str, ...]] = ()
     """Files that speak of this machine and are no part of the result."""
 

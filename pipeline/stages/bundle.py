@@ -41,7 +41,7 @@ class BundleStage(Stage):
 
     name = "bundle"
     libraries = ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow")
-    beside = ("bundle.tar",)
+    extra_outputs = ("bundle.tar",)
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
         """Everything: the bundle says where the student came from."""

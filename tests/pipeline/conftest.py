@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from exporters.core.files import read_json, write_json
 from pipeline import __main__ as entry
 from pipeline.recipe import load_recipe
-from pipeline.runner.engine import plan as make_plan
+from pipeline.runner.planning import plan as make_plan
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
 

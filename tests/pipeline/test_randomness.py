@@ -27,13 +27,13 @@ def test_each_part_of_the_address_counts() -> None:
 
 
 def test_long_streams_of_neighbours_do_not_overlap() -> None:
-    streams = [set(generator(7, "crop", pass_, index).bit_generator.random_raw(5000).tolist())
-               for pass_ in range(2) for index in range(3)]  # fmt: skip
+    streams = [set(generator(7, "crop", epoch, index).bit_generator.random_raw(5000).tolist())
+               for epoch in range(2) for index in range(3)]  # fmt: skip
     assert sum(map(len, streams)) == len(set.union(*streams)) == 6 * 5000
 
 
 def test_first_draws_over_the_indices_are_uniform() -> None:
-    draws = np.array([[generator(3, "crop", pass_, index).random() for index in range(500)] for pass_ in range(2)])
+    draws = np.array([[generator(3, "crop", epoch, index).random() for index in range(500)] for epoch in range(2)])
     counts = np.histogram(draws, bins=10, range=(0, 1))[0]
     assert ((counts - 100) ** 2 / 100).sum() < 27.9  # chi-squared with 9 degrees of freedom: p = 0.001
     assert abs(np.corrcoef(draws)[0, 1]) < 0.15

@@ -9,7 +9,7 @@ from pipeline.console import Console
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.engine import execute
 from pipeline.runner.rundir import RunDirectory
-from tests.pipeline.runner.test_engine import RECIPE, Line
+from tests.pipeline.runner.stages import RECIPE, Line
 
 
 class Recording:

@@ -31,12 +31,12 @@ def test_outputs_are_hashed_by_their_path(tmp_path: Path) -> None:
     for name in ("data/a.bin", "data/deep/b.bin", "data/.hidden", "data/.tmp/c.bin", "data/here.json", "other/d.bin"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    (tmp_path / "beside.tar").write_text("tar")
-    found = RunDirectory(tmp_path).hash_outputs("data", ["beside.tar", "absent.tar"], ["data/here.json"])
+    (tmp_path / "extra.tar").write_text("tar")
+    found = RunDirectory(tmp_path).hash_outputs("data", ["extra.tar", "absent.tar"], ["data/here.json"])
     assert found == {
         "data/a.bin": sha256_bytes(b"data/a.bin"),
         "data/deep/b.bin": sha256_bytes(b"data/deep/b.bin"),
-        "beside.tar": sha256_bytes(b"tar"),
+        "extra.tar": sha256_bytes(b"tar"),
     }
 
 
