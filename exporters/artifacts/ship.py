@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from exporters.benchmark import measure
+from exporters.bundle.contents import BundleContents, BundleFacts, ShippedEngine, ShippedModel
 from exporters.bundle.manifest import ENGINE_SOURCES, MODEL, plan_name, variant_of
-from exporters.bundle.pack import BundleContents, BundleFacts, ShippedEngine, ShippedModel, pack
+from exporters.bundle.pack import pack
 from exporters.core.errors import UnavailableError
 from exporters.core.progress import working
 from exporters.images.labelled import labelled_digest

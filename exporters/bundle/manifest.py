@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exporters.bundle.mistaken import check_is_bundle
+from exporters.bundle.not_a_bundle import check_is_bundle
 from exporters.core.errors import GateError
 from exporters.core.files import sha256_bytes
 

@@ -1,16 +1,15 @@
 """Pack what ships: the student as ONNX, what is needed to use it, and the proofs; verified before it gets its name."""
 
-import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from exporters import __version__
+from exporters.bundle.archive import tar_path, write_tar
+from exporters.bundle.contents import MIN_GOLDEN_IMAGES, BundleContents, ShippedEngine, ShippedModel
 from exporters.bundle.golden import golden_tolerance
 from exporters.bundle.manifest import (
     BENCHMARK,
@@ -39,105 +38,9 @@ from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import atomic_directory, atomic_path, dump_json, sha256_bytes
 from exporters.core.licences import check_licences
 from exporters.core.locks import held
-from exporters.images.preprocessing import Preprocessing
 from exporters.onnx.reader import read_onnx
 from exporters.student.student import check_labels
 from exporters.tensorrt.sidecar import parse_sidecar
-
-MIN_GOLDEN_IMAGES = 8
-
-
-@dataclass(frozen=True)
-class BundleFacts:
-    """Where the student comes from; goes into the manifest and the model card. Plain JSON values only.
-
-    Args:
-        recipe_sha256: of the resolved recipe; "" where no recipe is known.
-        data_fingerprint: of the training data's content; "" where it is not known.
-        licences: of `weights`, `data`, `code`, … as SPDX expressions; None is "not stated".
-        teacher: identity of the teachers, as provenance; nothing of them is inside.
-        versions: of the libraries that made the student.
-        metrics: accuracy and the like, by name.
-        data: what the student was trained and measured on, by name.
-        results: by split, `images`, `correct`, `sha256` (`exporters.images.labelled.labelled_digest`), and
-            `per_class`: by label, `images` and `correct`.
-        command: what makes such a bundle again; "" where that is not one command.
-        provenance: a sentence or two about the method for the model card.
-    """
-
-    recipe_sha256: str
-    data_fingerprint: str
-    licences: Mapping[str, str | None] = field(default_factory=dict)
-    teacher: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
-    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    command: str = ""
-    provenance: str = ""
-
-
-@dataclass(frozen=True)
-class ShippedModel:
-    """One ONNX file that ships.
-
-    Args:
-        file: its name in the bundle; `model.onnx` is the fp32 one.
-        precision: a key of `GOLDEN_LIMITS`.
-        data: its bytes.
-        initializers: what the audit gave for it.
-    """
-
-    file: str
-    precision: str
-    data: bytes
-    initializers: Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class ShippedEngine:
-    """A TensorRT engine that ships, with the ONNX file that it was built from.
-
-    Args:
-        source: the name of that file in the bundle.
-        plan, sidecar: the bytes of both files.
-    """
-
-    source: str
-    plan: bytes
-    sidecar: bytes
-
-
-@dataclass(frozen=True)
-class BundleContents:
-    """All that a bundle is made of.
-
-    Args:
-        name: of the student.
-        architecture: its name, such as `torchvision:mobilenet_v2`.
-        parameters: how many trainable values it has.
-        models: the fp32 file and its variants.
-        preprocessing, labels: of the student.
-        golden_images: uint8 `[n, size, size, 3]`, n of 8 or more.
-        golden_logits: float32 `[n, K]`, the torch student's.
-        parity: by what stands in the name of the file, each a `ParityReport.to_json()`, and `engines` by precision;
-            those of `models` and `engines` must have passed.
-        benchmark: what `measure` gave.
-        engines: those that were run on a GPU.
-    """
-
-    name: str
-    architecture: str
-    parameters: int
-    models: Sequence[ShippedModel]
-    preprocessing: Preprocessing
-    labels: Sequence[str]
-    golden_images: np.ndarray
-    golden_logits: np.ndarray
-    parity: Mapping[str, Mapping[str, Any]]
-    benchmark: Mapping[str, Any]
-    facts: BundleFacts
-    engines: Sequence[ShippedEngine] = ()
 
 
 def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
@@ -266,28 +169,3 @@ def _described(model: ShippedModel, contents: BundleContents) -> dict[str, Any]:
         "operators": read.operators,
         "initializers": [dict(entry) for entry in model.initializers],
     }
-
-
-def tar_path(folder: Path) -> Path:
-    """Where the archive of a bundle folder stands: beside it."""
-    return folder.with_name(folder.name + ".tar")
-
-
-def write_tar(folder: Path, path: Path, name: str | None = None) -> None:
-    """Archive a folder so that the same content gives the same bytes: sorted, no times, no owners, plain modes.
-
-    Args:
-        folder: what is archived.
-        path: the archive, written in place.
-        name: what the folder is called in it; by default as on the disk.
-    """
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for source in [folder, *sorted(folder.rglob("*"))]:
-            information = tarfile.TarInfo((Path(name or folder.name) / source.relative_to(folder)).as_posix())
-            if source.is_dir():
-                information.type, information.mode = tarfile.DIRTYPE, 0o755
-                archive.addfile(information)
-                continue
-            information.size, information.mode = source.stat().st_size, 0o644
-            with source.open("rb") as stream:
-                archive.addfile(information, stream)

@@ -12,8 +12,8 @@ import numpy as np
 from exporters.artifacts.ship import Passed, ship, split_results
 from exporters.artifacts.variants import VARIANTS
 from exporters.audit.texts import check_paths
+from exporters.bundle.contents import BundleFacts, ShippedModel
 from exporters.bundle.manifest import ENGINES
-from exporters.bundle.pack import BundleFacts, ShippedModel
 from exporters.command.fp32 import Fp32
 from exporters.command.job import Job
 from exporters.command.staging import BUNDLE, MODEL, Staging, has_own_bundle

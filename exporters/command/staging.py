@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.artifacts.variants import VARIANTS
+from exporters.bundle.archive import tar_path
 from exporters.bundle.manifest import ENGINE_SOURCES, ENGINES, plan_name
-from exporters.bundle.pack import tar_path
 from exporters.core.errors import GateError, UnavailableError
 from exporters.core.files import writing
 from exporters.core.locks import held

@@ -1,4 +1,4 @@
-"""The ASGI application: routes, and one shape for every error."""
+"""The ASGI application: its routes, and one JSON form for every error."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from exporters import __version__
-from exporters.serving.middleware import GONE, OPEN_PATHS, RequestMiddleware
+from exporters.serving.middleware import CLIENT_CLOSED, OPEN_PATHS, RequestMiddleware
 from exporters.serving.problems import RequestError, error_body
 from exporters.serving.protocol import JSON_TYPE
 from exporters.serving.routes import SERVER, image_routes, inference_routes, repository_routes
@@ -20,7 +20,7 @@ from exporters.serving.service import Service
 
 
 def create_app(service: Service) -> ASGIApp:
-    """The application of a service; it is ready once its lifespan has started."""
+    """Build the application of a service; it is ready once its lifespan has started."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -33,7 +33,7 @@ def create_app(service: Service) -> ASGIApp:
         version=__version__,
         summary="A distilled image classifier",
         lifespan=lifespan,
-        docs_url=None,  # its page is fetched from elsewhere
+        docs_url=None,  # its page loads scripts from another host
         redoc_url=None,
         redirect_slashes=False,
         responses=errors(401) if guarded else None,
@@ -46,14 +46,14 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(ClientDisconnect, _client_closed)
     app.add_exception_handler(Exception, _internal)
     return RequestMiddleware(app, service)
 
 
 def _describe(app: FastAPI, guarded: bool) -> None:
-    """Correct what the framework says of errors, which is not their shape here, and add the API key."""
-    description = app.openapi()  # the framework keeps what it made, and gives it to clients
+    """Correct the OpenAPI description: the form of errors, which differs from the framework's, and the API key."""
+    description = app.openapi()  # cached by the framework, which serves it to clients
     components = description["components"]
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name)
@@ -88,12 +88,12 @@ async def _malformed(_request: Request, error: Any) -> Response:
     return _error_answer(400, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
 
 
-async def _gone(_request: Request, _error: Any) -> Response:
-    return _error_answer(GONE, "the client left")  # for the log alone
+async def _client_closed(_request: Request, _error: Any) -> Response:
+    return _error_answer(CLIENT_CLOSED, "the client disconnected")  # for the log alone
 
 
 async def _internal(_request: Request, _error: Any) -> Response:
-    return _error_answer(500, "internal error")  # the framework raises it again, and the gate logs it
+    return _error_answer(500, "internal error")  # the framework raises it again, and the middleware logs it
 
 
 def _error_answer(status: int, message: str, headers: Any = None) -> Response:

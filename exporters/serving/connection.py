@@ -1,6 +1,6 @@
-"""One connection of uvicorn, with the bounds that it leaves to a proxy: slow and large headers, many connections.
+"""A client connection with limits that uvicorn leaves to a proxy: slow headers, large headers, many connections.
 
-The body's own time is bounded where it is read (`exporters.serving.limits`).
+The time for a body to arrive is limited where it is read (`exporters.serving.limits`).
 """
 
 import asyncio
@@ -12,19 +12,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from exporters.serving.limits import RETRY_AFTER
 from exporters.serving.problems import error_body
 
-_MOST_HEADER_BYTES = 64 * 1024
-_LINGER = 2.0  # seconds to throw away what a refused client still sends: a reset would take the answer from it
+_MAX_HEADER_BYTES = 64 * 1024
+_LINGER = 2.0  # seconds in which input of a refused client is discarded: a reset would destroy the answer
 
-_LAST_CALL = 0.5  # seconds for a request to arrive that was sent before the client could know of the end
+_LAST_CALL = 0.5  # seconds for a request that was sent before the client could see the shutdown
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """uvicorn's connection; whatever is refused here is answered in JSON, as everywhere, and closed.
+    """uvicorn's connection with limits; a refused client gets a JSON error, and the connection is closed.
 
     Args:
-        receive_timeout: seconds for the line and headers of a request to arrive, and for the rest of a body that was
+        receive_timeout: seconds for the request line and headers to arrive, and for the rest of a body that was
             refused before it was read.
-        max_connections: beyond that, new ones are refused.
+        max_connections: new connections beyond this number are refused.
     """
 
     def __init__(self, *args: Any, receive_timeout: float, max_connections: int, **kwargs: Any) -> None:
@@ -38,91 +38,91 @@ class BoundedConnection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """A client came."""
+        """Called when a client connects."""
         super().connection_made(transport)
         if len(self.connections) > self._max_connections:
             self._refuse(503, "too many connections", f"Retry-After: {RETRY_AFTER}\r\n")
         else:
-            self._arm()
+            self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It went."""
-        self._disarm()
+        """Called when the client disconnects."""
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """It sent something."""
+        """Called when the client sends bytes."""
         if self._refused or self.transport.is_closing():
             return
         super().data_received(data)
         if self._in_headers:
             self._header_bytes += len(data)
-            if self._header_bytes > _MOST_HEADER_BYTES:
-                self._refuse(431, f"the headers have more than {_MOST_HEADER_BYTES:,} bytes")
+            if self._header_bytes > _MAX_HEADER_BYTES:
+                self._refuse(431, f"the headers have more than {_MAX_HEADER_BYTES:,} bytes")
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """Called at the first byte of a request."""
         super().on_message_begin()
         self._in_headers, self._header_bytes, self._in_message = True, 0, True
-        self._arm()
+        self._start_timer()
 
     def on_headers_complete(self) -> None:
-        """All headers are there; the application runs from here on."""
+        """Called when all headers have arrived; the application runs from here on."""
         self._in_headers = False
-        self._disarm()
+        self._stop_timer()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The last byte of a request."""
+        """Called at the last byte of a request."""
         self._in_message = False
-        self._disarm()
+        self._stop_timer()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """It was answered; what still comes of it is thrown away."""
+        """Called when the request was answered; the rest of its body is discarded."""
         super().on_response_complete()
         if self._in_message and not self.transport.is_closing():
-            self._arm()
+            self._start_timer()
 
     def shutdown(self) -> None:
-        """The server ends: whoever has no request under way may have one on the way, and gets its answer."""
+        """Called when the server shuts down; idle connections stay open briefly, for requests in transit."""
         if self.cycle is not None and not self.cycle.response_complete:
             super().shutdown()
         elif not self._in_message:
-            self._disarm()
+            self._stop_timer()
             self._timer = self.loop.call_later(_LAST_CALL, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP."""
+        """Called by uvicorn when the input is not HTTP."""
         self._refuse(400, msg)
 
-    def _arm(self) -> None:
-        self._disarm()
-        self._timer = self.loop.call_later(self._receive_timeout, self._too_slow)
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(self._receive_timeout, self._time_out)
 
-    def _disarm(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _too_slow(self) -> None:
+    def _time_out(self) -> None:
         self._timer = None
         if self._in_message and self._in_headers:
             self._refuse(408, f"the headers did not arrive within {self._receive_timeout:g} s")
-        else:  # nothing came at all, or it is answered already
+        else:  # no input at all, or the request was already answered
             self.transport.close()
 
     def _refuse(self, status: int, message: str, header: str = "") -> None:
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        self._disarm()
+        self._stop_timer()
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             if self._in_headers or cycle.response_started:  # an earlier request is still to be answered
                 cycle.keep_alive = False
                 return
-            cycle.disconnected = True  # the application has nobody to answer any more
+            cycle.disconnected = True  # the application no longer has a client to answer
             cycle.message_event.set()
         body = error_body(message)
         head = (

@@ -1,4 +1,4 @@
-"""What one client may take: bytes of a body, bytes of all bodies together, places in the queue, seconds."""
+"""Limits on requests: bytes of one body and of all bodies together, seconds to arrive, images in the queue."""
 
 import asyncio
 import io
@@ -10,17 +10,17 @@ from starlette.requests import Request
 from exporters.serving.problems import RequestError
 
 RETRY_AFTER = 1
-"""Seconds that a refused client is asked to wait: a full queue is short of work again within one."""
+"""Seconds after which a refused client should retry: a full queue is worked off within one."""
 
-_BODIES_IN_MEMORY = 32  # of the largest size that is allowed; ordinary photographs are far smaller
+_BODIES_IN_MEMORY = 32  # bodies of the largest allowed size; ordinary photographs are far smaller
 
 
 class Bodies:
-    """Reads the bodies of requests, each bounded in size and time, and all that are in memory bounded in size.
+    """Reads request bodies, with limits on the size and time of each, and on the total size in memory.
 
     Args:
         max_bytes: of one body.
-        timeout: seconds for one to arrive.
+        timeout: seconds for a body to arrive.
     """
 
     def __init__(self, max_bytes: int, timeout: float) -> None:
@@ -30,7 +30,7 @@ class Bodies:
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[bytes]:
-        """Read the body whole; its bytes count until the block ends.
+        """Read a whole body; its bytes count towards the total until the block ends.
 
         Raises:
             RequestError: 413 too large, told before it is read where the client says its size; 415 compressed; 408 too
@@ -39,10 +39,10 @@ class Bodies:
         headers = request.headers
         if headers.get("content-encoding", "identity").lower() not in ("identity", ""):
             raise RequestError(415, "compressed bodies are not accepted: send it without Content-Encoding")
-        told = headers.get("content-length", "")
-        if told.isdecimal() and int(told) > self._max_bytes:
+        stated = headers.get("content-length", "")
+        if stated.isdecimal() and int(stated) > self._max_bytes:
             raise self._too_large()
-        # One growing buffer, whose bytes are given away without a copy: chunks that are joined would be held twice.
+        # One growing buffer, whose bytes are handed on without a copy: joined chunks would be in memory twice.
         buffer = io.BytesIO()
         size = 0
         try:
@@ -69,11 +69,11 @@ class Bodies:
 
 
 class Admission:
-    """The bounded queue: how many images may be in the server, from decoding to the answer.
+    """The bounded queue: counts the images in the server, from decoding to the answer.
 
     Args:
-        capacity: images.
-        observe: told how many there are, after each change.
+        capacity: most images.
+        observe: called with the number of images after each change.
     """
 
     def __init__(self, capacity: int, observe: Callable[[int], None]) -> None:
@@ -83,10 +83,10 @@ class Admission:
 
     @contextmanager
     def admit(self, images: int) -> Iterator[None]:
-        """Take places for the length of the block.
+        """Hold places for the length of the block.
 
         Raises:
-            RequestError: 413 for more images than there ever are places, 503 with Retry-After where too few are free.
+            RequestError: 413 for more images than the capacity, 503 with Retry-After if too few places are free.
         """
         if images > self._capacity:
             raise RequestError(413, f"a request has at most {self._capacity:,} images")

@@ -13,13 +13,13 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 class JsonFormatter(logging.Formatter):
-    """`time` (UTC), `level`, `logger`, `message`, whatever was given as `extra`, and `traceback`.
+    """Formats a record as JSON: `time` (UTC), `level`, `logger`, `message`, the fields of `extra`, and `traceback`.
 
-    What clients sent stands in JSON strings, escaped to ASCII: it cannot make a line of its own.
+    Input of clients is inside JSON strings, escaped to ASCII, and so cannot start a line of its own.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Format a record as one line."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
             "time": f"{seconds}.{int(record.msecs):03d}Z",
@@ -35,15 +35,15 @@ class JsonFormatter(logging.Formatter):
 
 @contextmanager
 def json_logs(level: str) -> Iterator[None]:
-    """A block in which all logs, those of libraries and Python's warnings too, are JSON on standard error.
+    """A block in which all logs, including those of libraries and Python's warnings, are JSON on standard error.
 
     Args:
-        level: the least severe messages of ours that are logged.
+        level: the lowest level of our own messages that is logged.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
-    # uvicorn tells of its own start and end, which ours do, and a client's malformed request is no warning of ours.
+    # uvicorn would log start and stop a second time, and a client's malformed request is not worth a warning.
     levels: dict[str, int | str] = {
         "exporters": level.upper(),
         "uvicorn": logging.ERROR,

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Metrics for Prometheus."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,7 +19,7 @@ _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
-    """The figures of one server, in a registry of their own.
+    """The metrics of one server, in a registry of its own.
 
     Args:
         max_batch: images in the largest batch.
@@ -27,7 +27,7 @@ class Metrics:
     """
 
     def __init__(self, *, max_batch: int, queue: int) -> None:
-        disable_created_metrics()  # a second series for each, which hardly anyone reads
+        disable_created_metrics()  # they double the number of series and are hardly used
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._requests = Counter(
@@ -51,26 +51,26 @@ class Metrics:
         )
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One request was answered; `route` is a pattern, so that the number of series is bounded."""
+        """Count a request that was answered; `route` is a pattern, which limits the number of series."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def batch(self, images: int, seconds: float) -> None:
-        """One batch was computed."""
+        """Count a batch that was computed."""
         self._batches.observe(images)
         self._computing.observe(seconds)
 
     def queue(self, images: int) -> None:
-        """So many images are in the server."""
+        """Set the number of images in the server."""
         self._queue.set(images)
 
     def bundle(self, bundle: LoadedBundle | None) -> None:
-        """This bundle answers from now on; None: one was refused."""
+        """Record the bundle that answers from now on; None: a reload was refused."""
         self._reloads.labels("refused" if bundle is None else "loaded").inc()
         if bundle is not None:
             self._model.clear()
             self._model.labels(bundle.name, bundle.version, bundle.precision).set(1)
 
     def render(self) -> bytes:
-        """All figures in the text format of Prometheus."""
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""What every request passes: an id, the API key, figures, a line in the log, and an answer whatever happens."""
+"""Wraps every request: request id, API key, metrics, one line in the log, and an answer even on an internal error."""
 
 import logging
 import re
@@ -14,24 +14,29 @@ from exporters.serving.service import Service
 logger = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready"})
-"""What answers without the API key: probes of orchestrators have none."""
+"""Paths that need no API key: probes of orchestrators have none."""
 
 _ID = re.compile(rb"[A-Za-z0-9._:\-]{1,64}")
-GONE = 499
-"""A client that left before it had its answer, as nginx counts it."""
-_MOST_OF_PATH = 200
+CLIENT_CLOSED = 499
+"""Status of a request whose client disconnected before the answer, as in nginx."""
+_MAX_LOGGED_PATH = 200
 _NO_CONTENT, _NOT_ALLOWED = 204, 405
 
 
 class RequestMiddleware:
-    """The outermost ASGI application."""
+    """The outermost ASGI application.
+
+    Args:
+        app: the wrapped application.
+        service: its settings and metrics.
+    """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; `lifespan` goes through."""
+        """Handle one request; `lifespan` events are passed on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -39,13 +44,13 @@ class RequestMiddleware:
         request_id = _request_id(scope)
         status = 0
         method = scope["method"]
-        # What answers GET answers HEAD alike, without the body.
+        # HEAD is answered as GET, without the body.
         inner = {**scope, "method": "GET"} if method == "HEAD" else scope
 
-        async def send_marked(message: Message) -> None:
+        async def send_response(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                message = _with_methods(message, method)
+                message = _with_allow_header(message, method)
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
                 if self._service.draining:
@@ -57,17 +62,17 @@ class RequestMiddleware:
         try:
             key = self._service.settings.api_key
             if key is None or scope["path"] in OPEN_PATHS or key.allows(scope["headers"]):
-                await self._app(inner, receive, send_marked)
+                await self._app(inner, receive, send_response)
             else:
                 message = "an API key is needed, as Authorization: Bearer KEY"
-                await _answer(send_marked, 401, message, (b"www-authenticate", b"Bearer"))
+                await _answer(send_response, 401, message, (b"www-authenticate", b"Bearer"))
         except Exception:
             # Starlette has answered with 500 and raised it again.
             logger.exception("internal error", extra={"event": "error", "request": request_id.decode("ascii")})
         finally:
-            self._tell(inner, method, request_id, status or GONE, time.perf_counter() - started)
+            self._record(inner, method, request_id, status or CLIENT_CLOSED, time.perf_counter() - started)
 
-    def _tell(self, scope: Scope, method: str, request_id: bytes, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, method: str, request_id: bytes, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
         self._service.metrics.request(method, route, status, seconds)
         if logger.isEnabledFor(logging.INFO):
@@ -75,7 +80,7 @@ class RequestMiddleware:
                 "event": "request",
                 "request": request_id.decode("ascii"),
                 "method": method,
-                "path": scope["path"][:_MOST_OF_PATH],
+                "path": scope["path"][:_MAX_LOGGED_PATH],
                 "status": status,
                 "milliseconds": round(1e3 * seconds, 2),
                 "client": scope["client"][0] if scope.get("client") else None,
@@ -83,8 +88,8 @@ class RequestMiddleware:
             logger.info("%s %s %d", method, route, status, extra=extra)
 
 
-def _with_methods(message: Message, method: str) -> Message:
-    """An answer that tells which methods a path takes, with HEAD and OPTIONS among them; OPTIONS asks for just that."""
+def _with_allow_header(message: Message, method: str) -> Message:
+    """Add HEAD and OPTIONS to the `Allow` header of a 405; for OPTIONS, answer 204 with that header."""
     if message["status"] != _NOT_ALLOWED:
         return message
     headers = dict(message["headers"])
@@ -98,7 +103,7 @@ def _with_methods(message: Message, method: str) -> Message:
 
 
 def _request_id(scope: Scope) -> bytes:
-    """The client's `X-Request-ID` where it is one, else a new one."""
+    """The client's `X-Request-ID` if it is valid, else a new id."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _ID.fullmatch(value):
             return value

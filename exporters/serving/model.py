@@ -1,4 +1,4 @@
-"""The bundle that is served: proved before it answers anything, and exchanged while requests are answered."""
+"""The served bundle: verified before it answers any request, and replaceable while requests are answered."""
 
 import asyncio
 import io
@@ -35,12 +35,12 @@ _VERSION_DIGITS = 12
 
 @dataclass(frozen=True)
 class LoadedBundle:
-    """A bundle that was proved whole, and whose model answered its golden inputs where it will answer requests.
+    """A verified bundle whose model reproduced its golden vectors in this process.
 
     Args:
-        student: one thread an operator, so that several batches can be computed at once.
-        name: as the manifest has it.
-        version: the first digits of the manifest's sha256: the same version, the same bytes.
+        student: its model uses one thread, so that several batches can be computed at once.
+        name: from the manifest.
+        version: the first digits of the manifest's sha256; equal versions are equal bytes.
         precision: of the model.
     """
 
@@ -51,11 +51,11 @@ class LoadedBundle:
 
 
 def load_bundle(path: Path, precision: str, provider: Provider) -> LoadedBundle:
-    """Verify a bundle as the command `verify` does, load it, and run the golden vectors on what was loaded.
+    """Verify a bundle as the command `verify` does, load it, and check its golden vectors on the loaded model.
 
     Raises:
         UsageError: no such folder, or no model of that precision in it.
-        GateError: damaged, not reproducing its golden vectors, or changed meanwhile.
+        GateError: damaged, does not reproduce its golden vectors, or was changed meanwhile.
         UnavailableError: onnxruntime or the provider is missing.
     """
     manifest = verify_bundle(path).manifest
@@ -72,7 +72,7 @@ def load_bundle(path: Path, precision: str, provider: Provider) -> LoadedBundle:
 
 
 def _warm_up(student: Student, image: np.ndarray) -> None:
-    """Decode one image: Pillow loads its decoders with the first, which would make somebody wait."""
+    """Decode one image, so that Pillow loads its decoders now and not during the first request."""
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, "PNG")
     student.prepare(encoded.getvalue())
@@ -80,25 +80,25 @@ def _warm_up(student: Student, image: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A loaded bundle with its own batches: requests that began with one bundle are answered by it."""
+    """A loaded bundle with its own batcher, so that a request is answered by the bundle that it began with."""
 
     bundle: LoadedBundle
     batcher: Batcher
 
     @property
     def student(self) -> Student:
-        """Labels, preprocessing and logits."""
+        """The bundle's student."""
         return self.bundle.student
 
 
 class ModelHolder:
-    """The model that answers, and its exchange. Methods are called in the event loop.
+    """Holds the model that answers, and replaces it. Methods are called in the event loop.
 
     Args:
-        load: reads and proves the bundle; called in `executor`.
-        executor: a thread for it, apart from those that answer.
-        make_batcher: batches for one model.
-        observe: told of every bundle that is put in place, and None for one that was refused.
+        load: reads and verifies the bundle; called in `executor`.
+        executor: a thread for `load`, separate from those that answer.
+        make_batcher: builds the batcher of one model.
+        observe: called with each bundle that is put in place, and with None for one that was refused.
     """
 
     def __init__(
@@ -117,17 +117,17 @@ class ModelHolder:
 
     @property
     def current(self) -> ServedModel:
-        """The model that answers now. Whoever takes it keeps it to the end of its request."""
+        """The model that answers now; a request keeps the one it began with."""
         assert self._current is not None, "a server starts with a model"
         return self._current
 
     def put(self, bundle: LoadedBundle) -> None:
-        """Let this bundle answer from now on."""
+        """Use this bundle from now on."""
         self._current = ServedModel(bundle, self._make_batcher(bundle.student.logits))
         self._observe(bundle)
 
     async def reload(self) -> LoadedBundle:
-        """Load the bundle again from where it lies, and let it answer once it was proved; else the old one stays.
+        """Load the bundle again from its folder, and use it once it is verified; otherwise the old one stays.
 
         Raises:
             TmkdError: as `load_bundle`; GateError also for a bundle of another name.

@@ -1,4 +1,4 @@
-"""What a client did wrong, or what the server cannot do now: one status and one JSON body, `{"error": message}`."""
+"""Errors of requests: a status and a JSON body, `{"error": message}`."""
 
 from pydantic_core import to_json
 
@@ -8,9 +8,9 @@ class RequestError(Exception):
 
     Args:
         status: an HTTP status of 400 or more.
-        message: for the client; holds nothing of the server's file system.
-        retry_after: seconds, where trying again makes sense.
-        close: end the connection after the answer, since the rest of the request is not worth reading.
+        message: for the client; never contains paths of the server.
+        retry_after: seconds, if a retry makes sense.
+        close: close the connection after the answer, without reading the rest of the request.
     """
 
     def __init__(self, status: int, message: str, *, retry_after: int | None = None, close: bool = False) -> None:
@@ -25,5 +25,5 @@ class RequestError(Exception):
 
 
 def error_body(message: str) -> bytes:
-    """The JSON body of every answer that is an error."""
+    """The JSON body of an error response."""
     return to_json({"error": message})

@@ -1,7 +1,7 @@
 """The tensors of the Open Inference Protocol v2, as JSON and with the binary tensor data extension.
 
-A binary request is its JSON followed by the bytes of the tensors; the header `Inference-Header-Content-Length` says
-where the JSON ends, and `binary_data_size` of an input's parameters how many bytes are its own. Answers alike.
+A binary request is JSON followed by the bytes of the tensors: the header `Inference-Header-Content-Length` says where
+the JSON ends, and `binary_data_size` in the parameters of an input its number of bytes. Responses have the same form.
 """
 
 import math
@@ -18,17 +18,17 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 JSON_TYPE = "application/json"
 BINARY_TYPE = "application/octet-stream"
 INPUT, OUTPUT = "image", "logits"
-_REFUSED = ("classification", "shared_memory_region")  # to leave them out would be another answer than was asked for
+_REFUSED = ("classification", "shared_memory_region")  # ignoring them would answer another question than was asked
 
 
 @dataclass(frozen=True)
 class InferRequest:
-    """What a request asks for.
+    """A parsed inference request.
 
     Args:
         images: uint8 `[n, size, size, 3]`, n of 1 or more.
         id: the client's name for the request, or None.
-        binary: whether the logits are wanted as bytes.
+        binary: whether the logits are to be sent as bytes.
     """
 
     images: np.ndarray
@@ -41,7 +41,7 @@ def parse_request(body: bytes, header_length: str | None, size: int) -> InferReq
 
     Args:
         body: of the request.
-        header_length: the header `Inference-Header-Content-Length`; None where there is none, and all is JSON.
+        header_length: the header `Inference-Header-Content-Length`; None: there is none, and the whole body is JSON.
         size: side of the model's images.
 
     Raises:
@@ -98,27 +98,27 @@ def _images(inputs: Any, raw: memoryview, size: int) -> np.ndarray:
         or shape[0] < 1
     ):
         raise _refused(f"input {INPUT!r} has the shape [n, {size}, {size}, 3] with n of 1 or more, not {shape!r}")
-    told = _parameters(tensor, f"input {INPUT!r}").get("binary_data_size")
+    stated = _parameters(tensor, f"input {INPUT!r}").get("binary_data_size")
     count = math.prod(shape)
-    if told is None:
+    if stated is None:
         if len(raw):
             raise _refused(f"{len(raw)} bytes follow the JSON, and no input has a binary_data_size")
         return _from_json(tensor.get("data"), shape)
     if tensor.get("data") is not None:
         raise _refused(f"input {INPUT!r} has both data and binary_data_size")
-    if type(told) is not int or told != len(raw) or told != count:
+    if type(stated) is not int or stated != len(raw) or stated != count:
         raise _refused(
-            f"input {INPUT!r} needs {count} bytes: binary_data_size says {told!r}, and {len(raw)} follow the JSON"
+            f"input {INPUT!r} needs {count} bytes: binary_data_size says {stated!r}, and {len(raw)} follow the JSON"
         )
     return np.frombuffer(raw, np.uint8).reshape(shape)
 
 
 def _from_json(data: Any, shape: list[int]) -> np.ndarray:
-    """Flat or nested lists of whole numbers from 0 to 255, in row-major order, to uint8 of that shape."""
+    """Convert flat or nested lists of integers from 0 to 255, in row-major order, to uint8 of that shape."""
     if not isinstance(data, list):
         raise _refused(f"input {INPUT!r} needs data, or a binary_data_size")
     count = math.prod(shape)
-    # NumPy would guess a type, and take memory without bounds for one that does not fit.
+    # NumPy would guess the type, and could use any amount of memory for data that do not fit.
     values = data
     if data and isinstance(data[0], list):
         for side in shape[1:]:
@@ -137,7 +137,7 @@ def _from_json(data: Any, shape: list[int]) -> np.ndarray:
 
 
 def _parameters(value: dict[str, Any], what: str) -> dict[str, Any]:
-    """The parameters of an object of the protocol; null, of all or of one, is as good as none."""
+    """The parameters of an object of the protocol; null, for all or for one of them, means not given."""
     parameters = value.get("parameters")
     if parameters is None:
         return {}
@@ -162,14 +162,14 @@ def _refused(message: str) -> RequestError:
     return RequestError(400, message)
 
 
-def emit_response(
+def write_response(
     logits: np.ndarray, request: InferRequest, *, name: str, version: str
 ) -> tuple[bytes, str, dict[str, str]]:
-    """The answer to a request.
+    """Serialize the response to a request.
 
     Args:
         logits: float32 `[n, K]`.
-        request: what was asked for.
+        request: as parsed.
         name, version: of the model.
 
     Returns:

@@ -23,7 +23,7 @@ _VERSION = "/v2/models/{name}/versions/{version}"
 
 
 def image_routes(service: Service) -> APIRouter:
-    """What takes image files, and what Prometheus reads."""
+    """Routes for image files and for Prometheus."""
     router = APIRouter()
 
     @router.post(
@@ -34,7 +34,7 @@ def image_routes(service: Service) -> APIRouter:
         summary="Classify an image file",
     )
     async def predict(request: Request, top: Annotated[int, Query(ge=1, le=100_000)] = 5) -> Response:
-        """An image as the form's field `file`, or as the body itself; answers as `Student.predict` of a bundle does."""
+        """Takes an image as the form field `file` or as the whole body; answers as `Student.predict` does."""
         model = service.holder.current
         async with service.bodies.read(request) as body:
             with service.admission.admit(1):
@@ -54,16 +54,16 @@ def image_routes(service: Service) -> APIRouter:
         "/metrics",
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-        summary="Figures for Prometheus",
+        summary="Metrics for Prometheus",
     )
-    async def figures() -> Response:
+    async def prometheus() -> Response:
         return Response(service.metrics.render(), media_type=metrics.CONTENT_TYPE)
 
     return router
 
 
 def inference_routes(service: Service) -> APIRouter:
-    """The Open Inference Protocol v2."""
+    """Routes of the Open Inference Protocol v2."""
     router = APIRouter(prefix="")
 
     def model_of(name: str, version: str | None) -> ServedModel:
@@ -125,7 +125,7 @@ def inference_routes(service: Service) -> APIRouter:
             asked = await service.prepare(protocol.parse_request, body, length, size)
             with service.admission.admit(len(asked.images)):
                 logits = await model.batcher.logits(asked.images)
-        answer, kind, headers = protocol.emit_response(
+        answer, kind, headers = protocol.write_response(
             logits, asked, name=model.bundle.name, version=model.bundle.version
         )
         return Response(answer, media_type=kind, headers=headers)
@@ -134,7 +134,7 @@ def inference_routes(service: Service) -> APIRouter:
 
 
 def repository_routes(service: Service) -> APIRouter:
-    """The protocol's model repository extension: what is loaded, and loading it anew. Only with an API key."""
+    """Routes of the protocol's model repository extension: list and reload the model. Only with an API key."""
     router = APIRouter(prefix="/v2/repository")
 
     @router.post("/index", response_model=list[schemas.RepositoryEntry])
@@ -144,7 +144,7 @@ def repository_routes(service: Service) -> APIRouter:
 
     @router.post("/models/{name}/load", response_model=schemas.Loaded, responses=errors(404, 409))
     async def load(name: str) -> Any:
-        """Read the bundle again from where it lies; it answers once it was proved, else the old one stays (409)."""
+        """Reload the bundle from its folder; used once it is verified, otherwise the old one stays (409)."""
         known = service.holder.current.bundle.name
         if name != known:
             raise RequestError(404, f"there is no model {name[:100]!r} here, only {known!r}")
@@ -158,7 +158,7 @@ def repository_routes(service: Service) -> APIRouter:
 
 
 def model_description(student: Student, name: str, version: str) -> dict[str, Any]:
-    """The metadata of a model."""
+    """Metadata of a model, as the protocol defines them."""
     size = student.preprocessing.size
     return {
         "name": name,

@@ -1,4 +1,4 @@
-"""The bodies of requests and answers, as the OpenAPI description tells them."""
+"""Bodies of requests and responses, for the OpenAPI description."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from pydantic import BaseModel, Field
 
 
 class ErrorBody(BaseModel):
-    """Every answer of 400 and above."""
+    """Body of every response with a status of 400 or more."""
 
     error: str
 
 
 class Prediction(BaseModel):
-    """One label and its probability."""
+    """A label and its probability."""
 
     label: str
     probability: float = Field(ge=0, le=1)
@@ -27,25 +27,25 @@ class Predictions(BaseModel):
 
 
 class Live(BaseModel):
-    """The process answers."""
+    """Whether the process is alive."""
 
     live: bool
 
 
 class Ready(BaseModel):
-    """Requests are welcome."""
+    """Whether the server accepts requests."""
 
     ready: bool
 
 
 class ModelReady(Ready):
-    """The same, of a model."""
+    """Whether a model accepts requests."""
 
     name: str
 
 
 class ServerMetadata(BaseModel):
-    """Who answers."""
+    """Name, version and protocol extensions of the server."""
 
     name: str
     version: str
@@ -53,7 +53,7 @@ class ServerMetadata(BaseModel):
 
 
 class TensorMetadata(BaseModel):
-    """A tensor of the model; -1 is any size."""
+    """A tensor of the model; -1 stands for any size."""
 
     name: str
     datatype: str
@@ -61,7 +61,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """The model that answers."""
+    """Versions, inputs and outputs of a model."""
 
     name: str
     versions: list[str]
@@ -71,7 +71,7 @@ class ModelMetadata(BaseModel):
 
 
 class RepositoryEntry(BaseModel):
-    """A model of the repository, which has one."""
+    """The one model of the repository."""
 
     name: str
     version: str
@@ -79,14 +79,14 @@ class RepositoryEntry(BaseModel):
 
 
 class Loaded(BaseModel):
-    """What answers after a reload."""
+    """The model after a reload."""
 
     name: str
     version: str
 
 
 class OutputTensor(BaseModel):
-    """Logits, flat and in row-major order, or as bytes behind the JSON."""
+    """Logits, flat in row-major order, or as bytes that follow the JSON."""
 
     name: str
     datatype: str
@@ -132,7 +132,7 @@ INFER_REQUEST = {
                     "parameters": {
                         "type": ["object", "null"],
                         "properties": {"binary_data_size": {"type": ["integer", "null"], "minimum": 1}},
-                        "description": "binary_data_size, where the tensor's bytes follow the JSON.",
+                        "description": "binary_data_size, if the tensor's bytes follow the JSON.",
                     },
                     "data": {
                         "type": ["array", "null"],
@@ -158,7 +158,7 @@ INFER_REQUEST = {
         },
     },
 }
-"""JSON Schema of an inference request. That `data` fit `shape` is beyond it, and told by 400."""
+"""JSON Schema of an inference request. It cannot say that `data` must fit `shape`; the server answers 400 if not."""
 
 INFER_BODY = {
     "required": True,
@@ -181,5 +181,5 @@ IMAGE_BODY = {
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The answers that are errors, for the description of a route."""
+    """The error responses of a route, for its description."""
     return {status: {"model": ErrorBody} for status in statuses}

@@ -1,4 +1,4 @@
-"""The API key: where it comes from, and how it is compared."""
+"""The API key: reading and comparing it."""
 
 import hashlib
 import hmac
@@ -10,55 +10,55 @@ from exporters.core.errors import UsageError
 from exporters.core.files import open_regular
 
 API_KEY_VARIABLE = "TMKD_API_KEY"
-_LEAST = 16
-_MOST = 4096
+_MIN_LENGTH = 16
+_MAX_LENGTH = 4096
 
 
 class ApiKey:
-    """A secret that clients show; only its digest is kept, so that it cannot get into a log or a traceback.
+    """A secret that clients send; only its digest is kept, so that it cannot appear in a log or a traceback.
 
     Args:
         text: 16 to 4,096 printable ASCII characters without blanks.
-        source: what messages call it.
+        source: where it comes from, for messages.
 
     Raises:
         UsageError: too short, or not of such characters.
     """
 
     def __init__(self, text: str, source: str) -> None:
-        if not _LEAST <= len(text) <= _MOST or not text.isascii() or not text.isprintable() or " " in text:
+        if not _MIN_LENGTH <= len(text) <= _MAX_LENGTH or not text.isascii() or not text.isprintable() or " " in text:
             raise UsageError(
-                f"{source}: an API key has {_LEAST} to {_MOST:,} printable ASCII characters and no blanks",
+                f"{source}: an API key has {_MIN_LENGTH} to {_MAX_LENGTH:,} printable ASCII characters and no blanks",
                 remedy="Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
             )
         self._digest = hashlib.sha256(text.encode("ascii")).digest()
 
-    def opens(self, shown: bytes) -> bool:
-        """Is it the key? Takes the same time whatever is shown."""
-        return hmac.compare_digest(hashlib.sha256(shown).digest(), self._digest)
+    def matches(self, value: bytes) -> bool:
+        """Whether a value is the key; takes the same time for every value."""
+        return hmac.compare_digest(hashlib.sha256(value).digest(), self._digest)
 
     def allows(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Does a request of these headers show the key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`?"""
+        """Whether the headers of a request hold the key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`."""
         for name, value in headers:
-            if name == b"x-api-key" and self.opens(value):
+            if name == b"x-api-key" and self.matches(value):
                 return True
             if name == b"authorization":
-                scheme, _, shown = value.partition(b" ")
-                if scheme.lower() == b"bearer" and self.opens(shown.strip()):
+                scheme, _, key = value.partition(b" ")
+                if scheme.lower() == b"bearer" and self.matches(key.strip()):
                     return True
         return False
 
 
 def read_api_key(path: Path | None, environment: Mapping[str, str] = os.environ) -> ApiKey | None:
-    """The key of a file, else of the variable `TMKD_API_KEY`, else None. Blanks and newlines around it do not count.
+    """Read the key from a file, else from the variable `TMKD_API_KEY`; None without either. White space is stripped.
 
     Raises:
-        UsageError: a file that cannot be read, or what is no key.
+        UsageError: the file cannot be read, or its content is not a key.
     """
     if path is not None:
         try:
             with open_regular(path) as stream:
-                data = stream.read(_MOST + 64)
+                data = stream.read(_MAX_LENGTH + 64)
         except OSError as error:
             raise UsageError(f"{path}: the API key cannot be read: {error.strerror or error}") from error
         return ApiKey(data.decode("latin-1").strip(), str(path))

@@ -1,4 +1,4 @@
-"""The process: a verified bundle, a socket, signals, and an orderly end."""
+"""The server process: verified bundle, socket, signals and graceful shutdown."""
 
 import asyncio
 import ipaddress
@@ -29,16 +29,16 @@ _KEEP_ALIVE = 75  # seconds; longer than the 60 of common load balancers, which 
 
 
 def serve(settings: ServeSettings) -> None:
-    """Serve a bundle until SIGTERM or SIGINT, then answer what is under way, and return. SIGHUP reloads the bundle.
+    """Serve a bundle until SIGTERM or SIGINT, then finish requests in progress and return. SIGHUP reloads the bundle.
 
     Raises:
         UsageError: no such bundle, or no model of that precision in it.
         GateError: a bundle that is damaged, or does not reproduce its golden vectors.
-        UnavailableError: the provider or the address cannot be had.
+        UnavailableError: the provider or the address is not available.
     """
     bundle = load_bundle(settings.bundle, settings.precision, settings.provider)
     with json_logs(settings.log_level), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\b")  # of clients' images, which are judged anyhow
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # about clients' images, which are checked anyway
         _run(settings, bundle)
 
 
@@ -54,7 +54,7 @@ def _run(settings: ServeSettings, bundle: LoadedBundle) -> None:
         access_log=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
-        # Whoever still sends has its own bounds, and is not waited for any longer than they take.
+        # Clients that still send are limited by their own timeouts; this is just longer.
         timeout_graceful_shutdown=int(2 * settings.timeout) + 1,
         lifespan="on",
     )
@@ -70,7 +70,11 @@ def _run(settings: ServeSettings, bundle: LoadedBundle) -> None:
             "api_key": settings.api_key is not None,
         }
         if settings.api_key is None and not is_loopback(address[0]):
-            logger.warning("%s is open to others, and no API key is asked for", settings.host, extra={"event": "open"})
+            logger.warning(
+                "%s can be reached by other machines, and no API key is required",
+                settings.host,
+                extra={"event": "open"},
+            )
         _Server(config, service, extra).run(sockets=[listener])
     logger.info("stopped", extra={"event": "stopped"})
 
@@ -79,8 +83,8 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that accepts connections.
 
     Args:
-        host: an IPv4 or IPv6 address, or a name; of several addresses of a name the first that can be had counts, those
-            of IPv4 first.
+        host: an IPv4 or IPv6 address, or a name; of several addresses of a name, the first that can be bound is used,
+            IPv4 before IPv6.
         port: 0 takes a free one.
 
     Raises:
@@ -103,12 +107,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether nobody but this machine reaches a socket that is bound to this IP address (no name)."""
+    """Whether a socket bound to this IP address (not a name) can be reached from this machine alone."""
     return ipaddress.ip_address(_unmapped(address)).is_loopback
 
 
 def _unmapped(host: str) -> str:
-    """The IPv4 address inside an IPv6 one (`::ffff:127.0.0.1`); whatever else, as it is."""
+    """The IPv4 address inside an IPv6 one (`::ffff:127.0.0.1`); anything else unchanged."""
     try:
         mapped = getattr(ipaddress.ip_address(host), "ipv4_mapped", None)
     except ValueError:
@@ -117,55 +121,55 @@ def _unmapped(host: str) -> str:
 
 
 def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
-    """The connections that the system made and nobody accepted yet; it would reset them with the listener's end."""
+    """Accept the pending connections, which the system would reset when the listener is closed."""
     listener.setblocking(False)
     while True:
         try:
             connection, _ = listener.accept()
-        except OSError:  # there are no more
+        except OSError:  # no more pending connections
             return
         connection.setblocking(False)
         yield connection
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which also says when it listens, reloads on SIGHUP, and drains before it stops listening.
+    """uvicorn's server that also logs when it listens, reloads on SIGHUP, and drains before it stops listening.
 
-    On the first SIGTERM or SIGINT it is no longer ready, and every answer ends its connection; it stops listening after
-    `settings.drain` seconds, or at once on the second signal, and ends once all requests were answered.
+    On the first SIGTERM or SIGINT it is no longer ready, and every answer closes its connection. It stops listening
+    after `settings.drain` seconds, or at once on the second signal, and returns when all requests are answered.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, told: dict[str, Any]) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, listening: dict[str, Any]) -> None:
         super().__init__(config)
         self._service = service
-        self._told = told
-        self._leave_at = float("inf")
+        self._listening = listening
+        self._stop_at = float("inf")
         self._reloads: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept."""
+        """Start to accept connections."""
         await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
-        logger.info("listening on %s port %d", self._told["host"], self._told["port"], extra=self._told)
+        logger.info("listening on %s port %d", self._listening["host"], self._listening["port"], extra=self._listening)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal to end."""
+        """Called on SIGTERM and SIGINT."""
         if self._service.draining:
-            self._leave_at = 0.0
+            self._stop_at = 0.0
             self.force_exit = self.should_exit and sig == signal.SIGINT
             return
         self._service.draining = True
-        self._leave_at = time.monotonic() + self._service.settings.drain
+        self._stop_at = time.monotonic() + self._service.settings.drain
         logger.info("draining", extra={"event": "draining", "signal": signal.Signals(sig).name})
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: is it time to stop listening?"""
-        self.should_exit = self.should_exit or time.monotonic() >= self._leave_at
+        """Called ten times a second; stops listening when the drain time is over."""
+        self.should_exit = self.should_exit or time.monotonic() >= self._stop_at
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, and answer whoever was connected by then, also those that were not accepted yet."""
+        """Stop listening, and answer the clients that are connected, including those not yet accepted."""
         loop = asyncio.get_running_loop()
         waiting = [connection for listener in sockets or [] for connection in _accept_all(listener)]
         for server in self.servers:
@@ -190,5 +194,5 @@ class _Server(uvicorn.Server):
     async def _reload_quietly(self) -> None:
         try:
             await self._service.holder.reload()
-        except Exception:  # told by the holder, and the old bundle stays
+        except Exception:  # logged by the holder; the old bundle stays
             logger.debug("reload", exc_info=True)

@@ -1,4 +1,4 @@
-"""All that the routes share: settings, the model, the queue, threads, figures."""
+"""State that all routes share: settings, model, queue, threads and metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 class Service:
-    """One server's state.
+    """The state of one server.
 
     Args:
         settings: of the server.
-        bundle: what answers first.
+        bundle: the first one to answer.
     """
 
     holder: ModelHolder
@@ -40,7 +40,7 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Ready to answer within the block, which belongs to the event loop that runs then."""
+        """Answer requests within the block; to be entered in the event loop that handles them."""
         settings = self.settings
         load = partial(load_bundle, settings.bundle, settings.precision, settings.provider)
         self.holder = ModelHolder(load, self._reloading, self._batcher, self.metrics.bundle)
@@ -63,12 +63,12 @@ class Service:
         )
 
     async def prepare(self, work: Callable[..., T], *arguments: object) -> T:
-        """Decode or parse in a thread, so that nobody else waits for it."""
+        """Decode or parse in a thread, so that other requests do not wait for it."""
         return await asyncio.get_running_loop().run_in_executor(self._preparing, work, *arguments)
 
     @asynccontextmanager
     async def in_time(self) -> AsyncIterator[None]:
-        """Bound the time of what is computed for one request.
+        """Limit the time of the computation for one request.
 
         Raises:
             RequestError: 504.

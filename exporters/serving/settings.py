@@ -1,4 +1,4 @@
-"""What a server is started with."""
+"""Settings of a server."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +14,20 @@ class ServeSettings:
     """Settings of a server; the defaults are those of the command `serve`, which takes as many threads as cores.
 
     Args:
-        bundle: the folder; read again when the server is told to reload.
-        precision: which of its models.
+        bundle: the folder; read again on a reload.
+        precision: which of the bundle's models is served.
         provider: of ONNX Runtime; never silently another one.
         threads: how many images are decoded, and how many batches computed, at once; each batch by one thread.
         host, port: where to listen; port 0 takes a free one.
         max_batch: images in one call of the model.
         max_delay: seconds that the first image of a batch may wait for others while a thread is free.
-        queue: images that are decoded, wait or are computed; beyond that, requests are refused with 503.
+        queue: images that are being decoded, wait or are being computed; beyond it, requests are refused with 503.
         max_bytes: of one request's body.
-        max_pixels: of one image, before anything of it is decoded; at most `exporters.core.limits.MAX_PIXELS`.
+        max_pixels: of one image, checked before it is decoded; at most `exporters.core.limits.MAX_PIXELS`.
         max_connections: beyond that, new connections are refused with 503.
         timeout: seconds for a request to arrive, and again for its answer to be computed.
         drain: seconds between SIGTERM and the end of listening; requests that arrive meanwhile are answered.
-        api_key: what clients must show, or None.
+        api_key: the key that clients must send; None: no key is needed.
         log_level: the least severe messages that are logged.
     """
 

@@ -1,4 +1,4 @@
-"""An image out of a request's body: the part `file` of a form, or the body itself."""
+"""Extracts the image from a request body: the field `file` of a form, or the whole body."""
 
 import io
 
@@ -14,23 +14,23 @@ FIELD = "file"
 FORM = b"multipart/form-data"
 _LONGEST_BOUNDARY = 70
 """Characters, by RFC 2046."""
-_PIECE = 2**20
-_MOST_PARTS = 16
+_CHUNK_BYTES = 2**20
+_MAX_PARTS = 16
 _NAME = "the upload"  # never the client's file name, which may be a path
 
 
 def prepare_upload(student: Student, body: bytes, content_type: str | None, max_pixels: int) -> np.ndarray:
-    """What `Student.prepare` makes of the image in a body, uint8 `[size, size, 3]`; takes a while, without the lock.
+    """Decode the image in a body as `Student.prepare` does, to uint8 `[size, size, 3]`. Slow; releases the GIL.
 
     Args:
-        student: whose preprocessing is followed.
+        student: its preprocessing is applied.
         body: a form (`multipart/form-data`) with one file in the field `file`, or, of any other type, an image file.
-        content_type: of the request. What kind of image it is follows from its content alone.
-        max_pixels: more are refused before any is decoded.
+        content_type: of the request. The image format is detected from the content alone.
+        max_pixels: larger images are refused before they are decoded.
 
     Raises:
-        RequestError: 400 for a form that is malformed or has no such file, 422 for what is no image, or a damaged one,
-            or one that is too large.
+        RequestError: 400 for a form that is malformed or has no such file; 415 for another kind of multipart; 422 for
+            a body that is no image, or one that is damaged or too large.
     """
     kind, options = parse_options_header(content_type)
     if kind == FORM:
@@ -64,9 +64,9 @@ def _file_of_form(body: bytes, boundary: bytes) -> bytes:
     )
     try:
         with memoryview(body) as view:
-            # In pieces, so that a file that follows a preamble is not copied once more.
-            for start in range(_end_of_preamble(body, boundary), len(body), _PIECE):
-                parser.write(bytes(view[start : start + _PIECE]))
+            # In pieces, so that a file behind a preamble is not copied once more.
+            for start in range(_end_of_preamble(body, boundary), len(body), _CHUNK_BYTES):
+                parser.write(bytes(view[start : start + _CHUNK_BYTES]))
     except FormParserError as error:
         raise _malformed(str(error)[:200]) from error
     if not form.complete:
@@ -77,7 +77,7 @@ def _file_of_form(body: bytes, boundary: bytes) -> bytes:
 
 
 def _end_of_preamble(body: bytes, boundary: bytes) -> int:
-    """Where the first boundary begins: RFC 2046 lets any text stand before it, which means nothing."""
+    """Where the first boundary begins; RFC 2046 allows any text before it, which is ignored."""
     delimiter = b"--" + boundary
     if body.startswith(delimiter):
         return 0
@@ -92,7 +92,7 @@ def _malformed(why: str) -> RequestError:
 
 
 class _Form:
-    """Keeps the content of the parts that are called `file`, and nothing else of a form."""
+    """Callbacks of the form parser; keeps the content of the parts named `file` and ignores the others."""
 
     def __init__(self) -> None:
         self.files: list[io.BytesIO] = []
@@ -104,8 +104,8 @@ class _Form:
     def on_part_begin(self) -> None:
         self._parts += 1
         self._wanted = False
-        if self._parts > _MOST_PARTS:  # each costs time, and an image needs one
-            raise RequestError(400, f"a form has at most {_MOST_PARTS} fields")
+        if self._parts > _MAX_PARTS:  # each costs time, and one is enough
+            raise RequestError(400, f"a form has at most {_MAX_PARTS} fields")
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]

@@ -24,7 +24,7 @@ from pipeline.stages.shared.inputs import Data, needs_teacher, needs_text_embedd
 
 if TYPE_CHECKING:
     from exporters.artifacts.ship import Passed
-    from exporters.bundle.pack import BundleFacts
+    from exporters.bundle.contents import BundleFacts
     from exporters.student.student import TrainedStudent
 
 MEASURED: tuple[SplitName, ...] = ("validation", "test")
@@ -80,7 +80,7 @@ def _passed(context: StageContext) -> "Passed":
     """What parity lets ship, each file with what the audit found at its export."""
     from exporters.artifacts.ship import Passed
     from exporters.artifacts.variants import VARIANTS as VARIANT_KINDS
-    from exporters.bundle.pack import ShippedModel
+    from exporters.bundle.contents import ShippedModel
 
     audits = {"fp32": {"file": MODEL, **read_json_output(context, "export", AUDIT)}}
     if context.recipe.export.variants:
@@ -106,7 +106,7 @@ def identity(recipe: Recipe) -> dict[str, Any]:
 
 
 def _facts(context: StageContext, data: Data, student: "TrainedStudent") -> "BundleFacts":
-    from exporters.bundle.pack import BundleFacts
+    from exporters.bundle.contents import BundleFacts
 
     recipe = context.recipe
     verdict = read_json_output(context, "validate", "verdict.json")

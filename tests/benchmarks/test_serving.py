@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("torch")
 
 from benchmarks.serving import broken_uploads, failures, make_versions, to_markdown, version
-from exporters.bundle.pack import BundleContents, pack
+from exporters.bundle.contents import BundleContents
+from exporters.bundle.pack import pack
 from exporters.bundle.verify import verify_bundle
 from exporters.client import Student
 from exporters.core.errors import GateError

@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 
 from exporters.audit import audit_export  # noqa: E402
 from exporters.benchmark import measure  # noqa: E402
-from exporters.bundle.pack import BundleContents, BundleFacts, ShippedModel, pack  # noqa: E402
+from exporters.bundle.contents import BundleContents, BundleFacts, ShippedModel  # noqa: E402
+from exporters.bundle.pack import pack  # noqa: E402
 from exporters.images.preprocessing import Preprocessing  # noqa: E402
 from exporters.onnx.export import OnnxExport, export_onnx  # noqa: E402
 from exporters.parity import ParityGate, run_parity  # noqa: E402

@@ -14,8 +14,9 @@ pytest.importorskip("tensorrt_rtx")
 
 from exporters.artifacts.engines import make_engines
 from exporters.benchmark.bundle import benchmark_bundle
+from exporters.bundle.contents import BundleContents, ShippedEngine
 from exporters.bundle.manifest import SCHEMA, engine_path
-from exporters.bundle.pack import BundleContents, ShippedEngine, pack
+from exporters.bundle.pack import pack
 from exporters.bundle.verify import verify_bundle
 from exporters.core.errors import GateError
 from exporters.core.files import dump_json

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from exporters.bundle.accuracy import AccuracyReport, verify_accuracy
-from exporters.bundle.pack import BundleContents, ShippedModel, pack
+from exporters.bundle.contents import BundleContents, ShippedModel
+from exporters.bundle.pack import pack
 from exporters.bundle.verify import verify_bundle
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.images.decoding import UnreadableImageError

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporters.bundle.contents import BundleContents
 from exporters.bundle.golden import beyond_bundle, golden_tolerance
 from exporters.bundle.manifest import GOLDEN_LIMITS
-from exporters.bundle.pack import BundleContents, pack
+from exporters.bundle.pack import pack
 from exporters.bundle.verify import verify_bundle
 from exporters.core.errors import GateError
 from exporters.core.files import dump_json

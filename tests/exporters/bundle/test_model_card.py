@@ -8,8 +8,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from exporters.bundle.contents import BundleContents, BundleFacts
 from exporters.bundle.model_card import model_card
-from exporters.bundle.pack import BundleContents, BundleFacts
 from exporters.client import Student
 from exporters.images.decoding import open_rgb
 from exporters.images.preprocessing import Preprocessing

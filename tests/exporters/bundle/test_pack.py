@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
-from exporters.bundle.pack import BundleContents, pack, tar_path
+from exporters.bundle.archive import tar_path
+from exporters.bundle.contents import BundleContents
+from exporters.bundle.pack import pack
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import sha256_bytes, sha256_file
 from exporters.core.locks import held
@@ -146,7 +148,7 @@ def test_another_model_than_the_one_that_was_audited(contents: BundleContents, t
 
 
 def test_archive_does_not_depend_on_modes(tmp_path: Path) -> None:
-    from exporters.bundle.pack import write_tar
+    from exporters.bundle.archive import write_tar
 
     folder = tmp_path / "x"
     (folder / "b").mkdir(parents=True)

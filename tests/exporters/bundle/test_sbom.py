@@ -12,7 +12,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
-from exporters.bundle.pack import BundleContents, BundleFacts, pack
+from exporters.bundle.contents import BundleContents, BundleFacts
+from exporters.bundle.pack import pack
 from exporters.bundle.sbom import sbom
 from exporters.core.errors import UnavailableError
 from tests.exporters.conftest import LABELS

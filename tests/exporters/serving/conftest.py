@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporters.bundle.pack import BundleContents, pack
+from exporters.bundle.contents import BundleContents
+from exporters.bundle.pack import pack
 
 KEY = "a-key-that-nobody-guesses"
 PATIENCE = 150.0

@@ -113,7 +113,7 @@ def test_requests_stay_whole() -> None:
     run(test)
 
 
-def test_who_left_is_not_computed() -> None:
+def test_cancelled_request_is_dropped_from_batch() -> None:
     async def test(batcher: Batcher, model: Model) -> None:
         first = asyncio.create_task(batcher.logits(images(0)))
         await begun(model, 1)

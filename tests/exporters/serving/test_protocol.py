@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from exporters.serving.problems import RequestError
-from exporters.serving.protocol import InferRequest, emit_response, parse_request
+from exporters.serving.protocol import InferRequest, parse_request, write_response
 
 SIZE = 4
 NUMBERS = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -58,7 +58,7 @@ def test_binary_tensors(images: np.ndarray) -> None:
 )
 def test_answers(logits: np.ndarray, name: str | None, binary: bool) -> None:
     asked = InferRequest(np.zeros((1, 1, 1, 3), np.uint8), name, binary)
-    body, kind, headers = emit_response(logits, asked, name="finches", version="7")
+    body, kind, headers = write_response(logits, asked, name="finches", version="7")
     length = int(headers["Inference-Header-Content-Length"]) if binary else len(body)
     assert kind == ("application/octet-stream" if binary else "application/json")
     answer = json.loads(body[:length])

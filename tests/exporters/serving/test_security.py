@@ -45,8 +45,8 @@ def test_where_a_key_comes_from(tmp_path: Path) -> None:
     path.write_text(f"{TEXT}\n")
     from_file = read_api_key(path, {API_KEY_VARIABLE: "another-key-of-mine"})
     from_environment = read_api_key(None, {API_KEY_VARIABLE: TEXT})
-    assert from_file and from_file.opens(TEXT.encode())
-    assert from_environment and from_environment.opens(TEXT.encode())
+    assert from_file and from_file.matches(TEXT.encode())
+    assert from_environment and from_environment.matches(TEXT.encode())
     assert read_api_key(None, {}) is None
     with pytest.raises(UsageError, match=API_KEY_VARIABLE):
         read_api_key(None, {API_KEY_VARIABLE: ""})  # an empty variable is a mistake, and no wish for an open server

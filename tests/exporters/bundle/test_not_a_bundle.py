@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporters.benchmark.bundle import benchmark_bundle
-from exporters.bundle.mistaken import check_is_bundle
+from exporters.bundle.not_a_bundle import check_is_bundle
 from exporters.bundle.verify import verify_bundle
 from exporters.client import Student
 from exporters.core.errors import GateError, UsageError

@@ -1,21 +1,21 @@
-"""What a path is that was given for a bundle, and what to type instead."""
+"""Recognizes paths that are given for a bundle and are none, and says what to type instead."""
 
 from pathlib import Path
 from shlex import quote
 
 from exporters.core.errors import UsageError
+from exporters.student.checkpoint_file import has_weights_suffix
 
 _SEALED = ("manifest.json", "manifest.sha256")
 _PACKED = ("MODEL_CARD.md", "golden", "benchmark.json", "sbom.cdx.json")
-_WEIGHTS = (".safetensors", ".pt", ".pth", ".th", ".bin", ".tar", ".ckpt")
 _EXPORT = "tmkd-pipeline export"
 
 
 def check_is_bundle(path: Path) -> None:
-    """Refuse what is something else than a bundle; what may be a damaged one passes.
+    """Refuse a path that is something other than a bundle; what may be a damaged bundle passes.
 
     Raises:
-        UsageError: says what it is, and what to type.
+        UsageError: the message says what it is, and what to type.
     """
     if not path.is_dir():
         raise _no_folder(path)
@@ -61,7 +61,7 @@ def _no_folder(path: Path) -> UsageError:
         )
     if path.name.endswith("bundle.tar"):
         return UsageError(f"{path} is an archive: not a folder", remedy=f"Unpack it first: tar -xf {quote(str(path))}")
-    if path.suffix in _WEIGHTS:
+    if has_weights_suffix(path.name):
         return UsageError(
             f"{path} is a file of weights, not a bundle", remedy=_pack(f"{quote(str(path))} --model NAME")
         )
