@@ -28,7 +28,7 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index
 from pipeline.data.loading import Loader
-from pipeline.recipe.schema.recipe import AugmentSettings, DataSettings
+from pipeline.data.settings import AugmentSettings, DataSettings
 from pipeline.runner.environment import describe_environment
 
 SIZE, RESIZE, BATCH = 224, 256, 64

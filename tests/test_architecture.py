@@ -81,7 +81,7 @@ def test_no_module_imports_itself_through_others() -> None:
 @pytest.mark.parametrize(
     ("rooms", "forbidden"),
     [
-        # A recipe is read without the code that carries it out.
+        # A recipe is put together from the settings of the rooms, and read without the code that carries it out.
         ("recipe", "models tmkd training evaluation stages runner report commands cli console"),
         ("data", "recipe models tmkd distill training evaluation stages runner report commands cli console"),
         # The paper's lines know nothing of losses of other methods, of loops and of files.
@@ -105,7 +105,7 @@ def test_data_flow_one_way(rooms: str, forbidden: str) -> None:
     targets = {f"pipeline.{name}" for name in forbidden.split()}
     assert sources | targets <= {room(module) for module in GRAPH}
     found = {(m, name) for m in GRAPH if room(m) in sources for name in GRAPH[m] if room(name) in targets}
-    assert not found
+    assert not {(m, name) for m, name in found if not (room(m) == "pipeline.recipe" and name.endswith(".settings"))}
 
 
 HEAVY = {

@@ -8,8 +8,8 @@ from typing import get_args
 from exporters.core.errors import UsageError
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.recipe import load_recipe
-from pipeline.recipe.schema.distill import IMAGE_TOWER_WEIGHTINGS, WeightingSettings
 from pipeline.recipe.schema.recipe import Recipe
+from pipeline.tmkd.settings import IMAGE_TOWER_WEIGHTINGS, WeightingSettings
 
 ABLATIONS = ("views", "weighting", "contrast")
 """The switches of TMKD that an ablation can turn."""
@@ -145,11 +145,11 @@ def _on_base(source: Source, recipe: Recipe, base: str) -> list[Arm]:
     alone = _alone(recipe, base)
     overrides = ("distill.method=tmkd", f"distill.base={base}", *_losses_of_its_own(recipe, base))
     plain = (*overrides, *(f"distill.views.{name}=null" for name in recipe.distill.views), _NO_CONTRAST)
-    losses = source.load(*plain).distill.losses
-    if losses == replace(source.load(*alone.overrides).distill.losses, contrast_weight=0.0):
+    losses, own = source.load(*plain).distill.losses, source.load(*alone.overrides).distill.losses
+    if losses == own.model_copy(update={"contrast": losses.contrast}):
         return [alone, Arm(f"tmkd on {base}", "tmkd", base, overrides, reference=base)]
     lines = METHODS[base].lines
-    added = [("kd", "logits", losses.logits_weight), ("cam", "feature", losses.feature_weight)]
+    added = [("kd", "logits", losses.logits.weight), ("cam", "feature", losses.feature.weight)]
     name = "+".join([base, *(short for short, line, weight in added if line not in lines and weight)])
     return [
         Arm(name, "tmkd", base, plain, reference="ce"),

@@ -7,12 +7,12 @@ from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.base import Method
 from pipeline.distill.methods.tmkd import Tmkd
 from pipeline.distill.registry import METHODS, load_method
-from pipeline.distill.settings import DistillOptions, resolve_losses
+from pipeline.distill.settings import DistillSettings, resolve_losses
 from pipeline.models.outputs import NetworkShape
 
 
 def build_method(
-    distill: DistillOptions,
+    distill: DistillSettings,
     student: NetworkShape,
     teacher: NetworkShape | None,
     anchors: Tensor | None,

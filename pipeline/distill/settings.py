@@ -1,127 +1,193 @@
-"""The weights of a run's losses, with every default of its method filled in. No torch here."""
+"""The settings of a distillation: the recipe's section `distill`, and the losses that follow from it. No torch here."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
 
 from exporters.core.errors import UsageError
-from pipeline.distill.registry import METHODS
+from pipeline.distill.registry import METHODS, base_methods
+from pipeline.settings import Settings, one_of, problem
+from pipeline.tmkd.settings import WeightingSettings
+from pipeline.tmkd.views.settings import NamedViews, default_views
 
-# Line 10 where `tmkd` adds it to a base that has none.
-_ADDED_LOGITS_WEIGHT = 0.9
-_ADDED_LOGITS_TEMPERATURE = 4.0
+ADDED_LOGITS_WEIGHT, ADDED_LOGITS_TEMPERATURE = 0.9, 4.0
+"""Of the logit loss, where `tmkd` adds it to a base that has none."""
+
+METHOD_NAMES, BASE_NAMES = list(METHODS), list(base_methods())
+_WEIGHTS = ("ce.weight", "feature.weight", "logits.weight", "contrast.weight")
 
 
-@dataclass(frozen=True, kw_only=True)
-class LossSettings:
-    """Resolved settings of the losses; a weight of 0 switches a term off.
+class CeSettings(Settings):
+    """The cross-entropy with the true labels."""
 
-    Attributes:
-        ce_weight: μ of the cross-entropy.
-        label_smoothing: of the cross-entropy's targets, in [0, 1).
-        feature_weight: β of the feature line (9).
-        feature_pool: side r of the pooled class activation maps.
-        feature_normalise: whether each class map is scaled to length 1.
-        feature_bank: crd's negatives of each image from a memory of the training split; 0 for those of the batch.
-        logits_weight: α of the logits line (10).
-        logits_temperature: T.
-        logits_target_weight: of TCKD, in dkd's own logits line.
-        logits_non_target_weight: of NCKD there, dkd's β.
-        contrast_weight: γ of the vision-language contrast (11).
-        contrast_temperature: τ.
-        contrast_centre: whether the anchors' mean is taken away.
+    weight: float | None = Field(default=None, ge=0, description="μ; null: the base's own.")
+
+
+class FeatureSettings(Settings):
+    """Line 9: the loss on feature maps."""
+
+    weight: float | None = Field(default=None, ge=0, description="β; null: the base's own.")
+    pool: int = Field(default=2, ge=1, le=32, description="Class activation maps are pooled to pool × pool.")
+    normalise: bool = Field(default=True, description="Scale each class activation map to length 1 first.")
+    bank: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="crd only: negatives of each image, from a memory of all training images; 0: those of the batch.",
+    )
+
+
+class LogitsSettings(Settings):
+    """Line 10: the loss on logits."""
+
+    weight: float | None = Field(default=None, ge=0, description="α; null: the base's own.")
+    temperature: float | None = Field(default=None, gt=0, description="T; null: the base's own.")
+    target_weight: float = Field(
+        default=1.0, ge=0, description="dkd only: weight of the part about the true class (TCKD)."
+    )
+    non_target_weight: float = Field(
+        default=8.0, ge=0, description="dkd only: weight of the part about the other classes (NCKD), dkd's β."
+    )
+
+
+class ContrastSettings(Settings):
+    """Line 11: the contrast of the student's features with the text anchors."""
+
+    weight: float = Field(default=0.8, ge=0, description="γ; 0 turns it off.")
+    temperature: float = Field(default=0.07, gt=0, description="τ.")
+    centre: bool = Field(default=True, description="Subtract the mean of the anchors over the classes.")
+
+
+class TeacherCacheSettings(Settings):
+    """What the teachers saw is kept on disk, and the augmentation is replayed in a cycle."""
+
+    passes: int = Field(
+        default=0, ge=0, le=10_000, description="Augmentation passes in the cycle; 0: no cache, no replay."
+    )
+
+
+class DistillSettings(Settings):
+    """What the student is taught, and how."""
+
+    method: Annotated[str, one_of(METHOD_NAMES)] = Field(
+        default="tmkd", description="The distillation method.", json_schema_extra={"enum": [*METHOD_NAMES]}
+    )
+    base: Annotated[str, one_of(BASE_NAMES)] = Field(
+        default="cat_kd",
+        description="method: tmkd only: the method that it plugs into.",
+        json_schema_extra={"enum": [*BASE_NAMES]},
+    )
+    ce: CeSettings = Field(default_factory=CeSettings, description="The cross-entropy.")
+    views: NamedViews = Field(
+        default_factory=default_views,
+        description="The views beside rgb, by name; null removes one.",
+    )
+    weighting: WeightingSettings = Field(default_factory=WeightingSettings, description="How the views are weighed.")
+    feature: FeatureSettings = Field(default_factory=FeatureSettings, description="The loss on feature maps.")
+    logits: LogitsSettings = Field(default_factory=LogitsSettings, description="The loss on logits.")
+    contrast: ContrastSettings = Field(default_factory=ContrastSettings, description="The loss against text anchors.")
+    teacher_cache: TeacherCacheSettings = Field(
+        default_factory=TeacherCacheSettings, description="The teachers' outputs on disk."
+    )
+    warmup: int | None = Field(
+        default=None,
+        ge=0,
+        description="Passes over which β and γ rise linearly; null: a tenth of train.epochs, 20 at most.",
+    )
+
+    @model_validator(mode="after")
+    def _teaches_something(self) -> Self:
+        try:
+            resolve_losses(self)
+        except UsageError as error:
+            raise problem("method", error.message.removeprefix("distill: "), *_WEIGHTS) from error
+        return self
+
+    @property
+    def losses(self) -> "LossSettings":
+        """The settings of the losses, those that are left open filled in with the method's own."""
+        return resolve_losses(self)
+
+    def warmup_epochs(self, epochs: int) -> int:
+        """The epochs over which the weights of the feature loss and the contrast rise, of `epochs` in all."""
+        return min(20, epochs // 10) if self.warmup is None else self.warmup
+
+
+class ResolvedCe(CeSettings):
+    """`CeSettings` with nothing left open."""
+
+    weight: float
+
+
+class ResolvedFeature(FeatureSettings):
+    """`FeatureSettings` with nothing left open."""
+
+    weight: float
+
+
+class ResolvedLogits(LogitsSettings):
+    """`LogitsSettings` with nothing left open."""
+
+    weight: float
+    temperature: float
+
+
+class LossSettings(Settings):
+    """What a method computes: the recipe's settings of each loss, at the same keys, with nothing left open.
+
+    A weight of 0 switches a loss off.
     """
 
-    ce_weight: float
-    label_smoothing: float = 0.0
-    feature_weight: float = 0.0
-    feature_pool: int = 2
-    feature_normalise: bool = True
-    feature_bank: int = 0
-    logits_weight: float = 0.0
-    logits_temperature: float = 4.0
-    logits_target_weight: float = 1.0
-    logits_non_target_weight: float = 8.0
-    contrast_weight: float = 0.0
-    contrast_temperature: float = 0.07
-    contrast_centre: bool = True
+    ce: ResolvedCe
+    feature: ResolvedFeature
+    logits: ResolvedLogits
+    contrast: ContrastSettings
+    label_smoothing: float = Field(description="Of the cross-entropy's targets, in [0, 1).")
 
 
-class DistillOptions(Protocol):
-    """What the losses need of the recipe's section `distill`."""
+def resolve_losses(distill: DistillSettings, label_smoothing: float = 0.0) -> LossSettings:
+    """Fill in the weights that a recipe leaves open with the method's own (the base's, for `tmkd`).
 
-    @property
-    def method(self) -> str:
-        """A name of `METHODS`."""
-
-    @property
-    def base(self) -> str:
-        """The method that `tmkd` plugs into."""
-
-    @property
-    def ce(self) -> Any:
-        """Line 12's μ: `weight`."""
-
-    @property
-    def feature(self) -> Any:
-        """Line 9: `weight`; `pool`, `normalise` of class activation maps; for crd `bank`."""
-
-    @property
-    def logits(self) -> Any:
-        """Line 10: `weight`, `temperature`; for dkd `target_weight`, `non_target_weight`."""
-
-    @property
-    def contrast(self) -> Any:
-        """Line 11: `weight`, `temperature`, `centre`."""
-
-
-def resolve_losses(distill: DistillOptions, label_smoothing: float = 0.0) -> LossSettings:
-    """Fill the weights that a recipe leaves open with the method's own (the base's, for `tmkd`).
-
-    A method alone has only its own lines: settings of lines that it has not are ignored, so that one recipe serves
-    every method of a comparison.
+    A method alone has only its own losses: settings of others are ignored, so that one recipe serves every method of a
+    comparison.
 
     Args:
         distill: the recipe's `distill`.
         label_smoothing: the recipe's `train.label_smoothing`.
 
     Raises:
-        UsageError: a method or base that does not exist or does not fit, or all terms switched off.
+        UsageError: a method or base that does not exist or does not fit, or all losses switched off.
     """
     if distill.method not in METHODS:
         raise UsageError(f"distill.method: no method {distill.method!r}", remedy=f"Known: {', '.join(METHODS)}.")
+    if distill.method == "tmkd" and distill.base not in BASE_NAMES:
+        known = ", ".join(BASE_NAMES)
+        raise UsageError(f"distill.base: tmkd does not plug into {distill.base!r}", remedy=f"Known: {known}.")
     plugged = distill.method == "tmkd"
-    own = METHODS[distill.method]
-    if plugged:
-        if distill.base not in METHODS or not METHODS[distill.base].can_be_base:
-            known = ", ".join(name for name, entry in METHODS.items() if entry.can_be_base)
-            raise UsageError(f"distill.base: tmkd does not plug into {distill.base!r}", remedy=f"Known: {known}.")
-        own = METHODS[distill.base]
-
-    def pick(given: float | None, default: float | None, added: float) -> float:
-        if given is not None:
-            return given
-        return added if default is None else default
-
-    has_feature = plugged or "feature" in own.lines
-    has_logits = plugged or "logits" in own.lines
-    losses = LossSettings(
-        ce_weight=pick(distill.ce.weight, own.ce_weight, 0.0),
-        label_smoothing=label_smoothing,
-        feature_weight=pick(distill.feature.weight, own.feature_weight, 0.0) if has_feature else 0.0,
-        feature_pool=distill.feature.pool,
-        feature_normalise=distill.feature.normalise,
-        feature_bank=distill.feature.bank,
-        logits_weight=pick(distill.logits.weight, own.logits_weight, _ADDED_LOGITS_WEIGHT) if has_logits else 0.0,
-        logits_temperature=pick(distill.logits.temperature, own.logits_temperature, _ADDED_LOGITS_TEMPERATURE),
-        logits_target_weight=distill.logits.target_weight,
-        logits_non_target_weight=distill.logits.non_target_weight,
-        contrast_weight=distill.contrast.weight if plugged else 0.0,
-        contrast_temperature=distill.contrast.temperature,
-        contrast_centre=distill.contrast.centre,
-    )
-    if not (losses.ce_weight or losses.feature_weight or losses.logits_weight or losses.contrast_weight):
+    own = METHODS[distill.base if plugged else distill.method]
+    weights = {
+        "ce": _first(distill.ce.weight, own.ce_weight),
+        "feature": _first(distill.feature.weight, own.feature_weight, 0.0),
+        "logits": _first(distill.logits.weight, own.logits_weight, ADDED_LOGITS_WEIGHT),
+        "contrast": distill.contrast.weight if plugged else 0.0,
+    }
+    if not plugged:
+        weights |= {name: 0.0 for name in ("feature", "logits") if name not in own.lines}
+    if not any(weights.values()):
         raise UsageError(
             f"distill: every loss of {distill.method} has the weight 0, so that nothing would be learnt",
             remedy="Give distill.ce.weight or one of the others a weight above 0.",
         )
-    return losses
+    temperature = _first(distill.logits.temperature, own.logits_temperature, ADDED_LOGITS_TEMPERATURE)
+    return LossSettings(
+        ce=ResolvedCe(weight=weights["ce"]),
+        feature=ResolvedFeature(**dict(distill.feature) | {"weight": weights["feature"]}),
+        logits=ResolvedLogits(**dict(distill.logits) | {"weight": weights["logits"], "temperature": temperature}),
+        contrast=distill.contrast.model_copy(update={"weight": weights["contrast"]}),
+        label_smoothing=label_smoothing,
+    )
+
+
+def _first(*values: float | None) -> float:
+    """The first value that is given."""
+    return next(value for value in values if value is not None)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.recipe.schema.recipe import ValidateSettings
+    from pipeline.recipe.schema.validate import ValidateSettings
 
 ABOVE_CHANCE = "above chance level"
 """The gate of a recipe that sets no `validate.min_top1`."""

@@ -9,7 +9,7 @@ from torch import Tensor, device
 if TYPE_CHECKING:
     from pipeline.data.loading import Batch
     from pipeline.models.clip import Clip
-    from pipeline.tmkd.views import Views
+    from pipeline.tmkd.views.views import Views
 
 
 @torch.no_grad()

@@ -99,7 +99,7 @@ class Subject:
         Raises:
             TmkdError: it cannot be had, as `build_student` says.
         """
-        from pipeline.stages.shared.inputs import build_student
+        from pipeline.stages.shared.networks import build_student
 
         return self._once("student", lambda: build_student(self.recipe, len(self.classes)))
 
@@ -114,7 +114,7 @@ class Subject:
         return self._once("teacher", self._teacher)
 
     def _teacher(self) -> "TappedNetwork":
-        from pipeline.stages.shared.inputs import build_visual_teacher, read_classifier
+        from pipeline.stages.shared.networks import build_visual_teacher, read_classifier
 
         if "teacher" in self.stages:
             return build_visual_teacher(self.recipe, len(self.classes)).tapped

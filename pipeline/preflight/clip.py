@@ -1,7 +1,7 @@
 """CLIP: whether the model exists, and its weights are here or can be fetched."""
 
 from pipeline.preflight.base import Report, Subject
-from pipeline.stages.shared.inputs import needs_image_tower
+from pipeline.recipe.needs import needs_image_tower
 
 
 def check(subject: Subject, report: Report) -> None:

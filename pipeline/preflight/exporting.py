@@ -27,7 +27,7 @@ def check(subject: Subject, report: Report) -> None:
     Raises:
         UsageError: the student, or a file that is required, cannot be had. An opset that the remedy names was tried.
     """
-    from pipeline.stages.shared.inputs import student_preprocessing
+    from pipeline.stages.shared.networks import student_preprocessing
 
     recipe, model = subject.recipe, subject.student()
     preprocessing = student_preprocessing(recipe, model.mean, model.std)

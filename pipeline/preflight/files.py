@@ -9,12 +9,12 @@ from exporters.core.errors import UnavailableError
 from exporters.core.names import path_on_disk
 from pipeline.catalog import class_sets, clip_models, prompt_names
 from pipeline.data.prepare.sources import SOURCES
+from pipeline.data.settings import SYNTHETIC_DATASETS
 from pipeline.models.weight_files import checked_sha256
 from pipeline.preflight.base import Report, Subject
+from pipeline.recipe.needs import needs_image_tower
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.recipe.schema.settings import SYNTHETIC_DATASETS
 from pipeline.recipe.schema.weights import names_file
-from pipeline.stages.shared.inputs import needs_image_tower
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pipeline.preflight.networks import make_method
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pipeline.recipe.schema.recipe import FitSettings
+    from pipeline.training.settings import FitSettings
 
 _ONE_VALUE = "more than 1 value per channel"  # torch's words
 _MOST_IMAGES = 2

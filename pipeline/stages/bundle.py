@@ -13,6 +13,7 @@ from exporters.core.versions import installed_packages
 from pipeline.data.listing import SplitName
 from pipeline.data.registry import LICENCES
 from pipeline.distill.registry import METHODS
+from pipeline.recipe.needs import needs_teacher, needs_text_embeddings
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.recipe.schema.weights import names_file
 from pipeline.runner.fingerprint import digest
@@ -20,7 +21,7 @@ from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.export import AUDIT, VARIANTS
 from pipeline.stages.parity import PARITY, SHIPPED
 from pipeline.stages.shared.images import golden_images
-from pipeline.stages.shared.inputs import Data, needs_teacher, needs_text_embeddings, read_data, read_json_output
+from pipeline.stages.shared.inputs import Data, read_data, read_json_output
 
 if TYPE_CHECKING:
     from exporters.artifacts.ship import Passed

@@ -14,13 +14,12 @@ from pipeline.stages.shared.inputs import (
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
     Data,
-    build_student,
     class_names_digest,
     read_anchors,
     read_data,
     read_teacher,
-    student_preprocessing,
 )
+from pipeline.stages.shared.networks import build_student, student_preprocessing
 from pipeline.stages.shared.teacher_cache import cached_teacher
 from pipeline.stages.teacher import weights_file
 
@@ -161,7 +160,7 @@ class DistillStage(Stage):
             fabric,
             seed=recipe.seed,
             teacher=guide if teacher is not None else None,
-            warmup=recipe.distill.warmup_passes(recipe.train.epochs),
+            warmup=recipe.distill.warmup_epochs(recipe.train.epochs),
         )
 
 

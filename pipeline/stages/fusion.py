@@ -6,18 +6,10 @@ from typing import Any
 from exporters.core.errors import GateError
 from exporters.core.files import write_json
 from pipeline.data.listing import SPLITS
+from pipeline.recipe.needs import has_views, needs_teacher, weighs_by_text
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.shared.inputs import (
-    EVALUATION_BATCH,
-    IMAGE_KEYS,
-    TRAINING_LIBRARIES,
-    has_views,
-    needs_teacher,
-    read_data,
-    read_teacher,
-    weighs_by_text,
-)
+from pipeline.stages.shared.inputs import EVALUATION_BATCH, IMAGE_KEYS, TRAINING_LIBRARIES, read_data, read_teacher
 
 TRAIN_SAMPLE = 1000
 """Training images on which the teacher is measured, at most: enough to see whether fusion helps."""

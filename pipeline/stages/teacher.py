@@ -6,26 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from exporters.core.errors import UnavailableError
 from pipeline.models.weight_files import checked_sha256
+from pipeline.recipe.needs import has_views, needs_teacher
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.shared.inputs import (
-    EVALUATION_BATCH,
-    IMAGE_KEYS,
-    TRAINING_LIBRARIES,
-    Data,
-    build_visual_teacher,
-    has_views,
-    needs_teacher,
-    read_data,
-    teacher_preprocessing,
-)
+from pipeline.stages.shared.inputs import EVALUATION_BATCH, IMAGE_KEYS, TRAINING_LIBRARIES, Data, read_data
+from pipeline.stages.shared.networks import build_visual_teacher, teacher_preprocessing
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor
 
     from pipeline.models.build import Model
-    from pipeline.tmkd.views import Views
+    from pipeline.tmkd.views.views import Views
     from pipeline.training.loop import Fitted
 
 
@@ -117,8 +109,8 @@ class TeacherStage(Stage):
     def _fit(self, context: StageContext, data: Data, model: "Model", fabric: "Fabric") -> "Fitted":
         import torch
 
-        from pipeline.distill.methods.ce import CrossEntropy
-        from pipeline.distill.settings import LossSettings
+        from pipeline.distill.build import build_method
+        from pipeline.distill.settings import DistillSettings
         from pipeline.distill.task import DistillationTask
         from pipeline.stages.shared.training import student_job, train
         from pipeline.tmkd.drawn_views import DrawnViews
@@ -126,8 +118,8 @@ class TeacherStage(Stage):
 
         fit_settings = context.recipe.teacher.visual.fit
         assert fit_settings is not None
-        losses = LossSettings(ce_weight=1.0, label_smoothing=fit_settings.label_smoothing)
-        task = DistillationTask(model.tapped, CrossEntropy(losses, model.tapped.shape, None))
+        distill, smoothing = DistillSettings(method="ce"), fit_settings.label_smoothing
+        task = DistillationTask(model.tapped, build_method(distill, model.tapped.shape, None, None, smoothing))
         seed = context.recipe.data.split_seed
         drawn = DrawnViews(fit_views(context.recipe), seed, "view for the visual teacher")
 
@@ -152,7 +144,7 @@ class TeacherStage(Stage):
 
 def fit_views(recipe: Recipe) -> "Views":
     """The views that the teacher is trained on: rgb alone, or the recipe's, whatever the method does with them."""
-    from pipeline.tmkd.views import Views
+    from pipeline.tmkd.views.views import Views
 
     fit = recipe.teacher.visual.fit
     return Views(recipe.distill.views if fit is not None and fit.views else {})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporters.core.files import sha256_file, write_bytes, write_json
 from pipeline.class_names.words import class_words
+from pipeline.recipe.needs import needs_text_embeddings
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.shared.inputs import (
@@ -15,7 +16,6 @@ from pipeline.stages.shared.inputs import (
     Data,
     class_names_digest,
     make_views,
-    needs_text_embeddings,
     read_data,
 )
 from pipeline.stages.teacher import weights_file
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pipeline.models.clip import Clip
     from pipeline.tmkd.prompts import Prompts
-    from pipeline.tmkd.views import Views
+    from pipeline.tmkd.views.views import Views
 
 
 class TextStage(Stage):
@@ -146,7 +146,7 @@ class TextStage(Stage):
         from pipeline.stages.shared.training import make_job, train
         from pipeline.tmkd.prompts import encode_prompts
         from pipeline.tmkd.text_fit import TextFit
-        from pipeline.tmkd.views import Views
+        from pipeline.tmkd.views.views import Views
         from pipeline.training.loop import Step
 
         recipe = context.recipe

@@ -7,6 +7,7 @@ import numpy as np
 
 from exporters.core.errors import GateError
 from exporters.core.files import atomic_path, write_json
+from pipeline.recipe.needs import needs_teacher
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.shared.inputs import (
@@ -14,11 +15,10 @@ from pipeline.stages.shared.inputs import (
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
     Data,
-    needs_teacher,
-    read_classifier,
     read_data,
     read_json_output,
 )
+from pipeline.stages.shared.networks import read_classifier
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.randomness import generator
-from pipeline.tmkd.views import Views
+from pipeline.tmkd.views.views import Views
 
 
 class DrawnViews:

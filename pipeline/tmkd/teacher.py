@@ -9,7 +9,7 @@ from torch import Tensor
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.fusion import fuse_output, split_views
-from pipeline.tmkd.views import Views
+from pipeline.tmkd.views.views import Views
 from pipeline.tmkd.weighers import Weigher
 from pipeline.tmkd.weighting import label_free_labels, view_weights
 

@@ -14,7 +14,7 @@ from pipeline.randomness import generator
 from pipeline.tmkd.contrast import image_text_contrast
 from pipeline.tmkd.drawn_views import DrawnViews
 from pipeline.tmkd.prompts import Prompts
-from pipeline.tmkd.views import Views
+from pipeline.tmkd.views.views import Views
 
 
 class TextFit(nn.Module):

@@ -1,14 +1,12 @@
 """The weightings of a recipe: from what the teachers saw in each view to scores (line 5)."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from exporters.core.errors import UsageError
+from pipeline.tmkd.settings import WeightingSettings
 from pipeline.tmkd.weighting import image_text_scores, teacher_confidence_scores, text_scores, uniform_scores
-
-if TYPE_CHECKING:
-    from pipeline.recipe.schema.recipe import WeightingSettings
 
 
 class Weigher(Protocol):
@@ -73,7 +71,7 @@ def uniform_weigher(embeddings: Tensor | None, logits: Tensor, labels: Tensor) -
 
 
 def make_weigher(
-    settings: "WeightingSettings", text_embeddings: Tensor | None = None, logit_scale: float | None = None
+    settings: WeightingSettings, text_embeddings: Tensor | None = None, logit_scale: float | None = None
 ) -> Weigher:
     """The weigher that `distill.weighting` asks for.
 

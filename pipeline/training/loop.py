@@ -18,7 +18,7 @@ from pipeline.training.optimizer import learning_rate, make_optimiser
 if TYPE_CHECKING:
     from pipeline.console import Console
     from pipeline.data.loading import Batch
-    from pipeline.recipe.schema.recipe import FitSettings
+    from pipeline.training.settings import FitSettings
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from pipeline.recipe.schema.recipe import FitSettings
+    from pipeline.training.settings import FitSettings
 
 
 # Other normalisation layers have one value a channel, which the shape tells.

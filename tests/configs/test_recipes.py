@@ -16,8 +16,10 @@ from pipeline.distill.task import DistillationTask
 from pipeline.models.build import Model, build_model
 from pipeline.models.clip import Clip, build_clip
 from pipeline.recipe import load_recipe
+from pipeline.recipe.needs import teacher_image_size
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.stages.shared.inputs import build_student, make_views, student_preprocessing, teacher_image_size
+from pipeline.stages.shared.inputs import make_views
+from pipeline.stages.shared.networks import build_student, student_preprocessing
 from pipeline.stages.teacher import fit_views
 from pipeline.tmkd.drawn_views import DrawnViews
 from pipeline.tmkd.prompts import Prompts, encode_prompts

@@ -82,14 +82,14 @@ class Method(nn.Module):
             ValueError: no teacher where the method needs one.
         """
         losses: dict[str, Tensor] = {}
-        if self.settings.ce_weight:
+        if self.settings.ce.weight:
             loss = cross_entropy(student.logits, labels, self.settings.label_smoothing)
-            losses["ce"] = self.settings.ce_weight * loss
-        if self.has_logits_loss() and self.settings.logits_weight:
-            weight = self.settings.logits_weight * (ramp if self.ramps_logits else 1.0)
+            losses["ce"] = self.settings.ce.weight * loss
+        if self.has_logits_loss() and self.settings.logits.weight:
+            weight = self.settings.logits.weight * (ramp if self.ramps_logits else 1.0)
             losses["logits"] = weight * self.logits_loss(student, self._given(teacher), labels)
-        if self.has_feature_loss() and self.settings.feature_weight:
-            weight = self.settings.feature_weight * ramp
+        if self.has_feature_loss() and self.settings.feature.weight:
+            weight = self.settings.feature.weight * ramp
             losses["feature"] = weight * self.feature_loss(student, self._given(teacher), labels)
         return losses
 

@@ -35,6 +35,6 @@ def attention_transfer(settings: LossSettings, student: NetworkOutput, teacher: 
         student.classifier_weight,
         teacher.feature_map,
         teacher.classifier_weight,
-        pool=settings.feature_pool,
-        normalise=settings.feature_normalise,
+        pool=settings.feature.pool,
+        normalise=settings.feature.normalise,
     )

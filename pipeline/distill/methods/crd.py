@@ -34,8 +34,8 @@ class ContrastiveRepresentation(Method):
 
     def prepare(self, training: TrainingSplit) -> None:
         """Make the memory, where there is to be one."""
-        if self.settings.feature_bank and self.settings.feature_weight:
-            self.memory = ContrastMemory(training, _WIDTH, self.settings.feature_bank, _TEMPERATURE)
+        if self.settings.feature.bank and self.settings.feature.weight:
+            self.memory = ContrastMemory(training, _WIDTH, self.settings.feature.bank, _TEMPERATURE)
 
     def forward(
         self,
@@ -54,7 +54,7 @@ class ContrastiveRepresentation(Method):
         with full_precision(student.pooled):
             ours = self.student_embedding(student.pooled.to(self.student_embedding.weight.dtype))
             theirs = self.teacher_embedding(teacher.pooled.to(self.teacher_embedding.weight.dtype))
-        if self.settings.feature_bank:
+        if self.settings.feature.bank:
             if self.memory is None or self._samples is None:
                 raise ValueError("a memory needs the training split (prepare) and the samples of each batch")
             return self.memory(ours, theirs, self._samples)

@@ -30,7 +30,7 @@ class DecoupledDistillation(Method):
 
     def logits_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
         """`T²·(α·TCKD + β·NCKD)`, mean over the batch."""
-        temperature = self.settings.logits_temperature
+        temperature = self.settings.logits.temperature
         tckd, nckd = decoupled_parts(student.logits, teacher.logits, labels, temperature)
-        target, non_target = self.settings.logits_target_weight, self.settings.logits_non_target_weight
+        target, non_target = self.settings.logits.target_weight, self.settings.logits.non_target_weight
         return temperature**2 * (target * tckd + non_target * nckd).mean()

@@ -12,4 +12,4 @@ class KnowledgeDistillation(Method):
 
     def logits_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
         """`T²·KL(softmax(z_t/T) ‖ softmax(z_s/T))`."""
-        return kl_logits(student.logits, teacher.logits, self.settings.logits_temperature)
+        return kl_logits(student.logits, teacher.logits, self.settings.logits.temperature)

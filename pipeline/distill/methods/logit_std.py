@@ -12,5 +12,5 @@ class LogitStandardisation(Method):
 
     def logits_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
         """`T²·KL` of the z-scores: the student matches the teacher's logits up to shift and scale."""
-        temperature = self.settings.logits_temperature
+        temperature = self.settings.logits.temperature
         return kl_logits(standardise(student.logits), standardise(teacher.logits), temperature)

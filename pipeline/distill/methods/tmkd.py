@@ -40,9 +40,9 @@ class Tmkd(Method):
     ) -> None:
         super().__init__(settings, student, teacher)
         self.base = base
-        if settings.feature_weight and not base.has_feature_loss():
+        if settings.feature.weight and not base.has_feature_loss():
             require_cam(student, given_shape(teacher, "tmkd"), "distill.feature.weight: line 9")
-        if settings.contrast_weight:
+        if settings.contrast.weight:
             if anchors is None or anchors.shape[0] != student.classes:
                 found = 0 if anchors is None else len(anchors)
                 raise UsageError(
@@ -56,7 +56,7 @@ class Tmkd(Method):
                     remedy="Set distill.contrast.weight to 0, or take another student.",
                 )
             self.head = ContrastHead(student.channels, anchors.shape[1])
-            self.register_buffer("anchors", centre_anchors(anchors, settings.contrast_centre), persistent=False)
+            self.register_buffer("anchors", centre_anchors(anchors, settings.contrast.centre), persistent=False)
 
     def prepare(self, training: TrainingSplit) -> None:
         """The base's."""
@@ -74,13 +74,13 @@ class Tmkd(Method):
         fused = self._given(teacher)
         settings = self.settings
         losses: dict[str, Tensor] = dict(self.base(student, fused, labels, ramp, samples))
-        if settings.logits_weight and not self.base.has_logits_loss():
-            kl = kl_logits(student.logits, fused.logits, settings.logits_temperature)
-            losses["logits"] = settings.logits_weight * kl
-        if settings.feature_weight and not self.base.has_feature_loss():
-            losses["feature"] = settings.feature_weight * ramp * attention_transfer(settings, student, fused)
-        if settings.contrast_weight:
+        if settings.logits.weight and not self.base.has_logits_loss():
+            kl = kl_logits(student.logits, fused.logits, settings.logits.temperature)
+            losses["logits"] = settings.logits.weight * kl
+        if settings.feature.weight and not self.base.has_feature_loss():
+            losses["feature"] = settings.feature.weight * ramp * attention_transfer(settings, student, fused)
+        if settings.contrast.weight:
             embeddings = self.head(student.pooled)
-            contrast = image_text_contrast(embeddings, self.anchors, labels, settings.contrast_temperature)
-            losses["contrast"] = settings.contrast_weight * ramp * contrast
+            contrast = image_text_contrast(embeddings, self.anchors, labels, settings.contrast.temperature)
+            losses["contrast"] = settings.contrast.weight * ramp * contrast
         return losses

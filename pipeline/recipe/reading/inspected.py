@@ -7,8 +7,8 @@ from pathlib import Path
 from exporters.core.errors import UsageError
 from pipeline.catalog import find_recipe, recipe_names
 from pipeline.data.registry import dataset_names, is_dataset
+from pipeline.data.settings import SYNTHETIC_DATASETS, DataSettings
 from pipeline.recipe.reading.load import load_recipe
-from pipeline.recipe.schema.settings import SYNTHETIC_DATASETS, DataSettings
 
 
 def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> tuple[DataSettings, int | None]:

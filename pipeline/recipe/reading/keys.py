@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline.data.registry import FAMILY_PATTERNS
 from pipeline.recipe.schema.json_schema import recipe_json_schema
-from pipeline.recipe.schema.recipe import VIEW_KINDS
-from pipeline.recipe.schema.settings import any_of
+from pipeline.settings import any_of
+from pipeline.tmkd.views.settings import VIEW_KINDS
 from pipeline.yaml_document import KeyPath, dotted
 
 _PATTERNS = {

@@ -22,7 +22,7 @@ from pipeline.recipe.reading.keys import (
     takes_any_text,
 )
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.recipe.schema.settings import any_of
+from pipeline.settings import any_of
 from pipeline.yaml_document import KeyPath, dotted, dump_yaml
 
 _LONGEST_VALUE = 60

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
+from pipeline.distill.settings import DistillSettings
 from pipeline.recipe.reading.extends import KEY as EXTENDS
 from pipeline.recipe.reading.keys import takes_null, takes_only_text
-from pipeline.recipe.schema.recipe import DistillSettings
 from pipeline.yaml_document import KeyPath, parse_yaml
 
 _VIEWS: KeyPath = ("distill", "views")

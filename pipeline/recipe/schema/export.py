@@ -1,13 +1,11 @@
-"""The sections `export` and `parity` of a recipe: which files are made of the student, and what each must keep to."""
+"""The section `export` of a recipe: which files are made of the student."""
 
-from dataclasses import asdict
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from exporters.bundle.manifest import ENGINE_SOURCES, variant_of
-from exporters.parity.gate import DEFAULT_GATES
-from pipeline.recipe.schema.settings import Settings, problem
+from pipeline.settings import Settings, problem
 
 OnnxPrecision = Literal["fp32", "fp16", "int8"]
 
@@ -15,8 +13,6 @@ VARIANTS = ("fp16", "int8", "int8.trt")
 """What stands in the names of the files beside model.onnx; the last is for TensorRT alone."""
 
 ComputeCapability = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]?\.[0-9]$")]
-
-_FP32, _FP16, _INT8 = (asdict(DEFAULT_GATES[precision]) for precision in ("fp32", "fp16", "int8"))
 
 
 class CalibrationSettings(Settings):
@@ -145,63 +141,3 @@ class ExportSettings(Settings):
         """Of `VARIANTS`, the files that are asked for and those that engines are built from."""
         needed = {*self.onnx.precision, *(variant_of(ENGINE_SOURCES[precision]) for precision in self.engines)}
         return tuple(name for name in VARIANTS if name in needed)
-
-
-class Fp32ParitySettings(Settings):
-    """How far model.onnx, and its engine, may be from the student."""
-
-    max_scaled_error: float = Field(
-        default=_FP32["max_scaled_error"],
-        gt=0,
-        description="Largest error of a logit, relative to the logits' scale; a bundle never allows more than 0.001.",
-    )
-    min_agreement: float = Field(
-        default=_FP32["min_agreement"], ge=0, le=1, description="Least share of images with the same top class."
-    )
-    max_accuracy_drop: float = Field(
-        default=_FP32["max_accuracy_drop"], ge=0, le=1, description="A drop of one image always passes."
-    )
-
-
-class Fp16ParitySettings(Fp32ParitySettings):
-    """How far model.fp16.onnx, and its engine, may be from the student."""
-
-    max_scaled_error: float = Field(
-        default=_FP16["max_scaled_error"],
-        gt=0,
-        description="Largest error of a logit, relative to the logits' scale; a bundle never allows more than 0.05.",
-    )
-    min_agreement: float = Field(
-        default=_FP16["min_agreement"], ge=0, le=1, description="Least share of images with the same top class."
-    )
-    max_accuracy_drop: float = Field(
-        default=_FP16["max_accuracy_drop"], ge=0, le=1, description="A drop of one image always passes."
-    )
-
-
-class Int8ParitySettings(Settings):
-    """How far the int8 files, and their engine, may be from the student."""
-
-    max_scaled_error: float | None = Field(
-        default=_INT8["max_scaled_error"],
-        gt=0,
-        description="Largest error of a logit, relative to the logits' scale; null: not asked. A bundle never allows"
-        " more than 0.5.",
-    )
-    min_agreement: float = Field(
-        default=_INT8["min_agreement"], ge=0, le=1, description="Least share of images with the same top class."
-    )
-    max_accuracy_drop: float = Field(
-        default=_INT8["max_accuracy_drop"], ge=0, le=1, description="A drop of one image always passes."
-    )
-
-
-class ParitySettings(Settings):
-    """The proof that what ships equals the student, on the whole validation split."""
-
-    provider: Literal["cpu", "cuda", "tensorrt"] = Field(
-        default="cpu", description="Where ONNX Runtime runs the files; never silently another."
-    )
-    fp32: Fp32ParitySettings = Field(default_factory=Fp32ParitySettings, description="Bounds for fp32.")
-    fp16: Fp16ParitySettings = Field(default_factory=Fp16ParitySettings, description="Bounds for fp16.")
-    int8: Int8ParitySettings = Field(default_factory=Int8ParitySettings, description="Bounds for int8.")

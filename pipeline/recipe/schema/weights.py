@@ -1,14 +1,33 @@
-"""What the visual teacher, the text teacher and the student share: the normalisation and the hash of their weights."""
+"""What the sections of the networks share: names of networks, and the normalisation and the hash of weights."""
 
 from pathlib import Path, PurePath
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, Strict, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
 
+from exporters.core.errors import UsageError
 from exporters.core.files import sha256_file
 from exporters.images.normalisation import on_scale_of_bytes
+from exporters.student.architectures import UnknownNameError, check_name
 from exporters.student.checkpoint_file import KNOWN_SUFFIXES, has_weights_suffix
-from pipeline.recipe.schema.settings import problem, unexpected
+from pipeline.settings import NonEmpty, file_or, problem, unexpected
+
+
+def _known_model(name: str) -> str:
+    try:
+        check_name(name)
+    except UnknownNameError as error:
+        raise unexpected("a model of torchvision, timm or cifar", (), error.nearest) from error
+    except UsageError as error:
+        raise unexpected(
+            "a model of torchvision, timm or cifar, such as resnet18, timm:convnext_atto or cifar:resnet20", ()
+        ) from error
+    return name
+
+
+Model = Annotated[NonEmpty, AfterValidator(_known_model)]
+"""A network by name."""
+
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Positive = Annotated[float, Field(gt=0, le=1)]
@@ -24,6 +43,8 @@ def _not_of_bytes(value: Any) -> Any:
     raise unexpected(told, ())
 
 
+Weights = Annotated[str, file_or(("imagenet", "none"))]
+"""What a network starts from."""
 Mean = Annotated[tuple[_Share, _Share, _Share], Strict(False), BeforeValidator(_not_of_bytes)]
 Std = Annotated[tuple[_Positive, _Positive, _Positive], Strict(False), BeforeValidator(_not_of_bytes)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
@@ -32,6 +53,8 @@ MEAN = "Of the RGB channels, for images in [0, 1], as its weights were trained; 
 STD = "See mean; both are given or neither."
 SHA256 = "weights: a file only: its SHA-256, checked before it is loaded (exit 4); recipe.lock.yaml has it filled in."
 WEIGHTS_KEY = "weights: a file only: which of several sets of weights, such as state_dict_ema; null: the plain one."
+
+CLASSIFIER = "The linear layer that gives the logits, by its name in the network, such as fc; null: searched for."
 
 SECTIONS = (("teacher", "visual"), ("teacher", "text"), ("student",))
 """The sections of a recipe that have the keys `weights` and `sha256`."""

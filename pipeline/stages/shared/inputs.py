@@ -8,10 +8,10 @@ from exporters.core.files import read_json, sha256_file
 from exporters.images.preprocessing import Preprocessing
 from pipeline.class_names.words import class_names_file, class_words
 from pipeline.data.index import DataIndex
-from pipeline.distill.registry import METHODS
-from pipeline.recipe.schema.distill import IMAGE_TOWER_WEIGHTINGS
+from pipeline.recipe.needs import has_views, needs_image_tower, needs_text_embeddings, weighs_by_text
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import StageContext
+from pipeline.stages.shared.networks import read_classifier, student_preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -19,43 +19,15 @@ if TYPE_CHECKING:
 
     from pipeline.data.augmentation import Augmentation
     from pipeline.data.loading import Loader
-    from pipeline.models.build import Model
     from pipeline.models.clip import Clip
-    from pipeline.models.tapped import TappedNetwork
     from pipeline.tmkd.teacher import MultiViewTeacher
-    from pipeline.tmkd.views import Views
+    from pipeline.tmkd.views.views import Views
 
 EVALUATION_BATCH = 256
 
 TRAINING_LIBRARIES = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
 
 IMAGE_KEYS = ("data.image_size", "data.resize", "data.interpolation")
-
-
-def needs_teacher(recipe: Recipe) -> bool:
-    """Whether the visual teacher is used: by the method, or as the yardstick of a gate."""
-    return METHODS[recipe.distill.method].needs_teacher or recipe.gates.max_drop_from_teacher is not None
-
-
-def has_views(recipe: Recipe) -> bool:
-    """Whether the teacher sees more than the image itself."""
-    return recipe.distill.method == "tmkd" and bool(recipe.distill.views)
-
-
-def weighs_by_text(recipe: Recipe) -> bool:
-    """Whether the weights of the views come from the text teacher."""
-    return has_views(recipe) and recipe.distill.weighting.by in (*IMAGE_TOWER_WEIGHTINGS, "text")
-
-
-def needs_text_embeddings(recipe: Recipe) -> bool:
-    """Whether the text teacher is used: by the weights of the views, or by the contrast."""
-    contrasts = recipe.distill.method == "tmkd" and recipe.distill.contrast.weight > 0
-    return weighs_by_text(recipe) or (contrasts and recipe.teacher.text.anchors is None)
-
-
-def needs_image_tower(recipe: Recipe) -> bool:
-    """Whether CLIP looks at images while the student is trained."""
-    return has_views(recipe) and recipe.distill.weighting.by in IMAGE_TOWER_WEIGHTINGS
 
 
 @dataclass(frozen=True)
@@ -89,108 +61,9 @@ def read_data(context: StageContext) -> Data:
     return Data(index, loader, student_preprocessing(context.recipe, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
 
 
-def student_preprocessing(
-    recipe: Recipe, mean: tuple[float, float, float], std: tuple[float, float, float]
-) -> Preprocessing:
-    """How an image becomes the student's input, under the recipe's sizes."""
-    data = recipe.data
-    return Preprocessing(data.image_size, data.resize_to, mean, std, data.interpolation)
-
-
-def teacher_image_size(recipe: Recipe) -> int:
-    """Side of the square that the visual teacher sees."""
-    return recipe.teacher.visual.image_size or recipe.data.image_size
-
-
-def teacher_preprocessing(
-    recipe: Recipe, mean: tuple[float, float, float], std: tuple[float, float, float]
-) -> Preprocessing:
-    """How an image becomes the visual teacher's input, as far as it can be said apart: the student's crop at its size.
-
-    Within a run, the teacher takes what was cropped for the student, and resizes that (`resize_images`).
-    """
-    size = teacher_image_size(recipe)
-    if size == recipe.data.image_size:
-        return student_preprocessing(recipe, mean, std)
-    resize = min(round(recipe.data.resize_to * size / recipe.data.image_size), 8192)  # the largest that it may be
-    return Preprocessing(size=size, resize=resize, mean=mean, std=std, interpolation="bicubic")
-
-
-def build_student(recipe: Recipe, classes: int) -> "Model":
-    """The student before training, its first weights loaded.
-
-    Raises:
-        UsageError: no such architecture, it cannot take images of this size, or `student.classifier` is none.
-        UnavailableError: the weights are not to be had or do not fit.
-    """
-    from pipeline.models.build import build_model
-
-    return build_model(
-        recipe.student.model,
-        recipe.student.arguments,
-        recipe.student.weights,
-        classes,
-        recipe.data.image_size,
-        seed=recipe.seed,
-        purpose="student",
-        replace_head=True,
-        mean=recipe.student.mean,
-        std=recipe.student.std,
-        sha256=recipe.student.sha256,
-        weights_key=recipe.student.weights_key,
-        classifier=recipe.student.classifier,
-    )
-
-
-def build_visual_teacher(recipe: Recipe, classes: int) -> "Model":
-    """The visual teacher before its fit, its first weights loaded.
-
-    Raises:
-        UsageError: no such architecture, it cannot take images of this size, or `teacher.visual.classifier` is none.
-        UnavailableError: the weights are not to be had or do not fit.
-    """
-    from pipeline.models.build import build_model
-
-    visual = recipe.teacher.visual
-    return build_model(
-        visual.model,
-        visual.arguments,
-        visual.weights,
-        classes,
-        teacher_image_size(recipe),
-        seed=recipe.data.split_seed,
-        purpose="teacher.visual",
-        replace_head=visual.fit is not None,
-        mean=visual.mean,
-        std=visual.std,
-        sha256=visual.sha256,
-        weights_key=visual.weights_key,
-        classifier=visual.classifier,
-    )
-
-
-def read_classifier(folder: Path, classifier: str | None = None, section: str = "network") -> "TappedNetwork":
-    """A network that an earlier stage saved, with its taps and at its own image size, on the CPU.
-
-    Args:
-        folder: of `exporters.student.student.save_student`.
-        classifier: the name of its classifier, as the recipe has it; None to search for it.
-        section: of the recipe, for messages about `classifier`.
-
-    Raises:
-        UsageError: `classifier` is none.
-    """
-    from exporters.student.student import load_student
-    from pipeline.models.tapped import TappedNetwork
-
-    saved = load_student(folder)
-    mean, std, size = saved.preprocessing.mean, saved.preprocessing.std, saved.preprocessing.size
-    return TappedNetwork(saved.module, mean, std, size, classifier, section)
-
-
 def make_views(recipe: Recipe) -> "Views":
     """The views of the recipe under its method: rgb alone where the method has no use of others."""
-    from pipeline.tmkd.views import Views
+    from pipeline.tmkd.views.views import Views
 
     return Views(recipe.distill.views if recipe.distill.method == "tmkd" else {})
 

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from pipeline.distill.registry import METHODS, needs_stages
+from pipeline.recipe.needs import needs_image_tower
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
-from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, needs_image_tower
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -85,7 +86,7 @@ def _kept(context: StageContext) -> dict[str, str]:
 def _adds_feature_line(recipe: Recipe) -> bool:
     """Whether `tmkd` adds line 9 to a base that has none."""
     base = METHODS[recipe.distill.base]
-    return recipe.distill.method == "tmkd" and "feature" not in base.lines and recipe.distill.losses.feature_weight > 0
+    return recipe.distill.method == "tmkd" and "feature" not in base.lines and recipe.distill.losses.feature.weight > 0
 
 
 def _outputs(context: StageContext, stage: str) -> dict[str, str]:

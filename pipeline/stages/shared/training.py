@@ -17,7 +17,7 @@ from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.loop import Fitted, Job, Step, fit
 
 if TYPE_CHECKING:
-    from pipeline.recipe.schema.recipe import FitSettings
+    from pipeline.training.settings import FitSettings
 
 Teacher = Callable[[Step], NetworkOutput]
 

@@ -28,17 +28,17 @@ def test_the_reference_has_no_views_no_contrast_and_equal_losses(base: str) -> N
     assert tmkd.reference is not None
     ours, theirs = (QUICKSTART.load_arm(arm, 0).distill for arm in (tmkd, arms[tmkd.reference]))
     assert theirs.method != "tmkd" or (not theirs.views and theirs.base == base)
-    assert theirs.losses.contrast_weight == 0 < ours.losses.contrast_weight
-    for term in ("ce_weight", "feature_weight", "logits_weight", "logits_temperature"):
-        assert getattr(ours.losses, term) == getattr(theirs.losses, term)
+    assert theirs.losses.contrast.weight == 0 < ours.losses.contrast.weight
+    for section in ("ce", "feature", "logits"):
+        assert getattr(ours.losses, section) == getattr(theirs.losses, section)
 
 
 def test_an_added_feature_line_makes_a_reference_of_its_own() -> None:
     source = Source("quickstart", ("distill.base=kd", "distill.feature.weight=3"))
     arms = named(("kd", "tmkd"), source=source)
     assert arms["tmkd on kd"].reference == "kd+cam"
-    assert source.load_arm(arms["kd+cam"], 0).distill.losses.feature_weight == 3
-    assert source.load_arm(arms["kd"], 0).distill.losses.feature_weight == 0
+    assert source.load_arm(arms["kd+cam"], 0).distill.losses.feature.weight == 3
+    assert source.load_arm(arms["kd"], 0).distill.losses.feature.weight == 0
 
 
 def test_weights_of_the_recipe_are_for_its_own_method_and_base() -> None:
@@ -46,10 +46,10 @@ def test_weights_of_the_recipe_are_for_its_own_method_and_base() -> None:
     arms = named(("kd", "cat_kd", "tmkd"), ("cat_kd", "kd"), source=source)
     losses = {name: source.load_arm(arm, 0).distill.losses for name, arm in arms.items()}
     for name in ("tmkd on cat_kd", "cat_kd+kd"):
-        assert (losses[name].ce_weight, losses[name].feature_weight, losses[name].logits_weight) == (0.5, 7, 0.3)
-    assert (losses["cat_kd"].feature_weight, losses["cat_kd"].logits_weight) == (7, 0)
+        assert (losses[name].ce.weight, losses[name].feature.weight, losses[name].logits.weight) == (0.5, 7, 0.3)
+    assert (losses["cat_kd"].feature.weight, losses["cat_kd"].logits.weight) == (7, 0)
     for name in ("kd", "tmkd on kd"):
-        assert (losses[name].ce_weight, losses[name].feature_weight, losses[name].logits_weight) == (0.1, 0, 0.9)
+        assert (losses[name].ce.weight, losses[name].feature.weight, losses[name].logits.weight) == (0.1, 0, 0.9)
 
 
 def test_an_ablation_turns_one_switch_on_the_first_base() -> None:

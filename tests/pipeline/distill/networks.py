@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from pipeline.distill.settings import DistillSettings, LossSettings, resolve_losses
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 
 
@@ -51,3 +52,9 @@ def shape_of(output: NetworkOutput, has_cam: bool = True) -> NetworkShape:
 
 def labels_of(seed: int, images: int, classes: int) -> Tensor:
     return torch.randint(0, classes, (images,), generator=torch.Generator().manual_seed(seed + 1))
+
+
+def loss_settings(**sections: dict[str, object]) -> LossSettings:
+    """The settings of the losses, such as `loss_settings(logits={"weight": 2.0})`; weights that are not given are 0."""
+    weights = {name: {"weight": 0.0, **sections.get(name, {})} for name in ("ce", "feature", "logits", "contrast")}
+    return resolve_losses(DistillSettings.model_validate({"method": "tmkd", "base": "kd", **weights}))

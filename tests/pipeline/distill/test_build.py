@@ -4,8 +4,8 @@ import torch
 from exporters.core.errors import UsageError
 from pipeline.distill.build import build_method
 from pipeline.distill.registry import METHODS, load_method
+from pipeline.distill.settings import DistillSettings
 from pipeline.models.outputs import NetworkShape
-from pipeline.recipe.schema.distill import DistillSettings
 
 STUDENT = NetworkShape(classes=5, channels=8, map_size=(2, 2), has_cam=True, stages=((4, 4, 4), (8, 2, 2)))
 TEACHER = NetworkShape(classes=5, channels=16, map_size=(4, 4), has_cam=True, stages=((8, 8, 8), (16, 4, 4)))

@@ -4,8 +4,7 @@ import pytest
 
 from exporters.core.errors import UsageError
 from pipeline.distill.registry import METHODS, base_methods
-from pipeline.distill.settings import resolve_losses
-from pipeline.recipe.schema.distill import DistillSettings
+from pipeline.distill.settings import DistillSettings, resolve_losses
 
 
 def distill(**values: Any) -> DistillSettings:
@@ -27,26 +26,26 @@ def distill(**values: Any) -> DistillSettings:
 )
 def test_a_method_alone_has_its_own_lines_and_numbers(method: str, expected: tuple[float, float, float]) -> None:
     losses = resolve_losses(distill(method=method))
-    assert (losses.ce_weight, losses.feature_weight, losses.logits_weight) == expected
-    assert losses.contrast_weight == 0
-    assert losses.logits_temperature == (METHODS[method].logits_temperature or 4.0)
+    assert (losses.ce.weight, losses.feature.weight, losses.logits.weight) == expected
+    assert losses.contrast.weight == 0
+    assert losses.logits.temperature == (METHODS[method].logits_temperature or 4.0)
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "tmkd"])
 def test_a_method_alone_ignores_the_lines_that_it_has_not(method: str) -> None:
     losses = resolve_losses(distill(method=method, feature={"weight": 3.0}, logits={"weight": 2.0}))
-    assert losses.feature_weight == (3.0 if "feature" in METHODS[method].lines else 0)
-    assert losses.logits_weight == (2.0 if "logits" in METHODS[method].lines else 0)
+    assert losses.feature.weight == (3.0 if "feature" in METHODS[method].lines else 0)
+    assert losses.logits.weight == (2.0 if "logits" in METHODS[method].lines else 0)
 
 
 @pytest.mark.parametrize("base", base_methods())
 def test_tmkd_takes_its_base_s_numbers_and_adds_what_lacks(base: str) -> None:
     entry, losses = METHODS[base], resolve_losses(distill(method="tmkd", base=base))
-    assert losses.ce_weight == entry.ce_weight
-    assert losses.feature_weight == (entry.feature_weight or 0.0)
-    assert losses.logits_weight == (entry.logits_weight or 0.9)
-    assert losses.logits_temperature == (entry.logits_temperature or 4.0)
-    assert losses.contrast_weight == 0.8
+    assert losses.ce.weight == entry.ce_weight
+    assert losses.feature.weight == (entry.feature_weight or 0.0)
+    assert losses.logits.weight == (entry.logits_weight or 0.9)
+    assert losses.logits.temperature == (entry.logits_temperature or 4.0)
+    assert losses.contrast.weight == 0.8
 
 
 def test_what_a_recipe_says_wins_zeros_included() -> None:
@@ -61,12 +60,12 @@ def test_what_a_recipe_says_wins_zeros_included() -> None:
         ),
         label_smoothing=0.1,
     )
-    assert (losses.ce_weight, losses.label_smoothing) == (0, 0.1)
-    assert (losses.feature_weight, losses.feature_pool, losses.feature_normalise) == (7, 3, False)
-    assert losses.feature_bank == 9
-    assert (losses.logits_weight, losses.logits_temperature) == (0, 1.5)
-    assert (losses.logits_target_weight, losses.logits_non_target_weight) == (0.5, 3)
-    assert (losses.contrast_weight, losses.contrast_temperature, losses.contrast_centre) == (0.3, 0.2, False)
+    assert (losses.ce.weight, losses.label_smoothing) == (0, 0.1)
+    assert (losses.feature.weight, losses.feature.pool, losses.feature.normalise) == (7, 3, False)
+    assert losses.feature.bank == 9
+    assert (losses.logits.weight, losses.logits.temperature) == (0, 1.5)
+    assert (losses.logits.target_weight, losses.logits.non_target_weight) == (0.5, 3)
+    assert (losses.contrast.weight, losses.contrast.temperature, losses.contrast.centre) == (0.3, 0.2, False)
 
 
 def test_nothing_to_learn_is_refused() -> None:

@@ -5,11 +5,11 @@ import torch
 from exporters.student.architectures import Architecture, build
 from pipeline.distill.build import build_method
 from pipeline.distill.methods.ce import CrossEntropy
-from pipeline.distill.settings import LossSettings
+from pipeline.distill.settings import DistillSettings
 from pipeline.distill.task import DistillationTask, warmup_ramp
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
-from pipeline.recipe.schema.recipe import DistillSettings
+from tests.pipeline.distill.networks import loss_settings
 
 CLASSES = 5
 
@@ -26,7 +26,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_plain_training_is_cross_entropy():
     student = network(0).eval()
-    task = DistillationTask(student, CrossEntropy(LossSettings(ce_weight=1.0), student.shape, None)).eval()
+    task = DistillationTask(student, CrossEntropy(loss_settings(ce={"weight": 1.0}), student.shape, None)).eval()
     images, labels = batch()
     losses = task(images, labels, None, 1.0)
     with torch.no_grad():

@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.evaluation.gates import ABOVE_CHANCE, Gate, judge_chance, judge_student
-from pipeline.recipe.schema.recipe import ValidateSettings
+from pipeline.recipe.schema.validate import ValidateSettings
 
 SHARES = st.floats(0, 1)
 

@@ -11,11 +11,12 @@ from pipeline.data.loading import Batch
 from pipeline.evaluation.teacher import fusion_verdict, measure_teacher, teacher_weaknesses
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
-from pipeline.tmkd.views import Views
+from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView
+from pipeline.tmkd.views.views import Views
 from pipeline.tmkd.weighers import confidence_weigher
 
 CLASSES, SIZE, TEMPERATURE = 4, 16, 0.2
-SPECS = {"edge": {"strength": 2.0}, "high_frequency": {"strength": 2.0}}
+SPECS = {"edge": EdgeView(strength=2.0), "high_frequency": HighFrequencyView(strength=2.0)}
 
 
 def network() -> TappedNetwork:

@@ -6,15 +6,14 @@ import torch
 
 from pipeline.data.loading import Batch
 from pipeline.evaluation.zero_shot import zero_shot_accuracy
-from pipeline.tmkd.views import Views
+from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView
+from pipeline.tmkd.views.views import Views
 from tests.pipeline.models.small_clip import small_clip
 
 CLASSES = 3
 
 
-@pytest.mark.parametrize(
-    "specs", [{}, {"edge": {"strength": 3.0}, "soft": {"kind": "high_frequency", "strength": 4.0}}]
-)
+@pytest.mark.parametrize("specs", [{}, {"edge": EdgeView(strength=3.0), "soft": HighFrequencyView(strength=4.0)}])
 @pytest.mark.parametrize("sizes", [[30], [13, 13, 4]])
 def test_against_numpy(specs: dict, sizes: list[int], tmp_path: Path):
     clip = small_clip(tmp_path).eval()

@@ -13,7 +13,8 @@ from pipeline.models.weights import IMAGENET_MEAN, IMAGENET_STD
 from pipeline.recipe import load_recipe
 from pipeline.stages.distill import DistillStage
 from pipeline.stages.registry import STAGES
-from pipeline.stages.shared.inputs import read_classifier, read_data, teacher_preprocessing
+from pipeline.stages.shared.inputs import read_data
+from pipeline.stages.shared.networks import read_classifier, teacher_preprocessing
 from pipeline.stages.teacher import TeacherStage
 from tests.pipeline.conftest import Outcome, Run, run_command, set_
 from tests.pipeline.stages.contexts import context_of

@@ -3,9 +3,10 @@
 import torch
 
 from pipeline.tmkd.drawn_views import DrawnViews
-from pipeline.tmkd.views import Views
+from pipeline.tmkd.views.settings import default_views
+from pipeline.tmkd.views.views import Views
 
-VIEWS = Views({"edge": {}, "high_frequency": {}})
+VIEWS = Views(default_views())
 
 
 def test_each_image_is_shown_in_the_view_that_was_drawn() -> None:

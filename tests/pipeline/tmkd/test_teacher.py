@@ -7,11 +7,12 @@ from torch import Tensor
 from exporters.student.architectures import Architecture, build
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
-from pipeline.tmkd.views import Views
+from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView
+from pipeline.tmkd.views.views import Views
 from pipeline.tmkd.weighers import Weigher, confidence_weigher, uniform_weigher
 
 CLASSES, SIZE = 6, 16
-SPECS = {"edge": {"strength": 0.4}, "high_frequency": {"cutoff": 0.3}}
+SPECS = {"edge": EdgeView(strength=0.4), "high_frequency": HighFrequencyView(cutoff=0.3)}
 
 
 def visual(seed: int = 0, name: str = "resnet8") -> TappedNetwork:

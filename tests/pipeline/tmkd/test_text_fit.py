@@ -9,7 +9,8 @@ from pipeline.data.loading import Batch
 from pipeline.evaluation.zero_shot import zero_shot_accuracy
 from pipeline.tmkd.prompts import Prompts, encode_prompts
 from pipeline.tmkd.text_fit import TextFit
-from pipeline.tmkd.views import Views
+from pipeline.tmkd.views.settings import default_views
+from pipeline.tmkd.views.views import Views
 from tests.pipeline.models.small_clip import small_clip
 
 PROMPTS = Prompts(
@@ -20,7 +21,7 @@ PROMPTS = Prompts(
     }
 )
 NAMES = ["red", "blue"]
-VIEWS = Views({"edge": {"strength": 0.25}, "high_frequency": {}})
+VIEWS = Views(default_views())
 SIZE = 16
 
 

@@ -4,8 +4,8 @@ import torch
 
 from exporters.core.errors import UsageError
 from pipeline.models.clip import Clip
-from pipeline.recipe.schema.recipe import WeightingSettings
 from pipeline.tmkd.random_prompts import random_prompt
+from pipeline.tmkd.settings import WeightingSettings
 from pipeline.tmkd.weighers import make_weigher
 from pipeline.tmkd.weighting import view_weights
 from tests.pipeline.models.small_clip import small_clip

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from pipeline.console import Console
 from pipeline.data.loading import Batch
 from pipeline.randomness import generator
-from pipeline.recipe.schema.recipe import FitSettings
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import make_fabric
 from pipeline.training.loop import Fitted, Job, Step, fit
+from pipeline.training.settings import FitSettings
 
 STEPS, BATCH, SIZE, CLASSES = 3, 4, 8, 3
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from exporters.core.errors import GateError
 from pipeline.data.loading import Batch
-from pipeline.recipe.schema.recipe import FitSettings
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import make_fabric
 from pipeline.training.loop import Fitted, Step, fit
 from pipeline.training.optimizer import learning_rate
+from pipeline.training.settings import FitSettings
 from tests.pipeline.training.jobs import BATCH, SIZE, STEPS, Net, batches_of, console, make_job, run
 
 

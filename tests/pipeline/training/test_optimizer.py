@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.recipe.schema.recipe import FitSettings
 from pipeline.training.optimizer import learning_rate, make_optimiser
+from pipeline.training.settings import FitSettings
 
 LR = 0.3
 

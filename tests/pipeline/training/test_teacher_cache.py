@@ -11,12 +11,13 @@ from pipeline.distill.losses import class_attention_loss
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
-from pipeline.tmkd.views import Views
+from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView
+from pipeline.tmkd.views.views import Views
 from pipeline.tmkd.weighers import confidence_weigher, uniform_weigher
 from pipeline.training.teacher_cache import CacheColumn, CachedTeacher, cache_size
 
 CLASSES, SIZE, IMAGES, PASSES = 5, 16, 12, 3
-SPECS = {"edge": {"strength": 0.4}, "high_frequency": {"cutoff": 0.3}}
+SPECS = {"edge": EdgeView(strength=0.4), "high_frequency": HighFrequencyView(cutoff=0.3)}
 KEPT = {"logits": "logits", "pooled": "pooled", "feature_map": "map2"}
 
 
@@ -104,12 +105,11 @@ def test_labels_weights_and_views_are_free(tmp_path: Path):
     first(images, labels, 2, indices)
     first.commit()
     for views, weigher in (({}, uniform_weigher), (SPECS, uniform_weigher), ({"contour": SPECS["edge"]}, None)):
-        named = {name: {"kind": "edge", **spec} if name == "contour" else spec for name, spec in views.items()}
-        other = teacher(named, weigher or confidence_weigher)
+        other = teacher(views, weigher or confidence_weigher)
         seen = count_looks(other)
         found = cached(tmp_path, other)(images, labels.flip(0), 2, indices)
         assert not seen
-        assert_same_lesson(found, teacher(named, weigher or confidence_weigher)(images, labels.flip(0)))
+        assert_same_lesson(found, teacher(views, weigher or confidence_weigher)(images, labels.flip(0)))
 
 
 def test_embeddings_of_the_image_tower_are_kept(tmp_path: Path):

@@ -12,8 +12,8 @@ from pipeline.distill.build import build_method
 from pipeline.distill.losses import class_attention_loss, cross_entropy, decoupled_parts, kl_logits, standardise
 from pipeline.distill.methods.base import Method, given_shape, require_cam
 from pipeline.distill.registry import METHODS, base_methods
+from pipeline.distill.settings import DistillSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
-from pipeline.recipe.schema.distill import DistillSettings
 from tests.pipeline.distill.networks import extreme_output, labels_of, network_output, shape_of
 
 ALONE = [name for name in METHODS if name != "tmkd"]

@@ -2,10 +2,9 @@ import pytest
 
 from exporters.core.errors import UsageError
 from pipeline.distill.methods.cat_kd import ClassAttentionTransfer
-from pipeline.distill.settings import LossSettings
-from tests.pipeline.distill.networks import labels_of, network_output, shape_of
+from tests.pipeline.distill.networks import labels_of, loss_settings, network_output, shape_of
 
-SETTINGS = LossSettings(ce_weight=1.0, feature_weight=40.0)
+SETTINGS = loss_settings(ce={"weight": 1.0}, feature={"weight": 40.0})
 
 
 def test_it_needs_class_activation_maps_of_both() -> None:

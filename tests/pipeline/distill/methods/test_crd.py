@@ -6,15 +6,14 @@ from pipeline.distill.build import build_method
 from pipeline.distill.losses import representation_contrast
 from pipeline.distill.memory import Samples, TrainingSplit
 from pipeline.distill.methods.crd import ContrastiveRepresentation
-from pipeline.distill.settings import LossSettings
-from pipeline.recipe.schema.distill import DistillSettings
-from tests.pipeline.distill.networks import labels_of, network_output, shape_of
+from pipeline.distill.settings import DistillSettings
+from tests.pipeline.distill.networks import labels_of, loss_settings, network_output, shape_of
 
 
 def test_it_contrasts_linear_embeddings_of_both_nets() -> None:
     student, teacher = network_output(0, 6, 3, 4), network_output(1, 6, 3, 9)
     method = ContrastiveRepresentation(
-        LossSettings(ce_weight=0.0, feature_weight=0.8), shape_of(student, False), shape_of(teacher, False)
+        loss_settings(ce={"weight": 0.0}, feature={"weight": 0.8}), shape_of(student, False), shape_of(teacher, False)
     )
     labels = labels_of(0, 6, 3)
     ours = student.pooled @ method.student_embedding.weight.T + method.student_embedding.bias
@@ -29,7 +28,7 @@ def test_both_embeddings_learn() -> None:
     torch.manual_seed(0)
     student, teacher = network_output(0, 6, 3, 4), network_output(1, 6, 3, 9)
     method = ContrastiveRepresentation(
-        LossSettings(ce_weight=1.0, feature_weight=0.8), shape_of(student), shape_of(teacher)
+        loss_settings(ce={"weight": 1.0}, feature={"weight": 0.8}), shape_of(student), shape_of(teacher)
     )
     optimiser = torch.optim.SGD(method.parameters(), lr=0.05)
     values = []

@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 from exporters.core.errors import UsageError
 from pipeline.distill.methods.dkd import DecoupledDistillation
-from pipeline.distill.settings import LossSettings
-from tests.pipeline.distill.networks import labels_of, network_output, shape_of
+from tests.pipeline.distill.networks import labels_of, loss_settings, network_output, shape_of
 
-SETTINGS = LossSettings(ce_weight=1.0, logits_weight=1.0, logits_temperature=4.0)
+SETTINGS = loss_settings(ce={"weight": 1.0}, logits={"weight": 1.0, "temperature": 4.0})
 
 
 def test_two_classes_are_refused() -> None:
@@ -33,8 +32,8 @@ def test_it_is_the_weighted_sum_of_both_parts(
 ) -> None:
     student, teacher = (network_output(seed + i, images, classes, 4, dtype=torch.float64) for i in range(2))
     labels = labels_of(seed, images, classes)
-    weights = {"logits_target_weight": target, "logits_non_target_weight": non_target}
-    values = LossSettings(ce_weight=0.0, logits_weight=2.0, logits_temperature=temperature, **weights)
+    weights = {"weight": 2.0, "temperature": temperature, "target_weight": target, "non_target_weight": non_target}
+    values = loss_settings(logits=weights)
     losses = DecoupledDistillation(values, shape_of(student), shape_of(teacher))(student, teacher, labels, 1.0)
     p_s, p_t = (np.exp(output.logits.numpy() / temperature) for output in (student, teacher))
     expected = 0.0

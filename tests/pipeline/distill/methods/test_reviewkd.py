@@ -6,12 +6,11 @@ from hypothesis import strategies as st
 
 from exporters.core.errors import UsageError
 from pipeline.distill.methods.reviewkd import AttentionFusion, KnowledgeReview
-from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkShape
-from tests.pipeline.distill.networks import labels_of, network_output, shape_of
+from tests.pipeline.distill.networks import labels_of, loss_settings, network_output, shape_of
 from tests.pipeline.distill.reference import pool, to_one_size
 
-SETTINGS = LossSettings(ce_weight=0.0, feature_weight=2.0)
+SETTINGS = loss_settings(ce={"weight": 0.0}, feature={"weight": 2.0})
 Weights = dict[str, np.ndarray]
 sides = st.tuples(st.integers(1, 4), st.integers(1, 4))
 

@@ -12,13 +12,12 @@ from pipeline.distill.methods.base import Method
 from pipeline.distill.methods.cat_kd import ClassAttentionTransfer
 from pipeline.distill.methods.tmkd import Tmkd
 from pipeline.distill.registry import METHODS, base_methods, load_method
-from pipeline.distill.settings import LossSettings, resolve_losses
+from pipeline.distill.settings import DistillSettings, resolve_losses
 from pipeline.models.outputs import NetworkOutput
-from pipeline.recipe.schema.distill import DistillSettings
 from pipeline.tmkd.contrast import centre_anchors, image_text_contrast
 from pipeline.tmkd.fusion import fuse_output, split_views
 from pipeline.tmkd.weighting import teacher_confidence_scores, view_weights
-from tests.pipeline.distill.networks import labels_of, network_output, shape_of
+from tests.pipeline.distill.networks import labels_of, loss_settings, network_output, shape_of
 
 CONTRAST_OFF = {"weight": 0.0}
 
@@ -157,7 +156,7 @@ def test_a_base_of_logits_takes_line_9_where_it_is_given_a_weight(base: str) -> 
     losses = build(student, teacher, method="tmkd", base=base, feature=feature, contrast=CONTRAST_OFF)(
         student, teacher, labels, 0.5
     )
-    settings_ = LossSettings(ce_weight=1.0, feature_weight=5.0, feature_pool=3, feature_normalise=False)
+    settings_ = loss_settings(ce={"weight": 1.0}, feature={"weight": 5.0, "pool": 3, "normalise": False})
     cat = ClassAttentionTransfer(settings_, shape_of(student), shape_of(teacher))
     expected = cat(student, teacher, labels, 0.5)["feature"]
     assert losses["feature"].item() == pytest.approx(expected.item(), rel=1e-6)

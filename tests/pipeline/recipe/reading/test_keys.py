@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.data.registry import dataset_names
 from pipeline.recipe.reading.keys import all_paths, expected, known_keys, nearest
-from pipeline.recipe.schema.settings import any_of
+from pipeline.settings import any_of
 from pipeline.yaml_document import dotted
 
 

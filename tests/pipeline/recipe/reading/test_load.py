@@ -18,7 +18,7 @@ from pipeline.data.registry import dataset_names
 from pipeline.recipe import load_recipe
 from pipeline.recipe.reading.keys import all_paths, known_keys
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.recipe.schema.settings import any_of
+from pipeline.settings import any_of
 from pipeline.yaml_document import dotted, dump_yaml
 
 Write = Callable[[str], str]

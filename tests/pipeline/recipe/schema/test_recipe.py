@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.distill.registry import METHODS
-from pipeline.recipe.schema.recipe import EdgeView, HighFrequencyView, Recipe
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView
 
 
 def make(**sections: Any) -> Recipe:
@@ -40,9 +41,9 @@ def test_a_given_resize_holds() -> None:
 
 @pytest.mark.parametrize(("epochs", "warmup"), [(1, 0), (9, 0), (10, 1), (50, 5), (240, 20), (1000, 20)])
 def test_losses_warm_up_over_a_tenth_of_the_passes_but_at_most_20(epochs: int, warmup: int) -> None:
-    assert make().distill.warmup_passes(epochs) == warmup
+    assert make().distill.warmup_epochs(epochs) == warmup
     assert make(train={"epochs": epochs}).resolved()["distill"]["warmup"] == warmup
-    assert make(distill={"warmup": 7}).distill.warmup_passes(epochs) == 7
+    assert make(distill={"warmup": 7}).distill.warmup_epochs(epochs) == 7
 
 
 def test_views_by_default_and_by_name() -> None:

@@ -5,17 +5,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from pipeline.recipe import load_recipe
+from pipeline.recipe.needs import needs_image_tower, needs_teacher, needs_text_embeddings
 from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.registry import STAGES
-from pipeline.stages.shared.inputs import (
-    make_views,
-    needs_image_tower,
-    needs_teacher,
-    needs_text_embeddings,
-    read_data,
-    read_text_teacher,
-    student_preprocessing,
-)
+from pipeline.stages.shared.inputs import make_views, read_data, read_text_teacher
+from pipeline.stages.shared.networks import student_preprocessing
 from tests.pipeline.conftest import Outcome, Run
 from tests.pipeline.stages.contexts import context_of
 

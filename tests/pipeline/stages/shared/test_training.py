@@ -11,19 +11,21 @@ from pipeline.console import Console
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.indexing import build_index
 from pipeline.data.loading import Batch, Loader
+from pipeline.data.settings import AugmentSettings, DataSettings
 from pipeline.distill.build import build_method
 from pipeline.distill.methods.ce import CrossEntropy
-from pipeline.distill.settings import LossSettings
+from pipeline.distill.settings import DistillSettings
 from pipeline.distill.task import DistillationTask
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
-from pipeline.recipe.schema.recipe import AugmentSettings, DataSettings, DistillSettings, FitSettings
 from pipeline.stages.shared.inputs import Data
 from pipeline.stages.shared.training import make_job, student_job
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import make_fabric
 from pipeline.training.loop import Step, fit
+from pipeline.training.settings import FitSettings
 from tests.pipeline.data.conftest import write_folders
+from tests.pipeline.distill.networks import loss_settings
 
 SIZE = 16
 PREPROCESSING = Preprocessing(SIZE, SIZE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -49,7 +51,7 @@ def network(seed: int = 0) -> TappedNetwork:
 
 
 def plain_task(student: TappedNetwork) -> DistillationTask:
-    return DistillationTask(student, CrossEntropy(LossSettings(ce_weight=1.0), student.shape, None))
+    return DistillationTask(student, CrossEntropy(loss_settings(ce={"weight": 1.0}), student.shape, None))
 
 
 @pytest.mark.parametrize(("batch_size", "steps"), [(4, 3), (7, 2), (14, 1), (8, 1), (50, 1)])

@@ -1,0 +1,36 @@
+"""What a recipe needs: which teachers, which of CLIP's towers, views or not."""
+
+from pipeline.distill.registry import METHODS
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.tmkd.settings import IMAGE_TOWER_WEIGHTINGS
+
+
+def needs_teacher(recipe: Recipe) -> bool:
+    """Whether the visual teacher is used: by the method, or as the yardstick of a gate."""
+    return METHODS[recipe.distill.method].needs_teacher or recipe.gates.max_drop_from_teacher is not None
+
+
+def has_views(recipe: Recipe) -> bool:
+    """Whether the teacher sees more than the image itself."""
+    return recipe.distill.method == "tmkd" and bool(recipe.distill.views)
+
+
+def weighs_by_text(recipe: Recipe) -> bool:
+    """Whether the weights of the views come from the text teacher."""
+    return has_views(recipe) and recipe.distill.weighting.by in (*IMAGE_TOWER_WEIGHTINGS, "text")
+
+
+def needs_text_embeddings(recipe: Recipe) -> bool:
+    """Whether the text teacher is used: by the weights of the views, or by the contrast."""
+    contrasts = recipe.distill.method == "tmkd" and recipe.distill.contrast.weight > 0
+    return weighs_by_text(recipe) or (contrasts and recipe.teacher.text.anchors is None)
+
+
+def needs_image_tower(recipe: Recipe) -> bool:
+    """Whether CLIP looks at images while the student is trained."""
+    return has_views(recipe) and recipe.distill.weighting.by in IMAGE_TOWER_WEIGHTINGS
+
+
+def teacher_image_size(recipe: Recipe) -> int:
+    """Side of the square that the visual teacher sees."""
+    return recipe.teacher.visual.image_size or recipe.data.image_size

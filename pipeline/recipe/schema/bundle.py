@@ -1,0 +1,13 @@
+"""The section `bundle` of a recipe."""
+
+from pydantic import Field
+
+from pipeline.settings import Licence, Settings
+
+
+class BundleSettings(Settings):
+    """What the bundle says of itself."""
+
+    licence: Licence | None = Field(
+        default=None, description="Of the shipped weights, as an SPDX identifier; null: not stated."
+    )

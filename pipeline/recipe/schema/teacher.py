@@ -1,0 +1,165 @@
+"""The section `teacher` of a recipe: the visual teacher, the text teacher, and how each is trained."""
+
+import difflib
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from exporters.student.architectures.names import nearest_names
+from pipeline.catalog import class_sets, clip_models, prompt_names
+from pipeline.recipe.schema.clip_names import clip_list_is_complete, shipped_clip_names
+from pipeline.recipe.schema.weights import (
+    CLASSIFIER,
+    MEAN,
+    SHA256,
+    STD,
+    WEIGHTS_KEY,
+    Mean,
+    Model,
+    Sha256,
+    Std,
+    Weights,
+    check_normalisation,
+    check_sha256,
+    check_weights_file,
+    names_file,
+)
+from pipeline.settings import NonEmpty, Settings, any_of, file_or, problem
+from pipeline.training.settings import FitSettings
+
+
+class VisualFitSettings(FitSettings):
+    """The schedule of the visual teacher."""
+
+    views: bool = Field(
+        default=False,
+        description="Show each image in one view of distill.views or as it is, drawn anew in each pass.",
+    )
+
+
+class TextFitSettings(FitSettings):
+    """The schedule of a small CLIP that is trained from scratch with the contrastive loss."""
+
+    epochs: int = Field(default=20, ge=1, le=100_000, description="Passes over the training split.")
+    optimizer: Literal["sgd", "adamw"] = Field(default="adamw", description="The optimiser.")
+    lr: float = Field(default=1e-3, gt=0, le=100, description="Highest learning rate.")
+    weight_decay: float = Field(default=0.05, ge=0, le=10, description="Weight decay.")
+
+
+class VisualTeacherSettings(Settings):
+    """The strong image classifier that the student learns from."""
+
+    model: Model = Field(default="resnet50", description="A torchvision, timm or CIFAR architecture by name.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
+    weights: Weights = Field(
+        default="imagenet", description="What it starts from: imagenet, none, or the path of a file."
+    )
+    sha256: Sha256 | None = Field(default=None, description=SHA256)
+    weights_key: NonEmpty | None = Field(default=None, description=WEIGHTS_KEY)
+    mean: Mean | None = Field(default=None, description=MEAN)
+    std: Std | None = Field(default=None, description=STD)
+    image_size: int | None = Field(
+        default=None,
+        ge=16,
+        le=1024,
+        description="Side of the square that it sees, pixels; each view is resized to it. null: data.image_size.",
+    )
+    classifier: NonEmpty | None = Field(default=None, description=CLASSIFIER)
+    fit: VisualFitSettings | None = Field(
+        default=None, description="How it is trained on the data; null: used as it is."
+    )
+
+    @model_validator(mode="after")
+    def _has_learned_something(self) -> Self:
+        if self.weights == "none" and self.fit is None:
+            raise problem("weights", "expected imagenet or a file where @fit is null, got none", "fit")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_described(self) -> Self:
+        check_normalisation(self.mean, self.std)
+        check_sha256(self.weights, self.sha256)
+        check_weights_file(self.weights, self.weights_key)
+        return self
+
+
+class TextTeacherSettings(Settings):
+    """CLIP: its text tower gives prompts their embeddings, its image tower tells which view shows the class best."""
+
+    model: NonEmpty = Field(
+        default="ViT-B-32",
+        description="An open_clip model, or a model description: a name of configs/clip or a .json path.",
+    )
+    weights: NonEmpty = Field(
+        default="laion2b_s34b_b79k",
+        description="An open_clip tag, a checkpoint file, an embeddings file (.npz), or fit: trained on the data.",
+    )
+    sha256: Sha256 | None = Field(default=None, description=SHA256)
+    prompts: Annotated[str, file_or(prompt_names())] = Field(
+        default="generic", description=f"The templates: {', '.join(prompt_names())}, or the path of a file."
+    )
+    class_names: Annotated[str, file_or(class_sets())] | None = Field(
+        default=None,
+        description="What prompts call the classes; null: by the data set's own names; "
+        f"a set ({', '.join(class_sets())}) or the path of a file (YAML, JSON, CSV, text): label and words, or a list.",
+    )
+    anchors: NonEmpty | None = Field(
+        default=None, description="An .npz file of text anchors for the contrast (line 11)."
+    )
+    fit: TextFitSettings = Field(default_factory=TextFitSettings, description="weights: fit only: how it is trained.")
+
+    @property
+    def has_image_tower(self) -> bool:
+        """Whether it can look at images: an embeddings file holds texts only."""
+        return PurePath(self.weights).suffix != ".npz"
+
+    @model_validator(mode="after")
+    def _fit_needs_a_small_model(self) -> Self:
+        described = self.model in clip_models() or PurePath(self.model).suffix == ".json"
+        if self.weights == "fit" and not described:
+            names = ", ".join(clip_models())
+            raise problem(
+                "model",
+                f"expected a model description ({names}, or a .json path) for @weights fit, got {self.model}",
+                "weights",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _open_clip_has_it(self) -> Self:
+        models, described = shipped_clip_names(), self.model in clip_models() or PurePath(self.model).suffix == ".json"
+        if not clip_list_is_complete():
+            return self
+        if not described and self.model not in models:
+            nearest = any_of(nearest_names(self.model, [*models, *clip_models()]) or ["one of open_clip.list_models()"])
+            raise problem(
+                "model",
+                f"expected a model of open_clip, {any_of(clip_models())}, or the path of a .json, got {self.model!r};"
+                f" did you mean {nearest}?",
+            )
+        tags = models.get(self.model, ())
+        if self.weights != "fit" and not names_file(self.weights) and self.weights not in tags:
+            near = difflib.get_close_matches(self.weights, tags, n=3, cutoff=0.5)
+            some = near or tags[:6]
+            more = f" and {len(tags) - len(some)} more" if len(tags) > len(some) else ""
+            known = f"a tag of open_clip ({', '.join(some)}{more}) or a file" if tags else "fit or a file"
+            raise problem("weights", f"expected {known} for @model {self.model}, got {self.weights!r}", "model")
+        return self
+
+    @model_validator(mode="after")
+    def _hash_is_of_a_file(self) -> Self:
+        check_sha256(self.weights, self.sha256)
+        return self
+
+
+class TeacherSettings(Settings):
+    """The two teachers."""
+
+    visual: VisualTeacherSettings = Field(default_factory=VisualTeacherSettings, description="The visual teacher.")
+    text: TextTeacherSettings = Field(default_factory=TextTeacherSettings, description="The text teacher.")
+    on_weak: Literal["warn", "fail"] = Field(
+        default="warn",
+        description="What a weak teacher leads to (on validation, it is at chance level, fusion does not help, or it is"
+        " below student.baseline): a warning, or the end of the run before the student is trained (exit 3).",
+    )

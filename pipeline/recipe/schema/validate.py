@@ -1,0 +1,14 @@
+"""The section `validate` of a recipe."""
+
+from pydantic import Field
+
+from pipeline.settings import Settings
+
+
+class ValidateSettings(Settings):
+    """Gates on the validation split; a student that misses one does not ship (exit 3)."""
+
+    min_top1: float | None = Field(default=None, ge=0, le=1, description="Least accuracy; null: above chance level.")
+    max_drop_from_teacher: float | None = Field(
+        default=None, ge=0, le=1, description="Largest difference to the teacher's accuracy; null: no gate."
+    )

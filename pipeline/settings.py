@@ -1,0 +1,80 @@
+"""The base class of all settings, and the mistakes that their checks raise.
+
+A setting is declared once, beside the code that it steers: in `pipeline/<room>/settings.py`, as a frozen class with
+bounds and descriptions, and without torch. `pipeline.recipe.schema` puts these classes together to a recipe.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from exporters.core.errors import UsageError
+from exporters.core.licences import check_licence
+
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Settings(BaseModel):
+    """One section of a recipe: unknown keys are errors, values are never coerced, instances never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def problem(at: str, message: str, *involves: str) -> PydanticCustomError:
+    """A mistake that shows only when several keys are read together.
+
+    Args:
+        at: dotted path of the key to blame, relative to the model that raises.
+        message: what was expected and what was found; other keys are written `@path`, relative to the same model, and
+            shown with their full path.
+        involves: dotted paths of the other keys that the check read.
+    """
+    return PydanticCustomError("cross_field", "{message}", {"message": message, "at": at, "involves": involves})  # type: ignore[arg-type]
+
+
+def one_of(names: Sequence[str]) -> AfterValidator:
+    """A check that a text is one of the names."""
+
+    def check(text: str) -> str:
+        if text not in names:
+            raise unexpected(any_of(names), names)
+        return text
+
+    return AfterValidator(check)
+
+
+def file_or(names: Sequence[str]) -> AfterValidator:
+    """A check that a text is one of the names or may be a file, so that a slip in a name is not taken for a file."""
+
+    def check(text: str) -> str:
+        if text not in names and not PurePath(text).suffix and "/" not in text and "\\" not in text:
+            raise unexpected(f"{', '.join(names)} or a file such as ./name.suffix", names)
+        return text
+
+    return AfterValidator(check)
+
+
+def unexpected(expected: str, names: Sequence[str], nearest: Sequence[str] | None = None) -> PydanticCustomError:
+    """The mistake of another value than these; `nearest` are those that may be meant, found from `names` if None."""
+    context = {"expected": expected, "names": list(names), "nearest": None if nearest is None else list(nearest)}
+    return PydanticCustomError("unexpected", "expected {expected}", context)
+
+
+def any_of(names: Iterable[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _known_licence(text: str) -> str:
+    try:
+        return check_licence(text)
+    except UsageError as error:
+        raise unexpected("an SPDX licence identifier such as Apache-2.0 or CC-BY-NC-4.0", ()) from error
+
+
+Licence = Annotated[NonEmpty, AfterValidator(_known_licence)]
+"""A licence as an SPDX identifier."""

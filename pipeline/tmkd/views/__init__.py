@@ -1,0 +1,1 @@
+"""Views of an image that carry visual priors: settings and code of each kind, and all views of a recipe at once."""

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.tmkd.views.high_frequency import high_frequency_view, high_pass, low_pass
+from pipeline.tmkd.views.settings import HighFrequencyView
+from tests.pipeline.tmkd.views.images import random_images, sizes
+
+
+def reference_high_pass(images: np.ndarray, cutoff: float) -> np.ndarray:
+    height, width = images.shape[-2:]
+    frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :]) / 0.5
+    return np.fft.ifft2(np.fft.fft2(images) * (frequencies > cutoff)).real
+
+
+# Away from the radius of any frequency that sizes up to 17 have.
+cutoffs = st.sampled_from([0.0, 0.0731, 0.2617, 0.5077, 0.9213, 1.1137])
+
+
+@given(seed=st.integers(0, 10_000), size=st.tuples(st.integers(1, 3), *[st.integers(1, 17)] * 2), cutoff=cutoffs)
+@settings(deadline=None, max_examples=40)
+def test_high_pass_equals_the_formula_at_odd_and_oblong_sizes(
+    seed: int, size: tuple[int, int, int], cutoff: float
+) -> None:
+    images = random_images(seed, size)
+    expected = reference_high_pass(images.double().numpy(), cutoff)
+    np.testing.assert_allclose(high_pass(images, cutoff, "fft").numpy(), expected, atol=1e-5)
+    if cutoff > 1:  # more than a recipe allows
+        return
+    enhanced = np.clip(images.double().numpy() + 0.7 * expected, 0, 1)
+    found = high_frequency_view(images, HighFrequencyView(cutoff=cutoff, strength=0.7)).numpy()
+    np.testing.assert_allclose(found, enhanced, atol=1e-5)
+    replaced = high_frequency_view(images, HighFrequencyView(cutoff=cutoff, mode="replace")).numpy()
+    np.testing.assert_allclose(replaced, np.clip(0.5 + expected, 0, 1), atol=1e-5)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    size=sizes,
+    cutoff=st.floats(0, 1.5),
+    kind=st.sampled_from(["fft", "gaussian"]),
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
+)
+@settings(deadline=None, max_examples=60)
+def test_high_and_low_frequencies_add_up(
+    seed: int, size: tuple[int, int, int], cutoff: float, kind: str, dtype: torch.dtype
+) -> None:
+    images = random_images(seed, size, dtype)
+    total = high_pass(images, cutoff, kind) + low_pass(images, cutoff, kind)
+    torch.testing.assert_close(total, images.to(total.dtype), atol=1e-5, rtol=0)
+
+
+def test_the_cutoff_is_a_fraction_of_nyquist() -> None:
+    column = torch.arange(64)
+    for cycles, above in ((7, False), (9, True)):  # 8 cycles in 64 pixels are a quarter of Nyquist
+        wave = 0.5 + 0.3 * torch.sin(2 * torch.pi * cycles * column / 64)
+        images = wave.expand(1, 3, 64, 64)
+        kept = high_pass(images, 0.25, "fft")
+        expected = images - 0.5 if above else torch.zeros_like(images)
+        torch.testing.assert_close(kept, expected, atol=1e-5, rtol=0)
+
+
+def test_the_gaussian_halves_the_cutoff_frequency() -> None:
+    column = torch.arange(256, dtype=torch.float64)
+    wave = torch.cos(2 * torch.pi * column / 8)  # a quarter of Nyquist
+    images = wave.expand(1, 3, 40, 256)
+    middle = low_pass(images, 0.25, "gaussian")[..., 20, 64:192]
+    torch.testing.assert_close(middle, 0.5 * images[..., 20, 64:192], atol=1e-3, rtol=0)
+    flat = torch.full((1, 3, 9, 12), 0.3)
+    assert high_pass(flat, 0.25, "gaussian").abs().max() < 1e-6
+
+
+@given(seed=st.integers(0, 10_000), size=sizes)
+@settings(deadline=None, max_examples=20)
+def test_strength_0_gives_the_image(seed: int, size: tuple[int, int, int]) -> None:
+    images = random_images(seed, size)
+    assert torch.equal(high_frequency_view(images, HighFrequencyView(strength=0.0)), images)
+
+
+@pytest.mark.parametrize("filter", ["fft", "gaussian"])
+def test_high_frequency_view_is_differentiable(filter: str) -> None:
+    images = (0.3 + 0.3 * random_images(5, (1, 5, 4), torch.float64)).requires_grad_()
+    view = HighFrequencyView(cutoff=0.4, strength=0.2, filter=filter)
+    assert torch.autograd.gradcheck(lambda x: high_frequency_view(x, view), images)

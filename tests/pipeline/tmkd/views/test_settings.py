@@ -1,0 +1,55 @@
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.tmkd.views.settings import VIEW_KINDS, EdgeView, HighFrequencyView, NamedViews, default_views
+
+VIEWS = TypeAdapter(NamedViews)
+
+
+def test_views_are_read_by_name_and_by_kind() -> None:
+    given = {
+        "edge": {"strength": 0.5},
+        "soft": {"kind": "high_frequency", "filter": "gaussian"},
+        "high_frequency": None,
+    }
+    assert VIEWS.validate_python(given) == {
+        "edge": EdgeView(strength=0.5), "soft": HighFrequencyView(filter="gaussian")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("views", "named"),
+    [
+        ({"rgb": {"kind": "edge"}}, "rgb"),
+        ({"sketch": {}}, "sketch"),
+        ({"sketch": None}, "edge, high_frequency"),
+        ({"edge": {"kind": "colour"}}, "colour"),
+        ({"edge": {"cutoff": 0.1}}, "cutoff"),
+    ],
+)
+def test_a_bad_view_is_named(views: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        VIEWS.validate_python(views)
+
+
+def test_unknown_operators_modes_and_filters_are_refused() -> None:
+    with pytest.raises(ValidationError, match=r"operator[^$]*'canny'"):
+        EdgeView(operator="canny")
+    for view in (EdgeView, HighFrequencyView):
+        with pytest.raises(ValidationError, match=r"mode[^$]*'add'"):
+            view(mode="add")
+    with pytest.raises(ValidationError, match=r"filter[^$]*'box'"):
+        HighFrequencyView(filter="box")
+
+
+def test_default_views_have_every_kind_under_its_own_name() -> None:
+    assert {name: view.kind for name, view in default_views().items()} == {kind: kind for kind in VIEW_KINDS}
+
+
+def test_settings_do_not_load_torch() -> None:
+    code = "import sys, pipeline.tmkd.views.settings, pipeline.tmkd.settings; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
