@@ -143,7 +143,8 @@ def test_a_stage_covers_the_code_that_it_runs() -> None:
         patch.setattr(fingerprint, "_read", record)
         code_digest(["pipeline.stages.distill", "pipeline.distill.methods.cat_kd"])
     for name in (
-        "pipeline/tmkd/views.py", "pipeline/tmkd/weighting.py", "pipeline/tmkd/fusion.py", "pipeline/training/loop.py",
+        "pipeline/tmkd/views/edge.py", "pipeline/tmkd/weighting.py", "pipeline/tmkd/fusion.py",
+        "pipeline/training/loop.py",
         "pipeline/data/loading.py", "pipeline/distill/methods/cat_kd.py", "pipeline/distill/losses.py",
         "pipeline/randomness.py", "exporters/student/student.py", "exporters/images/preprocessing.py",
     ):  # fmt: skip

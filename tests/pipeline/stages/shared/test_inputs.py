@@ -1,48 +1,16 @@
-"""Which teachers a recipe uses, and what the stages read of each other."""
+"""What the stages read of each other."""
 
 import numpy as np
-import pytest
 from safetensors.numpy import load_file
 
 from pipeline.recipe import load_recipe
-from pipeline.recipe.needs import needs_image_tower, needs_teacher, needs_text_embeddings
 from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.registry import STAGES
 from pipeline.stages.shared.inputs import make_views, read_data, read_text_teacher
-from pipeline.stages.shared.networks import student_preprocessing
 from tests.pipeline.conftest import Outcome, Run
 from tests.pipeline.stages.contexts import context_of
 
 NO_VIEWS = "distill.views={edge: null, high_frequency: null}"
-
-
-@pytest.mark.parametrize(
-    ("overrides", "teacher", "embeddings", "tower"),
-    [
-        ((), True, True, True),
-        (("distill.method=ce",), True, False, False),  # quickstart's gate compares with the teacher
-        (("distill.method=ce", "validate.max_drop_from_teacher=null"), False, False, False),
-        (("distill.method=kd",), True, False, False),
-        (("distill.weighting.by=text",), True, True, False),
-        (("distill.weighting.by=random_prompts", "distill.contrast.weight=0"), True, True, True),
-        (("distill.weighting.by=random_prompts", NO_VIEWS), True, True, False),
-        (("distill.weighting.by=uniform",), True, True, False),  # the contrast
-        (("distill.weighting.by=uniform", "distill.contrast.weight=0"), True, False, False),
-        (("distill.weighting.by=uniform", "teacher.text.anchors=a.npz"), True, False, False),
-        (("distill.weighting.by=text", "distill.contrast.weight=0"), True, True, False),
-        ((NO_VIEWS,), True, True, False),
-        ((NO_VIEWS, "distill.contrast.weight=0"), True, False, False),
-    ],
-)
-def test_teachers_are_made_only_where_they_are_used(
-    overrides: tuple[str, ...], teacher: bool, embeddings: bool, tower: bool
-) -> None:
-    recipe = load_recipe("quickstart", overrides).recipe
-    assert needs_teacher(recipe) is teacher
-    assert needs_text_embeddings(recipe) is embeddings
-    assert needs_image_tower(recipe) is tower
-    skipped = {stage.name for stage in STAGES if stage.skipped(recipe) is not None}
-    assert skipped == ({"teacher", "fusion"} if not teacher else set()) | ({"text"} if not embeddings else set())
 
 
 def test_stages_stand_in_the_order_of_what_they_read() -> None:
@@ -76,9 +44,6 @@ def test_data_are_read_at_the_recipes_size(finished: tuple[Run, Outcome]) -> Non
     data = read_data(context_of(finished[0], data__image_size=16, data__resize=20))
     batch = next(data.loader.evaluation_batches("test", data.preprocessing, 5))
     assert batch.images.shape == (5, 3, 16, 16)
-    recipe = load_recipe("quickstart", ["data.image_size=128"]).recipe
-    made = student_preprocessing(recipe, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-    assert (made.size, made.resize, made.mean, made.std) == (128, 146, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 
 
 def test_the_text_teacher_comes_back_frozen(finished: tuple[Run, Outcome]) -> None:
