@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters.core.errors import UnavailableError, UsageError
-from exporters.core.files import sha256_file
+from exporters.core.files import read_json, sha256_file
 from exporters.core.process_state import without_draws
 from exporters.student.architectures import Architecture, build, resolve
 from exporters.student.checkpoint_file import KNOWN_SUFFIXES, has_weights_suffix, read_weights_file, weights_name
@@ -125,7 +125,19 @@ def _from_student(path: Path, folder: Path, options: CheckpointOptions) -> Loade
     try_network(student.module, student.preprocessing.size, str(path), remedy=f"Check {DESCRIPTION_NAME}.")
     if options.labels is not None:
         student = replace(student, labels=_checked_labels(options.labels, len(student.labels), path))
-    return LoadedCheckpoint(replace(student, name=options.name or student.name))
+    return LoadedCheckpoint(replace(student, name=options.name or student.name), tuple(_missed_gates(path)))
+
+
+def _missed_gates(run: Path) -> list[str]:
+    """A line for each gate that the student of a run directory missed."""
+    verdict = run / "validate" / "verdict.json"
+    if not verdict.is_file():
+        return []
+    return [
+        f"the student missed a gate of its run, {gate['key']}: {gate['measured']:.4g}, asked for {gate['bound']:g}"
+        for gate in read_json(verdict)["gates"]
+        if not gate["passed"]
+    ]
 
 
 def _from_weights(path: Path, architecture: Architecture, options: CheckpointOptions) -> LoadedCheckpoint:

@@ -111,6 +111,9 @@ def export(
     fp32 or a required file fails (exit 3). Another file that fails is put into rejected/, with the reason. With
     --bundle, what passed is packed as a run packs it.
     """
+    from pipeline.commands.export_paths import check_paths
+
+    check_paths(checkpoint, out, {"--data": data, "--calibration": calibration})
     from exporters.command import ExportRequest, export_checkpoint
     from exporters.core.progress import shown_by
     from exporters.labels import read_labels

@@ -8,7 +8,7 @@ import torchvision
 from safetensors.torch import save_file
 
 from exporters.core.errors import TmkdError, UnavailableError, UsageError
-from exporters.core.files import sha256_file
+from exporters.core.files import sha256_file, write_json
 from exporters.images.preprocessing import Preprocessing
 from exporters.student.architectures import Architecture, build
 from exporters.student.checkpoint import CheckpointOptions, LoadedCheckpoint, load_checkpoint
@@ -69,6 +69,17 @@ def test_students_and_run_directories(module: torch.nn.Module, tmp_path: Path) -
     assert (renamed.labels, renamed.name) == (others, "mine")
     with pytest.raises(UsageError, match=r"says of itself what model, mean"):
         load(folder, model="resnet8", mean=MEAN)
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_missed_gate_of_a_run_is_noted(module: torch.nn.Module, tmp_path: Path, passed: bool) -> None:
+    preprocessing = Preprocessing(32, 36, MEAN, STD)
+    save_student(module, RESNET8, LABELS, preprocessing, tmp_path / "distill" / "chosen", name="mine")
+    gate = {"key": "validate.min_top1", "bound": 0.3, "measured": 0.2, "passed": passed}
+    write_json(tmp_path / "validate" / "verdict.json", {"gates": [gate], "passed": passed})
+    notes = load(tmp_path).notes
+    expected = "the student missed a gate of its run, validate.min_top1: 0.2, asked for 0.3"
+    assert notes == (() if passed else (expected,))
 
 
 def test_what_libraries_publish_is_taken_and_told(tmp_path: Path) -> None:
