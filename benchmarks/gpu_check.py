@@ -23,7 +23,7 @@ from exporters.artifacts.engines import fit_to_gpu
 from exporters.bundle.manifest import GOLDEN_INPUTS, MODEL, read_listed, read_manifest
 from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
 from exporters.core.files import write_bytes, write_json, write_text
-from exporters.parity import DEFAULT_GATES, ParityGate, run_parity
+from exporters.parity import DEFAULT_GATES, Evidence, ParityGate
 from exporters.runtimes import OnnxRuntime, Provider, Runtime, TorchRuntime
 from exporters.runtimes.tensorrt import TensorRTRuntime
 from exporters.tensorrt import EngineSettings, Flavour, build_engine, find
@@ -151,7 +151,7 @@ def _engine(name: str, data: bytes, precision: str, flavour: Flavour, folder: Pa
         model.with_suffix(f".{flavour}.plan"),
         fit_to_gpu(EngineSettings(PROFILE), library, current_gpu()),
         precision=precision,
-        islands=_islands(data) if precision in {"fp16", "bf16"} else (),
+        islands=_islands(data) if precision == "fp16" else (),
         library=library,
     )
     return TensorRTRuntime(built.path, built.sha256, flavour)
@@ -169,7 +169,7 @@ def _islands(data: bytes) -> set[str]:
 
 def _row(source: Source, file: str, precision: str, runtime: str, make: Callable[[], Runtime]) -> Row:
     try:
-        report = run_parity(source.reference, make(), source.batches, GATES[precision])
+        report = Evidence(source.reference, lambda: source.batches).report(make(), GATES[precision])
     except UnavailableError as error:
         return Row(file, precision, runtime, "not run", error.message)
     except GateError as error:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from exporters.bundle.manifest import LABELS, PREPROCESS, parse_json, read_listed, read_manifest, variant_of
+from exporters.core.arrays import softmax
 from exporters.core.errors import GateError, UsageError
 from exporters.images.decoding import open_rgb
 from exporters.images.preprocessing import Preprocessing
@@ -82,9 +83,7 @@ class Student:
 
     def rank(self, logits: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
         """The `top` most likely labels of logits `[K]`, as `predict` gives them."""
-        logits = logits.astype(np.float64)
-        exponentials = np.exp(logits - logits.max())
-        probabilities = exponentials / exponentials.sum()
+        probabilities = softmax(logits)
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [(self.labels[index], float(probabilities[index])) for index in order]
 

@@ -4,7 +4,7 @@
     python -m benchmarks.matrix.families --only timm:levit_128s   again
 
 Each is exported at the recipe's default opset, audited and compared by what a run does before it trains
-(`exporters.rehearsal`). Exit code 3 where a network does not go that is expected to, or the other way round.
+(`exporters.artifacts.rehearsal`). Exit code 3 where a network does not go that is expected to, or the other way round.
 """
 
 import argparse
@@ -133,9 +133,9 @@ def try_network(network: Network) -> dict[str, Any]:
     """Build, export, audit and compare; JSON values: `status` (`passed`, `refused`), `reason`, figures."""
     import torch
 
+    from exporters.artifacts.rehearsal import rehearse
     from exporters.images.preprocessing import Preprocessing
     from exporters.onnx.reader import read_onnx
-    from exporters.rehearsal import rehearse
     from exporters.student.architectures import build
     from exporters.student.student import TrainedStudent
 

@@ -15,7 +15,7 @@ from exporters.audit import audit_export
 from exporters.benchmark.decision import times_as_fast
 from exporters.core.errors import GateError, UnavailableError
 from exporters.core.files import write_bytes, write_json
-from exporters.fp16.plan import plan_half
+from exporters.fp16.plan import plan_fp16
 from exporters.onnx.export import export_onnx
 from exporters.parity import Evidence, ParityReport, ParityResult
 from exporters.parity.gate import DEFAULT_GATES
@@ -78,7 +78,7 @@ def try_subject(subject: Subject, folder: Path, *, method: Method = "minmax", pe
             found["times_as_fast"] = [ratio.ratio, ratio.low, ratio.high]
         return found
 
-    row["fp16"] = {**_made(lambda: variant("fp16")), "nodes": len(plan_half(model).half)}
+    row["fp16"] = {**_made(lambda: variant("fp16")), "nodes": len(plan_fp16(model).fp16)}
     row["int8"] = _made(lambda: variant("int8"))
     row[FOR_TENSORRT] = _made(lambda: variant(FOR_TENSORRT))
     row["plain"] = _plain(files, subject)

@@ -74,7 +74,7 @@ class VariantKind:
         file: its name in a bundle.
         precision: whose gate it must pass, a key of `GOLDEN_LIMITS`.
         search: from the fp32 model to what was found.
-        audit: explains each tensor by the fp32 file's, as `audit_half`.
+        audit: explains each tensor by the fp32 file's, as `audit_fp16`.
         emulate: from the file to one that computes on a CPU what its target would, where a CPU shows less.
         for_engine: made for TensorRT alone: how fast others are with it says nothing.
     """
@@ -88,16 +88,16 @@ class VariantKind:
 
 
 def _search_fp16(model: bytes, terms: Terms) -> Found:
-    from exporters.fp16.search import search_islands
+    from exporters.fp16.search import search_fp32_blocks
 
     on_cpu = terms.provider == "cpu"
-    return search_islands(model, terms.objections, dtype="fp16", images=terms.images, emulate=on_cpu)
+    return search_fp32_blocks(model, terms.objections, images=terms.images, emulate=on_cpu)
 
 
 def _emulate_fp16(data: bytes) -> bytes:
-    from exporters.fp16.convert import emulate_half
+    from exporters.fp16.convert import emulate_fp16
 
-    return emulate_half(data)
+    return emulate_fp16(data)
 
 
 def _search_int8(model: bytes, terms: Terms, target: "Target" = "cpu") -> Found:
@@ -107,10 +107,10 @@ def _search_int8(model: bytes, terms: Terms, target: "Target" = "cpu") -> Found:
     return search_float_layers(model, terms.calibration, terms.objections, target=target)
 
 
-def _audit_half(data: bytes, base: bytes, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    from exporters.audit.half import audit_half
+def _audit_fp16(data: bytes, base: bytes, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    from exporters.audit.fp16 import audit_fp16
 
-    return audit_half(data, base, entries)
+    return audit_fp16(data, base, entries)
 
 
 def _audit_int8(data: bytes, base: bytes, entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ def _audit_int8(data: bytes, base: bytes, entries: Sequence[Mapping[str, Any]]) 
 
 
 VARIANTS = {
-    "fp16": VariantKind("model.fp16.onnx", "fp16", _search_fp16, _audit_half, emulate=_emulate_fp16),
+    "fp16": VariantKind("model.fp16.onnx", "fp16", _search_fp16, _audit_fp16, emulate=_emulate_fp16),
     "int8": VariantKind("model.int8.onnx", "int8", _search_int8, _audit_int8),
     "int8.trt": VariantKind(
         "model.int8.trt.onnx", "int8", partial(_search_int8, target="tensorrt"), _audit_int8, for_engine=True
@@ -194,7 +194,7 @@ def make_variant(
 
     def objections(data: bytes) -> Sequence[str]:
         try:
-            return evidence.objections(OnnxRuntime(data, provider), gate)
+            return evidence.failures(OnnxRuntime(data, provider), gate)
         except GateError as error:  # it does not even load
             return [error.message]
 
@@ -275,11 +275,11 @@ def prove_variant(
         report = replace(report, failures=[*report.failures, *told])
     if report.passed:
         served = OnnxRuntime(data).predict
-        beyond = beyond_bundle(kind.precision, report.to_json(), served, images, evidence.answer(images))
+        beyond = beyond_bundle(kind.precision, report.to_json(), served, images, evidence.reference_logits(images))
         report = replace(report, failures=[] if beyond is None else [beyond])
     if not report.passed:
         bound = gate.max_scaled_error or _DEVIATION_BOUND
-        found = first_deviation(model, data, images[:_GUIDING_IMAGES], bound=bound)
+        found = first_deviation(model, emulate(data) if emulate else data, images[:_GUIDING_IMAGES], bound=bound)
         where = "no single node deviates by more than that" if found is None else f"first at {found.node}"
         return Verdict(
             "rejected",

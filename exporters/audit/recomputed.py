@@ -130,10 +130,10 @@ def _computed(model: "onnx.ModelProto", sizes: frozenset[int]) -> list[str]:
 
 
 def _run(model: "onnx.ModelProto", names: list[str], images: int, side: int) -> list[np.ndarray]:
-    from exporters.onnx.intermediates import unoptimised_session
+    from exporters.onnx.graph import unoptimized_session
 
     if not names:
         return []
     noise = np.random.default_rng(images).integers(0, 256, (images, side, side, 3), dtype=np.uint8)
-    values: list[np.ndarray] = unoptimised_session(model, names).run(names, {model.graph.input[0].name: noise})
+    values: list[np.ndarray] = unoptimized_session(model, names).run(names, {model.graph.input[0].name: noise})
     return values

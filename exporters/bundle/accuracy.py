@@ -15,7 +15,7 @@ from exporters.core.progress import counted
 from exporters.images.decoding import UnreadableImageError, open_rgb
 from exporters.images.labelled import labelled_digest, labelled_images
 from exporters.images.preprocessing import Preprocessing
-from exporters.parity.measure import paired_interval, wilson_interval
+from exporters.parity.intervals import paired_interval, wilson_interval
 from exporters.runtimes import OnnxRuntime
 
 _BATCH = 32

@@ -21,7 +21,7 @@ from exporters.command.variants import Outcome
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.licences import CODE_LICENCE
 from exporters.core.versions import installed_packages
-from exporters.parity.measure import wilson_interval
+from exporters.parity.intervals import wilson_interval
 
 PROOF = "proof"
 """The split of a bundle's results that are the images of the export."""
@@ -134,7 +134,7 @@ def _facts(job: Job, licence: str | None, notes: Sequence[str]) -> BundleFacts:
 def _results(job: Job) -> dict[str, Any]:
     """What the student in torch answered, as a run tells it of its splits."""
     predicted, truth = [], []
-    for (_, labels, _), logits in job.evidence.answered():
+    for (_, labels, _), logits in job.evidence.with_reference():
         assert labels is not None
         predicted.append(logits.argmax(axis=1))
         truth.append(labels)

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 
 from exporters.command.job import Job
+from exporters.core.arrays import softmax
 from exporters.core.errors import GateError
 from exporters.images.preprocessing import Preprocessing
 from exporters.onnx.reader import read_onnx
@@ -69,8 +70,7 @@ def _probabilities(data: bytes, precision: str, images: np.ndarray) -> tuple[dic
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     logits, probabilities = session.run(["logits", "probabilities"], {"image": images})
-    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    worst = float(np.abs(probabilities - exponentials / exponentials.sum(axis=1, keepdims=True)).max())
+    worst = float(np.abs(probabilities - softmax(logits)).max())
     bound = _PROBABILITY_BOUNDS[precision]
     failures = [] if worst <= bound else [f"probabilities are off by {worst:.3g}, allowed {bound:g}"]
     return {"max_difference": worst if np.isfinite(worst) else None, "bound": bound}, failures

@@ -58,7 +58,7 @@ def make_and_prove(job: Job, fp32: Fp32, name: str) -> Candidate:
     gate = DEFAULT_GATES[kind.precision]
     job.say(f"{kind.file}: searched until its gate passes, on {len(job.images):,} images")
     tries = itertools.count(1)
-    job.evidence.told = lambda result: job.say(f"  {lines.compared(f'try {next(tries)}', result)}")
+    job.evidence.on_result = lambda result: job.say(f"  {lines.compared(f'try {next(tries)}', result)}")
     try:
         variant = make_variant(
             name,
@@ -71,7 +71,7 @@ def make_and_prove(job: Job, fp32: Fp32, name: str) -> Candidate:
             calibration=job.calibration,
         )
     finally:
-        job.evidence.told = None
+        job.evidence.on_result = None
     job.say(lines.made(variant))
     verdict = prove_variant(
         name,

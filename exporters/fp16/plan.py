@@ -1,88 +1,60 @@
-"""Which nodes of a student can be computed in 16 bits, and why the others cannot."""
+"""Decides which nodes of a student compute in fp16, and gives the reason for each that does not."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
-from exporters.core.errors import GateError, UnavailableError, UsageError
-from exporters.fp16.rounding import LARGEST, SMALLEST_NORMAL, HalfType, from_half_bits, half_bits
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.fp16.rounding import LARGEST, SMALLEST_NORMAL, round_to_fp16
+from exporters.onnx.graph import initializers, load_typed, node_name, opsets
 
-ELEMENT: dict[HalfType, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-# They pass values on unchanged, or look at the shape alone: a Cast around them would buy nothing.
+# They pass values on unchanged, or read the shape alone: a Cast around them would gain nothing.
 MOVERS = frozenset(
     {"Flatten", "Identity", "Reshape", "Shape", "Size", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 )
-_SCHEMA_TYPE = {"fp16": "tensor(float16)", "bf16": "tensor(bfloat16)"}
-_BIAS = 2  # the input of Conv, ConvTranspose and Gemm that may vanish unharmed beside the sum
+_BIAS = 2  # index of the input of Conv, ConvTranspose and Gemm whose small values do not matter next to the sum
 
 
 @dataclass(frozen=True)
-class HalfPlan:
-    """What is computed in which type.
+class Fp16Plan:
+    """Which node computes in which type.
 
     Args:
-        half: names of the nodes that compute in 16 bits, in the order of the file.
-        border: names of the nodes before the first weight; fp32.
-        islands: name of each other node that stays fp32 to why it does; nodes that only pass values on are not listed.
-        vanishing: name of each 16-bit weight to how many of its non-zero values become 0.
-        weighted: how many convolutions and matrix products are in `half`.
+        fp16: names of the nodes that compute in fp16, in the order of the file.
+        preprocessing: names of the nodes before the first weight; they stay fp32.
+        fp32: the other nodes that stay fp32, by name with the reason; nodes that only move values are not listed.
+        vanishing: fp16 weights of which non-zero values become 0, by name with the number of such values.
+        weighted: number of convolutions and matrix products in `fp16`.
     """
 
-    half: tuple[str, ...]
-    border: tuple[str, ...]
-    islands: dict[str, str]
+    fp16: tuple[str, ...]
+    preprocessing: tuple[str, ...]
+    fp32: dict[str, str]
     vanishing: dict[str, int]
     weighted: int
 
 
-def plan_half(model: bytes, *, dtype: HalfType = "fp16", keep_float: Collection[str] = ()) -> HalfPlan:
-    """What `to_half` would do, with its reasons; same arguments, same errors."""
-    return Decision(model, dtype, keep_float).plan()
-
-
-def load_typed(data: bytes) -> tuple[onnx.ModelProto, dict[str, int]]:
-    """A model with inferred shapes, and the element type of each of its values by name.
-
-    Raises:
-        GateError: not a valid ONNX file.
-    """
-    try:
-        model = checked(onnx.load_from_string(data))
-    except DecodeError as error:
-        raise GateError("damaged or not an ONNX file") from error
-    graph = model.graph
-    types = {value.name: value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.input, *graph.output]}
-    return model, types | {tensor.name: tensor.data_type for tensor in graph.initializer}
-
-
-def checked(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with the shape of every value, checked; an invalid one raises GateError."""
-    try:
-        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GateError(f"the model is not valid ONNX: {str(error).splitlines()[0]}") from error
-    return model
-
-
-def node_name(node: onnx.NodeProto) -> str:
-    """The node's name, or that of its first output."""
-    return node.name or node.output[0]
+def plan_fp16(model: bytes, *, keep_float: Collection[str] = ()) -> Fp16Plan:
+    """The plan that `exporters.fp16.convert.to_fp16` follows; same arguments, same errors."""
+    return Decision(model, keep_float).plan()
 
 
 class Decision:
-    """The fp32 model and, node by node, what of it becomes 16 bits; arguments and errors of `to_half`."""
+    """The fp32 model and, node by node, which inputs and outputs become fp16.
 
-    def __init__(self, data: bytes, dtype: HalfType, keep_float: Collection[str]) -> None:
-        if dtype not in ELEMENT:
-            raise UsageError(f"unknown 16-bit type {dtype!r}", remedy=f"Known: {', '.join(ELEMENT)}.")
-        self.dtype: HalfType = dtype
-        self.element = ELEMENT[dtype]
+    Arguments and errors: see `exporters.fp16.convert.to_fp16`.
+
+    Attributes:
+        model, types: the model with inferred shapes, and the element type of each value.
+        nodes, weights: its nodes, and its initializers by name.
+        slots: for each node in fp16, by name, the positions of its fp16 inputs and outputs.
+    """
+
+    def __init__(self, data: bytes, keep_float: Collection[str]) -> None:
         self.model, self.types = load_typed(data)
         self._refuse_nesting()
         self._lift_constants()
@@ -93,29 +65,34 @@ class Decision:
             raise UsageError(f"no node of the model is called {', '.join(unknown[:5])}")
         if len(set(names)) != len(names):
             raise UsageError("two nodes of the model have the same name")
-        self.weights = {tensor.name: tensor for tensor in self.model.graph.initializer}
-        self.opsets = {entry.domain: entry.version for entry in self.model.opset_import}
-        self.border: list[str] = []
-        self.islands: dict[str, str] = {}
-        self.half: dict[str, tuple[set[int], set[int]]] = {}  # node to its 16-bit inputs and outputs
+        self.weights = initializers(self.model.graph)
+        self.slots: dict[str, tuple[set[int], set[int]]] = {}
+        self._opsets = opsets(self.model)
+        self._preprocessing: list[str] = []
+        self._fp32: dict[str, str] = {}
         self._decide(set(keep_float))
 
-    def plan(self) -> HalfPlan:
+    def fp16_inputs(self, node: onnx.NodeProto) -> set[int]:
+        """Positions of the inputs that the node reads in fp16."""
+        return self.slots.get(node_name(node), (set(), set()))[0]
+
+    def fp16_outputs(self, node: onnx.NodeProto) -> set[int]:
+        """Positions of the outputs that the node computes in fp16."""
+        return self.slots.get(node_name(node), (set(), set()))[1]
+
+    def plan(self) -> Fp16Plan:
         """The decision without the model."""
         vanishing = {}
         for node in self.nodes:
-            for index in sorted(self.half.get(node_name(node), (set(), set()))[0]):
+            for index in sorted(self.fp16_inputs(node)):
                 name = node.input[index]
                 if name in self.weights:
                     values = numpy_helper.to_array(self.weights[name])
-                    lost = int(np.sum((values != 0) & (self._rounded(values) == 0)))
+                    lost = int(np.sum((values != 0) & (round_to_fp16(values) == 0)))
                     if lost:
                         vanishing[name] = lost
-        weighted = sum(node.op_type in WEIGHTED and node_name(node) in self.half for node in self.nodes)
-        return HalfPlan(tuple(self.half), tuple(self.border), dict(self.islands), vanishing, weighted)
-
-    def _rounded(self, values: np.ndarray) -> np.ndarray:
-        return from_half_bits(half_bits(values, self.dtype), self.dtype)
+        weighted = sum(node.op_type in WEIGHTED and node_name(node) in self.slots for node in self.nodes)
+        return Fp16Plan(tuple(self.slots), tuple(self._preprocessing), dict(self._fp32), vanishing, weighted)
 
     def _refuse_nesting(self) -> None:
         nested = [
@@ -126,12 +103,12 @@ class Decision:
         nested += [function.name for function in self.model.functions]
         if nested:
             raise UnavailableError(
-                f"control flow and functions are not converted to {self.dtype}: {', '.join(nested[:5])}",
+                f"control flow and functions are not converted to fp16: {', '.join(nested[:5])}",
                 remedy="Inline them first, or ship the student in fp32.",
             )
 
     def _lift_constants(self) -> None:
-        """Float constants become initializers, so that they are rounded here and not cast in every run."""
+        """Turn float constants into initializers, so that they are rounded here and not cast in every run."""
         graph = self.model.graph
         for node in list(graph.node):
             if node.op_type != "Constant" or self.types[node.output[0]] != TensorProto.FLOAT:
@@ -142,54 +119,40 @@ class Decision:
             graph.node.remove(node)
 
     def _decide(self, keep: set[str]) -> None:
-        before = {value.name for value in self.model.graph.input}  # values that no weight has touched
-        after: set[str] = set()
-        halved: set[str] = set()
-        without_kernel = []
+        before = {value.name for value in self.model.graph.input}  # values that do not depend on a weight
+        after: set[str] = set()  # values that do
+        in_fp16: set[str] = set()
         for node in self.nodes:
             name = node_name(node)
-            inputs, outputs = self._half_slots(node)
+            inputs, outputs = self._fp16_slots(node)
             floats = [output for output in node.output if self.types.get(output) == TensorProto.FLOAT]
-            computes = bool(floats or inputs)
-            weighted = node.op_type in WEIGHTED or any(value in after for value in node.input)
-            if weighted:
+            if node.op_type in WEIGHTED or any(value in after for value in node.input):
                 after.update(floats)
             elif any(value in before for value in node.input):
                 before.update(floats)
-                self.border += [name] if floats else []
+                self._preprocessing += [name] if floats else []
                 continue
             source = node.input[0] if node.input else ""
-            reason = None
             if name in keep:
-                reason = "asked for"
+                reason: str | None = "asked for"
             elif not inputs:
-                if node.op_type in WEIGHTED:
-                    without_kernel.append(node)
                 reason = f"{node.op_type} gives fp32 here, whatever its inputs are"
                 if any(self.types.get(value) == TensorProto.FLOAT for value in node.input):
-                    reason = f"{node.op_type} has no {self.dtype} form in opset {self.opsets.get(node.domain, '?')}"
-            elif node.op_type in MOVERS and source not in self.weights and source not in halved:
+                    reason = f"{node.op_type} has no fp16 form in opset {self._opsets.get(node.domain, '?')}"
+            elif node.op_type in MOVERS and source not in self.weights and source not in in_fp16:
                 continue
             else:
                 reason = self._unfit_weight(node, inputs)
             if reason is None:
-                self.half[name] = inputs, outputs
-                halved.update(node.output[index] for index in outputs)
-            elif computes:
-                self.islands[name] = reason
-        total = sum(node.op_type in WEIGHTED for node in self.nodes)
-        if 2 * len(without_kernel) > total:
-            first = without_kernel[0]
-            raise UnavailableError(
-                f"opset {self.opsets[first.domain]} has no {first.op_type} in {self.dtype}: {len(without_kernel)} of "
-                f"{total} weighted nodes would stay fp32",
-                remedy="Export with opset 22 or later.",
-            )
+                self.slots[name] = inputs, outputs
+                in_fp16.update(node.output[index] for index in outputs)
+            elif floats or inputs:
+                self._fp32[name] = reason
 
-    def _half_slots(self, node: onnx.NodeProto) -> tuple[set[int], set[int]]:
-        """Positions of the float inputs and outputs that the operator's schema also has in 16 bits."""
+    def _fp16_slots(self, node: onnx.NodeProto) -> tuple[set[int], set[int]]:
+        """Positions of the float inputs and outputs that the operator's schema also allows in fp16."""
         try:
-            schema = onnx.defs.get_schema(node.op_type, self.opsets.get(node.domain, 1), node.domain)
+            schema = onnx.defs.get_schema(node.op_type, self._opsets.get(node.domain, 1), node.domain)
         except onnx.defs.SchemaError:
             return set(), set()
         allowed = {entry.type_param_str: entry.allowed_type_strs for entry in schema.type_constraints}
@@ -201,9 +164,9 @@ class Decision:
                 if self.types.get(value) != TensorProto.FLOAT:
                     continue
                 parameter = formals[min(index, len(formals) - 1)].type_str
-                if _SCHEMA_TYPE[self.dtype] not in allowed.get(parameter, ()):
+                if "tensor(float16)" not in allowed.get(parameter, ()):
                     continue
-                # An output whose type no input binds gets it from an attribute, as Cast does: left as it is.
+                # An output whose type no input determines gets it from an attribute, as Cast does: left as it is.
                 if is_input or parameter in bound:
                     slots[-1].add(index)
                     bound.add(parameter)
@@ -211,18 +174,19 @@ class Decision:
         return (set(), set()) if has_float_output and not slots[1] else (slots[0], slots[1])
 
     def _unfit_weight(self, node: onnx.NodeProto, inputs: set[int]) -> str | None:
+        """Why fp16 cannot hold one of the node's weights; None where it can."""
         for index in sorted(inputs):
             if node.input[index] not in self.weights:
                 continue
             values = numpy_helper.to_array(self.weights[node.input[index]])
-            if bool(np.any(np.isfinite(values) & ~np.isfinite(self._rounded(values)))):
+            if bool(np.any(np.isfinite(values) & ~np.isfinite(round_to_fp16(values)))):
                 largest = float(np.abs(values[np.isfinite(values)]).max())
-                return f"{node.input[index]} reaches {largest:.3g}, beyond {self.dtype}'s {LARGEST[self.dtype]:.5g}"
+                return f"{node.input[index]} reaches {largest:.3g}, beyond fp16's {LARGEST:.5g}"
             largest = float(np.abs(values).max(initial=0))
             essential = values.size == 1 or (node.op_type in WEIGHTED and index != _BIAS)
-            if essential and 0 < largest < SMALLEST_NORMAL[self.dtype]:
+            if essential and 0 < largest < SMALLEST_NORMAL:
                 return (
-                    f"{node.input[index]} is {largest:.3g} at most, below {self.dtype}'s smallest normal number "
-                    f"{SMALLEST_NORMAL[self.dtype]:.3g}"
+                    f"{node.input[index]} is {largest:.3g} at most, below fp16's smallest normal number "
+                    f"{SMALLEST_NORMAL:.3g}"
                 )
         return None

@@ -1,4 +1,4 @@
-"""Where does a file first compute something else? Two ONNX files, compared value by value."""
+"""Finds the first value in which two ONNX files of the same student differ."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 
 from exporters.core.errors import UsageError
-from exporters.fp16.convert import emulate_half
-from exporters.fp16.plan import node_name
+from exporters.onnx.graph import node_name
 from exporters.onnx.intermediates import Intermediates
 
-_CLAMPS = {"Clip", "Relu"}  # quantisers let a value's range do their work and drop them
+_CLAMPS = {"Clip", "Relu"}  # quantizers drop them where the range of the value already clamps it
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """A value that both files compute alike, and its scaled error."""
+    """A value on which both files agree, and its scaled error."""
 
     tensor: str
     scaled_error: float
@@ -24,18 +23,18 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Deviation:
-    """The first value that deviates, in the order of the reference's nodes.
+    """The first value that differs, in the order of the reference's nodes.
 
     Args:
-        node, operator: what computes it in the reference.
-        tensor: its name there.
-        compared: the candidate's name for it: after its DequantizeLinear where it is quantised.
-        scaled_error: largest difference over all images, over the largest absolute value of the reference; infinite
-            where only the candidate is not finite.
+        node, operator: the node of the reference that computes it.
+        tensor: its name in the reference.
+        compared: its name in the candidate: the output of its DequantizeLinear where it is quantized.
+        scaled_error: the largest difference over all images, divided by the largest absolute value of the reference;
+            infinite where only the candidate is not finite.
         non_finite: the candidate has NaN or infinity where the reference has a number.
-        before: the last value before it that could be compared, which agrees; None if it is the first.
-        unmatched: nodes of the reference between the two that have no counterpart, such as a dropped normalisation.
-        runs: passes of an image through each of the two files that this took.
+        before: the last value before it that could be compared, and agrees; None if there is none.
+        unmatched: nodes of the reference between the two that have no counterpart, such as a dropped normalization.
+        runs: how often an image was run through each of the two files.
     """
 
     node: str
@@ -49,7 +48,7 @@ class Deviation:
     runs: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON; an infinite error is null."""
+        """Plain JSON for `parity.json`; an infinite error is null."""
         error = self.scaled_error if math.isfinite(self.scaled_error) else None
         return {**asdict(self), "scaled_error": error, "unmatched": list(self.unmatched)}
 
@@ -57,13 +56,13 @@ class Deviation:
 def first_deviation(reference: bytes, candidate: bytes, images: np.ndarray, *, bound: float) -> Deviation | None:
     """Find the first node whose output differs by more than `bound` of its own scale.
 
-    Values are matched by name. One scan in the order of the reference, image by image, of as many values at a time as
-    fit into half a gigabyte: it costs one pass an image as a rule, and finds the first deviation also where a later
-    value agrees again, which bisection would miss. 16-bit files are run as a device with such kernels computes
-    (`emulate_half`).
+    Values are matched by name and compared in the order of the reference, image by image, as many at a time as fit
+    into half a gigabyte: one run per image as a rule. This also finds a deviation after which a later value agrees
+    again, which bisection would miss.
 
     Args:
-        reference, candidate: bytes of two ONNX files of the same student.
+        reference, candidate: bytes of two ONNX files of the same student. For an fp16 candidate pass its emulation
+            (`exporters.fp16.convert.emulate_fp16`), which rounds as a device with fp16 kernels does.
         images: uint8 `[n, size, size, 3]`, n of 1 or more.
         bound: above 0.
 
@@ -73,18 +72,18 @@ def first_deviation(reference: bytes, candidate: bytes, images: np.ndarray, *, b
     Raises:
         UsageError: no images, or files with no value in common.
         GateError: not a valid ONNX file.
-        UnavailableError: ONNX Runtime cannot run one of them.
+        UnavailableError: ONNX Runtime cannot run one of the files.
     """
     if len(images) == 0:
         raise UsageError("no images to compare on")
-    first, second = Intermediates(reference), Intermediates(emulate_half(candidate))
+    first, second = Intermediates(reference), Intermediates(candidate)
     partners = _partners(first, second)
     if not partners:
         raise UsageError("the two models have no value in common")
     before: Agreement | None = None
     runs, compared = 0, False
     for group in first.groups(list(partners)):
-        meters = {value: _Meter() for value in group}
+        meters = {value: _Difference() for value in group}
         theirs = list(dict.fromkeys(partners[value] for value in group))
         for own, other in zip(first.run(group, images), second.run(theirs, images), strict=True):
             runs += 1
@@ -116,8 +115,8 @@ def first_deviation(reference: bytes, candidate: bytes, images: np.ndarray, *, b
     return None
 
 
-class _Meter:
-    """Largest difference and largest reference value so far."""
+class _Difference:
+    """Largest difference and largest absolute reference value of one tensor so far."""
 
     def __init__(self) -> None:
         self._error = self._scale = 0.0
@@ -141,25 +140,26 @@ class _Meter:
 
 
 def _partners(reference: Intermediates, candidate: Intermediates) -> dict[str, str]:
-    """The reference's values in order, each with the name under which the candidate has it."""
+    """The reference's values in order, each with its name in the candidate."""
     known = set(candidate.values)
     result: dict[str, str] = {}
     for value in reference.values:
         if value not in known:
             continue
-        dequantised = _dequantised(candidate, value)
+        dequantized = _dequantized(candidate, value)
         own = value
         users = reference.consumers.get(value, [])
-        if dequantised and len(users) == 1 and users[0].op_type in _CLAMPS and users[0].output[0] not in known:
+        if dequantized and len(users) == 1 and users[0].op_type in _CLAMPS and users[0].output[0] not in known:
             own = users[0].output[0]
-        result[own] = dequantised or value
+        result[own] = dequantized or value
     return {value: result[value] for value in reference.values if value in result}
 
 
-def _dequantised(candidate: Intermediates, value: str) -> str | None:
-    for quantise in candidate.consumers.get(value, []):
-        if quantise.op_type == "QuantizeLinear" and quantise.input[0] == value:
-            for node in candidate.consumers.get(quantise.output[0], []):
+def _dequantized(candidate: Intermediates, value: str) -> str | None:
+    """The value after it was quantized and dequantized; None where the candidate does not quantize it."""
+    for quantize in candidate.consumers.get(value, []):
+        if quantize.op_type == "QuantizeLinear" and quantize.input[0] == value:
+            for node in candidate.consumers.get(quantize.output[0], []):
                 if node.op_type == "DequantizeLinear":
                     return node.output[0]
     return None

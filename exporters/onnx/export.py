@@ -1,11 +1,12 @@
-"""Export a student to one ONNX file that takes images as cameras give them.
+"""Exports a student to one ONNX file that takes uint8 images.
 
-Input `image` uint8 `[batch, size, size, 3]` RGB; output `logits` float32 `[batch, K]`. Normalisation is
-inside the graph; so are, where they are asked for, resizing from any size and probabilities.
+Input `image` uint8 `[batch, size, size, 3]` RGB; output `logits` float32 `[batch, K]`. Normalization is inside the
+graph; so are, where requested, resizing from any size and probabilities.
 """
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import sha256_bytes, write_bytes
 from exporters.core.interrupts import interrupts_kept
 from exporters.core.process_state import quiet, silent
+from exporters.onnx.graph import checked, opsets
 from exporters.onnx.reparameterize import fuse_branches
 from exporters.onnx.resizing import add_resize
 from exporters.student.student import TrainedStudent
@@ -35,7 +37,7 @@ _MAX_BYTES = 2**31 - 1  # of a protobuf message, and so of an ONNX file without 
 
 @dataclass(frozen=True)
 class OnnxExport:
-    """What was written: the file, its sha256 and size, opset, IR version and operator counts."""
+    """The written file: path, sha256, size in bytes, opset, IR version and operator counts."""
 
     path: Path
     sha256: str
@@ -45,10 +47,10 @@ class OnnxExport:
     operators: dict[str, int]
 
 
-class NormalisedStudent(nn.Module):
-    """The student with its preprocessing's mean and std in front.
+class NormalizedStudent(nn.Module):
+    """The student with the normalization of its preprocessing in front.
 
-    Cast comes first, since TensorRT parses no transpose of uint8; scale and shift are (1/255)/std and -mean/std,
+    The cast comes first, since TensorRT parses no transpose of uint8; scale and shift are (1/255)/std and -mean/std,
     rounded once from float64.
     """
 
@@ -86,20 +88,20 @@ def export_onnx(
     Training-time branches are fused first (`exporters.onnx.reparameterize`).
 
     The model's metadata hold the labels, the preprocessing, the student's name, the tool's version and the licence
-    (if one is given), each as a JSON string. Stack traces, documentation and other traces of this machine are removed.
+    (if given), each as a JSON string. Stack traces, documentation and other traces of this machine are removed.
 
     Args:
         student: fp32, on the CPU, in eval mode throughout.
         opset: 18 to 25; the file is checked to have it.
-        licence: of the weights; `None` is not stated.
+        licence: of the weights; None leaves it out.
         probabilities: a second output `probabilities` float32 `[batch, K]`, the softmax of `logits`.
         any_size: input `image` uint8 `[batch, height, width, 3]`; shorter-side resize and centre crop are in the graph.
 
     Raises:
         UsageError: an opset that the exporter would silently change.
         UnavailableError: the network cannot be exported.
-        GateError: a student in train mode; the file would not be what was asked for, or the fused branches are another
-            function.
+        GateError: a student in train mode, a file that does not have the requested form, or fused branches that compute
+            another function.
     """
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise UsageError(
@@ -108,7 +110,7 @@ def export_onnx(
     _check_ready(student)
     size = student.preprocessing.size
     with torch.no_grad():
-        shape = getattr(NormalisedStudent(student).eval()(_example(size)), "shape", None)
+        shape = getattr(NormalizedStudent(student).eval()(_example(size)), "shape", None)
     if shape != (_BATCH, len(student.labels)):
         raise UsageError(f"the student gives {shape} for two images and has {len(student.labels)} labels")
     model = to_graph(student, opset, probabilities=probabilities)
@@ -133,19 +135,19 @@ def to_graph(
         student: fp32, on the CPU, in eval mode throughout.
         opset: 18 to 25.
         probabilities: a second output.
-        folded: constants are computed, and batch norms folded into weights. Otherwise each value of the network is
-            computed by nodes from its parameters and buffers as they are.
+        folded: compute constants and fold batch norms into weights. Otherwise each value of the network is computed by
+            nodes from its parameters and buffers as they are.
 
     Raises:
         UnavailableError: the network cannot be exported.
-        GateError: the fused branches are another function.
+        GateError: the fused branches compute another function.
     """
-    wrapped = NormalisedStudent(fuse_branches(student), probabilities=probabilities).eval()
+    wrapped = NormalizedStudent(fuse_branches(student), probabilities=probabilities).eval()
     outputs = [OUTPUT_NAME, PROBABILITIES_NAME] if probabilities else [OUTPUT_NAME]
     try:
-        # The exporter reports its progress and its private API's deprecations to whoever listens; users need neither.
-        # With the kernel that PyTorch would choose for attention on a CPU, a view of its output is traced that fails
-        # once the exporter has taken attention apart into operators, whose output is laid out in another way.
+        # The exporter prints its progress and warns of deprecations in its own code; users need neither.
+        # MATH: the attention kernel that PyTorch chooses on a CPU returns another memory layout than the operators into
+        # which the exporter decomposes it, and a view that was traced of its output would fail.
         with interrupts_kept(), quiet(), silent(), sdpa_kernel(SDPBackend.MATH):
             program = torch.onnx.export(
                 wrapped,
@@ -166,7 +168,7 @@ def to_graph(
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what the network's code or the exporter raised; the exporter's own words are of no help."""
+    """The first line of the original error in the network's code; the exporter's wrapping around it does not help."""
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
@@ -229,19 +231,15 @@ def _describe(model: onnx.ModelProto, student: TrainedStudent, licence: str | No
 def _checked(
     model: onnx.ModelProto, student: TrainedStudent, opset: int, *, probabilities: bool = False, any_size: bool = False
 ) -> onnx.ModelProto:
-    """The model with inferred shapes, once it is exactly what the contract says."""
-    written = {entry.domain: entry.version for entry in model.opset_import}
+    """The model with inferred shapes, after checking opset, IR version, weights, inputs and outputs."""
+    written = opsets(model)
     if written != {"": opset}:
         raise GateError(f"the exported model has operator sets {written}, not opset {opset}")
     if opset <= _LAST_OPSET_OF_IR_10 and model.ir_version > 10:
         raise GateError(f"the exported model has IR version {model.ir_version}; opset {opset} needs no more than 10")
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
         raise GateError("the exported model keeps weights in a second file")
-    try:
-        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GateError(f"the exported model is not valid ONNX: {str(error).splitlines()[0]}") from error
+    model = checked(model, "the exported model")
     size = student.preprocessing.size
     sides: list[int | str] = ["height", "width"] if any_size else [size, size]
     expected: dict[str, tuple[int, list[int | str]]] = {INPUT_NAME: (onnx.TensorProto.UINT8, ["batch", *sides, 3])}
@@ -259,7 +257,4 @@ def _type_of(value: onnx.ValueInfoProto) -> tuple[int, list[int | str]]:
 
 
 def _operators(model: onnx.ModelProto) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for node in model.graph.node:
-        counts[node.op_type] = counts.get(node.op_type, 0) + 1
-    return dict(sorted(counts.items()))
+    return dict(sorted(Counter(node.op_type for node in model.graph.node).items()))

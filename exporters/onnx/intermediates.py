@@ -1,26 +1,26 @@
-"""Every value that an ONNX file computes on the way to its logits."""
+"""The values that an ONNX file computes between its input and its logits."""
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto
 
-from exporters.core.errors import UnavailableError
-from exporters.core.interrupts import interrupts_kept
-from exporters.fp16.plan import load_typed
+from exporters.onnx.graph import consumers, load_typed, producers, unoptimized_session
 
 _BYTES = {TensorProto.FLOAT: 4, TensorProto.FLOAT16: 2}
 _RUN_BYTES = 512 * 1024**2  # of one image's values held at a time
 
 
 class Intermediates:
-    """An ONNX file whose floating-point values can be looked at, in ONNX Runtime on the CPU without optimisation.
+    """The floating-point values of an ONNX file, computed by ONNX Runtime on the CPU without optimization.
 
     Args:
         data: bytes of the file; fp32, fp16 or int8 between QuantizeLinear and DequantizeLinear.
+
+    Attributes:
+        values: names of the floating-point values, in the order in which the file computes them.
+        producers, consumers: the nodes that compute and read each value.
 
     Raises:
         GateError: not a valid ONNX file.
@@ -28,15 +28,9 @@ class Intermediates:
 
     def __init__(self, data: bytes) -> None:
         self._model, types = load_typed(data)
-        self.producers: dict[str, onnx.NodeProto] = {}
-        self.consumers: dict[str, list[onnx.NodeProto]] = {}
-        for node in self._model.graph.node:
-            self.producers.update((value, node) for value in node.output if value)
-            for value in node.input:
-                self.consumers.setdefault(value, []).append(node)
-        self.values = [value for value in self.producers if types.get(value) in _BYTES]
-        """Names of the floating-point values, in the order in which the file computes them."""
         graph = self._model.graph
+        self.producers, self.consumers = producers(graph), consumers(graph)
+        self.values = [value for value in self.producers if types.get(value) in _BYTES]
         self._sizes = {
             value.name: _BYTES.get(value.type.tensor_type.elem_type, 8)
             * math.prod(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim)
@@ -45,7 +39,7 @@ class Intermediates:
         self._input = graph.input[0].name
 
     def groups(self, values: Sequence[str]) -> list[list[str]]:
-        """The values in their order, in parts that fit into memory for one image."""
+        """Split the values, in their order, into groups that fit into memory for one image."""
         result: list[list[str]] = []
         room = 0
         for value in values:
@@ -58,43 +52,18 @@ class Intermediates:
         return result
 
     def run(self, values: Sequence[str], images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        """The named values for one image after another, uint8 `[n, size, size, 3]`.
+        """Compute the named values for one image after another, uint8 `[n, size, size, 3]`.
 
         Raises:
             UnavailableError: onnxruntime is not installed, or has no kernel for one of the nodes.
         """
-        session = unoptimised_session(self._model, values)
+        session = unoptimized_session(self._model, values)
         for index in range(len(images)):
             yield dict(zip(values, session.run(list(values), {self._input: images[index : index + 1]}), strict=True))
 
 
-def unoptimised_session(model: onnx.ModelProto, values: Sequence[str]) -> Any:
-    """A session of ONNX Runtime on the CPU that gives the named values, each node computed as it is written.
-
-    Raises:
-        UnavailableError: onnxruntime is not installed, or has no kernel for one of the nodes.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UnavailableError("onnxruntime is not installed", remedy="pip install onnxruntime") from error
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    del copy.graph.output[:]
-    copy.graph.output.extend(onnx.ValueInfoProto(name=value) for value in values)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    try:
-        with interrupts_kept():
-            return onnxruntime.InferenceSession(copy.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        reason = str(error).split("\n")[0][:300]
-        raise UnavailableError(f"ONNX Runtime cannot run the model node by node: {reason}") from error
-
-
 def largest_values(data: bytes, images: np.ndarray) -> dict[str, float]:
-    """The largest absolute value of each intermediate value over the images, infinite where it is not finite.
+    """The largest absolute value of each intermediate value over the images; infinite where one is not finite.
 
     Args:
         data: bytes of an ONNX file.

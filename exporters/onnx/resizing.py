@@ -1,4 +1,4 @@
-"""Resizing inside the graph: images of any size in, the student's pixels out, as `Preprocessing.apply` makes them."""
+"""Resizing inside the graph: images of any size to the student's pixels, as `Preprocessing.apply` computes them."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -11,6 +11,7 @@ from PIL import Image
 
 from exporters.core.errors import UsageError
 from exporters.images.preprocessing import Preprocessing
+from exporters.onnx.graph import consumers, producers, rename_uses, replace_all
 
 RESIZED_NAME = "resized"
 """The value inside the graph that holds the student's pixels, uint8 `[batch, size, size, 3]`."""
@@ -20,8 +21,7 @@ MAX_DIFFERENCE = 2
 
 ONNX Runtime and `Preprocessing.apply` both resize the width, round to 8 bits, and then the height, but compute the
 filter's weights in float32 and float64. On noise, the worst case, fewer than one value in a hundred differs at all, by
-1; bicubic, whose weights add up to more than 1 in absolute value, makes a difference of 2 of a rounding in the first
-pass now and then.
+1; bicubic, whose absolute weights add up to more than 1, occasionally turns a rounding of the first step into 2.
 """
 
 # Catmull-Rom's coefficient, as Pillow has it; at the border both drop what lies outside and rescale what is left.
@@ -33,14 +33,13 @@ _FILTERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class ResizeParity:
-    """How far the graph's pixels are from Pillow's.
+    """Differences between the graph's pixels and Pillow's, in steps of 0..255.
 
     Args:
-        images: how many were compared.
-        max_difference: the largest of any channel of any pixel, in steps of 0..255.
-        mean_difference: over all values.
+        images: number of images compared.
+        max_difference, mean_difference: over all channels of all pixels.
         differing: share of the values that differ at all.
-        bound: of `max_difference`.
+        bound: on `max_difference`.
     """
 
     images: int
@@ -51,7 +50,7 @@ class ResizeParity:
 
     @property
     def passed(self) -> bool:
-        """True within the bound."""
+        """Whether the largest difference is within the bound."""
         return self.max_difference <= self.bound
 
     def to_json(self) -> dict[str, Any]:
@@ -68,16 +67,11 @@ def add_resize(model: onnx.ModelProto, preprocessing: Preprocessing) -> None:
     """
     graph = model.graph
     image = graph.input[0]
-    for node in graph.node:
-        for index, name in enumerate(node.input):
-            if name == image.name:
-                node.input[index] = RESIZED_NAME
+    rename_uses(graph, image.name, RESIZED_NAME)
     for dim, symbol in zip(list(image.type.tensor_type.shape.dim)[1:3], ("height", "width"), strict=True):
         dim.dim_param = symbol
     nodes, constants = _resize_nodes(image.name, preprocessing)
-    student = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*nodes, *student])
+    replace_all(graph, "node", [*nodes, *graph.node])
     graph.initializer.extend(constants)
 
 
@@ -85,7 +79,7 @@ def _resize_nodes(image: str, preprocessing: Preprocessing) -> tuple[list[onnx.N
     size = preprocessing.size
     values = {"side": [preprocessing.resize], "crop": [size], "two": [2], "axes": [2, 3], "shape": [0, size, size, 3]}
     constants = [numpy_helper.from_array(np.array(value, np.int64), f"resize_{key}") for key, value in values.items()]
-    # Height and width are worked on together, as vectors of two.
+    # Height and width are computed together, as vectors of two.
     steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
         ("Transpose", [image], "planes", {"perm": [0, 3, 1, 2]}),
         ("Shape", ["planes"], "outer", {"end": 2}),
@@ -101,7 +95,7 @@ def _resize_nodes(image: str, preprocessing: Preprocessing) -> tuple[list[onnx.N
             {"antialias": 1, "exclude_outside": 1, "coordinate_transformation_mode": "half_pixel"}
             | _FILTERS[preprocessing.interpolation],
         ),
-        # Half of the margin, a half of it rounded to the even side: k + 1/2 goes to k + 1 where k is odd.
+        # Half of the margin, with halves rounded to even: k + 1/2 becomes k + 1 where k is odd.
         ("Sub", ["sizes", "crop"], "margin", {}),
         ("Div", ["margin", "two"], "half", {}),
         ("Mod", ["margin", "two"], "margin_odd", {}),
@@ -111,7 +105,7 @@ def _resize_nodes(image: str, preprocessing: Preprocessing) -> tuple[list[onnx.N
         ("Add", ["start", "crop"], "end", {}),
         ("Slice", ["whole", "start", "end", "axes"], "cropped", {}),
         ("Transpose", ["cropped"], "pixels", {"perm": [0, 2, 3, 1]}),
-        ("Reshape", ["pixels", "shape"], RESIZED_NAME, {}),  # tells the fixed size to whoever infers shapes
+        ("Reshape", ["pixels", "shape"], RESIZED_NAME, {}),  # states the fixed size for shape inference
     ]
     kept = {"", image, RESIZED_NAME}
 
@@ -126,51 +120,50 @@ def _resize_nodes(image: str, preprocessing: Preprocessing) -> tuple[list[onnx.N
 
 
 def without_resize(data: bytes, preprocessing: Preprocessing) -> bytes:
-    """The rest of a model behind `add_resize`'s nodes, as a model of its own that takes the student's pixels.
+    """The model without the nodes of `add_resize`; it takes the student's pixels.
+
 
     Raises:
         UsageError: a model without these nodes.
     """
-    model = onnx.load_from_string(data)
+    model = _load_resizing(data)
     graph = model.graph
-    ends = [index for index, node in enumerate(graph.node) if RESIZED_NAME in node.output]
-    if not ends:
-        raise UsageError("the model does not resize", remedy="Export it for images of any size.")
+    end = next(index for index, node in enumerate(graph.node) if RESIZED_NAME in node.output)
     image, size = graph.input[0], preprocessing.size
-    del graph.node[: ends[0] + 1]
-    for node in graph.node:
-        for index, name in enumerate(node.input):
-            if name == RESIZED_NAME:
-                node.input[index] = image.name
+    del graph.node[: end + 1]
+    rename_uses(graph, RESIZED_NAME, image.name)
     for dim in list(image.type.tensor_type.shape.dim)[1:3]:
         dim.dim_value = size
-    used = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    used = consumers(graph)
+    replace_all(graph, "initializer", [tensor for tensor in graph.initializer if tensor.name in used])
     stripped: bytes = model.SerializeToString(deterministic=True)
     return stripped
+
+
+def _load_resizing(data: bytes) -> onnx.ModelProto:
+    model = onnx.load_from_string(data)
+    if RESIZED_NAME not in producers(model.graph):
+        raise UsageError("the model does not resize", remedy="Export it for images of any size.")
+    return model
 
 
 def resize_parity(
     data: bytes, preprocessing: Preprocessing, images: Iterable[Image.Image], *, bound: int = MAX_DIFFERENCE
 ) -> ResizeParity:
-    """Compare the pixels that the graph gives to the student with those of `Preprocessing.apply`.
+    """Compare the pixels that the graph computes for the student with those of `Preprocessing.apply`.
 
     Args:
-        data: of a model with `add_resize`'s nodes.
-        preprocessing: what they should do.
+        data: bytes of a model with the nodes of `add_resize`.
+        preprocessing: the reference.
         images: mode RGB, any sizes.
-        bound: of the largest difference.
+        bound: on the largest difference.
 
     Raises:
         UsageError: no images, or a model without these nodes.
     """
     import onnxruntime
 
-    model = onnx.load_from_string(data)
-    if not any(RESIZED_NAME in node.output for node in model.graph.node):
-        raise UsageError("the model does not resize", remedy="Export it for images of any size.")
+    model = _load_resizing(data)
     shape: list[str | int | None] = ["batch", preprocessing.size, preprocessing.size, 3]
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info(RESIZED_NAME, TensorProto.UINT8, shape))

@@ -1,12 +1,14 @@
-"""Is an exported file the same classifier as the student? Measured on the data, image by image.
+"""Measures on the data, image by image, whether an exported file is the same classifier as the student.
 
 Errors are relative to the logits' scale, the largest absolute logit of the reference over the whole set: a bare
 absolute tolerance means nothing across networks.
 """
 
-from exporters.parity.evidence import Batch, Evidence, ParityReport, run_parity
-from exporters.parity.gate import DEFAULT_GATES, ParityGate, judge
-from exporters.parity.measure import ParityMeter, ParityResult, compare, paired_interval
+from exporters.parity.evidence import Batch, Evidence, ParityReport
+from exporters.parity.gate import DEFAULT_GATES, ParityGate
+from exporters.parity.intervals import paired_interval
+from exporters.parity.judging import judge
+from exporters.parity.measure import ParityMeter, ParityResult, compare
 
 __all__ = [
     "DEFAULT_GATES",
@@ -19,5 +21,4 @@ __all__ = [
     "compare",
     "judge",
     "paired_interval",
-    "run_parity",
 ]

@@ -1,15 +1,15 @@
-"""Whether an accuracy says that anything was learned: it is held against always answering the commonest class."""
+"""Compares an accuracy with chance: with always predicting the most common class."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from exporters.parity.measure import wilson_interval
+from exporters.parity.intervals import wilson_interval
 
 
 def chance_level(labels: np.ndarray) -> float:
-    """The accuracy in [0, 1] of always answering the commonest class: 1/K where K classes are equally frequent.
+    """The accuracy in [0, 1] of always predicting the most common class: 1/K where K classes are equally frequent.
 
     Args:
         labels: `[N]`, integers, N ≥ 1.
@@ -21,20 +21,20 @@ def is_above_chance(correct: int, images: int, chance: float) -> bool:
     """Whether the 95 % interval of an accuracy (Wilson, 1927) lies above the chance level as a whole.
 
     Args:
-        correct: images that were answered right.
+        correct: images that were classified correctly.
         images: all images, 1 or more.
-        chance: of `chance_level`, on the same images.
+        chance: `chance_level` of the same images.
     """
     return wilson_interval(correct, images)[0] > chance
 
 
 def has_learned(score: Mapping[str, Any]) -> bool:
-    """`is_above_chance` for what `pipeline.evaluation.metrics.score` gave."""
+    """`is_above_chance` for the result of `pipeline.evaluation.metrics.score`."""
     return is_above_chance(score["correct"], score["images"], score["chance"])
 
 
 def describe(top1: float, images: int, chance: float, split: str = "") -> str:
-    """An accuracy beside its interval and the chance level, for a sentence.
+    """An accuracy with its interval and the chance level, as part of a sentence.
 
     Example:
         >>> describe(0.21875, 64, 0.203125, "test")
@@ -48,7 +48,7 @@ def describe(top1: float, images: int, chance: float, split: str = "") -> str:
 
 
 def describe_score(score: Mapping[str, Any], split: str) -> str:
-    """`describe` for what `pipeline.evaluation.metrics.score` gave."""
+    """`describe` for the result of `pipeline.evaluation.metrics.score`."""
     return describe(score["top1"], score["images"], score["chance"], split)
 
 

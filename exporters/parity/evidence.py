@@ -1,4 +1,4 @@
-"""The images on which candidates are judged, with the student's own answers, which are computed once."""
+"""The images on which candidates are judged, with the reference's logits, which are computed once."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from exporters.parity.gate import ParityGate, judge
+from exporters.parity.gate import ParityGate
+from exporters.parity.judging import judge
 from exporters.parity.measure import ParityMeter, ParityResult, compare
 from exporters.runtimes import Runtime
 
@@ -16,12 +17,12 @@ Batch = tuple[np.ndarray, np.ndarray | None, Sequence[str]]
 
 @dataclass(frozen=True)
 class ParityReport:
-    """The whole set at the largest batch, and a first part of it again at small batches.
+    """Comparison of the whole set at the largest batch size, and of its first images again at small batch sizes.
 
     Args:
-        whole: all images, at the batch size of the caller's batches.
+        whole: result over all images, at the batch size of the given batches.
         parts: result by batch size.
-        failures: what the gate has against any of them.
+        failures: bounds of the gate that any of them exceeds.
     """
 
     gate: ParityGate
@@ -48,15 +49,15 @@ class ParityReport:
 class Evidence:
     """Judges any number of candidates on the same images against one reference.
 
-    The reference runs once; its logits stay in memory, `[N, K]` float32, and so do the first `part` images. All other
-    images are asked for again for each candidate.
+    The reference runs once; its logits stay in memory, `[N, K]` float32. The images are read again for each candidate.
 
     Args:
         reference: the student.
-        batches: gives the same batches at every call, at the largest batch size.
-        part, part_batches: how many images are run again, at which batch sizes; 1 or more each.
+        batches: returns the same batches at every call, at the largest batch size.
+        part, part_batches: number of images that are run again, and at which batch sizes; 1 or more each.
 
-    While `told` is set, it is given the result over all images of each candidate that is judged by `objections`.
+    Attributes:
+        on_result: while set, called with the result over all images of each candidate that `failures` judges.
     """
 
     def __init__(
@@ -71,11 +72,11 @@ class Evidence:
         self._batches = batches
         self._part = part
         self._part_batches = tuple(part_batches)
-        self.told: Callable[[ParityResult], None] | None = None
+        self.on_result: Callable[[ParityResult], None] | None = None
         self._logits: list[np.ndarray] = []
         self._complete = False
 
-    def answered(self) -> Iterator[tuple[Batch, np.ndarray]]:
+    def with_reference(self) -> Iterator[tuple[Batch, np.ndarray]]:
         """Each batch with the reference's logits `[B, K]`."""
         if self._complete:
             yield from zip(self._batches(), self._logits, strict=True)
@@ -86,19 +87,19 @@ class Evidence:
             yield batch, self._logits[-1]
         self._complete = True
 
-    def answer(self, images: np.ndarray) -> np.ndarray:
-        """The reference's logits `[B, K]`, float32, of a few other images, uint8 `[B, H, W, 3]`."""
+    def reference_logits(self, images: np.ndarray) -> np.ndarray:
+        """The reference's logits `[B, K]`, float32, for other images, uint8 `[B, H, W, 3]`."""
         return self._reference.predict(images)
 
     def compare(self, candidate: Runtime) -> ParityResult:
-        """All images at the largest batch size."""
+        """Compare the candidate on all images at the largest batch size."""
         meter = ParityMeter()
-        for (images, labels, names), logits in self.answered():
+        for (images, labels, names), logits in self.with_reference():
             meter.add(logits, candidate.predict(images), labels, names)
         return meter.result()
 
     def report(self, candidate: Runtime, gate: ParityGate) -> ParityReport:
-        """All images at the largest batch size, and the first of them again at the small ones.
+        """Compare the candidate on all images at the largest batch size, and on the first ones at small batch sizes.
 
         Raises:
             UsageError: no images.
@@ -107,23 +108,26 @@ class Evidence:
         parts = self._at_small_batches(candidate, first)
         return ParityReport(gate, whole, parts, [*judge(whole, gate), *_judge_parts(parts, gate)])
 
-    def objections(self, candidate: Runtime, gate: ParityGate) -> list[str]:
-        """What the gate has against all images; where that is nothing, against the small batches, as `report`.
+    def failures(self, candidate: Runtime, gate: ParityGate) -> list[str]:
+        """Judge the candidate on all images and, where it passes, at small batch sizes, as `report` does.
+
+        Returns:
+            Bounds of the gate that it exceeds, one line each; empty if it passes.
 
         Raises:
             UsageError: no images.
         """
         whole, first = self._measure(candidate)
-        if self.told is not None:
-            self.told(whole)
+        if self.on_result is not None:
+            self.on_result(whole)
         return judge(whole, gate) or _judge_parts(self._at_small_batches(candidate, first), gate)
 
     def _measure(self, candidate: Runtime) -> tuple[ParityResult, "_Part"]:
-        """All images, and what the small batches need of the first of them."""
+        """Compare on all images; also returns the first of them for the small batch sizes."""
         meter = ParityMeter()
         kept: list[_Part] = []
         missing = self._part
-        for (images, labels, names), logits in self.answered():
+        for (images, labels, names), logits in self.with_reference():
             meter.add(logits, candidate.predict(images), labels, names)
             if missing > 0:
                 first = slice(0, missing)
@@ -152,16 +156,3 @@ _Part = tuple[np.ndarray, np.ndarray, np.ndarray | None, Sequence[str]]
 
 def _judge_parts(parts: Mapping[int, ParityResult], gate: ParityGate) -> list[str]:
     return [f"at batch {size}: {failure}" for size, result in parts.items() for failure in judge(result, gate)]
-
-
-def run_parity(
-    reference: Runtime,
-    candidate: Runtime,
-    batches: Iterable[Batch],
-    gate: ParityGate,
-    *,
-    part: int = 256,
-    part_batches: Sequence[int] = (1, 7),
-) -> ParityReport:
-    """Compare two runtimes on a data set that can be read once; see `Evidence.report`."""
-    return Evidence(reference, lambda: batches, part=part, part_batches=part_batches).report(candidate, gate)

@@ -1,10 +1,9 @@
-"""Two sets of logits, image by image.
+"""Compares two sets of logits image by image.
 
 Errors are relative to the logits' scale, the largest absolute logit of the reference over the whole set: a bare
 absolute tolerance means nothing across networks.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,17 +12,18 @@ import numpy as np
 
 from exporters.core.errors import UsageError
 from exporters.parity.gate import ParityGate
+from exporters.parity.intervals import paired_interval
 
 _WORST = 10
 
 
 @dataclass(frozen=True)
 class ParityResult:
-    """Candidate against reference on N images with K classes.
+    """Comparison of a candidate with the reference on N images with K classes.
 
     Args:
         images: N.
-        scale: largest absolute logit of the reference; what the three errors are divided by.
+        scale: largest absolute logit of the reference; the three errors are divided by it.
         max_scaled_error, mean_scaled_error: over all N·K logits; None where nothing finite could be compared.
         p99_scaled_error: 99th percentile over the images of each image's largest error.
         cosine: the lowest cosine between the two logit vectors of an image.
@@ -72,7 +72,7 @@ class ParityResult:
 
 @dataclass
 class ParityMeter:
-    """Collects batch by batch; keeps a few numbers per image and no logits."""
+    """Accumulates a comparison batch by batch; keeps a few numbers per image and no logits."""
 
     _names: list[str] = field(default_factory=list)
     _rows: list[np.ndarray] = field(default_factory=list)
@@ -87,7 +87,7 @@ class ParityMeter:
         Args:
             reference, candidate: logits `[B, K]`.
             labels: `[B]`, or None for every batch.
-            names: B names for the list of the worst.
+            names: B names, for the list of the worst images.
 
         Raises:
             UsageError: shapes that do not fit together.
@@ -114,7 +114,7 @@ class ParityMeter:
             self._hits.append(np.stack([(first == labels) & finite for first in (first_a, first_b)], axis=1))
 
     def result(self) -> ParityResult:
-        """The comparison of all that was added; no images at all raise UsageError."""
+        """The comparison over all batches; no images raise UsageError."""
         if not self._names:
             raise UsageError("parity: no images to compare on")
         worst_error, mean_error, cosine, top, first_a, first_b, finite = np.concatenate(self._rows).T
@@ -165,29 +165,3 @@ def compare(
     meter = ParityMeter()
     meter.add(reference, candidate, labels, names)
     return meter.result()
-
-
-def paired_interval(lost: int, won: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Interval of (lost - won) / total, where the same images were answered twice; 95 % by default.
-
-    The Wald interval after half an image was added to each of the four cells (Agresti and Min, 2005), within -1 … 1.
-
-    Args:
-        lost, won: images that only the first, only the second, answered rightly.
-        total: all images, 1 or more.
-    """
-    size, difference, discordant = total + 2, lost - won, lost + won + 1
-    centre = difference / size
-    half = z * float(np.sqrt(discordant - difference**2 / size)) / size
-    return max(-1.0, centre - half), min(1.0, centre + half)
-
-
-def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """The Wilson score interval of a proportion (Wilson, 1927), 95 % by default."""
-    if total == 0:
-        return 0.0, 1.0
-    share = correct / total
-    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    # At the ends the bound is the end itself, which rounding would miss by a hair.
-    return 0.0 if correct == 0 else centre - half, 1.0 if correct == total else centre + half

@@ -1,4 +1,4 @@
-"""Calibration: the range of every activation, measured by running images through the fp32 network."""
+"""Calibration: measures the range of every activation by running images through the fp32 network."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +11,7 @@ import onnx
 from exporters.core.errors import GateError, UsageError
 from exporters.core.files import sha256_bytes
 from exporters.core.progress import working
+from exporters.onnx.graph import unoptimized_session
 from exporters.quantize.histogram import Histogram
 from exporters.quantize.selection import Network
 from exporters.runtimes.base import check_images
@@ -23,13 +24,13 @@ _MEMORY = 128 * 2**20  # bytes of activations in one part; two parts are held at
 
 @dataclass(frozen=True)
 class Calibration:
-    """Images that stand for those to come, and how their activations become ranges.
+    """Calibration images, and the method by which their activations give ranges.
 
     Args:
-        images: gives the batches, uint8 `[B, size, size, 3]`, from the start each time it is called; the histogram
+        images: returns the batches, uint8 `[B, size, size, 3]`, from the start each time it is called; the histogram
             methods call it twice. Training images, prepared as for the network.
         method: `minmax` takes the whole range; `percentile` cuts off the given share of the values at each end;
-            `entropy` takes the symmetric range that loses least information.
+            `entropy` takes the symmetric range that loses the least information.
         percentile: above 50, at most 100; only for `percentile`.
 
     Raises:
@@ -50,12 +51,12 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Ranges:
-    """What calibration found out, for either target and for every choice of layers in float.
+    """Result of the calibration, for either target and any choice of layers in float.
 
     Args:
-        model_sha256: of the fp32 file that was measured; the ranges fit no other.
+        model_sha256: of the fp32 file that was measured; the ranges are for no other.
         values: lowest and highest value by activation.
-        images: how many images were measured.
+        images: number of images that were measured.
     """
 
     model_sha256: str
@@ -64,10 +65,10 @@ class Ranges:
 
 
 def calibrate(model: bytes, calibration: Calibration) -> Ranges:
-    """Measure the range of each activation that 8 bits will carry; once for a model, whoever asks this `Calibration`.
+    """Measure the range of each activation that 8 bits will carry; only once for each model and `Calibration`.
 
-    Memory: the activations of a part of a batch, at most about 256 MiB of them (or one image's), and a histogram for
-    each activation; whatever the number of images.
+    Memory: at most about 256 MiB of activations (or those of one image), and a histogram for each activation, whatever
+    the number of images.
 
     Args:
         model: the fp32 file, input `image` uint8 `[batch, size, size, 3]`.
@@ -142,23 +143,10 @@ def _extremes(session: "_Activations", calibration: Calibration) -> tuple[dict[s
 
 
 class _Activations:
-    """The fp32 network with some of its activations as outputs."""
+    """The fp32 network with some of its activations as its outputs."""
 
     def __init__(self, model: onnx.ModelProto, names: list[str]) -> None:
-        import onnxruntime
-
-        exposed = onnx.ModelProto()
-        exposed.CopyFrom(model)
-        shapes = {value.name: value for value in [*model.graph.value_info, *model.graph.output]}
-        del exposed.graph.output[:]
-        exposed.graph.output.extend(shapes.get(name) or onnx.ValueInfoProto(name=name) for name in names)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        # As the file says: fused operators would not have the activations that are asked for.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        self._session = onnxruntime.InferenceSession(
-            exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = unoptimized_session(model, names)
         self._names = names
         self.size = int(self._session.get_inputs()[0].shape[1])
         self._part = 1

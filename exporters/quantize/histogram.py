@@ -1,4 +1,4 @@
-"""The range that an activation gets in 8 bits, from a histogram of its values on the calibration images."""
+"""Chooses the range of an activation in 8 bits from a histogram of its values on the calibration images."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ _STEP = 16  # bins between two thresholds that are tried
 
 
 class Histogram:
-    """Counts of values in `BINS` equal bins between the smallest and the largest, which are known beforehand.
+    """Counts of values in `BINS` equal bins between the smallest and the largest value, which are known beforehand.
 
-    Fixed edges make the result independent of how the images fall into batches.
+    Fixed edges make the result independent of the batch size.
     """
 
     def __init__(self, lowest: float, highest: float) -> None:
@@ -19,7 +19,7 @@ class Histogram:
         self.counts = np.zeros(BINS, np.int64)
 
     def add(self, values: np.ndarray) -> None:
-        """Count float32 values of any shape, all inside the range."""
+        """Count float32 values of any shape, all within the range."""
         width = self.highest - self.lowest
         if width == 0:
             return
@@ -41,13 +41,13 @@ class Histogram:
         return float(edges[min(low, BINS - 1)]), float(edges[min(high, BINS - 1) + 1])
 
     def entropy(self) -> tuple[float, float]:
-        """The range [-t, t], within the smallest and largest value, that tells least from the values it stands for.
+        """The range [-t, t], cut to the smallest and largest value, that loses the least information.
 
         For each threshold t the magnitudes up to t, with all beyond counted at t, are compared by the
         Kullback-Leibler divergence with what is left of them in 128 equal levels.
         """
         magnitudes, largest = self._magnitudes()
-        magnitudes[0] = magnitudes[1]  # zero has a code of its own: a ReLU's many zeros lose nothing
+        magnitudes[0] = magnitudes[1]  # zero is represented exactly: the many zeros of a ReLU lose nothing
         if not magnitudes.any():
             return self.lowest, self.highest
         best, threshold = np.inf, largest
@@ -71,7 +71,7 @@ class Histogram:
 
 
 def _coarsened(counts: np.ndarray, size: int) -> np.ndarray:
-    """The counts after a trip through 128 levels, spread over those bins of a level that were not empty."""
+    """The counts quantized to 128 levels, and spread evenly over the bins of a level that were not empty."""
     level = np.arange(size) * _LEVELS // size
     filled = counts > 0
     total = np.bincount(level, weights=counts, minlength=_LEVELS)
@@ -80,7 +80,7 @@ def _coarsened(counts: np.ndarray, size: int) -> np.ndarray:
 
 
 def _divergence(reference: np.ndarray, candidate: np.ndarray) -> float:
-    """Kullback-Leibler divergence of two histograms; a little of every candidate is given to its empty bins."""
+    """Kullback-Leibler divergence of two histograms; the candidate is smoothed, so that no bin of it is empty."""
     if candidate.sum() == 0:
         return np.inf
     p = reference / reference.sum()

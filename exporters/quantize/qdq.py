@@ -1,4 +1,4 @@
-"""An fp32 file to its int8 form: QuantizeLinear and DequantizeLinear around what computes in 8 bits."""
+"""Converts an fp32 file to int8: QuantizeLinear and DequantizeLinear around the nodes that compute in 8 bits."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,8 +11,9 @@ from exporters import __version__
 from exporters.core.errors import GateError, UsageError
 from exporters.core.files import sha256_bytes
 from exporters.core.process_state import quiet
-from exporters.quantize.barrier import barrier
+from exporters.onnx.graph import checked, copy_of, opsets, replace_all
 from exporters.quantize.calibration import Calibration, Ranges, calibrate
+from exporters.quantize.passthrough import pass_through
 from exporters.quantize.selection import LAYERS, OPERATORS, Network, Target
 
 _INFERRED = ("onnx.infer", "onnxruntime.quant")  # tells the library that shapes are known: it then writes no files
@@ -26,25 +27,25 @@ def quantize(
     target: Target,
     keep_float: Collection[str] = (),
 ) -> bytes:
-    """Static int8 by onnxruntime.quantization, one self-contained file; the same arguments give the same bytes.
+    """Quantize statically with onnxruntime.quantization; the same arguments give the same bytes.
 
     Weights are int8, symmetric, with a scale for each output channel. For `cpu` activations are uint8 with a zero point
     and biases int32. ONNX Runtime adds two products of a uint8 and an int8 in 16 bits on x86 CPUs without VNNI, and
-    cuts off what does not fit: the same file would answer differently on another machine than the one that proved it.
-    Two products of a weight of at most 64 always fit, so weights take the values -64 to 64 there, at the price of one
+    saturates: the same file would give other logits on another machine than the one that proved it.
+    Two products of a weight of at most 64 always fit, so weights take the values -64 to 64 there, at the cost of one
     bit. Depthwise convolutions have a kernel without such sums and keep all 8 bits. For `tensorrt` activations are
-    int8 without a zero point, biases stay float32, and only the inputs of layers are quantised.
+    int8 without a zero point, biases stay float32, and only the inputs of layers are quantized.
 
-    The normalisation in front and the logits stay in float.
+    The normalization and the logits stay in float.
 
     Args:
         model: the fp32 file, as `export_onnx` writes it.
-        calibration: images, or what `calibrate` measured on them, which saves measuring again.
-        target: what the file is for.
+        calibration: images, or the ranges that `calibrate` has measured on them.
+        target: the runtime that the file is for.
         keep_float: names of nodes that stay in float.
 
     Raises:
-        UsageError: ranges of another model, unknown names, no layer left, or what `calibrate` refuses.
+        UsageError: ranges of another model, unknown names, no layer left, or as `calibrate`.
         GateError: the result would not be valid ONNX of the same opset.
     """
     ranges = calibration if isinstance(calibration, Ranges) else calibrate(model, calibration)
@@ -62,7 +63,7 @@ def _insert(network: Network, ranges: Ranges, target: Target, chosen: list[str])
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
     class Quantizer(QDQQuantizer):
-        """The library's, which would quantise the logits too."""
+        """onnxruntime's quantizer, which would quantize the logits too."""
 
         def quantize_activation_tensor(self, tensor_name: str) -> None:
             if tensor_name not in network.outputs:
@@ -81,14 +82,13 @@ def _insert(network: Network, ranges: Ranges, target: Target, chosen: list[str])
         full = {"axis": 0, "reduce_range": False}
         weights = {node.input[1] for node in network.model.graph.node if node.name in chosen and len(node.input) > 1}
         options["TensorQuantOverrides"] = {name: [full] for name in network.depthwise() if name in weights}
-    model = onnx.ModelProto()
-    model.CopyFrom(network.model)
+    model = copy_of(network.model)
     model.metadata_props.add(key=_INFERRED[0], value=_INFERRED[1])
     data = {
         name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
         for name, (low, high) in ranges.values.items()
     }
-    with quiet():  # the library gives advice to its developers through the root logger
+    with quiet():  # the library logs advice for its developers
         quantizer = Quantizer(
             model,
             True,  # per channel
@@ -108,22 +108,20 @@ def _insert(network: Network, ranges: Ranges, target: Target, chosen: list[str])
 
 
 def _keep_float(graph: onnx.GraphProto) -> None:
-    """What is in float stays there: see `barrier`."""
+    """Keep the layers that were left in float from being quantized when the file is loaded; see `pass_through`."""
     floats = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     nodes = []
     for node in graph.node:
         if node.op_type in LAYERS and node.input[0] in floats and node.input[1] not in floats:
             value = f"{node.name}_input"
-            nodes.append(barrier(node.input[0], value, f"{node.name}_stays_float"))
+            nodes.append(pass_through(node.input[0], value, f"{node.name}_stays_float"))
             node.input[0] = value
         nodes.append(node)
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
+    replace_all(graph, "node", nodes)
 
 
 def _finished(model: onnx.ModelProto, base: onnx.ModelProto) -> bytes:
-    """The model with our names on it and nothing of the library's, checked."""
+    """The bytes of the model with the metadata of `base` in place of the library's, checked."""
     for field in ("producer_name", "model_version", "ir_version"):
         setattr(model, field, getattr(base, field))
     model.producer_version = __version__
@@ -136,12 +134,8 @@ def _finished(model: onnx.ModelProto, base: onnx.ModelProto) -> bytes:
     for tensor in model.graph.initializer:
         if any(getattr(tensor, name) for name in _ZERO_POINT_FIELDS):
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
-    try:
-        model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GateError(f"the int8 model is not valid ONNX: {str(error).splitlines()[0]}") from error
-    written, expected = ({entry.domain: entry.version for entry in each.opset_import} for each in (model, base))
+    model = checked(model, "the int8 model")
+    written, expected = opsets(model), opsets(base)
     if written != expected:
         raise GateError(f"the int8 model has operator sets {written}, not {expected}")
     return model.SerializeToString(deterministic=True)

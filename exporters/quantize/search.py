@@ -1,4 +1,4 @@
-"""Which layers must stay in float so that the int8 file passes its gate."""
+"""Finds the layers that must stay in float so that the int8 file passes its gate."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -16,22 +16,22 @@ from exporters.quantize.simulation import rounded_weights, simulate
 from exporters.runtimes import OnnxRuntime
 
 Judge = Callable[[bytes], Sequence[str]]
-"""What the gate has against a model; an empty sequence passes."""
+"""The reasons why a file fails its gate; an empty sequence passes."""
 
 _PROBES = 16  # images that rank the layers
 
 
 @dataclass(frozen=True)
 class QuantizeResult:
-    """What the search came to.
+    """Result of the search.
 
     Args:
-        data: the int8 file; where no attempt passed, the one with the fewest objections.
+        data: the int8 file; where none passed, the one with the fewest failures.
         kept: names of the layers in float, most sensitive first.
-        trials: how often the judge was asked.
-        failures: what the judge has against `data`; empty if it passed.
+        trials: number of files that were judged.
+        failures: of `data`; empty if it passed.
         sensitivity: by layer, the squared error of the logits, relative to theirs, with this layer alone in 8 bits;
-            empty if nothing had to be ranked.
+            empty where the first file passed.
     """
 
     data: bytes
@@ -42,26 +42,26 @@ class QuantizeResult:
 
     @property
     def passed(self) -> bool:
-        """True if the judge had nothing against `data`."""
+        """Whether `data` passed."""
         return not self.failures
 
 
 def search_float_layers(
     model: bytes, calibration: Calibration, judge: Judge, *, target: Target, max_trials: int = 16
 ) -> QuantizeResult:
-    """Quantise everything; while the judge objects, keep more of the most sensitive layers in float.
+    """Quantize all layers; while the file fails, keep more of the most sensitive ones in float.
 
-    Calibration happens once. If the judge objects to the file that is int8 throughout, each layer is quantised alone,
-    and the error that this makes in the logits of a few calibration images ranks it. Then 1, 2, 3, 4, 6, 8, 12, 16…
-    of the first layers stay in float until the judge passes the file, so at most half more layers than needed.
+    Calibration happens once. If the file with all layers in int8 fails, each layer is quantized alone and ranked by the
+    error that this causes in the logits of a few calibration images. Then the first 1, 2, 3, 4, 6, 8, 12, 16… layers
+    stay in float until the file passes: at most half as many again as needed.
 
     Args:
         model: the fp32 file.
-        judge: asked at most `max_trials` times; it is taken to be expensive.
-        target: what the file is for.
+        judge: called at most `max_trials` times, since it is expensive.
+        target: the runtime that the file is for.
 
     Raises:
-        UsageError: no trials allowed, or what `quantize` refuses.
+        UsageError: no trial allowed, or as `quantize`.
     """
     if max_trials < 1:
         raise UsageError(f"int8: the search needs at least one trial, not {max_trials}")
@@ -90,7 +90,7 @@ def search_float_layers(
 def rank_layers(model: bytes, ranges: Ranges, images: np.ndarray, *, target: Target) -> dict[str, float]:
     """By layer, ‖logits with this layer alone in 8 bits - logits‖² / ‖logits‖² on the images.
 
-    Infinite where a logit is not finite. Computed by simulation (`exporters.quantize.simulation`).
+    Infinite where a logit is not finite. Uses simulation (`exporters.quantize.simulation`).
     """
     network = Network(onnx.load_from_string(model))
     layers = network.layers

@@ -1,8 +1,8 @@
-"""Which nodes of a network compute in 8 bits.
+"""Selects the nodes of a network that compute in 8 bits.
 
-Layers with a constant weight do. What lies between them (an addition, an activation, a pooling) does so on CPUs where
-all of its inputs are in 8 bits already: elsewhere it would lose precision and win no time. Normalisation layers,
-softmax and attention's products of two activations stay in float, and so does what comes before the first layer.
+Layers with a constant weight do. Nodes between them (an addition, an activation, a pooling) do on CPUs where all of
+their inputs are in 8 bits already: elsewhere they would lose precision and save no time. Normalization layers, softmax
+and attention's products of two activations stay in float, and so does everything before the first layer.
 """
 
 from collections.abc import Collection, Iterator
@@ -13,12 +13,13 @@ from typing import Literal
 import onnx
 
 from exporters.core.errors import UsageError
+from exporters.onnx.graph import attribute, initializers
 
 Target = Literal["cpu", "tensorrt"]
 """`cpu`: uint8 activations, int8 weights, for ONNX Runtime. `tensorrt`: both int8, symmetric, biases in float."""
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_PASSING = (  # what moves values, or takes their largest or mean
+_PASSING = (  # they move values, or take their largest or mean
     "AveragePool",
     "Flatten",
     "MaxPool",
@@ -45,11 +46,11 @@ class Network:
     @cached_property
     def constants(self) -> dict[str, onnx.TensorProto]:
         """Initializers by name."""
-        return {tensor.name: tensor for tensor in self.model.graph.initializer}
+        return initializers(self.model.graph)
 
     @cached_property
     def consumers(self) -> dict[str, int]:
-        """How often each value is read; an output of the graph counts as read."""
+        """Number of reads of each value; an output of the graph counts as one."""
         counts: dict[str, int] = {}
         names = [name for node in self.model.graph.node for name in node.input]
         for name in [*names, *(value.name for value in self.model.graph.output)]:
@@ -63,7 +64,7 @@ class Network:
 
     @cached_property
     def layers(self) -> list[str]:
-        """The names of all layers that could be quantised, in the order of the file."""
+        """Names of all layers that can be quantized, in the order of the file."""
         return [node.name for node in self.model.graph.node if self._is_layer(node)]
 
     def depthwise(self) -> Iterator[str]:
@@ -71,7 +72,7 @@ class Network:
         for node in self.model.graph.node:
             if node.op_type == "Conv" and self._is_layer(node):
                 dims = list(self.constants[node.input[1]].dims)
-                if len(dims) == 4 and dims[1] == 1 and dims[0] == _integer(node, "group", 1) > 1:
+                if len(dims) == 4 and dims[1] == 1 and dims[0] == attribute(node, "group", 1) > 1:
                     yield node.input[1]
 
     def select(self, target: Target, keep_float: Collection[str] = ()) -> list[str]:
@@ -82,19 +83,19 @@ class Network:
             keep_float: names of nodes that do not.
 
         Raises:
-            UsageError: a name that no node has, nodes without names of their own, or nothing is left to quantise.
+            UsageError: a name that no node has, nodes without names of their own, or nothing left to quantize.
         """
         chosen, _ = self._walk(target, keep_float)
         return chosen
 
     def values_in_8_bits(self, target: Target, keep_float: Collection[str] = ()) -> list[str]:
-        """The activations that pass through 8 bits, in the order of the file; arguments and errors of `select`.
+        """The activations that are carried in 8 bits, in the order of the file; arguments and errors of `select`.
 
-        What only a ReLU reads that vanishes in 8 bits is not among them.
+        The input of a ReLU that is dropped in 8 bits is not among them.
         """
         chosen, integers = self._walk(target, keep_float)
         for node in self.model.graph.node:
-            if node.name in chosen and self._vanishes(node):
+            if node.name in chosen and self._is_dropped(node):
                 integers.discard(node.input[0])
         return [name for node in self.model.graph.node for name in node.output if name in integers]
 
@@ -107,7 +108,7 @@ class Network:
             raise UsageError(f"int8: the model has no node {', '.join(map(repr, unknown[:3]))} to keep in float")
         floats = set(keep_float)
         chosen: list[str] = []
-        integers: set[str] = set()  # values that pass through 8 bits
+        integers: set[str] = set()  # values that are carried in 8 bits
         for node in self.model.graph.node:
             if node.name in floats:
                 continue
@@ -122,13 +123,14 @@ class Network:
             if quantises_output:
                 integers.update(set(node.output) - self.outputs)
         if not set(chosen) & set(self.layers):
-            raise UsageError("int8: there is no layer to quantise")
+            raise UsageError("int8: there is no layer to quantize")
         return chosen, integers
 
     def ranges_needed(self) -> tuple[list[str], dict[str, str]]:
         """Activations whose range must be measured, and those that take the range of another one.
 
-        A ReLU that vanishes in 8 bits gives its input its own range; what only moves values keeps their range.
+        The input of a ReLU that is dropped in 8 bits takes the range of its output; nodes that only move values keep
+        the range of their input.
         """
         measured: dict[str, None] = {}
         same: dict[str, str] = {}
@@ -138,14 +140,14 @@ class Network:
                 continue
             if node.op_type in _PASSING:
                 same.update(dict.fromkeys(node.output, node.input[0]))
-            elif self._vanishes(node):
+            elif self._is_dropped(node):
                 same[node.input[0]] = node.output[0]
                 measured.pop(node.input[0], None)
             values = [*self._data_inputs(node), *node.output]
             measured.update(dict.fromkeys(name for name in values if name not in same and name not in self.outputs))
         return list(measured), same
 
-    def _vanishes(self, node: onnx.NodeProto) -> bool:
+    def _is_dropped(self, node: onnx.NodeProto) -> bool:
         return node.op_type in _REMOVABLE and self.consumers[node.input[0]] == 1
 
     def _is_layer(self, node: onnx.NodeProto) -> bool:
@@ -153,16 +155,12 @@ class Network:
             return False
         constant = [self.constants.get(name) for name in node.input[1:] if name]
         floats = all(tensor is not None and tensor.data_type == onnx.TensorProto.FLOAT for tensor in constant)
-        plain = node.op_type != "Gemm" or (_integer(node, "transA", 0) == 0 and _unscaled(node))
+        plain = node.op_type != "Gemm" or (attribute(node, "transA", 0) == 0 and _unscaled(node))
         return floats and plain and node.input[0] not in self.constants
 
     def _data_inputs(self, node: onnx.NodeProto) -> list[str]:
         return list(node.input) if node.op_type in _ALL_INPUTS else [node.input[0]]
 
 
-def _integer(node: onnx.NodeProto, name: str, default: int) -> int:
-    return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
-
-
 def _unscaled(node: onnx.NodeProto) -> bool:
-    return all(attribute.f == 1 for attribute in node.attribute if attribute.name in {"alpha", "beta"})
+    return attribute(node, "alpha", 1) == 1 and attribute(node, "beta", 1) == 1

@@ -1,4 +1,4 @@
-"""What a choice of layers in 8 bits does to the answers, simulated in fp32: quick, since the library is asked once."""
+"""Simulates in fp32 the error of an int8 file for a choice of layers; faster than quantizing for each choice."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,17 +6,18 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from exporters.quantize.barrier import barrier
+from exporters.onnx.graph import attribute, copy_of, initializers
 from exporters.quantize.calibration import Ranges
+from exporters.quantize.passthrough import pass_through
 from exporters.quantize.selection import Network, Target
 
 _UINT8, _INT8 = 255, 127
 
 
 def rounded_weights(quantized: bytes) -> dict[str, np.ndarray]:
-    """Float32 weights by name, as the 8 bits of an int8 file have them."""
+    """The weights of an int8 file, dequantized to float32, by name."""
     graph = onnx.load_from_string(quantized).graph
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    tensors = initializers(graph)
     weights = {}
     for node in graph.node:
         tensor = tensors.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
@@ -24,7 +25,7 @@ def rounded_weights(quantized: bytes) -> dict[str, np.ndarray]:
             continue
         values = numpy_helper.to_array(tensor).astype(np.float32)
         scale = numpy_helper.to_array(tensors[node.input[1]])
-        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+        axis = attribute(node, "axis", 1)
         shape = [1] * values.ndim
         if scale.ndim == 1:
             shape[axis] = len(scale)
@@ -35,22 +36,21 @@ def rounded_weights(quantized: bytes) -> dict[str, np.ndarray]:
 def simulate(
     network: Network, ranges: Ranges, weights: Mapping[str, np.ndarray], target: Target, keep_float: Collection[str]
 ) -> bytes:
-    """A file that computes in fp32 what the one of `quantize` would, but for the rounding of biases.
+    """An fp32 file that computes what the file of `quantize` would, except for the rounding of biases.
 
-    Each value that passes through 8 bits is rounded where it is made. With one layer in 8 bits the errors are those of
-    the file; with many, roundings that fall differently add up to errors of the same size, not the same errors.
+    Each value that is carried in 8 bits is rounded where it is computed. With one layer in 8 bits the errors are those
+    of the int8 file; with many, the errors are of the same size, not the same.
 
     Args:
-        network: of the fp32 file.
+        network: the fp32 file.
         ranges: of its activations.
-        weights: of `rounded_weights`.
+        weights: the result of `rounded_weights`.
         target, keep_float: as for `quantize`.
     """
     chosen = set(network.select(target, keep_float))
     rounded = set(network.values_in_8_bits(target, keep_float))
     layers = set(network.layers) & chosen
-    model = onnx.ModelProto()
-    model.CopyFrom(network.model)
+    model = copy_of(network.model)
     del model.graph.node[:]
     replaced = {name for node in network.model.graph.node if node.name in layers for name in node.input[1:2]}
     for tensor in model.graph.initializer:
@@ -82,4 +82,4 @@ def _round(graph: onnx.GraphProto, value: str, ends: tuple[float, float], target
     graph.node.append(helper.make_node("QuantizeLinear", [value, *names], [f"{value}.bits"], f"{value}.quantize"))
     floats = f"{value}.floats"
     graph.node.append(helper.make_node("DequantizeLinear", [f"{value}.bits", *names], [floats], f"{value}.dequantize"))
-    graph.node.append(barrier(floats, f"{value}.rounded", f"{value}.keep"))
+    graph.node.append(pass_through(floats, f"{value}.rounded", f"{value}.keep"))

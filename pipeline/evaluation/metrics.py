@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exporters.parity.chance import chance_level
-from exporters.parity.measure import wilson_interval
+from exporters.parity.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from torch import Tensor, device

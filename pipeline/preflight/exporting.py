@@ -69,7 +69,7 @@ def _objections(
 
     What a network weighs has no part in it, so that it is asked of one with random weights.
     """
-    from exporters.rehearsal import opset_that_works, rehearse, rehearse_variant
+    from exporters.artifacts.rehearsal import opset_that_works, rehearse, rehearse_variant
 
     student = _untrained(Architecture.from_json(json.loads(architecture)), classes, json.loads(preprocessing))
     size = student.preprocessing.size

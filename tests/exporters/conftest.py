@@ -16,7 +16,7 @@ from exporters.bundle.contents import BundleContents, BundleFacts, ShippedModel 
 from exporters.bundle.pack import pack  # noqa: E402
 from exporters.images.preprocessing import Preprocessing  # noqa: E402
 from exporters.onnx.export import OnnxExport, export_onnx  # noqa: E402
-from exporters.parity import ParityGate, run_parity  # noqa: E402
+from exporters.parity import Evidence, ParityGate  # noqa: E402
 from exporters.runtimes import OnnxRuntime, TorchRuntime  # noqa: E402
 from exporters.student.architectures import Architecture, build  # noqa: E402
 from exporters.student.student import TrainedStudent, load_student, save_student  # noqa: E402
@@ -110,7 +110,7 @@ def contents(cifar: Exported) -> BundleContents:
     reference, candidate = TorchRuntime(cifar.student), OnnxRuntime(cifar.export.path, threads=1)
     names = [f"bird{index}.jpg" for index in range(len(cifar.images))]
     batches = [(cifar.images, cifar.logits.argmax(axis=1), names)]
-    report = run_parity(reference, candidate, batches, ParityGate(1e-4, 0.999, 0.001), part=8)
+    report = Evidence(reference, lambda: batches, part=8).report(candidate, ParityGate(1e-4, 0.999, 0.001))
     return BundleContents(
         name="finches",
         architecture="cifar:resnet8",

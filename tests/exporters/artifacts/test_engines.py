@@ -25,7 +25,7 @@ from exporters.artifacts.variants import VARIANTS, Verdict
 from exporters.bundle.manifest import ENGINE_SOURCES, plan_name, variant_of
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import sha256_file
-from exporters.fp16.convert import to_half
+from exporters.fp16.convert import to_fp16
 from exporters.parity import DEFAULT_GATES, Evidence, ParityGate
 from exporters.quantize import Calibration, quantize
 from exporters.runtimes import TorchRuntime
@@ -45,7 +45,7 @@ def models(cifar: Exported, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     calibration = Calibration(lambda: iter([cifar.images]))
     data = {
         "fp32": cifar.data,
-        "fp16": to_half(cifar.data),
+        "fp16": to_fp16(cifar.data),
         "int8": quantize(cifar.data, calibration, target="tensorrt"),
     }
     folder = tmp_path_factory.mktemp("models")

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from exporters.artifacts.variants import VARIANTS, make_variant, prove_variant
-from exporters.fp16.convert import to_half
+from exporters.fp16.convert import to_fp16
 from exporters.onnx.reader import read_onnx
 from exporters.parity import Evidence, ParityGate
 from exporters.quantize import Calibration
@@ -123,7 +123,7 @@ def test_an_overflow_that_a_cpu_does_not_show_is_rejected(cifar: Exported) -> No
     """One layer times 1e5 and the next by 1e-5: right in fp32, and in an fp16 file on ONNX Runtime's CPU provider."""
     planted, _, _ = overflowing(cifar.data)
     gate = GATES["fp16"]
-    verdict = prove_variant("fp16", to_half(planted), planted, evidence_of(cifar), gate, cifar.images)
+    verdict = prove_variant("fp16", to_fp16(planted), planted, evidence_of(cifar), gate, cifar.images)
     assert verdict.status == "rejected" and "as its target computes it" in verdict.reason
     made = make_variant("fp16", planted, entries_of(planted), evidence_of(cifar), gate, cifar.images)
     assert 0 < len(made.kept_float) <= 6

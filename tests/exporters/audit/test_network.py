@@ -6,7 +6,7 @@ from onnx import helper, numpy_helper
 
 from exporters.audit.network import audit_network
 from exporters.core.errors import GateError
-from exporters.fp16.convert import to_half
+from exporters.fp16.convert import to_fp16
 from exporters.onnx.reader import read_onnx
 from tests.exporters.conftest import Exported
 
@@ -18,7 +18,7 @@ def audit(data: bytes, parameters: int) -> None:
 def test_students_pass(cifar: Exported, shufflenet: Exported) -> None:
     for exported in (cifar, shufflenet):
         audit(exported.data, exported.student.parameters)
-    audit(to_half(cifar.data), cifar.student.parameters)
+    audit(to_fp16(cifar.data), cifar.student.parameters)
 
 
 def test_each_budget_is_a_bound(cifar: Exported) -> None:

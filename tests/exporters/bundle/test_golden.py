@@ -17,7 +17,7 @@ from exporters.bundle.pack import pack
 from exporters.bundle.verify import verify_bundle
 from exporters.core.errors import GateError
 from exporters.core.files import dump_json
-from exporters.parity import ParityGate, run_parity
+from exporters.parity import Evidence, ParityGate
 from exporters.runtimes import OnnxRuntime
 from tests.exporters.conftest import Exported
 from tests.exporters.forging import failure, resealed
@@ -76,7 +76,7 @@ def loosened(contents: BundleContents, cifar: Exported, bound: float, shift: flo
     reference = Shifted(candidate, shift * scale)
     names = [str(index) for index in range(len(cifar.images))]
     batches = [(cifar.images, cifar.logits.argmax(axis=1), names)]
-    proof = run_parity(reference, candidate, batches, ParityGate(bound, 0.9, 0.1), part=8)
+    proof = Evidence(reference, lambda: batches, part=8).report(candidate, ParityGate(bound, 0.9, 0.1))
     golden = reference.predict(contents.golden_images)
     return dataclasses.replace(contents, golden_logits=golden, parity={"fp32": proof.to_json()})
 

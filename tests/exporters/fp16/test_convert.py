@@ -1,6 +1,5 @@
 from collections import Counter
 
-import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
@@ -9,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
-from exporters.fp16.convert import emulate_half, to_half
-from exporters.fp16.plan import plan_half
+from exporters.core.errors import GateError, UsageError
+from exporters.fp16.convert import emulate_fp16, to_fp16
+from exporters.fp16.plan import plan_fp16
 from exporters.runtimes import OnnxRuntime
 from tests.exporters.conftest import Exported, random_images
-from tests.exporters.onnx.planting import chain, convolutions, error, overflowing, weights_of, with_opset
+from tests.exporters.onnx.planting import chain, error, overflowing, weights_of
 
 
 def types_of(model: onnx.ModelProto) -> dict[str, int]:
@@ -23,7 +22,7 @@ def types_of(model: onnx.ModelProto) -> dict[str, int]:
     return types | {tensor.name: tensor.data_type for tensor in graph.initializer}
 
 
-def check_structure(data: bytes, element: int = TensorProto.FLOAT16) -> onnx.ModelProto:
+def check_structure(data: bytes) -> onnx.ModelProto:
     """Valid, and no Cast that could be saved."""
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)
@@ -33,7 +32,7 @@ def check_structure(data: bytes, element: int = TensorProto.FLOAT16) -> onnx.Mod
     used = {value for node in model.graph.node for value in node.input} | {"logits"}
     casts = [node for node in model.graph.node if node.op_type == "Cast" and types[node.input[0]] != TensorProto.UINT8]
     for node in casts:
-        assert {types[node.input[0]], types[node.output[0]]} == {TensorProto.FLOAT, element}
+        assert {types[node.input[0]], types[node.output[0]]} == {TensorProto.FLOAT, TensorProto.FLOAT16}
         assert producers[node.input[0]].op_type != "Cast", "a value that is cast back"
         assert node.output[0] in used
     assert max(Counter(node.input[0] for node in casts).values(), default=1) == 1, "a value that is cast twice"
@@ -43,8 +42,8 @@ def check_structure(data: bytes, element: int = TensorProto.FLOAT16) -> onnx.Mod
 
 def test_every_weight_is_rounded_and_nothing_else_changes(cifar: Exported, shufflenet: Exported) -> None:
     for exported in (cifar, shufflenet):
-        half = to_half(exported.data)
-        assert half == to_half(exported.data)
+        half = to_fp16(exported.data)
+        assert half == to_fp16(exported.data)
         source, model = onnx.load_from_string(exported.data), check_structure(half)
         rounded = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         kept = [name for name, value in rounded.items() if value.dtype == np.float32]
@@ -63,7 +62,7 @@ def test_every_weight_is_rounded_and_nothing_else_changes(cifar: Exported, shuff
         assert model.graph.input == source.graph.input and model.graph.output == source.graph.output
         assert len(half) < 0.53 * len(exported.data)
         assert 0 < error(exported.logits, half, exported.images) < 3e-3
-        assert 0 < error(exported.logits, emulate_half(half), exported.images) < 3e-3
+        assert 0 < error(exported.logits, emulate_fp16(half), exported.images) < 3e-3
 
 
 @settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -72,36 +71,36 @@ def test_any_nodes_can_stay_fp32(cifar: Exported, draw: st.DataObject) -> None:
     source = onnx.load_from_string(cifar.data)
     names = [node.name for node in source.graph.node]
     kept = draw.draw(st.lists(st.sampled_from(names), unique=True))
-    half = to_half(cifar.data, keep_float=kept)
+    half = to_fp16(cifar.data, keep_float=kept)
     model = check_structure(half)
     types = types_of(model)
-    plan = plan_half(cifar.data, keep_float=kept)
-    assert set(kept) <= {*plan.border, *plan.islands} | {n.name for n in source.graph.node if n.op_type == "Slice"}
+    plan = plan_fp16(cifar.data, keep_float=kept)
+    assert set(kept) <= {*plan.preprocessing, *plan.fp32} | {n.name for n in source.graph.node if n.op_type == "Slice"}
     for node in model.graph.node:
         if node.name in kept:
             assert types[node.output[0]] == TensorProto.FLOAT
-        elif node.name in plan.half:
+        elif node.name in plan.fp16:
             assert types[node.output[0]] == TensorProto.FLOAT16
-    assert error(cifar.logits, emulate_half(half), cifar.images) < 5e-3
+    assert error(cifar.logits, emulate_fp16(half), cifar.images) < 5e-3
 
 
 def test_all_nodes_in_fp32_are_the_fp32_file(cifar: Exported) -> None:
     names = [node.name for node in onnx.load_from_string(cifar.data).graph.node]
-    whole = to_half(cifar.data, keep_float=names)
+    whole = to_fp16(cifar.data, keep_float=names)
     assert TensorProto.FLOAT16 not in types_of(onnx.load_from_string(whole)).values()
     np.testing.assert_array_equal(
         OnnxRuntime(whole, threads=1).predict(cifar.images), OnnxRuntime(cifar.data, threads=1).predict(cifar.images)
     )
 
 
-def test_a_weight_out_of_range_makes_an_island(cifar: Exported) -> None:
+def test_weight_out_of_range_keeps_its_node_in_fp32(cifar: Exported) -> None:
     planted, loud, quiet = overflowing(cifar.data, 1e7)
     assert error(cifar.logits, planted, cifar.images) < 1e-5  # in fp32 nothing has changed
-    plan = plan_half(planted)
-    assert set(plan.islands) == {loud, quiet}
-    assert "beyond fp16's 65504" in plan.islands[loud]
-    assert "below fp16's smallest normal number" in plan.islands[quiet]
-    model = check_structure(to_half(planted))
+    plan = plan_fp16(planted)
+    assert set(plan.fp32) == {loud, quiet}
+    assert "beyond fp16's 65504" in plan.fp32[loud]
+    assert "below fp16's smallest normal number" in plan.fp32[quiet]
+    model = check_structure(to_fp16(planted))
     source = onnx.load_from_string(planted)
     for name in (loud, quiet):
         original = weights_of(source, next(node for node in source.graph.node if node.name == name))
@@ -109,55 +108,32 @@ def test_a_weight_out_of_range_makes_an_island(cifar: Exported) -> None:
         assert [tensor.SerializeToString() for tensor in original] == [tensor.SerializeToString() for tensor in written]
 
 
-def test_weights_that_become_zero_are_counted(cifar: Exported) -> None:
-    model = onnx.load_from_string(cifar.data)
-    tensor = weights_of(model, convolutions(model)[2])[0]
-    values = numpy_helper.to_array(tensor).copy()
-    values.reshape(-1)[:3] = [1e-9, -2e-8, 0]
-    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    plan = plan_half(model.SerializeToString())
-    assert plan.vanishing == {tensor.name: 2}
-    assert not plan.islands and plan.weighted == 8
-
-
-def test_an_overflow_that_the_cpu_hides_is_seen() -> None:
+def test_emulation_shows_an_overflow_that_the_cpu_hides() -> None:
     weights = [np.full((3, 4), 900.0), np.full((4, 4), 1 / 1024)]
     images = np.full((2, 2, 2, 3), 255, np.uint8)
-    half = to_half(chain(weights))
-    assert not plan_half(chain(weights)).islands
+    half = to_fp16(chain(weights))
+    assert not plan_fp16(chain(weights)).fp32
     assert np.isfinite(OnnxRuntime(half, threads=1).predict(images)).all()  # 688,500 passed through in fp32
-    assert np.isinf(OnnxRuntime(emulate_half(half), threads=1).predict(images)).all()
+    assert np.isinf(OnnxRuntime(emulate_fp16(half), threads=1).predict(images)).all()
 
 
-@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
-def test_emulation_rounds_after_each_node(dtype) -> None:
+def test_emulation_rounds_after_each_node() -> None:
     random = np.random.default_rng(4)
     weights = [random.normal(size=shape) for shape in ((3, 8), (8, 8), (8, 4))]
     images = random.integers(0, 256, (5, 2, 2, 3)).astype(np.uint8)
-    number = np.float16 if dtype == "fp16" else ml_dtypes.bfloat16
-    x = images.astype(np.float64).mean(axis=(1, 2)).astype(number)
+    x = images.astype(np.float64).mean(axis=(1, 2)).astype(np.float16)
     for weight in weights:
-        product = x.astype(np.float64) @ weight.astype(np.float32).astype(number).astype(np.float64)
-        x = product.astype(np.float32).astype(number)
+        product = x.astype(np.float64) @ weight.astype(np.float32).astype(np.float16).astype(np.float64)
+        x = product.astype(np.float32).astype(np.float16)
         if weight is not weights[-1]:
             x = np.maximum(x, np.zeros_like(x))
-    emulated = emulate_half(to_half(chain(weights), dtype=dtype))
+    emulated = emulate_fp16(to_fp16(chain(weights)))
     found = OnnxRuntime(emulated, threads=1).predict(images)
     # A sum in another order may end on the neighbouring number.
-    one_step = 2.0**-10 if dtype == "fp16" else 2.0**-7
+    one_step = 2.0**-10
     np.testing.assert_allclose(found, x.astype(np.float32), rtol=one_step, atol=one_step * np.abs(found).max())
     assert np.mean(found == x.astype(np.float32)) > 0.8
-    assert emulate_half(chain(weights)) == chain(weights)
-
-
-def test_bf16_needs_an_opset_that_has_it(cifar: Exported) -> None:
-    with pytest.raises(UnavailableError, match=r"opset 20 has no Conv in bf16: 7 of 8.*\n.*opset 22"):
-        to_half(cifar.data, dtype="bf16")
-    half = to_half(with_opset(cifar.data, 22), dtype="bf16")
-    check_structure(half, TensorProto.BFLOAT16)
-    assert 1e-3 < error(cifar.logits, emulate_half(half), cifar.images) < 3e-2
-    with pytest.raises(TmkdError, match="Could not find an implementation for Conv"):
-        OnnxRuntime(half)  # ONNX Runtime's CPU provider has no bf16
+    assert emulate_fp16(chain(weights)) == chain(weights)
 
 
 def shared_constant_model() -> bytes:
@@ -181,8 +157,8 @@ def shared_constant_model() -> bytes:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString()
 
 
-def test_what_both_sides_read_is_there_twice() -> None:
-    half = to_half(shared_constant_model(), keep_float=["second", "add"])
+def test_weight_read_in_both_types_is_stored_twice() -> None:
+    half = to_fp16(shared_constant_model(), keep_float=["second", "add"])
     model = check_structure(half)
     found = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     float32, float16 = TensorProto.FLOAT, TensorProto.FLOAT16
@@ -193,37 +169,19 @@ def test_what_both_sides_read_is_there_twice() -> None:
 
 
 def test_plain_onnxruntime_takes_any_batch(cifar: Exported) -> None:
-    session = onnxruntime.InferenceSession(to_half(cifar.data), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(to_fp16(cifar.data), providers=["CPUExecutionProvider"])
     for count in (1, 3):
         (logits,) = session.run(None, {"image": cifar.images[:count]})
         assert logits.dtype == np.float32 and logits.shape == cifar.logits[:count].shape
     assert session.get_modelmeta().custom_metadata_map.keys() >= {"labels", "preprocessing"}
 
 
-def test_what_cannot_be_done_is_said(cifar: Exported) -> None:
+def test_bad_arguments_are_refused(cifar: Exported) -> None:
     with pytest.raises(UsageError, match="no node of the model is called nobody"):
-        to_half(cifar.data, keep_float=["nobody"])
-    with pytest.raises(UsageError, match="unknown 16-bit type"):
-        to_half(cifar.data, dtype="fp8")  # type: ignore[arg-type]
+        to_fp16(cifar.data, keep_float=["nobody"])
     with pytest.raises(GateError, match="damaged or not an ONNX file"):
-        to_half(b"\xff\xff not a model")
+        to_fp16(b"\xff\xff not a model")
     model = onnx.load_from_string(cifar.data)
     model.graph.node[-1].input[0] = "nothing"
     with pytest.raises(GateError, match="not valid ONNX"):
-        to_half(model.SerializeToString())
-
-
-def test_control_flow_is_refused(cifar: Exported) -> None:
-    model = onnx.load_from_string(cifar.data)
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["raw"], ["then"], "pass")],
-        "branch",
-        [],
-        [helper.make_tensor_value_info("then", TensorProto.FLOAT, ["batch", len(cifar.student.labels)])],
-    )
-    model.graph.node[-1].output[0] = "raw"
-    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "always"))
-    node = helper.make_node("If", ["always"], ["logits"], "branch", then_branch=body, else_branch=body)
-    model.graph.node.append(node)
-    with pytest.raises(UnavailableError, match=r"control flow.*branch"):
-        to_half(model.SerializeToString())
+        to_fp16(model.SerializeToString())

@@ -38,13 +38,6 @@ def overflowing(data: bytes, factor: float = 1e5) -> tuple[bytes, str, str]:
     raise AssertionError("no two convolutions with a ReLU between them")
 
 
-def with_opset(data: bytes, version: int) -> bytes:
-    """The operators of these students mean the same in opsets 20 and 22; only their types grew."""
-    model = onnx.load_from_string(data)
-    model.opset_import[0].version = version
-    return model.SerializeToString()
-
-
 def chain(weights: Sequence[np.ndarray], size: int = 2, classes: int = 4) -> bytes:
     """Mean colour of each image, [batch, 3], then one matrix product after another with a ReLU between."""
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size, size, 3])

@@ -12,7 +12,7 @@ import torch
 from exporters import __version__
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import sha256_bytes
-from exporters.onnx.export import NormalisedStudent, _checked, export_onnx
+from exporters.onnx.export import NormalizedStudent, _checked, export_onnx
 from exporters.student.student import TrainedStudent
 from tests.exporters.conftest import LABELS, Exported, random_images
 
@@ -161,7 +161,7 @@ def test_normalisation_inside_equals_the_definition(tiny: TrainedStudent) -> Non
     with torch.no_grad():
         expected = tiny.module.double()(torch.from_numpy(x))
         tiny.module.float()
-        found = NormalisedStudent(tiny).eval()(torch.from_numpy(images))
+        found = NormalizedStudent(tiny).eval()(torch.from_numpy(images))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

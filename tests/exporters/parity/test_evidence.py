@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from exporters.core.errors import UsageError
-from exporters.parity import Evidence, ParityGate, run_parity
+from exporters.parity import Evidence, ParityGate
 from exporters.runtimes import OnnxRuntime, TorchRuntime
 from tests.exporters.conftest import Exported
 
@@ -30,7 +30,7 @@ def test_the_whole_once_and_a_part_at_small_batches() -> None:
     images = np.random.default_rng(0).integers(0, 255, (50, 2, 2, 3), np.uint8)
     batches = [(images[start : start + 16], None, NAMES[start : min(start + 16, 50)]) for start in range(0, 50, 16)]
     reference, candidate = Fixed(), Fixed()
-    report = run_parity(reference, candidate, iter(batches), GATE, part=20, part_batches=(1, 7))
+    report = Evidence(reference, lambda: batches, part=20, part_batches=(1, 7)).report(candidate, GATE)
     assert report.passed
     assert reference.batches == [16, 16, 16, 2]
     assert candidate.batches == [16, 16, 16, 2] + [1] * 20 + [7, 7, 6]
@@ -44,17 +44,17 @@ def test_a_fault_of_small_batches_is_found() -> None:
             return super().predict(images) + (9 if len(images) == 1 else 0)
 
     images = np.random.default_rng(0).integers(0, 255, (20, 2, 2, 3), np.uint8)
-    report = run_parity(Fixed(), WrongAlone(), [(images, np.zeros(20), NAMES[:20])], GATE)
+    report = Evidence(Fixed(), lambda: [(images, np.zeros(20), NAMES[:20])]).report(WrongAlone(), GATE)
     assert report.failures
     assert all(failure.startswith("at batch 1:") for failure in report.failures)
     with pytest.raises(UsageError, match="no images"):
-        run_parity(Fixed(), Fixed(), [], GATE)
+        Evidence(Fixed(), list).report(Fixed(), GATE)
 
 
 def failures_against(exported: Exported, candidate: TorchRuntime | OnnxRuntime) -> list[str]:
     names = NAMES[: len(exported.images)]
     batches = [(exported.images, exported.logits.argmax(axis=1), names)]
-    return run_parity(TorchRuntime(exported.student), candidate, batches, GATE, part=8).failures
+    return Evidence(TorchRuntime(exported.student), lambda: batches, part=8).report(candidate, GATE).failures
 
 
 def test_exports_pass(cifar: Exported, shufflenet: Exported) -> None:

@@ -79,7 +79,7 @@ def test_depthwise_weights(shufflenet: Exported) -> None:
 
 def test_nothing_to_quantise_or_to_keep(cifar: Exported) -> None:
     cifar_network = Network(onnx.load_from_string(cifar.data))
-    with pytest.raises(UsageError, match="no layer to quantise"):
+    with pytest.raises(UsageError, match="no layer to quantize"):
         cifar_network.select("cpu", cifar_network.layers)
     with pytest.raises(UsageError, match="no node 'node_Conv_0' to keep"):
         cifar_network.select("cpu", ["node_Conv_0"])

@@ -28,7 +28,7 @@ def test_a_student_that_goes_through_is_not_mentioned_and_asked_for_once(
     def refuse(*_arguments: object) -> None:
         raise AssertionError("asked again")
 
-    monkeypatch.setattr("exporters.rehearsal.rehearse", refuse)
+    monkeypatch.setattr("exporters.artifacts.rehearsal.rehearse", refuse)
     assert not prospect.report(exporting.check, *settings, "seed=5", stages=STAGES).errors
 
 
@@ -59,7 +59,7 @@ def test_a_network_that_cannot_be_exported_is_refused(prospect: Prospect, monkey
 
 
 def failing_at_20(monkeypatch: pytest.MonkeyPatch) -> None:
-    from exporters import rehearsal
+    from exporters.artifacts import rehearsal
 
     real = rehearsal.rehearse
 
@@ -96,7 +96,7 @@ def test_a_variant_ends_the_run_only_where_it_is_required(
     def refuse(name: str, *_arguments: object) -> None:
         raise GateError(f"no {name}")
 
-    monkeypatch.setattr("exporters.rehearsal.rehearse_variant", refuse)
+    monkeypatch.setattr("exporters.artifacts.rehearsal.rehearse_variant", refuse)
     settings = ("student.model=cifar:resnet8", "distill.method=ce", "export.onnx.precision=[fp32, fp16]")
     asked = ("export.onnx.required=[fp16]",) if required else ()
     report = prospect.report(exporting.check, *settings, *asked, stages=STAGES)

@@ -1,26 +1,24 @@
-"""Proof that a 16-bit file is the proved fp32 file, rounded."""
+"""Proof that an fp16 file is the proved fp32 file, rounded."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporters.audit.entries import TINY, TINY_INTEGERS, check_extras, explain_all, is_range
 from exporters.core.errors import GateError, UsageError
-from exporters.fp16.rounding import HalfType, half_bits
+from exporters.fp16.rounding import round_to_fp16
 from exporters.onnx.reader import Tensor, read_onnx
 
-_HALF: dict[str, HalfType] = {"float16": "fp16", "bfloat16": "bf16"}
 
-
-def audit_half(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Explain each tensor of an fp16 or bf16 file by the fp32 file that it was made from.
+def audit_fp16(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Explain each tensor of an fp16 file by the fp32 file that it was made from.
 
     A tensor is explained if it is, bit for bit, a tensor of `base`, or one of its fp32 tensors rounded to nearest, ties
     to even; or a tiny constant (`TINY`, `TINY_INTEGERS`) or a range of integers.
 
     Args:
-        data: bytes of the 16-bit file.
+        data: bytes of the fp16 file.
         base: bytes of the proved fp32 file.
-        base_entries: what `audit_export` gave for it.
+        base_entries: the entries that `audit_export` returned for it.
 
     Returns:
         One entry per tensor, in the order of the file: `name dtype dims sha256 origin`.
@@ -51,11 +49,10 @@ def _origin(tensor: Tensor, origins: Sequence[tuple[Tensor, str]]) -> str | None
     for source, origin in sorted(same_shape, key=lambda pair: pair[0].name != tensor.name):
         if source.dtype == tensor.dtype and bytes(source.data) == bytes(tensor.data):
             return origin
-        half = _HALF.get(tensor.dtype)
-        if half is None or source.dtype != "float32":
+        if tensor.dtype != "float16" or source.dtype != "float32":
             continue
-        if half_bits(source.array(), half).astype("<u2").tobytes() == bytes(tensor.data):
-            return origin if origin == "constant" else f"{half} of {origin}"
+        if round_to_fp16(source.array()).astype("<f2").tobytes() == bytes(tensor.data):
+            return origin if origin == "constant" else f"fp16 of {origin}"
     value = tensor.array()
     if tensor.dtype in {"int64", "int32", "bool"}:
         return "constant" if value.size <= TINY_INTEGERS or is_range(value) else None

@@ -132,9 +132,9 @@ def _rounding(student: "TrainedStudent", images: np.ndarray, expected: np.ndarra
     """How far fp32 is from float64: far, in a network that with random weights blows up every rounding."""
     import torch
 
-    from exporters.onnx.export import NormalisedStudent
+    from exporters.onnx.export import NormalizedStudent
 
-    network = NormalisedStudent(dataclasses.replace(student, module=copy.deepcopy(student.module).double()))
+    network = NormalizedStudent(dataclasses.replace(student, module=copy.deepcopy(student.module).double()))
     pixels = torch.from_numpy(images).double().permute(0, 3, 1, 2) * network.scale.double() + network.shift.double()
     with torch.no_grad():
         exact: np.ndarray = network.student(pixels).numpy()
