@@ -1,6 +1,8 @@
 """A client connection with limits that uvicorn leaves to a proxy: slow headers, large headers, many connections.
 
-The time for a body to arrive is limited where it is read (`exporters.serving.limits`).
+The time for a body to arrive is limited where it is read (`exporters.serving.limits`). `HttpToolsProtocol` is no public
+interface of uvicorn: only this file builds on it, and `tests/exporters/serving/test_connection.py` fails if an upgrade
+changes what is used of it (docs/decisions/server.md).
 """
 
 import asyncio
