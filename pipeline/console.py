@@ -23,10 +23,13 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
+from pipeline.tables import fitting_table
+
 _LONGEST_SILENCE = 20.0  # seconds; away from a terminal, work that goes on tells where it is
+
+_UNLIMITED = 10_000
 
 
 class Bar:
@@ -133,7 +136,8 @@ class Console:
         if plain is None:
             plain = bool(os.environ.get("CI")) or os.environ.get("TERM") in ("dumb", "unknown") or not stream.isatty()
         self.plain = plain
-        width = None if not self.plain else max(120, int(os.environ.get("COLUMNS", "0") or 0))
+        self._plain_width = max(120, int(os.environ.get("COLUMNS", "0") or 0))
+        width = _UNLIMITED if self.plain else None  # a table may exceed the width of a page where nothing folds it
         terminal = False if self.plain else None  # None: as the stream is
         self._rich = RichConsole(file=stream, width=width, force_terminal=terminal, highlight=False, emoji=False)
         self._bars: list[Bar] = []
@@ -155,14 +159,16 @@ class Console:
         self._print(f"WARNING: {text}", style="bold yellow")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> None:
-        """Print a table, every text as it stands; the first `words` columns are words, those after them figures."""
+        """Print a table, every text as it stands; the first `words` columns are words, those after them figures.
+
+        Where it is wider than the terminal, words are wrapped; if that is not enough, rows are stacked. Away from a
+        terminal a row stays a row, as long as it has to be.
+        """
         self._print(title, style="bold")  # a table would fold it to its own width
-        table = Table()
-        for number, column in enumerate(columns):
-            table.add_column(Text(column), justify="left" if number < words else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        self._rich.print(table)
+        shown = fitting_table(
+            columns, rows, words, self._plain_width if self.plain else self._rich.width, stack=not self.plain
+        )
+        self._rich.print(shown, soft_wrap=isinstance(shown, Text))
 
     def _print(self, text: str, style: str | None = None) -> None:
         self._last_line = time.monotonic()

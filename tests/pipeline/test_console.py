@@ -1,4 +1,5 @@
 import io
+import re
 import threading
 
 import pytest
@@ -45,6 +46,22 @@ def test_tables_hold_any_text() -> None:
     assert lines[0].rstrip() == AWKWARD
     cells = [[cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")] for line in lines]
     assert ["[name]", "value"] in cells and ["[red]a", "1"] in cells and ["b", AWKWARD] in cells
+
+
+@pytest.mark.parametrize(("width", "lines"), [(60, 4), (120, 6)])
+def test_tables_fit_the_terminal(width: int, lines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = Terminal()
+    Console(out).table("title", ["runtime", "images per second", "milliseconds"], [["torch-CPU", "9" * 30, "1" * 30]])
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    assert len(shown) == lines + (width == 60) and max(map(len, shown)) <= width
+    assert any("9" * 30 in line for line in shown) and any("1" * 30 in line for line in shown)
+
+
+def test_a_row_is_one_line_away_from_a_terminal() -> None:
+    out = io.StringIO()
+    Console(out).table("title", ["a", "b"], [["9" * 100, "1" * 100]])
+    assert f"│ {'9' * 100} │ {'1' * 100} │" in out.getvalue().splitlines()
 
 
 def test_plain_wherever_there_is_no_terminal_or_ci_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
