@@ -48,7 +48,7 @@ def benchmark(
     from exporters.benchmark.report import report_folder, write_report
     from exporters.core.files import dump_json
     from pipeline.console import Console
-    from pipeline.report.benchmark import tell_benchmark
+    from pipeline.report.benchmark import report_benchmark
 
     folder = report_folder(bundle, out)
     console = Console(sys.stderr if as_json else None)
@@ -62,6 +62,6 @@ def benchmark(
             providers=flattened((*providers, *old_providers)) or ("cpu",),
             progress=bar.reach,
         )
-    tell_benchmark(result, folder, write_report(result, folder), console)
+    report_benchmark(result, folder, write_report(result, folder), console)
     if as_json:
         click.echo(dump_json(result), nl=False)

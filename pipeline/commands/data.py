@@ -53,7 +53,7 @@ def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], she
     from pipeline.console import Console
     from pipeline.data.indexing import read_listing
     from pipeline.data.inspection.inspect import default_sheet, inspect
-    from pipeline.data.inspection.report import tell_inspection
+    from pipeline.data.inspection.report import report_inspection
     from pipeline.data.inspection.sheet import check_sheet_place, contact_sheet
     from pipeline.recipe.reading.inspected import inspected_data
 
@@ -68,5 +68,5 @@ def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], she
     if as_json:
         click.echo(dump_json({**found.to_json(), "contact_sheet": str(sheet)}), nl=False)
     else:
-        tell_inspection(settings.dataset, found, console, image_size)
+        report_inspection(settings.dataset, found, console, image_size)
         console.say(f"contact sheet of {classes:,} classes: {sheet}")

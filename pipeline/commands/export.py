@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.options import PATH, PRECISION_NAMES, PROVIDER
-from pipeline.commands.types import Batch, Channels, Names, flattened
+from pipeline.commands.types import BatchRange, Channels, Names, flattened
 
 if TYPE_CHECKING:
     from exporters.command import CalibrationRequest, EngineRequest
 
 
-BATCH = Batch()
+BATCH = BatchRange()
 CHANNELS = Channels()
 PRECISIONS = Names(*PRECISION_NAMES)
 TARGETS = Names("onnx", "tensorrt")

@@ -1,4 +1,4 @@
-"""What options take beside single words: lists with commas between their parts."""
+"""Types of options whose values are lists with commas between their parts."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class Channels(click.ParamType):
         return red, green, blue
 
 
-class Batch(click.ParamType):
+class BatchRange(click.ParamType):
     """Three whole numbers with commas between them."""
 
     name = "MIN,LIKELY,MAX"

@@ -10,7 +10,7 @@ from pipeline.console import Console
 _HOW_TO_READ = "images/s at the best batch; top-1 and agreement in %; ×: how many times as fast"
 
 
-def tell_benchmark(result: Result, folder: Path, written: Sequence[str], console: Console) -> None:
+def report_benchmark(result: Result, folder: Path, written: Sequence[str], console: Console) -> None:
     """Print what was measured on what, a table for each number of threads, what was left out, and where files are."""
     for line in machine_lines(result):
         console.say(line)

@@ -264,3 +264,14 @@ def own_data(run: Run, tmp_path: Path) -> Run:
     outcome = own("--until", "data")
     assert outcome.code == 0 and outcome.stages_run == ["data"], outcome.out + outcome.err
     return own
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def assert_one_clear_error(outcome: Outcome, code: int) -> None:
+    assert outcome.code == code, outcome.out + outcome.err
+    assert outcome.err.startswith(("error: ", "Usage: ")) and outcome.err.count("error: ") == 1
+    assert "Traceback" not in outcome.err and "internal" not in outcome.err

@@ -19,7 +19,7 @@ class Page(Protocol):
         """Show a table."""
 
 
-def tell_inspection(name: str, inspection: Inspection, page: Page, image_size: int | None) -> None:
+def report_inspection(name: str, inspection: Inspection, page: Page, image_size: int | None) -> None:
     """Tables and lines; what is wrong comes last.
 
     Args:
@@ -59,17 +59,17 @@ def tell_inspection(name: str, inspection: Inspection, page: Page, image_size: i
     for note in listing.notes:
         page.say(note)
     for split, copies in inspection.copies.items():
-        _tell(page, f"copies within {split}", copies)
-    _tell(page, "the same image in several classes", inspection.conflicts, warn=True)
+        _report(page, f"copies within {split}", copies)
+    _report(page, "the same image in several classes", inspection.conflicts, warn=True)
     for kind, odd in inspection.oddities.items():
-        _tell(page, kind, odd)
+        _report(page, kind, odd)
     for (one, two), leak in inspection.leaks.items():
-        _tell(page, f"images of {one} that stand in {two} too (data.on_leak)", leak, warn=True)
+        _report(page, f"images of {one} that stand in {two} too (data.on_leak)", leak, warn=True)
     for doubt in listing.doubts():
         page.warn(doubt)
     if not inspection.leaks:
         page.say("no image stands in two splits")
-    _tell(page, "unreadable images (data.on_error)", inspection.unreadable, warn=True)
+    _report(page, "unreadable images (data.on_error)", inspection.unreadable, warn=True)
 
 
 def _tell_sizes(inspection: Inspection, page: Page, image_size: int | None) -> None:
@@ -77,11 +77,11 @@ def _tell_sizes(inspection: Inspection, page: Page, image_size: int | None) -> N
     if not len(sides):
         return
     facts = inspection.to_json()
-    told = "; ".join(
+    pixels = "; ".join(
         f"{what} {_range(facts[key])}"
         for key, what in (("width", "width"), ("height", "height"), ("shorter_side", "shorter side"))
     )
-    page.say(f"pixels: {told}")
+    page.say(f"pixels: {pixels}")
     if image_size is not None:
         small = int((sides.min(axis=1) < image_size).sum())
         page.say(f"{small:,} of {len(sides):,} images are smaller than data.image_size ({image_size} px)")
@@ -93,7 +93,7 @@ def _range(values: dict[str, float]) -> str:
     return f"{values['min']:,} to {values['max']:,}, median {values['median']:,.0f}"
 
 
-def _tell(page: Page, what: str, found: Found, warn: bool = False) -> None:
+def _report(page: Page, what: str, found: Found, warn: bool = False) -> None:
     if not found.count:
         return
     (page.warn if warn else page.say)(f"{what}: {found.count:,}")

@@ -56,7 +56,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class CifarBatch:
     """One file of images.
 
     Attributes:
@@ -68,7 +68,7 @@ class Batch:
     labels: list[int]
 
 
-def read_batch(path: Path, dataset: str) -> Batch:
+def read_batch(path: Path, dataset: str) -> CifarBatch:
     """A batch, read once in a process for as long as its file stays as it is.
 
     Raises:
@@ -80,7 +80,7 @@ def read_batch(path: Path, dataset: str) -> Batch:
 
 
 @lru_cache(maxsize=8)
-def _read_batch(path: Path, dataset: str, *_state: int) -> Batch:
+def _read_batch(path: Path, dataset: str, *_state: int) -> CifarBatch:
     content = unpickle_published(path, dataset)
     pixels = content.get(b"data")
     labels = content.get(b"labels", content.get(b"fine_labels"))
@@ -91,7 +91,7 @@ def _read_batch(path: Path, dataset: str, *_state: int) -> Batch:
         or pixels.shape != (len(labels), 3072)
     ):
         raise UnavailableError(f"{path}: is no batch of images with labels", remedy="unpack the original archive again")
-    return Batch(np.ascontiguousarray(pixels), [int(label) for label in labels])
+    return CifarBatch(np.ascontiguousarray(pixels), [int(label) for label in labels])
 
 
 def unpickle_published(path: Path, dataset: str) -> dict[bytes, Any]:

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.pipeline.conftest import run_command
+from pipeline.catalog import recipe_names
+from tests.pipeline.conftest import assert_one_clear_error, run_command, write
 
 RECIPE = """\
 data: {dataset: folder, root: photos}
@@ -109,3 +111,33 @@ def test_batch_norms_on_single_images_are_warned_of_where_the_name_tells(recipe:
 def test_a_run_without_its_data_is_exit_4(recipe: Path) -> None:
     outcome = run_command("run", "recipes/cub_mobilenet.yaml")
     assert outcome.code == 4 and "data prepare cub200 --root data/CUB_200_2011" in outcome.err
+
+
+SHIPPED = tuple(recipe_names())
+
+
+def test_syntax_error_has_line_and_column(tmp_path: Path) -> None:
+    path = write(tmp_path / "bad.yaml", "name: x\ntrain:\n  epochs: [1, 2\n  lr: 3\n")
+    outcome = run_command("check", path)
+    assert_one_clear_error(outcome, 2)
+    with pytest.raises(yaml.MarkedYAMLError) as parsed:
+        yaml.safe_load(path.read_text())
+    mark = parsed.value.problem_mark
+    assert mark is not None and f"{path}:{mark.line + 1}:{mark.column + 1}" in outcome.err
+
+
+def test_unknown_key_three_levels_deep_suggests_the_nearest(tmp_path: Path) -> None:
+    text = "data: {dataset: birds_demo}\nteacher:\n  visual:\n    fit:\n      epochs: 3\n      batchsize: 2\n"
+    outcome = run_command("check", write(tmp_path / "bad.yaml", text))
+    assert_one_clear_error(outcome, 2)
+    assert (
+        "bad.yaml:6:7: teacher.visual.fit.batchsize: unknown key; did you mean teacher.visual.fit.batch_size"
+        in outcome.err
+    )
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_recipes_have_no_mistakes(name: str) -> None:
+    for source in (name, f"recipes/{name}.yaml"):
+        outcome = run_command("check", source)
+        assert outcome.code == 0 and outcome.out.splitlines()[0].endswith(f"{name}.yaml: no mistakes")

@@ -161,19 +161,3 @@ def test_second_comparison_in_one_directory_is_refused(tiny_recipe: Path, tmp_pa
         outcome = run_command("compare", tiny_recipe, "--run-dir", tmp_path, *ARGUMENTS)
     assert outcome.code == 4 and f"held by another comparison (process {os.getpid()})" in outcome.err
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--methods", "kd,nope"), "--methods: there is no 'nope'"),
-        (("--seeds", "0"), "'--seeds': 0 is not in the range"),
-        (("--methods", "tmkd", "--bases", ""), "--bases: expected at least one name"),
-        (("--methods", ""), "--methods: expected at least one name"),
-        (("--set", "train.epoch=3"), "train.epochs"),
-    ],
-)
-def test_what_makes_no_comparison_is_one_message(tiny_recipe: Path, arguments: tuple[str, ...], message: str) -> None:
-    outcome = run_command("compare", tiny_recipe, *arguments)
-    assert outcome.code == 2 and message in outcome.err and "Traceback" not in outcome.err
-    assert outcome.out == ""

@@ -67,3 +67,11 @@ def settings(tmp_path: Path) -> Callable[..., Data]:
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
     return write_folders(tmp_path, {"train/wood_duck": 8, "train/teal": 9, "test/wood_duck": 3, "test/teal": 2})
+
+
+@pytest.fixture
+def user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache, in a folder of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("TMKD_CACHE", str(folder))
+    return folder

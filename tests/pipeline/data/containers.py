@@ -1,12 +1,19 @@
 """Small data sets in the true layouts of those whose images do not lie in files of their own, made of noise."""
 
+import hashlib
 import io
+import pickle
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from pipeline.data.stores import pickled
+from tests.pipeline.data.conftest import write_image
 
 CIFAR10_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 CIFAR10_NAMES = ("airplane", "automobile", "bird")
@@ -121,3 +128,51 @@ def write_mnist(root: Path, count: int = 20) -> dict[str, np.ndarray]:
         header = np.array([0x801, count], dtype=">i4").tobytes()
         (folder / f"{stem}-labels-idx1-ubyte").write_bytes(header + labels_of(count, 10).astype(np.uint8).tobytes())
     return pixels
+
+
+def write_pickled_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch, protocol: int = 2) -> Path:
+    """CIFAR-10's pickles of the images of `write_cifar10`, taken for the published ones."""
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    contents = {
+        stem: {b"data": planes(noise(seed, 6, 32)), b"labels": labels_of(6, 3).tolist(), b"batch_label": b"a batch"}
+        for seed, stem in enumerate(CIFAR10_FILES)
+    }
+    contents["batches.meta"] = {b"label_names": [name.encode() for name in CIFAR10_NAMES], b"num_vis": 3072}
+    for name, content in contents.items():
+        (folder / name).write_bytes(pickle.dumps(content, protocol=protocol))
+    publish_checksums(folder, monkeypatch)
+    return folder
+
+
+def publish_checksums(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    monkeypatch.setitem(pickled.PUBLISHED, "cifar10", sums)
+
+
+def write_dtd(root: Path) -> Path:
+    labels = root / "dtd" / "dtd" / "labels"
+    labels.mkdir(parents=True)
+    for seed, split in enumerate(("train", "val", "test")):
+        names = [f"{name}/{name}_{split}_{i}.jpg" for name in ("banded", "wavy_lines") for i in range(2)]
+        (labels / f"{split}1.txt").write_text("\n".join(names) + "\n")
+        for i, name in enumerate(names):
+            write_image(root / "dtd" / "dtd" / "images" / name, 10 * seed + i)
+    return root
+
+
+def rows_of_images(count: int, seed: int, **columns: Any) -> Any:
+    """Rows of encoded images with the labels 0, 1, 0, …"""
+    import datasets
+
+    kinds = {
+        "image": datasets.Image(),
+        "label": datasets.ClassLabel(names=["teal", "wood_duck"]),
+        **{name: kind for name, (kind, _) in columns.items()},
+    }
+    values = {
+        "image": [{"bytes": encoded(seed + row), "path": None} for row in range(count)],
+        "label": [row % 2 for row in range(count)],
+        **{name: value for name, (_, value) in columns.items()},
+    }
+    return datasets.Dataset.from_dict(values, features=datasets.Features(kinds))

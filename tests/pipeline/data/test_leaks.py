@@ -7,46 +7,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.copies import content_groups, number_of_duplicates
 from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index
 from pipeline.data.leaks import find_leaks
-from pipeline.data.splits import stratified_mask
 from tests.pipeline.conftest import CLASSES, Run, run_command, set_, write_recipe
 from tests.pipeline.data.conftest import Data, write_folders, write_image
+from tests.pipeline.data.test_copies import CONTENTS, hashes
 
 Settings = Callable[..., Data]
-
-# Contents as numbers; equal numbers are equal images.
-CONTENTS = st.lists(st.integers(0, 12), max_size=25)
-
-
-def hashes(contents: list[int]) -> np.ndarray:
-    """Hashes that differ in one byte of 32, whichever."""
-    found = np.zeros((len(contents), 32), dtype=np.uint8)
-    for row, content in enumerate(contents):
-        found[row, (content * 7) % 32] = content + 1  # three of four have their first eight bytes in common
-    return found
-
-
-@hypothesis_settings(deadline=None, max_examples=100)
-@given(CONTENTS)
-def test_groups_are_the_contents(contents: list[int]) -> None:
-    groups = content_groups(hashes(contents))
-    assert groups.shape == (len(contents),)
-    for i, one in enumerate(contents):
-        for j, two in enumerate(contents):
-            assert (groups[i] == groups[j]) == (one == two)
-    assert number_of_duplicates(hashes(contents)) == len(contents) - len(set(contents))
-
-
-@hypothesis_settings(deadline=None, max_examples=50)
-@given(CONTENTS, CONTENTS)
-def test_groups_of_parts_are_those_of_the_whole(one: list[int], two: list[int]) -> None:
-    np.testing.assert_array_equal(content_groups(hashes(one), hashes(two)), content_groups(hashes(one + two)))
 
 
 @hypothesis_settings(deadline=None, max_examples=150)
@@ -150,45 +120,6 @@ def test_a_test_split_drawn_from_names_is_put_together_again(tmp_path: Path, set
     for path in tmp_path.glob("teal/*b.png"):
         path.unlink()
     assert build_index(settings()).fingerprint == clean.fingerprint
-
-
-LABELLED = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), min_size=2, max_size=60)
-
-
-@hypothesis_settings(deadline=None, max_examples=200)
-@given(images=LABELLED, fraction=st.floats(0.01, 0.9), seed=st.integers(0, 2**32 - 1))
-def test_groups_are_not_torn_apart(images: list[tuple[int, int]], fraction: float, seed: int) -> None:
-    labels = np.array([label for label, _ in images])
-    groups = content_groups(hashes([content for _, content in images]))
-    present, labels = np.unique(labels, return_inverse=True)
-    names = [f"class {label}" for label in present]
-    try:
-        mask = stratified_mask(labels, names, fraction, seed, "validation split", groups)
-    except UnavailableError as error:
-        assert "the validation split needs one and training another" in error.message
-        return
-    for group in np.unique(groups):
-        assert len(set(mask[groups == group].tolist())) == 1
-    for label in range(len(names)):
-        assert 1 <= mask[labels == label].sum() < (labels == label).sum()
-
-
-@hypothesis_settings(deadline=None, max_examples=50)
-@given(st.lists(st.integers(2, 20), min_size=1, max_size=5), st.floats(0.01, 0.9), st.integers(0, 2**32 - 1))
-def test_without_copies_the_split_is_what_it_was(counts: list[int], fraction: float, seed: int) -> None:
-    labels = np.repeat(np.arange(len(counts)), counts)
-    names = [str(label) for label in range(len(counts))]
-    plain = stratified_mask(labels, names, fraction, seed, "validation split")
-    groups = np.random.default_rng(0).permutation(len(labels))
-    np.testing.assert_array_equal(plain, stratified_mask(labels, names, fraction, seed, "validation split", groups))
-
-
-def test_classes_of_copies_alone() -> None:
-    with pytest.raises(UnavailableError, match="class 'teal' has copies of too few different images"):
-        stratified_mask([0, 0, 0, 1, 1], ["teal", "smew"], 0.2, 0, "validation split", np.array([0, 0, 0, 1, 2]))
-    # A large group goes to validation only where nothing else can.
-    mask = stratified_mask([0] * 9, ["teal"], 0.2, 0, "validation split", np.array([0] * 8 + [1]))
-    assert mask.tolist() == [False] * 8 + [True]
 
 
 def test_the_stage_tells_and_the_verdict_is_reused(tiny_data: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index
 from pipeline.data.loading import Batch, Loader, pass_order
+from tests.pipeline.conftest import CLASSES, Run, draw
 from tests.pipeline.data.conftest import Augment, Data, RandAugment, write_image
 
 PREPROCESSING = Preprocessing(16, 20, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
@@ -217,3 +218,16 @@ def test_a_worker_that_is_killed_is_told_with_the_remedy(index: DataIndex):
     with pytest.raises(UnavailableError, match="killed") as caught:
         list(batches)
     assert "--set data.workers=0" in str(caught.value)
+
+
+def test_image_that_changed_after_indexing_is_named(own_data: Run) -> None:
+    vanished = own_data.data / "test" / CLASSES[2] / "05.png"
+    draw(CLASSES[2], 5, size=40).save(vanished)  # another picture than the one that was indexed
+    from pipeline.stages.shared.inputs import read_data
+    from tests.pipeline.stages.contexts import context_of
+
+    data = read_data(context_of(own_data))
+    from exporters.core.errors import TmkdError
+
+    with pytest.raises(TmkdError, match=r"05\.png"):
+        list(data.loader.evaluation_batches("test", data.preprocessing, 64))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline.data.path_table import PathList, PathTable
@@ -28,3 +29,23 @@ def test_a_list_whose_table_is_in_use_cannot_grow():
     with pytest.raises(BufferError):
         growing.append("b")
     assert list(table) == ["a"]
+
+
+@hypothesis_settings(deadline=None, max_examples=100)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12)))
+def test_path_table_returns_the_paths(texts: list[str]):
+    texts = [*texts, "not UTF-8 \udcff"]
+    table = PathTable.of(texts)
+    growing = PathList(texts[:1])
+    growing.extend(texts[1:])
+    assert growing == table == texts and growing != texts[1:] and table + texts == texts + texts
+    packed = growing.table()
+    assert packed == texts
+    with pytest.raises(BufferError):
+        growing.append("more while its arrays are in use")
+    assert growing == texts
+    assert list(table) == texts
+    assert table[1:] == texts[1:]
+    assert table[-1] == texts[-1]
+    with pytest.raises(IndexError):
+        table[len(texts)]

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from exporters.core.errors import UnavailableError
+from pipeline.data.copies import content_groups
 from pipeline.data.splits import stratified_choice, stratified_mask
+from tests.pipeline.data.test_copies import hashes
 
 LABELS = st.lists(st.integers(2, 30), min_size=1, max_size=8).flatmap(
     lambda counts: st.permutations([label for label, count in enumerate(counts) for _ in range(count)])
@@ -74,3 +77,42 @@ def test_a_smaller_choice_is_a_part_of_a_larger_one():
 def test_a_choice_that_cannot_be_made(count: int):
     with pytest.raises(UnavailableError, match=rf"data.train_images: {count} images of 6 in 2 classes"):
         stratified_choice(np.array([0, 0, 0, 1, 1, 1]), ["a", "b"], count, 0, "training images")
+
+
+LABELLED = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), min_size=2, max_size=60)
+
+
+@hypothesis_settings(deadline=None, max_examples=200)
+@given(images=LABELLED, fraction=st.floats(0.01, 0.9), seed=st.integers(0, 2**32 - 1))
+def test_copies_stay_on_one_side(images: list[tuple[int, int]], fraction: float, seed: int) -> None:
+    labels = np.array([label for label, _ in images])
+    groups = content_groups(hashes([content for _, content in images]))
+    present, labels = np.unique(labels, return_inverse=True)
+    names = [f"class {label}" for label in present]
+    try:
+        mask = stratified_mask(labels, names, fraction, seed, "validation split", groups)
+    except UnavailableError as error:
+        assert "the validation split needs one and training another" in error.message
+        return
+    for group in np.unique(groups):
+        assert len(set(mask[groups == group].tolist())) == 1
+    for label in range(len(names)):
+        assert 1 <= mask[labels == label].sum() < (labels == label).sum()
+
+
+@hypothesis_settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(2, 20), min_size=1, max_size=5), st.floats(0.01, 0.9), st.integers(0, 2**32 - 1))
+def test_split_without_copies_ignores_groups(counts: list[int], fraction: float, seed: int) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    names = [str(label) for label in range(len(counts))]
+    plain = stratified_mask(labels, names, fraction, seed, "validation split")
+    groups = np.random.default_rng(0).permutation(len(labels))
+    np.testing.assert_array_equal(plain, stratified_mask(labels, names, fraction, seed, "validation split", groups))
+
+
+def test_class_of_copies_alone_is_refused() -> None:
+    with pytest.raises(UnavailableError, match="class 'teal' has copies of too few different images"):
+        stratified_mask([0, 0, 0, 1, 1], ["teal", "smew"], 0.2, 0, "validation split", np.array([0, 0, 0, 1, 2]))
+    # A large group goes to validation only where nothing else can.
+    mask = stratified_mask([0] * 9, ["teal"], 0.2, 0, "validation split", np.array([0] * 8 + [1]))
+    assert mask.tolist() == [False] * 8 + [True]

@@ -12,7 +12,7 @@ from pipeline.data.listing import Listing, listing_digest
 from pipeline.data.registry import load_reader
 from pipeline.data.stores.registry import open_store
 from tests.pipeline.data.conftest import Data
-from tests.pipeline.data.containers import encoded
+from tests.pipeline.data.containers import encoded, rows_of_images
 from tests.small_disk import small_disk
 
 needs_library = pytest.mark.skipif(importlib.util.find_spec("datasets") is None, reason="the extra hf is not installed")
@@ -20,23 +20,6 @@ needs_library = pytest.mark.skipif(importlib.util.find_spec("datasets") is None,
 
 def read(root: Path, name: str = "ducks") -> Listing:
     return load_reader(f"hf:{name}")(root, Data())
-
-
-def table(count: int, seed: int, **columns: Any) -> Any:
-    """Rows of encoded images with the labels 0, 1, 0, …"""
-    import datasets
-
-    kinds = {
-        "image": datasets.Image(),
-        "label": datasets.ClassLabel(names=["teal", "wood_duck"]),
-        **{name: kind for name, (kind, _) in columns.items()},
-    }
-    values = {
-        "image": [{"bytes": encoded(seed + row), "path": None} for row in range(count)],
-        "label": [row % 2 for row in range(count)],
-        **{name: value for name, (_, value) in columns.items()},
-    }
-    return datasets.Dataset.from_dict(values, features=datasets.Features(kinds))
 
 
 @pytest.fixture
@@ -67,12 +50,16 @@ def check(listing: Listing) -> None:
 def test_what_save_to_disk_wrote(tmp_path: Path, folder: str):
     import datasets
 
-    datasets.DatasetDict({"train": table(8, 0), "test": table(4, 100)}).save_to_disk(str(tmp_path / folder))
+    datasets.DatasetDict({"train": rows_of_images(8, 0), "test": rows_of_images(4, 100)}).save_to_disk(
+        str(tmp_path / folder)
+    )
     listing = read(tmp_path, "owner/ducks")
     check(listing)
     before = listing_digest(listing)
     assert listing_digest(read(tmp_path, "owner/ducks")) == before
-    datasets.DatasetDict({"train": table(8, 0), "test": table(4, 7)}).save_to_disk(str(tmp_path / folder))
+    datasets.DatasetDict({"train": rows_of_images(8, 0), "test": rows_of_images(4, 7)}).save_to_disk(
+        str(tmp_path / folder)
+    )
     assert listing_digest(read(tmp_path, "owner/ducks")) != before
 
 
@@ -81,8 +68,8 @@ def test_what_save_to_disk_wrote(tmp_path: Path, folder: str):
 @pytest.mark.parametrize("folder", ["", "data"])
 def test_parquet_files_with_their_splits_names(tmp_path: Path, folder: str):
     (tmp_path / folder).mkdir(exist_ok=True)
-    table(8, 0).to_parquet(tmp_path / folder / "train-00000-of-00001.parquet")
-    table(4, 100).to_parquet(tmp_path / folder / "Validation.parquet")
+    rows_of_images(8, 0).to_parquet(tmp_path / folder / "train-00000-of-00001.parquet")
+    rows_of_images(4, 100).to_parquet(tmp_path / folder / "Validation.parquet")
     check(read(tmp_path))
 
 
@@ -93,7 +80,7 @@ def test_validation_and_several_columns(tmp_path: Path):
 
     coarse = datasets.ClassLabel(names=["a", "b", "c"])
     splits = {
-        name: table(count, 0, coarse=(coarse, [0] * count), note=(datasets.Value("string"), ["x"] * count))
+        name: rows_of_images(count, 0, coarse=(coarse, [0] * count), note=(datasets.Value("string"), ["x"] * count))
         for name, count in (("train", 8), ("validation", 2))
     }
     datasets.DatasetDict(splits).save_to_disk(str(tmp_path))
@@ -111,13 +98,13 @@ def test_what_does_not_fit_is_named(tmp_path: Path):
         datasets.DatasetDict(splits).save_to_disk(str(tmp_path / name))
         return tmp_path / name
 
-    plain, other = table(4, 0), datasets.ClassLabel(names=["x", "y"])
+    plain, other = rows_of_images(4, 0), datasets.ClassLabel(names=["x", "y"])
     cases = {
         saved("a", train=plain): "neither test nor val",
         saved("b", test=plain): "has no train split, but test",
         saved("c", train=plain, test=plain.remove_columns("label")): "no column of the feature ClassLabel",
         saved("d", train=plain.remove_columns("image"), test=plain): "no column of the feature Image",
-        saved("e", train=plain, test=table(1, 0)): "class 'wood_duck' has no image in the test split",
+        saved("e", train=plain, test=rows_of_images(1, 0)): "class 'wood_duck' has no image in the test split",
         saved("f", train=plain, test=plain.cast_column("label", other)): "other classes in test than in train",
         saved("g", train=plain, test=plain.map(lambda row: {"label": -1})): "row test/0 has no label",
     }
@@ -127,48 +114,13 @@ def test_what_does_not_fit_is_named(tmp_path: Path):
 
 
 @needs_library
-@pytest.mark.usefixtures("cache")
-def test_a_row_without_an_image_is_named(tmp_path: Path):
-    import datasets
-
-    def emptied(rows: Any) -> Any:
-        return (
-            rows.cast_column("image", datasets.Image(decode=False))
-            .map(lambda row, number: {"image": None if number == 1 else row["image"]}, with_indices=True)
-            .cast_column("image", datasets.Image())
-        )
-
-    datasets.DatasetDict({"train": emptied(table(4, 0)), "test": table(2, 9)}).save_to_disk(str(tmp_path))
-    listing = read(tmp_path)
-    with pytest.raises(Exception, match="row train/1: the image cannot be read: the row has none"):
-        open_store(listing.store, listing.root).image("train/1")
-
-
-@needs_library
-@pytest.mark.usefixtures("cache")
-def test_progress_bars_of_the_library_stay_as_the_caller_has_them(tmp_path: Path):
-    import datasets
-
-    table(8, 0).to_parquet(tmp_path / "train-00000-of-00001.parquet")
-    table(4, 100).to_parquet(tmp_path / "test.parquet")
-    hidden = datasets.are_progress_bars_disabled()
-    try:
-        for set_, expected in ((datasets.enable_progress_bars, False), (datasets.disable_progress_bars, True)):
-            set_()
-            read(tmp_path)
-            assert datasets.are_progress_bars_disabled() is expected
-    finally:
-        (datasets.disable_progress_bars if hidden else datasets.enable_progress_bars)()
-
-
-@needs_library
 def test_cache_on_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import datasets
 
     data = tmp_path / "data"
     data.mkdir()
-    table(8, 0).to_parquet(data / "train-00000-of-00001.parquet")
-    table(4, 100).to_parquet(data / "test.parquet")
+    rows_of_images(8, 0).to_parquet(data / "train-00000-of-00001.parquet")
+    rows_of_images(4, 100).to_parquet(data / "test.parquet")
     with small_disk(tmp_path / "disk", 2**17) as disk:
         monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", disk.path / "cache")
         disk.remount("ro")

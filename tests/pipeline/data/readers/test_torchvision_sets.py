@@ -6,17 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from exporters.core.errors import UnavailableError, UsageError
-from pipeline.data.indexing import build_index
+from exporters.core.errors import UnavailableError
 from pipeline.data.listing import Listing
 from pipeline.data.readers.torchvision_sets import _labels
 from pipeline.data.registry import load_reader
 from pipeline.data.stores.registry import open_store
-from pipeline.data.torchvision_names import READ_OTHERWISE, TORCHVISION_SETS
 from tests.pipeline.data.conftest import Data, write_image
-from tests.pipeline.data.containers import noise, write_mnist
+from tests.pipeline.data.containers import noise, write_dtd, write_mnist
 
 datasets = pytest.importorskip("torchvision.datasets")
 
@@ -42,17 +39,6 @@ def test_a_set_with_a_train_flag(tmp_path: Path):
     assert listing.classes[:2] == ["0 - zero", "1 - one"] and set(listing.splits) == {"train", "test"}
     agrees(listing, "train", datasets.MNIST(str(tmp_path), train=True))
     agrees(listing, "test", datasets.MNIST(str(tmp_path), train=False))
-
-
-def write_dtd(root: Path) -> Path:
-    labels = root / "dtd" / "dtd" / "labels"
-    labels.mkdir(parents=True)
-    for seed, split in enumerate(("train", "val", "test")):
-        names = [f"{name}/{name}_{split}_{i}.jpg" for name in ("banded", "wavy_lines") for i in range(2)]
-        (labels / f"{split}1.txt").write_text("\n".join(names) + "\n")
-        for i, name in enumerate(names):
-            write_image(root / "dtd" / "dtd" / "images" / name, 10 * seed + i)
-    return root
 
 
 def test_a_set_with_a_validation_split(tmp_path: Path):
@@ -127,24 +113,6 @@ def test_labels_are_found_where_sets_keep_them(labels: dict[str, Any], found: li
     assert _labels(SimpleNamespace(**labels)) == found
 
 
-def test_images_come_upright(tmp_path: Path):
-    write_dtd(tmp_path)
-    path = tmp_path / "dtd" / "dtd" / "images" / "banded" / "banded_test_0.jpg"
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (30, 10), (200, 0, 0)).save(path, exif=exif)
-    listing = read("DTD", tmp_path)
-    assert open_store(listing.store, listing.root).image("test/0").size == (10, 30)
-
-
-def test_a_broken_image_is_named(tmp_path: Path):
-    write_dtd(tmp_path)
-    path = tmp_path / "dtd" / "dtd" / "images" / "banded" / "banded_val_1.jpg"
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UnavailableError, match=r"image validation/1: .*banded_val_1\.jpg: the image cannot be read"):
-        build_index(Data(dataset="torchvision:DTD", root=str(tmp_path)))
-
-
 def test_a_set_that_is_not_there_is_told_how_to_fetch_and_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", None)
     for name in ("CIFAR10", "Food101", "EMNIST", "QMNIST", "SEMEION", "USPS", "SUN397", "OxfordIIITPet"):
@@ -159,32 +127,6 @@ def test_a_package_that_a_set_needs_is_named(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(UnavailableError, match="scipy") as caught:
         read("StanfordCars", tmp_path)
     assert "pip install scipy" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("MNISTT", "did you mean 'torchvision:MNIST'"),
-        ("cifar100", "did you mean 'torchvision:CIFAR100'"),
-        ("CocoDetection", "no data set of torchvision for classification"),
-        ("VOCSegmentation", "no data set of torchvision for classification"),
-        ("ImageFolder", "use data.dataset=folder"),
-    ],
-)
-def test_what_is_no_classification_set_is_told_so(tmp_path: Path, name: str, hint: str):
-    with pytest.raises(UsageError, match=hint) as caught:
-        read(name, tmp_path)
-    assert "SVHN" in str(caught.value)
-
-
-def test_the_table_knows_classes_of_torchvision_and_their_arguments():
-    import inspect
-
-    for name, asked in TORCHVISION_SETS.items():
-        taken = inspect.signature(getattr(datasets, name).__init__).parameters
-        for arguments in (*asked.splits.values(), asked.others):
-            assert set(arguments) <= set(taken) or "kwargs" in taken, name
-    assert all(hasattr(datasets, name) for name in READ_OTHERWISE)
 
 
 def test_other_classes_in_one_split_are_refused(tmp_path: Path):

@@ -1,8 +1,6 @@
 import io
 import json
 import tarfile
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +9,13 @@ import pytest
 from exporters.core.errors import UnavailableError
 from exporters.images.decoding import open_rgb
 from pipeline.data.indexing import build_index
-from pipeline.data.readers import shard_index
 from pipeline.data.readers.webdataset import read
 from pipeline.data.stores import shards
 from pipeline.data.stores.registry import open_store
 from tests.pipeline.data.conftest import Data
 from tests.pipeline.data.containers import encoded, samples, write_shard, write_shards
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's cache, the test's own."""
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("TMKD_CACHE", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("user_cache")
 
 
 def test_images_and_labels_of_shards(tmp_path: Path):
@@ -214,29 +205,6 @@ def test_a_shard_that_changes_after_indexing_is_named(tmp_path: Path):
     with pytest.raises(Exception, match=r"test-000000\.tar: 000002\.webp: .* the shard ends within it"):
         open_store(index.store, index.root).image(key)
     assert np.asarray(index.splits["test"].sizes).tolist() == [[20, 20]] * 3
-
-
-def test_a_shard_is_listed_once_and_again_when_it_changes(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch):
-    listed: list[str] = []
-    pairs = shard_index._pairs
-
-    def counted(path: Path, ignored: Counter[str]) -> Iterator[tuple[str, int | str]]:
-        listed.append(path.name)
-        return pairs(path, ignored)
-
-    monkeypatch.setattr(shard_index, "_pairs", counted)
-    first = read(write_shards(tmp_path), Data())
-    assert listed == ["train-000000.tar", "train-000001.tar", "test-000000.tar"]
-    second = read(tmp_path, Data())
-    assert len(listed) == 3 and (second.splits, second.ignored) == (first.splits, first.ignored)
-    write_shard(tmp_path / "train-000001.tar", [*samples(100, 6, first=6), ("readme.txt", b"x")])
-    assert read(tmp_path, Data()).ignored == {".txt": 1} and listed[3:] == ["train-000001.tar"]
-    assert read(tmp_path, Data()).ignored == {".txt": 1} and len(listed) == 4
-    for kept in (cache / "shards").iterdir():
-        kept.write_bytes(kept.read_bytes()[:200])
-    assert read(tmp_path, Data()).ignored == {".txt": 1} and len(listed) == 7  # damaged: listed again
-    monkeypatch.setenv("TMKD_CACHE", "/dev/null")  # nothing can be kept there
-    assert read(tmp_path, Data()).splits == read(tmp_path, Data()).splits and len(listed) == 13
 
 
 def test_a_shard_on_another_disk_is_read_through_its_link(tmp_path: Path):

@@ -16,11 +16,12 @@ from exporters.images.preprocessing import Preprocessing
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index, read_listing
-from pipeline.data.listing import Listing, listing_digest
+from pipeline.data.listing import listing_digest
 from pipeline.data.loading import Batch, Loader
 from pipeline.data.stores.registry import open_store
 from tests.pipeline.data.conftest import Augment, Data, write_folders
 from tests.pipeline.data.containers import write_cifar10, write_cifar100, write_mnist, write_shards, write_stl10
+from tests.pipeline.data.stores.test_base import keys
 
 PREPROCESSING = Preprocessing(16, 20, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
 AUGMENTATION = Augmentation(Augment(jitter=0.3), PREPROCESSING, seed=5)
@@ -49,10 +50,7 @@ CASES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's cache, the test's own."""
-    monkeypatch.setenv("TMKD_CACHE", str(tmp_path_factory.mktemp("cache")))
+pytestmark = pytest.mark.usefixtures("user_cache")
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.dataset)
@@ -63,10 +61,6 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
 
 def settings(case: Case, root: Path) -> Data:
     return Data(dataset=case.dataset, root=str(root))
-
-
-def keys(listing: Listing) -> list[str]:
-    return [key for split in listing.splits.values() for key in split.paths]
 
 
 def test_the_hash_is_that_of_the_bytes_and_copies_and_threads_agree(case: Case, tmp_path: Path):
@@ -126,18 +120,3 @@ def test_only_files_can_be_typed(case: Case, tmp_path: Path):
     key = listing.splits["test"].paths[0]
     file = open_store(listing.store, listing.root).file(key)
     assert file == (tmp_path / key if case.dataset == "folder" else None)
-
-
-def test_more_files_than_are_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pipeline.data.stores.base.OPEN_FILES", 2)
-    write_cifar10(tmp_path)
-    listing = read_listing(Data(dataset="cifar10", root=str(tmp_path)))
-    store = open_store(listing.store, listing.root)
-    first = [store.read(key) for key in keys(listing)]
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(store.read, keys(listing))) == first
-
-
-def test_a_store_that_nobody_knows(tmp_path: Path):
-    with pytest.raises(ValueError, match="no store is named 'sql:x'"):
-        open_store("sql:x", tmp_path)

@@ -1,0 +1,28 @@
+"""The command `plan`."""
+
+import re
+
+from tests.pipeline.conftest import Run, run_command, set_
+
+
+def test_plan_shows_a_table(run: Run) -> None:
+    outcome = run_command("plan", run.recipe, "--run-dir", run.directory, *set_({"train.epochs": 3}))
+    assert outcome.code == 0
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in outcome.out.splitlines()]
+    assert ["data", "reuse", ""] in rows
+    assert ["distill", "run", "train.epochs was 2, is 3"] in rows
+    assert ["validate", "wait", "is reused if distill gives the same files"] in rows
+    forced = run_command("plan", run.recipe, "--run-dir", run.directory, "--force", "text")
+    assert "forced" in forced.out
+
+
+def test_plan_names_three_changes_and_all_under_verbose(run: Run) -> None:
+    arguments = ("plan", run.recipe, "--run-dir", run.directory, *set_({"distill.method": "ce"}))
+    outcome = run_command(*arguments)
+    (line,) = [line for line in outcome.out.splitlines() if line.startswith("│ distill")]
+    assert 'distill.method was "tmkd", is "ce"; ' in line
+    assert re.search(r"and \d+ more \(`plan --verbose`\)", " ".join(outcome.out.replace("│", " ").split()))
+    assert max(map(len, outcome.out.splitlines())) <= 120
+    verbose = run_command(*arguments, "--verbose").out
+    told = verbose[verbose.index("│ distill") : verbose.index("│ validate")]
+    assert len(told.splitlines()) > 10 and "more (" not in told

@@ -1,0 +1,48 @@
+"""The command `predict`."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import CLASSES, Outcome, Run, assert_one_clear_error, run_command, write
+
+
+def test_predict_prints_the_most_probable_labels(finished: tuple[Run, Outcome]) -> None:
+    run, _ = finished
+    images = [run.data / "test" / kind / "01.png" for kind in CLASSES]
+    outcome = run_command("predict", run.directory / "bundle", *images)
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [str(image) for image in images]
+    for start in range(0, 12, 4):
+        shares = [float(line.split("%")[0]) for line in lines[start + 1 : start + 4]]
+        labels = {line.split("%")[1].strip() for line in lines[start + 1 : start + 4]}
+        assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(100, abs=0.02)
+        assert labels == {"red disc", "green square", "blue bar"}
+    assert len(run_command("predict", run.directory / "bundle", images[0], "--top", 1).out.splitlines()) == 2
+
+
+def test_predict_refuses_files_that_are_no_image(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+    bundle = finished[0].directory / "bundle"
+    text = write(tmp_path / "notes.jpg", "no image")
+    os.mkfifo(tmp_path / "pipe.png")  # nobody writes to it: reading would never end
+    for path in (text, tmp_path / "absent.png", tmp_path, tmp_path / "pipe.png"):
+        outcome = run_command("predict", bundle, path)
+        assert_one_clear_error(outcome, 4)
+        assert str(path) in outcome.err
+    outcome = run_command("predict", bundle, text, "--provider", "cuda")
+    assert outcome.code == 4
+
+
+def test_predict_continues_after_an_unreadable_image(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+    run, _ = finished
+    good = [run.data / "test" / kind / "01.png" for kind in CLASSES]
+    text = write(tmp_path / "notes.jpg", "no image")
+    mixed = [good[0], text, good[1], tmp_path / "absent.png", good[2]]
+    outcome = run_command("predict", run.directory / "bundle", *mixed)
+    assert outcome.code == 4 and outcome.out == run_command("predict", run.directory / "bundle", *good).out
+    told = outcome.err.splitlines()
+    assert told[0].startswith(f"{text}: the image cannot be read: not an image")
+    assert told[1] == f"{tmp_path / 'absent.png'}: the image cannot be read: no such file"
+    assert told[2] == "error: 2 of 5 images could not be read" and len(told) == 4

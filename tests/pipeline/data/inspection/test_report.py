@@ -1,0 +1,24 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.pipeline.conftest import run_command
+
+
+def test_everything_found_is_printed(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run_command("data", "inspect", "folder", "--root", odd)
+    assert outcome.code == 0, outcome.err
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in outcome.out.splitlines()]
+    assert ["train", "10 (wood duck)", "11 (teal)", "21", "1", "1"] in rows
+    for line in (
+        "images of train that stand in test too (data.on_leak): 2", "    train/teal/leak.png = test/teal/000.png",
+        "the same image in several classes: 1", "unreadable images (data.on_error): 1", "one colour alone: 1",
+        "left out: 1 .txt (train/teal/notes.txt)", "formats: PNG 26", "contact sheet of 2 classes: inspect/folder.png",
+    ):  # fmt: skip
+        assert line in outcome.out
+    assert "data.image_size" not in outcome.out
+    assert Image.open(tmp_path / "inspect" / "folder.png").format == "PNG"
+    outcome = run_command("data", "inspect", "folder", "--root", odd, "--set", "data.image_size=32")
+    assert "26 of 26 images are smaller than data.image_size (32 px)" in outcome.out

@@ -1,0 +1,47 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.data.indexing import read_listing
+from pipeline.data.listing import Listing
+from pipeline.data.stores.base import FileMarks, image_of_planes
+from pipeline.data.stores.registry import open_store
+from tests.pipeline.data.conftest import Data
+from tests.pipeline.data.containers import write_cifar10
+
+
+def keys(listing: Listing) -> list[str]:
+    return [key for split in listing.splits.values() for key in split.paths]
+
+
+def test_more_files_than_are_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pipeline.data.stores.base.OPEN_FILES", 2)
+    write_cifar10(tmp_path)
+    listing = read_listing(Data(dataset="cifar10", root=str(tmp_path)))
+    store = open_store(listing.store, listing.root)
+    first = [store.read(key) for key in keys(listing)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(store.read, keys(listing))) == first
+
+
+def test_file_marks_are_size_and_time_looked_up_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"abc")
+    os.utime(path, ns=(0, 5))
+    marks = FileMarks()
+    assert marks.of(path) == "3 5"
+    path.unlink()
+    assert marks.of(path) == "3 5"
+    with pytest.raises(FileNotFoundError):
+        FileMarks().of(path)
+
+
+@pytest.mark.parametrize("column_major", [False, True])
+def test_image_of_planes(column_major: bool) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    stored = pixels.transpose((2, 1, 0) if column_major else (2, 0, 1))
+    image = image_of_planes(stored.tobytes(), 4, column_major=column_major)
+    np.testing.assert_array_equal(np.asarray(image), pixels)
