@@ -148,7 +148,7 @@ def _on_base(source: Source, recipe: Recipe, base: str) -> list[Arm]:
     losses, own = source.load(*plain).distill.losses, source.load(*alone.overrides).distill.losses
     if losses == own.model_copy(update={"contrast": losses.contrast}):
         return [alone, Arm(f"tmkd on {base}", "tmkd", base, overrides, reference=base)]
-    lines = METHODS[base].lines
+    lines = METHODS[base].losses
     added = [("kd", "logits", losses.logits.weight), ("cam", "feature", losses.feature.weight)]
     name = "+".join([base, *(short for short, line, weight in added if line not in lines and weight)])
     return [

@@ -3,13 +3,13 @@
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
 from exporters.images.preprocessing import Preprocessing, resize_shorter_side
 from pipeline.data.randaugment import rand_augment
+from pipeline.data.settings import AugmentSettings
 from pipeline.randomness import generator
 
 ASPECT = (3 / 4, 4 / 3)
@@ -18,50 +18,6 @@ ERASED_ASPECT = (0.3, 3.3)
 ATTEMPTS = 10
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
-
-
-class RandAugmentOptions(Protocol):
-    """The section `data.augment.randaugment`."""
-
-    @property
-    def operations(self) -> int:
-        """N: how many are applied."""
-
-    @property
-    def magnitude(self) -> int:
-        """M: how strong, 0 to 30."""
-
-
-class AugmentOptions(Protocol):
-    """What an augmentation needs of the recipe's `data.augment` section, which must be hashable."""
-
-    @property
-    def crop(self) -> Literal["random", "resized", "shift", "none"]:
-        """How the square is cut."""
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        """`resized`: smallest and largest share of the area."""
-
-    @property
-    def padding(self) -> int:
-        """`shift`: black pixels on each side."""
-
-    @property
-    def flip(self) -> bool:
-        """Mirror half of the images."""
-
-    @property
-    def jitter(self) -> float:
-        """Strength of the change of brightness, contrast and saturation."""
-
-    @property
-    def randaugment(self) -> RandAugmentOptions | None:
-        """RandAugment; None for none."""
-
-    @property
-    def erasing(self) -> float:
-        """Share of the images in which a rectangle is erased."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +43,7 @@ class Augmentation:
         cycle: after so many passes the draws come again; 0: never.
     """
 
-    settings: AugmentOptions
+    settings: AugmentSettings
     preprocessing: Preprocessing
     seed: int
     cycle: int = 0

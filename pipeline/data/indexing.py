@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, Protocol
 
 import numpy as np
 
@@ -12,49 +11,14 @@ from pipeline.data.checking import available_processors, check_files
 from pipeline.data.copies import content_groups
 from pipeline.data.index import DataIndex, IndexedSplit, SkippedFile
 from pipeline.data.leaks import separate_splits
-from pipeline.data.listing import SPLITS, Listing, ProgressCallback, ReadSettings, SplitName
+from pipeline.data.listing import SPLITS, Listing, ProgressCallback, SplitName
 from pipeline.data.registry import load_reader
+from pipeline.data.settings import DataSettings
 from pipeline.data.splits import stratified_choice, stratified_mask
 from pipeline.data.stores.registry import open_store
 
 
-class IndexSettings(ReadSettings, Protocol):
-    """What an index needs of the recipe's `data` section."""
-
-    @property
-    def dataset(self) -> str:
-        """A name of `DATASETS`."""
-
-    @property
-    def root(self) -> str | None:
-        """The data set's folder."""
-
-    @property
-    def image_size(self) -> int:
-        """Side of the student's input."""
-
-    @property
-    def resize_to(self) -> int:
-        """Shorter side before the crop."""
-
-    @property
-    def validation(self) -> float:
-        """Fraction split from training."""
-
-    @property
-    def train_images(self) -> int | None:
-        """How many training images; None for all."""
-
-    @property
-    def on_error(self) -> Literal["fail", "skip"]:
-        """What an unreadable image does."""
-
-    @property
-    def on_leak(self) -> Literal["fail", "drop"]:
-        """What an image does that stands in two splits."""
-
-
-def read_listing(settings: IndexSettings, progress: ProgressCallback | None = None) -> Listing:
+def read_listing(settings: DataSettings, progress: ProgressCallback | None = None) -> Listing:
     """List the data set that a recipe names; `birds_demo` is rendered first where it is not there yet.
 
     Args:
@@ -69,7 +33,7 @@ def read_listing(settings: IndexSettings, progress: ProgressCallback | None = No
 
 
 def build_index(
-    settings: IndexSettings,
+    settings: DataSettings,
     *,
     listing: Listing | None = None,
     workers: int | None = None,

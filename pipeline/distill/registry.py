@@ -28,7 +28,7 @@ class MethodEntry:
     """
 
     module: str
-    lines: frozenset[str]
+    losses: frozenset[str]
     ce_weight: float
     feature_weight: float | None = None
     logits_weight: float | None = None
@@ -44,35 +44,35 @@ class MethodEntry:
 METHODS: dict[str, MethodEntry] = {
     "ce": MethodEntry(
         module="pipeline.distill.methods.ce:CrossEntropy",
-        lines=frozenset(),
+        losses=frozenset(),
         ce_weight=1.0,
         needs_teacher=False,
         can_be_base=False,
     ),
     "kd": MethodEntry(
         module="pipeline.distill.methods.kd:KnowledgeDistillation",
-        lines=frozenset({"logits"}),
+        losses=frozenset({"logits"}),
         ce_weight=0.1,
         logits_weight=0.9,
         logits_temperature=4.0,
     ),
     "dkd": MethodEntry(
         module="pipeline.distill.methods.dkd:DecoupledDistillation",
-        lines=frozenset({"logits"}),
+        losses=frozenset({"logits"}),
         ce_weight=1.0,
         logits_weight=1.0,
         logits_temperature=4.0,
     ),
     "logit_std": MethodEntry(
         module="pipeline.distill.methods.logit_std:LogitStandardisation",
-        lines=frozenset({"logits"}),
+        losses=frozenset({"logits"}),
         ce_weight=0.1,
         logits_weight=9.0,
         logits_temperature=2.0,
     ),
     "cat_kd": MethodEntry(
         module="pipeline.distill.methods.cat_kd:ClassAttentionTransfer",
-        lines=frozenset({"feature"}),
+        losses=frozenset({"feature"}),
         ce_weight=1.0,
         feature_weight=40.0,
         needs_feature_map=True,
@@ -80,21 +80,21 @@ METHODS: dict[str, MethodEntry] = {
     ),
     "crd": MethodEntry(
         module="pipeline.distill.methods.crd:ContrastiveRepresentation",
-        lines=frozenset({"feature"}),
+        losses=frozenset({"feature"}),
         ce_weight=1.0,
         feature_weight=0.8,
         needs_pooled=True,
     ),
     "fitnet": MethodEntry(
         module="pipeline.distill.methods.fitnet:HintTraining",
-        lines=frozenset({"feature"}),
+        losses=frozenset({"feature"}),
         ce_weight=1.0,
         feature_weight=100.0,
         needs_stages=True,
     ),
     "reviewkd": MethodEntry(
         module="pipeline.distill.methods.reviewkd:KnowledgeReview",
-        lines=frozenset({"feature"}),
+        losses=frozenset({"feature"}),
         ce_weight=1.0,
         feature_weight=1.0,
         needs_stages=True,
@@ -102,7 +102,7 @@ METHODS: dict[str, MethodEntry] = {
     # Its lines and weights are those of its base, completed by `pipeline.distill.settings.resolve_losses`.
     "tmkd": MethodEntry(
         module="pipeline.distill.methods.tmkd:Tmkd",
-        lines=frozenset({"feature", "logits"}),
+        losses=frozenset({"feature", "logits"}),
         ce_weight=1.0,
         can_be_base=False,
     ),

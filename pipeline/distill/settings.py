@@ -172,7 +172,7 @@ def resolve_losses(distill: DistillSettings, label_smoothing: float = 0.0) -> Lo
         "contrast": distill.contrast.weight if plugged else 0.0,
     }
     if not plugged:
-        weights |= {name: 0.0 for name in ("feature", "logits") if name not in own.lines}
+        weights |= {name: 0.0 for name in ("feature", "logits") if name not in own.losses}
     if not any(weights.values()):
         raise UsageError(
             f"distill: every loss of {distill.method} has the weight 0, so that nothing would be learnt",

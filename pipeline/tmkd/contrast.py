@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from pipeline.tmkd.precision import full_precision, widen
 
 
-def centre_anchors(text: Tensor, centre: bool = True) -> Tensor:
+def centre_anchors(text: Tensor, centre: bool) -> Tensor:
     """Text anchors of the classes, without the direction that all of them share.
 
     Raw CLIP embeddings of class prompts lie close together, which leaves even a perfect alignment a large loss.

@@ -10,8 +10,7 @@ from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.fusion import fuse_output, split_views
 from pipeline.tmkd.views.views import Views
-from pipeline.tmkd.weighers import Weigher
-from pipeline.tmkd.weighting import label_free_labels, view_weights
+from pipeline.tmkd.weighting import ViewWeighting, label_free_labels, view_weights
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class MultiViewTeacher:
         self,
         visual: TappedNetwork,
         views: Views,
-        weigher: Weigher,
+        weigher: ViewWeighting,
         temperature: float,
         image_tower: Callable[[Tensor], Tensor] | None = None,
     ) -> None:

@@ -4,11 +4,17 @@ Scores are `[B, V]`, higher for a view that carries the class better; `view_weig
 label guides weights on training images only; elsewhere `label_free_labels` takes its place.
 """
 
+from typing import Literal, Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from exporters.core.errors import UsageError
 from pipeline.tmkd.precision import full_precision, widen
+from pipeline.tmkd.settings import WeightingSettings
+
+Score = Literal["log_probability", "cosine"]
 
 
 def image_text_scores(
@@ -16,7 +22,7 @@ def image_text_scores(
     text_embeddings: Tensor,
     labels: Tensor,
     logit_scale: float | Tensor,
-    score: str = "log_probability",
+    score: Score,
 ) -> Tensor:
     """Agreement of each view with the prompts of its class, by the text teacher's two towers (line 5).
 
@@ -30,9 +36,6 @@ def image_text_scores(
 
     Returns:
         `[B, V]` fp32.
-
-    Raises:
-        ValueError: an unknown score.
     """
     with full_precision(image_embeddings):
         images = F.normalize(widen(image_embeddings), dim=-1)
@@ -40,9 +43,7 @@ def image_text_scores(
         logits = logit_scale * (images @ texts.transpose(-1, -2))
     if score == "log_probability":
         return teacher_confidence_scores(logits, labels)
-    if score == "cosine":
-        return _at_label(logits, labels)
-    raise ValueError(f"unknown score {score!r}: log_probability or cosine")
+    return _at_label(logits, labels)
 
 
 def teacher_confidence_scores(logits: Tensor, labels: Tensor) -> Tensor:
@@ -76,11 +77,11 @@ def text_scores(text_embeddings: Tensor, labels: Tensor) -> Tensor:
 
 
 def uniform_scores(views: int, labels: Tensor) -> Tensor:
-    """No preference: zeros `[B, V]` fp32 on the labels' device."""
+    """Equal scores: zeros `[B, V]` fp32 on the labels' device."""
     return torch.zeros(len(labels), views, device=labels.device)
 
 
-def view_weights(scores: Tensor, temperature: float = 1.0) -> Tensor:
+def view_weights(scores: Tensor, temperature: float) -> Tensor:
     """Weights `softmax_v(scores / temperature)`, whose rows sum to 1 (line 6).
 
     Args:
@@ -108,3 +109,89 @@ def _at_label(values: Tensor, labels: Tensor) -> Tensor:
     """`[V, B, K]` and `[B]` → `[B, V]`."""
     index = labels[None, :, None].expand(values.shape[0], -1, 1)
     return values.gather(-1, index).squeeze(-1).T
+
+
+class ViewWeighting(Protocol):
+    """Scores the views of a batch."""
+
+    def __call__(self, embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
+        """Score the views.
+
+        Args:
+            embeddings: `[V, B, D]`, CLIP's image tower on each view; None where the weighting needs no image tower.
+            logits: `[V, B, K]`, the visual teacher's.
+            labels: `[B]` int64.
+
+        Returns:
+            `[B, V]` fp32.
+        """
+
+
+class _ImageTextWeighting:
+    """How well each view agrees with the prompts of the class, by CLIP's two towers.
+
+    Args:
+        text_embeddings: `[V, K, D]`, on the device.
+        logit_scale: CLIP's own.
+        score: `log_probability` or `cosine`.
+    """
+
+    def __init__(self, text_embeddings: Tensor, logit_scale: float, score: Score) -> None:
+        self._text_embeddings = text_embeddings
+        self._logit_scale = logit_scale
+        self._score = score
+
+    def __call__(self, embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
+        """See `ViewWeighting`."""
+        assert embeddings is not None
+        return image_text_scores(embeddings, self._text_embeddings, labels, self._logit_scale, self._score)
+
+
+class _TextWeighting:
+    """How distinctive the class is among the prompts of each view; looks at no image.
+
+    Args:
+        text_embeddings: `[V, K, D]`, on the device.
+    """
+
+    def __init__(self, text_embeddings: Tensor) -> None:
+        self._text_embeddings = text_embeddings
+
+    def __call__(self, embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
+        """See `ViewWeighting`."""
+        return text_scores(self._text_embeddings, labels)
+
+
+def confidence_weighting(embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
+    """The visual teacher's own confidence in the class; see `ViewWeighting`."""
+    return teacher_confidence_scores(logits, labels)
+
+
+def uniform_weighting(embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
+    """Equal weights; see `ViewWeighting`."""
+    return uniform_scores(len(logits), labels)
+
+
+def make_view_weighting(
+    settings: WeightingSettings, text_embeddings: Tensor | None = None, logit_scale: float | None = None
+) -> ViewWeighting:
+    """The view weighting that a recipe asks for.
+
+    Args:
+        settings: the recipe's section `distill.weighting`.
+        text_embeddings: `[V, K, D]`, needed by `image_text`, `random_prompts` and `text`; for `random_prompts` those of
+            the random prompts, which is all that it differs in from `image_text`.
+        logit_scale: of the CLIP whose image tower looks at the views; needed by `image_text` and `random_prompts`.
+
+    Raises:
+        UsageError: the text teacher cannot give what the weighting needs.
+    """
+    if settings.by == "uniform":
+        return uniform_weighting
+    if settings.by == "teacher_confidence":
+        return confidence_weighting
+    if text_embeddings is None or (settings.by != "text" and logit_scale is None):
+        raise UsageError(f"distill.weighting.by: {settings.by} needs more than teacher.text has")
+    if settings.by == "text" or logit_scale is None:
+        return _TextWeighting(text_embeddings)
+    return _ImageTextWeighting(text_embeddings, logit_scale, settings.score)

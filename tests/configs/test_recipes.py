@@ -24,7 +24,7 @@ from pipeline.stages.teacher import fit_views
 from pipeline.tmkd.drawn_views import DrawnViews
 from pipeline.tmkd.prompts import Prompts, encode_prompts
 from pipeline.tmkd.teacher import MultiViewTeacher
-from pipeline.tmkd.weighers import make_weigher
+from pipeline.tmkd.weighting import make_view_weighting
 from pipeline.training.optimizer import learning_rate, make_optimiser
 
 LARGEST = 64
@@ -102,7 +102,7 @@ def test_a_step_of_teacher_and_student(name: str, clip: Clip) -> None:
     views = make_views(recipe)
     with torch.no_grad():
         embeddings = encode_prompts(clip.encode_text, Prompts.load(recipe.teacher.text.prompts), words, views.kinds)
-    weigher = make_weigher(recipe.distill.weighting, embeddings, 1 / clip.temperature.item())
+    weigher = make_view_weighting(recipe.distill.weighting, embeddings, 1 / clip.temperature.item())
     teacher = MultiViewTeacher(visual, views, weigher, recipe.distill.weighting.temperature, clip.encode_image)
     student = build_student(recipe, len(LABELS)).tapped
     method = build_method(recipe.distill, student.shape, visual.shape, embeddings[0], recipe.train.label_smoothing)

@@ -11,11 +11,12 @@ import numpy as np
 from exporters.images.preprocessing import Preprocessing
 from pipeline.data.checking import CHUNK, available_processors
 from pipeline.data.copies import content_groups
-from pipeline.data.indexing import IndexSettings, read_listing
+from pipeline.data.indexing import read_listing
 from pipeline.data.inspection.examine import ODDITIES, Facts, examine
 from pipeline.data.leaks import find_leaks
 from pipeline.data.listing import SPLITS, Listing, ProgressCallback, SplitName
 from pipeline.data.path_table import printable
+from pipeline.data.settings import DataSettings
 from pipeline.data.stores.registry import open_store
 
 EXAMPLES = 10
@@ -125,7 +126,7 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 
 
 def inspect(
-    settings: IndexSettings,
+    settings: DataSettings,
     *,
     listing: Listing | None = None,
     workers: int | None = None,

@@ -117,18 +117,18 @@ def class_names_digest(recipe: Recipe) -> dict[str, str]:
 def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":
     """The multi-view teacher, on the device."""
     from pipeline.tmkd.teacher import MultiViewTeacher
-    from pipeline.tmkd.weighers import make_weigher, uniform_weigher
+    from pipeline.tmkd.weighting import make_view_weighting, uniform_weighting
 
     recipe = context.recipe
     classifier = recipe.teacher.visual.classifier
     visual = read_classifier(context.run.folder("teacher"), classifier, "teacher.visual").to(fabric.device)
     weighting = recipe.distill.weighting
-    weigher, tower = uniform_weigher, None
+    weigher, tower = uniform_weighting, None
     if has_views(recipe):
         text = read_text_teacher(context) if weighs_by_text(recipe) else None
         clip = text.clip.to(fabric.device) if text is not None and text.clip is not None else None
         weighing = text.weighing.to(fabric.device) if text is not None else None
-        weigher = make_weigher(weighting, weighing, None if clip is None else 1 / clip.temperature.item())
+        weigher = make_view_weighting(weighting, weighing, None if clip is None else 1 / clip.temperature.item())
         tower = None if clip is None else clip.encode_image
     return MultiViewTeacher(visual, make_views(recipe), weigher, weighting.temperature, tower)
 

@@ -86,7 +86,7 @@ def _kept(context: StageContext) -> dict[str, str]:
 def _adds_feature_line(recipe: Recipe) -> bool:
     """Whether `tmkd` adds line 9 to a base that has none."""
     base = METHODS[recipe.distill.base]
-    return recipe.distill.method == "tmkd" and "feature" not in base.lines and recipe.distill.losses.feature.weight > 0
+    return recipe.distill.method == "tmkd" and "feature" not in base.losses and recipe.distill.losses.feature.weight > 0
 
 
 def _outputs(context: StageContext, stage: str) -> dict[str, str]:

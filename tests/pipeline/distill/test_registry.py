@@ -13,10 +13,10 @@ def test_an_entry_tells_the_truth_about_its_class(name: str) -> None:
     assert issubclass(method, Method)
     if name == "tmkd":  # its lines depend on its base
         return
-    assert method.has_feature_loss() == ("feature" in entry.lines) == (entry.feature_weight is not None)
-    assert method.has_logits_loss() == ("logits" in entry.lines) == (entry.logits_weight is not None)
-    assert (entry.logits_temperature is not None) == ("logits" in entry.lines)
-    assert entry.needs_teacher == bool(entry.lines)
+    assert method.has_feature_loss() == ("feature" in entry.losses) == (entry.feature_weight is not None)
+    assert method.has_logits_loss() == ("logits" in entry.losses) == (entry.logits_weight is not None)
+    assert (entry.logits_temperature is not None) == ("logits" in entry.losses)
+    assert entry.needs_teacher == bool(entry.losses)
     assert entry.needs_feature_map or not entry.needs_cam
 
 

@@ -34,8 +34,8 @@ def test_a_method_alone_has_its_own_lines_and_numbers(method: str, expected: tup
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "tmkd"])
 def test_a_method_alone_ignores_the_lines_that_it_has_not(method: str) -> None:
     losses = resolve_losses(distill(method=method, feature={"weight": 3.0}, logits={"weight": 2.0}))
-    assert losses.feature.weight == (3.0 if "feature" in METHODS[method].lines else 0)
-    assert losses.logits.weight == (2.0 if "logits" in METHODS[method].lines else 0)
+    assert losses.feature.weight == (3.0 if "feature" in METHODS[method].losses else 0)
+    assert losses.logits.weight == (2.0 if "logits" in METHODS[method].losses else 0)
 
 
 @pytest.mark.parametrize("base", base_methods())

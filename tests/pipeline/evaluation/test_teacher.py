@@ -13,7 +13,7 @@ from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView
 from pipeline.tmkd.views.views import Views
-from pipeline.tmkd.weighers import confidence_weigher
+from pipeline.tmkd.weighting import confidence_weighting
 
 CLASSES, SIZE, TEMPERATURE = 4, 16, 0.2
 SPECS = {"edge": EdgeView(strength=2.0), "high_frequency": HighFrequencyView(strength=2.0)}
@@ -74,7 +74,7 @@ def by_hand(tapped: TappedNetwork, batches: list[Batch]) -> dict:
 
 
 def measure(batches: list[Batch], specs: dict = SPECS) -> dict:
-    teacher = MultiViewTeacher(network(), Views(specs), confidence_weigher, TEMPERATURE)
+    teacher = MultiViewTeacher(network(), Views(specs), confidence_weighting, TEMPERATURE)
     return measure_teacher(teacher, batches, torch.device("cpu"))
 
 

@@ -65,13 +65,13 @@ def test_gradients_reach_embeddings_anchors_and_temperature() -> None:
 def test_anchors_are_centred_and_of_length_1(seed: int, classes: int, width: int) -> None:
     text = np.random.default_rng(seed).normal(size=(classes, width)) + 3
     centred = unit(text) - unit(text).mean(axis=0)
-    anchors = centre_anchors(torch.tensor(text)).numpy()
+    anchors = centre_anchors(torch.tensor(text), centre=True).numpy()
     np.testing.assert_allclose(anchors, unit(centred), atol=1e-9)
     np.testing.assert_allclose(centre_anchors(torch.tensor(text), centre=False).numpy(), unit(text), atol=1e-9)
 
 
 def test_classes_of_one_embedding_give_finite_anchors_and_a_loss_without_knowledge() -> None:
-    anchors = centre_anchors(torch.ones(4, 3))
+    anchors = centre_anchors(torch.ones(4, 3), centre=True)
     assert anchors.abs().max() < 1e-6
     embeddings = torch.randn(2, 3, requires_grad=True)
     loss = image_text_contrast(embeddings, torch.zeros(4, 3), torch.tensor([0, 1]), 0.07)

@@ -39,7 +39,7 @@ def test_views_rgb_alone_give_the_ordinary_teacher() -> None:
     weight = torch.randn(5, 4)
     stages = (torch.randn(3, 2, 4, 4), torch.randn(3, 4, 2, 2))
     output = NetworkOutput(torch.randn(3, 5), torch.randn(3, 4), stages[1], weight, torch.randn(5), stages)
-    fused = fuse_output(view_weights(torch.randn(3, 1)), split_views(output, 1))
+    fused = fuse_output(view_weights(torch.randn(3, 1), 1.0), split_views(output, 1))
     for name in ("logits", "pooled", "feature_map", "classifier_weight", "classifier_bias"):
         assert torch.equal(getattr(fused, name), getattr(output, name))
     assert all(torch.equal(one, other) for one, other in zip(fused.stage_maps, stages, strict=True))
@@ -62,7 +62,7 @@ def test_the_logits_of_a_fused_teacher_come_from_its_fused_map() -> None:
     maps = torch.randn(3 * 2, 4, 5, 3)
     pooled = maps.mean(dim=(2, 3))
     output = NetworkOutput(pooled @ weight.T + bias, pooled, maps, weight, bias)
-    fused = fuse_output(view_weights(torch.randn(2, 3)), split_views(output, 3))
+    fused = fuse_output(view_weights(torch.randn(2, 3), 1.0), split_views(output, 3))
     assert fused.feature_map is not None
     torch.testing.assert_close(fused.feature_map.mean(dim=(2, 3)) @ weight.T + bias, fused.logits, atol=1e-5, rtol=0)
 

@@ -9,7 +9,7 @@ from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView
 from pipeline.tmkd.views.views import Views
-from pipeline.tmkd.weighers import Weigher, confidence_weigher, uniform_weigher
+from pipeline.tmkd.weighting import ViewWeighting, confidence_weighting, uniform_weighting
 
 CLASSES, SIZE = 6, 16
 SPECS = {"edge": EdgeView(strength=0.4), "high_frequency": HighFrequencyView(cutoff=0.3)}
@@ -41,8 +41,8 @@ def of_each_view(tapped: TappedNetwork, images: Tensor) -> tuple[np.ndarray, np.
     return logits, maps
 
 
-@pytest.mark.parametrize("weigher", [confidence_weigher, uniform_weigher])
-def test_one_view_is_the_ordinary_teacher(weigher: Weigher):
+@pytest.mark.parametrize("weigher", [confidence_weighting, uniform_weighting])
+def test_one_view_is_the_ordinary_teacher(weigher: ViewWeighting):
     tapped = visual()
     images, labels = batch()
     found = MultiViewTeacher(tapped, Views({}), weigher, 0.3)(images, labels)
@@ -59,7 +59,7 @@ def test_one_view_is_the_ordinary_teacher(weigher: Weigher):
 def test_the_fused_teacher_is_the_weighted_sum_of_its_views(temperature: float):
     tapped = visual()
     images, labels = batch()
-    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weigher, temperature)
+    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weighting, temperature)
     found = teacher(images, labels)
     logits, maps = of_each_view(tapped, images)
     score = np.log(softmax(logits, axis=2))[:, np.arange(len(labels)), labels.numpy()]
@@ -77,7 +77,7 @@ def test_the_fused_teacher_is_the_weighted_sum_of_its_views(temperature: float):
 def test_the_maps_of_stages_are_fused_where_they_are_tapped():
     tapped = visual()
     images, labels = batch()
-    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weigher, 0.5)
+    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weighting, 0.5)
     assert teacher(images, labels).stage_maps == ()
     tapped.tap_stages = True
     found = teacher(images, labels)
@@ -94,7 +94,7 @@ def test_the_maps_of_stages_are_fused_where_they_are_tapped():
 def test_uniform_weights_give_the_mean():
     tapped = visual()
     images, labels = batch()
-    found = MultiViewTeacher(tapped, Views(SPECS), uniform_weigher, 1.0)(images, labels)
+    found = MultiViewTeacher(tapped, Views(SPECS), uniform_weighting, 1.0)(images, labels)
     np.testing.assert_allclose(found.logits, of_each_view(tapped, images)[0].mean(axis=0), rtol=1e-4, atol=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_a_net_without_maps_is_fused_by_its_logits():
     torch.manual_seed(0)
     tapped = TappedNetwork(build(Architecture("squeezenet1_1", "torchvision"), CLASSES), (0.5,) * 3, (0.2,) * 3, 32)
     images, labels = batch(size=32)
-    found = MultiViewTeacher(tapped, Views(SPECS), uniform_weigher, 1.0)(images, labels)
+    found = MultiViewTeacher(tapped, Views(SPECS), uniform_weighting, 1.0)(images, labels)
     assert found.feature_map is None
     assert found.classifier_weight is None
     with torch.no_grad():
@@ -113,7 +113,7 @@ def test_a_net_without_maps_is_fused_by_its_logits():
 def test_label_free_weights_are_those_of_the_likeliest_class():
     tapped = visual()
     images, labels = batch(12)
-    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weigher, 0.2)
+    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weighting, 0.2)
     viewed = teacher.look(images)
     logits, _ = of_each_view(tapped, images)
     guessed = logits.mean(axis=0).argmax(axis=1)
@@ -128,7 +128,7 @@ def test_all_views_go_through_the_teacher_in_one_pass():
     images, labels = batch()
     sizes: list[tuple[int, ...]] = []
     tapped.network.register_forward_pre_hook(lambda _module, inputs: sizes.append(tuple(inputs[0].shape)))
-    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weigher, 1.0)
+    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weighting, 1.0)
     teacher(images, labels)
     assert sizes == [(15, 3, SIZE, SIZE)]
     viewed = teacher.look(images)
@@ -140,7 +140,7 @@ def test_all_views_go_through_the_teacher_in_one_pass():
 def test_the_teacher_is_frozen():
     tapped = visual().train()
     images, labels = batch()
-    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weigher, 1.0)
+    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weighting, 1.0)
     before = {key: value.clone() for key, value in tapped.state_dict().items()}
     first, second = teacher(images, labels), teacher(images, labels)
     assert not tapped.training
@@ -189,7 +189,7 @@ def test_the_image_tower_sees_every_view():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_under_autocast_the_fusion_stays_in_fp32(dtype: torch.dtype):
     images, labels = batch()
-    teacher = MultiViewTeacher(visual(), Views(SPECS), confidence_weigher, 1.0)
+    teacher = MultiViewTeacher(visual(), Views(SPECS), confidence_weighting, 1.0)
     plain = teacher(images, labels)
     with torch.autocast("cpu", dtype):
         mixed = teacher(images, labels)
@@ -202,7 +202,7 @@ def test_views_are_made_at_the_students_size_and_then_resized():
     network = build(Architecture("resnet8", "cifar"), CLASSES)
     tapped = TappedNetwork(network, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), 24)
     images, labels = batch()
-    teacher = MultiViewTeacher(tapped, Views(SPECS), uniform_weigher, 1.0, lambda views: views.flatten(1))
+    teacher = MultiViewTeacher(tapped, Views(SPECS), uniform_weighting, 1.0, lambda views: views.flatten(1))
     viewed = teacher.look(images)
     assert viewed.embeddings is not None
     assert viewed.embeddings.shape == (3, 5, 3 * SIZE * SIZE)  # CLIP has a size of its own

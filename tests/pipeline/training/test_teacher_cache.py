@@ -13,7 +13,7 @@ from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView
 from pipeline.tmkd.views.views import Views
-from pipeline.tmkd.weighers import confidence_weigher, uniform_weigher
+from pipeline.tmkd.weighting import confidence_weighting, uniform_weighting
 from pipeline.training.teacher_cache import CacheColumn, CachedTeacher, cache_size
 
 CLASSES, SIZE, IMAGES, PASSES = 5, 16, 12, 3
@@ -26,7 +26,7 @@ def visual() -> TappedNetwork:
     return TappedNetwork(build(Architecture("resnet8", "cifar"), CLASSES), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), SIZE)
 
 
-def teacher(views: dict | None = None, weigher=confidence_weigher) -> MultiViewTeacher:
+def teacher(views: dict | None = None, weigher=confidence_weighting) -> MultiViewTeacher:
     return MultiViewTeacher(visual(), Views(SPECS if views is None else views), weigher, 0.5)
 
 
@@ -104,12 +104,12 @@ def test_labels_weights_and_views_are_free(tmp_path: Path):
     first = cached(tmp_path, teacher())
     first(images, labels, 2, indices)
     first.commit()
-    for views, weigher in (({}, uniform_weigher), (SPECS, uniform_weigher), ({"contour": SPECS["edge"]}, None)):
-        other = teacher(views, weigher or confidence_weigher)
+    for views, weigher in (({}, uniform_weighting), (SPECS, uniform_weighting), ({"contour": SPECS["edge"]}, None)):
+        other = teacher(views, weigher or confidence_weighting)
         seen = count_looks(other)
         found = cached(tmp_path, other)(images, labels.flip(0), 2, indices)
         assert not seen
-        assert_same_lesson(found, teacher(views, weigher or confidence_weigher)(images, labels.flip(0)))
+        assert_same_lesson(found, teacher(views, weigher or confidence_weighting)(images, labels.flip(0)))
 
 
 def test_embeddings_of_the_image_tower_are_kept(tmp_path: Path):

@@ -62,7 +62,7 @@ def test_all_weight_on_rgb_and_no_contrast_give_the_base_and_line_10(
     labels = labels_of(seed, images, classes)
     plugged = build(student, rgb, method="tmkd", base=base, contrast=CONTRAST_OFF)(student, fused, labels, ramp)
     expected = build(student, rgb, method=base)(student, rgb, labels, ramp)
-    if "logits" not in METHODS[base].lines:
+    if "logits" not in METHODS[base].losses:
         expected["logits"] = 0.9 * kl_logits(student.logits, rgb.logits, 4.0)
     assert plugged.keys() == expected.keys()
     for name, loss in plugged.items():
@@ -82,7 +82,7 @@ def test_views_rgb_alone_and_no_added_weight_give_the_base(
     fused = fuse_output(
         view_weights(teacher_confidence_scores(teacher.logits[None], labels), 0.1), split_views(teacher, 1)
     )
-    added = {} if "logits" in METHODS[base].lines else {"logits": {"weight": 0.0}}
+    added = {} if "logits" in METHODS[base].losses else {"logits": {"weight": 0.0}}
     plugged = build(student, teacher, method="tmkd", base=base, contrast=CONTRAST_OFF, **added)
     alone = build(student, teacher, method=base)
     ours, theirs = plugged(student, fused, labels, 0.7), alone(student, teacher, labels, 0.7)
@@ -105,7 +105,7 @@ def test_views_that_are_all_rgb_change_nothing(
     stages = tuple(maps.repeat(views, 1, 1, 1) for maps in teacher.stage_maps)
     same = NetworkOutput(*stacked, teacher.classifier_weight, teacher.classifier_bias, stages)
     scores = torch.randn(images, views, generator=torch.Generator().manual_seed(seed))
-    fused = fuse_output(view_weights(scores), split_views(same, views))
+    fused = fuse_output(view_weights(scores, 1.0), split_views(same, views))
     method = build(student, teacher, method="tmkd", base=base, contrast=CONTRAST_OFF)
     assert total(method(student, fused, labels, 1.0)) == pytest.approx(
         total(method(student, teacher, labels, 1.0)), rel=1e-5, abs=1e-6
@@ -134,7 +134,7 @@ def test_the_contrast_is_line_11_on_the_student_s_pooled_features(base: str, ram
     method = build(student, teacher, anchors, method="tmkd", base=base, contrast=contrast)
     assert isinstance(method, Tmkd)
     losses = method(student, teacher, labels, ramp)
-    expected = image_text_contrast(method.head(student.pooled), centre_anchors(anchors), labels, 0.2)
+    expected = image_text_contrast(method.head(student.pooled), centre_anchors(anchors, centre=True), labels, 0.2)
     assert losses["contrast"].item() == pytest.approx(0.6 * ramp * expected.item(), rel=1e-5)
 
 
@@ -148,7 +148,7 @@ def test_centring_is_a_switch_and_anchors_do_not_travel_in_checkpoints() -> None
         assert list(method.state_dict()) == ["head.projection.weight", "head.projection.bias"]
 
 
-@pytest.mark.parametrize("base", [name for name in base_methods() if "feature" not in METHODS[name].lines])
+@pytest.mark.parametrize("base", [name for name in base_methods() if "feature" not in METHODS[name].losses])
 def test_a_base_of_logits_takes_line_9_where_it_is_given_a_weight(base: str) -> None:
     student, teacher = network_output(0, 3, 4, 5), network_output(1, 3, 4, 6, (7, 7))
     labels = labels_of(0, 3, 4)
