@@ -110,7 +110,7 @@ def test_a_step_of_teacher_and_student(name: str, clip: Clip) -> None:
     with torch.no_grad():
         guidance = teacher(images, labels)
     losses = task(images, labels, guidance, 1.0)
-    expected = {"ce"} | set(METHODS[recipe.distill.base].lines) | {"logits", "contrast"}
+    expected = {"ce"} | set(METHODS[recipe.distill.base].losses) | {"logits", "contrast"}
     assert set(losses) == expected
     take_step(task, losses, recipe.train)
 
