@@ -86,7 +86,7 @@ def export_checkpoint(
             write_json(staging.rejected / PARITY, reports)
             raise
         if data is None:
-            say("these images were drawn, which proves less than images of your own: give some with --data")
+            say("random images were used, which prove less than images of your own: give some with --data")
         outcomes, engines = _beside(job, fp32, staging)
         reports |= {name: outcome.report for name, outcome in outcomes.items()}
         if engines:

@@ -142,7 +142,7 @@ class ProofImages:
             return None
         if len(self._stray.parts) == 1:
             return f"{self._stray} is in no folder of a class"
-        return f"the folder {self._stray.parts[0]!r} is called as none of the labels"
+        return f"no label has the name of the folder {self._stray.parts[0]!r}"
 
     def opened(self) -> Iterator[tuple[str, Image.Image, np.ndarray | None]]:
         """Name, RGB image of its own size, and label `[1]` or None, one by one."""

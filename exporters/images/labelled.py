@@ -84,7 +84,7 @@ def labelled_images(folder: Path, labels: Sequence[str]) -> LabelledImages:
     if strange:
         raise UsageError(
             f"{root}: {', '.join(strange[:5])} {'is' if len(strange) == 1 else 'are'} no label of the bundle",
-            remedy=f"Images lie in folders that are called as the labels: {', '.join(labels[:5])} …",
+            remedy=f"Images lie in a folder for each label: {', '.join(labels[:5])} …",
         )
     if not found:
         passed_over = f" (passed over: {scan.left_out.describe()})" if scan.left_out else ""

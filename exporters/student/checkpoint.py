@@ -199,5 +199,7 @@ def _classes(architecture: Architecture, keys: list[str], own_keys: "OwnKeys", p
 def _checked_labels(labels: Sequence[str], classes: int, path: Path) -> list[str]:
     names = check_labels(labels)
     if len(names) != classes:
-        raise UsageError(f"{len(names)} labels, but {path} has {classes} classes", remedy="Give one label a class.")
+        raise UsageError(
+            f"{len(names)} labels, but {path} has {classes} classes", remedy="Give one label for each class."
+        )
     return names

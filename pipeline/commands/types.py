@@ -15,7 +15,7 @@ class Channels(click.ParamType):
         try:
             red, green, blue = (float(part) for part in str(value).split(","))
         except ValueError:
-            self.fail(f"{value!r} are not three numbers such as 0.485,0.456,0.406", param, ctx)
+            self.fail(f"expected three numbers such as 0.485,0.456,0.406, got {value!r}", param, ctx)
         return red, green, blue
 
 

@@ -14,7 +14,7 @@ from pipeline.commands.options import BUNDLE, PATH
     "--data",
     type=PATH,
     metavar="DIR",
-    help="Images in folders called as the labels: the accuracy is measured again on them.",
+    help="Images in a folder for each label: the accuracy is measured again on them.",
 )
 def verify(bundle: Path, data: Path | None) -> None:
     """Prove that BUNDLE is whole and holds only the student.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 ABOVE_CHANCE = "above chance level"
 """The gate of a recipe that sets no `validate.min_top1`."""
 
-_SIGNS = {"validate.min_top1": "≥", "validate.max_drop_from_teacher": "≤", ABOVE_CHANCE: ">"}
+_NEEDED = {"validate.min_top1": "at least", "validate.max_drop_from_teacher": "at most", ABOVE_CHANCE: "more than"}
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Gate:
     def describe(self) -> str:
         """One line for people."""
         verdict = "passed" if self.passed else "FAILED"
-        told = f"{self.measured:.4f} {_SIGNS[self.key]}"
+        needed = f"{_NEEDED[self.key]} {self.bound:.4g}"
         if self.key == ABOVE_CHANCE:
             return (
-                f"{self.key}: lower end of the 95 % interval {told} {self.bound:.4f}, the share of the commonest class"
-                f" {verdict}"
+                f"{self.key} {verdict}: the 95 % interval begins at {self.measured:.4f}, needed {needed}, the share of"
+                " the commonest class"
             )
-        return f"{self.key}: {told} {self.bound:g} {verdict}"
+        return f"{self.key} {verdict}: {self.measured:.4f}, needed {needed}"
 
 
 def judge_student(settings: "ValidateSettings", student_top1: float, teacher_top1: float | None) -> list[Gate]:

@@ -29,7 +29,7 @@ def single_image_warning(section: str, what: str, remedy: str) -> str:
     """
     return (
         f"{section}.batch_size: a batch is one image, so that the batch norms of the {what} normalise each image by"
-        f" itself, and otherwise when it is used. {remedy}"
+        f" itself in training, and by running means in use. {remedy}"
     )
 
 

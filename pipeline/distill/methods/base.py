@@ -125,8 +125,8 @@ def require_cam(student: NetworkShape, teacher: NetworkShape, what: str) -> None
         "has_cam",
         student,
         teacher,
-        f"{what} compares class activation maps, and the %s has none: its classifier is not one linear layer on the "
-        "pooled last feature map",
+        f"{what} compares class activation maps, and the %s none: they take a last feature map of more than one pixel "
+        "whose mean goes into one linear classifier",
     )
 
 
@@ -140,8 +140,8 @@ def require_stages(student: NetworkShape, teacher: NetworkShape, what: str) -> N
         "stages",
         student,
         teacher,
-        f"{what} compares the maps of stages, and the %s has none: no convolutional maps of at least two sizes lead to "
-        "its last layers",
+        f"{what} compares the maps of stages, and the %s none: they take convolutional maps of at least two sizes, "
+        "larger than one pixel, that lead to the last layers",
     )
 
 
@@ -155,7 +155,7 @@ def require_classifier(student: NetworkShape, teacher: NetworkShape, what: str) 
         "has_classifier",
         student,
         teacher,
-        f"{what} needs pooled features, and the %s has none: its logits do not come from a linear layer",
+        f"{what} needs pooled features, and the %s none: they are what goes into a linear classifier",
     )
 
 
@@ -174,6 +174,6 @@ def _refuse_where_missing(has: str, student: NetworkShape, teacher: NetworkShape
         and all(shape.has_classifier for shape in shapes.values() if entry.needs_pooled)
     ]
     raise UsageError(
-        message % " and the ".join(missing),
-        remedy=f"Bases that work with these nets: {', '.join(working)} (with distill.feature.weight left open).",
+        message % f"{' and the '.join(missing)} {'has' if len(missing) == 1 else 'have'}",
+        remedy=f"Bases that work with these: {', '.join(working)} (distill.base; leave out distill.feature.weight).",
     )

@@ -60,7 +60,7 @@ def test_one_image_without_a_label_leaves_all_without(folder: Path) -> None:
     assert images.unlabelled == "stray.png is in no folder of a class"
     (folder / "stray.png").unlink()
     images = ProofImages(ImageFolder(folder), LABELS, PREPROCESSING)
-    assert images.unlabelled == "the folder 'zzz' is called as none of the labels"
+    assert images.unlabelled == "no label has the name of the folder 'zzz'"
 
 
 def test_underscores_in_names_of_folders_are_spaces(folder: Path) -> None:
@@ -71,7 +71,7 @@ def test_underscores_in_names_of_folders_are_spaces(folder: Path) -> None:
         _, found, _ = next(ProofImages(ImageFolder(folder), labels, PREPROCESSING).batches())
         assert found is not None and {labels[place] for place in found[:20]} == {"snowy_owl"}
     images = ProofImages(ImageFolder(folder), LABELS, PREPROCESSING)
-    assert images.unlabelled == "the folder 'snowy_owl' is called as none of the labels"
+    assert images.unlabelled == "no label has the name of the folder 'snowy_owl'"
 
 
 @pytest.mark.parametrize("memory", [0, 33 * 32 * 32 * 3, 2**29])

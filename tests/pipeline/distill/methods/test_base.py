@@ -172,12 +172,15 @@ def test_nets_without_pooled_features_are_refused_where_those_are_used(method: s
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(("student_has", "teacher_has", "named"), [(False, True, "student"), (True, False, "teacher")])
+@pytest.mark.parametrize(
+    ("student_has", "teacher_has", "named"),
+    [(False, True, "student has"), (True, False, "teacher has"), (False, False, "student and the teacher have")],
+)
 def test_a_net_without_class_activation_maps_is_named_with_the_bases_that_work(
     student_has: bool, teacher_has: bool, named: str
 ) -> None:
     output = network_output(0, 2, 3, 4)
-    with pytest.raises(UsageError, match=f"the {named} has none") as caught:
+    with pytest.raises(UsageError, match=f"the {named} none") as caught:
         require_cam(shape_of(output, student_has), shape_of(output, teacher_has), "distill: cat_kd")
     assert caught.value.remedy is not None
     for base in base_methods():
