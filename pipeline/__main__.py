@@ -40,21 +40,21 @@ def main() -> None:
         code = error.exit_code
     except TmkdError as error:
         code = error.exit_code
-        _tell(f"error: {error}", debug)
+        _report(f"error: {error}", debug)
     except (KeyboardInterrupt, click.Abort) as error:
         interrupt = interrupt_in(error)
         terminated = interrupt.number if isinstance(interrupt, Terminated) else None
         code = 128 + (terminated or signal.SIGINT)
-        told = "terminated" if terminated else "interrupted"
-        _tell(f"{told}; nothing is half-written, and the same command can be run again", debug)
+        cause = "terminated" if terminated else "interrupted"
+        _report(f"{cause}; nothing is half-written, and the same command can be run again", debug)
     except ModuleNotFoundError as error:
         code = _missing(error, debug)
     except OSError as error:
         code = 4
-        _tell(f"error: {told_with_room(error)}", debug)
+        _report(f"error: {told_with_room(error)}", debug)
     except Exception as error:
         code = 1
-        _tell(f"internal error: {type(error).__name__}: {error}\n  Run again with --debug for the traceback.", debug)
+        _report(f"internal error: {type(error).__name__}: {error}\n  Run again with --debug for the traceback.", debug)
     with suppress(OSError):
         flush_streams()
     sys.exit(code if isinstance(code, int) else 0)
@@ -64,9 +64,9 @@ def _missing(error: ModuleNotFoundError, debug: bool) -> int:
     """A package that an extra brings is something that is missing here; one of ours is a fault of ours."""
     package = (error.name or "").partition(".")[0]
     if package in ("", "pipeline", "exporters"):
-        _tell(f"internal error: {error}\n  Install the package again.", debug)
+        _report(f"internal error: {error}\n  Install the package again.", debug)
         return 1
-    _tell(
+    _report(
         f"error: the package {package} is not installed\n"
         "  Training and export need the extra `cpu` (or `gpu`), verify and predict the extra `runtime`:"
         " `make install` in a clone brings what is needed.",
@@ -75,8 +75,8 @@ def _missing(error: ModuleNotFoundError, debug: bool) -> int:
     return 4
 
 
-def _tell(text: str, debug: bool) -> None:
-    with suppress(OSError):  # standard error on a full disk; the exit code still tells
+def _report(text: str, debug: bool) -> None:
+    with suppress(OSError):  # standard error on a full disk; the exit code still says so
         if debug:
             traceback.print_exc()
         click.echo(text, err=True)

@@ -1,4 +1,4 @@
-"""The command `tmkd-pipeline`: registers the commands of `pipeline.commands`, each imported when it is asked for."""
+"""The command `tmkd-pipeline`: registers the commands of `pipeline.commands`, each imported when it is used."""
 
 import click
 

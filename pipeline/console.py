@@ -27,13 +27,13 @@ from rich.text import Text
 
 from pipeline.tables import fitting_table
 
-_LONGEST_SILENCE = 20.0  # seconds; away from a terminal, work that goes on tells where it is
+_LONGEST_SILENCE = 20.0  # seconds; away from a terminal, running work says how far it is
 
 _UNLIMITED = 10_000
 
 
 class Bar:
-    """One tracked piece of work; counts steps and shows a few figures beside them."""
+    """One tracked piece of work; counts steps and shows a few figures next to them."""
 
     def __init__(self, console: "Console", description: str, total: int | None, unit: str = "") -> None:
         self.description = description
@@ -90,7 +90,7 @@ class Bar:
         return f"{where} {self._note}".rstrip()
 
     def show(self, **figures: float) -> None:
-        """Show figures beside the bar."""
+        """Show figures next to the bar."""
         self._note = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
         if self._task is not None:
             progress, task = self._task
@@ -181,7 +181,7 @@ class Console:
             return line
         return textwrap.fill(line, self._rich.width, break_long_words=False, break_on_hyphens=False)
 
-    def passed(self, name: str, number: int, total: int, metrics: dict[str, float]) -> None:
+    def epoch_done(self, name: str, number: int, total: int, metrics: dict[str, float]) -> None:
         """One line for a finished epoch; on a narrow terminal, as much of it as fits."""
         terms = "  ".join(f"{key[5:]} {value:.3f}" for key, value in metrics.items() if key.startswith("loss_"))
         begin = f"{name} {number:>{len(str(total))}}/{total}  loss {metrics['loss']:.4f}"
@@ -247,6 +247,6 @@ class Console:
             self._display = None
 
     def _beat_until(self, stopped: threading.Event) -> None:
-        """A step may take minutes: time is looked at beside the work."""
+        """A step may take minutes: a thread watches the time meanwhile."""
         while not stopped.wait(1.0):
             self.beat()

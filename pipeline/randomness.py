@@ -1,4 +1,4 @@
-"""Randomness as a function: every draw about data follows from (seed, purpose, epoch, index), never from a state.
+"""Randomness as a function: every random value about data follows from (seed, purpose, epoch, index), not from state.
 
 Philox is counter-based, so that a stream is addressed rather than advanced: the same crop of the same image in the same
 epoch comes out whatever ran before, in whichever process, after whatever interruption.
@@ -10,11 +10,11 @@ import numpy as np
 
 
 def generator(seed: int, purpose: str, epoch: int = 0, index: int = 0) -> np.random.Generator:
-    """The random stream of one draw.
+    """The random stream of one purpose, epoch and sample.
 
     Args:
         seed: the recipe's `seed` (or `data.split_seed`), 0 or more.
-        purpose: what is drawn, such as `"order"` or `"crop"`; different purposes give independent streams.
+        purpose: what is sampled, such as `"order"` or `"crop"`; different purposes give independent streams.
         epoch: the epoch, from 0.
         index: the sample's index in its split, from 0.
     """

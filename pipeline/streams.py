@@ -35,7 +35,7 @@ def protect_streams() -> None:
     """Make standard output and error ones that a command can rely on, whatever it was started with.
 
     One that was closed (`>&-`) discards what is written, as does one whose reader goes away (`| head`): the command
-    goes on, and its exit code tells of its work. A letter that an encoding does not have is replaced. Streams that a
+    goes on, and its exit code says how it ended. A letter that an encoding does not have is replaced. Streams that a
     caller has put in place of Python's own are left as they are, but for that.
     """
     for descriptor in range(3):

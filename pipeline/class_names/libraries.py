@@ -1,4 +1,4 @@
-"""Class names that installed libraries bring along. They are imported when asked for, not before."""
+"""Class names that installed libraries bring along. Each is imported only when it is used."""
 
 import re
 from collections import Counter

@@ -42,7 +42,7 @@ def readable_name(name: str) -> str:
 
 
 def code_names(words: Sequence[str]) -> list[str]:
-    """Those that tell a text tower nothing: numbers, WordNet codes, single letters; and all of them, where each is the
+    """Names without meaning in a prompt: numbers, WordNet codes, single letters; and all of them, where each is the
     same word with a number (`c1`, `c2`).
     """
     stems = {match[1].casefold() if (match := _NUMBERED.fullmatch(name)) else None for name in words}

@@ -38,8 +38,8 @@ def compare(
     """Train a student under several methods and seeds, and compare.
 
     Says which method makes a difference. Names are separated by commas. Every run is an ordinary run directory; an
-    interrupted comparison goes on where it was, and more seeds or methods add to it. Gates of the recipe are told,
-    not enforced.
+    interrupted comparison goes on where it was, and more seeds or methods add to it. Gates of the recipe are
+    reported, not enforced.
     """
     from pipeline.comparison.arms import Source
     from pipeline.comparison.compare import compare as run_comparison

@@ -26,7 +26,7 @@ def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
 
     Downloads, checks, unpacks and counts. NAME is cifar10, cifar100, cub200, fgvc_aircraft, flowers102, food101,
     oxford_pets, stanford_dogs, stl10, tiny_imagenet, birds_demo or torchvision:<Class>; for imagenet and stanford_cars
-    it tells what to do by hand. An interrupted download goes on with the same command; what is there already is not
+    it says what to do by hand. An interrupted download goes on with the same command; what is there already is not
     fetched again.
     """
     from pipeline.console import Console
@@ -46,7 +46,7 @@ def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
 def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], sheet: Path | None, as_json: bool) -> None:
     """Look at every image of TARGET, and draw a contact sheet.
 
-    TARGET is a folder of images in class folders, the name of a data set (with --root), or a recipe. Tells counts,
+    TARGET is a folder of images in class folders, the name of a data set (with --root), or a recipe. Prints counts,
     sizes, formats, copies within and across splits, unreadable and odd images.
     """
     from exporters.core.files import dump_json

@@ -60,7 +60,7 @@ SIZE = click.IntRange(min=1)
     "--tensorrt",
     "when",
     type=click.Choice(["required", "available"]),
-    help="required (default): engines must be built and proved here; available: what cannot be is told.",
+    help="required (default): engines must be built and proved here; available: what cannot be is reported.",
 )
 @click.option("--batch", type=BATCH, help="Smallest, likeliest and largest batch of engines; default: 1,16,64.")
 @click.option(

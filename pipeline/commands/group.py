@@ -1,4 +1,4 @@
-"""A group of commands that are imported when they are asked for."""
+"""A group of commands that are imported when they are used."""
 
 from collections.abc import Mapping
 from importlib import import_module

@@ -38,7 +38,7 @@ PRECISION = click.option(
 
 
 def renamed(old: str, *, to: str, kind: click.ParamType) -> Callable[[Any], Any]:
-    """A hidden, repeatable option by the name that it once had; a note tells the new one.
+    """A hidden, repeatable option by the name that it once had; a note names the new one.
 
     Args:
         old: the option as it was called, such as `--providers`; the command has its values as `old_providers`.

@@ -11,7 +11,7 @@ from exporters.core.files import sha256_bytes
 from exporters.core.locks import held
 from exporters.images.outputs import mark_output
 from pipeline.comparison.arms import Arm, Source, make_arms
-from pipeline.comparison.execute import Planned, execute_runs, plan_runs
+from pipeline.comparison.execute import PlannedRun, execute_runs, plan_runs
 from pipeline.comparison.headline import headline
 from pipeline.comparison.report import console_table, write_report
 from pipeline.comparison.results import ArmResult, Comparison, SeedResult, read_result, widest_teacher
@@ -70,7 +70,7 @@ def _refusal(folder: Path, process: str) -> UnavailableError:
 def _compare(
     source: Source,
     arms: Sequence[Arm],
-    runs: Sequence[Planned],
+    runs: Sequence[PlannedRun],
     seeds: int,
     folder: Path,
     command: Sequence[str],
@@ -108,7 +108,7 @@ def _compare(
         )
 
 
-def _result(arm: Arm, runs: Sequence[Planned], failed: dict[str, str]) -> ArmResult:
+def _result(arm: Arm, runs: Sequence[PlannedRun], failed: dict[str, str]) -> ArmResult:
     finished = [run for run in runs if run.label not in failed]
     changes = [parse_override(override) for override in arm.overrides]
     return ArmResult(
@@ -122,7 +122,7 @@ def _result(arm: Arm, runs: Sequence[Planned], failed: dict[str, str]) -> ArmRes
     )
 
 
-def _describe_data(dataset: str, runs: Sequence[Planned], failed: dict[str, str]) -> str:
+def _describe_data(dataset: str, runs: Sequence[PlannedRun], failed: dict[str, str]) -> str:
     run = next(run for run in runs if run.label not in failed)
     index = DataIndex.load(run.directory.folder("data"))
     return f"{dataset}, {len(index.classes)} classes, {len(index.splits['train']):,} training images"

@@ -24,7 +24,7 @@ LAST_STAGE = "validate"
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """One run of a comparison: an arm under a seed, and where it goes."""
 
     arm: Arm
@@ -37,7 +37,7 @@ class Planned:
         return f"{self.arm.name}, seed {self.seed}"
 
 
-def plan_runs(folder: Path, source: Source, arms: Sequence[Arm], seeds: Sequence[int]) -> list[Planned]:
+def plan_runs(folder: Path, source: Source, arms: Sequence[Arm], seeds: Sequence[int]) -> list[PlannedRun]:
     """Every run, seed by seed; within a seed those first whose teacher sees most, so that the others find its cache."""
 
     def views(arm: Arm) -> int:
@@ -46,13 +46,13 @@ def plan_runs(folder: Path, source: Source, arms: Sequence[Arm], seeds: Sequence
 
     ordered = sorted(arms, key=views, reverse=True)
     return [
-        Planned(arm, seed, RunDirectory(folder / "runs" / arm.folder / f"seed-{seed}", cache=folder / "cache"))
+        PlannedRun(arm, seed, RunDirectory(folder / "runs" / arm.folder / f"seed-{seed}", cache=folder / "cache"))
         for seed in seeds
         for arm in ordered
     ]
 
 
-def execute_runs(folder: Path, source: Source, runs: Sequence[Planned], console: "Console") -> dict[str, str]:
+def execute_runs(folder: Path, source: Source, runs: Sequence[PlannedRun], console: "Console") -> dict[str, str]:
     """Run what is not finished.
 
     Args:
@@ -68,17 +68,19 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[Planned], console:
         TmkdError: something that no run can do without is missing or wrong; says in which run it showed.
     """
     failed: dict[str, str] = {}
+    # One object a directory: what it has hashed is not hashed again.
+    directories = {run.directory.path: run.directory for run in runs}
     finished = {run.label for run in runs if _is_finished(run, source.load_arm(run.arm, run.seed))}
     _check_arms(source, [run for run in runs if run.label not in finished], console)
     for number, run in enumerate(runs, start=1):
         recipe = source.load_arm(run.arm, run.seed)
-        told = f"run {number} of {len(runs)}: {run.label}"
+        progress = f"run {number} of {len(runs)}: {run.label}"
         if run.label in finished:
-            console.say(f"══ {told}: finished before")
+            console.say(f"══ {progress}: finished before")
             continue
-        console.say(f"══ {told}")
+        console.say(f"══ {progress}")
         try:
-            donors = [other for other in _runs_in(folder) if other.path != run.directory.path]
+            donors = [other for other in _runs_in(folder, directories) if other.path != run.directory.path]
             execute(STAGES, recipe, run.directory, console, Preflight, until=LAST_STAGE, donors=donors)
         except GateError as error:  # training diverged: a result like any other
             console.warn(f"{run.label}: {error.message}")
@@ -89,12 +91,12 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[Planned], console:
     return failed
 
 
-def _is_finished(run: Planned, recipe: "Recipe") -> bool:
+def _is_finished(run: PlannedRun, recipe: "Recipe") -> bool:
     planned = plan(STAGES, recipe, run.directory)[: STAGE_NAMES.index(LAST_STAGE) + 1]
     return all(stage.action in ("reuse", "skip") for stage in planned)
 
 
-def _check_arms(source: Source, runs: Sequence[Planned], console: "Console") -> None:
+def _check_arms(source: Source, runs: Sequence[PlannedRun], console: "Console") -> None:
     """Index the data for the first run, and let the checks of `pipeline.preflight` see every arm before one is trained.
 
     Raises:
@@ -124,7 +126,7 @@ def _check_arms(source: Source, runs: Sequence[Planned], console: "Console") -> 
     report.raise_errors()
 
 
-def _runs_in(folder: Path) -> Iterator[RunDirectory]:
-    """The run directories that are there, of this comparison and of earlier ones; the engine looks what is finished."""
+def _runs_in(folder: Path, known: dict[Path, RunDirectory]) -> Iterator[RunDirectory]:
+    """The run directories of this comparison and of earlier ones, finished or not; new ones are added to `known`."""
     for path in sorted((folder / "runs").glob("*/seed-*")):
-        yield RunDirectory(path)
+        yield known.setdefault(path, RunDirectory(path))

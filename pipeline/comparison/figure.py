@@ -1,4 +1,4 @@
-"""`compare.png`: the accuracy of every arm, and beside it what each differs from its reference."""
+"""`compare.png`: the accuracy of every arm, and next to it the difference of each from its reference."""
 
 import io
 import textwrap
@@ -12,7 +12,7 @@ from pipeline.evaluation.paired import Verdict
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# The palette of Okabe and Ito (2008), which the colour-blind can tell apart; shapes tell the same.
+# The palette of Okabe and Ito (2008), which the colour-blind can tell apart; shapes say the same.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 
 _STUDENTS: dict[Which, tuple[str, str, str, float]] = {

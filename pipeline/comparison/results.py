@@ -75,7 +75,7 @@ class ArmResult:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Everything that a report tells.
+    """Everything that a report shows.
 
     Attributes:
         recipe: its name.
@@ -83,7 +83,7 @@ class Comparison:
         command: the command line that made it, as it can be typed.
         data: the data set in a few words, such as `folder, 10 classes, 6,000 training images`.
         teacher: the teacher on `validation` and `test`, as `verdict.json` has it; empty where no arm has one.
-        arms: in the order in which they were asked for.
+        arms: in the order in which they were given.
         weaknesses: what a reader must know against the comparison, one sentence each.
     """
 

@@ -146,7 +146,7 @@ def separate_splits(
     Raises:
         UnavailableError: images stand in two splits under `fail`, or a class is left without any.
     """
-    if listing.drawn_test:
+    if listing.sampled_test:
         train, test = splits["train"], splits["test"]
         if moves := reunite_copies(train.sha256, test.sha256, test.labels):
             to_test, to_train = moves

@@ -1,4 +1,4 @@
-"""What a data set's reader gives: the files, their labels and splits, before any file has been opened."""
+"""Listing of a data set: its files, labels and splits as a reader found them, before any file is opened."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -60,10 +60,10 @@ class Listing:
         ignored: number of files left out because they are not images, by suffix; of images without a use, by kind.
         official: number of images that the data set has as it was published, by split, where that is known.
         store: where the images lie (`pipeline.data.stores.registry`); `files`: each path is a file.
-        drawn_test: whether the reader drew the test split itself, from names alone; copies that this tore apart are put
-            together again once files are hashed.
+        sampled_test: whether the reader sampled the test split itself, from names alone; copies of an image are then
+            moved to one side once files are hashed.
         examples: kind of `ignored` → path of the first, where that is known.
-        notes: what a person should hear before anything is made of the images.
+        notes: lines to show before the images are used.
     """
 
     root: Path
@@ -72,7 +72,7 @@ class Listing:
     ignored: dict[str, int] = field(default_factory=dict)
     official: dict[SplitName, int] = field(default_factory=dict)
     store: str = "files"
-    drawn_test: bool = False
+    sampled_test: bool = False
     examples: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -133,7 +133,7 @@ class Reader(Protocol):
     """The function that a data set registers."""
 
     def __call__(self, root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
-        """List the data set below `root`; `progress` is told where files are made or fetched first."""
+        """List the data set below `root`; `progress` is called where files are made or fetched first."""
 
 
 def listing_digest(listing: Listing) -> str:

@@ -1,4 +1,4 @@
-"""RandAugment (Cubuk et al. 2020), with Pillow and draws of our own."""
+"""RandAugment (Cubuk et al. 2020), with Pillow and random streams of the project."""
 
 import math
 
@@ -34,7 +34,7 @@ _ENHANCERS = {
 
 
 def rand_augment(image: Image.Image, random: np.random.Generator, operations: int, magnitude: int) -> Image.Image:
-    """Apply operations, drawn one by one with equal chances, at one magnitude.
+    """Apply operations, sampled one by one with equal probability, at one magnitude.
 
     Args:
         image: mode RGB.

@@ -26,7 +26,7 @@ def stratified_mask(
         classes: the class names; every one has images.
         fraction: between 0 and 1.
         seed: the seed of the splits, `data.split_seed`.
-        purpose: names the stream of draws, such as `"validation split"`, and the error.
+        purpose: names the random stream, such as `"validation split"`, and the error.
         groups: int64 `[N]`, from 0; images of the same number, such as copies of one image, go to the same side. A
             class gives fewer then, where the next group would be too many, or more, where each is.
 
@@ -51,10 +51,10 @@ def stratified_mask(
                 remedy="add images of this class, or remove it from the data set",
             )
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
-        drawn = generator(seed, purpose, index=label).permutation(members)
+        shuffled = generator(seed, purpose, index=label).permutation(members)
         if copies is None or not copies.any_of(members):
-            taken[drawn[:count]] = True
-        elif not copies.take(taken, drawn, label, count):
+            taken[shuffled[:count]] = True
+        elif not copies.take(taken, shuffled, label, count):
             raise UnavailableError(
                 f"class '{name}' has copies of too few different images: the {purpose} needs one and training another",
                 remedy="add other images of this class, or remove it from the data set",
@@ -78,15 +78,15 @@ class _Copies:
         """Whether any of these images has a copy."""
         return bool((self._sizes[self._groups[members]] > 1).any())
 
-    def take(self, taken: np.ndarray, drawn: np.ndarray, label: int, count: int) -> bool:
-        """Take up to `count` images of a class, in the order drawn and whole groups only; at least one.
+    def take(self, taken: np.ndarray, shuffled: np.ndarray, label: int, count: int) -> bool:
+        """Take up to `count` images of a class, in shuffled order and whole groups only; at least one.
 
         Every class keeps an image. Returns whether that could be done.
         """
-        missing = count - int(taken[drawn].sum())  # a class before this one may have taken copies of its images
+        missing = count - int(taken[shuffled].sum())  # a class before this one may have taken copies of its images
         none_yet = missing == count
         too_large = []
-        for image in drawn.tolist():
+        for image in shuffled.tolist():
             if missing <= 0:
                 break
             if taken[image]:
@@ -98,7 +98,7 @@ class _Copies:
                 missing, none_yet = missing - size, False
         if none_yet:
             for _, image in sorted(too_large, key=lambda found: found[0]):
-                if self._take_group(taken, image, label, len(drawn)):
+                if self._take_group(taken, image, label, len(shuffled)):
                     return True
         return not none_yet
 
@@ -128,7 +128,7 @@ def stratified_choice(labels: np.ndarray, classes: Sequence[str], count: int, se
         classes: the class names.
         count: how many, from one for each class to N.
         seed: the seed of the splits, `data.split_seed`.
-        purpose: names the stream of draws.
+        purpose: names the random stream.
 
     Returns:
         bool `[N]`, true for `count` images, at least one of each class that has any.

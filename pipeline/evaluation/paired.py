@@ -1,6 +1,6 @@
 """What a difference between two classifiers is worth, from their results on the same images and under the same seeds.
 
-Nothing here draws from a state or takes long: the same results give the same figures.
+Nothing here depends on random state or takes long: the same results give the same figures.
 """
 
 import math
@@ -19,7 +19,7 @@ RESAMPLES = 10_000
 """Resamples of the bootstrap: its ends then move by about a fiftieth of the interval's width."""
 
 _CELLS = 2**22
-"""Counts that are drawn at a time, at most: 32 MiB."""
+"""Most counts that are sampled at a time: 32 MiB."""
 
 Verdict = Literal["better", "worse", "not distinguishable"]
 
@@ -139,7 +139,7 @@ def paired_difference(
 def bootstrap_interval(gains: np.ndarray, resamples: int = RESAMPLES) -> tuple[float, float]:
     """The 95 % percentile interval of the mean of `gains`, resampling seeds and images.
 
-    Seeds and images are drawn with replacement, apart from each other, and every drawn seed sees the same drawn images:
+    Seeds and images are sampled with replacement, independently, and every sampled seed sees the same sampled images:
     the pigeonhole bootstrap of Owen (2007), "The pigeonhole bootstrap", Annals of Applied Statistics 1(2). With one
     seed it is Efron's bootstrap over images. Images of the same column are alike to it, so that only the number drawn
     of each kind of column is drawn (three seeds have 27 kinds at most). Negated gains give the negated interval.

@@ -72,8 +72,8 @@ def teacher_weaknesses(measured: Mapping[str, Any], baseline: float | None) -> l
     several = len(measured["views"]) > 1
     found = []
     if not is_above_chance(round(measured["fused"] * measured["images"]), measured["images"], measured["chance"]):
-        told = describe(measured["fused"], measured["images"], measured["chance"], "validation")
-        found.append(f"The teacher{', fused,' if several else ''} is at CHANCE LEVEL, with nothing to teach: {told}.")
+        score = describe(measured["fused"], measured["images"], measured["chance"], "validation")
+        found.append(f"The teacher{', fused,' if several else ''} is at CHANCE LEVEL, with nothing to teach: {score}.")
     if several and _fusion_gain(measured) <= 0:
         found.append(fusion_verdict(measured))
     if baseline is not None and measured["fused"] < baseline:

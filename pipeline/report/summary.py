@@ -61,8 +61,8 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
 
 def _tell_chance_level(run: RunDirectory, chosen: dict[str, Any], console: Console) -> None:
     """The end of a run whose student learned nothing that its images could show."""
-    told = [describe_score(chosen[split], split) for split in _SPLITS if not has_learned(chosen[split])]
-    console.warn(f"the student is at chance level: {'; '.join(told)}. Do not use this bundle")
+    scores = [describe_score(chosen[split], split) for split in _SPLITS if not has_learned(chosen[split])]
+    console.warn(f"the student is at chance level: {'; '.join(scores)}. Do not use this bundle")
     console.say(
         "next:\n"
         f"  {_command()} data inspect {quote(str(run.path / 'recipe.lock.yaml'))}\n"

@@ -1,4 +1,4 @@
-"""Fingerprints: digests of what a stage's result follows from, each part by name so that a change can be told."""
+"""Fingerprints: digests of what a stage's result follows from, each part by name so that a change can be named."""
 
 import ast
 import hashlib

@@ -1,4 +1,4 @@
-"""Why a stage must run again, in words: what changed since its record was written, the most telling first."""
+"""Why a stage must run again, in words: what changed since its record was written, the most informative first."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,7 +20,7 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """
     changed = [key for key in before.keys() | now.keys() if before and before.get(key) != now.get(key)]
     return [
-        _tell(key, before.get(key), now.get(key)) for key in sorted(changed, key=lambda key: _rank(key, before, now))
+        _words(key, before.get(key), now.get(key)) for key in sorted(changed, key=lambda key: _rank(key, before, now))
     ]
 
 
@@ -31,7 +31,7 @@ def brief(reasons: Sequence[str]) -> str:
     return shown if more <= 0 else f"{shown}; and {more} more (`plan --verbose`)"
 
 
-def _tell(key: str, before: str | None, now: str | None) -> str:
+def _words(key: str, before: str | None, now: str | None) -> str:
     if key in _WORDS:
         return _WORDS[key]
     if key.startswith(("file ", "stage ")):

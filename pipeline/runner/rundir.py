@@ -32,8 +32,8 @@ class StageRecord:
     Attributes:
         stage: its name.
         status: running (or killed while running), done, failed, or skipped because the recipe does not need it.
-        fingerprint: digest of everything that the result follows from.
-        inputs: the parts of the fingerprint by name, so that a change can be told.
+        fingerprint: digest of everything that the result depends on.
+        inputs: the parts of the fingerprint by name, so that a change can be named.
         outputs: path below the run directory → sha256.
         seconds: wall time of the attempt that ended it.
         summary: figures for people.
@@ -70,6 +70,7 @@ class RunDirectory:
     def __init__(self, path: Path, cache: Path | None = None) -> None:
         self.path = path
         self.cache = cache if cache is not None else path / "cache"
+        self._hashes: dict[Path, tuple[tuple[int, ...], str]] = {}
 
     def folder(self, stage: str) -> Path:
         """Where a stage's files are."""
@@ -99,7 +100,7 @@ class RunDirectory:
         paths = [*sorted(self.folder(stage).rglob("*")), *(self.path / name for name in extra_outputs)]
         names = {path.relative_to(self.path): path for path in paths if path.is_file()}
         return {
-            name.as_posix(): sha256_file(path)
+            name.as_posix(): self._sha256(path, again=True)
             for name, path in names.items()
             if name.as_posix() not in without and not any(part.startswith(".") for part in name.parts)
         }
@@ -185,9 +186,17 @@ class RunDirectory:
             path = self.path / name
             if not path.is_file():
                 return f"{name} is missing"
-            if sha256_file(path) != digest:
+            if self._sha256(path) != digest:
                 return f"{name} was changed"
         return None
+
+    def _sha256(self, path: Path, again: bool = False) -> str:
+        """A file's sha256, which is computed once for as long as the file's size, times and inode stay, or `again`."""
+        status = path.stat()
+        state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        if again or path not in self._hashes or self._hashes[path][0] != state:
+            self._hashes[path] = state, sha256_file(path)
+        return self._hashes[path][1]
 
     def log_metrics(self, stage: str, pass_: int, metrics: dict[str, Any]) -> None:
         """Add a line to `metrics.jsonl`; what an earlier attempt wrote of this stage from this pass on is replaced."""

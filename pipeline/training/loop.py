@@ -143,7 +143,7 @@ def _fit(
             state.chosen_pass, state.chosen_score, state.chosen_state = pass_ + 1, score, _cpu_state(module)
         checkpoint.save(_snapshot(module, optimiser, fabric, state))
         on_pass(pass_ + 1, metrics)
-        console.passed(job.name, pass_ + 1, settings.epochs, metrics)
+        console.epoch_done(job.name, pass_ + 1, settings.epochs, metrics)
     stopped_early = len(state.history) < settings.epochs
     if stopped_early:
         console.say(

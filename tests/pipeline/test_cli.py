@@ -113,7 +113,7 @@ class TestErrors:
         assert outcome.code == 2
         assert "Traceback (most recent call last)" in outcome.err and "error: nothing: no such file" in outcome.err
 
-    def test_a_mistake_of_ours_is_an_internal_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bug_is_reported_as_an_internal_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(*_arguments: object) -> None:
             raise ZeroDivisionError("by zero")
 
@@ -124,7 +124,7 @@ class TestErrors:
         outcome = run_command("check", "quickstart", "--debug")
         assert outcome.code == 1 and "in broken" in outcome.err
 
-    def test_a_stream_without_these_letters_is_no_obstacle(self, tiny_recipe: Path, tmp_path: Path) -> None:
+    def test_stream_with_an_ascii_encoding(self, tiny_recipe: Path, tmp_path: Path) -> None:
         code = (
             "import io, sys\n"
             "sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='ascii')\n"
@@ -137,7 +137,7 @@ class TestErrors:
 
 
 @pytest.mark.parametrize(("name", "code"), [("torch", 4), ("onnxruntime.capi", 4), ("pipeline.nothing", 1), (None, 1)])
-def test_a_package_of_an_extra_is_missing_here_and_one_of_ours_is_our_fault(
+def test_missing_package_of_an_extra_differs_from_a_missing_module_of_the_project(
     name: str | None, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pipeline.__main__ import _missing

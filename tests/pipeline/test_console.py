@@ -82,7 +82,7 @@ def test_plain_output_has_no_control_codes() -> None:
     assert "\x1b" not in out.getvalue() and "work" not in out.getvalue()
 
 
-def test_long_plain_work_tells_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_plain_work_reports_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     out = io.StringIO()
@@ -97,7 +97,7 @@ def test_long_plain_work_tells_where_it_is(monkeypatch: pytest.MonkeyPatch) -> N
     ]  # fmt: skip
 
 
-def test_plain_work_within_work_tells_of_both_and_only_after_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nested_plain_work_is_reported_after_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     out = io.StringIO()
@@ -118,7 +118,7 @@ def test_plain_work_within_work_tells_of_both_and_only_after_a_silence(monkeypat
     ]  # fmt: skip
 
 
-def test_a_single_step_that_takes_long_is_told_of_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_long_step_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LONGEST_SILENCE", -1.0)
     told = threading.Event()
     console = Console(io.StringIO())
@@ -178,7 +178,7 @@ def test_an_epoch_is_one_line_on_any_terminal(
     monkeypatch.setenv("COLUMNS", str(columns))
     out = Terminal()
     metrics = {"loss": 49.3824, **terms, "validation_top1": 1.0, "images_per_second": 12345.6}
-    Console(out).passed(name, 7, 240, metrics)
+    Console(out).epoch_done(name, 7, 240, metrics)
     (line,) = out.getvalue().splitlines()
     assert len(line) <= columns and line.startswith(f"{name}   7/240  loss 49.3824  ") and "top-1 100.00 %" in line
     assert (columns < 140) or line.endswith("12346 images/s")
@@ -213,17 +213,17 @@ def test_a_terminal_has_a_bar_that_goes_away() -> None:
     assert text.rstrip("\n").rpartition("\x1b[2K")[2] == "done"
 
 
-def test_a_pass_is_one_line_of_figures() -> None:
+def test_epoch_is_one_line_of_figures() -> None:
     out = io.StringIO()
     metrics = {"loss": 1.5, "loss_ce": 0.5, "loss_logits": 1.0, "validation_top1": 0.625, "images_per_second": 99.6}
-    Console(out).passed("student", 3, 12, metrics)
+    Console(out).epoch_done("student", 3, 12, metrics)
     assert out.getvalue() == (
         "student  3/12  loss 1.5000  validation top-1 62.50 %  (ce 0.500  logits 1.000)  100 images/s\n"
     )
 
 
 @pytest.mark.parametrize(("total", "told"), [(10_000_000, "a.tgz: 2.5 of 10.0 MB"), (None, "a.tgz: 2.5 MB")])
-def test_downloads_are_told_in_megabytes(monkeypatch: pytest.MonkeyPatch, total: int | None, told: str) -> None:
+def test_downloads_are_reported_in_megabytes(monkeypatch: pytest.MonkeyPatch, total: int | None, told: str) -> None:
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     out = io.StringIO()

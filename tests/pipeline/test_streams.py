@@ -47,7 +47,7 @@ def redirected(how: str, *arguments: object) -> subprocess.CompletedProcess[byte
 
 
 class TestOutput:
-    def test_it_discards_once_the_reader_is_gone(self) -> None:
+    def test_output_is_discarded_once_the_reader_is_gone(self) -> None:
         reading, writing = os.pipe()
         output = streams._Output(writing, "wb")
         assert output.write(b"one") == 3 and os.read(reading, 10) == b"one" and not output.reader_gone
@@ -101,7 +101,7 @@ def test_unbuffered_output_may_lose_its_reader_too() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
-def test_a_full_disk_behind_standard_output_is_told() -> None:
+def test_full_disk_behind_standard_output_is_an_error() -> None:
     done = redirected(">/dev/full", "schema")
     assert done.returncode == 4 and done.stderr == b"error: standard output: No space left on device\n"
     assert redirected(">/dev/full 2>/dev/full", "schema").returncode == 4

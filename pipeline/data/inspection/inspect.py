@@ -138,7 +138,7 @@ def inspect(
         settings: the recipe's `data` section.
         listing: what `read_listing(settings)` gave, where that was called already.
         workers: threads; default: one for each processor.
-        progress: told as images are looked at.
+        progress: called as images are inspected.
 
     Raises:
         UnavailableError: the data set is not there, or not as its layout says. A broken image is none.
@@ -243,5 +243,5 @@ def _conflicts(listing: Listing, splits: dict[SplitName, InspectedSplit]) -> Fou
 
 
 def default_sheet(name: str) -> Path:
-    """Where the contact sheet goes unless told otherwise."""
+    """Default path of the contact sheet."""
     return Path("inspect") / f"{name.replace(':', '-').replace('/', '-')}.png"

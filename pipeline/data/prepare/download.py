@@ -38,14 +38,14 @@ def download(
     """Fetch a file to `path`, unless it is there and right.
 
     It grows as `<path>.part`, from which the next attempt or the next command goes on; `<path>.part.json` holds the
-    version that the server told. A file that changed there is fetched from its beginning.
+    version that the server gave. A file that changed there is fetched from its beginning.
 
     Args:
         url: http or https, redirects too.
         path: where the file goes.
         limit: most bytes that are taken.
         md5: hex digest of the whole file; None where it is not known.
-        reporter: shown the progress, and told of attempts that failed.
+        reporter: shows the progress and failed attempts.
         timeout: seconds without a byte until a connection counts as cut.
         pause: waits before the next attempt: 1, 2, 4, 8 seconds.
 

@@ -55,7 +55,7 @@ def prepare(name: str, root: Path | None, reporter: Reporter, *, keep_archives: 
     Args:
         name: one of `SOURCES`, `birds_demo`, or `torchvision:<Class>`.
         root: the folder; only `birds_demo` does without.
-        reporter: shown lines and progress.
+        reporter: shows lines and progress.
         keep_archives: whether the archives stay once everything is unpacked and counted.
 
     Raises:
@@ -64,7 +64,7 @@ def prepare(name: str, root: Path | None, reporter: Reporter, *, keep_archives: 
             not as many images as the data set has.
     """
     if name == "birds_demo":
-        return _draw(root, reporter)
+        return _render(root, reporter)
     if root is None:
         raise UsageError(f"data set '{name}' needs a folder", remedy="Give one: --root DIR")
     root = root.expanduser().absolute()
@@ -95,17 +95,17 @@ def prepare(name: str, root: Path | None, reporter: Reporter, *, keep_archives: 
     return Prepared(listing, root, fetched=True)
 
 
-def _draw(root: Path | None, reporter: Reporter) -> Prepared:
-    drawn = 0
+def _render(root: Path | None, reporter: Reporter) -> Prepared:
+    rendered = 0
     with reporter.track("drawing birds_demo", None) as steps:
 
         def progress(done: int, _total: int) -> None:
-            nonlocal drawn
-            drawn = done
+            nonlocal rendered
+            rendered = done
             steps.advance()
 
         listing = load_reader("birds_demo")(root, _ReadSettings(), progress)
-    return Prepared(listing, None if root is None else listing.root, fetched=drawn > 0)
+    return Prepared(listing, None if root is None else listing.root, fetched=rendered > 0)
 
 
 def _by_torchvision(name: str, root: Path, reporter: Reporter) -> Prepared:
@@ -182,13 +182,13 @@ def _check_counts(name: str, root: Path, listing: Listing, data_set: DataSet) ->
     found, expected = _counts(listing), dict(data_set.images)
     if found != expected or len(listing.classes) != data_set.classes:
         raise UnavailableError(
-            f"{root}: {name} has {_told(expected, data_set.classes)}; found {_told(found, len(listing.classes))}",
+            f"{root}: {name} has {_counted(expected, data_set.classes)}; found {_counted(found, len(listing.classes))}",
             remedy="A part of a data set can be used as it is. For the whole, give another folder by --root, or remove "
             "what is there yourself: the same command unpacks it again.",
         )
 
 
-def _told(counts: Mapping[SplitName, int], classes: int) -> str:
+def _counted(counts: Mapping[SplitName, int], classes: int) -> str:
     return f"{classes:,} classes, " + ", ".join(f"{name} {counts[name]:,}" for name in SPLITS if name in counts)
 
 

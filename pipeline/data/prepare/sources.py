@@ -1,7 +1,7 @@
 """What each data set that can be fetched is made of, as data.
 
 Checksums are those of torchvision's readers and, for CUB-200-2011, Tiny-ImageNet and Stanford Dogs, those that the
-field's readers agree on. Where none is known, none is asked for, and the one that was found is told.
+field's readers agree on. Where none is known, none is checked, and the one that was found is reported.
 """
 
 from collections.abc import Mapping

@@ -44,7 +44,7 @@ def unpack(
         work: a folder on the same disk, for what is not finished, and for the record of what is.
         sha256: of the archive; another archive of the same name is unpacked again.
         limit: most bytes that may come out of it.
-        reporter: shown the progress.
+        reporter: shows the progress.
         most_files: most files and folders.
 
     Returns:

@@ -54,7 +54,7 @@ class Answer:
 
     Attributes:
         start: the position in the file of the first byte of the body.
-        total: size of the whole file, None where it is not told.
+        total: size of the whole file, None where the server does not say.
         version: of the file.
         body: the open response.
     """
@@ -141,7 +141,7 @@ def ask(url: str, start: int, version: Version | None, timeout: float = TIMEOUT)
 
     Yields:
         The answer, which may begin at 0 although more was asked for. Where nothing lies at `start` (416), the size of
-        the file, or None where that is not told.
+        the file, or None where the server does not say.
 
     Raises:
         CutError: no connection, or one that broke.

@@ -13,7 +13,7 @@ def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback |
     Args:
         root: where to keep the images; None for the user's cache.
         settings: of no effect here, since the set brings its own test split.
-        progress: told while the images are rendered.
+        progress: called while the images are rendered.
 
     Raises:
         UnavailableError: the folder holds something else, or cannot be written.

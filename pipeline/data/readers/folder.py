@@ -50,7 +50,7 @@ def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback |
         names, everything = _read_classes(scan, root)
         taken = stratified_mask(everything.labels, names, settings.test, settings.split_seed, "test split")
         splits: dict[SplitName, Split] = {"train": everything.select(~taken), "test": everything.select(taken)}
-        return _listing(scan, readable_names(names, root), splits, drawn_test=True)
+        return _listing(scan, readable_names(names, root), splits, sampled_test=True)
 
     folders = with_test(_complete(found).folders)
     _count_beside(scan, found)
@@ -69,13 +69,13 @@ def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback |
     return listing
 
 
-def _listing(scan: Scan, classes: list[str], splits: dict[SplitName, Split], drawn_test: bool = False) -> Listing:
+def _listing(scan: Scan, classes: list[str], splits: dict[SplitName, Split], sampled_test: bool = False) -> Listing:
     return Listing(
         scan.root,
         classes,
         splits,
         dict(scan.left_out.counts),
-        drawn_test=drawn_test,
+        sampled_test=sampled_test,
         examples=scan.left_out.first,
         notes=[*scan.notes, *([f"followed: {scan.links.describe()}"] if scan.links else [])],
     )

@@ -102,7 +102,7 @@ def _class_folders(scan: Scan, part: str, codes: list[str]) -> Split:
 
 
 def _flat(root: Path, images: list[str], codes: list[str], labels: Mapping[int, tuple[Place, str]]) -> Split:
-    """Only the images that are there: those of an archive half unpacked are counted, and the count is told."""
+    """Only the images that are there: those of an archive half unpacked are counted, and the count is reported."""
     label_of = {code: label for label, code in enumerate(codes)}
     split = Split([], [])
     for name in images:

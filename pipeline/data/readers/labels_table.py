@@ -67,7 +67,7 @@ def read_labelled(root: Path, labels: str, settings: ReadSettings) -> Listing:
     elif "test" not in splits:
         splits = {"train": splits["train"], "test": splits["validation"]}
     notes = [_one_class(spellings) for spellings in labels_in.values() if len(spellings) > 1]
-    return Listing(root, names, splits, drawn_test=not given, notes=notes)
+    return Listing(root, names, splits, sampled_test=not given, notes=notes)
 
 
 def _one_class(spellings: Mapping[str, Place]) -> str:

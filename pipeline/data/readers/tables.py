@@ -128,7 +128,7 @@ class Rows(Generic[Key]):
 
         Raises:
             UnavailableError: the path leads out of the root, or stands in another row already. A file that is not there
-                is told by `splits`, with the number of the others that are not.
+                is reported by `splits`, with the number of the others that are not.
         """
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts:

@@ -49,12 +49,12 @@ def read(argument: str, root: Path | None, settings: ReadSettings, progress: Pro
         splits[split] = Split((f"{split}/{number}" for number in range(len(labels))), labels)
     readable = readable_names(names, root)
     check_every_class(root, readable, splits)
-    drawn = "test" not in splits
-    if drawn:
+    sampled = "test" not in splits
+    if sampled:
         whole = splits["train"]
         taken = stratified_mask(whole.labels, readable, settings.test, settings.split_seed, "test split")
         splits = {"train": whole.select(~taken), "test": whole.select(taken)}
-    return Listing(root, readable, splits, store=f"torchvision:{argument}", drawn_test=drawn)
+    return Listing(root, readable, splits, store=f"torchvision:{argument}", sampled_test=sampled)
 
 
 def _labels(found: Any) -> list[int] | None:

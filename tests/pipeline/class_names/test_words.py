@@ -69,7 +69,7 @@ def test_the_data_sets_own_names_read_as_english() -> None:
     assert all(name.replace(" ", "").replace("-", "").isalpha() for name in names)
 
 
-def test_codes_are_told_from_words() -> None:
+def test_codes_are_distinguished_from_words() -> None:
     assert code_names(["n01443537", "7", "goldfish", "boeing 747", "007"]) == ["n01443537", "7", "007"]
 
 
@@ -116,7 +116,7 @@ def test_each_class_gets_its_own_words_whatever_the_order(
     assert class_words(source, wanted) == [words[label] for label in wanted]
 
 
-def test_missing_classes_are_told_the_first_five(tmp_path: Path) -> None:
+def test_first_five_missing_classes_are_named(tmp_path: Path) -> None:
     source = write(tmp_path / "few.yaml", "a: first\nb: second\n")
     error = refusal(source, ["a", *(f"class {i}" for i in range(7))])
     assert "few.yaml: has no words for 7 of the data set's 8 classes: class 0" in error.message
@@ -144,7 +144,7 @@ def test_missing_classes_are_told_the_first_five(tmp_path: Path) -> None:
         ('a: "\\UFFFFFFFF"', ["a"], "not valid YAML"),
     ],
 )
-def test_mistakes_are_told_with_file_and_key(tmp_path: Path, text: str, classes: list[str], told: str) -> None:
+def test_mistakes_name_file_and_key(tmp_path: Path, text: str, classes: list[str], told: str) -> None:
     path = tmp_path / "bad.yaml"
     with pytest.raises(UsageError) as caught:
         class_words(write(path, text), classes)
@@ -152,7 +152,7 @@ def test_mistakes_are_told_with_file_and_key(tmp_path: Path, text: str, classes:
     assert path.name in caught.value.message or "teacher.text.class_names" in caught.value.message
 
 
-def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
     error = refusal(write(tmp_path / "bad.yaml", "a: [x]\nb: {}\na: y\n"), ["a", "b"])
     assert [line.partition("bad.yaml: ")[2][:9] for line in error.message.splitlines()] == [
         "line 1: a", "line 2: b", "line 3: a"

@@ -46,7 +46,7 @@ def test_a_group_in_a_group_lists_its_commands_too() -> None:
     assert "…" not in help_of(group, "inner") and "hold" in help_of(group, "inner")
 
 
-def test_a_mistyped_command_is_told_as_usage_and_names_a_near_one() -> None:
+def test_mistyped_command_suggests_the_nearest() -> None:
     result = CliRunner().invoke(cli, ["benchmrak", "x"])
     assert result.exit_code == 2
     assert "No such command 'benchmrak'" in result.output and "benchmark" in result.output

@@ -31,7 +31,7 @@ def test_no_bundle_and_no_key(tmp_path: Path) -> None:
     assert "key" in failure(str(tmp_path), "--api-key-file", str(tmp_path / "key")).message
 
 
-def test_help_tells_the_defaults() -> None:
+def test_help_shows_the_defaults() -> None:
     told = CliRunner().invoke(cli, ["serve", "--help"], terminal_width=100).output
     assert "127.0.0.1" in told
     assert CliRunner().invoke(cli, ["serve", "x", "--port", "70000"]).exit_code == 2

@@ -33,7 +33,7 @@ def test_the_reference_has_no_views_no_contrast_and_equal_losses(base: str) -> N
         assert getattr(ours.losses, section) == getattr(theirs.losses, section)
 
 
-def test_an_added_feature_line_makes_a_reference_of_its_own() -> None:
+def test_added_feature_loss_makes_a_reference_of_its_own() -> None:
     source = Source("quickstart", ("distill.base=kd", "distill.feature.weight=3"))
     arms = named(("kd", "tmkd"), source=source)
     assert arms["tmkd on kd"].reference == "kd+cam"
@@ -98,13 +98,13 @@ def test_weightings_are_those_that_the_text_teacher_can_serve() -> None:
         ((("tmkd",), None, ("weighting",), ("luck",)), r"--weightings: there is no 'luck'"),
     ],
 )
-def test_what_makes_no_comparison_is_refused(arguments: tuple, message: str) -> None:
+def test_invalid_arms_are_refused(arguments: tuple, message: str) -> None:
     first = arguments if arguments and isinstance(arguments[0], tuple) else (arguments,)
     with pytest.raises(UsageError, match=message):
         make_arms(QUICKSTART, *first)
 
 
-def test_gates_are_off_and_the_seed_is_set() -> None:
+def test_run_of_an_arm_has_its_seed_and_no_gates() -> None:
     recipe = QUICKSTART.load_arm(named(("ce",))["ce"], 7)
     assert recipe.seed == 7 and recipe.gates.min_top1 == 0 and recipe.gates.max_drop_from_teacher is None
     assert recipe.data.split_seed == QUICKSTART.load().data.split_seed

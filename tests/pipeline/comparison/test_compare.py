@@ -65,7 +65,7 @@ def test_every_arm_under_every_seed_is_an_ordinary_run(compared_once: Compared) 
     assert planned["export"][0] == "run"
 
 
-def test_the_report_tells_every_arm(compared_once: Compared) -> None:
+def test_report_has_every_arm_and_seed(compared_once: Compared) -> None:
     report = read_json(compared_once.folder / "compare.json")
     assert [arm["name"] for arm in report["arms"]] == ARMS
     assert report["recipe"]["name"] == "tiny" and report["command"].startswith("tmkd-pipeline compare ")
@@ -96,7 +96,7 @@ def test_teachers_are_made_once(compared_once: Compared) -> None:
         assert compared_once.outcome.out.count(f"── {stage}\n") == 1
 
 
-def test_a_finished_comparison_trains_nothing(compared: Compared) -> None:
+def test_finished_comparison_trains_nothing(compared: Compared) -> None:
     before = compared.runs()
     outcome = compared(*ARGUMENTS)
     assert outcome.code == 0 and compared.runs() == before
@@ -104,7 +104,7 @@ def test_a_finished_comparison_trains_nothing(compared: Compared) -> None:
     assert (compared.folder / "compare.md").is_file()
 
 
-def test_more_seeds_and_arms_add_to_it(compared: Compared) -> None:
+def test_more_seeds_and_arms_are_added(compared: Compared) -> None:
     before = compared.runs()
     outcome = compared("--methods", "kd,tmkd", "--bases", "kd", "--seeds", "3", "--ablate", "contrast", *set_(SHORT))
     assert outcome.code == 0, outcome.err
@@ -114,7 +114,7 @@ def test_more_seeds_and_arms_add_to_it(compared: Compared) -> None:
     assert [arm["ablates"] for arm in report["arms"]] == [None, None, "contrast", "contrast"]
 
 
-def test_killed_half_way_it_repeats_no_finished_run(compared: Compared) -> None:
+def test_killed_comparison_repeats_no_finished_run(compared: Compared) -> None:
     for run in ("tmkd-on-kd/seed-4", "ce/seed-4"):
         shutil.rmtree(compared.folder / "runs" / run)
     (compared.folder / "compare.json").unlink()
@@ -131,19 +131,19 @@ def test_killed_half_way_it_repeats_no_finished_run(compared: Compared) -> None:
     assert len(read_json(compared.folder / "compare.json")["arms"][0]["seeds"]) == 2
 
 
-def test_a_run_that_diverges_is_told_and_the_others_are_reported(compared: Compared) -> None:
+def test_diverged_run_is_one_clear_error(compared: Compared) -> None:
     outcome = compared(*ARGUMENTS, "--set", "train.lr=100", "--set", "train.momentum=0.99")
     assert outcome.code == 3 and "runs did not come through" in outcome.err and "Traceback" not in outcome.err
 
 
-def test_gates_are_told_and_not_enforced(compared: Compared) -> None:
+def test_gates_are_reported_and_not_enforced(compared: Compared) -> None:
     outcome = compared(*ARGUMENTS, "--set", "validate.min_top1=1.0", "--set", "teacher.on_weak=fail")
     assert outcome.code == 0
     assert "would not pass the recipe's gates on average: validate.min_top1" in outcome.out
     assert "would not pass the recipe's gates" in (compared.folder / "compare.md").read_text()
 
 
-def test_arms_that_cannot_be_trained_are_told_before_any_is(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_arms_that_cannot_be_trained_are_refused_before_any_training(tiny_recipe: Path, tmp_path: Path) -> None:
     """`ce` would work with this student, and would have been trained first."""
     folder = tmp_path / "compared"
     outcome = run_command(

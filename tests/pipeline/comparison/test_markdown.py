@@ -139,7 +139,7 @@ def test_without_references_nothing_is_judged() -> None:
     assert "No arm has one." in text and "Weaknesses" not in text
 
 
-def test_arms_without_a_common_seed_are_said_to_be_so() -> None:
+def test_arms_without_a_common_seed_have_no_difference() -> None:
     text = document(small(arm("kd", ["11"]), arm("tmkd", ["10"], "kd", first=5)))
     assert "- `tmkd` and its reference `kd` have no seed in common: no difference can be given." in text
     assert "no difference is judged" in text
@@ -164,7 +164,7 @@ def test_seeds_that_nearly_agree_have_a_t_interval() -> None:
 
 
 @pytest.mark.parametrize(("fused", "says"), [(0.80, ": fusing does not help here"), (0.9, "points against its best")])
-def test_fusing_that_does_not_help_is_said(fused: float, says: str) -> None:
+def test_fusion_without_gain_is_stated(fused: float, says: str) -> None:
     teacher = {split: values | {"fused": fused} for split, values in TEACHER.items()}
     text = document(replace(small(arm("kd", ["11"])), teacher=teacher))
     assert says in text and ("does not help" in text) == (fused < 0.8247)

@@ -32,7 +32,7 @@ def test_a_finished_run_is_read(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("images", "seen"), [(48, 48), (50, 48), (31, 16), (16, 16), (9, 9)])
-def test_a_pass_leaves_out_what_does_not_fill_a_batch(run: Run, images: int, seen: int) -> None:
+def test_epoch_leaves_out_an_incomplete_batch(run: Run, images: int, seen: int) -> None:
     path = run.directory / "data" / "index.json"
     index = read_json(path)
     index["splits"]["train"]["images"] = images
@@ -52,7 +52,7 @@ def test_a_missed_gate_does_not_matter(run: Run) -> None:
     ["validate/verdict.json", "validate/predictions.npz", "stages/distill.json", "data/index.json", "recipe.lock.yaml"],
 )
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut", b"{}"])
-def test_a_missing_or_damaged_file_is_told(run: Run, name: str, content: bytes | None) -> None:
+def test_missing_or_damaged_file_is_named(run: Run, name: str, content: bytes | None) -> None:
     path = run.directory / name
     if content is None:
         path.unlink()

@@ -45,7 +45,7 @@ def leak(root: Path, count: int) -> None:
         shutil.copy(root / f"test/teal/{i:03}.png", root / f"train/wood_duck/copy{i:03}.png")
 
 
-def test_the_same_bytes_in_two_splits_end_the_run(tmp_path: Path, settings: Settings) -> None:
+def test_same_bytes_in_two_splits_are_refused(tmp_path: Path, settings: Settings) -> None:
     write_folders(tmp_path, {"train/wood_duck": 3, "train/teal": 3, "test/wood_duck": 3, "test/teal": 15})
     leak(tmp_path, 12)
     with pytest.raises(UnavailableError) as caught:
@@ -107,7 +107,7 @@ def test_copies_in_training_stay_on_one_side(folders: Path, settings: Settings) 
     assert index.summary()["splits"]["train"]["duplicates"] + index.summary()["splits"]["validation"]["duplicates"] == 9
 
 
-def test_a_test_split_drawn_from_names_is_put_together_again(tmp_path: Path, settings: Settings) -> None:
+def test_copies_are_reunited_in_a_sampled_test_split(tmp_path: Path, settings: Settings) -> None:
     write_folders(tmp_path, {"teal": 8, "wood_duck": 8})
     clean = build_index(settings())
     for i in range(8):
@@ -122,7 +122,7 @@ def test_a_test_split_drawn_from_names_is_put_together_again(tmp_path: Path, set
     assert build_index(settings()).fingerprint == clean.fingerprint
 
 
-def test_the_stage_tells_and_the_verdict_is_reused(tiny_data: Path, tmp_path: Path) -> None:
+def test_leaks_are_reported_by_the_stage_and_the_result_is_reused(tiny_data: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(tiny_data, data)
     shutil.copy(data / "test" / CLASSES[0] / "00.png", data / "train" / CLASSES[0] / "leak.png")
@@ -151,7 +151,7 @@ def test_many_images_are_searched() -> None:
     assert (found.positions.tolist(), found.partners.tolist()) == ([123_456], [77])
 
 
-def test_a_narrow_difference_is_a_difference(tmp_path: Path, settings: Settings) -> None:
+def test_images_that_differ_in_one_byte_are_no_copies(tmp_path: Path, settings: Settings) -> None:
     write_folders(tmp_path, {"train/a": 2, "train/b": 2, "test/a": 1, "test/b": 1})
     one = write_image(tmp_path / "train/a/x.png", 5).read_bytes()
     (tmp_path / "test/a/x.png").write_bytes(one + b"\0")

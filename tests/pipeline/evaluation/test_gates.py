@@ -30,7 +30,7 @@ def test_equality_passes_and_a_better_student_always() -> None:
     assert judge_student(ValidateSettings(max_drop_from_teacher=0.0), 0.9, 0.8)[0].passed
 
 
-def test_gates_are_told_in_words() -> None:
+def test_gates_are_described_in_words() -> None:
     failed, passed = judge_student(ValidateSettings(min_top1=0.5, max_drop_from_teacher=0.25), 0.25, 0.5)
     assert failed.describe() == "validate.min_top1 FAILED: 0.2500, needed at least 0.5"
     assert passed.describe() == "validate.max_drop_from_teacher passed: 0.2500, needed at most 0.25"

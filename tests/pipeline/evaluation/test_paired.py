@@ -124,7 +124,7 @@ def exact_distribution(gains: np.ndarray) -> dict[Fraction, Fraction]:
 
 
 @pytest.mark.parametrize("gains", [[[1, 0, -1, 1]], [[1, 1, 0, 1], [0, 1, 0, -1]]])
-def test_the_bootstrap_draws_from_the_whole_distribution(gains: list[list[int]]) -> None:
+def test_bootstrap_samples_the_whole_distribution(gains: list[list[int]]) -> None:
     """The ends lie at quantiles of the distribution by enumeration, as near to 2.5 % as its steps and chance allow."""
     chances = exact_distribution(np.array(gains))
     low, high = (
@@ -160,7 +160,7 @@ def test_the_same_results_give_the_same_interval() -> None:
     assert bootstrap_interval(gains) == bootstrap_interval(gains.copy())
 
 
-def test_many_seeds_and_images_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_seeds_and_images_are_sampled_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     gains = np.random.default_rng(3).choice([-1, 0, 1], size=(4, 300)).astype(np.int8)
     whole = bootstrap_interval(gains, 1000)
     monkeypatch.setattr("pipeline.evaluation.paired._CELLS", 1000)

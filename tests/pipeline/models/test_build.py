@@ -52,7 +52,7 @@ def test_weights_are_loaded(tmp_path: Path):
     assert torch.equal(model.tapped.network.conv1.weight, other.tapped.network.conv1.weight)
 
 
-def test_its_own_normalisation_goes_before_that_of_the_weights(tmp_path: Path):
+def test_given_normalization_overrides_that_of_the_weights(tmp_path: Path):
     mean, std = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
     torch.save(make().tapped.network.state_dict(), tmp_path / "net.pt")
     for weights in ("none", str(tmp_path / "net.pt")):
@@ -67,7 +67,7 @@ def test_its_own_normalisation_goes_before_that_of_the_weights(tmp_path: Path):
             assert not torch.allclose(plain.tapped.eval()(images).logits, expected)
 
 
-def test_another_file_than_the_one_that_is_meant(tmp_path: Path):
+def test_file_with_another_hash_is_refused(tmp_path: Path):
     torch.save(make().tapped.network.state_dict(), tmp_path / "net.pt")
     found = hashlib.sha256((tmp_path / "net.pt").read_bytes()).hexdigest()
     model = make(weights=str(tmp_path / "net.pt"), sha256=found.upper())
@@ -77,7 +77,7 @@ def test_another_file_than_the_one_that_is_meant(tmp_path: Path):
         make(weights=str(tmp_path / "net.pt"), sha256=found)
 
 
-def test_a_set_of_weights_is_chosen_and_told(tmp_path: Path):
+def test_chosen_weights_are_reported(tmp_path: Path):
     plain, averaged = make(seed=5).tapped.network, make(seed=6).tapped.network
     path = tmp_path / "net.pth.tar"
     torch.save({"model": plain.state_dict(), "model_ema": averaged.state_dict()}, path)
@@ -92,7 +92,7 @@ def test_a_set_of_weights_is_chosen_and_told(tmp_path: Path):
 
 
 @pytest.mark.parametrize("classes", [5, 9])
-def test_foreign_keys_are_mapped_and_told(classes: int, tmp_path: Path):
+def test_foreign_keys_are_mapped_and_reported(classes: int, tmp_path: Path):
     torch.manual_seed(7)
     own = build(Architecture("resnet8", "cifar"), classes).state_dict()
     state = {f"_{key}": value for key, value in own.items() if not key.endswith("num_batches_tracked")}

@@ -65,7 +65,7 @@ def test_rows_are_found_by_the_words_where_the_own_names_are_not_there(tmp_path:
         read_embeddings(path, ["n01", "n02"], ["crested auklet", "razorbill"])
 
 
-def test_missing_classes_are_told_the_first_five(tmp_path: Path):
+def test_first_five_missing_classes_are_named(tmp_path: Path):
     path = write(tmp_path / "text.npz")
     told = refusal(path, [*NAMES, *(f"finch {i}" for i in range(7))])
     assert "7 of the data set's 10 classes" in told

@@ -22,7 +22,7 @@ def test_the_file_that_is_meant(weights: Path, expected: str | None):
     assert checked_sha256(weights, expected) == DIGEST
 
 
-def test_another_file_is_told_with_both_hashes(weights: Path):
+def test_another_file_is_refused_with_both_hashes(weights: Path):
     with pytest.raises(UnavailableError) as caught:
         checked_sha256(weights, "Ab" * 32)
     assert caught.value.exit_code == 4

@@ -124,7 +124,7 @@ def test_dates_steps_and_words_are_no_hashes(name: str, tmp_path: Path):
     assert same(read_weights_file(tmp_path / name).state, state_of())
 
 
-def test_keys_that_do_not_fit_are_told_the_first_five(tmp_path: Path):
+def test_first_five_unexpected_keys_are_named(tmp_path: Path):
     path = tmp_path / "net.pt"
     state = state_of()
     missing = [key for key in state if key.endswith("conv1.weight")][:3]
@@ -139,7 +139,7 @@ def test_keys_that_do_not_fit_are_told_the_first_five(tmp_path: Path):
     assert "and 1 more" in told
 
 
-def test_shapes_that_do_not_fit_are_told(tmp_path: Path):
+def test_mismatched_shapes_are_named(tmp_path: Path):
     path = tmp_path / "net.pt"
     torch.save(state_of(classes=8), path)
     told = refusal(path)
@@ -267,7 +267,7 @@ def test_imagenet_without_a_network(name: str, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("architecture", [RESNET8, Architecture("test_resnet_not_trained", "timm")])
-def test_nets_that_nobody_trained_on_imagenet(architecture: Architecture, monkeypatch: pytest.MonkeyPatch):
+def test_networks_without_imagenet_weights_are_refused(architecture: Architecture, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(timm.models, "is_model_pretrained", lambda _name: False)
     with pytest.raises(UnavailableError, match=architecture.name) as caught:
         load_weights(make(), architecture, "imagenet", replace_head=True)
@@ -332,7 +332,7 @@ def test_imagenet_of_timm_has_its_own_normalisation(name: str | None, monkeypatc
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 @pytest.mark.parametrize("classes", [5, 1000])
-def test_inceptions_go_without_their_auxiliary_heads(
+def test_inception_auxiliary_heads_are_dropped(
     name: str, classes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     """What torchvision publishes has them, and is meant for inputs with a mean and std of one half."""
@@ -370,7 +370,7 @@ def test_inceptions_go_without_their_auxiliary_heads(
     assert torch.equal(next(iter(from_file.parameters())), next(iter(whole.parameters())))
 
 
-def test_another_nets_surplus_is_not_dropped(tmp_path: Path):
+def test_unexpected_keys_of_other_networks_are_refused(tmp_path: Path):
     path = tmp_path / "net.pt"
     torch.save(state_of() | {"aux1.fc1.weight": torch.zeros(1)}, path)
     assert "unexpected aux1.fc1.weight" in refusal(path)

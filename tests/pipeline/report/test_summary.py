@@ -82,7 +82,7 @@ def test_without_image_files_no_prediction_is_suggested(run: Run) -> None:
     assert [Path(command[0]).name for command in next_commands(run)] == ["tmkd-pipeline", "cat"]
 
 
-def test_parity_and_seconds_are_told(run: Run) -> None:
+def test_parity_and_seconds_are_shown(run: Run) -> None:
     text = shown(run)
     whole = read_json(run.directory / "parity" / "parity.json")["fp32"]["whole"]
     assert f"parity on 12 validation images: agreement {100 * whole['top1_agreement']:.3f} %" in text

@@ -8,7 +8,7 @@ CE = {"code": "b", "python": '"3.11"', "stage teacher": "y", "distill.method": '
       "train.epochs": "2", "train.ema": "true"}  # fmt: skip
 
 
-def test_the_most_telling_comes_first() -> None:
+def test_most_informative_reason_comes_first() -> None:
     assert differences(TMKD, CE) == [
         'distill.method was "tmkd", is "ce"',
         "distill.feature.weight was 40.0, is 0.0",
@@ -25,7 +25,7 @@ def test_nothing_differs_from_itself_or_from_no_record() -> None:
 
 
 @pytest.mark.parametrize("count", range(6))
-def test_three_are_shown_and_the_others_counted(count: int) -> None:
+def test_three_reasons_are_shown_and_the_rest_counted(count: int) -> None:
     reasons = [f"reason {number}" for number in range(count)]
     more = f"; and {count - 3} more (`plan --verbose`)" if count > 3 else ""
     assert brief(reasons) == "; ".join(reasons[:3]) + more

@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from exporters.core.files import sha256_bytes
 from pipeline.runner.rundir import RunDirectory, StageRecord
 
 
-def test_a_record_comes_back(tmp_path: Path) -> None:
+def test_record_round_trip(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     record = StageRecord("data", "done", "f", {"code": "c"}, {"data/a": "1"}, 1.5, {"images": 3}, "")
     run.write_record(record)
@@ -20,7 +21,7 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"stage": "data"}', '{"stage": "data", "colour": "red"}'])
-def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+def test_unreadable_record_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "stages").mkdir()
     (tmp_path / "stages" / "data.json").write_text(text)
     assert RunDirectory(tmp_path).record("data") is None
@@ -102,3 +103,24 @@ def test_outputs_and_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> N
     assert not (tmp_path / "bundle").exists() and not (tmp_path / "bundle.tar").exists()
     run.remove_temporaries()
     assert sorted(path.name for path in (tmp_path / "export").iterdir()) == [".keep", "b"]
+
+
+def test_unchanged_outputs_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path.name)
+        return sha256_bytes(path.read_bytes())
+
+    monkeypatch.setattr("pipeline.runner.rundir.sha256_file", counted)
+    (tmp_path / "data").mkdir()
+    output = tmp_path / "data" / "index.json"
+    output.write_text("one")
+    run = RunDirectory(tmp_path)
+    record = StageRecord("data", "done", "", outputs=run.hash_outputs("data"))
+    assert run.damaged_output(record) is run.damaged_output(record) is None and hashed == ["index.json"]
+    assert RunDirectory(tmp_path).damaged_output(record) is None and len(hashed) == 2
+    output.write_text("two")
+    os.utime(output, ns=(0, 1))
+    assert run.damaged_output(record) == "data/index.json was changed"
+    assert run.hash_outputs("data") != record.outputs

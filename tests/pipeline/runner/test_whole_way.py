@@ -60,7 +60,7 @@ class TestWhatARunLeaves:
         assert "checkpoint.pt" not in names
         assert sorted(name for name in names if name.startswith(".")) == [".lock", MARKER]
 
-    def test_metrics_have_a_line_for_each_pass(self, finished: tuple[Run, Outcome]) -> None:
+    def test_metrics_have_a_line_for_each_epoch(self, finished: tuple[Run, Outcome]) -> None:
         run, _ = finished
         lines = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
         assert [(line["stage"], line["pass"]) for line in lines] == [
@@ -119,7 +119,7 @@ class TestReuse:
         assert "student against teacher" in out
         assert before == {path: path.stat().st_mtime_ns for path in (run.directory / "bundle").rglob("*")}
 
-    def test_plan_tells_what_changed(self, run: Run) -> None:
+    def test_plan_names_what_changed(self, run: Run) -> None:
         assert {action for action, _ in run.plan().values()} == {"reuse"}
         changed = run.plan({"train.epochs": 3, "train.lr": 0.1})
         assert [changed[stage][0] for stage in ("data", "teacher", "text", "distill")] == ["reuse"] * 3 + ["run"]
@@ -128,7 +128,7 @@ class TestReuse:
         # The whole recipe is in the manifest, so that the bundle is made again whatever comes before it.
         assert changed["bundle"][0] == "run" and "train.epochs was 2, is 3" in changed["bundle"][1]
 
-    def test_plan_tells_reasons_of_stages_behind_one_that_runs(self, run: Run) -> None:
+    def test_plan_gives_reasons_of_stages_behind_one_that_runs(self, run: Run) -> None:
         changed = run.plan({"train.epochs": 3, "export.onnx.opset": 19})
         assert changed["export"] == ("run", "export.onnx.opset was 20, is 19")
         assert changed["parity"] == ("wait", "is reused if distill and export give the same files")
@@ -160,14 +160,14 @@ class TestReuse:
         assert sha256_file(weights) == sha256
 
     @pytest.mark.parametrize(("stage", "name"), [("data", "data/index.npz"), ("bundle", "bundle.tar")])
-    def test_a_missing_output_is_made_again(self, run: Run, stage: str, name: str) -> None:
+    def test_missing_output_runs_its_stage_again(self, run: Run, stage: str, name: str) -> None:
         (run.directory / name).unlink()
         assert run.plan()[stage] == ("run", f"{name} is missing")
         outcome = run()
         assert outcome.code == 0 and outcome.stages_run == [stage]
         assert (run.directory / name).is_file()
 
-    def test_a_lost_record_runs_its_stage(self, run: Run) -> None:
+    def test_stage_without_a_record_runs_again(self, run: Run) -> None:
         (run.directory / "stages" / "parity.json").write_text("{")
         assert run.plan()["parity"] == ("run", "it has not run yet")
         assert run().stages_run == ["parity"]
@@ -215,7 +215,7 @@ class TestData:
 
 
 class TestGates:
-    def test_a_changed_gate_repeats_the_verdict_and_what_tells_of_it(self, run: Run) -> None:
+    def test_changed_gate_repeats_the_verdict_and_later_stages(self, run: Run) -> None:
         outcome = run(*set_({"validate.min_top1": 0.05}), "--until", "parity")
         assert outcome.code == 0
         assert outcome.stages_run == ["validate", "export"] and outcome.stages_reused[-1] == "parity"

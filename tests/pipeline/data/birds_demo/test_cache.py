@@ -191,7 +191,7 @@ def test_default_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_root() == tmp_path / "home" / ".cache" / "tmkd-pipeline" / folder
 
 
-def test_no_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_home_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TMKD_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
 

@@ -27,7 +27,7 @@ UNSAID = {"crest": "none", "tail": "short"}
 
 
 @pytest.mark.parametrize("species", SPECIES, ids=lambda species: species.folder)
-def test_name_tells_every_part_and_nothing_false(species: Species) -> None:
+def test_name_describes_every_part_correctly(species: Species) -> None:
     told = dict(UNSAID)
     for word in species.name.split():
         told |= PROMISES[word]

@@ -135,7 +135,7 @@ def test_416_of_a_part_that_is_too_long_starts_again(fetch: Fetch) -> None:
     assert fetch.path.read_bytes() == DATA
 
 
-def test_a_wrong_checksum_is_told_and_nothing_is_removed(fetch: Fetch) -> None:
+def test_wrong_checksum_is_an_error_and_nothing_is_removed(fetch: Fetch) -> None:
     wrong = DATA[:-1] + b"?"
     fetch.server.files["a.bin"] = Served(wrong)
     with pytest.raises(UnavailableError) as caught:
@@ -156,7 +156,7 @@ def test_a_wrong_file_that_is_there_already_is_left_alone(fetch: Fetch) -> None:
     assert str(fetch.path) in caught.value.message and fetch.path.read_bytes() == b"mine"
 
 
-def test_attempts_end(fetch: Fetch) -> None:
+def test_number_of_attempts_is_limited(fetch: Fetch) -> None:
     fetch.server.files["a.bin"] = Served(DATA, ranges=False, cuts=[100_000] + [50_000] * 20)
     with pytest.raises(UnavailableError, match=f"{ATTEMPTS} attempts") as caught:
         fetch()
@@ -164,7 +164,7 @@ def test_attempts_end(fetch: Fetch) -> None:
     assert str(fetch.path) in str(caught.value)  # where to put it by hand
 
 
-def test_nobody_answers(fetch: Fetch, server: Server) -> None:
+def test_unreachable_server_is_an_error(fetch: Fetch, server: Server) -> None:
     server.close()
     with pytest.raises(UnavailableError, match="no connection"):
         fetch()

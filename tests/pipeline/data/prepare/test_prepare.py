@@ -72,7 +72,7 @@ def test_from_nothing_to_what_the_reader_reads(served: Server, tmp_path: Path, r
     assert prepare("cub200", root, reporter).fetched and len(served.asked) == 1
 
 
-def test_the_command_tells_counts_and_what_to_type_next(served: Server, tmp_path: Path) -> None:
+def test_command_prints_counts_and_the_next_commands(served: Server, tmp_path: Path) -> None:
     root = tmp_path / "my data"
     outcome = run_command("data", "prepare", "cub200", "--root", root, "--remove-archives")
     assert outcome.code == 0, outcome.err
@@ -147,12 +147,12 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, data_set in SOURCES.items() if data_set.by_hand])
-def test_what_needs_an_account_is_told(name: str, tmp_path: Path) -> None:
+def test_sets_that_need_an_account_are_explained(name: str, tmp_path: Path) -> None:
     outcome = run_command("data", "prepare", name, "--root", tmp_path)
     assert outcome.code == 4 and "cannot be fetched without an account" in outcome.err and str(tmp_path) in outcome.err
 
 
-def test_birds_demo_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reporter: Reporter) -> None:
+def test_birds_demo_is_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reporter: Reporter) -> None:
     drawn = []
     listing = SimpleNamespace(classes=["a", "b"], splits={"train": [0], "test": [0]}, ignored={}, root=tmp_path)
 
@@ -184,7 +184,7 @@ def test_usage_error_is_a_usage_error(reporter: Reporter, tmp_path: Path) -> Non
         prepare("nothing", tmp_path, reporter)
 
 
-def test_files_that_were_passed_over_are_told(tmp_path: Path, reporter: Reporter) -> None:
+def test_ignored_files_are_reported(tmp_path: Path, reporter: Reporter) -> None:
     from pipeline.data.listing import Listing, Split
 
     listing = Listing(tmp_path, ["a", "b"], {"train": Split([], []), "test": Split([], [])}, {".txt": 3})

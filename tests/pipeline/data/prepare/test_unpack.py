@@ -107,7 +107,7 @@ def test_finished_archives_are_not_unpacked_twice(tmp_path: Path) -> None:
     assert contents(root) == {"one/x": b"changed by its owner", "two": b"2"}
 
 
-def test_what_is_not_from_here_is_left_alone(tmp_path: Path) -> None:
+def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "set").mkdir(parents=True)
     with pytest.raises(UnavailableError, match="set: is there already") as caught:

@@ -139,7 +139,7 @@ def test_every_split_has_every_class(tmp_path: Path):
         read("cifar10", tmp_path)
 
 
-def test_another_folder_is_told_what_is_expected(tmp_path: Path):
+def test_other_folder_is_refused_with_what_is_expected(tmp_path: Path):
     with pytest.raises(UnavailableError, match="has neither cifar-100-binary/ nor cifar-100-python/") as caught:
         read("cifar100", tmp_path)
     assert "cifar-100-python.tar.gz" in str(caught.value)

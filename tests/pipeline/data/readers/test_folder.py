@@ -114,7 +114,7 @@ def test_links_within_the_data_set_are_followed(folders: Path):
 
 
 @pytest.mark.parametrize("where", ["train/teal/link.png", "train/teal/link"])
-def test_links_to_another_disk_are_followed_and_told(
+def test_links_to_another_disk_are_followed_and_reported(
     folders: Path, tmp_path_factory: pytest.TempPathFactory, where: str
 ):
     outside = write_folders(tmp_path_factory.mktemp("outside"), {"x": 1})
@@ -169,7 +169,7 @@ def test_splits_must_have_the_same_classes(folders: Path, folder: str):
         ({}, "has no class folders"),
     ],
 )
-def test_what_is_no_such_layout_is_told(tmp_path: Path, made: dict[str, int], message: str):
+def test_other_layouts_are_refused(tmp_path: Path, made: dict[str, int], message: str):
     with pytest.raises(UnavailableError, match=message):
         read(write_folders(tmp_path, made), SETTINGS)
 
@@ -192,7 +192,7 @@ def test_a_folder_that_cannot_be_listed_is_named(folders: Path):
 
 
 @pytest.mark.parametrize("root", [None, Path("no/such/folder")])
-def test_a_missing_root_is_told_with_its_remedy(root: Path | None):
+def test_missing_root_is_named_with_a_remedy(root: Path | None):
     with pytest.raises(UnavailableError, match=r"data\.root") as caught:
         read(root, SETTINGS)
     assert "--set data.root=" in str(caught.value)
@@ -272,7 +272,7 @@ def test_the_data_sets_folder_is_found_in_another_unicode_form(tmp_path: Path):
     assert read(tmp_path / NFC / "x", SETTINGS).root == tmp_path / NFD / "x"
 
 
-def test_classes_that_differ_in_case_alone_are_told(tmp_path: Path):
+def test_classes_that_differ_only_in_case_are_reported(tmp_path: Path):
     listing = read(write_folders(tmp_path, {"Cat": 4, "cat": 4, "dog": 4}), SETTINGS)
     assert len(listing.classes) == 3
     (doubt,) = listing.doubts()

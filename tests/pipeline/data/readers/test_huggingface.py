@@ -132,13 +132,13 @@ def test_cache_on_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @needs_library
 @pytest.mark.usefixtures("cache")
-def test_a_name_that_is_not_to_be_had_is_told(tmp_path: Path):
+def test_unknown_name_is_refused(tmp_path: Path):
     with pytest.raises(UnavailableError, match="datasets finds no usable 'nobody/nothing'") as caught:
         read(tmp_path, "nobody/nothing")
     assert "save_to_disk" in str(caught.value)
 
 
-def test_without_the_library_the_install_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_missing_library_gives_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UnavailableError, match="needs the package datasets") as caught:
         read(tmp_path)

@@ -200,7 +200,7 @@ def test_labels_and_paths_are_compared_in_any_unicode_form(root: Path) -> None:
         table(root, "path,label", f"{NFC}/{NFC}1.jpg,tea", f"{NFD}/{NFD}1.jpg,tea")
 
 
-def test_labels_that_differ_in_blanks_or_case_alone_are_told(root: Path) -> None:
+def test_labels_that_differ_only_in_blanks_or_case_are_reported(root: Path) -> None:
     rows = ["path,label,split", "a.jpg,wren,train", "b.jpg, Gull,train", "c.jpg, wren,test", "g.jpg, Gull,test"]
     listing = table(root, *rows)
     assert listing.classes == ["Gull", "wren"] and listing.doubts() == []

@@ -121,7 +121,7 @@ def test_the_index_takes_the_splits_as_they_are(name: str, tmp_path: Path) -> No
 
 
 @each_benchmark
-def test_other_counts_than_the_published_ones_are_told(name: str, tmp_path: Path) -> None:
+def test_unofficial_counts_are_reported(name: str, tmp_path: Path) -> None:
     listing = read(name, LAYOUTS[name](tmp_path))
     assert listing.unofficial() == {
         split: (len(labels), count) for (split, labels), count in zip(LABELS[name].items(), OFFICIAL[name], strict=True)

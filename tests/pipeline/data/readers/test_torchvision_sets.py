@@ -113,7 +113,7 @@ def test_labels_are_found_where_sets_keep_them(labels: dict[str, Any], found: li
     assert _labels(SimpleNamespace(**labels)) == found
 
 
-def test_a_set_that_is_not_there_is_told_how_to_fetch_and_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_missing_set_is_refused_with_how_to_fetch_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", None)
     for name in ("CIFAR10", "Food101", "EMNIST", "QMNIST", "SEMEION", "USPS", "SUN397", "OxfordIIITPet"):
         with pytest.raises(UnavailableError, match=f"torchvision finds no usable {name}") as caught:

@@ -185,7 +185,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path, damage: str):
         read(tmp_path, Data())
 
 
-def test_folders_without_shards_are_told_what_is_expected(tmp_path: Path):
+def test_folder_without_shards_is_refused_with_what_is_expected(tmp_path: Path):
     with pytest.raises(UnavailableError, match="no shards of a train split"):
         read(tmp_path, Data())
     (tmp_path / "train-000000.tar.gz").write_bytes(b"")
