@@ -16,7 +16,7 @@ from exporters.bundle.pack import pack
 from exporters.bundle.verify import verify_bundle
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.images.decoding import UnreadableImageError
-from exporters.images.labelled import folders_of, labelled_digest, labelled_images
+from exporters.images.labelled import labelled_images
 from tests.exporters.conftest import LABELS, Exported
 
 SIDE = 32
@@ -119,21 +119,6 @@ def test_folders_are_called_as_labels_are_read(folder: str, photos: Path, tmp_pa
     assert [LABELS[place] for _, place in labelled_images(tmp_path, LABELS).images] == sorted(["blue jay", "wren"])
 
 
-def test_labels_that_read_alike_go_by_their_own_names() -> None:
-    place_of = folders_of(["a b", "a_b", "c_d", "1.e"])
-    names = ("a b", "a_b", "c d", "c_d", "a  b", "1.e", "7.c_d", "7.a_b")
-    assert [place_of(name) for name in names] == [0, 1, None, 2, None, 3, 2, 1]
-    assert [folders_of(["c_d", "e"])(name) for name in ("c d", "c_d", "3.c d", "d")] == [0, 0, 0, None]
-
-
-def test_order_and_names_do_not_count_but_labels_do(photos: Path) -> None:
-    images = [(bytes([index]) * 32, LABELS[index % 7]) for index in range(9)]
-    assert labelled_digest(images) == labelled_digest(images[::-1])
-    assert labelled_digest(images) != labelled_digest([(images[0][0], LABELS[3]), *images[1:]])
-    assert labelled_digest(images) != labelled_digest([*images, images[0]])
-    assert len(labelled_images(photos, LABELS).images) == 20
-
-
 def copies(photos: Path, root: Path, folders: str) -> Path:
     """A folder for each of the names, with one image in it."""
     for name in folders.split():
@@ -183,10 +168,6 @@ def test_what_was_left_out_is_told(photos: Path, tmp_path: Path) -> None:
         assert told in found.left_out
     report = AccuracyReport(2, None, {"model.onnx": 1}, None, found.left_out)
     assert report.describe().endswith(f"the bundle states none; left out: {found.left_out}")
-
-
-def test_folders_are_labels_in_any_unicode_form() -> None:
-    assert folders_of(["caf\u00e9", "tea"])("cafe\u0301") == 0 == folders_of(["cafe\u0301", "tea"])("2.caf\u00e9")
 
 
 def test_a_pipe_is_not_waited_for(packed: Path, photos: Path, tmp_path: Path) -> None:

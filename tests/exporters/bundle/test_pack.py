@@ -1,6 +1,5 @@
 import dataclasses
 import errno
-import io
 import json
 import os
 import tarfile
@@ -14,7 +13,7 @@ from exporters.bundle.archive import tar_path
 from exporters.bundle.contents import BundleContents
 from exporters.bundle.pack import pack
 from exporters.core.errors import GateError, UnavailableError, UsageError
-from exporters.core.files import sha256_bytes, sha256_file
+from exporters.core.files import sha256_file
 from exporters.core.locks import held
 from exporters.core.write_errors import WriteError
 from exporters.images.preprocessing import Preprocessing
@@ -145,22 +144,6 @@ def test_another_model_than_the_one_that_was_audited(contents: BundleContents, t
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((9, 9), np.float32), "teacher"))
     other = dataclasses.replace(shipped, data=model.SerializeToString())
     assert "teacher" in refused(contents, tmp_path, models=[other])
-
-
-def test_archive_does_not_depend_on_modes(tmp_path: Path) -> None:
-    from exporters.bundle.archive import write_tar
-
-    folder = tmp_path / "x"
-    (folder / "b").mkdir(parents=True)
-    (folder / "b" / "c").write_bytes(b"1")
-    (folder / "a").write_bytes(b"2")
-    write_tar(folder, tmp_path / "x.tar")
-    first = (tmp_path / "x.tar").read_bytes()
-    (folder / "a").chmod(0o600)
-    write_tar(folder, tmp_path / "x.tar")
-    assert sha256_bytes((tmp_path / "x.tar").read_bytes()) == sha256_bytes(first)
-    with tarfile.open(fileobj=io.BytesIO(first)) as archive:
-        assert archive.getnames() == ["x", "x/a", "x/b", "x/b/c"]
 
 
 def test_two_processes_do_not_pack_into_one_folder(contents: BundleContents, tmp_path: Path) -> None:

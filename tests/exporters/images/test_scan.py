@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from exporters.core.errors import UnavailableError
-from exporters.images.left_out import describe_left_out
 from exporters.images.outputs import write_marker
 from exporters.images.scan import Scan
 
@@ -82,12 +81,3 @@ def test_folders_that_are_too_deep_are_refused(tmp_path: Path) -> None:
     (tmp_path / "/".join("d" * 80)).mkdir(parents=True)
     with pytest.raises(UnavailableError, match="lies more than 64 folders deep"):
         Scan(tmp_path).images_below(tmp_path)
-
-
-def test_what_is_left_out_is_told_in_one_line() -> None:
-    assert describe_left_out({".txt": 2, "dead link": 1}, {".txt": "a\n.txt"}) == "2 .txt (a?.txt, …), 1 dead link"
-    told = describe_left_out(
-        {"hidden file": 2, "link to a folder that was read already": 3, "file outside a class folder": 1}, {}
-    )
-    assert told == "3 links to a folder that was read already, 2 hidden files, 1 file outside a class folder"
-    assert describe_left_out({f".{i}": 9 - i for i in range(10)}, {}).endswith("2 .7, 1 of 2 other kinds")

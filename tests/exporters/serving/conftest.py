@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporters.bundle.contents import BundleContents
 from exporters.bundle.pack import pack
+from exporters.serving.model import LoadedBundle, load_bundle
 
 KEY = "a-key-that-nobody-guesses"
 PATIENCE = 150.0
@@ -162,3 +163,8 @@ def form(data: bytes, name: str = "file", filename: str = "photo.jpg") -> tuple[
     """Body and headers of a form with one file."""
     head = f'--limit\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n\r\n'.encode()
     return head + data + b"\r\n--limit--\r\n", {"Content-Type": "multipart/form-data; boundary=limit"}
+
+
+@pytest.fixture(scope="module")
+def bundle(packed: Path) -> LoadedBundle:
+    return load_bundle(packed, "fp32", "cpu")
