@@ -94,7 +94,7 @@ def _run_source(path: Path, images: int) -> Source:
     names = index.splits["validation"].paths
     batches: Batches = []
     with Loader(index, index.root, 0) as loader:
-        for batch in loader.evaluation_batches("validation", student.preprocessing, BATCH):
+        for batch in loader.evaluation_batches("validation", student.preprocessing.geometry, BATCH):
             batches.append((images_of(batch), batch.labels.numpy(), [names[i] for i in batch.indices.tolist()]))
             if sum(len(entry[0]) for entry in batches) >= images:
                 break

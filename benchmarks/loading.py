@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from exporters.images.preprocessing import Preprocessing
+from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index
@@ -32,7 +32,7 @@ from pipeline.data.settings import AugmentSettings, DataSettings
 from pipeline.runner.environment import describe_environment
 
 SIZE, RESIZE, BATCH = 224, 256, 64
-PREPROCESSING = Preprocessing(SIZE, RESIZE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+GEOMETRY = Geometry(SIZE, RESIZE)
 TARGET = 0.9
 KINDS = ("evaluation", "training")
 
@@ -99,18 +99,18 @@ def measure(root: Path, workers: int, rounds: int) -> dict[str, Any]:
 
 
 def _rounds(paths: Sequence[Path], index: DataIndex, loader: Loader, workers: int, rounds: int) -> list[Round]:
-    augmentation = Augmentation(AugmentSettings(crop="resized", scale=(0.08, 1.0)), PREPROCESSING, seed=0)
+    augmentation = Augmentation(AugmentSettings(crop="resized", scale=(0.08, 1.0)), GEOMETRY, seed=0)
 
     def evaluation() -> int:
         # The training split in its own way, so that all three see the same files.
-        batches = loader.evaluation_batches("train", PREPROCESSING, BATCH)
+        batches = loader.evaluation_batches("train", GEOMETRY, BATCH)
         return sum(len(batch.labels) for batch in batches)
 
     def training() -> int:
-        batches = loader.training_batches(augmentation, BATCH, seed=0, pass_=next(passes))
+        batches = loader.training_batches(augmentation, BATCH, seed=0, epoch=next(epochs))
         return sum(len(batch.labels) for batch in batches)
 
-    passes = iter(range(1_000_000))
+    epochs = iter(range(1_000_000))
     pool = multiprocessing.Pool(workers) if workers else None
 
     def bare() -> int:

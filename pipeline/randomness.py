@@ -5,8 +5,24 @@ epoch comes out whatever ran before, in whichever process, after whatever interr
 """
 
 import hashlib
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Samples(NamedTuple):
+    """The training images of a batch, as draws about them are addressed.
+
+    Attributes:
+        indices: `[B]` int64, positions in the training split, on the CPU; each at most once.
+        epoch: number of the epoch, from 0.
+    """
+
+    indices: "Tensor"
+    epoch: int
 
 
 def generator(seed: int, purpose: str, epoch: int = 0, index: int = 0) -> np.random.Generator:
@@ -15,7 +31,7 @@ def generator(seed: int, purpose: str, epoch: int = 0, index: int = 0) -> np.ran
     Args:
         seed: the recipe's `seed` (or `data.split_seed`), 0 or more.
         purpose: what is sampled, such as `"order"` or `"crop"`; different purposes give independent streams.
-        epoch: the epoch, from 0.
+        epoch: number of the epoch, from 0.
         index: the sample's index in its split, from 0.
     """
     purpose_key = int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")

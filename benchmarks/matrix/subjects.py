@@ -116,11 +116,11 @@ def of_run(folder: Path) -> Subject:
 
     student = load_student(folder / "distill" / "chosen")
     index = DataIndex.load(folder / "data")
-    data = Data(index, Loader(index, index.root, 0), student.preprocessing)
+    data = Data(index, Loader(index, index.root, 0), student.preprocessing.geometry)
 
     def test() -> Iterator[Batch]:
         paths = index.splits["test"].paths
-        for batch in data.loader.evaluation_batches("test", student.preprocessing, 64):
+        for batch in data.loader.evaluation_batches("test", data.geometry, 64):
             yield images_of(batch), batch.labels.numpy(), [paths[place] for place in batch.indices.tolist()]
 
     return Subject(

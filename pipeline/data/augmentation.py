@@ -1,4 +1,4 @@
-"""How a training image is varied: a pure function of (seed, pass, index), whoever asks and in whichever order."""
+"""Augmentation of a training image: a pure function of (seed, epoch, index), in whichever process and order."""
 
 import math
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from exporters.images.preprocessing import Preprocessing, resize_shorter_side
+from exporters.images.preprocessing import Geometry, resize_shorter_side
 from pipeline.data.randaugment import rand_augment
 from pipeline.data.settings import AugmentSettings
 from pipeline.randomness import generator
@@ -24,12 +24,12 @@ _ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color
 class Augmentation:
     """Crop, mirror, RandAugment, colour and erasing of one training image, in this order.
 
-    Each has a stream of its own, so that a change of one leaves the draws of the others.
+    Each has its own random stream, so that changing one leaves the draws of the others as they were.
 
     * `resized`: a share of the area within `scale` and an aspect ratio within 3/4 to 4/3 (log-uniform), scaled to the
       square; the whole centre where ten draws do not fit (Szegedy et al. 2015, as the field runs it).
-    * `random`: shorter side to `preprocessing.resize`, then a random square.
-    * `shift`: the centre at `preprocessing.size`, black pixels around it, then a random square (He et al. 2016, 4.2).
+    * `random`: shorter side to `geometry.resize`, then a random square.
+    * `shift`: the centre at `geometry.size`, black pixels around it, then a random square (He et al. 2016, 4.2).
     * `none`: what evaluation sees.
     * RandAugment: `pipeline.data.randaugment`.
     * Erasing: a rectangle of 2 to 33 % of the area with an aspect ratio within 0.3 to 3.3 (Zhong et al. 2020, algorithm
@@ -38,52 +38,52 @@ class Augmentation:
 
     Args:
         settings: the recipe's `data.augment` section.
-        preprocessing: the student's, whose size, resize and interpolation training shares.
+        geometry: the student's; training shares its size, resize and interpolation.
         seed: the recipe's seed.
-        cycle: after so many passes the draws come again; 0: never.
+        cycle: epochs after which the draws repeat; 0: never.
     """
 
     settings: AugmentSettings
-    preprocessing: Preprocessing
+    geometry: Geometry
     seed: int
     cycle: int = 0
 
-    def __call__(self, image: Image.Image, pass_: int, index: int) -> np.ndarray:
-        """Vary an image.
+    def __call__(self, image: Image.Image, epoch: int, index: int) -> np.ndarray:
+        """Augment an image.
 
         Args:
             image: mode RGB, any size.
-            pass_: the pass over the data, from 0.
+            epoch: number of the epoch, from 0.
             index: the sample's index in its split.
 
         Returns:
             uint8 `[size, size, 3]`.
         """
         if self.cycle:
-            pass_ %= self.cycle
-        image = self._crop(image, pass_, index)
-        if self.settings.flip and generator(self.seed, "flip", pass_, index).random() < 0.5:
+            epoch %= self.cycle
+        image = self._crop(image, epoch, index)
+        if self.settings.flip and generator(self.seed, "flip", epoch, index).random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if self.settings.randaugment is not None:
-            random = generator(self.seed, "randaugment", pass_, index)
+            random = generator(self.seed, "randaugment", epoch, index)
             operations, magnitude = self.settings.randaugment.operations, self.settings.randaugment.magnitude
             image = rand_augment(image, random, operations, magnitude)
         if self.settings.jitter > 0:
-            image = self._jitter(image, pass_, index)
+            image = self._jitter(image, epoch, index)
         pixels = np.asarray(image, dtype=np.uint8)
-        return self._erase(pixels, pass_, index) if self.settings.erasing > 0 else pixels
+        return self._erase(pixels, epoch, index) if self.settings.erasing > 0 else pixels
 
-    def _crop(self, image: Image.Image, pass_: int, index: int) -> Image.Image:
+    def _crop(self, image: Image.Image, epoch: int, index: int) -> Image.Image:
         if self.settings.crop == "none":
-            return Image.fromarray(self.preprocessing.apply(image))
-        random = generator(self.seed, "crop", pass_, index)
-        size, resampling = self.preprocessing.size, _FILTERS[self.preprocessing.interpolation]
+            return Image.fromarray(self.geometry.apply(image))
+        random = generator(self.seed, "crop", epoch, index)
+        size, resampling = self.geometry.size, _FILTERS[self.geometry.interpolation]
         if self.settings.crop == "resized":
             box = _resized_box(random, image.width, image.height, self.settings.scale)
             # Cropped first: resizing a box would let pixels outside it bleed in.
             return image.crop(box).resize((size, size), resampling)
         if self.settings.crop == "random":
-            image = resize_shorter_side(image, self.preprocessing.resize, resampling)
+            image = resize_shorter_side(image, self.geometry.resize, resampling)
             padding = 0
         else:
             image = Image.fromarray(self._centre.apply(image))
@@ -92,18 +92,18 @@ class Augmentation:
         return image.crop((left, top, left + size, top + size))  # black where it reaches outside
 
     @cached_property
-    def _centre(self) -> Preprocessing:
-        return replace(self.preprocessing, resize=self.preprocessing.size)
+    def _centre(self) -> Geometry:
+        return replace(self.geometry, resize=self.geometry.size)
 
-    def _jitter(self, image: Image.Image, pass_: int, index: int) -> Image.Image:
-        random = generator(self.seed, "jitter", pass_, index)
+    def _jitter(self, image: Image.Image, epoch: int, index: int) -> Image.Image:
+        random = generator(self.seed, "jitter", epoch, index)
         factors = random.uniform(1 - self.settings.jitter, 1 + self.settings.jitter, size=3)
         for i in random.permutation(3).tolist():
             image = _ENHANCERS[i](image).enhance(float(factors[i]))
         return image
 
-    def _erase(self, pixels: np.ndarray, pass_: int, index: int) -> np.ndarray:
-        random = generator(self.seed, "erasing", pass_, index)
+    def _erase(self, pixels: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        random = generator(self.seed, "erasing", epoch, index)
         if random.random() >= self.settings.erasing:
             return pixels
         height, width = pixels.shape[:2]

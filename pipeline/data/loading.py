@@ -1,10 +1,10 @@
-"""Batches of a split: decoded, varied or centre-cropped, the same for any number of worker processes.
+"""Batches of a split: decoded, augmented or centre-cropped, the same for any number of worker processes.
 
 Whether a split is kept decoded in memory decides how fast small data sets train on a CPU: decoding a PNG of 64 pixels
-takes longer than varying it, and it would be done again in every pass, by processes that compete with training for the
-same cores. So where all splits fit into `CACHE_BYTES` once decoded (the index knows every image's size), the first pass
-keeps the pixels and no worker process is started. The pixels kept are those that the store gave, so that the batches
-are the same to the bit either way.
+takes longer than augmenting it, and would be repeated in every epoch by processes that compete with training for the
+same cores. So where all splits fit into `CACHE_BYTES` once decoded (the index knows every image's size), the first
+epoch keeps the pixels and no worker process is started. The pixels kept are those that the store gave, so that the
+batches are the same to the bit either way.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from exporters.core.errors import TmkdError, UnavailableError
 from exporters.core.progress import counted
 from exporters.images.decoding import UnreadableImageError
-from exporters.images.preprocessing import Preprocessing
+from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.checking import available_processors
 from pipeline.data.index import DataIndex
@@ -31,6 +31,8 @@ from pipeline.data.stores.registry import open_store
 from pipeline.randomness import generator
 
 CACHE_BYTES = 512 * 2**20
+
+EVALUATION_BATCH = 256
 
 
 class Batch(NamedTuple):
@@ -49,23 +51,23 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class _Request:
-    """One batch, addressed: what a worker makes of it depends on nothing else."""
+    """Address of one batch: all that a worker needs to make it."""
 
     split: SplitName
-    transform: Augmentation | Preprocessing
-    pass_: int
+    transform: Augmentation | Geometry
+    epoch: int
     indices: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """An error on its way out of a worker; an exception would come out wrapped in the worker's traceback."""
+    """An error message from a worker; an exception would arrive wrapped in the worker's traceback."""
 
     message: str
 
 
 class _Images(Dataset[Any]):
-    """Answers requests; torch's loader hands each whole batch to `__getitems__`."""
+    """Makes the batch of a request; torch's loader passes each whole request to `__getitems__`."""
 
     def __init__(self, index: DataIndex, root: Path, cached: bool) -> None:
         self.index = index
@@ -79,7 +81,7 @@ class _Images(Dataset[Any]):
             try:
                 image = self._decode(request.split, position)
                 if isinstance(transform, Augmentation):
-                    pictures.append(transform(image, request.pass_, position))
+                    pictures.append(transform(image, request.epoch, position))
                 else:
                     pictures.append(transform.apply(image))
             except (TmkdError, OSError) as error:
@@ -106,7 +108,7 @@ class _Images(Dataset[Any]):
 
 
 class _Requests:
-    """The batch sampler of the one loader that serves all passes: its requests change, the workers stay."""
+    """The batch sampler of the one loader that serves all epochs; its requests change, the workers stay."""
 
     def __init__(self) -> None:
         self.current: Sequence[_Request] = ()
@@ -118,9 +120,9 @@ class _Requests:
         return len(self.current)
 
 
-def pass_order(seed: int, pass_: int, count: int) -> np.ndarray:
-    """The order in which a pass visits the training images: int64 `[count]`, a permutation that (seed, pass) fixes."""
-    return generator(seed, "order", pass_).permutation(count).astype(np.int64)
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order of the training images in an epoch: int64 `[count]`, a permutation that (seed, epoch) fixes."""
+    return generator(seed, "order", epoch).permutation(count).astype(np.int64)
 
 
 class Loader:
@@ -155,37 +157,45 @@ class Loader:
         self.close()
 
     def close(self) -> None:
-        """End the worker processes; the next pass would start new ones."""
+        """End the worker processes; the next epoch would start new ones."""
         self._loader = None
 
     def training_batches(
-        self, augmentation: Augmentation, batch_size: int, seed: int, pass_: int, drop_last: bool = False
+        self, augmentation: Augmentation, batch_size: int, seed: int, epoch: int, drop_last: bool = False
     ) -> Iterator[Batch]:
-        """One pass over the training split, in the order `pass_order(seed, pass_, N)`.
+        """One epoch over the training split, in the order `epoch_order(seed, epoch, N)`.
 
         Args:
-            augmentation: applied to (pass, index).
+            augmentation: applied to (epoch, index).
             batch_size: images in a batch.
             seed: the recipe's seed.
-            pass_: the pass, from 0.
+            epoch: number of the epoch, from 0.
             drop_last: leave out a last batch that is not full, unless it is the only one.
 
         Raises:
             UnavailableError: an image vanished or broke since it was indexed; names it.
         """
-        order = pass_order(seed, pass_, len(self.index.splits["train"]))
+        order = epoch_order(seed, epoch, len(self.index.splits["train"]))
         if drop_last and len(order) > batch_size:
             order = order[: len(order) // batch_size * batch_size]
-        return self._batches("train", augmentation, pass_, order, batch_size)
+        return self._batches("train", augmentation, epoch, order, batch_size)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """How many batches `training_batches` gives with `drop_last`."""
+        return max(1, len(self.index.splits["train"]) // batch_size)
 
     def evaluation_batches(
-        self, split: SplitName, preprocessing: Preprocessing, batch_size: int, limit: int | None = None
+        self,
+        split: SplitName,
+        geometry: Geometry,
+        batch_size: int = EVALUATION_BATCH,
+        limit: int | None = None,
     ) -> Iterator[Batch]:
-        """A split once, in its own order, each image as `Preprocessing.apply` gives it: what validates is what ships.
+        """A split once, in its own order, each image as `Geometry.apply` gives it: what validates is what ships.
 
         Args:
             split: which one.
-            preprocessing: the student's.
+            geometry: the student's.
             batch_size: images in a batch.
             limit: at most so many images, evenly spread over the split.
 
@@ -195,19 +205,19 @@ class Loader:
         count = len(self.index.splits[split])
         chosen = count if limit is None else min(count, limit)
         order = np.arange(chosen, dtype=np.int64) * count // chosen
-        batches = self._batches(split, preprocessing, 0, order, batch_size)
+        batches = self._batches(split, geometry, 0, order, batch_size)
         return counted(batches, f"{split} images", chosen, lambda batch: len(batch.labels))
 
     def _batches(
         self,
         split: SplitName,
-        transform: Augmentation | Preprocessing,
-        pass_: int,
+        transform: Augmentation | Geometry,
+        epoch: int,
         order: np.ndarray,
         batch_size: int,
     ) -> Iterator[Batch]:
         starts = range(0, len(order), batch_size)
-        requests = [_Request(split, transform, pass_, order[start : start + batch_size]) for start in starts]
+        requests = [_Request(split, transform, epoch, order[start : start + batch_size]) for start in starts]
         self._requests.current = requests
         if self._loader is None:
             self._loader = self._new_loader()

@@ -1,7 +1,6 @@
 """The memory of contrastive representation distillation: one embedding of every training image, from each net."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,22 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exporters.core.errors import UsageError
-from pipeline.randomness import generator
+from pipeline.randomness import Samples, generator
 from pipeline.tmkd.precision import full_precision, widen
 
 _MOMENTUM = 0.5
-
-
-class Samples(NamedTuple):
-    """Which training images a batch holds.
-
-    Attributes:
-        indices: `[B]` int64, positions in the training split, on the CPU; each at most once.
-        pass_: the pass over the data, from 0.
-    """
-
-    indices: Tensor
-    pass_: int
 
 
 @dataclass(frozen=True)
@@ -49,7 +36,7 @@ class ContrastMemory(nn.Module):
     from the first batch and kept (Wu et al. 2018, arXiv 1805.01978). All is computed from logarithms in
     fp32, in which `exp(1/.07)` would not fit fp16.
 
-    Memories and `Z` are buffers and so travel in checkpoints; negatives follow from seed, pass and image.
+    Memories and `Z` are buffers and so travel in checkpoints; negatives follow from seed, epoch and image.
 
     Args:
         training: labels of all images.
@@ -87,7 +74,7 @@ class ContrastMemory(nn.Module):
         for row, index in enumerate(samples.indices.tolist()):
             label = self._labels[index]
             own, start = self._counts[label], self._starts[label]
-            random = generator(self._seed, "negatives of crd", samples.pass_, index)
+            random = generator(self._seed, "negatives of crd", samples.epoch, index)
             ranks = random.integers(len(self._labels) - own, size=self._negatives)
             drawn[row] = self._by_class[ranks + own * (ranks >= start)]
         return torch.from_numpy(drawn)

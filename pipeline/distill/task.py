@@ -1,15 +1,17 @@
-"""The trainable whole: a student and what its method learns beside it, in one module."""
+"""What is trained under a distillation method: the student, with whatever the method learns besides it."""
+
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from pipeline.distill.memory import Samples
 from pipeline.distill.methods.base import Method
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
+from pipeline.randomness import Samples
 
 
 class DistillationTask(nn.Module):
-    """Student and method together, so that a distributed wrapper sees all parameters and no teacher.
+    """Student and method in one module, so that a distributed wrapper sees all parameters and no teacher.
 
     Plain training, of a teacher as well, is the same with the method `ce` and no teacher.
 
@@ -27,7 +29,7 @@ class DistillationTask(nn.Module):
         self,
         images: Tensor,
         labels: Tensor,
-        teacher: NetworkOutput | None,
+        guidance: NetworkOutput | None,
         ramp: float,
         samples: Samples | None = None,
     ) -> dict[str, Tensor]:
@@ -36,13 +38,12 @@ class DistillationTask(nn.Module):
         Args:
             images: `[B, 3, S, S]`, float in `[0, 1]`.
             labels: `[B]`, int64.
-            teacher: the teacher's output on the same images, without gradient.
+            guidance: the teacher's output on the same images, without gradient; None without a teacher.
             ramp: warm-up factor in [0, 1] (line 12).
             samples: which training images these are, for methods that remember images.
         """
-        return self.method(self.student(images), teacher, labels, ramp, samples)
+        return self.method(self.student(images), guidance, labels, ramp, samples)
 
-
-def warmup_ramp(passes: float, warmup: int) -> float:
-    """The factor of β and γ after so many passes: linear up to 1 at `warmup` passes (line 12)."""
-    return 1.0 if warmup == 0 else min(1.0, passes / warmup)
+    def classifier(self) -> Callable[[Tensor], Tensor]:
+        """Function of plain images `[B, 3, S, S]` to the student's logits `[B, K]`."""
+        return lambda images: self.student(images).logits

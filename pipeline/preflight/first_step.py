@@ -28,8 +28,8 @@ def check_student(subject: Subject, report: Report) -> None:
     Raises:
         UsageError: such a batch cannot be trained on.
     """
-    from pipeline.distill.memory import Samples
     from pipeline.distill.task import DistillationTask
+    from pipeline.randomness import Samples
 
     recipe = subject.recipe
     student, method = subject.student().tapped, make_method(subject)

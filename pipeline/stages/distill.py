@@ -24,14 +24,11 @@ from pipeline.stages.shared.teacher_cache import cached_teacher
 from pipeline.stages.teacher import weights_file
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
     from torch import Tensor
 
+    from pipeline.distill.task import DistillationTask
     from pipeline.models.build import Model
-    from pipeline.models.outputs import NetworkOutput
     from pipeline.tmkd.teacher import MultiViewTeacher
-    from pipeline.training.loop import Step
-    from pipeline.training.teacher_cache import CachedTeacher
 
 
 class DistillStage(Stage):
@@ -70,6 +67,7 @@ class DistillStage(Stage):
         from exporters.student.student import save_student
         from pipeline.stages.shared.training import discard_checkpoint, train
         from pipeline.training.device import describe_device, make_fabric
+        from pipeline.training.step import Training
 
         recipe, data, folder = context.recipe, read_data(context), self.folder(context)
         fabric = make_fabric(recipe.device, recipe.train.precision)
@@ -80,18 +78,27 @@ class DistillStage(Stage):
         for note in student.notes:
             context.console.say(note)
         cached = cached_teacher(context, data, teacher, fabric) if teacher is not None else None
-        job = self._job(context, data, student, teacher, cached, anchors, fabric)
-        fitted = train(context, self.name, job, fabric)
+        training = Training(
+            name="student",
+            task=self._task(recipe, data, student, teacher, anchors),
+            loader=data.loader,
+            augmentation=replace(data.augmentation(recipe, recipe.seed), cycle=recipe.distill.teacher_cache.passes),
+            settings=recipe.train,
+            seed=recipe.seed,
+            teacher=cached or teacher,
+            warmup_epochs=recipe.distill.warmup_epochs(recipe.train.epochs),
+        )
+        fitted = train(context, self.name, training, fabric)
         if cached is not None:
             cached.commit()
         preprocessing = student_preprocessing(recipe, student.mean, student.std)
         for which, state in (("chosen", fitted.chosen_state), ("final", fitted.final_state)):
-            job.module.load_state_dict(state)
+            training.task.load_state_dict(state)
             network = student.tapped.network
             classes, target = data.index.classes, folder / which
             save_student(network, student.architecture, classes, preprocessing, target, name=recipe.name)
         history = {
-            "chosen_pass": fitted.chosen_pass,
+            "chosen_pass": fitted.chosen_epoch,
             "stopped_early": fitted.stopped_early,
             "passes": [{k: v for k, v in row.items() if k != "images_per_second"} for row in fitted.history],
             "weights": student.weights.source if student.weights else "none",
@@ -100,35 +107,32 @@ class DistillStage(Stage):
         write_json(folder / "history.json", history)
         discard_checkpoint(context, self.name)
         context.console.say(
-            f"student {recipe.student.model}: pass {fitted.chosen_pass} of {len(fitted.history)} is chosen,"
+            f"student {recipe.student.model}: epoch {fitted.chosen_epoch} of {len(fitted.history)} was chosen,"
             f" validation top-1 {100 * fitted.chosen_score:.2f} %"
         )
         return {
-            "chosen_pass": fitted.chosen_pass,
+            "chosen_pass": fitted.chosen_epoch,
             "validation_top1": fitted.chosen_score,
             "images_per_second": float(np.median([row["images_per_second"] for row in fitted.history])),
             "device": describe_device(fabric),
         }
 
-    def _job(
+    def _task(
         self,
-        context: StageContext,
+        recipe: Recipe,
         data: Data,
         student: "Model",
         teacher: "MultiViewTeacher | None",
-        cached: "CachedTeacher | None",
         anchors: "Tensor | None",
-        fabric: "Fabric",
-    ) -> Any:
+    ) -> "DistillationTask":
+        """The student under the recipe's method, whose own weights follow from the seed."""
         import torch
 
         from pipeline.distill.build import build_method
         from pipeline.distill.memory import TrainingSplit
         from pipeline.distill.task import DistillationTask
         from pipeline.randomness import generator
-        from pipeline.stages.shared.training import student_job
 
-        recipe = context.recipe
         if teacher is not None:
             wanted = needs_stages(recipe.distill.method, recipe.distill.base)
             student.tapped.tap_stages = teacher.visual.tap_stages = wanted
@@ -144,24 +148,7 @@ class DistillStage(Stage):
                 recipe.train.label_smoothing,
                 TrainingSplit(data.index.splits["train"].labels, recipe.seed),
             )
-
-        def guide(step: "Step") -> "NetworkOutput":
-            if cached is not None:
-                return cached(step.images, step.labels, step.pass_, step.indices)
-            assert teacher is not None
-            return teacher(step.images, step.labels)
-
-        return student_job(
-            "student",
-            DistillationTask(student.tapped, method),
-            data,
-            recipe.train,
-            replace(data.augmentation(recipe, recipe.seed), cycle=recipe.distill.teacher_cache.passes),
-            fabric,
-            seed=recipe.seed,
-            teacher=guide if teacher is not None else None,
-            warmup=recipe.distill.warmup_epochs(recipe.train.epochs),
-        )
+        return DistillationTask(student.tapped, method)
 
 
 def _has_anchors(recipe: Recipe) -> bool:

@@ -9,7 +9,7 @@ from pipeline.data.listing import SPLITS
 from pipeline.recipe.needs import has_views, needs_teacher, weighs_by_text
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.shared.inputs import EVALUATION_BATCH, IMAGE_KEYS, TRAINING_LIBRARIES, read_data, read_teacher
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, read_data, read_teacher
 
 TRAIN_SAMPLE = 1000
 """Training images on which the teacher is measured, at most: enough to see whether fusion helps."""
@@ -49,7 +49,7 @@ class FusionStage(Stage):
         measured: dict[str, Any] = {}
         for split in SPLITS:
             limit = TRAIN_SAMPLE if split == "train" else None
-            batches = data.loader.evaluation_batches(split, data.preprocessing, EVALUATION_BATCH, limit=limit)
+            batches = data.loader.evaluation_batches(split, data.geometry, limit=limit)
             measured[split] = measure_teacher(teacher, batches, fabric.device)
         write_json(folder / "accuracy.json", measured)
         validation = measured["validation"]

@@ -9,12 +9,11 @@ from pipeline.models.weight_files import checked_sha256
 from pipeline.recipe.needs import has_views, needs_teacher
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.shared.inputs import EVALUATION_BATCH, IMAGE_KEYS, TRAINING_LIBRARIES, Data, read_data
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, read_data
 from pipeline.stages.shared.networks import build_visual_teacher, teacher_preprocessing
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from torch import Tensor
 
     from pipeline.models.build import Model
     from pipeline.tmkd.views.views import Views
@@ -71,7 +70,7 @@ class TeacherStage(Stage):
         fitted = self._fit(context, data, model, fabric) if visual.fit is not None else None
         rows = fitted.history if fitted is not None else []
         tapped.eval()
-        batches = data.loader.evaluation_batches("validation", data.preprocessing, EVALUATION_BATCH)
+        batches = data.loader.evaluation_batches("validation", data.geometry)
         measured = score(*predict(lambda images: tapped(images).logits, batches, fabric.device))
         context.console.say(f"visual teacher {visual.model}: validation top-1 {100 * measured['top1']:.2f} %")
         mapped = model.weights.mapped if model.weights is not None and fitted is None else 0
@@ -84,8 +83,8 @@ class TeacherStage(Stage):
                 remedy="Check mean, std and the order of classes; else it is another network's file, or needs `fit`.",
             )
         if not has_learned(measured):
-            told = describe_score(measured, "validation")
-            context.console.warn(f"the visual teacher is at chance level, with nothing to teach: {told}")
+            accuracy = describe_score(measured, "validation")
+            context.console.warn(f"the visual teacher is at chance level, with nothing to teach: {accuracy}")
         folder = self.folder(context)
         preprocessing = teacher_preprocessing(recipe, model.mean, model.std)
         save_student(tapped.network, model.architecture, data.index.classes, preprocessing, folder, name=visual.model)
@@ -107,38 +106,30 @@ class TeacherStage(Stage):
         return {"validation_top1": measured["top1"], "device": describe_device(fabric)}
 
     def _fit(self, context: StageContext, data: Data, model: "Model", fabric: "Fabric") -> "Fitted":
-        import torch
-
         from pipeline.distill.build import build_method
         from pipeline.distill.settings import DistillSettings
         from pipeline.distill.task import DistillationTask
-        from pipeline.stages.shared.training import student_job, train
-        from pipeline.tmkd.drawn_views import DrawnViews
-        from pipeline.training.loop import Step
+        from pipeline.stages.shared.training import train
+        from pipeline.tmkd.sampled_views import SampledViews
+        from pipeline.training.step import Training
 
         fit_settings = context.recipe.teacher.visual.fit
         assert fit_settings is not None
         distill, smoothing = DistillSettings(method="ce"), fit_settings.label_smoothing
-        task = DistillationTask(model.tapped, build_method(distill, model.tapped.shape, None, None, smoothing))
+        method = build_method(distill, model.tapped.shape, None, None, smoothing)
         seed = context.recipe.data.split_seed
-        drawn = DrawnViews(fit_views(context.recipe), seed, "view for the visual teacher")
-
-        def show(step: Step) -> "Tensor":
-            shown = drawn(step.images, drawn.draw(step.pass_, step.indices))
-            return shown.contiguous(memory_format=torch.channels_last)
-
-        job = student_job(
-            "teacher",
-            task,
-            data,
-            fit_settings,
-            data.augmentation(context.recipe, seed),
-            fabric,
+        views = SampledViews(fit_views(context.recipe), seed, "view for the visual teacher")
+        training = Training(
+            name="teacher",
+            task=DistillationTask(model.tapped, method),
+            loader=data.loader,
+            augmentation=data.augmentation(context.recipe, seed),
+            settings=fit_settings,
             seed=seed,
-            show=show if fit_settings.views else None,
+            views=views if fit_settings.views else None,
         )
-        fitted = train(context, self.name, job, fabric)
-        task.load_state_dict(fitted.chosen_state)
+        fitted = train(context, self.name, training, fabric)
+        training.task.load_state_dict(fitted.chosen_state)
         return fitted
 
 

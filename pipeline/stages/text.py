@@ -10,7 +10,6 @@ from pipeline.recipe.needs import needs_text_embeddings
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.shared.inputs import (
-    EVALUATION_BATCH,
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
     Data,
@@ -106,8 +105,8 @@ class TextStage(Stage):
         with context.console.track("encoding prompts", None):
             embeddings = encode_prompts(clip.encode_text, prompts, words, views.kinds)
         zero_shot = _measure(clip, embeddings, views, data, fabric)
-        told = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
-        context.console.say(f"text teacher {text.model}: validation top-1 from prompts alone: {told}")
+        by_view = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
+        context.console.say(f"text teacher {text.model}: validation top-1 from prompts alone: {by_view}")
         labels = data.index.splits["validation"].labels
         best, chance = max(zero_shot.values()), chance_level(labels)
         if not is_above_chance(round(best * len(labels)), len(labels), chance):
@@ -140,40 +139,29 @@ class TextStage(Stage):
         words: Sequence[str],
         fabric: "Fabric",
     ) -> bool:
-        """Train; tells whether it stopped early."""
-        from torch import Tensor, nn
-
-        from pipeline.stages.shared.training import make_job, train
-        from pipeline.tmkd.prompts import encode_prompts
+        """Train the CLIP; returns whether training stopped early."""
+        from pipeline.stages.shared.training import train
         from pipeline.tmkd.text_fit import TextFit
-        from pipeline.tmkd.views.views import Views
-        from pipeline.training.loop import Step
+        from pipeline.training.step import Training
 
         recipe = context.recipe
         # The fit belongs to the data, like the split: the seeds of a comparison share it.
         seed = recipe.data.split_seed
-        task = TextFit(clip, prompts, make_views(recipe), words, seed)
-        plain = Views({})
-
-        def losses(wrapped: nn.Module, step: Step) -> dict[str, Tensor]:
-            drawn = task.draw_views(step.pass_, step.indices).to(fabric.device)
-            tokens = task.draw_tokens(step.pass_, int(step.indices[0])).to(fabric.device)
-            return wrapped(step.images, step.labels, drawn, tokens)
-
-        def evaluate() -> float:
-            task.eval()
-            embeddings = encode_prompts(clip.encode_text, prompts, words, plain.kinds)
-            return _measure(clip, embeddings, plain, data, fabric)["rgb"]
-
-        augmentation = data.augmentation(recipe, seed)
-        job = make_job("text teacher", task, losses, evaluate, data, recipe.teacher.text.fit, augmentation, seed)
-        fitted = train(context, self.name, job, fabric)
-        task.load_state_dict(fitted.chosen_state)
+        training = Training(
+            name="text teacher",
+            task=TextFit(clip, prompts, make_views(recipe), words, seed),
+            loader=data.loader,
+            augmentation=data.augmentation(recipe, seed),
+            settings=recipe.teacher.text.fit,
+            seed=seed,
+        )
+        fitted = train(context, self.name, training, fabric)
+        training.task.load_state_dict(fitted.chosen_state)
         return fitted.stopped_early
 
 
 def _measure(clip: "Clip", embeddings: "Tensor", views: "Views", data: Data, fabric: "Fabric") -> dict[str, float]:
     from pipeline.evaluation.zero_shot import zero_shot_accuracy
 
-    batches = data.loader.evaluation_batches("validation", data.preprocessing, EVALUATION_BATCH)
+    batches = data.loader.evaluation_batches("validation", data.geometry)
     return zero_shot_accuracy(clip, embeddings.to(fabric.device), views, batches, fabric.device)

@@ -11,7 +11,6 @@ from pipeline.recipe.needs import needs_teacher
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.shared.inputs import (
-    EVALUATION_BATCH,
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
     Data,
@@ -115,7 +114,7 @@ def _logits(
     logits = {
         split: predict(
             lambda images: student(images).logits,
-            data.loader.evaluation_batches(split, data.preprocessing, EVALUATION_BATCH),
+            data.loader.evaluation_batches(split, data.geometry),
             fabric.device,
         )
         for split in ("validation", "test")

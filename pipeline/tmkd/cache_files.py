@@ -13,7 +13,7 @@ from exporters.core.files import new_temporary, writing
 
 
 class ArrayFile:
-    """A `.npy` file `[passes, images, …]`, zeros when new, whose rows are read and written one by one.
+    """A `.npy` file `[epochs, images, …]`, zeros when new, whose rows are read and written one by one.
 
     Nothing is mapped into memory: where the disk has no room for a page of a mapped file, the system ends the process
     rather than give an error.
@@ -21,7 +21,7 @@ class ArrayFile:
     Args:
         path: the file; its folder is made if need be. Of several processes that make it at once, one wins and all
             share it.
-        shape: `(passes, images, …)`; a row is all that follows these two.
+        shape: `(epochs, images, …)`; a row is all that follows these two.
         dtype: of the values.
 
     Raises:
@@ -39,20 +39,20 @@ class ArrayFile:
             self._handle = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
         weakref.finalize(self, os.close, self._handle)
 
-    def read(self, pass_: int, indices: np.ndarray) -> np.ndarray:
-        """Rows `[B, …]` of a pass."""
-        data = b"".join(os.pread(self._handle, self._row_bytes, place) for place in self._places(pass_, indices))
+    def read(self, epoch: int, indices: np.ndarray) -> np.ndarray:
+        """Rows `[B, …]` of an epoch."""
+        data = b"".join(os.pread(self._handle, self._row_bytes, place) for place in self._places(epoch, indices))
         return np.frombuffer(bytearray(data), self._dtype).reshape(len(indices), *self._shape[2:])
 
-    def write(self, pass_: int, indices: np.ndarray, values: np.ndarray) -> None:
-        """Replace rows of a pass by `[B, …]`.
+    def write(self, epoch: int, indices: np.ndarray, values: np.ndarray) -> None:
+        """Replace rows of an epoch by `[B, …]`.
 
         Raises:
             WriteError: the disk has no room for them.
         """
         rows = np.ascontiguousarray(values, self._dtype)
         with writing(self.path):
-            for place, row in zip(self._places(pass_, indices), rows, strict=True):
+            for place, row in zip(self._places(epoch, indices), rows, strict=True):
                 data, done = memoryview(row.tobytes()), 0
                 while done < len(data):  # a disk that is nearly full takes a part
                     done += os.pwrite(self._handle, data[done:], place + done)
@@ -62,11 +62,11 @@ class ArrayFile:
         with writing(self.path):
             os.fsync(self._handle)
 
-    def _places(self, pass_: int, indices: np.ndarray) -> list[int]:
-        passes, images = self._shape[:2]
-        if not 0 <= pass_ < passes or (indices.size and not 0 <= indices.min() <= indices.max() < images):
-            raise IndexError(f"pass {pass_} or an image is not among {passes} passes of {images} images")
-        return [self._offset + (pass_ * images + int(index)) * self._row_bytes for index in indices]
+    def _places(self, epoch: int, indices: np.ndarray) -> list[int]:
+        epochs, images = self._shape[:2]
+        if not 0 <= epoch < epochs or (indices.size and not 0 <= indices.min() <= indices.max() < images):
+            raise IndexError(f"epoch {epoch} or an image is not among {epochs} epochs of {images} images")
+        return [self._offset + (epoch * images + int(index)) * self._row_bytes for index in indices]
 
 
 def row_shape(path: Path) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from pipeline.tmkd.weighting import ViewWeighting, label_free_labels, view_weigh
 
 @dataclass(frozen=True)
 class ViewedBatch:
-    """What the teachers make of a batch before any label has been looked at.
+    """The teachers' outputs on a batch, before labels are used.
 
     Attributes:
         output: of the visual teacher, each tensor `[V, B, …]`.
@@ -55,7 +55,7 @@ class MultiViewTeacher:
 
     @torch.no_grad()
     def look(self, images: Tensor) -> ViewedBatch:
-        """All views of a batch `[B, 3, H, W]` in `[0, 1]`, in one pass of `V·B` images (lines 1 to 3)."""
+        """The teachers' outputs on all views of a batch `[B, 3, H, W]` in `[0, 1]`, in one batch of `V·B` images."""
         views = self.views(images).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         output = split_views(self.visual(views), len(self.views))
         if self._image_tower is None:
@@ -64,7 +64,7 @@ class MultiViewTeacher:
 
     @torch.no_grad()
     def weigh(self, viewed: ViewedBatch, labels: Tensor) -> Tensor:
-        """Weights `[B, V]` under the given labels `[B]` (lines 5 and 6)."""
+        """View weights `[B, V]` under the given labels `[B]`."""
         return view_weights(self._weigher(viewed.embeddings, viewed.output.logits, labels), self._temperature)
 
     def weigh_label_free(self, viewed: ViewedBatch) -> Tensor:
@@ -73,9 +73,15 @@ class MultiViewTeacher:
 
     @torch.no_grad()
     def fuse(self, viewed: ViewedBatch, labels: Tensor) -> NetworkOutput:
-        """The views of training images as one teacher, weighed under their true labels (lines 5 to 8)."""
+        """The views of training images as one teacher, weighted under their true labels."""
         return fuse_output(self.weigh(viewed, labels), viewed.output)
 
-    def __call__(self, images: Tensor, labels: Tensor) -> NetworkOutput:
-        """The fused teacher on training images `[B, 3, H, W]` in `[0, 1]` with their true labels (lines 1 to 8)."""
+    def __call__(self, images: Tensor, labels: Tensor, epoch: int = 0, indices: Tensor | None = None) -> NetworkOutput:
+        """The fused teacher on training images.
+
+        Args:
+            images: `[B, 3, H, W]` in `[0, 1]`, on the device.
+            labels: `[B]` int64, the true ones.
+            epoch, indices: not used; a `CachedTeacher` has the same signature.
+        """
         return self.fuse(self.look(images), labels)

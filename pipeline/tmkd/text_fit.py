@@ -1,19 +1,20 @@
-"""A small CLIP trained on the training split, so that a text teacher that means something needs no download.
+"""A small CLIP trained on the training split, so that a useful text teacher needs no download.
 
-Each image is shown in one view, drawn for this image and pass, beside prompts of that view; the loss is the contrast of
-line 11 within each view, with CLIP's learnt temperature.
+Each image is shown in one view, sampled for this image and epoch, with prompts of that view. The loss is the image-text
+contrast within each view, with CLIP's learnt temperature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.models.clip import Clip
-from pipeline.randomness import generator
+from pipeline.models.outputs import NetworkOutput
+from pipeline.randomness import Samples, generator
 from pipeline.tmkd.contrast import image_text_contrast
-from pipeline.tmkd.drawn_views import DrawnViews
-from pipeline.tmkd.prompts import Prompts
+from pipeline.tmkd.prompts import Prompts, encode_prompts
+from pipeline.tmkd.sampled_views import SampledViews
 from pipeline.tmkd.views.views import Views
 
 
@@ -25,13 +26,15 @@ class TextFit(nn.Module):
         prompts: several templates a view.
         views: the views of the recipe.
         classes: K names.
-        seed: of the draws of views and templates.
+        seed: of the sampled views and templates.
     """
 
     def __init__(self, clip: Clip, prompts: Prompts, views: Views, classes: Sequence[str], seed: int) -> None:
         super().__init__()
         self.clip = clip
-        self._drawn = DrawnViews(views, seed, "view for the text teacher")
+        self._prompts = prompts
+        self._classes = classes
+        self._views = SampledViews(views, seed, "view for the text teacher")
         self._seed = seed
         # view → [templates, K, context]
         self._tokens = [
@@ -39,33 +42,58 @@ class TextFit(nn.Module):
             for templates in (prompts.templates(view, kind) for view, kind in views.kinds.items())
         ]
 
-    def draw_views(self, pass_: int, indices: Tensor) -> Tensor:
-        """The view in which each image is shown in a pass: int64 `[B]`, from the samples' indices `[B]`."""
-        return self._drawn.draw(pass_, indices)
+    def sample_views(self, samples: Samples) -> Tensor:
+        """The view in which each image is shown: int64 `[B]`, on the CPU."""
+        return self._views.sample(samples)
 
-    def draw_tokens(self, pass_: int, index: int) -> Tensor:
-        """One template a view, by the batch's first sample: int64 `[V, K, context]`."""
-        random = generator(self._seed, "template for the text teacher", pass_, index)
+    def sample_tokens(self, samples: Samples) -> Tensor:
+        """One template a view, by the batch's first sample: int64 `[V, K, context]`, on the CPU."""
+        random = generator(self._seed, "template for the text teacher", samples.epoch, int(samples.indices[0]))
         return torch.stack([tokens[int(random.integers(len(tokens)))] for tokens in self._tokens])
 
-    def forward(self, images: Tensor, labels: Tensor, drawn: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        """The contrastive loss of a batch.
+    def forward(
+        self, images: Tensor, labels: Tensor, guidance: NetworkOutput | None, ramp: float, samples: Samples
+    ) -> dict[str, Tensor]:
+        """The contrastive loss of a batch, in views and with prompts that its samples decide.
 
         Args:
             images: `[B, 3, S, S]` in `[0, 1]`, plain.
             labels: `[B]` int64.
-            drawn: `[B]` int64, of `draw_views`.
-            tokens: `[V, K, context]`, of `draw_tokens`.
+            guidance, ramp: not used; part of the signature of every task.
+            samples: which training images these are.
 
         Returns:
             `{"contrast": 0-d float32}`.
         """
-        embeddings = self.clip.encode_image(self._drawn(images, drawn))
+        views, tokens = self.sample_views(samples), self.sample_tokens(samples)
+        return {"contrast": self.contrast(images, labels, views.to(images.device), tokens.to(images.device))}
+
+    def contrast(self, images: Tensor, labels: Tensor, views: Tensor, tokens: Tensor) -> Tensor:
+        """The contrast within each view, weighted by the share of the images in it: 0-d float32.
+
+        Args:
+            images: `[B, 3, S, S]` in `[0, 1]`, plain.
+            labels: `[B]` int64.
+            views: `[B]` int64, the view of each image.
+            tokens: `[V, K, context]` int64, the prompt of each class in each view.
+        """
+        embeddings = self.clip.encode_image(self._views(images, views))
         texts = self.clip.encode_tokens(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
         temperature = self.clip.temperature
         losses = []
-        for view in drawn.unique().tolist():
-            members = drawn == view
+        for view in views.unique().tolist():
+            members = views == view
             share = members.float().mean()
             losses.append(share * image_text_contrast(embeddings[members], texts[view], labels[members], temperature))
-        return {"contrast": torch.stack(losses).sum()}
+        return torch.stack(losses).sum()
+
+    def classifier(self) -> Callable[[Tensor], Tensor]:
+        """Function of plain images `[B, 3, S, S]` to their similarity `[B, K]` with the prompts of the present CLIP."""
+        plain = Views({})
+        texts = encode_prompts(self.clip.encode_text, self._prompts, self._classes, plain.kinds)
+
+        def similarities(images: Tensor) -> Tensor:
+            embeddings = self.clip.encode_image(plain(images)[0])
+            return torch.einsum("bd,kd->bk", embeddings, texts[0].to(embeddings))
+
+        return similarities

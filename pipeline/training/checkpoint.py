@@ -1,4 +1,4 @@
-"""The state of a training job between two passes: one file, whole or absent, bound to the job it belongs to."""
+"""The state of a training between two epochs: one file, whole or absent, usable by the same training only."""
 
 import zipfile
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from exporters.core.files import atomic_path
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint file and the fingerprint of the job that may resume from it.
+    """A checkpoint file and the fingerprint of the training that may resume from it.
 
     Attributes:
         path: the file.
-        fingerprint: what the job depends on; a checkpoint made under another one is not used.
+        fingerprint: of all that the training depends on; a checkpoint with another one is not used.
     """
 
     path: Path
     fingerprint: str
 
     def load(self) -> dict[str, Any] | None:
-        """The saved state, tensors on the CPU; None where there is none, or none of this job.
+        """The saved state, tensors on the CPU; None where there is none, or it is of another training.
 
-        A damaged file counts as none: the job then starts over, which costs time and never correctness.
+        A damaged file counts as none: training then starts over, which costs time and never correctness.
         """
         if not self.path.is_file():
             return None
@@ -52,5 +52,5 @@ class Checkpoint:
             torch.save({"fingerprint": self.fingerprint, "state": state}, stream)
 
     def remove(self) -> None:
-        """Remove the file: the job's results are written."""
+        """Remove the file, once the results of the training are written."""
         self.path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
-def make_optimiser(module: nn.Module, settings: "FitSettings") -> torch.optim.Optimizer:
+def make_optimizer(module: nn.Module, settings: "FitSettings") -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW, with the recipe's numbers, over the trainable parameters of a module.
 
     Without `decays_norms_and_biases`, parameters that weight decay is not meant for are in a group of their own, with
@@ -81,27 +81,27 @@ def _exempt(module: nn.Module) -> Iterator[nn.Parameter]:
                     yield parameter
 
 
-def learning_rate(settings: "FitSettings", step: int, steps_per_pass: int) -> float:
-    """The learning rate of a step, counted from 0 over all passes.
+def learning_rate(settings: "FitSettings", step: int, steps_per_epoch: int) -> float:
+    """The learning rate of a step, counted from 0 over all epochs.
 
     * `constant`: `lr`.
-    * `milestones`: `lr · gamma^(number of milestones reached)`, milestones in passes.
+    * `milestones`: `lr · gamma^(number of milestones reached)`, milestones in epochs.
     * `cosine`: half a cosine from `lr` to 0 (Loshchilov and Hutter, 2017, without restarts).
     * `one_cycle`: a half cosine up from `lr/25` over the first 30 % of the steps, then one down to `lr/25e4`
       (Smith and Topin, 2018; at each step what PyTorch's `OneCycleLR` gives by default).
 
-    `warmup` passes rise linearly to the schedule's own value, for every kind but `one_cycle`, which has its own.
+    `warmup` epochs rise linearly to the schedule's own value, for every kind but `one_cycle`, which has its own.
     """
     schedule = settings.schedule
-    total = settings.epochs * steps_per_pass
+    total = settings.epochs * steps_per_epoch
     if schedule.kind == "one_cycle":
         return settings.lr * _one_cycle(step, total)
     factor = 1.0
     if schedule.kind == "milestones":
-        factor = schedule.gamma ** sum(step // steps_per_pass >= milestone for milestone in schedule.milestones)
+        factor = schedule.gamma ** sum(step // steps_per_epoch >= milestone for milestone in schedule.milestones)
     elif schedule.kind == "cosine":
         factor = 0.5 * (1 + math.cos(math.pi * step / total))
-    warmup = schedule.warmup * steps_per_pass
+    warmup = schedule.warmup * steps_per_epoch
     if step < warmup:
         factor *= min(1.0, (step + 1) / warmup)
     return settings.lr * factor

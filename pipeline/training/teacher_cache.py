@@ -1,8 +1,8 @@
-"""What the teachers saw in each view of each augmented image, kept on disk: a pass that comes again asks nobody.
+"""The teachers' outputs for each view of each augmented image, kept on disk: a repeated epoch runs no teacher.
 
-Augmentation is a function of (seed, pass, index). With its passes in a cycle the teachers' outputs come again too, and
-a training pass then costs little more than the student alone. What is kept precedes labels and weights (lines 3 and 5):
-every loss weight, weighting and student can learn from one cache.
+Augmentation is a function of (seed, epoch, index). With its epochs in a cycle the teachers' outputs repeat too, and
+a training epoch then costs little more than the student alone. What is kept comes before labels and view weights, so
+that one cache serves every loss weight, view weighting and student.
 """
 
 from collections.abc import Mapping
@@ -19,84 +19,84 @@ from pipeline.tmkd.teacher import MultiViewTeacher, ViewedBatch
 
 
 class CacheColumn:
-    """One kind of value for each (pass, image), in a file of its own; what has been written is known after a crash.
+    """One kind of value for each (epoch, image), in a file of its own that says after a crash what it holds.
 
     Several processes may fill one column: equal keys have equal values.
 
     Args:
         path: without suffix; values go to `<path>.npy`, the marks of what is there to `<path>.known.npy`.
-        passes, images: the keys.
+        epochs, images: the keys.
         shape: of one value, float32.
 
     Raises:
         UnavailableError: the disk has no room for the whole column, or the files are damaged.
     """
 
-    def __init__(self, path: Path, passes: int, images: int, shape: tuple[int, ...]) -> None:
-        self._values = ArrayFile(path.with_name(f"{path.name}.npy"), (passes, images, *shape), np.float32)
-        self._known = ArrayFile(path.with_name(f"{path.name}.known.npy"), (passes, images), np.bool_)
+    def __init__(self, path: Path, epochs: int, images: int, shape: tuple[int, ...]) -> None:
+        self._values = ArrayFile(path.with_name(f"{path.name}.npy"), (epochs, images, *shape), np.float32)
+        self._known = ArrayFile(path.with_name(f"{path.name}.known.npy"), (epochs, images), np.bool_)
         self._pending: list[tuple[int, np.ndarray]] = []
 
-    def read(self, pass_: int, indices: np.ndarray) -> np.ndarray | None:
-        """Values `[B, …]` of images of a pass; None where one is missing."""
-        return self._values.read(pass_, indices) if self._known.read(pass_, indices).all() else None
+    def read(self, epoch: int, indices: np.ndarray) -> np.ndarray | None:
+        """Values `[B, …]` of images of an epoch; None where one is missing."""
+        return self._values.read(epoch, indices) if self._known.read(epoch, indices).all() else None
 
-    def write(self, pass_: int, indices: np.ndarray, values: np.ndarray) -> None:
+    def write(self, epoch: int, indices: np.ndarray, values: np.ndarray) -> None:
         """Keep values `[B, …]`; they count once `commit` has been called."""
-        self._values.write(pass_, indices, values)
-        self._pending.append((pass_, indices))
+        self._values.write(epoch, indices, values)
+        self._pending.append((epoch, indices))
 
     def commit(self) -> None:
         """Bring values to the disk, and only then the marks that say so."""
         if not self._pending:
             return
         self._values.flush()
-        for pass_, indices in self._pending:
-            self._known.write(pass_, indices, np.ones(len(indices), np.bool_))
+        for epoch, indices in self._pending:
+            self._known.write(epoch, indices, np.ones(len(indices), np.bool_))
         self._known.flush()
         self._pending.clear()
 
 
 class CachedTeacher:
-    """A multi-view teacher that looks at each augmented image once.
+    """A multi-view teacher that computes its outputs for each augmented image once.
 
     Args:
         teacher: the teacher.
         folder: where the cache is; whatever its contents follow from must be in its name.
-        passes: augmentation passes in the cycle.
+        epochs: in the cycle of augmentations.
         images: training images.
         kept: what is kept of the teachers, name → name of its files: `logits` always, and of `pooled`, `feature_map`
             and `embeddings` what the method and the weights ask for.
-        pool: feature maps are kept pooled to pool × pool, which is all that line 9 looks at.
+        pool: feature maps are kept pooled to pool × pool, which is all that the feature loss uses.
     """
 
     def __init__(
-        self, teacher: MultiViewTeacher, folder: Path, passes: int, images: int, kept: Mapping[str, str], pool: int
+        self, teacher: MultiViewTeacher, folder: Path, epochs: int, images: int, kept: Mapping[str, str], pool: int
     ) -> None:
         self._teacher = teacher
         self._folder = folder
-        self._keys = (passes, images)
+        self._keys = (epochs, images)
         self._kept = dict(kept)
         self._pool = pool
         self._columns: dict[Path, CacheColumn] = {}
-        self._pass = -1
+        self._epoch = -1
 
-    def __call__(self, images: Tensor, labels: Tensor, pass_: int, indices: Tensor) -> NetworkOutput:
+    def __call__(self, images: Tensor, labels: Tensor, epoch: int, indices: Tensor) -> NetworkOutput:
         """The fused teacher on training images.
 
         Args:
             images: `[B, 3, H, W]` in `[0, 1]`, on the device.
             labels: `[B]` int64, on the device.
-            pass_: the pass, from 0; pass and pass + cycle have the same augmentation.
+            epoch: number of the epoch, from 0; epoch and epoch + cycle have the same augmentation.
             indices: `[B]` int64, positions in the training split, on the CPU.
 
         Returns:
             As `MultiViewTeacher.fuse`, the feature map pooled, and empty what is not kept.
         """
-        if pass_ != self._pass:
+        if epoch != self._epoch:
             self.commit()
-            self._pass = pass_
-        place = (pass_ % self._keys[0], indices.numpy())
+            self._epoch = epoch
+        place = (epoch % self._keys[0], indices.numpy())
         found = self._recall(*place)
         if found is None:
             found = self._reduced(self._teacher.look(images))
@@ -105,7 +105,7 @@ class CachedTeacher:
         return self._teacher.fuse(viewed, labels)
 
     def commit(self) -> None:
-        """Make sure that what was computed so far outlives the process."""
+        """Write what was computed so far to the disk, so that it outlives the process."""
         for column in self._columns.values():
             column.commit()
 
@@ -131,30 +131,30 @@ class CachedTeacher:
         )
         return ViewedBatch(output, values.get("embeddings"))
 
-    def _recall(self, pass_: int, indices: np.ndarray) -> dict[str, Tensor] | None:
+    def _recall(self, epoch: int, indices: np.ndarray) -> dict[str, Tensor] | None:
         found = {}
         for name in self._kept:
-            views = [self._read(name, view, pass_, indices) for view in self._teacher.views.identities]
+            views = [self._read(name, view, epoch, indices) for view in self._teacher.views.identities]
             if any(values is None for values in views):
                 return None
             found[name] = torch.from_numpy(np.stack(views))  # type: ignore[arg-type]
         return found
 
-    def _read(self, name: str, view: str, pass_: int, indices: np.ndarray) -> np.ndarray | None:
+    def _read(self, name: str, view: str, epoch: int, indices: np.ndarray) -> np.ndarray | None:
         path = self._path(name, view)
         if path not in self._columns:
             if not (values := path.with_name(f"{path.name}.npy")).is_file():
                 return None
             self._columns[path] = CacheColumn(path, *self._keys, row_shape(values))
-        return self._columns[path].read(pass_, indices)
+        return self._columns[path].read(epoch, indices)
 
-    def _keep(self, pass_: int, indices: np.ndarray, found: Mapping[str, Tensor]) -> None:
+    def _keep(self, epoch: int, indices: np.ndarray, found: Mapping[str, Tensor]) -> None:
         for name, tensor in found.items():
             for view, values in zip(self._teacher.views.identities, tensor.cpu().numpy(), strict=True):
                 path = self._path(name, view)
                 if path not in self._columns:
                     self._columns[path] = CacheColumn(path, *self._keys, values.shape[1:])
-                self._columns[path].write(pass_, indices, values)
+                self._columns[path].write(epoch, indices, values)
 
     def _path(self, name: str, view: str) -> Path:
         return self._folder / f"{self._kept[name]}-{view}"

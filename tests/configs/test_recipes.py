@@ -15,17 +15,18 @@ from pipeline.distill.registry import METHODS
 from pipeline.distill.task import DistillationTask
 from pipeline.models.build import Model, build_model
 from pipeline.models.clip import Clip, build_clip
+from pipeline.randomness import Samples
 from pipeline.recipe import load_recipe
 from pipeline.recipe.needs import teacher_image_size
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.stages.shared.inputs import make_views
-from pipeline.stages.shared.networks import build_student, student_preprocessing
+from pipeline.stages.shared.networks import build_student, image_geometry
 from pipeline.stages.teacher import fit_views
-from pipeline.tmkd.drawn_views import DrawnViews
 from pipeline.tmkd.prompts import Prompts, encode_prompts
+from pipeline.tmkd.sampled_views import SampledViews
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.weighting import make_view_weighting
-from pipeline.training.optimizer import learning_rate, make_optimiser
+from pipeline.training.optimizer import learning_rate, make_optimizer
 
 LARGEST = 64
 """Nets that halve the image five times keep a map of 2 x 2, without which there are no class activation maps."""
@@ -55,8 +56,7 @@ def clip() -> Clip:
 
 def batch(recipe: Recipe) -> torch.Tensor:
     """Two noisy images, varied as the recipe says: `[2, 3, S, S]` in [0, 1]."""
-    preprocessing = student_preprocessing(recipe, (0.0,) * 3, (1.0,) * 3)
-    augment = Augmentation(recipe.data.augment, preprocessing, recipe.seed)
+    augment = Augmentation(recipe.data.augment, image_geometry(recipe), recipe.seed)
     random = np.random.default_rng(0)
     pictures = [Image.fromarray(random.integers(0, 256, (90, 110, 3), dtype=np.uint8)) for _ in range(2)]
     varied = [augment(picture, 0, index) for index, picture in enumerate(pictures)]
@@ -72,14 +72,14 @@ def build_teacher(recipe: Recipe) -> Model:
 
 
 def take_step(task: torch.nn.Module, losses: dict[str, torch.Tensor], settings: Any) -> None:
-    """One step of the recipe's optimiser; every parameter stays finite, and some move."""
+    """One step of the recipe's optimizer; every parameter stays finite, and some move."""
     assert losses and all(torch.isfinite(loss) for loss in losses.values()), losses
     before = [parameter.detach().clone() for parameter in task.parameters()]
-    optimiser = make_optimiser(task, settings)
-    for group in optimiser.param_groups:
+    optimizer = make_optimizer(task, settings)
+    for group in optimizer.param_groups:
         group["lr"] = learning_rate(settings, settings.epochs // 3, 1)
     torch.stack(list(losses.values())).sum().backward()
-    optimiser.step()
+    optimizer.step()
     after = list(task.parameters())
     assert all(torch.isfinite(parameter).all() for parameter in after)
     assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
@@ -93,8 +93,8 @@ def test_a_step_of_teacher_and_student(name: str, clip: Clip) -> None:
     fit = recipe.teacher.visual.fit
     assert fit is not None
 
-    drawn = DrawnViews(fit_views(recipe), 0, "view for the visual teacher")
-    logits = visual.train()(drawn(images, drawn.draw(0, torch.arange(2)))).logits
+    sampled = SampledViews(fit_views(recipe), 0, "view for the visual teacher")
+    logits = visual.train()(sampled(images, sampled.sample(Samples(torch.arange(2), 0)))).logits
     take_step(visual, {"ce": torch.nn.functional.cross_entropy(logits, labels)}, fit)
 
     visual.eval().requires_grad_(False)

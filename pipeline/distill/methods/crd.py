@@ -3,10 +3,11 @@
 from torch import Tensor, nn
 
 from pipeline.distill.losses import representation_contrast
-from pipeline.distill.memory import ContrastMemory, Samples, TrainingSplit
+from pipeline.distill.memory import ContrastMemory, TrainingSplit
 from pipeline.distill.methods.base import Method, given_shape, require_classifier
 from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
+from pipeline.randomness import Samples
 from pipeline.tmkd.precision import full_precision
 
 _WIDTH = 128

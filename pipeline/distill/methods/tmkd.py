@@ -4,11 +4,12 @@ from torch import Tensor
 
 from exporters.core.errors import UsageError
 from pipeline.distill.losses import kl_logits
-from pipeline.distill.memory import Samples, TrainingSplit
+from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.base import Method, given_shape, require_cam
 from pipeline.distill.methods.cat_kd import attention_transfer
 from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
+from pipeline.randomness import Samples
 from pipeline.tmkd.contrast import ContrastHead, centre_anchors, image_text_contrast
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporters.core.files import read_json, sha256_file
-from exporters.images.preprocessing import Preprocessing
+from exporters.images.preprocessing import Geometry
 from pipeline.class_names.words import class_names_file, class_words
 from pipeline.data.index import DataIndex
 from pipeline.recipe.needs import has_views, needs_image_tower, needs_text_embeddings, weighs_by_text
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import StageContext
-from pipeline.stages.shared.networks import read_classifier, student_preprocessing
+from pipeline.stages.shared.networks import image_geometry, read_classifier
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from pipeline.models.clip import Clip
     from pipeline.tmkd.teacher import MultiViewTeacher
     from pipeline.tmkd.views.views import Views
-
-EVALUATION_BATCH = 256
 
 TRAINING_LIBRARIES = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
 
@@ -37,18 +35,18 @@ class Data:
     Attributes:
         index: what is in which split.
         loader: gives batches.
-        preprocessing: of evaluation; its mean and std are the student's only once the student is known.
+        geometry: resize and crop, of evaluation and of the student that will ship.
     """
 
     index: DataIndex
     loader: "Loader"
-    preprocessing: Preprocessing
+    geometry: Geometry
 
     def augmentation(self, recipe: Recipe, seed: int) -> "Augmentation":
         """The training augmentation under a seed."""
         from pipeline.data.augmentation import Augmentation
 
-        return Augmentation(recipe.data.augment, self.preprocessing, seed)
+        return Augmentation(recipe.data.augment, self.geometry, seed)
 
 
 def read_data(context: StageContext) -> Data:
@@ -58,7 +56,7 @@ def read_data(context: StageContext) -> Data:
     settings = context.recipe.data
     index = DataIndex.load(context.run.folder("data"))
     loader = Loader(index, index.root, settings.workers)
-    return Data(index, loader, student_preprocessing(context.recipe, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+    return Data(index, loader, image_geometry(context.recipe))
 
 
 def make_views(recipe: Recipe) -> "Views":

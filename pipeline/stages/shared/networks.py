@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.images.preprocessing import Preprocessing
+from exporters.images.preprocessing import Geometry, Preprocessing
 from pipeline.recipe.needs import teacher_image_size
 from pipeline.recipe.schema.recipe import Recipe
 
@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from pipeline.models.tapped import TappedNetwork
 
 
+def image_geometry(recipe: Recipe) -> Geometry:
+    """Resize and crop under the recipe's sizes."""
+    return Geometry(recipe.data.image_size, recipe.data.resize_to, recipe.data.interpolation)
+
+
 def student_preprocessing(
     recipe: Recipe, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Preprocessing:
     """How an image becomes the student's input, under the recipe's sizes."""
-    data = recipe.data
-    return Preprocessing(data.image_size, data.resize_to, mean, std, data.interpolation)
+    geometry = image_geometry(recipe)
+    return Preprocessing(geometry.size, geometry.resize, mean, std, geometry.interpolation)
 
 
 def teacher_preprocessing(

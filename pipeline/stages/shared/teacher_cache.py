@@ -1,4 +1,4 @@
-"""The teacher cache of a run: where it is, what it follows from, and which of the teachers' outputs it keeps."""
+"""The teacher cache of a run: its folder, its key, and which of the teachers' outputs it keeps."""
 
 from typing import TYPE_CHECKING
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 def cached_teacher(
     context: StageContext, data: Data, teacher: "MultiViewTeacher", fabric: "Fabric"
 ) -> "CachedTeacher | None":
-    """The teacher behind its cache; None where the recipe has none, or a method that takes more than is kept.
+    """The teacher with its cache; None where the recipe asks for none, or the method uses more than is kept.
 
     Runs with the same key may share the folder.
     """
     from pipeline.training.teacher_cache import CachedTeacher, cache_size
 
     recipe = context.recipe
-    passes = recipe.distill.teacher_cache.passes
-    if not passes:
+    epochs = recipe.distill.teacher_cache.passes
+    if not epochs:
         return None
     if needs_stages(recipe.distill.method, recipe.distill.base):
-        context.console.say("teacher cache: none, because the maps of several stages would fill the disk")
+        context.console.say("teacher cache: not used, because the feature maps of several stages would fill the disk")
         return None
     folder = context.run.cache / "teacher" / _key(context, fabric)
     if folder.is_dir():
@@ -38,7 +38,7 @@ def cached_teacher(
     return CachedTeacher(
         teacher,
         folder,
-        passes,
+        epochs,
         len(data.index.splits["train"]),
         _kept(context),
         recipe.distill.feature.pool,
@@ -46,7 +46,7 @@ def cached_teacher(
 
 
 def _key(context: StageContext, fabric: "Fabric") -> str:
-    """Digest of everything that the outputs on an augmented image follow from, but the view."""
+    """Digest of everything that determines the outputs on an augmented image, except the view."""
     from pipeline.training.device import computed_precision
 
     recipe = context.recipe
@@ -70,21 +70,21 @@ def _key(context: StageContext, fabric: "Fabric") -> str:
 
 
 def _kept(context: StageContext) -> dict[str, str]:
-    """What the method and the weights ask for: name → name of its files."""
+    """Outputs that the method and the view weighting use: name → name of its files."""
     recipe = context.recipe
     entry = METHODS[recipe.distill.base if recipe.distill.method == "tmkd" else recipe.distill.method]
     kept = {"logits": "logits"}
     if entry.needs_pooled:
         kept["pooled"] = "pooled"
-    if entry.needs_feature_map or _adds_feature_line(recipe):
+    if entry.needs_feature_map or _adds_feature_loss(recipe):
         kept["feature_map"] = f"map{recipe.distill.feature.pool}"
     if needs_image_tower(recipe):
         kept["embeddings"] = f"embedding-{digest(_outputs(context, 'text'))[:8]}"
     return kept
 
 
-def _adds_feature_line(recipe: Recipe) -> bool:
-    """Whether `tmkd` adds line 9 to a base that has none."""
+def _adds_feature_loss(recipe: Recipe) -> bool:
+    """Whether `tmkd` adds the feature loss to a base that has none."""
     base = METHODS[recipe.distill.base]
     return recipe.distill.method == "tmkd" and "feature" not in base.losses and recipe.distill.losses.feature.weight > 0
 

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from exporters.images.preprocessing import Preprocessing
+from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation, _resized_box
 from pipeline.data.randaugment import rand_augment
 from pipeline.randomness import generator
 from tests.pipeline.data.conftest import Augment, RandAugment
 
-PREPROCESSING = Preprocessing(16, 20, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+GEOMETRY = Geometry(16, 20)
 CROPS = ("random", "resized", "shift", "none")
 STILL = Augment(flip=False)
 
@@ -22,7 +22,7 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 def augmentation(seed: int = 0, **changes: object) -> Augmentation:
-    return Augmentation(replace(STILL, **changes), PREPROCESSING, seed)  # type: ignore[arg-type]
+    return Augmentation(replace(STILL, **changes), GEOMETRY, seed)  # type: ignore[arg-type]
 
 
 @settings(deadline=None, max_examples=60)
@@ -34,16 +34,16 @@ def augmentation(seed: int = 0, **changes: object) -> Augmentation:
     address=st.tuples(st.integers(0, 1000), st.integers(0, 2**31)),
 )
 def test_any_image_becomes_the_square_and_the_same_one_again(crop, width, height, seed, address):
-    pass_, index = address
+    epoch, index = address
     image = noise(width, height)
     before = image.tobytes()
     augment = augmentation(seed, crop=crop, flip=True, jitter=0.4, randaugment=RandAugment(), erasing=0.5)
-    first = augment(image, pass_, index)
+    first = augment(image, epoch, index)
     assert first.shape == (16, 16, 3)
     assert first.dtype == np.uint8
-    augment(image, pass_ + 1, index)
-    other = Augmentation(augment.settings, PREPROCESSING, seed)
-    np.testing.assert_array_equal(other(noise(width, height), pass_, index), first)
+    augment(image, epoch + 1, index)
+    other = Augmentation(augment.settings, GEOMETRY, seed)
+    np.testing.assert_array_equal(other(noise(width, height), epoch, index), first)
     assert image.tobytes() == before
 
 
@@ -51,8 +51,8 @@ def test_any_image_becomes_the_square_and_the_same_one_again(crop, width, height
 def test_seed_pass_and_index_each_change_the_draw(crop: str):
     image = noise(40, 40)
     drawn = [
-        augmentation(seed, crop=crop)(image, pass_, index).tobytes()
-        for seed, pass_, index in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 2, 0), (0, 0, 2)]
+        augmentation(seed, crop=crop)(image, epoch, index).tobytes()
+        for seed, epoch, index in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 2, 0), (0, 0, 2)]
     ]
     assert len(set(drawn)) >= 5  # two of few positions may meet
 
@@ -61,8 +61,8 @@ def test_passes_come_again_after_a_cycle():
     image = noise(40, 40)
     endless = augmentation(0, crop="random")
     cycled = replace(endless, cycle=3)
-    for pass_ in range(9):
-        np.testing.assert_array_equal(cycled(image, pass_, 4), endless(image, pass_ % 3, 4))
+    for epoch in range(9):
+        np.testing.assert_array_equal(cycled(image, epoch, 4), endless(image, epoch % 3, 4))
 
 
 @pytest.mark.parametrize("crop", CROPS)
@@ -79,7 +79,7 @@ def test_flip_mirrors_half_of_the_images_and_leaves_the_crop(crop: str):
 
 def test_none_is_what_evaluation_sees():
     image = noise(45, 31)
-    np.testing.assert_array_equal(augmentation(crop="none")(image, 3, 7), PREPROCESSING.apply(image))
+    np.testing.assert_array_equal(augmentation(crop="none")(image, 3, 7), GEOMETRY.apply(image))
 
 
 def test_shift_is_a_window_of_the_image_in_black():
@@ -138,7 +138,7 @@ def test_jitter_moves_colours_within_its_strength():
 
 def test_no_jitter_leaves_the_pixels():
     np.testing.assert_array_equal(
-        augmentation(crop="none", jitter=0.0)(noise(20, 20), 0, 1), PREPROCESSING.apply(noise(20, 20))
+        augmentation(crop="none", jitter=0.0)(noise(20, 20), 0, 1), GEOMETRY.apply(noise(20, 20))
     )
 
 
@@ -188,6 +188,6 @@ def test_no_erasing_and_always_erasing():
 def test_the_interpolation_of_the_recipe_is_used_in_training():
     image = noise(40, 31)
     for crop in ("random", "resized", "shift", "none"):
-        soft = Augmentation(replace(STILL, crop=crop), PREPROCESSING, 0)
-        sharp = Augmentation(replace(STILL, crop=crop), replace(PREPROCESSING, interpolation="bicubic"), 0)
+        soft = Augmentation(replace(STILL, crop=crop), GEOMETRY, 0)
+        sharp = Augmentation(replace(STILL, crop=crop), replace(GEOMETRY, interpolation="bicubic"), 0)
         assert (soft(image, 0, 0) != sharp(image, 0, 0)).any()

@@ -13,16 +13,16 @@ from PIL import Image
 
 from exporters.core.errors import UnavailableError
 from exporters.images.decoding import open_rgb
-from exporters.images.preprocessing import Preprocessing
+from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index
-from pipeline.data.loading import Batch, Loader, pass_order
+from pipeline.data.loading import Batch, Loader, epoch_order
 from tests.pipeline.conftest import CLASSES, Run, draw
 from tests.pipeline.data.conftest import Augment, Data, RandAugment, write_image
 
-PREPROCESSING = Preprocessing(16, 20, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
-AUGMENTATION = Augmentation(Augment(jitter=0.3, randaugment=RandAugment(), erasing=0.5), PREPROCESSING, seed=5)
+GEOMETRY = Geometry(16, 20)
+AUGMENTATION = Augmentation(Augment(jitter=0.3, randaugment=RandAugment(), erasing=0.5), GEOMETRY, seed=5)
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def same(one: list[Batch], two: list[Batch]) -> bool:
 
 
 def test_training_batches_hold_what_the_files_hold(index: DataIndex):
-    batches = list(Loader(index, index.root).training_batches(AUGMENTATION, 4, seed=5, pass_=2))
+    batches = list(Loader(index, index.root).training_batches(AUGMENTATION, 4, seed=5, epoch=2))
     assert [len(batch.labels) for batch in batches] == [4, 4, 4, 1]
-    np.testing.assert_array_equal(torch.cat([batch.indices for batch in batches]), pass_order(5, 2, 13))
+    np.testing.assert_array_equal(torch.cat([batch.indices for batch in batches]), epoch_order(5, 2, 13))
     split = index.splits["train"]
     for batch in batches:
         assert batch.images.dtype == torch.uint8
@@ -60,26 +60,26 @@ def test_training_batches_hold_what_the_files_hold(index: DataIndex):
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_evaluation_batches_are_preprocessing_in_order(index: DataIndex, split: str):
-    batches = list(Loader(index, index.root).evaluation_batches(split, PREPROCESSING, 3))  # type: ignore[arg-type]
+def test_evaluation_batches_are_resized_and_cropped_in_order(index: DataIndex, split: str):
+    batches = list(Loader(index, index.root).evaluation_batches(split, GEOMETRY, 3))  # type: ignore[arg-type]
     images = torch.cat([batch.images for batch in batches]).permute(0, 2, 3, 1).numpy()
     assert torch.cat([batch.indices for batch in batches]).tolist() == list(range(len(index.splits[split])))
     for image, path in zip(images, index.splits[split].paths, strict=True):
-        np.testing.assert_array_equal(image, PREPROCESSING.apply(open_rgb(index.root / path)))
+        np.testing.assert_array_equal(image, GEOMETRY.apply(open_rgb(index.root / path)))
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 100])
 def test_a_limit_spreads_over_the_split(index: DataIndex, limit: int):
-    batches = Loader(index, index.root).evaluation_batches("validation", PREPROCESSING, 2, limit=limit)
+    batches = Loader(index, index.root).evaluation_batches("validation", GEOMETRY, 2, limit=limit)
     chosen = [i for batch in batches for i in batch.indices.tolist()]
     assert chosen == {1: [0], 2: [0, 2], 3: [0, 1, 2], 4: [0, 1, 2, 3], 100: [0, 1, 2, 3]}[limit]
 
 
 def test_a_closed_loader_starts_again(index: DataIndex):
     with Loader(index, index.root, 1) as loader:
-        first = list(loader.evaluation_batches("test", PREPROCESSING, 2))
+        first = list(loader.evaluation_batches("test", GEOMETRY, 2))
         loader.close()
-        assert same(list(loader.evaluation_batches("test", PREPROCESSING, 2)), first)
+        assert same(list(loader.evaluation_batches("test", GEOMETRY, 2)), first)
 
 
 def test_workers_and_cache_change_no_bit(index: DataIndex):
@@ -93,23 +93,23 @@ def test_workers_and_cache_change_no_bit(index: DataIndex):
 
     def everything(loader: Loader) -> list[Batch]:
         batches: list[Batch] = []
-        for pass_ in (0, 1, 0):
-            batches += loader.training_batches(AUGMENTATION, 3, seed=1, pass_=pass_)
-            batches += loader.evaluation_batches("validation", PREPROCESSING, 2)
+        for epoch in (0, 1, 0):
+            batches += loader.training_batches(AUGMENTATION, 3, seed=1, epoch=epoch)
+            batches += loader.evaluation_batches("validation", GEOMETRY, 2)
         return batches
 
     reference = everything(loaders[0])
-    assert same(reference[:5], reference[-7:-2])  # pass 0 is the same when it comes again
+    assert same(reference[:5], reference[-7:-2])  # epoch 0 is the same when it is repeated
     for loader in loaders[1:]:
         assert same(everything(loader), reference)
 
 
 @hypothesis_settings(deadline=None, max_examples=15)
-@given(batch_size=st.integers(1, 20), passes=st.lists(st.integers(0, 3), min_size=1, max_size=3))
-def test_batch_size_and_order_of_passes_change_no_image(loaded: Loader, batch_size: int, passes: list[int]):
-    for pass_ in passes:
-        drawn = by_index(loaded.training_batches(AUGMENTATION, batch_size, seed=1, pass_=pass_))
-        assert drawn == by_index(loaded.training_batches(AUGMENTATION, 5, seed=1, pass_=pass_))
+@given(batch_size=st.integers(1, 20), epochs=st.lists(st.integers(0, 3), min_size=1, max_size=3))
+def test_batch_size_and_order_of_epochs_change_no_image(loaded: Loader, batch_size: int, epochs: list[int]):
+    for epoch in epochs:
+        drawn = by_index(loaded.training_batches(AUGMENTATION, batch_size, seed=1, epoch=epoch))
+        assert drawn == by_index(loaded.training_batches(AUGMENTATION, 5, seed=1, epoch=epoch))
         assert len(drawn) == 13
 
 
@@ -124,32 +124,35 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loader:
 
 
 @hypothesis_settings(deadline=None, max_examples=50)
-@given(seed=st.integers(0, 2**32 - 1), pass_=st.integers(0, 10_000), count=st.integers(1, 200))
-def test_pass_order_is_a_permutation_that_seed_and_pass_fix(seed: int, pass_: int, count: int):
-    order = pass_order(seed, pass_, count)
+@given(seed=st.integers(0, 2**32 - 1), epoch=st.integers(0, 10_000), count=st.integers(1, 200))
+def test_epoch_order_is_a_permutation_that_seed_and_epoch_fix(seed: int, epoch: int, count: int):
+    order = epoch_order(seed, epoch, count)
     assert sorted(order.tolist()) == list(range(count))
-    np.testing.assert_array_equal(order, pass_order(seed, pass_, count))
+    np.testing.assert_array_equal(order, epoch_order(seed, epoch, count))
     if count > 20:
-        assert (order != pass_order(seed, pass_ + 1, count)).any()
-        assert (order != pass_order(seed + 1, pass_, count)).any()
+        assert (order != epoch_order(seed, epoch + 1, count)).any()
+        assert (order != epoch_order(seed + 1, epoch, count)).any()
 
 
 def test_drop_last_leaves_out_what_does_not_fill_a_batch(index: DataIndex):
     loader = Loader(index, index.root)
 
     def sizes(batch_size: int) -> list[int]:
-        batches = loader.training_batches(AUGMENTATION, batch_size, seed=0, pass_=0, drop_last=True)
-        return [len(batch.labels) for batch in batches]
+        batches = loader.training_batches(AUGMENTATION, batch_size, seed=0, epoch=0, drop_last=True)
+        found = [len(batch.labels) for batch in batches]
+        assert loader.steps_per_epoch(batch_size) == len(found)
+        return found
 
     assert sizes(4) == [4, 4, 4]
     assert sizes(13) == [13]
-    assert sizes(64) == [13]  # a pass is never empty
+    assert sizes(8) == [8]
+    assert sizes(64) == [13]  # an epoch is never empty
 
 
 def test_the_global_stream_of_torch_is_left_alone(index: DataIndex):
     for workers in (0, 1):
         torch.manual_seed(3)
-        list(Loader(index, index.root, workers).evaluation_batches("test", PREPROCESSING, 2))
+        list(Loader(index, index.root, workers).evaluation_batches("test", GEOMETRY, 2))
         drawn = torch.rand(4)
         torch.manual_seed(3)
         assert torch.equal(drawn, torch.rand(4))
@@ -163,10 +166,10 @@ def test_auto_starts_no_process_where_everything_fits(index: DataIndex):
 
 def test_what_is_cached_is_not_read_again(index: DataIndex):
     loader = Loader(index, index.root)
-    before = by_index(loader.training_batches(AUGMENTATION, 4, seed=0, pass_=0))
+    before = by_index(loader.training_batches(AUGMENTATION, 4, seed=0, epoch=0))
     for path in index.splits["train"].paths:
         (index.root / path).unlink()
-    assert by_index(loader.training_batches(AUGMENTATION, 4, seed=0, pass_=0)) == before
+    assert by_index(loader.training_batches(AUGMENTATION, 4, seed=0, epoch=0)) == before
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -179,7 +182,7 @@ def test_a_file_that_changes_after_indexing_is_named(index: DataIndex, workers: 
         path.write_bytes(path.read_bytes()[:100])
     else:
         write_image(path, 0, 50, 50)
-    batches = Loader(index, index.root, workers).evaluation_batches("test", PREPROCESSING, 2)
+    batches = Loader(index, index.root, workers).evaluation_batches("test", GEOMETRY, 2)
     assert next(batches).labels.tolist() == [0, 0]
     with pytest.raises(UnavailableError) as caught:
         list(batches)
@@ -188,33 +191,33 @@ def test_a_file_that_changes_after_indexing_is_named(index: DataIndex, workers: 
     assert caught.value.exit_code == 4
 
 
-def test_a_pass_that_was_left_early_leaves_nothing_behind(index: DataIndex):
+def test_epoch_that_was_left_early_leaves_nothing_behind(index: DataIndex):
     loader = Loader(index, index.root, 2)
-    expected = list(Loader(index, index.root, 0).training_batches(AUGMENTATION, 2, seed=0, pass_=1))
-    abandoned = loader.training_batches(AUGMENTATION, 2, seed=0, pass_=0)
+    expected = list(Loader(index, index.root, 0).training_batches(AUGMENTATION, 2, seed=0, epoch=1))
+    abandoned = loader.training_batches(AUGMENTATION, 2, seed=0, epoch=0)
     next(abandoned)
-    assert same(list(loader.training_batches(AUGMENTATION, 2, seed=0, pass_=1)), expected)
+    assert same(list(loader.training_batches(AUGMENTATION, 2, seed=0, epoch=1)), expected)
     with pytest.raises(RuntimeError, match="another sequence of batches"):
         next(abandoned)
 
 
 def test_without_workers_sequences_may_interleave(index: DataIndex):
     loader = Loader(index, index.root, 0)
-    expected = list(loader.training_batches(AUGMENTATION, 2, seed=0, pass_=0))
-    batches = loader.training_batches(AUGMENTATION, 2, seed=0, pass_=0)
+    expected = list(loader.training_batches(AUGMENTATION, 2, seed=0, epoch=0))
+    batches = loader.training_batches(AUGMENTATION, 2, seed=0, epoch=0)
     first = next(batches)
-    list(loader.evaluation_batches("validation", PREPROCESSING, 2))
+    list(loader.evaluation_batches("validation", GEOMETRY, 2))
     assert same([first, *batches], expected)
 
 
-class Deadly(Preprocessing):
+class Deadly(Geometry):
     def apply(self, image: Image.Image) -> np.ndarray:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("still alive")
 
 
-def test_a_worker_that_is_killed_is_told_with_the_remedy(index: DataIndex):
-    batches = Loader(index, index.root, 1).evaluation_batches("test", Deadly(**vars(PREPROCESSING)), 1)
+def test_killed_worker_is_reported_with_the_remedy(index: DataIndex):
+    batches = Loader(index, index.root, 1).evaluation_batches("test", Deadly(**vars(GEOMETRY)), 1)
     with pytest.raises(UnavailableError, match="killed") as caught:
         list(batches)
     assert "--set data.workers=0" in str(caught.value)
@@ -230,4 +233,4 @@ def test_image_that_changed_after_indexing_is_named(own_data: Run) -> None:
     from exporters.core.errors import TmkdError
 
     with pytest.raises(TmkdError, match=r"05\.png"):
-        list(data.loader.evaluation_batches("test", data.preprocessing, 64))
+        list(data.loader.evaluation_batches("test", data.geometry, 64))

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.core.errors import UsageError
-from pipeline.distill.memory import ContrastMemory, Samples, TrainingSplit
+from pipeline.distill.memory import ContrastMemory, TrainingSplit
+from pipeline.randomness import Samples
 
 WIDTH, TEMPERATURE = 5, 0.07
 
@@ -21,10 +22,10 @@ def memory_of(seed: int, images: int, classes: int, negatives: int) -> tuple[Con
     return ContrastMemory(TrainingSplit(labels, seed), WIDTH, negatives, TEMPERATURE), labels
 
 
-def batch(seed: int, count: int, images: int, pass_: int = 0) -> tuple[torch.Tensor, torch.Tensor, Samples]:
+def batch(seed: int, count: int, images: int, epoch: int = 0) -> tuple[torch.Tensor, torch.Tensor, Samples]:
     rng = np.random.default_rng(seed)
     student, teacher = (torch.tensor(rng.normal(size=(count, WIDTH))) for _ in range(2))
-    return student, teacher, Samples(torch.tensor(rng.permutation(images)[:count]), pass_)
+    return student, teacher, Samples(torch.tensor(rng.permutation(images)[:count]), epoch)
 
 
 def reference_side(
@@ -54,7 +55,7 @@ def test_two_batches_equal_the_formula(seed: int, images: int, classes: int, neg
     memories = [x.double().numpy().copy() for x in (memory.student, memory.teacher)]
     normalisers: list[float | None] = [None, None]
     for number in range(2):
-        student, teacher, samples = batch(seed + number, count, images, pass_=number)
+        student, teacher, samples = batch(seed + number, count, images, epoch=number)
         ours, theirs = unit(student.numpy()), unit(teacher.numpy())
         drawn = memory.draw(samples).numpy()
         first, normalisers[0] = reference_side(ours, theirs, memories[1], drawn, normalisers[0])
@@ -68,20 +69,20 @@ def test_two_batches_equal_the_formula(seed: int, images: int, classes: int, neg
     np.testing.assert_allclose(memory.log_normaliser.numpy(), np.log(normalisers), rtol=1e-4, atol=1e-4)
 
 
-@given(seed=st.integers(0, 1000), images=st.integers(2, 40), classes=st.integers(2, 6), pass_=st.integers(0, 5))
+@given(seed=st.integers(0, 1000), images=st.integers(2, 40), classes=st.integers(2, 6), epoch=st.integers(0, 5))
 @settings(deadline=None, max_examples=40)
 def test_negatives_are_of_other_classes_and_follow_from_seed_pass_and_image(
-    seed: int, images: int, classes: int, pass_: int
+    seed: int, images: int, classes: int, epoch: int
 ) -> None:
     memory, labels = memory_of(seed, images, classes, 50)
-    every = Samples(torch.arange(images), pass_)
+    every = Samples(torch.arange(images), epoch)
     drawn = memory.draw(every).numpy()
     assert (labels[drawn] != labels[:, None]).all()
     # Whatever else is in the batch, and in whichever order.
     order = np.random.default_rng(seed).permutation(images)[: images // 2 + 1]
-    assert np.array_equal(memory.draw(Samples(torch.tensor(order), pass_)).numpy(), drawn[order])
+    assert np.array_equal(memory.draw(Samples(torch.tensor(order), epoch)).numpy(), drawn[order])
     if images > 10:
-        assert not np.array_equal(memory.draw(Samples(torch.arange(images), pass_ + 1)).numpy(), drawn)
+        assert not np.array_equal(memory.draw(Samples(torch.arange(images), epoch + 1)).numpy(), drawn)
 
 
 def test_every_image_of_another_class_is_equally_likely() -> None:
@@ -132,12 +133,12 @@ def test_extreme_embeddings_stay_finite_in_autocast(dtype: torch.dtype) -> None:
 def test_a_state_goes_on_where_it_was() -> None:
     straight, _ = memory_of(0, 12, 3, 6)
     resumed, _ = memory_of(0, 12, 3, 6)
-    losses = [straight(*batch(step, 4, 12, pass_=step)).item() for step in range(4)]
+    losses = [straight(*batch(step, 4, 12, epoch=step)).item() for step in range(4)]
     half, _ = memory_of(0, 12, 3, 6)
     for step in range(2):
-        half(*batch(step, 4, 12, pass_=step))
+        half(*batch(step, 4, 12, epoch=step))
     resumed.load_state_dict(half.state_dict())
-    assert [resumed(*batch(step, 4, 12, pass_=step)).item() for step in (2, 3)] == losses[2:]
+    assert [resumed(*batch(step, 4, 12, epoch=step)).item() for step in (2, 3)] == losses[2:]
 
 
 def test_one_class_is_refused() -> None:

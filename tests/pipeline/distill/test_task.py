@@ -6,7 +6,7 @@ from exporters.student.architectures import Architecture, build
 from pipeline.distill.build import build_method
 from pipeline.distill.methods.ce import CrossEntropy
 from pipeline.distill.settings import DistillSettings
-from pipeline.distill.task import DistillationTask, warmup_ramp
+from pipeline.distill.task import DistillationTask
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
 from tests.pipeline.distill.networks import loss_settings
@@ -66,9 +66,9 @@ def test_the_parameters_are_those_of_student_and_method():
     assert len(names - own) == 2
 
 
-@pytest.mark.parametrize(
-    ("passes", "warmup", "expected"),
-    [(0.0, 0, 1.0), (5.0, 0, 1.0), (0.0, 4, 0.0), (1.0, 4, 0.25), (3.5, 4, 0.875), (4.0, 4, 1.0), (9.0, 4, 1.0)],
-)
-def test_the_ramp_is_linear_up_to_one(passes: float, warmup: int, expected: float):
-    assert warmup_ramp(passes, warmup) == pytest.approx(expected)
+def test_classifier_gives_the_logits_of_the_student():
+    student = network(0).eval()
+    task = DistillationTask(student, CrossEntropy(loss_settings(ce={"weight": 1.0}), student.shape, None)).eval()
+    images, _labels = batch()
+    with torch.no_grad():
+        assert torch.equal(task.classifier()(images), student(images).logits)

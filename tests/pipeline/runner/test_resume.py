@@ -69,14 +69,14 @@ def test_a_killed_and_then_interrupted_run_ends_with_the_same_student(run: Run, 
     assert (
         "interrupted; nothing is half-written, and the same command can be run again" in err and "Traceback" not in err
     )
-    assert "student: going on after pass" in out
+    assert "student: resuming after epoch" in out
     assert_no_half_file(run.directory)
 
     # Goes on to the end, in another process than the one that began.
     outcome = run(*LONG, "--until", "distill")
     assert outcome.code == 0 and outcome.stages_run == ["distill"]
     assert outcome.heading("distill") == "── distill: it was interrupted"
-    assert "going on after pass" in outcome.out
+    assert "resuming after epoch" in outcome.out
     for which in ("chosen", "final"):
         name = Path("distill") / which / "student.safetensors"
         assert sha256_file(run.directory / name) == sha256_file(uninterrupted.directory / name)
@@ -100,7 +100,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(run: Run, monkeypatch: pytes
     assert outcome.code == 130 and "can be run again" in outcome.err
     assert (run.directory / "distill" / "checkpoint.pt").exists()
     monkeypatch.undo()
-    assert "going on" not in run(*set_({"train.epochs": 3, "seed": 4}), "--until", "distill").out
+    assert "resuming" not in run(*set_({"train.epochs": 3, "seed": 4}), "--until", "distill").out
 
 
 def test_the_lock_of_a_killed_process_holds_nobody(run: Run) -> None:

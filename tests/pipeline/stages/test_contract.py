@@ -48,7 +48,7 @@ def teacher_top1(run: Run, mean: tuple[float, ...], std: tuple[float, ...], size
     import torch
 
     data = read_data(context_of(run))
-    batch = next(data.loader.evaluation_batches("validation", data.preprocessing, 64))
+    batch = next(data.loader.evaluation_batches("validation", data.geometry, 64))
     images = batch.images.numpy().astype(np.float32) / 255
     if size != images.shape[-1]:
         bands = [
@@ -221,7 +221,7 @@ class TestInterpolation:
         bundle = run.directory / "bundle"
         assert read_json(bundle / "preprocess.json")["interpolation"] == "bicubic"
         data = read_data(context_of(run, **{key.replace(".", "__"): value for key, value in values.items()}))
-        batch = next(data.loader.evaluation_batches("validation", data.preprocessing, 64))
+        batch = next(data.loader.evaluation_batches("validation", data.geometry, 64))
         image = Image.open(run.data / "val" / "blue_bar" / "00.png").resize((28, 28), Image.Resampling.BICUBIC)
         expected = np.asarray(image.convert("RGB").crop((2, 2, 26, 26))).transpose(2, 0, 1)
         assert any(np.array_equal(own, expected) for own in batch.images.numpy())

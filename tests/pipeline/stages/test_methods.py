@@ -55,4 +55,4 @@ def test_the_classifier_by_name_is_the_one_that_is_found_and_trains_no_other_tea
 def test_maps_of_stages_are_not_kept_in_the_teacher_cache(run: Run) -> None:
     values = {"distill.base": "fitnet", "distill.teacher_cache.passes": 1, "train.epochs": 1}
     outcome = run(*set_(values), "--until", "distill")
-    assert outcome.code == 0 and "teacher cache: none" in outcome.out, outcome.err
+    assert outcome.code == 0 and "teacher cache: not used" in outcome.out, outcome.err

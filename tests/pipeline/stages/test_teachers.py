@@ -31,7 +31,7 @@ class TestTeacher:
         assert report["parameters"] == sum(p.numel() for p in teacher.module.parameters())
         assert (report["weights"], report["weights_sha256"], report["fitted"]) == ("none", None, True)
         data = read_data(context_of(run))
-        batch = next(data.loader.evaluation_batches("validation", data.preprocessing, 64))
+        batch = next(data.loader.evaluation_batches("validation", data.geometry, 64))
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (teacher.preprocessing.mean, teacher.preprocessing.std))
         with torch.no_grad():
             logits = teacher.module((batch.images / 255 - mean) / std)
@@ -123,7 +123,7 @@ class TestTeacher:
         assert outcome.out.count("stopped after pass") == 3
         history = read_json(run.directory / "distill" / "history.json")
         assert len(history["passes"]) == passes["distill"] == history["chosen_pass"] + 2 < 6
-        assert f"pass {history['chosen_pass']} of {passes['distill']} is chosen" in outcome.out
+        assert f"epoch {history['chosen_pass']} of {passes['distill']} was chosen" in outcome.out
 
     def test_a_device_that_is_not_there(self, run: Run) -> None:
         import torch

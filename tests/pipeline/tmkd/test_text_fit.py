@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pipeline.data.loading import Batch
 from pipeline.evaluation.zero_shot import zero_shot_accuracy
+from pipeline.randomness import Samples
 from pipeline.tmkd.prompts import Prompts, encode_prompts
 from pipeline.tmkd.text_fit import TextFit
 from pipeline.tmkd.views.settings import default_views
@@ -39,28 +40,28 @@ def pictures(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images.astype(np.float32)), torch.from_numpy(labels)
 
 
-def test_the_view_of_an_image_follows_from_seed_pass_and_index(fit: TextFit, tmp_path: Path):
+def test_view_of_an_image_follows_from_seed_epoch_and_index(fit: TextFit, tmp_path: Path):
     indices = torch.arange(300)
-    drawn = fit.draw_views(2, indices)
-    assert drawn.dtype == torch.int64
+    sampled = fit.sample_views(Samples(indices, 2))
+    assert sampled.dtype == torch.int64
     # Whatever the batch holds beside it, and in whatever order.
     order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(fit.draw_views(2, indices[order]), drawn[order])
-    assert fit.draw_views(2, torch.tensor([17])).item() == drawn[17]
+    assert torch.equal(fit.sample_views(Samples(indices[order], 2)), sampled[order])
+    assert fit.sample_views(Samples(torch.tensor([17]), 2)).item() == sampled[17]
     twin = TextFit(small_clip(tmp_path, seed=8), PROMPTS, VIEWS, NAMES, seed=3)
-    assert torch.equal(twin.draw_views(2, indices), drawn)
-    assert not torch.equal(fit.draw_views(3, indices), drawn)
+    assert torch.equal(twin.sample_views(Samples(indices, 2)), sampled)
+    assert not torch.equal(fit.sample_views(Samples(indices, 3)), sampled)
     other = TextFit(small_clip(tmp_path), PROMPTS, VIEWS, NAMES, seed=4)
-    assert not torch.equal(other.draw_views(2, indices), drawn)
+    assert not torch.equal(other.sample_views(Samples(indices, 2)), sampled)
     # Each view gets its share: 100 each, with a standard deviation of 8.
-    assert np.abs(np.bincount(drawn.numpy(), minlength=3) - 100).max() < 40
+    assert np.abs(np.bincount(sampled.numpy(), minlength=3) - 100).max() < 40
 
 
 def test_each_view_has_prompts_of_its_own(fit: TextFit):
     seen: list[set[bytes]] = [set(), set(), set()]
     for index in range(60):
-        tokens = fit.draw_tokens(1, index)
-        assert torch.equal(tokens, fit.draw_tokens(1, index))
+        tokens = fit.sample_tokens(Samples(torch.tensor([index]), 1))
+        assert torch.equal(tokens, fit.sample_tokens(Samples(torch.tensor([index]), 1)))
         assert tokens.shape == (3, 2, 20)
         for view in range(3):
             seen[view].add(tokens[view].numpy().tobytes())
@@ -73,19 +74,18 @@ def test_each_view_has_prompts_of_its_own(fit: TextFit):
     assert len(seen[0]) == 3
 
 
-def test_the_loss_is_the_contrast_within_each_view(fit: TextFit):
+def test_loss_is_the_contrast_within_each_view(fit: TextFit):
     images, labels = pictures(9, seed=1)
-    drawn = torch.tensor([0, 1, 2, 0, 1, 0, 0, 1, 0])
-    tokens = fit.draw_tokens(0, 4)
+    sampled = torch.tensor([0, 1, 2, 0, 1, 0, 0, 1, 0])
+    tokens = fit.sample_tokens(Samples(torch.tensor([4]), 0))
     fit.eval()
-    loss = fit(images, labels, drawn, tokens)
-    assert list(loss) == ["contrast"]
+    loss = fit.contrast(images, labels, sampled, tokens)
 
     with torch.no_grad():
         shown = VIEWS(images)
         expected = 0.0
         for view in range(3):
-            members = np.flatnonzero(drawn.numpy() == view)
+            members = np.flatnonzero(sampled.numpy() == view)
             found = fit.clip.encode_image(shown[view][members]).double().numpy()
             texts = fit.clip.encode_tokens(tokens[view]).double().numpy()
             scores = found @ texts.T / fit.clip.temperature.item()
@@ -95,25 +95,45 @@ def test_the_loss_is_the_contrast_within_each_view(fit: TextFit):
             to_text = -over_classes[np.arange(len(members)), own].mean()
             to_image = np.mean([-over_images[own == kind, kind].mean() for kind in np.unique(own)])
             expected += len(members) / 9 * (to_text + to_image) / 2
-    assert loss["contrast"].item() == pytest.approx(expected, rel=1e-4)
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_batch_is_shown_in_views_and_with_prompts_of_its_samples(fit: TextFit):
+    images, labels = pictures(6, seed=2)
+    samples = Samples(torch.tensor([4, 17, 2, 9, 8, 5]), 3)
+    fit.eval()
+    (loss,) = fit(images, labels, None, 1.0, samples).values()
+    assert torch.equal(loss, fit.contrast(images, labels, fit.sample_views(samples), fit.sample_tokens(samples)))
+
+
+def test_classifier_finds_the_nearest_prompt_on_plain_images(fit: TextFit):
+    images, _labels = pictures(6, seed=2)
+    fit.eval()
+    with torch.no_grad():
+        scores = fit.classifier()(images)
+        texts = encode_prompts(fit.clip.encode_text, PROMPTS, NAMES, ["rgb"])[0]
+        torch.testing.assert_close(scores, fit.clip.encode_image(images) @ texts.T)
+    batch = Batch((images * 255).to(torch.uint8), scores.argmax(dim=1), torch.arange(6))
+    plain = texts[None]
+    assert zero_shot_accuracy(fit.clip, plain, Views({}), [batch], torch.device("cpu"))["rgb"] == 1.0
 
 
 def test_prompts_of_views_that_are_not_shown_change_nothing(fit: TextFit):
     images, labels = pictures(6, seed=2)
-    drawn = torch.zeros(6, dtype=torch.int64)
-    tokens = fit.draw_tokens(0, 0)
+    sampled = torch.zeros(6, dtype=torch.int64)
+    tokens = fit.sample_tokens(Samples(torch.tensor([0]), 0))
     fit.eval()
-    loss = fit(images, labels, drawn, tokens)["contrast"]
+    loss = fit.contrast(images, labels, sampled, tokens)
     changed = tokens.clone()
     changed[1:] = fit.clip.tokenize(["nothing", "of the sort"])
-    assert torch.equal(fit(images, labels, drawn, changed)["contrast"], loss)
+    assert torch.equal(fit.contrast(images, labels, sampled, changed), loss)
     changed[0] = changed[1]
-    assert not torch.equal(fit(images, labels, drawn, changed)["contrast"], loss)
+    assert not torch.equal(fit.contrast(images, labels, sampled, changed), loss)
 
 
 def test_everything_in_clip_is_trained_and_nothing_else(fit: TextFit):
     images, labels = pictures(6, seed=2)
-    fit(images, labels, fit.draw_views(0, torch.arange(6)), fit.draw_tokens(0, 0))["contrast"].backward()
+    fit(images, labels, None, 1.0, Samples(torch.arange(6), 0))["contrast"].backward()
     assert {name.partition(".")[0] for name, _ in fit.named_parameters()} == {"clip"}
     without = [name for name, parameter in fit.named_parameters() if parameter.grad is None]
     assert without == []
@@ -121,17 +141,16 @@ def test_everything_in_clip_is_trained_and_nothing_else(fit: TextFit):
 
 
 def test_two_colours_are_learnt_in_a_few_steps(fit: TextFit):
-    optimiser = torch.optim.AdamW(fit.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(fit.parameters(), lr=3e-3)
     images, labels = pictures(64, seed=5)
     fit.train()
     losses = []
     for step in range(40):
         chosen = torch.from_numpy(np.random.default_rng(step).permutation(64)[:16])
-        drawn, tokens = fit.draw_views(step, chosen), fit.draw_tokens(step, int(chosen[0]))
-        loss = fit(images[chosen], labels[chosen], drawn, tokens)["contrast"]
-        optimiser.zero_grad()
+        loss = fit(images[chosen], labels[chosen], None, 1.0, Samples(chosen, step))["contrast"]
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     fit.eval()
     embeddings = encode_prompts(fit.clip.encode_text, PROMPTS, NAMES, VIEWS.kinds)

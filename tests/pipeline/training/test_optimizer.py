@@ -6,25 +6,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.training.optimizer import learning_rate, make_optimiser
+from pipeline.training.optimizer import learning_rate, make_optimizer
 from pipeline.training.settings import FitSettings
 
 LR = 0.3
 
 
-def rates(steps_per_pass: int, **changes: object) -> list[float]:
+def rates(steps_per_epoch: int, **changes: object) -> list[float]:
     fit = FitSettings(lr=LR, **changes)
-    return [learning_rate(fit, step, steps_per_pass) for step in range(fit.epochs * steps_per_pass)]
+    return [learning_rate(fit, step, steps_per_epoch) for step in range(fit.epochs * steps_per_epoch)]
 
 
 def of_pytorch(total: int, make: object) -> list[float]:
     """The learning rate of each step under one of PyTorch's schedulers."""
-    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=LR)
-    scheduler = make(optimiser)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=LR)
+    scheduler = make(optimizer)
     found = []
     for _ in range(total):
-        found.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
         scheduler.step()
     return found
 
@@ -36,12 +36,12 @@ def test_constant():
 @pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (1, 7), (6, 4), (20, 3)])
 def test_cosine_is_pytorchs(epochs: int, steps: int):
     total = epochs * steps
-    expected = of_pytorch(total, lambda optimiser: torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total))
+    expected = of_pytorch(total, lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total))
     assert rates(steps, epochs=epochs, schedule={"kind": "cosine"}) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 def test_milestones_are_pytorchs_counted_in_passes():
-    expected = of_pytorch(8, lambda optimiser: torch.optim.lr_scheduler.MultiStepLR(optimiser, [2, 5, 6], gamma=0.2))
+    expected = of_pytorch(8, lambda optimizer: torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 5, 6], gamma=0.2))
     schedule = {"kind": "milestones", "milestones": (2, 5, 6), "gamma": 0.2}
     found = rates(3, epochs=8, schedule=schedule)
     assert found == pytest.approx([rate for rate in expected for _ in range(3)], rel=1e-12)
@@ -51,7 +51,7 @@ def test_milestones_are_pytorchs_counted_in_passes():
 def test_one_cycle_is_pytorchs(epochs: int, steps: int):
     total = epochs * steps
     expected = of_pytorch(
-        total, lambda optimiser: torch.optim.lr_scheduler.OneCycleLR(optimiser, LR, total, three_phase=False)
+        total, lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total, three_phase=False)
     )[:total]
     found = rates(steps, epochs=epochs, schedule={"kind": "one_cycle"})
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-12)
@@ -106,7 +106,7 @@ class Two(nn.Module):
 def test_sgd_has_the_numbers_of_the_recipe():
     fit = FitSettings(lr=0.2, momentum=0.8, nesterov=True, weight_decay=0.01)
     two = Two()
-    optimiser = make_optimiser(two, fit)
+    optimizer = make_optimizer(two, fit)
     velocity = torch.zeros(2, 2)
     expected = two.trained.detach().clone()
     for number in range(3):
@@ -114,7 +114,7 @@ def test_sgd_has_the_numbers_of_the_recipe():
         gradient = two.trained.grad + 0.01 * expected
         velocity = 0.8 * velocity + gradient
         expected = expected - 0.2 * (gradient + 0.8 * velocity)
-        optimiser.step()
+        optimizer.step()
         torch.testing.assert_close(two.trained.detach(), expected)
     assert torch.equal(two.frozen, torch.ones(2, 2))
 
@@ -124,27 +124,27 @@ def test_clipped_gradients_are_unscaled_before_the_step(optimizer: str):
     # What Lightning Fabric asks before it clips in fp16.
     for clip in (None, 1.0):
         fit = FitSettings(optimizer=optimizer, gradient_clip=clip)
-        handles = getattr(make_optimiser(Two(), fit), "_step_supports_amp_scaling", False)
+        handles = getattr(make_optimizer(Two(), fit), "_step_supports_amp_scaling", False)
         assert handles == (clip is None)
 
 
 def test_adamw_decays_apart_from_the_gradient():
     fit = FitSettings(optimizer="adamw", lr=0.1, weight_decay=0.5)
     two = Two()
-    optimiser = make_optimiser(two, fit)
-    assert isinstance(optimiser, torch.optim.AdamW)
-    assert [group["params"] for group in optimiser.param_groups] == [[two.trained]]
+    optimizer = make_optimizer(two, fit)
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert [group["params"] for group in optimizer.param_groups] == [[two.trained]]
     two.trained.grad = torch.tensor([[1.0, -3.0], [2.0, -4.0]])
-    optimiser.step()
+    optimizer.step()
     # The first step of Adam is the sign of the gradient, times the learning rate.
     rise, fall = 1 - 0.05 + 0.1, 1 - 0.05 - 0.1
     torch.testing.assert_close(two.trained.detach(), torch.tensor([[fall, rise], [fall, rise]]))
 
 
-def exempt_names(module: nn.Module, optimiser: torch.optim.Optimizer) -> set[str]:
+def exempt_names(module: nn.Module, optimizer: torch.optim.Optimizer) -> set[str]:
     """The names of the trained parameters whose weight decay is 0."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    found = {names[id(p)]: group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    found = {names[id(p)]: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert found.keys() == {name for name, parameter in module.named_parameters() if parameter.requires_grad}
     return {name for name, decay in found.items() if decay == 0}
 
@@ -177,7 +177,7 @@ def test_adamw_spares_what_timm_spares(name: str):
         for name, parameter in network.named_parameters()
         if id(parameter) in spared or max(parameter.shape, default=1) == parameter.numel()
     }
-    assert expected and exempt_names(network, make_optimiser(network, ADAMW)) == expected
+    assert expected and exempt_names(network, make_optimizer(network, ADAMW)) == expected
 
 
 def test_adamw_spares_what_open_clip_spares():
@@ -187,7 +187,7 @@ def test_adamw_spares_what_open_clip_spares():
         "text_cfg": {"context_length": 24, "vocab_size": 100, "width": 16, "heads": 2, "layers": 1},
     }
     clip = open_clip.CLIP(16, **towers)
-    spared = exempt_names(clip, make_optimiser(clip, ADAMW))
+    spared = exempt_names(clip, make_optimizer(clip, ADAMW))
     # The rule of open_clip's training script, and its own list of what else is spared.
     rule = {
         name
@@ -202,7 +202,7 @@ def test_adamw_spares_what_open_clip_spares():
 def test_scales_and_norms_of_many_dimensions_are_spared():
     torchvision = pytest.importorskip("torchvision")
     network = torchvision.models.convnext_tiny()
-    spared = exempt_names(network, make_optimiser(network, ADAMW))
+    spared = exempt_names(network, make_optimizer(network, ADAMW))
     assert {name for name, _ in network.named_parameters() if "layer_scale" in name} <= spared
     assert all(parameter.numel() == max(parameter.shape) for name, parameter in network.named_parameters()
                if name in spared)  # fmt: skip
@@ -210,7 +210,7 @@ def test_scales_and_norms_of_many_dimensions_are_spared():
         nn.Conv2d(4, 4, 1, groups=4), nn.LayerNorm([4, 8, 8]), nn.Flatten(), nn.Linear(256, 1), nn.RMSNorm([1, 1])
     )
     # A depthwise 1 × 1 convolution and a regression have one side, and are weights all the same.
-    assert exempt_names(plain, make_optimiser(plain, ADAMW)) == {"0.bias", "1.weight", "1.bias", "3.bias", "4.weight"}
+    assert exempt_names(plain, make_optimizer(plain, ADAMW)) == {"0.bias", "1.weight", "1.bias", "3.bias", "4.weight"}
 
 
 @pytest.mark.parametrize(
@@ -220,12 +220,12 @@ def test_scales_and_norms_of_many_dimensions_are_spared():
 def test_the_key_decides_and_the_default_follows_the_optimizer(optimizer: str, key: bool | None, decays: bool):
     fit = FitSettings(optimizer=optimizer, decay_norms_and_biases=key, weight_decay=0.25, lr=0.1, momentum=0.0)
     network = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
-    optimiser = make_optimiser(network, fit)
-    assert exempt_names(network, optimiser) == (set() if decays else {"0.bias", "1.weight", "1.bias"})
+    optimizer = make_optimizer(network, fit)
+    assert exempt_names(network, optimizer) == (set() if decays else {"0.bias", "1.weight", "1.bias"})
     assert fit.decays_norms_and_biases == decays
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimiser.step()
+    optimizer.step()
     # Without a gradient only the decay moves a parameter: by the rate times the decay.
     torch.testing.assert_close(network[1].weight.detach(), torch.full((2,), 1 - 0.1 * 0.25 if decays else 1.0))
 
@@ -233,5 +233,5 @@ def test_the_key_decides_and_the_default_follows_the_optimizer(optimizer: str, k
 def test_a_frozen_network_but_for_its_norms_is_trained_without_decay():
     network = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
     network[0].requires_grad_(False)
-    (group,) = make_optimiser(network, ADAMW).param_groups
+    (group,) = make_optimizer(network, ADAMW).param_groups
     assert group["weight_decay"] == 0 and len(group["params"]) == 2

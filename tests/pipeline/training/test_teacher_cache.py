@@ -16,7 +16,7 @@ from pipeline.tmkd.views.views import Views
 from pipeline.tmkd.weighting import confidence_weighting, uniform_weighting
 from pipeline.training.teacher_cache import CacheColumn, CachedTeacher, cache_size
 
-CLASSES, SIZE, IMAGES, PASSES = 5, 16, 12, 3
+CLASSES, SIZE, IMAGES, EPOCHS = 5, 16, 12, 3
 SPECS = {"edge": EdgeView(strength=0.4), "high_frequency": HighFrequencyView(cutoff=0.3)}
 KEPT = {"logits": "logits", "pooled": "pooled", "feature_map": "map2"}
 
@@ -30,14 +30,14 @@ def teacher(views: dict | None = None, weigher=confidence_weighting) -> MultiVie
     return MultiViewTeacher(visual(), Views(SPECS if views is None else views), weigher, 0.5)
 
 
-def batch(indices: list[int], pass_: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Images that (pass, index) fixes, labels, indices."""
-    images = [torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(100 * pass_ + i)) for i in indices]
+def batch(indices: list[int], epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Images that (epoch, index) fixes, labels, indices."""
+    images = [torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(100 * epoch + i)) for i in indices]
     return torch.stack(images), torch.tensor([i % CLASSES for i in indices]), torch.tensor(indices)
 
 
 def cached(folder: Path, looks_at: MultiViewTeacher, kept: dict[str, str] = KEPT) -> CachedTeacher:
-    return CachedTeacher(looks_at, folder, PASSES, IMAGES, kept, pool=2)
+    return CachedTeacher(looks_at, folder, EPOCHS, IMAGES, kept, pool=2)
 
 
 def count_looks(looks_at: MultiViewTeacher) -> list[int]:
@@ -62,24 +62,24 @@ def assert_same_lesson(found: NetworkOutput, expected: NetworkOutput) -> None:
 @pytest.mark.parametrize("views", [{}, SPECS])
 def test_the_student_learns_the_same_with_and_without_it(tmp_path: Path, views: dict):
     plain, behind = teacher(views), cached(tmp_path, teacher(views))
-    for pass_ in range(PASSES):
-        images, labels, indices = batch([3, 1, 4, 0], pass_)
+    for epoch in range(EPOCHS):
+        images, labels, indices = batch([3, 1, 4, 0], epoch)
         for _again in range(2):
             behind.commit()
-            assert_same_lesson(behind(images, labels, pass_, indices), plain(images, labels))
+            assert_same_lesson(behind(images, labels, epoch, indices), plain(images, labels))
 
 
 def test_each_augmented_image_is_looked_at_once(tmp_path: Path):
     looks_at = teacher()
     seen, behind = count_looks(looks_at), cached(tmp_path, looks_at)
-    for pass_ in range(2 * PASSES):  # the second cycle comes in another order
-        order = [[0, 1, 2, 3], [4, 5, 6, 7]] if pass_ < PASSES else [[7, 0, 6, 1], [5, 2, 4, 3]]
+    for epoch in range(2 * EPOCHS):  # the second cycle comes in another order
+        order = [[0, 1, 2, 3], [4, 5, 6, 7]] if epoch < EPOCHS else [[7, 0, 6, 1], [5, 2, 4, 3]]
         for indices in order:
-            behind(*batch(indices, pass_ % PASSES)[:2], pass_, torch.tensor(indices))
-    assert seen == [12] * 2 * PASSES
+            behind(*batch(indices, epoch % EPOCHS)[:2], epoch, torch.tensor(indices))
+    assert seen == [12] * 2 * EPOCHS
     images, labels, indices = batch([2, 9], 0)  # one of the two is not known yet
     behind(images, labels, 0, indices)
-    assert len(seen) == 2 * PASSES + 1
+    assert len(seen) == 2 * EPOCHS + 1
 
 
 def test_another_process_goes_on_with_what_was_committed(tmp_path: Path):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from exporters.core.errors import UnavailableError
-from exporters.images.preprocessing import Preprocessing
+from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index, read_listing
@@ -23,8 +23,8 @@ from tests.pipeline.data.conftest import Augment, Data, write_folders
 from tests.pipeline.data.containers import write_cifar10, write_cifar100, write_mnist, write_shards, write_stl10
 from tests.pipeline.data.stores.test_base import keys
 
-PREPROCESSING = Preprocessing(16, 20, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
-AUGMENTATION = Augmentation(Augment(jitter=0.3), PREPROCESSING, seed=5)
+GEOMETRY = Geometry(16, 20)
+AUGMENTATION = Augmentation(Augment(jitter=0.3), GEOMETRY, seed=5)
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def test_batches_are_the_same_with_and_without_processes(case: Case, tmp_path: P
     def everything(loader: Loader) -> list[Batch]:
         with loader:
             return [
-                *loader.training_batches(AUGMENTATION, 4, seed=1, pass_=2),
-                *loader.evaluation_batches("test", PREPROCESSING, 3),
+                *loader.training_batches(AUGMENTATION, 4, seed=1, epoch=2),
+                *loader.evaluation_batches("test", GEOMETRY, 3),
             ]
 
     reference = everything(Loader(index, index.root, 0))
@@ -111,7 +111,7 @@ def test_what_vanishes_after_indexing_is_named(case: Case, tmp_path: Path, worke
     index = build_index(settings(case, tmp_path))
     (tmp_path / case.file).unlink()
     with pytest.raises(UnavailableError) as caught:
-        list(Loader(index, index.root, workers, cache_bytes=0).evaluation_batches("test", PREPROCESSING, 2))
+        list(Loader(index, index.root, workers, cache_bytes=0).evaluation_batches("test", GEOMETRY, 2))
     assert str(tmp_path) in caught.value.message and "Traceback" not in str(caught.value)
 
 

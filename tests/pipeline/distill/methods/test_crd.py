@@ -4,9 +4,10 @@ import torch
 
 from pipeline.distill.build import build_method
 from pipeline.distill.losses import representation_contrast
-from pipeline.distill.memory import Samples, TrainingSplit
+from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.crd import ContrastiveRepresentation
 from pipeline.distill.settings import DistillSettings
+from pipeline.randomness import Samples
 from tests.pipeline.distill.networks import labels_of, loss_settings, network_output, shape_of
 
 
@@ -30,13 +31,13 @@ def test_both_embeddings_learn() -> None:
     method = ContrastiveRepresentation(
         loss_settings(ce={"weight": 1.0}, feature={"weight": 0.8}), shape_of(student), shape_of(teacher)
     )
-    optimiser = torch.optim.SGD(method.parameters(), lr=0.05)
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.05)
     values = []
     for _ in range(50):
         loss = method(student, teacher, labels_of(0, 6, 3), 1.0)["feature"]
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         values.append(loss.item())
     assert values[-1] < 0.5 * values[0]
     assert sum(parameter.grad is not None for parameter in method.parameters()) == 4

@@ -42,7 +42,7 @@ def test_only_tmkd_has_views() -> None:
 
 def test_data_are_read_at_the_recipes_size(finished: tuple[Run, Outcome]) -> None:
     data = read_data(context_of(finished[0], data__image_size=16, data__resize=20))
-    batch = next(data.loader.evaluation_batches("test", data.preprocessing, 5))
+    batch = next(data.loader.evaluation_batches("test", data.geometry, 5))
     assert batch.images.shape == (5, 3, 16, 16)
 
 

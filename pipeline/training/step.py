@@ -1,0 +1,120 @@
+"""One training step, from a batch of pixels to updated weights; teachers and students are all trained by it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from pipeline.models.outputs import NetworkOutput
+from pipeline.randomness import Samples
+from pipeline.training.meters import EpochMeters
+from pipeline.training.optimizer import learning_rate
+
+if TYPE_CHECKING:
+    from pipeline.data.augmentation import Augmentation
+    from pipeline.data.loading import Batch, Loader
+    from pipeline.distill.task import DistillationTask
+    from pipeline.tmkd.sampled_views import SampledViews
+    from pipeline.tmkd.text_fit import TextFit
+    from pipeline.training.settings import FitSettings
+
+Teacher = Callable[[Tensor, Tensor, int, Tensor], NetworkOutput]
+"""Images, labels, epoch and sample indices to the teacher's output: a `MultiViewTeacher`, or a `CachedTeacher`."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that a training follows from.
+
+    Attributes:
+        name: in progress lines, in messages, and in the seed of drop-out.
+        task: all that is trained, in one module, so that a distributed wrapper sees every parameter. Its `forward`
+            takes images, labels, the teacher's output, the warm-up factor and the samples, and gives losses by name;
+            its `classifier` gives the function whose accuracy on validation chooses the epoch.
+        loader: of the training and validation splits.
+        augmentation: of training images.
+        settings: epochs, optimizer and schedule.
+        seed: of the order of images and of drop-out.
+        teacher: what the task learns from; None for a task without a teacher.
+        views: the view in which the task sees each image; None for the image itself.
+        warmup_epochs: epochs over which the feature loss and the contrast rise to their weights.
+    """
+
+    name: str
+    task: "DistillationTask | TextFit"
+    loader: "Loader"
+    augmentation: "Augmentation"
+    settings: "FitSettings"
+    seed: int
+    teacher: Teacher | None = None
+    views: "SampledViews | None" = None
+    warmup_epochs: int = 0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return self.loader.steps_per_epoch(self.settings.batch_size)
+
+
+def train_step(
+    training: Training,
+    fabric: Fabric,
+    model: Any,
+    optimizer: Any,
+    batch: "Batch",
+    epoch: int,
+    step: int,
+    meters: EpochMeters,
+) -> None:
+    """Update the weights by one batch, and the meters by its losses.
+
+    Args:
+        training: what is trained and how.
+        fabric: device and precision.
+        model: `training.task` as wrapped by Fabric, in train mode.
+        optimizer: as wrapped by Fabric.
+        batch: uint8 images on the CPU. The loader has augmented them already, in its worker processes
+            (`pipeline.data.augmentation`), as (seed, epoch, index) says.
+        epoch: number of the epoch, from 0.
+        step: number of the batch in the epoch, from 0.
+        meters: of this epoch.
+    """
+    settings, steps = training.settings, training.steps_per_epoch
+    samples = Samples(batch.indices, epoch)
+    images = images_to_device(batch.images, fabric.device)
+    labels = batch.labels.to(fabric.device, non_blocking=True)
+
+    guidance = None
+    if training.teacher is not None:
+        with fabric.autocast():
+            guidance = training.teacher(images, labels, epoch, batch.indices)
+    if training.views is not None:
+        images = training.views(images, training.views.sample(samples)).contiguous(memory_format=torch.channels_last)
+
+    ramp = warmup_ramp(epoch + (step + 1) / steps, training.warmup_epochs)
+    losses: dict[str, Tensor] = model(images, labels, guidance, ramp, samples)
+    total = torch.stack(list(losses.values())).sum()
+
+    optimizer.zero_grad(set_to_none=True)
+    fabric.backward(total)
+    if settings.gradient_clip is not None:
+        fabric.clip_gradients(model, optimizer, max_norm=settings.gradient_clip)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(settings, epoch * steps + step, steps)
+    optimizer.step()
+
+    meters.update(losses, images=len(labels))
+
+
+def images_to_device(images: Tensor, device: torch.device) -> Tensor:
+    """uint8 images `[B, 3, S, S]` as float32 in `[0, 1]`, channels last, on a device."""
+    pixels = images.to(device, non_blocking=True).to(torch.float32).div_(255)
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def warmup_ramp(epochs: float, warmup_epochs: int) -> float:
+    """The factor of β and γ after so many epochs: linear up to 1 at `warmup_epochs` (line 12)."""
+    return 1.0 if warmup_epochs == 0 else min(1.0, epochs / warmup_epochs)

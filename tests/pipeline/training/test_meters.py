@@ -1,0 +1,74 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from exporters.core.errors import GateError
+from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.meters import EpochMeters, accuracy
+from pipeline.training.optimizer import learning_rate
+from tests.pipeline.training.toy import STEPS, Call, make_training, run
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_loss_that_is_not_finite_ends_training(bad: float, tmp_path: Path):
+    def losses(task: Any, call: Call) -> dict[str, Tensor]:
+        good = task.logits(call.images).square().mean()
+        return {"ce": good, "contrast": good * (bad if call.ramp == pytest.approx((1 + 2 / STEPS) / 4) else 1.0)}
+
+    with pytest.raises(GateError) as caught:
+        run(make_training(losses=losses, warmup_epochs=4), tmp_path)
+    assert caught.value.exit_code == 3
+    # Both losses are NaN in the step after it; the one that began is named.
+    assert caught.value.message == "toy: the loss contrast is not finite at step 2 of epoch 2"
+    assert "gradient_clip" in str(caught.value.remedy)
+    saved = Checkpoint(tmp_path / "checkpoint.pt", "one").load()
+    assert saved is not None
+    assert len(saved["history"]) == 1  # the epoch before it, which was sound
+    assert all(torch.isfinite(value).all() for value in saved["module"].values())
+
+
+def test_history_holds_the_mean_of_each_loss(tmp_path: Path):
+    values: list[tuple[float, float]] = []
+
+    def losses(task: Any, call: Call) -> dict[str, Tensor]:
+        one, two = task.logits(call.images).square().mean(), 0.1 * task.logits(call.images).abs().mean()
+        values.append((one.item(), two.item()))
+        return {"feature": one, "logits": two}
+
+    fitted = run(make_training(losses=losses), tmp_path)
+    settings = make_training().settings
+    for number, row in enumerate(fitted.history):
+        means = np.mean(values[number * STEPS : (number + 1) * STEPS], axis=0)
+        assert row["pass"] == number + 1
+        assert [row["loss_feature"], row["loss_logits"]] == pytest.approx(means.tolist(), rel=1e-5)
+        assert row["loss"] == pytest.approx(means.sum(), rel=1e-5)
+        assert row["lr"] == learning_rate(settings, (number + 1) * STEPS - 1, STEPS)
+        assert row["images_per_second"] > 0
+
+
+def test_losses_that_break_in_the_same_step_are_all_named():
+    meters = EpochMeters("student", 4)
+    meters.update({"ce": torch.tensor(1.0), "feature": torch.tensor(2.0), "logits": torch.tensor(3.0)}, images=2)
+    assert meters.losses() == {"loss_ce": 1.0, "loss_feature": 2.0, "loss_logits": 3.0, "loss": 6.0}
+    meters.update({"ce": torch.tensor(1.0), "feature": torch.tensor(math.inf), "logits": torch.tensor(math.nan)}, 2)
+    with pytest.raises(GateError, match="student: the loss feature and logits is not finite at step 2 of epoch 5"):
+        meters.losses()
+
+
+def test_images_per_second_counts_every_image():
+    meters = EpochMeters("student", 0)
+    for images in (4, 4, 1):
+        meters.update({"ce": torch.tensor(0.0)}, images)
+    assert meters.images_per_second(2.0) == 4.5
+    assert math.isfinite(meters.images_per_second(0.0))
+
+
+def test_accuracy_counts_the_first_of_equal_scores():
+    scores = torch.tensor([[0.1, 0.9], [0.5, 0.5], [0.7, 0.3], [0.2, 0.8]])
+    batches = [(torch.arange(3), torch.tensor([1, 0, 1])), (torch.arange(3, 4), torch.tensor([1]))]
+    assert accuracy(lambda places: scores[places], batches) == 0.75
