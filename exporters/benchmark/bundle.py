@@ -24,6 +24,7 @@ from exporters.benchmark.targets import (
 from exporters.bundle.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, parse_json, read_listed, read_manifest
 from exporters.core.arrays import read_npz
 from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
+from exporters.core.wording import count_of
 from exporters.parity import compare
 
 FORMAT = "tmkd-benchmark/1"
@@ -94,7 +95,7 @@ def benchmark_bundle(
             loaded = _resident(children)
             for position, batch in enumerate(batches):
                 if position and (note := _too_large(children, loaded, batches[position - 1], batch)):
-                    notes.append(f"batch {batch} and larger with {_count(count, 'thread')} was left out: {note}")
+                    notes.append(f"batch {batch} and larger with {count_of(count, 'thread')} was left out: {note}")
                     break  # the larger ones need more
                 times = time_rounds(children, batch, seconds=seconds)
                 figures = {name: summarise(rounds, batch) for name, rounds in times.items()}
@@ -226,7 +227,3 @@ def _ratios(
                 "ratio": round(ratio.ratio, 4), "low": round(ratio.low, 4), "high": round(ratio.high, 4),
             }  # fmt: skip
     return ratios
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

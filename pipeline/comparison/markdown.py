@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from exporters.core.wording import count_of
 from pipeline.comparison.analysis import ArmFigures, ablations, main_arms, plain_arm
 from pipeline.comparison.headline import headline
 from pipeline.comparison.results import Comparison
@@ -115,7 +116,7 @@ def _overview(figures: Sequence[ArmFigures]) -> str:
         return "No arm has a reference here, so that no difference is judged."
     better, worse = verdicts.count("better"), verdicts.count("worse")
     return (
-        f"Paired with its reference, of {_count(len(verdicts), 'arm')} **{better} {_is(better)} better, {worse}"
+        f"Paired with its reference, of {count_of(len(verdicts), 'arm')} **{better} {_is(better)} better, {worse}"
         f" {_is(worse)} worse, and {(rest := len(verdicts) - better - worse)} {_is(rest)} not distinguishable**"
         " (test split, chosen epoch)."
     )
@@ -225,15 +226,11 @@ def _about_seeds(count: int) -> str:
             " differences between methods, and is not in it: take such a difference as a hint."
         )
     return (
-        f"{_count(count, 'seed')} show the luck of seeds roughly: a standard deviation from so few values is itself"
+        f"{count_of(count, 'seed')} show the luck of seeds roughly: a standard deviation from so few values is itself"
         f" uncertain by about {100 / math.sqrt(2 * (count - 1)):.0f} %. Student's interval rests on the seeds alone and"
         " knows nothing of the luck of the images; the bootstrap knows both, and is cautious where the seeds differ by"
         " little. Where the two disagree, more seeds should decide."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _is(number: int) -> str:

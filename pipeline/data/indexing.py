@@ -8,13 +8,16 @@ import numpy as np
 from exporters.core.errors import UnavailableError
 from exporters.images.preprocessing import Preprocessing
 from pipeline.data.checking import available_processors, check_files
-from pipeline.data.copies import content_groups
+from pipeline.data.final_splits import (
+    choose_training_images,
+    leave_out_leaks,
+    reunite_sampled_copies,
+    split_off_validation,
+)
 from pipeline.data.index import DataIndex, IndexedSplit, SkippedFile
-from pipeline.data.leaks import separate_splits
 from pipeline.data.listing import SPLITS, Listing, ProgressCallback, SplitName
 from pipeline.data.registry import load_reader
 from pipeline.data.settings import DataSettings
-from pipeline.data.splits import stratified_choice, stratified_mask
 from pipeline.data.stores.registry import open_store
 
 
@@ -90,32 +93,8 @@ def build_index(
         )
     for name, indexed in splits.items():
         listing.require_every_class(name, indexed.labels, "once unreadable ones are skipped")
-    dropped = separate_splits(listing, splits, settings.on_leak)
-    if "validation" not in splits:
-        taken = stratified_mask(
-            splits["train"].labels,
-            listing.classes,
-            settings.validation,
-            settings.split_seed,
-            "validation split",
-            content_groups(splits["train"].sha256),
-        )
-        splits["validation"] = splits["train"].select(taken)
-        splits["train"] = _narrowed(splits.pop("train"), ~taken)
-    if settings.train_images is not None:
-        train = splits["train"]
-        chosen = stratified_choice(
-            train.labels, listing.classes, settings.train_images, settings.split_seed, "training images"
-        )
-        splits["train"] = train.select(chosen)
+    reunite_sampled_copies(listing, splits)
+    dropped = leave_out_leaks(listing, splits, settings.on_leak)
+    split_off_validation(settings, listing, splits)
+    choose_training_images(settings, listing, splits)
     return DataIndex(listing.root, listing.classes, splits, skipped, listing.ignored, listing.store, dropped=dropped)
-
-
-def _narrowed(split: IndexedSplit, mask: np.ndarray) -> IndexedSplit:
-    """`split.select(mask)`, array by array: no two whole splits are in memory where the caller holds none."""
-    parts = dict(vars(split))
-    del split
-    for name in ("labels", "sha256", "sizes"):
-        parts[name] = parts[name][mask]
-    parts["paths"] = parts["paths"].select(mask)
-    return IndexedSplit(**parts)

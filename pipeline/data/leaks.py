@@ -9,8 +9,7 @@ import numpy as np
 
 from exporters.core.errors import UnavailableError
 from pipeline.data.copies import content_groups, has_copies
-from pipeline.data.index import IndexedSplit, SkippedFile
-from pipeline.data.listing import SPLITS, Listing, SplitName
+from pipeline.data.listing import SPLITS, SplitName
 from pipeline.data.path_table import printable
 
 SHOWN = 10
@@ -128,37 +127,3 @@ def reunite_copies(
     members = (np.flatnonzero(test_labels == label) for label in emptied)
     kept = [int(min(of_test[positions], key=lambda group: sizes[group])) for positions in members]
     return np.isin(of_train, kept), divided & ~np.isin(of_test, kept)
-
-
-def separate_splits(
-    listing: Listing, splits: dict[SplitName, IndexedSplit], on_leak: Literal["fail", "drop"]
-) -> list[SkippedFile]:
-    """Make sure that no image stands in two splits.
-
-    Args:
-        listing: the data set; where its reader drew the test split, copies are first put on one side.
-        splits: changed in place.
-        on_leak: what happens to an image that stands in two splits.
-
-    Returns:
-        The images that were left out.
-
-    Raises:
-        UnavailableError: images stand in two splits under `fail`, or a class is left without any.
-    """
-    if listing.sampled_test:
-        train, test = splits["train"], splits["test"]
-        if moves := reunite_copies(train.sha256, test.sha256, test.labels):
-            to_test, to_train = moves
-            splits["train"] = train.select(~to_test).joined(test.select(to_train))
-            splits["test"] = test.select(~to_train).joined(train.select(to_test))
-            listing.require_every_class("train", splits["train"].labels, "once copies of test images are test images")
-    dropped: list[SkippedFile] = []
-    leaking = leaking_images({name: (split.paths, split.sha256) for name, split in splits.items()}, on_leak)
-    for name, reasons in leaking.items():
-        dropped += [SkippedFile(name, splits[name].paths[at], why) for at, why in sorted(reasons.items())]
-        kept = np.ones(len(splits[name]), dtype=bool)
-        kept[list(reasons)] = False
-        splits[name] = splits[name].select(kept)
-        listing.require_every_class(name, splits[name].labels, "once those that stand in another split are left out")
-    return dropped

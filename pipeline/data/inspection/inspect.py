@@ -1,6 +1,7 @@
 """A whole data set, looked at image by image: counts, sizes, formats, copies, and what is odd or broken."""
 
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,11 @@ import numpy as np
 from exporters.images.preprocessing import Preprocessing
 from pipeline.data.checking import CHUNK, available_processors
 from pipeline.data.copies import content_groups
+from pipeline.data.index import IndexedSplit
 from pipeline.data.indexing import read_listing
-from pipeline.data.inspection.examine import ODDITIES, Facts, examine
-from pipeline.data.leaks import find_leaks
+from pipeline.data.inspection.divide import divide
+from pipeline.data.inspection.examine import ODDITIES, examine
+from pipeline.data.leaks import Leak
 from pipeline.data.listing import SPLITS, Listing, ProgressCallback, SplitName
 from pipeline.data.path_table import printable
 from pipeline.data.settings import DataSettings
@@ -25,19 +28,18 @@ EXAMPLES = 10
 
 @dataclass(frozen=True, eq=False)
 class InspectedSplit:
-    """The images of one split, in the order of the listing.
+    """The images of one split.
 
     Attributes:
-        labels: int64 `[N]`.
-        good: bool `[N]`, whether the image can be used.
-        sha256: uint8 `[N, 32]`, zeros where it cannot.
-        sizes: int32 `[N, 2]`, width and height.
+        images: those that can be used, in the splits of the stage `data`.
+        unreadable: int64 `[U]`, labels of those that cannot, in the split that they were listed in.
     """
 
-    labels: np.ndarray
-    good: np.ndarray
-    sha256: np.ndarray
-    sizes: np.ndarray
+    images: IndexedSplit
+    unreadable: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images) + len(self.unreadable)
 
 
 @dataclass(eq=False)
@@ -59,8 +61,8 @@ class Inspection:
     """What was found.
 
     Attributes:
-        listing: the data set as its reader gives it; validation is not split off yet.
-        splits: each image's label, hash and size.
+        listing: the data set as its reader gives it.
+        splits: each image's label, hash and size. The splits are those of the stage `data`, as far as it would come.
         formats: number of good images by format; of those that are no files of their own, under "no file of its own".
         modes: number of good images by Pillow's mode.
         unreadable: images that cannot be used, with the reason.
@@ -68,6 +70,8 @@ class Inspection:
         copies: within each split, images with a copy before them, each as `path = path of the first`.
         leaks: pair of splits → images of the first that stand in the second too.
         conflicts: contents that stand in more than one class.
+        unused: number of images that the splits leave out, by the setting that says so.
+        refusal: why the stage `data` would stop, other than for leaks and unreadable images; None: it would not.
     """
 
     listing: Listing
@@ -79,6 +83,8 @@ class Inspection:
     copies: dict[SplitName, Found]
     leaks: dict[tuple[SplitName, SplitName], Found]
     conflicts: Found
+    unused: dict[str, int]
+    refusal: str | None
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values."""
@@ -88,8 +94,8 @@ class Inspection:
             "classes": self.listing.classes,
             "splits": {
                 name: {
-                    "images": len(split.labels),
-                    "unreadable": int((~split.good).sum()),
+                    "images": len(split),
+                    "unreadable": len(split.unreadable),
                     "classes": self.class_counts(name).tolist(),
                     "copies": _json(self.copies[name]),
                 }
@@ -105,16 +111,20 @@ class Inspection:
             "across_splits": {f"{one} in {two}": _json(found) for (one, two), found in self.leaks.items()},
             "in_several_classes": _json(self.conflicts),
             "ignored": self.listing.ignored,
+            "unused": self.unused,
+            "refusal": self.refusal,
             "notes": [*map(printable, self.listing.notes), *self.listing.doubts()],
         }
 
     def class_counts(self, name: SplitName) -> np.ndarray:
         """Images of each class in a split, int64 `[K]`."""
-        return np.bincount(self.splits[name].labels, minlength=len(self.listing.classes))
+        split = self.splits[name]
+        labels = np.concatenate([split.images.labels, split.unreadable])
+        return np.bincount(labels, minlength=len(self.listing.classes))
 
     def sides(self) -> np.ndarray:
         """Width and height of every good image, int32 `[M, 2]`."""
-        return np.concatenate([split.sizes[split.good] for split in self.splits.values()])
+        return np.concatenate([split.images.sizes for split in self.splits.values()])
 
 
 def _json(found: Found) -> dict[str, Any]:
@@ -147,7 +157,8 @@ def inspect(
     store = open_store(listing.store, listing.root)
     preprocessing = Preprocessing(settings.image_size, settings.resize_to, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     total = sum(len(split) for split in listing.splits.values())
-    splits: dict[SplitName, InspectedSplit] = {}
+    usable: dict[SplitName, IndexedSplit] = {}
+    unusable: dict[SplitName, np.ndarray] = {}
     formats: Counter[str] = Counter()
     modes: Counter[str] = Counter()
     unreadable = Found()
@@ -155,23 +166,40 @@ def inspect(
     done = 0
     with ThreadPoolExecutor(workers or available_processors()) as pool:
         for name in (name for name in SPLITS if name in listing.splits):
-            labels = np.asarray(listing.splits[name].labels, dtype=np.int64)
-            count = len(labels)
-            split = InspectedSplit(
-                labels, np.zeros(count, bool), np.zeros((count, 32), np.uint8), np.zeros((count, 2), np.int32)
+            listed = listing.splits[name]
+            count = len(listed)
+            good = np.zeros(count, bool)
+            split = IndexedSplit(
+                listed.paths.table(),
+                np.asarray(listed.labels, dtype=np.int64),
+                np.zeros((count, 32), np.uint8),
+                np.zeros((count, 2), np.int32),
             )
-            splits[name] = split
             for start in range(0, count, CHUNK):
-                paths = listing.splits[name].paths[start : start + CHUNK]
+                paths = listed.paths[start : start + CHUNK]
                 work = pool.map(lambda path: examine(store, path, preprocessing), paths)
                 for position, (path, facts) in enumerate(zip(paths, work, strict=True), start=start):
-                    _note(facts, printable(path), split, position, unreadable, oddities)
                     if facts.reason is None:
+                        good[position] = True
+                        split.sha256[position] = np.frombuffer(facts.sha256, dtype=np.uint8)
+                        split.sizes[position] = facts.size
                         formats[facts.format or "no file of its own"] += 1
                         modes[facts.mode or "RGB"] += 1
+                    else:
+                        unreadable.add(f"{printable(path)}: {printable(facts.reason)}")
+                    for kind in facts.oddities:
+                        oddities[kind].add(printable(path))
                     done += 1
                     if progress is not None:
                         progress(done, total)
+            usable[name], unusable[name] = split.select(good), split.labels[~good]
+    conflicts = _conflicts(listing, usable)
+    divided = divide(settings, listing, usable)
+    splits = {
+        name: InspectedSplit(divided.splits[name], unusable.get(name, np.zeros(0, np.int64)))
+        for name in SPLITS
+        if name in divided.splits
+    }
     return Inspection(
         listing,
         splits,
@@ -179,64 +207,42 @@ def inspect(
         modes,
         unreadable,
         oddities,
-        {name: _copies(listing, name, split) for name, split in splits.items()},
-        _leaks(listing, splits),
-        _conflicts(listing, splits),
+        {name: _copies(split.images) for name, split in splits.items()},
+        {(leak.split, leak.other): _leak(leak, divided.before) for leak in divided.leaks},
+        conflicts,
+        divided.unused,
+        divided.refusal,
     )
 
 
-def _note(
-    facts: Facts, path: str, split: InspectedSplit, position: int, unreadable: Found, oddities: dict[str, Found]
-) -> None:
-    if facts.reason is not None:
-        unreadable.add(f"{path}: {printable(facts.reason)}")
-        return
-    split.good[position] = True
-    split.sha256[position] = np.frombuffer(facts.sha256, dtype=np.uint8)
-    split.sizes[position] = facts.size
-    for kind in facts.oddities:
-        oddities[kind].add(path)
-
-
-def _copies(listing: Listing, name: SplitName, split: InspectedSplit) -> Found:
-    places = np.flatnonzero(split.good)
-    groups = content_groups(split.sha256[places])
+def _copies(split: IndexedSplit) -> Found:
+    groups = content_groups(split.sha256)
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     copied = np.flatnonzero(first[inverse] != np.arange(len(groups)))
-    paths = listing.splits[name].paths
-    shown = [(places[i], places[first[inverse[i]]]) for i in copied[:EXAMPLES].tolist()]
-    return Found(len(copied), [f"{printable(paths[int(a)])} = {printable(paths[int(b)])}" for a, b in shown])
+    shown = [(i, int(first[inverse[i]])) for i in copied[:EXAMPLES].tolist()]
+    return Found(len(copied), [f"{printable(split.paths[a])} = {printable(split.paths[b])}" for a, b in shown])
 
 
-def _leaks(listing: Listing, splits: dict[SplitName, InspectedSplit]) -> dict[tuple[SplitName, SplitName], Found]:
-    places = {name: np.flatnonzero(split.good) for name, split in splits.items()}
-    found = {}
-    for leak in find_leaks({name: splits[name].sha256[places[name]] for name in splits}):
-        ours, theirs = listing.splits[leak.split].paths, listing.splits[leak.other].paths
-        pairs = zip(
-            places[leak.split][leak.positions[:EXAMPLES]].tolist(),
-            places[leak.other][leak.partners[:EXAMPLES]].tolist(),
-            strict=True,
-        )
-        examples = [f"{printable(ours[here])} = {printable(theirs[there])}" for here, there in pairs]
-        found[leak.split, leak.other] = Found(len(leak.positions), examples)
-    return found
+def _leak(leak: Leak, splits: Mapping[SplitName, IndexedSplit]) -> Found:
+    ours, theirs = splits[leak.split].paths, splits[leak.other].paths
+    pairs = zip(leak.positions[:EXAMPLES].tolist(), leak.partners[:EXAMPLES].tolist(), strict=True)
+    examples = [f"{printable(ours[here])} = {printable(theirs[there])}" for here, there in pairs]
+    return Found(len(leak.positions), examples)
 
 
-def _conflicts(listing: Listing, splits: dict[SplitName, InspectedSplit]) -> Found:
+def _conflicts(listing: Listing, splits: Mapping[SplitName, IndexedSplit]) -> Found:
     names = list(splits)
-    places = [np.flatnonzero(split.good) for split in splits.values()]
-    owner = np.repeat(np.arange(len(names)), [len(part) for part in places])
-    place = np.concatenate(places)
-    labels = np.concatenate([split.labels[split.good] for split in splits.values()])
-    groups = content_groups(*(split.sha256[split.good] for split in splits.values()))
+    owner = np.repeat(np.arange(len(names)), [len(split) for split in splits.values()])
+    place = np.concatenate([np.arange(len(split)) for split in splits.values()])
+    labels = np.concatenate([split.labels for split in splits.values()])
+    groups = content_groups(*(split.sha256 for split in splits.values()))
     # A pair of group and class each once: a group that is left twice has two classes.
     _, first = np.unique(groups * len(listing.classes) + labels, return_index=True)
     numbers, counts = np.unique(groups[first], return_counts=True)
     several = numbers[counts > 1]
 
     def path(image: int) -> str:
-        return printable(listing.splits[names[owner[image]]].paths[int(place[image])])
+        return printable(splits[names[owner[image]]].paths[int(place[image])])
 
     examples = [" = ".join(map(path, first[groups[first] == group].tolist())) for group in several[:EXAMPLES]]
     return Found(len(several), examples)

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from exporters.core.wording import count_of
 from exporters.images.left_out import describe_left_out
 from pipeline.data.inspection.inspect import Found, Inspection
 
@@ -38,8 +39,8 @@ def report_inspection(name: str, inspection: Inspection, page: Page, image_size:
                 split,
                 f"{counts[smallest]:,} ({listing.classes[smallest]})",
                 f"{counts[largest]:,} ({listing.classes[largest]})",
-                f"{len(found.labels):,}",
-                f"{int((~found.good).sum()):,}",
+                f"{len(found):,}",
+                f"{len(found.unreadable):,}",
                 f"{inspection.copies[split].count:,}",
             ]
         )
@@ -49,8 +50,12 @@ def report_inspection(name: str, inspection: Inspection, page: Page, image_size:
         rows,
         words=3,
     )
-    if "validation" not in listing.splits:
+    if "validation" not in inspection.splits:
         page.say("validation is split from training by the stage data")
+    elif "validation" not in listing.splits:
+        page.say("validation is split from training as the stage data does it")
+    for setting, count in inspection.unused.items():
+        page.say(f"{count_of(count, 'image')} left out of these splits ({setting})")
     _tell_sizes(inspection, page, image_size)
     for title, counter in (("formats", inspection.formats), ("modes", inspection.modes)):
         page.say(f"{title}: " + ", ".join(f"{kind} {count:,}" for kind, count in counter.most_common()))
@@ -70,6 +75,8 @@ def report_inspection(name: str, inspection: Inspection, page: Page, image_size:
     if not inspection.leaks:
         page.say("no image stands in two splits")
     _report(page, "unreadable images (data.on_error)", inspection.unreadable, warn=True)
+    if inspection.refusal is not None:
+        page.warn(f"a run would stop: {inspection.refusal}")
 
 
 def _tell_sizes(inspection: Inspection, page: Page, image_size: int | None) -> None:

@@ -34,7 +34,7 @@ def contact_sheet(inspection: Inspection, path: Path) -> int:
         Number of classes on it: all, or `MOST_CLASSES` spread over them.
     """
     store = open_store(inspection.listing.store, inspection.listing.root)
-    listing, split = inspection.listing, inspection.splits["train"]
+    listing, split = inspection.listing, inspection.splits["train"].images
     classes = len(listing.classes)
     shown = _spread(np.arange(classes), MOST_CLASSES)
     images = images_per_class(len(shown))
@@ -44,14 +44,13 @@ def contact_sheet(inspection: Inspection, path: Path) -> int:
     sheet = Image.new("RGB", (columns * width + GAP, rows * height + GAP), (255, 255, 255))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default()
     order = np.argsort(split.labels, kind="stable")
-    order = order[split.good[order]]
     starts = np.searchsorted(split.labels[order], np.arange(classes + 1))
     for number, label in enumerate(shown):
         x, y = GAP + number % columns * width, GAP + number // columns * height
         _write(pen, font, (x, y), listing.classes[label], width - 3 * GAP)
         members = order[starts[label] : starts[label + 1]]
         for place, member in enumerate(_spread(members, images)):
-            image = _small(store, listing.splits["train"].paths[member])
+            image = _small(store, split.paths[member])
             if image is not None:
                 sheet.paste(image, (x + place * (SIDE + GAP), y + LINE))
     mark_output(path.parent)

@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.pipeline.conftest import run_command
+from tests.pipeline.data.conftest import write_folders
 
 
 def test_everything_found_is_printed(odd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,3 +24,12 @@ def test_everything_found_is_printed(odd: Path, tmp_path: Path, monkeypatch: pyt
     assert Image.open(tmp_path / "inspect" / "folder.png").format == "PNG"
     outcome = run_command("data", "inspect", "folder", "--root", odd, "--set", "data.image_size=32")
     assert "26 of 26 images are smaller than data.image_size (32 px)" in outcome.out
+
+
+def test_what_would_stop_a_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folders(tmp_path / "photos", {"train/a": 1, "train/b": 3, "test/a": 1, "test/b": 1})
+    monkeypatch.chdir(tmp_path)
+    outcome = run_command("data", "inspect", "photos")
+    assert outcome.code == 0
+    assert "a run would stop: class 'a' has 1 training image: the validation split needs one" in outcome.out
+    assert json.loads(run_command("data", "inspect", "photos", "--json").out)["refusal"].startswith("class 'a' has 1")

@@ -1,0 +1,14 @@
+import pytest
+
+from exporters.core.wording import count_of
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, "0 images"), (1, "1 image"), (2, "2 images"), (1200, "1,200 images")]
+)
+def test_only_one_is_singular(number: int, expected: str) -> None:
+    assert count_of(number, "image") == expected
+
+
+def test_irregular_plurals_are_given() -> None:
+    assert count_of(1, "class", "classes") == "1 class" and count_of(3, "class", "classes") == "3 classes"
