@@ -151,13 +151,13 @@ def _engine(name: str, data: bytes, precision: str, flavour: Flavour, folder: Pa
         model.with_suffix(f".{flavour}.plan"),
         fit_to_gpu(EngineSettings(PROFILE), library, current_gpu()),
         precision=precision,
-        islands=_islands(data) if precision == "fp16" else (),
+        fp32_nodes=_fp32_nodes(data) if precision == "fp16" else (),
         library=library,
     )
     return TensorRTRuntime(built.path, built.sha256, flavour)
 
 
-def _islands(data: bytes) -> set[str]:
+def _fp32_nodes(data: bytes) -> set[str]:
     """Nodes of a mixed file that multiply by fp32 weights."""
     graph = onnx.load_model_from_string(data).graph
     floats = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}

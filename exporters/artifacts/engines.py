@@ -169,7 +169,7 @@ def make_engines(
                     folder / engine.file,
                     settings,
                     precision=precision,
-                    islands=islands.get(precision, ()),
+                    fp32_nodes=islands.get(precision, ()),
                     library=found,
                     progress=progress,
                 )

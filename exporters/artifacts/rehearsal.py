@@ -1,8 +1,8 @@
-"""A student's way to its files, gone before it is trained: what cannot be exported is found while it costs nothing.
+"""Rehearses the export of a student before it is trained, so that a network that cannot be exported is found early.
 
-Everything that an export asks of a network is asked here, with the functions that will do it: the fp32 file, its audit,
-what a bundle's check says of its size and operators, ONNX Runtime; and the first file that the search of each variant
-makes. What depends on trained weights is not asked: whether a variant keeps to its gate.
+Uses the functions of the export itself: the fp32 file, its audit, a bundle's checks of size and operators, ONNX
+Runtime, and the first file that the search of each variant makes. Whether a variant passes its gate depends on the
+trained weights and is not checked.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from exporters.student.student import TrainedStudent
 
 MAX_SCALED_ERROR = 1e-2
-"""Of the logits' scale; beyond it the file is another function, not another rounding."""
+"""Relative to the logits' scale; a larger error is another function, not another rounding."""
 
 _MORE = 10  # times the error of fp32 itself
 _SEED = 11
@@ -33,7 +33,7 @@ _CALIBRATING = 8
 
 @dataclasses.dataclass(frozen=True)
 class Rehearsed:
-    """The fp32 file, what explains it, and its largest error of the logits' scale on noise."""
+    """The fp32 file, the entries of its audit, and its largest error on noise relative to the logits' scale."""
 
     model: bytes
     entries: Sequence[Mapping[str, Any]]
@@ -44,8 +44,8 @@ def rehearse(student: "TrainedStudent", opset: int) -> Rehearsed:
     """Export an untrained student, audit the file, and compare its logits.
 
     Args:
-        student: as for `export_onnx`; left as it is. Norms, biases and scales of a copy are moved off their first
-            values, since exporters drop a multiplication by 1 and an addition of 0.
+        student: as for `export_onnx`; not changed. In a copy, norms, biases and scales are moved away from their
+            initial values, since exporters drop a multiplication by 1 and an addition of 0.
         opset: of the recipe.
 
     Raises:
@@ -76,14 +76,14 @@ def rehearse(student: "TrainedStudent", opset: int) -> Rehearsed:
 
 
 def rehearse_variant(name: str, fp32: Rehearsed, size: int) -> None:
-    """Make and audit the first file that the search of a variant would judge, calibrated with noise.
+    """Make and audit the first file that the search of a variant would judge, calibrated on noise.
 
     Args:
         name: a key of `exporters.artifacts.variants.VARIANTS`.
         size: of the images.
 
     Raises:
-        TmkdError: it cannot be made, is not explained, or does not load.
+        TmkdError: it cannot be made, the audit does not explain it, or it does not load.
     """
     from exporters.artifacts.variants import VARIANTS, Terms
     from exporters.quantize import Calibration
@@ -129,7 +129,7 @@ def _scaled_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _rounding(student: "TrainedStudent", images: np.ndarray, expected: np.ndarray) -> float:
-    """How far fp32 is from float64: far, in a network that with random weights blows up every rounding."""
+    """The error of fp32 relative to float64, which is large where random weights amplify every rounding."""
     import torch
 
     from exporters.onnx.export import NormalizedStudent

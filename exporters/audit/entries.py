@@ -1,4 +1,4 @@
-"""What all audits share: each tensor of a file gets an entry with its origin, or the file is refused."""
+"""Shared by all audits: each tensor of a file gets an entry with its origin, or the file is refused."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,8 +22,8 @@ def explain_all(
 
     Args:
         explain: a tensor's origin as one line of text, or None.
-        remedy: what to do where one has none.
-        called: which model it is, for the message.
+        remedy: of the error.
+        called: the model, in the error message.
 
     Raises:
         GateError: tensors that nothing explains, named with their shapes.
@@ -45,7 +45,7 @@ def explain_all(
 
 
 def identity(tensor: Tensor) -> dict[str, Any]:
-    """The part of an entry that the file alone tells."""
+    """The part of an entry that follows from the file alone."""
     return {"name": tensor.name, "dtype": tensor.dtype, "dims": list(tensor.dims), "sha256": tensor.sha256}
 
 

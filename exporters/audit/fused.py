@@ -1,4 +1,4 @@
-"""What re-parameterisation makes of a student, each fused weight proved again from the student's own branches.
+"""Proves each re-parameterized weight of a student from the student's own branches.
 
 Where a block is a sum of convolutions and batch norms (RepVGG, MobileOne, large kernels of FastViT), its kernel and
 bias are summed here in float64, independently of the code that fused them; any other fused block must give what the
@@ -56,7 +56,7 @@ def _prove(module: "nn.Module", fused: "nn.Module", leaf: str) -> str:
     while block not in blocks:
         block = block.rpartition(".")[0]
     layer = fused.get_submodule(leaf)
-    # A layer that keeps its name got what stands beside it, such as a batch norm: then the block is one around it.
+    # A layer that keeps its name absorbed its neighbours, such as a batch norm: then the block is one around it.
     around = [block, *itertools.islice(_parents(block), _LEVELS)]
     for name in around:
         if _is_sum(module.get_submodule(name), fused.get_submodule(name), layer, whole=name == leaf):

@@ -37,7 +37,7 @@ def audit_int8(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any
     model = read_onnx(data)
     check_extras(model)
     explain = _Explainer(model.tensors, read_onnx(base).tensors, base_entries)
-    remedy = "Quantise again from the fp32 file; nothing but the student may ship."
+    remedy = "Quantize again from the fp32 file; nothing but the student may ship."
     entries = explain_all(model, explain, remedy=remedy, called="int8")
     needed = {str(entry["origin"]) for entry in base_entries if str(entry["origin"]).startswith("preprocessing")}
     lost = needed - {entry["origin"] for entry in entries}

@@ -1,6 +1,6 @@
-"""A shipped network is a student and no more: each part of it leads to the logits, and none is larger than need be.
+"""Checks that a shipped network holds only a student: the logits depend on each part, and none is larger than needed.
 
-These checks trust nothing that the manifest says of tensors and operators: they hold where that was forged too.
+These checks do not rely on the manifest's tensors and operators: they hold where those were forged too.
 """
 
 import re
@@ -36,8 +36,8 @@ def audit_network(model: OnnxFile, data: bytes, name: str, parameters: int) -> N
 
     Raises:
         GateError: an operator that no image classifier has; a tensor or node that the logits do not follow from; more
-            values than the parameters explain, more bytes than the values; a table of tokens; a name as of teachers and
-            optimisers; metadata that are not described; a path of some machine.
+            values than the parameters explain, more bytes than the values; a table of tokens; a name of teachers or
+            optimizers; metadata that are not described; a path of some machine.
     """
     foreign = sorted(operator for operator in model.operators if _FOREIGN_OPERATORS.fullmatch(operator))
     if foreign or model.functions:
@@ -48,7 +48,7 @@ def audit_network(model: OnnxFile, data: bytes, name: str, parameters: int) -> N
         raise GateError(f"{name}: the logits do not follow from {', '.join(dead[:5])}: not a part of the student")
     named = sorted({text for text in model.texts if _FOREIGN_NAMES.search(text)})
     if named:
-        raise GateError(f"{name}: called as a part of a teacher or an optimiser: {', '.join(named[:5])}")
+        raise GateError(f"{name}: named like a part of a teacher or an optimizer: {', '.join(named[:5])}")
     tables = {tensor.name: tensor.dims for tensor in model.tensors if tensor.dtype in _STORES}
     for node in model.nodes:
         rows = tables.get(node.inputs[0], (0,)) if node.operator.startswith("Gather") and node.inputs else (0,)

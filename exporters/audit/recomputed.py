@@ -1,4 +1,4 @@
-"""What a network computes from its weights before it sees an image, computed again in one that is built afresh.
+"""Recomputes, in a newly built network, the constants that a network computes from its weights alone.
 
 Exporters compute such values once and write them down: standardised weights, biases laid out by relative position,
 position encodings, the ones and zeros that an opset's form of a norm asks for. Here the architecture is built anew from

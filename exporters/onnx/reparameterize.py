@@ -1,7 +1,7 @@
 """Training-time branches fused into single convolutions before the export: RepVGG, MobileOne, FastViT, RepViT, ….
 
 Ding et al., "RepVGG: Making VGG-style ConvNets Great Again" (CVPR 2021), section 3.3. The sums are timm's own, done
-here in float64, so that each weight is rounded once.
+in float64 here, so that each weight is rounded once.
 """
 
 import copy
@@ -26,10 +26,10 @@ def has_branches(module: nn.Module) -> bool:
 
 
 def fuse_branches(student: TrainedStudent) -> TrainedStudent:
-    """The student with its training-time branches fused, or the student itself where it has none.
+    """The student with its training-time branches fused, or the same object where it has none.
 
     Args:
-        student: in eval mode, fp32, on the CPU; left as it is.
+        student: in eval mode, fp32, on the CPU; not changed.
 
     Returns:
         The same function of an image: compared on images of noise, in float64.
@@ -67,7 +67,7 @@ def _fused(student: TrainedStudent) -> nn.Module:
 
 
 def _logits(module: nn.Module, size: int) -> torch.Tensor:
-    # A small draw of its own: the global generator's state is the caller's.
+    # A generator of its own leaves the state of the global one unchanged.
     noise = torch.randn(_IMAGES, 3, size, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with torch.no_grad():
         logits: torch.Tensor = copy.deepcopy(module).double()(noise)

@@ -74,7 +74,7 @@ def search_float_layers(
     order = sorted(sensitivity, key=lambda name: -sensitivity[name])
     trials = 1
     for size in _sizes():
-        if trials == max_trials or size >= len(order):  # with all layers in float there is nothing to quantise
+        if trials == max_trials or size >= len(order):  # with all layers in float there is nothing to quantize
             break
         kept = tuple(order[:size])
         data = quantize(model, ranges, target=target, keep_float=kept)

@@ -114,13 +114,13 @@ class Network:
                 continue
             if self._is_layer(node):
                 integers.add(node.input[0])
-                quantises_output = target == "cpu" and node.op_type != "MatMul"
+                quantizes_output = target == "cpu" and node.op_type != "MatMul"
             elif target == "cpu" and node.op_type in _BETWEEN and integers.issuperset(self._data_inputs(node)):
-                quantises_output = True
+                quantizes_output = True
             else:
                 continue
             chosen.append(node.name)
-            if quantises_output:
+            if quantizes_output:
                 integers.update(set(node.output) - self.outputs)
         if not set(chosen) & set(self.layers):
             raise UsageError("int8: there is no layer to quantize")

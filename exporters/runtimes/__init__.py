@@ -1,6 +1,6 @@
-"""Run a student wherever it lives, behind one method: uint8 images in, logits out.
+"""Runs a student in PyTorch, ONNX Runtime or TensorRT behind one method: uint8 images in, logits out.
 
-A provider that was asked for and does not really run is an error, never a silent fall-back to the CPU.
+A requested provider that does not run is an error, never a silent fall-back to the CPU.
 """
 
 from exporters.runtimes.base import Runtime

@@ -1,4 +1,4 @@
-"""What every runtime is: uint8 images in, logits out."""
+"""The interface of every runtime: uint8 images in, logits out."""
 
 from typing import Protocol
 
@@ -16,7 +16,7 @@ class Runtime(Protocol):
 
 
 def check_images(images: np.ndarray, size: int | None) -> None:
-    """Refuse what is not uint8 `[B, size, size, 3]` with B of 1 or more, by UsageError; a size of None is any."""
+    """Raise UsageError unless the images are uint8 `[B, size, size, 3]`, B of 1 or more; a size of None allows any."""
     sides = images.shape[1:3] if size is None and images.size else (size, size)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (*sides, 3) or len(images) == 0:
         wanted = "height, width" if size is None else f"{size}, {size}"

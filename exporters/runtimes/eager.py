@@ -1,4 +1,4 @@
-"""The student in torch: the reference."""
+"""The student in PyTorch: the reference."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TorchRuntime:
-    """The student itself: the reference that every exported file is compared with.
+    """The original PyTorch student: the reference that every exported file is compared with.
 
     Normalises step by step, image / 255, minus mean, over std, where the exported graph multiplies and adds once.
 

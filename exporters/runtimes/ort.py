@@ -36,7 +36,7 @@ class OnnxRuntime:
     def __init__(self, model: Path | bytes, provider: Provider = "cpu", threads: int | None = None) -> None:
         runtime, wanted = find_provider(provider)
         options = runtime.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong is raised, and told once
+        options.log_severity_level = 4  # errors are raised, and need no log line
         if threads is not None:
             options.intra_op_num_threads = threads
         source = model if isinstance(model, bytes) else str(model)

@@ -24,7 +24,7 @@ _DRIVER = ("cudaError 35", "cudaError 100", "CUDA initialization failure", "no C
 
 @dataclass(frozen=True)
 class EngineBuild:
-    """What was written: the plan, its sidecar, and the sidecar's content."""
+    """The written files, plan and sidecar, and the content of the sidecar."""
 
     path: Path
     sidecar_path: Path
@@ -42,7 +42,7 @@ def build_engine(
     settings: EngineSettings,
     *,
     precision: str,
-    islands: Collection[str] = (),
+    fp32_nodes: Collection[str] = (),
     library: Library | None = None,
     progress: Progress | None = None,
 ) -> EngineBuild:
@@ -53,7 +53,7 @@ def build_engine(
     Args:
         model: one self-contained ONNX file; input `image` uint8 `[batch, S, S, 3]`, output `logits`.
         precision: what the file is in (`fp32`, `fp16`, `bf16`, `int8`); it is checked, not made.
-        islands: ONNX nodes that stay in fp32 on purpose.
+        fp32_nodes: ONNX nodes that stay in fp32 on purpose.
         library: from `find`; by default what is installed, TensorRT before TensorRT for RTX.
         progress: called from another thread with the phase and the share done, 0 to 1.
 
@@ -78,14 +78,14 @@ def build_engine(
     with collected(library) as (logger, messages):
         builder = make_builder(library, logger, messages)
         network = parse(library, builder, logger, data, model.name)
-        in_network = check_precision(network_layers(library, network), precision, islands, "network")
+        in_network = check_precision(network_layers(library, network), precision, fp32_nodes, "network")
         shapes = batch_shapes(network, settings.batch)
         config = _configure(library, builder, settings, shapes)
         cache = _use_cache(library, config, settings, gpu)
         plan = run_build(library, builder, network, config, progress)
         if plan is None:
             raise _failure(library, messages, model.name)
-        in_engine = inspect_engine(library, logger, plan, precision, islands)
+        in_engine = inspect_engine(library, logger, plan, precision, fp32_nodes)
         log = messages.log
     if settings.timing_cache is not None:
         timing_cache.store(settings.timing_cache, config, library, gpu)
@@ -98,7 +98,7 @@ def build_engine(
         "gpu": gpu.name if gpu else NO_GPU if library.is_rtx else UNSEEN_GPU,
         "compute_capabilities": capabilities,
         "precision": precision,
-        "islands": sorted(islands),
+        "islands": sorted(fp32_nodes),
         "profile": shapes and {INPUT_NAME: dict(zip(("min", "opt", "max"), map(list, shapes), strict=True))},
         "settings": {
             "workspace_bytes": settings.workspace_bytes,
@@ -143,9 +143,9 @@ def _configure(library: Library, builder: Any, settings: EngineSettings, shapes:
 def _use_cache(library: Library, config: Any, settings: EngineSettings, gpu: Gpu | None) -> str:
     if settings.timing_cache is None:
         return "none"
-    payload, told = timing_cache.load(settings.timing_cache, library, gpu)
+    payload, state = timing_cache.load(settings.timing_cache, library, gpu)
     if timing_cache.attach(config, payload):
-        return told
+        return state
     if not payload or not timing_cache.attach(config, b""):
         raise UnavailableError(f"{library.title} takes no timing cache", remedy="Leave tensorrt.timing_cache out.")
     return f"replaced: refused by {library.title}"

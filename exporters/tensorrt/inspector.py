@@ -1,7 +1,7 @@
-"""Is the engine as precise, and as fast, as was asked? Read off the network before, and the engine after the build.
+"""Checks the precision of a network before the build, and of the engine after it.
 
-Asking for fp16 and silently getting fp32 is TensorRT's oldest trap. What counts are the layers that multiply:
-convolutions and matrix products.
+TensorRT may silently build fp32 where fp16 was requested. The layers that multiply decide: convolutions and matrix
+products.
 """
 
 import json
@@ -16,7 +16,7 @@ from exporters.tensorrt.libraries import Library
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 _MULTIPLYING = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "EINSUM")
 _OF_TYPE = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8"}
-_TRANSPARENT = ("SHUFFLE", "SQUEEZE", "UNSQUEEZE", "IDENTITY")  # between a dequantisation and its use
+_TRANSPARENT = ("SHUFFLE", "SQUEEZE", "UNSQUEEZE", "IDENTITY")  # between a dequantization and its use
 _ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _MULTIPLYING_IN_ENGINE = re.compile(r"conv|gemm|matmul|matrix_?multiply|fullyconnected|einsum", re.IGNORECASE)
 _WORDS = (  # of the inspector, in the order to look for them
@@ -39,13 +39,13 @@ class MultiplyingLayer:
 def network_layers(library: Library, network: Any) -> list[MultiplyingLayer]:
     """Of a parsed, strongly typed network: what its tensors' types demand. Needs no GPU.
 
-    A layer is int8 if all it multiplies was dequantised just before: TensorRT then multiplies int8.
+    A layer is int8 if all it multiplies was dequantized just before: TensorRT then multiplies int8.
     """
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     kind = {id(layer): layer.type.name for layer in layers}
     producer = {layer.get_output(k).name: layer for layer in layers for k in range(layer.num_outputs)}
 
-    def dequantised(tensor: Any) -> bool:
+    def dequantized(tensor: Any) -> bool:
         layer = producer.get(tensor.name)
         while layer is not None and kind[id(layer)] in _TRANSPARENT:
             layer = producer.get(layer.get_input(0).name)
@@ -56,9 +56,9 @@ def network_layers(library: Library, network: Any) -> list[MultiplyingLayer]:
         if kind[id(layer)] not in _MULTIPLYING:
             continue
         inputs = [tensor for k in range(layer.num_inputs) if (tensor := layer.get_input(k)) is not None]
-        # A kernel that is no tensor was never quantised.
-        quantised = len(inputs) >= 2 and all(dequantised(tensor) for tensor in inputs[:2])
-        precision = "int8" if quantised else _OF_TYPE.get(inputs[0].dtype.name, inputs[0].dtype.name.lower())
+        # A kernel that is no tensor was never quantized.
+        quantized = len(inputs) >= 2 and all(dequantized(tensor) for tensor in inputs[:2])
+        precision = "int8" if quantized else _OF_TYPE.get(inputs[0].dtype.name, inputs[0].dtype.name.lower())
         found.append(MultiplyingLayer(_nodes(layer.metadata, layer.name), precision))
     return found
 
@@ -75,10 +75,10 @@ def engine_layers(information: str) -> list[MultiplyingLayer]:
         if not any(_MULTIPLYING_IN_ENGINE.search(str(layer.get(key, ""))) for key in ("ParameterType", "LayerType")):
             continue
         weights = layer.get("Weights")
-        told = [weights.get("Type")] if isinstance(weights, dict) else []
+        types = [weights.get("Type")] if isinstance(weights, dict) else []
         for tensor in layer.get("Inputs", []):
-            told += [tensor.get(key) for key in ("DataType", "Format/Datatype", "Format")]
-        precision = next((word for text in told if text for word in _word(str(text))), None)
+            types += [tensor.get(key) for key in ("DataType", "Format/Datatype", "Format")]
+        precision = next((word for text in types if text for word in _word(str(text))), None)
         if precision is not None:
             found.append(MultiplyingLayer(_nodes(layer.get("Metadata", ""), str(layer.get("Name", ""))), precision))
     return found
@@ -93,14 +93,14 @@ def _nodes(metadata: str, name: str) -> tuple[str, ...]:
 
 
 def check_precision(
-    layers: Sequence[MultiplyingLayer], precision: str, islands: Collection[str], where: str
+    layers: Sequence[MultiplyingLayer], precision: str, fp32_nodes: Collection[str], where: str
 ) -> dict[str, Any]:
     """Refuse layers that do not work in the precision asked for.
 
-    fp32, fp16, bf16: every layer, but for the fp32 islands. int8: at least one layer.
+    fp32, fp16, bf16: every layer, except `fp32_nodes`. int8: at least one layer.
 
     Args:
-        islands: ONNX nodes that stay in fp32 on purpose.
+        fp32_nodes: ONNX nodes that stay in fp32 on purpose.
         where: `network` or `engine`, for messages.
 
     Returns:
@@ -116,7 +116,7 @@ def check_precision(
     if precision == "int8":
         wrong = [] if "int8" in counts else apart
     else:
-        wrong = [layer for layer in apart if layer.precision != "fp32" or not set(layer.nodes) & set(islands)]
+        wrong = [layer for layer in apart if layer.precision != "fp32" or not set(layer.nodes) & set(fp32_nodes)]
     if wrong or not (precision == "fp32" or precision in counts):
         names = ", ".join(f"{layer.nodes[0]} ({layer.precision})" for layer in wrong[:_MOST_NAMES])
         more = f" and {len(wrong) - _MOST_NAMES} more" if len(wrong) > _MOST_NAMES else ""
@@ -128,7 +128,7 @@ def check_precision(
 
 
 def inspect_engine(
-    library: Library, logger: Any, plan: bytes, precision: str, islands: Collection[str]
+    library: Library, logger: Any, plan: bytes, precision: str, fp32_nodes: Collection[str]
 ) -> dict[str, Any]:
     """`check_precision` on the engine itself, or {"not_inspected": why}: reading it back needs a GPU that runs it."""
     trt = library.module
@@ -144,4 +144,4 @@ def inspect_engine(
     layers = engine_layers(information)
     if not layers:
         return {"not_inspected": "the inspector shows no convolution and no matrix product"}
-    return check_precision(layers, precision, islands, "engine")
+    return check_precision(layers, precision, fp32_nodes, "engine")

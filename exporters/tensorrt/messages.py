@@ -1,4 +1,4 @@
-"""What TensorRT says while it works, collected and made fit to be stored."""
+"""Collects TensorRT's log messages in a form that can be stored."""
 
 import re
 import threading
@@ -13,7 +13,7 @@ _MOST_LINES, _LONGEST = 200, 300
 _PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[\w.+ -]+[/\\])*([\w.+-]+)")
 _EMPTY = re.compile(r"-*|[\w ]+:\s*")  # rulers, and headings without a value
 _WHERE = re.compile(r"\s*\(?In \S+ at \S+:\d+\s*(?=\(|\)|$)")
-_CUDA_CHECK = re.compile(r"\[\w+\.cpp::")  # of a driver that is not there, beside the real reason
+_CUDA_CHECK = re.compile(r"\[\w+\.cpp::")  # about a missing driver, in addition to the real reason
 
 _lock = threading.Lock()
 _loggers: dict[str, Any] = {}
@@ -26,7 +26,7 @@ class Messages:
         self._lines: list[tuple[str, str]] = []
 
     def add(self, severity: str, text: str) -> None:
-        """Keep a message of this severity (as TensorRT names it), unless it is idle talk."""
+        """Keep a message of this severity (as TensorRT names it), unless it is empty."""
         if severity in _KEPT:
             self._lines += [(severity, line) for line in text.splitlines() if not _EMPTY.fullmatch(line.strip())]
 
@@ -57,7 +57,7 @@ def without_folders(text: str) -> str:
 
 @contextmanager
 def collected(library: Library) -> Iterator[tuple[Any, Messages]]:
-    """TensorRT's logger, and what it is told inside the block.
+    """TensorRT's logger, and the messages that it receives inside the block.
 
     TensorRT keeps the first logger of a process and ignores later ones: there is one for each library, and one build at
     a time.
@@ -75,7 +75,7 @@ def collected(library: Library) -> Iterator[tuple[Any, Messages]]:
 
 def _make_logger(trt: Any) -> Any:
     class Logger(trt.ILogger):  # type: ignore[misc]
-        """Hands every message to the collection of the moment."""
+        """Passes every message to the current collection."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)

@@ -9,7 +9,7 @@ from exporters.tensorrt.messages import Messages, plain
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"
 _INT8_REMEDY = (
-    "Quantise for TensorRT: symmetric int8 weights and activations, without the biases (S8S8, `QuantizeBias=False`)."
+    "Quantize for TensorRT: symmetric int8 weights and activations, without the biases (S8S8, `QuantizeBias=False`)."
 )
 _MOST_ERRORS = 3
 
@@ -60,15 +60,15 @@ def parse(library: Library, builder: Any, logger: Any, data: bytes, name: str) -
 
 
 def _parser_error(library: Library, name: str, errors: list[Any]) -> GateError:
-    told, remedy = [], None
+    reasons, remedy = [], None
     for error in errors[:_MOST_ERRORS]:
         text = plain(str(error.desc()).splitlines())
         operator, node = error.node_operator(), error.node_name()
-        told.append(f"{operator} {node!r}: {text}" if node else text)
+        reasons.append(f"{operator} {node!r}: {text}" if node else text)
         if operator in {"DequantizeLinear", "QuantizeLinear"}:
             remedy = _INT8_REMEDY
     more = f"; and {len(errors) - _MOST_ERRORS} more" if len(errors) > _MOST_ERRORS else ""
-    whole = "; ".join(told) or "it gave no reason"
+    whole = "; ".join(reasons) or "it gave no reason"
     if remedy is not None and "Int32" in whole:
         return GateError(
             f"{name}: its biases are int32, which {library.title} does not take ({whole}{more})", remedy=remedy
@@ -77,7 +77,7 @@ def _parser_error(library: Library, name: str, errors: list[Any]) -> GateError:
 
 
 def batch_shapes(network: Any, batch: tuple[int, int, int] | None) -> list[tuple[int, ...]] | None:
-    """Shapes min, opt, max of `image` for the optimisation profile; None where the model's batch is fixed.
+    """Shapes min, opt, max of `image` for the optimization profile; None where the model's batch is fixed.
 
     Raises:
         UsageError: a dynamic batch without numbers, or numbers that are not the fixed batch.
@@ -89,7 +89,7 @@ def batch_shapes(network: Any, batch: tuple[int, int, int] | None) -> list[tuple
         return None
     if batch is None:
         raise UsageError(
-            "tensorrt.batch: the model's batch is dynamic, and an engine needs to know which batches will come",
+            "tensorrt.batch: the model's batch is dynamic, and an engine needs to know which batches to expect",
             remedy="Give min, opt and max.",
         )
     return [(size, *shape[1:]) for size in batch]

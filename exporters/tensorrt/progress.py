@@ -1,4 +1,4 @@
-"""A build that tells how far it is and that the keyboard can stop."""
+"""A build that reports its progress and can be interrupted with Ctrl-C."""
 
 import threading
 from collections.abc import Callable
@@ -58,7 +58,7 @@ class Phases:
 
 
 def run_build(library: Library, builder: Any, network: Any, config: Any, progress: Progress | None) -> bytes | None:
-    """`build_serialized_network` in a thread of its own, so that Ctrl-C is heard and ends the build at its next step.
+    """`build_serialized_network` in a thread of its own, so that Ctrl-C is noticed and ends the build at its next step.
 
     Args:
         progress: called from that thread with the phase and the share done, 0 to 1; what it raises ends the build.
@@ -93,18 +93,18 @@ def _make_monitor(trt: Any, progress: Progress | None, cancelled: threading.Even
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             """Called by TensorRT."""
-            self._tell(phase_name, lambda: self._phases.start(phase_name, parent_phase, num_steps))
+            self._report(phase_name, lambda: self._phases.start(phase_name, parent_phase, num_steps))
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             """Called by TensorRT; False ends the build."""
-            self._tell(phase_name, lambda: self._phases.step(phase_name, step))
+            self._report(phase_name, lambda: self._phases.step(phase_name, step))
             return not cancelled.is_set()
 
         def phase_finish(self, phase_name: str) -> None:
             """Called by TensorRT."""
-            self._tell(phase_name, lambda: self._phases.finish(phase_name))
+            self._report(phase_name, lambda: self._phases.finish(phase_name))
 
-        def _tell(self, phase_name: str, change: Callable[[], float]) -> None:
+        def _report(self, phase_name: str, change: Callable[[], float]) -> None:
             try:
                 with self._lock:
                     share = change()

@@ -37,26 +37,26 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 
 
 def sidecar_path(plan: Path) -> Path:
-    """`<name>.plan.json` beside `<name>.plan`."""
+    """The path of the sidecar: `<name>.plan.json` next to `<name>.plan`."""
     return plan.with_name(plan.name + ".json")
 
 
 def write_engine(path: Path, plan: bytes, sidecar: Mapping[str, Any]) -> None:
     """Write a plan and its sidecar, both or none: the sidecar is last, and a plan without one is no engine."""
-    beside = sidecar_path(path)
-    for target in (path, beside):
+    sidecar_file = sidecar_path(path)
+    for target in (path, sidecar_file):
         if target.is_dir():
             raise UsageError(f"{target}: is a folder")
     replacing = False
     try:
-        with atomic_path(beside) as new_sidecar:
+        with atomic_path(sidecar_file) as new_sidecar:
             new_sidecar.write_text(dump_json(sidecar), encoding="utf-8")
             with atomic_path(path) as new_plan:
                 new_plan.write_bytes(plan)
                 replacing = True
-                beside.unlink(missing_ok=True)
+                sidecar_file.unlink(missing_ok=True)
     except BaseException:
-        if replacing and not beside.exists():
+        if replacing and not sidecar_file.exists():
             path.unlink(missing_ok=True)
         raise
 

@@ -36,7 +36,7 @@ def test_a_network_tells_its_precision(rtx: Library, resnet: Models, precision: 
             check_precision(layers, other, (), "network")
 
 
-def test_islands_are_named_or_refused(rtx: Library, resnet: Models, tmp_path: Path) -> None:
+def test_fp32_nodes_are_named_or_refused(rtx: Library, resnet: Models, tmp_path: Path) -> None:
     island = sorted(_multiplying(resnet.fp32))[0]
     layers = _layers(rtx, to_fp16(resnet.fp32, tmp_path / "mixed.onnx", [island]))
     assert check_precision(layers, "fp16", {island}, "network")["apart"] == [island]
