@@ -10,7 +10,7 @@ import click
 
 from exporters.core.errors import TmkdError
 from exporters.core.interrupts import Terminated, interrupt_in, interrupts_kept, raise_on_termination
-from exporters.core.write_errors import told_with_room
+from exporters.core.write_errors import describe_os_error
 from pipeline.streams import flush_streams, protect_streams
 
 
@@ -51,7 +51,7 @@ def main() -> None:
         code = _missing(error, debug)
     except OSError as error:
         code = 4
-        _report(f"error: {told_with_room(error)}", debug)
+        _report(f"error: {describe_os_error(error)}", debug)
     except Exception as error:
         code = 1
         _report(f"internal error: {type(error).__name__}: {error}\n  Run again with --debug for the traceback.", debug)

@@ -33,7 +33,7 @@ _SAME_STUDENT = 1e-3  # of the logits' scale: processors and kernels add in anot
 _MOST_OF_MEMORY = 0.8
 
 Figures = dict[str, Any]
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 def benchmark_bundle(
@@ -44,7 +44,7 @@ def benchmark_bundle(
     seconds: float = 1.0,
     student: Path | None = None,
     providers: Sequence[str] = ("cpu",),
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> dict[str, Any]:
     """Time every model of a bundle on golden images, rounds interleaved over all of them and torch eager.
 

@@ -1,4 +1,4 @@
-"""The other end of `exporters.benchmark.worker`: a runtime in a child process."""
+"""A runtime in a child process, which runs `exporters.benchmark.worker`."""
 
 import json
 import os

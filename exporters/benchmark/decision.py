@@ -1,4 +1,4 @@
-"""Is one runtime faster than another? By the medians of rounds that both had at the same time."""
+"""Whether one runtime is faster than another, by the medians of interleaved rounds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class Ratio:
 def times_as_fast(figures: Mapping[str, Any], reference: Mapping[str, Any]) -> Ratio:
     """The reference's median time over that of `figures`, both the median of the rounds' medians.
 
-    The interval is a percentile bootstrap over rounds, drawn for both at once because round `k` of both was the same
-    time on the same machine: what slowed it then slowed both. The same figures give the same interval.
+    The interval is a percentile bootstrap over rounds, sampled for both at once because round `k` of both ran at the
+    same time on the same machine: what slowed one slowed both. The same figures give the same interval.
 
     Args:
         figures, reference: with `round_p50_ms`, from one interleaved measurement at one batch size.
@@ -42,8 +42,8 @@ def times_as_fast(figures: Mapping[str, Any], reference: Mapping[str, Any]) -> R
             f"benchmark: {len(ours)} and {len(theirs)} rounds cannot be compared",
             remedy=f"Both need the same rounds, {_FEWEST_ROUNDS} or more, of one interleaved measurement.",
         )
-    drawn = np.random.default_rng(0).integers(0, len(ours), (_RESAMPLES, len(ours)))
-    ratios = np.median(theirs[drawn], axis=1) / np.median(ours[drawn], axis=1)
+    sampled = np.random.default_rng(0).integers(0, len(ours), (_RESAMPLES, len(ours)))
+    ratios = np.median(theirs[sampled], axis=1) / np.median(ours[sampled], axis=1)
     low, high = np.percentile(ratios, (2.5, 97.5))
     return Ratio(float(np.median(theirs) / np.median(ours)), float(low), float(high))
 
@@ -67,14 +67,14 @@ def is_useful(
     """
     ratio = times_as_fast(variant_figures, fp32_figures)
     rounds = len(_rounds(variant_figures))
-    told = (
+    measured = (
         f"{ratio.ratio:.2f} times as fast as fp32 (95 % interval {ratio.low:.2f} to {ratio.high:.2f}, {rounds} rounds)"
     )
     if ratio.ratio < at_least:
-        return False, f"{told}; at least {at_least:g} times is asked for"
+        return False, f"{measured}; at least {at_least:g} times is asked for"
     if ratio.low <= 1:
-        return False, f"{told}; the interval does not show that it is faster at all"
-    return True, told
+        return False, f"{measured}; the interval does not show that it is faster at all"
+    return True, measured
 
 
 def _rounds(figures: Mapping[str, Any]) -> np.ndarray:

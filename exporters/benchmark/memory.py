@@ -1,4 +1,4 @@
-"""How much memory a process holds, and how much is left; None where the system does not tell."""
+"""Memory of this process and memory that is available; None if the system does not say."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def resident_bytes(status: Path = Path("/proc/self/status")) -> int | None:
 
 
 def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP) -> int | None:
-    """Memory that can still be had: of the machine, or of the container where that is less."""
+    """Available memory of the machine, or of the container if that is less."""
     free = _kibibytes(meminfo, "MemAvailable")
     try:
         limit, used = ((cgroup / name).read_text().strip() for name in ("memory.max", "memory.current"))

@@ -1,4 +1,4 @@
-"""What of a bundle is measured: each model on each provider, its engines, and the torch student beside them."""
+"""What a benchmark measures: each model of a bundle on each provider, its engines, and the torch student."""
 
 import importlib.util
 from collections.abc import Mapping, Sequence

@@ -48,7 +48,7 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
         except TmkdError as error:
             answer = {"error": {"exit_code": error.exit_code, "message": error.message, "remedy": error.remedy}}
         except Exception as error:  # whatever a runtime raises, onnxruntime's exceptions share no base class
-            reason = str(error).split("\n")[0][:300] or "no reason told"
+            reason = str(error).split("\n")[0][:300] or "no reason given"
             answer = {"error": {"exit_code": 4, "message": f"{type(error).__name__}: {reason}", "remedy": None}}
         replies.write(json.dumps(answer).encode() + b"\n")
         replies.flush()

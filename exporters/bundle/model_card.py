@@ -77,7 +77,7 @@ def _reproduction(facts: Mapping[str, Any]) -> str:
     )
     return (
         f"{made} `tmkd-pipeline verify` proves that"
-        " the bundle is complete and undamaged; with `--data` and the images, that its accuracy is as told.\n\n"
+        " the bundle is complete and undamaged; with `--data` and the images, that its accuracy is as stated.\n\n"
         + _table(
             {
                 "recipe sha256": facts["recipe_sha256"] or None,
@@ -159,9 +159,9 @@ def _tolerances(parity: Mapping[str, Any], models: Mapping[str, Any]) -> str:
     ]
     for file, entry in models.items():
         bound = parity[variant_of(file)]["gate"]["max_scaled_error"]
-        told = "none: twice what was measured" if bound is None else _number(bound)
+        shown = "none: twice what was measured" if bound is None else _number(bound)
         limit = GOLDEN_LIMITS[entry["precision"]]
-        rows.append(f"| {file} | {_number(entry['golden_tolerance'])} | {told} | {_number(limit)} |")
+        rows.append(f"| {file} | {_number(entry['golden_tolerance'])} | {shown} | {_number(limit)} |")
     return "\n".join(rows)
 
 

@@ -119,10 +119,10 @@ def _refusal(out_dir: Path, process: str) -> UnavailableError:
 def _check_nothing_of_here(files: Mapping[str, bytes]) -> None:
     """Refuse the folders of this machine, whatever their roots are called; `verify` knows the usual roots alone."""
     for here in {Path.home(), Path.cwd(), Path(tempfile.gettempdir())}:
-        told = [name for name, content in files.items() if here.name and f"{here}/".encode() in content]
-        if told:
+        leaking = [name for name, content in files.items() if here.name and f"{here}/".encode() in content]
+        if leaking:
             raise GateError(
-                f"nothing is packed: {', '.join(told)} would tell of the folder {here} of this machine",
+                f"nothing is packed: {', '.join(leaking)} would tell of the folder {here} of this machine",
                 remedy="Give files by relative paths, and names that are no paths.",
             )
 

@@ -1,4 +1,4 @@
-"""Interrupts that reach their caller, whatever a library makes of them."""
+"""Interrupts that reach the caller even if a library swallows them or turns them into other errors."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ _fork = SimpleNamespace()
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal that asks the process to end. As on Ctrl-C, what is half-written is removed on the way out."""
+    """Raised on a signal that asks the process to end; like Ctrl-C, it lets unfinished files be removed."""
 
     def __init__(self, number: int = signal.SIGTERM) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def _unblock() -> None:
 def _end_at_once() -> None:
     for number in _TERMINATION:
         handler = signal.getsignal(number)
-        while isinstance(handler, _Noting):
+        while isinstance(handler, _Recorder):
             handler = handler.previous
         if handler is _terminate:
             signal.signal(number, signal.SIG_DFL)
@@ -58,7 +58,7 @@ def _end_at_once() -> None:
 
 
 def interrupt_in(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The interrupt that an error was made of: the error itself, its cause, its context, theirs, and so on."""
+    """The interrupt among an error, its causes and its contexts; None without one."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -74,56 +74,56 @@ def interrupt_in(error: BaseException | None) -> KeyboardInterrupt | None:
 
 @contextmanager
 def interrupts_kept() -> Iterator[None]:
-    """Raise an interrupt once more at the end of the block, where a library swallowed it or raised an error instead.
+    """Raise an interrupt again at the end of the block if a library swallowed it or raised another error instead.
 
-    A handler that does not raise, such as a server's, is not an interrupt. Signals are heard in the main thread alone;
-    in another one, an interrupt that an error was made of is raised.
+    A signal whose handler does not raise, such as a server's, is no interrupt. Only the main thread receives signals;
+    in other threads, an interrupt behind an error is raised.
     """
-    heard: list[BaseException] = []
-    restore = _listen(heard) if threading.current_thread() is threading.main_thread() else {}
+    received: list[BaseException] = []
+    restore = _record(received) if threading.current_thread() is threading.main_thread() else {}
     try:
         try:
             yield
         except Exception as error:
-            interrupt = heard[-1] if heard else interrupt_in(error)
+            interrupt = received[-1] if received else interrupt_in(error)
             if interrupt is None:
                 raise
-            raise _again(interrupt) from error
+            raise _copy(interrupt) from error
     finally:
         for number, (ours, previous) in restore.items():
             if signal.getsignal(number) is ours:
                 signal.signal(number, previous)
-    if heard:
-        raise _again(heard[-1])
+    if received:
+        raise _copy(received[-1])
 
 
-class _Noting:
-    """A handler that keeps what the one before it raises."""
+class _Recorder:
+    """A signal handler that records what the previous handler raises."""
 
-    def __init__(self, previous: Callable[[int, FrameType | None], Any], heard: list[BaseException]) -> None:
+    def __init__(self, previous: Callable[[int, FrameType | None], Any], received: list[BaseException]) -> None:
         self.previous = previous
-        self._heard = heard
+        self._received = received
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         try:
             self.previous(number, frame)
         except KeyboardInterrupt as error:
-            self._heard.append(error)
+            self._received.append(error)
             raise
 
 
-def _listen(heard: list[BaseException]) -> dict[int, tuple[Any, Any]]:
-    """Note what the handlers raise that are there now."""
+def _record(received: list[BaseException]) -> dict[int, tuple[Any, Any]]:
+    """Record what the current signal handlers raise; gives (ours, previous) by signal number."""
 
     restore: dict[int, tuple[Any, Any]] = {}
     for number in (signal.SIGINT, *_TERMINATION):
         previous = signal.getsignal(number)
         if callable(previous):
-            ours = _Noting(previous, heard)
+            ours = _Recorder(previous, received)
             restore[number] = (ours, previous)
             signal.signal(number, ours)
     return restore
 
 
-def _again(interrupt: BaseException) -> KeyboardInterrupt:
+def _copy(interrupt: BaseException) -> KeyboardInterrupt:
     return Terminated(interrupt.number) if isinstance(interrupt, Terminated) else KeyboardInterrupt()

@@ -1,4 +1,4 @@
-"""Licences as SPDX expressions (https://spdx.org/licenses): stated by who knows, or not stated; never guessed."""
+"""Licences as SPDX expressions (https://spdx.org/licenses): as stated by the user, or not stated; never guessed."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,7 @@ def check_licence(text: str) -> str:
         raise UsageError(
             f"licence {text!r}: not an SPDX identifier",
             remedy="https://spdx.org/licenses has them; one of your own is called LicenseRef-<name>. If you do not "
-            f"know the licence, leave it out: it is then told as '{NOT_STATED}'.",
+            f"know the licence, leave it out: it is then recorded as '{NOT_STATED}'.",
         ) from error
 
 

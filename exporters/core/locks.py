@@ -1,4 +1,4 @@
-"""Lock files: one process at a time writes into a folder, and the next one is told who does."""
+"""Lock files: one process at a time writes into a folder; the error of a second one names the first."""
 
 import fcntl
 import os
@@ -19,9 +19,9 @@ def held(lock: Path, refusal: Callable[[str], TmkdError], *, lasting: bool = Fal
     """Hold a lock file, which names the process that holds it; the system frees it when that process dies.
 
     Args:
-        lock: made where it is missing, and its folder too.
-        refusal: from the number of the process that holds it, or `unknown`, to the error that is raised.
-        lasting: leave the file behind; else it is removed at the end.
+        lock: created with its folder if missing.
+        refusal: called with the id of the process that holds the lock, or `unknown`; gives the error to raise.
+        lasting: keep the file at the end instead of removing it.
 
     Raises:
         TmkdError: `refusal(…)`, while another process holds it.

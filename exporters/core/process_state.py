@@ -1,4 +1,4 @@
-"""State of the whole process that libraries make us touch: changed for a block, and then as it was.
+"""State of the whole process that libraries require us to change: changed for a block and then restored.
 
 Blocks of several threads may overlap: the first one makes the change, the last one undoes it. Whoever uses the Python
 API finds logging, warnings, environment, random generators and signal handlers as they were, with these exceptions:

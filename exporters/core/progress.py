@@ -1,4 +1,4 @@
-"""What is being done, and how far: told by whoever works, shown by whoever listens."""
+"""Progress of long work: reported by the code that does it, shown by whatever listens, such as a console."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,32 +9,32 @@ Item = TypeVar("Item")
 
 
 class Steps(Protocol):
-    """Counts the steps of a piece of work."""
+    """Counts the finished steps of a piece of work."""
 
     def advance(self, steps: int = 1) -> None:
-        """Count steps that are done."""
+        """Count finished steps."""
 
 
 Track = Callable[[str, int | None], AbstractContextManager[Steps]]
 """Shows a piece of work, by its description and number of steps (None: not known), until its block ends."""
 
 
-class _Unseen:
+class _Ignored:
     def advance(self, steps: int = 1) -> None:
-        """Nobody listens."""
+        """Do nothing: nobody listens."""
 
 
 @contextmanager
-def _unseen(_description: str, _total: int | None) -> Iterator[Steps]:
-    yield _Unseen()
+def _ignore(_description: str, _total: int | None) -> Iterator[Steps]:
+    yield _Ignored()
 
 
-_track: ContextVar[Track] = ContextVar("track", default=_unseen)
+_track: ContextVar[Track] = ContextVar("track", default=_ignore)
 
 
 @contextmanager
 def shown_by(track: Track) -> Iterator[None]:
-    """Have what is done in this block, however deep, shown by `track`."""
+    """A block whose work, however deeply nested, is shown by `track`."""
     token = _track.set(track)
     try:
         yield
@@ -43,11 +43,11 @@ def shown_by(track: Track) -> Iterator[None]:
 
 
 def working(description: str, total: int | None = None) -> AbstractContextManager[Steps]:
-    """Tell that work of `total` steps (None: not known) is done in this block.
+    """A block that does a piece of work; gives the counter of its steps.
 
     Args:
         description: what is done, in a few words, such as `int8: ranking layers`.
-        total: how many steps it has.
+        total: number of steps; None: not known.
     """
     return _track.get()(description, total)
 
@@ -55,13 +55,13 @@ def working(description: str, total: int | None = None) -> AbstractContextManage
 def counted(
     batches: Iterable[Item], description: str, total: int | None, size: Callable[[Item], int] = lambda _item: 1
 ) -> Iterator[Item]:
-    """The items as they come, with a step counted for each that was worked on.
+    """Iterate over items and count each one after it was processed.
 
     Args:
         batches: the items.
         description: what is done with them.
-        total: how many steps there are.
-        size: how many steps an item is worth.
+        total: number of steps; None: not known.
+        size: number of steps that an item counts for.
     """
     with working(description, total) as steps:
         for item in batches:

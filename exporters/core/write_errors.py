@@ -76,8 +76,8 @@ def full_cache(error: BaseException, folder: Path) -> WriteError | None:
     return None
 
 
-def told_with_room(error: OSError) -> str:
-    """An error of the system that nobody has caught, with the room that is left where it names a file that it is of."""
+def describe_os_error(error: OSError) -> str:
+    """Message of an uncaught system error, with the free space if it names the file that could not be written."""
     if error.errno in _OF_WRITING and isinstance(error.filename, str) and os.sep in error.filename:
         return str(WriteError(Path(error.filename), error))
     place = f"{error.filename}: " if error.filename else ""
@@ -85,7 +85,7 @@ def told_with_room(error: OSError) -> str:
 
 
 def try_to_write(place: Path) -> OSError | None:
-    """Whether one more MiB can be written to a temporary file or folder: what the system says where it cannot.
+    """Try to write one more MiB to a temporary file or folder; gives the system's error, or None.
 
     For libraries that only say that something failed, such as PyTorch, ONNX Runtime and NumPy's `tofile`.
     """

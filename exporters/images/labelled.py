@@ -1,4 +1,4 @@
-"""Folders of labelled images, `<label>/<image>`, and what says that two are the same images under the same labels."""
+"""Folders of labelled images, `<label>/<image>`, and a digest of images and labels."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ _LAYOUT = "Give a folder with a folder of images for each label."
 
 
 def folders_of(labels: Sequence[str]) -> Callable[[str], int | None]:
-    """What gives a folder's name the position of the label that it is called as, None where it is none.
+    """A function from the name of a folder to the position of its label, or None if it is no label.
 
     Labels are as a person writes them: the folder of `blue bar` may be `blue bar`, `blue_bar` or `017.blue_bar`, and in
     any Unicode form.

@@ -1,4 +1,4 @@
-"""What was found in a data set and left out: counted by kind, and the first of each kind named."""
+"""Counts of the files and folders of a data set that were left out, by kind, with the first of each kind."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -36,12 +36,12 @@ class LeftOut:
 def describe_left_out(counts: Mapping[str, int], first: Mapping[str, str]) -> str:
     """One line for a person, the most frequent kinds first; those after the eighth are summed up."""
     kinds = sorted(counts, key=lambda kind: (-counts[kind], kind))
-    told = []
+    parts = []
     for kind in kinds[:_SHOWN]:
         path = "".join(letter if letter.isprintable() else "?" for letter in first.get(kind, ""))
         more = ", …" if counts[kind] > 1 else ""
         words = " ".join(f"{word}s" if word in _NOUNS and counts[kind] > 1 else word for word in kind.split(" ", 2))
-        told.append(f"{counts[kind]:,} {words}" + (f" ({path}{more})" if path else ""))
+        parts.append(f"{counts[kind]:,} {words}" + (f" ({path}{more})" if path else ""))
     if len(kinds) > _SHOWN:
-        told.append(f"{sum(counts[kind] for kind in kinds[_SHOWN:]):,} of {len(kinds) - _SHOWN} other kinds")
-    return ", ".join(told)
+        parts.append(f"{sum(counts[kind] for kind in kinds[_SHOWN:]):,} of {len(kinds) - _SHOWN} other kinds")
+    return ", ".join(parts)

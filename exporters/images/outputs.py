@@ -1,4 +1,4 @@
-"""Folders that this tool writes, known by what they hold: none of them is ever read as a folder of images."""
+"""Recognizes folders that this tool wrote, so that none of them is read as a folder of images."""
 
 # Asked of every folder of a data set, so that plain names are used and no path objects.
 # ruff: noqa: PTH110, PTH113, PTH118, PTH208
@@ -73,7 +73,7 @@ def mark_output(folder: Path) -> None:
     Raises:
         UnavailableError: it cannot be made or written.
     """
-    with _told(folder):
+    with _named_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not any(folder.iterdir()) and folder.resolve() != Path.cwd():
             write_text(folder / MARKER, _TEXT)
@@ -85,12 +85,12 @@ def write_marker(folder: Path) -> None:
     Raises:
         UnavailableError: it cannot be written.
     """
-    with _told(folder):
+    with _named_errors(folder):
         write_text(folder / MARKER, _TEXT)
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def _named_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Weights files in the forms that people have: their names, the sets of weights inside, and which one is meant.
+"""Weights files as training scripts write them: recognizing them, and choosing among several sets of weights.
 
 torch is imported when a file is read, not before.
 """
@@ -131,7 +131,7 @@ def _load(path: Path) -> Any:
 
             return load_file(path)
         with torch.serialization.safe_globals(harmless_types()), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of TorchScript; the error tells it
+            warnings.simplefilter("ignore", UserWarning)  # about TorchScript; the error says so
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each reader has errors of its own for a damaged file; all mean the same to the user
         raise _unreadable(path, error) from error

@@ -1,4 +1,4 @@
-"""The preprocessing of bare weights: as the user gives it, as the training script kept it, or as it is published."""
+"""The preprocessing of a weights file: given by the user, stored by the training script, or published."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class PartialPreprocessing:
 def find_preprocessing(
     architecture: Architecture, given: PartialPreprocessing, settings: Mapping[str, Any], path: Path
 ) -> tuple[Preprocessing, list[str]]:
-    """The preprocessing of a weights file, and lines on what was taken for granted.
+    """Find the preprocessing of a weights file; gives it with a line for each assumption.
 
     Args:
         architecture: the network.
@@ -79,9 +79,11 @@ def find_preprocessing(
             published.interpolation,
         )
         known, taken = _first_of(known, offered)
-        told = [name for name in taken if name != "resize"]
-        if told:
-            notes.append(f"{', '.join(told)}: as published for {published.source}; give them if yours are others")
+        published_names = [name for name in taken if name != "resize"]
+        if published_names:
+            notes.append(
+                f"{', '.join(published_names)}: as published for {published.source}; give them if yours are others"
+            )
     elif architecture.source == "cifar":
         known, _ = _first_of(known, PartialPreprocessing(image_size=_CIFAR_SIZE))
     mean, std, size = known.mean, known.std, known.image_size
@@ -102,7 +104,7 @@ _CALLED = {"image_size": "image size", "interpolation": "filter"}
 
 
 def _first_of(given: PartialPreprocessing, offered: PartialPreprocessing) -> tuple[PartialPreprocessing, list[str]]:
-    """What is given, filled up with what is offered: (both, the names of what was taken of the second)."""
+    """Fill the gaps of `given` from `offered`: (the result, names of what was taken from `offered`)."""
     merged, taken = {}, []
     for item in fields(PartialPreprocessing):
         own, other = getattr(given, item.name), getattr(offered, item.name)

@@ -1,6 +1,6 @@
-"""One pass of random images through a network, which tells whether it is a classifier of images of this size.
+"""A forward pass of random images, to check that a network classifies images of this size.
 
-What a forward pass raises is the business of whoever wrote the network; here it becomes one error with a remedy.
+Whatever the forward pass raises becomes one error with a remedy.
 """
 
 from collections.abc import Iterator
@@ -17,21 +17,21 @@ _NO_MEMORY = ("DefaultCPUAllocator", "out of memory")
 
 
 def try_network(network: nn.Module, size: int, called: str, *, remedy: str, training: bool = False) -> Tensor:
-    """Run two random images through a network, which stays as it is, its running statistics included.
+    """Run two random images through a network without changing it, its running statistics included.
 
     Args:
         network: maps normalised images `[B, 3, S, S]` to logits `[B, K]`.
         size: S.
-        called: what messages call it, e.g. `student.model`.
-        remedy: what to do about a network that does not take images of this size.
-        training: run it as it is in training; many networks return more then.
+        called: its name in messages, e.g. `student.model`.
+        remedy: of the error, if the network does not take images of this size.
+        training: run it in training mode, in which many networks return more than logits.
 
     Returns:
         The logits `[2, K]`.
 
     Raises:
         UsageError: it does not take such images, or gives anything but logits.
-        UnavailableError: there is not memory enough for it.
+        UnavailableError: not enough memory.
     """
     first = next(network.parameters(), None)
     device, dtype = (first.device, first.dtype) if first is not None else (torch.device("cpu"), torch.float32)
@@ -45,7 +45,7 @@ def try_network(network: nn.Module, size: int, called: str, *, remedy: str, trai
             output = network(images(3))
         except TmkdError:
             raise
-        except Exception as error:  # whatever the author of a network raises
+        except Exception as error:  # networks raise whatever they like
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
                 raise UnavailableError(

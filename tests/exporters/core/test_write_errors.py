@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from exporters.core.errors import GateError, UnavailableError
 from exporters.core.files import atomic_directory, atomic_path, write_bytes, write_json, write_text, writing
-from exporters.core.write_errors import WriteError, told_with_room, try_to_write
+from exporters.core.write_errors import WriteError, describe_os_error, try_to_write
 from tests.small_disk import SmallDisk, small_disk
 
 MEGABYTE = 2**20
@@ -248,12 +248,12 @@ def test_an_error_of_another_file_is_not_taken_for_one_of_this(tmp_path: Path) -
 
 def test_errors_that_nobody_has_caught(tmp_path: Path) -> None:
     path = str(tmp_path / "a")
-    assert told_with_room(OSError(errno.ENOSPC, "no", path)).startswith(
+    assert describe_os_error(OSError(errno.ENOSPC, "no", path)).startswith(
         f"{path}: cannot be written: the disk is full ("
     )
-    assert told_with_room(OSError(errno.ENOSPC, "no", "standard output")) == "standard output: no"
-    assert told_with_room(OSError(errno.ENOENT, "no", path)) == f"{path}: no"
-    assert told_with_room(OSError("what")) == "what"
+    assert describe_os_error(OSError(errno.ENOSPC, "no", "standard output")) == "standard output: no"
+    assert describe_os_error(OSError(errno.ENOENT, "no", path)) == f"{path}: no"
+    assert describe_os_error(OSError("what")) == "what"
 
 
 def test_try_to_write_leaves_nothing_in_a_folder(tmp_path: Path) -> None:
