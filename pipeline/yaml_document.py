@@ -122,7 +122,7 @@ def parse_yaml(text: str) -> Document:
 
 
 _REFUSED = object()
-"""Stands for a value whose mistake has been told; its key is left out, so that nothing else is said about it."""
+"""Stands for a value whose mistake has been reported; its key is left out, so that nothing else is said about it."""
 
 
 class _TooMuchError(Exception):
@@ -210,7 +210,7 @@ def _means_what_it_says(text: str) -> bool:
 
 
 def _misleading(text: str, value: float, path: KeyPath) -> str:
-    """What is told of a number that YAML 1.1 reads in its own way."""
+    """Message about a number that YAML 1.1 reads in its own way."""
     digits = text.replace("_", "")
     if ":" in text:
         why, meant = "parts with colons are read to the base of 60", f"{value}"

@@ -30,7 +30,7 @@ def _known_dataset(text: str) -> str:
 class RandAugmentSettings(Settings):
     """RandAugment (Cubuk et al. 2020): so many operations of fourteen, all with one magnitude."""
 
-    operations: int = Field(default=2, ge=1, le=14, description="N: operations on an image, drawn one by one.")
+    operations: int = Field(default=2, ge=1, le=14, description="N: operations on an image, sampled one by one.")
     magnitude: int = Field(default=9, ge=0, le=30, description="M: their strength.")
 
 
@@ -118,7 +118,7 @@ class DataSettings(Settings):
         default="fail", description="What an image does that stands in two splits; drop: its training copy is left out."
     )
     workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = Field(
-        default="auto", description="Processes that decode images; 0: none beside the main one."
+        default="auto", description="Processes that decode images; 0: the main one alone."
     )
     augment: AugmentSettings = Field(default_factory=AugmentSettings, description="How training images are varied.")
 

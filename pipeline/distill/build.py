@@ -19,7 +19,7 @@ def build_method(
     label_smoothing: float = 0.0,
     training: TrainingSplit | None = None,
 ) -> Method:
-    """The method of a run, on the CPU; its parameters are drawn from torch's global generator.
+    """The method of a run, on the CPU; its parameters are initialised from torch's global generator.
 
     Args:
         distill: the recipe's `distill`.
@@ -35,7 +35,7 @@ def build_method(
     losses = resolve_losses(distill, label_smoothing)
     if METHODS[distill.method].needs_teacher and teacher is not None and teacher.classes != student.classes:
         raise UsageError(
-            f"teacher.visual: it tells {teacher.classes} classes apart, the student {student.classes}",
+            f"teacher.visual: it has {teacher.classes} classes, the student {student.classes}",
             remedy="Fit the teacher to these classes (teacher.visual.fit), or give weights that have them.",
         )
     method: Method

@@ -20,7 +20,7 @@ class TrainingSplit:
 
     Attributes:
         labels: `[M]` int64.
-        seed: of what is drawn about them.
+        seed: of the negatives.
     """
 
     labels: np.ndarray

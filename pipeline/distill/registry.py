@@ -14,11 +14,11 @@ class MethodEntry:
 
     Attributes:
         module: `"package.module:Class"`.
-        lines: which of `"feature"` (line 9) and `"logits"` (line 10) the method has, in its own form.
+        losses: which of `"feature"` and `"logits"` the method has, in its own form.
         ce_weight: default weight of the cross-entropy, μ.
-        feature_weight: default weight of its feature line, β; None where it has none.
-        logits_weight: default weight of its logits line, α; None where it has none.
-        logits_temperature: default T of its logits line; None where it has none.
+        feature_weight: default weight of its feature loss, β; None where it has none.
+        logits_weight: default weight of its logit loss, α; None where it has none.
+        logits_temperature: default temperature of its logit loss; None where it has none.
         needs_teacher: whether it takes anything from a teacher.
         needs_pooled: whether it compares pooled features, so that both must have a linear classifier, which sees them.
         needs_feature_map: whether teacher and student must have a last feature map.
@@ -99,7 +99,7 @@ METHODS: dict[str, MethodEntry] = {
         feature_weight=1.0,
         needs_stages=True,
     ),
-    # Its lines and weights are those of its base, completed by `pipeline.distill.settings.resolve_losses`.
+    # Its losses and weights are those of its base, completed by `pipeline.distill.settings.resolve_losses`.
     "tmkd": MethodEntry(
         module="pipeline.distill.methods.tmkd:Tmkd",
         losses=frozenset({"feature", "logits"}),

@@ -24,7 +24,7 @@ class CeSettings(Settings):
 
 
 class FeatureSettings(Settings):
-    """Line 9: the loss on feature maps."""
+    """The loss on feature maps."""
 
     weight: float | None = Field(default=None, ge=0, description="β; null: the base's own.")
     pool: int = Field(default=2, ge=1, le=32, description="Class activation maps are pooled to pool × pool.")
@@ -38,7 +38,7 @@ class FeatureSettings(Settings):
 
 
 class LogitsSettings(Settings):
-    """Line 10: the loss on logits."""
+    """The loss on logits."""
 
     weight: float | None = Field(default=None, ge=0, description="α; null: the base's own.")
     temperature: float | None = Field(default=None, gt=0, description="T; null: the base's own.")
@@ -51,7 +51,7 @@ class LogitsSettings(Settings):
 
 
 class ContrastSettings(Settings):
-    """Line 11: the contrast of the student's features with the text anchors."""
+    """The contrast of the student's features with the text anchors."""
 
     weight: float = Field(default=0.8, ge=0, description="γ; 0 turns it off.")
     temperature: float = Field(default=0.07, gt=0, description="τ.")
@@ -59,10 +59,10 @@ class ContrastSettings(Settings):
 
 
 class TeacherCacheSettings(Settings):
-    """What the teachers saw is kept on disk, and the augmentation is replayed in a cycle."""
+    """Keeps the teachers' outputs on disk, and replays the augmentation in a cycle of epochs."""
 
     passes: int = Field(
-        default=0, ge=0, le=10_000, description="Augmentation passes in the cycle; 0: no cache, no replay."
+        default=0, ge=0, le=10_000, description="Epochs in the augmentation cycle; 0: no cache, no replay."
     )
 
 
@@ -80,7 +80,7 @@ class DistillSettings(Settings):
     ce: CeSettings = Field(default_factory=CeSettings, description="The cross-entropy.")
     views: NamedViews = Field(
         default_factory=default_views,
-        description="The views beside rgb, by name; null removes one.",
+        description="The views in addition to rgb, by name; null removes one.",
     )
     weighting: WeightingSettings = Field(default_factory=WeightingSettings, description="How the views are weighed.")
     feature: FeatureSettings = Field(default_factory=FeatureSettings, description="The loss on feature maps.")
@@ -92,7 +92,7 @@ class DistillSettings(Settings):
     warmup: int | None = Field(
         default=None,
         ge=0,
-        description="Passes over which β and γ rise linearly; null: a tenth of train.epochs, 20 at most.",
+        description="Epochs over which β and γ rise linearly; null: a tenth of train.epochs, 20 at most.",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Batches of one image and batch norms, as far as the recipe alone tells."""
+"""Batches of one image and batch norms, as far as the recipe alone shows."""
 
 from collections.abc import Collection, Iterator
 
@@ -20,7 +20,7 @@ def single_image_notes(recipe: Recipe, stages: Collection[str]) -> Iterator[str]
 
 
 def single_image_warning(section: str, what: str, remedy: str) -> str:
-    """What is told of batch norms that see one image at a time.
+    """Warning about batch norms that see one image at a time.
 
     Args:
         section: of the recipe that has the batch size.

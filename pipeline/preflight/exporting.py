@@ -82,14 +82,14 @@ def _objections(
             if other is None
             else f"Set export.onnx.opset: {other}, with which it was exported just now."
         )
-        return ((None, f"cannot be exported at {size} × {size} with opset {opset} ({_told(error)})", remedy),)
+        return ((None, f"cannot be exported at {size} × {size} with opset {opset} ({_reason(error)})", remedy),)
     found: list[tuple[str | None, str, str]] = []
     for name in variants:
         try:
             rehearse_variant(name, fp32, size)
         except TmkdError as error:
             remedy = f"Leave {name.partition('.')[0]} out, or choose another network, such as {_KNOWN_TO_WORK}."
-            found.append((name, f"cannot be had as model.{name}.onnx ({_told(error)})", remedy))
+            found.append((name, f"cannot be had as model.{name}.onnx ({_reason(error)})", remedy))
     return tuple(found)
 
 
@@ -107,5 +107,5 @@ def _untrained(
     return TrainedStudent(module, list(classes), Preprocessing.from_json(preprocessing), architecture)
 
 
-def _told(error: TmkdError) -> str:
+def _reason(error: TmkdError) -> str:
     return error.message.splitlines()[0]

@@ -100,7 +100,7 @@ def _try(
     import torch
 
     labels = subject.index.splits["train"].labels
-    # A pass leaves its last batch out where that is not full, unless it is the only one.
+    # An epoch leaves its last batch out where that is not full, unless it is the only one.
     smallest = min(settings.batch_size, len(labels))
     count, side = min(smallest, _MOST_IMAGES), subject.recipe.data.image_size
     random = torch.Generator().manual_seed(0)

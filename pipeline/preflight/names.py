@@ -28,6 +28,6 @@ def check_class_names(subject: Subject, report: Report) -> None:
     words = class_words(text.class_names, subject.classes)
     if text.has_image_tower and (codes := code_names(words)):
         report.warn(
-            f"text: {len(codes)} of {len(words)} classes have a code for a name, such as {codes[0]}, which tells CLIP"
-            " nothing, so that the text teacher will be a weak guide; teacher.text.class_names gives them words"
+            f"text: {len(codes)} of {len(words)} classes have a code for a name, such as {codes[0]}, which means"
+            " nothing to CLIP, so that the text teacher will be a weak guide; teacher.text.class_names gives them words"
         )

@@ -24,7 +24,7 @@ def centre_anchors(text: Tensor, centre: bool) -> Tensor:
 
 
 def image_text_contrast(embeddings: Tensor, anchors: Tensor, labels: Tensor, temperature: float | Tensor) -> Tensor:
-    """Contrast of images with class anchors in both directions, many images to a class (line 11).
+    """Contrast of images with class anchors in both directions, many images to a class.
 
     With `s = u·tᵀ/τ`: ½ · `mean_i -log softmax_k(s_i)[y_i]` + ½ · the mean over the classes present in the batch of
     `-(1/|P_k|) Σ_{i∈P_k} log softmax_i(s_·k)[i]`, where `P_k` are the images of class k.

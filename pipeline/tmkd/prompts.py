@@ -37,7 +37,7 @@ class Prompts:
             name_or_path: a path, else the name of a shipped file, such as `birds`.
 
         Raises:
-            UsageError: no such file, or a file with mistakes; all of them are told, with file and key.
+            UsageError: no such file, or a file with mistakes; all of them are reported, with file and key.
         """
         path = _find(name_or_path)
         try:

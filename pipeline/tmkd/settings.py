@@ -11,7 +11,7 @@ IMAGE_TOWER_WEIGHTINGS = ("image_text", "random_prompts")
 
 
 class WeightingSettings(Settings):
-    """Lines 5 and 6: how much each view of an image counts."""
+    """How much each view of an image counts."""
 
     by: Literal["image_text", "teacher_confidence", "text", "uniform", "random_prompts"] = Field(
         default="image_text",

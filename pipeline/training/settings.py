@@ -8,19 +8,19 @@ from pipeline.settings import Settings, problem
 
 
 class ScheduleSettings(Settings):
-    """How the learning rate moves over the passes."""
+    """How the learning rate changes over the epochs."""
 
     kind: Literal["cosine", "milestones", "one_cycle", "constant"] = Field(
         default="cosine", description="Given milestones imply `milestones`."
     )
     milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)] = Field(
-        default=(), description="kind: milestones only: passes after which the learning rate is multiplied by gamma."
+        default=(), description="kind: milestones only: epochs after which the learning rate is multiplied by gamma."
     )
     gamma: float = Field(default=0.1, gt=0, lt=1, description="kind: milestones only: the factor.")
     warmup: float = Field(
         default=0.0,
         ge=0,
-        description="Passes over which the learning rate first rises linearly; one_cycle has a rise of its own.",
+        description="Epochs over which the learning rate first rises linearly; one_cycle has a rise of its own.",
     )
 
     @model_validator(mode="before")
@@ -39,11 +39,11 @@ class ScheduleSettings(Settings):
     @model_validator(mode="after")
     def _milestones_fit_the_kind(self) -> Self:
         if self.kind == "milestones" and not self.milestones:
-            raise problem("milestones", "expected at least one pass for @kind milestones, got none", "kind")
+            raise problem("milestones", "expected at least one epoch for @kind milestones, got none", "kind")
         if self.kind != "milestones" and self.milestones:
             raise problem("milestones", f"expected none for @kind {self.kind}, got {list(self.milestones)}", "kind")
         if any(later <= earlier for earlier, later in zip(self.milestones, self.milestones[1:], strict=False)):
-            raise problem("milestones", f"expected passes in rising order, got {list(self.milestones)}")
+            raise problem("milestones", f"expected epochs in rising order, got {list(self.milestones)}")
         return self
 
 
@@ -52,7 +52,7 @@ class FitSettings(Settings):
 
     epochs: int = Field(default=60, ge=1, le=100_000, description="Passes over the training split.")
     batch_size: int = Field(default=64, ge=1, le=65_536, description="Images per step, over all devices.")
-    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="The optimiser.")
+    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="The optimizer.")
     lr: float = Field(default=0.01, gt=0, le=100, description="Highest learning rate.")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="optimizer: sgd only.")
     nesterov: bool = Field(default=False, description="optimizer: sgd only: Nesterov's momentum.")
@@ -70,7 +70,7 @@ class FitSettings(Settings):
     early_stop: int | None = Field(
         default=None,
         ge=1,
-        description="Passes without a better validation score after which training ends; null: never.",
+        description="Epochs without a better validation score after which training ends; null: never.",
     )
 
     @property
@@ -85,7 +85,7 @@ class FitSettings(Settings):
         if late:
             raise problem(
                 "schedule.milestones",
-                f"expected passes before the end of @epochs ({self.epochs}), got {late}; change both together",
+                f"expected epochs before the end of @epochs ({self.epochs}), got {late}; change both together",
                 "epochs",
             )
         return self
@@ -95,7 +95,7 @@ class FitSettings(Settings):
         if self.schedule.warmup >= self.epochs:
             raise problem(
                 "schedule.warmup",
-                f"expected fewer passes than @epochs ({self.epochs}), got {self.schedule.warmup:g}",
+                f"expected fewer epochs than @epochs ({self.epochs}), got {self.schedule.warmup:g}",
                 "epochs",
             )
         return self

@@ -14,10 +14,9 @@ from pipeline.randomness import Samples
 
 
 class Method(nn.Module):
-    """Cross-entropy and the method's own lines; a subclass gives `feature_loss`, `logits_loss` or both.
+    """Cross-entropy and the method's own losses; a subclass gives `feature_loss`, `logits_loss` or both.
 
-    What a method learns besides the student (a projection, say) is a submodule, is trained with the student, and never
-    ships.
+    What a method trains with the student (a projection, say) is a submodule and never ships.
 
     Args:
         settings: resolved weights; a term of weight 0 is not computed.
@@ -28,7 +27,7 @@ class Method(nn.Module):
         UsageError: a student or teacher that the method cannot work with.
     """
 
-    ramps_logits: ClassVar[bool] = False  # whether the logits line is warmed up as well
+    ramps_logits: ClassVar[bool] = False  # whether the logit loss is warmed up as well
 
     def __init__(self, settings: LossSettings, student: NetworkShape, teacher: NetworkShape | None) -> None:
         super().__init__()
@@ -42,21 +41,21 @@ class Method(nn.Module):
         """
 
     def feature_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
-        """Line 9 in the method's own form, 0-d, not weighted."""
+        """The feature loss in the method's own form, 0-d, not weighted."""
         raise NotImplementedError
 
     def logits_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
-        """Line 10 in the method's own form, 0-d, not weighted."""
+        """The logit loss in the method's own form, 0-d, not weighted."""
         raise NotImplementedError
 
     @classmethod
     def has_feature_loss(cls) -> bool:
-        """Whether the method has a feature line of its own."""
+        """Whether the method has a feature loss of its own."""
         return cls.feature_loss is not Method.feature_loss
 
     @classmethod
     def has_logits_loss(cls) -> bool:
-        """Whether the method has a logits line of its own."""
+        """Whether the method has a logit loss of its own."""
         return cls.logits_loss is not Method.logits_loss
 
     def forward(
@@ -67,7 +66,7 @@ class Method(nn.Module):
         ramp: float,
         samples: Samples | None = None,
     ) -> dict[str, Tensor]:
-        """The weighted losses of a batch; the total (line 12) is their sum.
+        """The weighted losses of a batch; the total is their sum.
 
         Args:
             student: the student's output, with gradient.

@@ -12,7 +12,7 @@ from pipeline.models.outputs import NetworkOutput, NetworkShape
 
 
 class DecoupledDistillation(Method):
-    """`CE + warm·T²·(α·TCKD + β·NCKD)`, by default with α = 1, β = 8 and T = 4; its logits line is warmed up.
+    """`CE + warm·T²·(α·TCKD + β·NCKD)`, by default with α = 1, β = 8 and T = 4; its logit loss is warmed up.
 
     Raises:
         UsageError: two classes, where there is no "among the others".

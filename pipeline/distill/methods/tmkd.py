@@ -1,4 +1,4 @@
-"""TMKD (arXiv 2603.24208), our reconstruction, lines 9 to 12: a plug-in on a base method."""
+"""TMKD (arXiv 2603.24208), our reconstruction, lines 9 to 12: a plug-in for a base method."""
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from pipeline.tmkd.contrast import ContrastHead, centre_anchors, image_text_cont
 
 
 class Tmkd(Method):
-    """The base's own losses on the fused teacher, completed by what it lacks of lines 9 and 10, and by line 11.
+    """The base's own losses on the fused teacher, the feature or logit loss that the base lacks, and the contrast.
 
     Args:
         settings: resolved weights; the base has the same.
@@ -24,8 +24,8 @@ class Tmkd(Method):
         anchors: `[K, D]`, the rgb prompts' embeddings; needed where `contrast_weight` is above 0.
 
     Raises:
-        UsageError: line 9 on nets without class activation maps, or line 11 without anchors of all classes or on a
-            student without a linear classifier.
+        UsageError: a feature loss on nets without class activation maps; a contrast without anchors of all classes or
+            on a student without a linear classifier.
     """
 
     anchors: Tensor
@@ -42,7 +42,7 @@ class Tmkd(Method):
         super().__init__(settings, student, teacher)
         self.base = base
         if settings.feature.weight and not base.has_feature_loss():
-            require_cam(student, given_shape(teacher, "tmkd"), "distill.feature.weight: line 9")
+            require_cam(student, given_shape(teacher, "tmkd"), "distill.feature.weight: the feature loss")
         if settings.contrast.weight:
             if anchors is None or anchors.shape[0] != student.classes:
                 found = 0 if anchors is None else len(anchors)
@@ -52,7 +52,7 @@ class Tmkd(Method):
                 )
             if not student.has_classifier:
                 raise UsageError(
-                    "distill.contrast.weight: the contrast (line 11) needs the student's pooled features, and its "
+                    "distill.contrast.weight: the contrast needs the student's pooled features, and its "
                     "logits do not come from a linear layer",
                     remedy="Set distill.contrast.weight to 0, or take another student.",
                 )
@@ -60,7 +60,7 @@ class Tmkd(Method):
             self.register_buffer("anchors", centre_anchors(anchors, settings.contrast.centre), persistent=False)
 
     def prepare(self, training: TrainingSplit) -> None:
-        """The base's."""
+        """Prepare the base method; see `Method.prepare`."""
         self.base.prepare(training)
 
     def forward(
@@ -71,7 +71,7 @@ class Tmkd(Method):
         ramp: float,
         samples: Samples | None = None,
     ) -> dict[str, Tensor]:
-        """The base's losses and the added ones (line 12); see `Method.forward`."""
+        """The base's losses and the added ones; see `Method.forward`."""
         fused = self._given(teacher)
         settings = self.settings
         losses: dict[str, Tensor] = dict(self.base(student, fused, labels, ramp, samples))

@@ -52,7 +52,7 @@ def takes_any_text(path: KeyPath) -> bool:
 
 
 def takes_only_text(path: KeyPath) -> bool:
-    """Whether a text may stand at a path, any or one of several, and beside it nothing but null."""
+    """Whether a text may stand at a path, any or one of several, and otherwise nothing but null."""
     kinds = {node.get("type") for node in _nodes(path)}
     return "string" in kinds and kinds <= {"string", "null"}
 

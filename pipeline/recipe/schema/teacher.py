@@ -34,7 +34,7 @@ class VisualFitSettings(FitSettings):
 
     views: bool = Field(
         default=False,
-        description="Show each image in one view of distill.views or as it is, drawn anew in each pass.",
+        description="Show each image in one view of distill.views or as it is, sampled anew in each epoch.",
     )
 
 
@@ -42,7 +42,7 @@ class TextFitSettings(FitSettings):
     """The schedule of a small CLIP that is trained from scratch with the contrastive loss."""
 
     epochs: int = Field(default=20, ge=1, le=100_000, description="Passes over the training split.")
-    optimizer: Literal["sgd", "adamw"] = Field(default="adamw", description="The optimiser.")
+    optimizer: Literal["sgd", "adamw"] = Field(default="adamw", description="The optimizer.")
     lr: float = Field(default=1e-3, gt=0, le=100, description="Highest learning rate.")
     weight_decay: float = Field(default=0.05, ge=0, le=10, description="Weight decay.")
 
@@ -85,7 +85,7 @@ class VisualTeacherSettings(Settings):
 
 
 class TextTeacherSettings(Settings):
-    """CLIP: its text tower gives prompts their embeddings, its image tower tells which view shows the class best."""
+    """CLIP: its text tower gives prompts their embeddings, its image tower finds the view that shows the class best."""
 
     model: NonEmpty = Field(
         default="ViT-B-32",
@@ -104,9 +104,7 @@ class TextTeacherSettings(Settings):
         description="What prompts call the classes; null: by the data set's own names; "
         f"a set ({', '.join(class_sets())}) or the path of a file (YAML, JSON, CSV, text): label and words, or a list.",
     )
-    anchors: NonEmpty | None = Field(
-        default=None, description="An .npz file of text anchors for the contrast (line 11)."
-    )
+    anchors: NonEmpty | None = Field(default=None, description="An .npz file of text anchors for the contrast.")
     fit: TextFitSettings = Field(default_factory=TextFitSettings, description="weights: fit only: how it is trained.")
 
     @property

@@ -39,8 +39,8 @@ def _not_of_bytes(value: Any) -> Any:
     meant = on_scale_of_bytes(value) if plain else None
     if meant is None:
         return value
-    told = f"three numbers for images in [0, 1] (these are for pixels from 0 to 255; divided by 255: {meant})"
-    raise unexpected(told, ())
+    expected = f"three numbers for images in [0, 1] (these are for pixels from 0 to 255; divided by 255: {meant})"
+    raise unexpected(expected, ())
 
 
 Weights = Annotated[str, file_or(("imagenet", "none"))]
@@ -60,7 +60,7 @@ SECTIONS = (("teacher", "visual"), ("teacher", "text"), ("student",))
 """The sections of a recipe that have the keys `weights` and `sha256`."""
 
 NAMES = ("imagenet", "none", "fit")
-"""What the key `weights` may say beside a tag of open_clip and a file."""
+"""What the key `weights` may say other than a tag of open_clip and a file."""
 
 
 def names_file(weights: str) -> bool:

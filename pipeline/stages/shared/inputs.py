@@ -121,18 +121,18 @@ def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":
     classifier = recipe.teacher.visual.classifier
     visual = read_classifier(context.run.folder("teacher"), classifier, "teacher.visual").to(fabric.device)
     weighting = recipe.distill.weighting
-    weigher, tower = uniform_weighting, None
+    view_weighting, tower = uniform_weighting, None
     if has_views(recipe):
         text = read_text_teacher(context) if weighs_by_text(recipe) else None
         clip = text.clip.to(fabric.device) if text is not None and text.clip is not None else None
         weighing = text.weighing.to(fabric.device) if text is not None else None
-        weigher = make_view_weighting(weighting, weighing, None if clip is None else 1 / clip.temperature.item())
+        view_weighting = make_view_weighting(weighting, weighing, None if clip is None else 1 / clip.temperature.item())
         tower = None if clip is None else clip.encode_image
-    return MultiViewTeacher(visual, make_views(recipe), weigher, weighting.temperature, tower)
+    return MultiViewTeacher(visual, make_views(recipe), view_weighting, weighting.temperature, tower)
 
 
 def read_anchors(context: StageContext, data: Data) -> "torch.Tensor | None":
-    """The text anchors `[K, D]` of line 11, in the order of the classes; None where there is no contrast."""
+    """The text anchors `[K, D]` of the contrast, in the order of the classes; None where there is no contrast."""
     from pipeline.models.embeddings import read_embeddings
 
     recipe, classes = context.recipe, data.index.classes

@@ -11,7 +11,7 @@ from pipeline.settings import Settings, problem
 
 
 class EdgeView(Settings):
-    """Line 1: the image with its edges enhanced."""
+    """The image with its edges enhanced."""
 
     kind: Literal["edge"] = Field(default="edge", description="May be left out where the view is called edge.")
     strength: float = Field(default=0.25, ge=0, le=4, description="λ_e; 0 gives the image itself.")
@@ -20,7 +20,7 @@ class EdgeView(Settings):
 
 
 class HighFrequencyView(Settings):
-    """Line 2: the image with its fine texture enhanced."""
+    """The image with its fine texture enhanced."""
 
     kind: Literal["high_frequency"] = Field(
         default="high_frequency", description="May be left out where the view is called high_frequency."

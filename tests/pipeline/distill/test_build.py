@@ -25,7 +25,7 @@ def test_tmkd_holds_its_base() -> None:
 
 def test_a_teacher_of_other_classes_is_refused_but_not_by_ce() -> None:
     imagenet = NetworkShape(classes=1000, channels=16, map_size=(4, 4), has_cam=True)
-    with pytest.raises(UsageError, match="tells 1000 classes apart, the student 5"):
+    with pytest.raises(UsageError, match="has 1000 classes, the student 5"):
         build_method(DistillSettings(method="kd"), STUDENT, imagenet, None)
     build_method(DistillSettings(method="ce"), STUDENT, imagenet, None)
 

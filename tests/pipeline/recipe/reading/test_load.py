@@ -196,7 +196,7 @@ teacher: {visual: {weights: none}}
         "recipe.yaml:3:26: data.workers: expected an integer ≥ 0 and ≤ 256 or auto, got 'many'",
         "recipe.yaml:4:1: student: expected a section with keys such as model, arguments or weights, got 5",
         "recipe.yaml:6:3: train.epochz: unknown key; did you mean train.epochs?",
-        "recipe.yaml:8:14: train.schedule.milestones: expected passes before the end of train.epochs (100), got [150]; "
+        "recipe.yaml:8:14: train.schedule.milestones: expected epochs before the end of train.epochs (100), got [150]; "
         "change both together",
         "recipe.yaml:11:12: distill.views.edge.strenght: unknown key; did you mean distill.views.edge.strength?",
         "recipe.yaml:11:25: distill.views.edge.operator: expected sobel, scharr or laplacian, got 'sobell'; "
@@ -229,7 +229,7 @@ def test_a_mistake_in_an_override_is_told_there(write: Write) -> None:
 def test_an_override_that_breaks_a_key_of_the_file_names_both(write: Write) -> None:
     source = write("train:\n  epochs: 100\n  schedule: {milestones: [50, 80]}\n")
     assert mistakes(source, "train.epochs=60") == [
-        "--set train.epochs=60: train.schedule.milestones: expected passes before the end of train.epochs (60), "
+        "--set train.epochs=60: train.schedule.milestones: expected epochs before the end of train.epochs (60), "
         "got [80]; change both together"
     ]
     assert load_recipe(source, ["train.epochs=60", "train.schedule.milestones=[50]"]).recipe.train.epochs == 60

@@ -76,7 +76,7 @@ def test_milestones_imply_their_kind() -> None:
         ({"schedule": {"milestones": [10, 10]}}, "rising order"),
         ({"schedule": {"kind": "milestones"}}, "at least one"),
         ({"schedule": {"kind": "cosine", "milestones": [10]}}, "none for @kind cosine"),
-        ({"epochs": 5, "schedule": {"warmup": 5}}, "fewer passes than @epochs (5)"),
+        ({"epochs": 5, "schedule": {"warmup": 5}}, "fewer epochs than @epochs (5)"),
         ({"schedule": {"kind": "one_cycle", "warmup": 1}}, "0 for @kind one_cycle"),
         ({"nesterov": True, "momentum": 0}, "false where @momentum is 0"),
     ],
