@@ -5,16 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import __version__
-from pipeline.catalog import recipe_names
 from pipeline.cli import COMMANDS
 from tests.pipeline.conftest import CLASSES, Outcome, Run, run_command, start_command
-
-SHIPPED = tuple(recipe_names())
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
 
 
 class TestWithoutTorch:
