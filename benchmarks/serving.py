@@ -16,30 +16,24 @@ Linux; needs the extras `serve` and `load`.
 import argparse
 import http.client
 import json
-import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from benchmarks.serving_faults import broken_uploads, make_versions, version
 from exporters.benchmark.machine import describe_machine
-from exporters.bundle.manifest import GOLDEN_OUTPUTS, MANIFEST, SEAL, seal
 from exporters.client import Student
-from exporters.core.arrays import npz_bytes, read_npz
-from exporters.core.files import dump_json, sha256_bytes, sha256_file
+from exporters.images.suffixes import SUFFIXES
 
 TARGET = 0.6
 _PLAIN = 1 / 3  # of the requests, before anything else happens
@@ -47,68 +41,8 @@ _SLOW_CLIENTS = 4
 _PATIENCE = 120.0
 
 
-def reseal(bundle: Path, **changes: Any) -> str:
-    """List what is in the folder now, change the manifest, seal it; gives the version."""
-    manifest = json.loads((bundle / MANIFEST).read_text())
-    for name, entry in manifest["files"].items():
-        entry.update(sha256=sha256_file(bundle / name), size=(bundle / name).stat().st_size)
-    data = dump_json({**manifest, **changes}).encode()
-    (bundle / MANIFEST).write_bytes(data)
-    (bundle / SEAL).write_bytes(seal(data))
-    return sha256_bytes(data)[:12]
-
-
-def make_versions(bundle: Path, folder: Path) -> dict[str, Path]:
-    """The bundle, another version of it, and one that does not reproduce its golden vectors."""
-    versions = {name: Path(shutil.copytree(bundle, folder / name)) for name in ("first", "second", "bad")}
-    reseal(versions["second"], recipe_sha256="0" * 64)
-    golden = versions["bad"] / GOLDEN_OUTPUTS
-    golden.write_bytes(npz_bytes("logits", read_npz(GOLDEN_OUTPUTS, golden.read_bytes(), "logits") + np.float32(1)))
-    reseal(versions["bad"])
-    return versions
-
-
-def version(bundle: Path) -> str:
-    """What the server calls it."""
-    return (bundle / SEAL).read_text()[:12]
-
-
-def broken_uploads(photo: bytes) -> list[tuple[bytes, dict[str, str]]]:
-    """Bodies and headers that are refused: cut, bombs, of a wrong type, too large, forms that are none."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    def bomb(side: int) -> bytes:
-        pixels = chunk(b"IDAT", zlib.compress(bytes(side * 100), 9))
-        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)) + pixels
-
-    def form(data: bytes, field: str = "file", name: str = "a.jpg") -> tuple[bytes, dict[str, str]]:
-        head = f'--limit\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
-        kind = {"Content-Type": "multipart/form-data; boundary=limit"}
-        return head.encode() + data + b"\r\n--limit--\r\n", kind
-
-    path = "../../../../etc/passwd"
-    return [
-        (photo[: len(photo) // 2], {}),
-        (photo[:20], {"Content-Type": "image/jpeg"}),
-        (bomb(6_000), {}),
-        (bomb(50_000), {}),
-        (b"%PDF-1.7\n%%EOF", {"Content-Type": "application/pdf"}),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", {"Content-Type": "image/svg+xml"}),
-        (b"", {}),
-        (os.urandom(3000), {}),
-        form(photo[:-100][: len(photo) // 3], name=path),
-        form(photo, field=path),
-        form(b"", name=path),
-        (form(photo)[0][:-20], form(b"")[1]),
-        (form(photo)[0], {"Content-Type": "multipart/form-data"}),
-        (bytes(50_000_000), {"Content-Type": "image/jpeg"}),
-    ]
-
-
 class Client:
-    """What is asked besides the load."""
+    """Requests that are sent besides the load."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -129,7 +63,7 @@ class Client:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
     def break_uploads(self, uploads: list[tuple[bytes, dict[str, str]]], count: int, found: Counter[str]) -> None:
-        """Send that many broken ones, and count what is said to them."""
+        """Send this many broken uploads, and count the answers."""
         for number in range(count):
             body, headers = uploads[number % len(uploads)]
             try:
@@ -140,7 +74,7 @@ class Client:
                 found[f"not orderly: {type(error).__name__}: {error}"] += 1
 
     def be_slow(self, stop: threading.Event) -> None:
-        """A letter a second, of a request that never ends."""
+        """Send one byte a second of a request that never ends."""
         while not stop.is_set():
             with socket.create_connection(("127.0.0.1", self.port), _PATIENCE) as connection:
                 connection.settimeout(0.01)
@@ -182,7 +116,7 @@ def bare_loop(student: Student, images: list[bytes], seconds: float) -> float:
 
 
 def measure(bundle: Path, images: list[Path], requests: int, connections: int, arguments: list[str]) -> dict[str, Any]:
-    """Run the whole course; the values of what is printed."""
+    """Run the whole load test; gives the figures that are printed."""
     student = Student.load(bundle, threads=1)
     photos = [path.read_bytes() for path in images]
     predictions = [
@@ -309,7 +243,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--images", type=Path, help="a folder of JPEG files; default: drawn ones of 500 x 375 pixels")
+    parser.add_argument(
+        "--images", type=Path, help="a folder of JPEG files; default: synthetic ones of 500 x 375 pixels"
+    )
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--serve", default="", help="further arguments of `serve`, with blanks between them")
@@ -321,7 +257,7 @@ def main(arguments: list[str] | None = None) -> None:
             from benchmarks.loading import draw_photographs
 
             folder = draw_photographs(Path(temporary), 100)
-        images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+        images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES["JPEG"])
         if not images:
             raise SystemExit(f"{folder}: no JPEG files")
         result = measure(options.bundle, images, options.requests, options.connections, options.serve.split())

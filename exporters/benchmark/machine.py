@@ -36,7 +36,7 @@ def describe_machine(*, gpu: bool = False) -> dict[str, Any]:
 
 
 def processor(cpuinfo: Path = _CPUINFO) -> str:
-    """The processor's model, from Linux's `cpuinfo` where it is told there, else as Python knows it."""
+    """The processor's model, from Linux's `cpuinfo` if it is given there, else as Python knows it."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -57,5 +57,5 @@ def _gpus() -> list[str]:
     if program is None:
         return []
     command = [program, "--query-gpu=name", "--format=csv,noheader"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    return [line.strip() for line in told.stdout.splitlines() if line.strip()] if told.returncode == 0 else []
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return [line.strip() for line in found.stdout.splitlines() if line.strip()] if found.returncode == 0 else []

@@ -33,10 +33,10 @@ def write_report(result: Result, folder: Path) -> list[str]:
 
     The figure is left out, and one of an earlier benchmark removed, where matplotlib is not installed.
     """
-    drawn = importlib.util.find_spec("matplotlib") is not None
+    has_figure = importlib.util.find_spec("matplotlib") is not None
     write_json(folder / JSON, result)
-    write_text(folder / MARKDOWN, to_markdown(result, figure=FIGURE if drawn else None))
-    if not drawn:
+    write_text(folder / MARKDOWN, to_markdown(result, figure=FIGURE if has_figure else None))
+    if not has_figure:
         (folder / FIGURE).unlink(missing_ok=True)
         return [JSON, MARKDOWN]
     write_bytes(folder / FIGURE, draw_png(result))

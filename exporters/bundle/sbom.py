@@ -124,8 +124,10 @@ def _data_name(facts: Mapping[str, Any]) -> str:
 
 def _dataset(about: Mapping[str, Any]) -> dict[str, Any]:
     facts = about["facts"]
-    told = {"fingerprint": facts["data_fingerprint"] or NOT_STATED, **facts["data"]}
-    properties = [{"name": f"tmkd:{key}", "value": str(value)} for key, value in sorted(told.items()) if key != "name"]
+    dataset = {"fingerprint": facts["data_fingerprint"] or NOT_STATED, **facts["data"]}
+    properties = [
+        {"name": f"tmkd:{key}", "value": str(value)} for key, value in sorted(dataset.items()) if key != "name"
+    ]
     return {"type": "dataset", "name": _data_name(facts), "contents": {"properties": properties}}
 
 

@@ -16,7 +16,7 @@ def read_labels(path: Path) -> list[str]:
 
     Text has one a line. JSON and YAML hold a list, `{index: label}`, `{label: index}` or `{index: [code, label]}`, also
     below `names`, `labels`, `classes` or `id2label`. CSV has one column, or an index and a name, with a header or not.
-    Two classes of one name but of different codes are told apart by them: `crane (n02012849)`.
+    Two classes of one name but of different codes are distinguished by these: `crane (n02012849)`.
 
     Raises:
         UnavailableError: it cannot be read.

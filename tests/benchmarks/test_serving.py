@@ -7,7 +7,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from benchmarks.serving import broken_uploads, failures, make_versions, to_markdown, version
+from benchmarks.serving import failures, to_markdown
+from benchmarks.serving_faults import broken_uploads, make_versions, version
 from exporters.bundle.contents import BundleContents
 from exporters.bundle.pack import pack
 from exporters.bundle.verify import verify_bundle
