@@ -130,7 +130,8 @@ COMMANDS = sorted(module for module in SOURCES if module.startswith("pipeline.co
 @pytest.mark.parametrize(
     "module",
     ["pipeline.__main__", "pipeline.cli", *COMMANDS, "pipeline.runner.engine", "pipeline.stages.registry",
-     "pipeline.recipe", "pipeline.report.summary", "pipeline.comparison.report", "pipeline.data.index", "pipeline.data.indexing", "pipeline.runner.planning",
+     "pipeline.recipe", "pipeline.report.summary", "pipeline.comparison.report", "pipeline.data.index",
+     "pipeline.data.indexing", "pipeline.runner.planning",
      "exporters.bundle.verify", "exporters.client"],
 )  # fmt: skip
 def test_what_plans_and_what_reads_a_bundle_imports_nothing_heavy(module: str) -> None:
