@@ -33,7 +33,7 @@ class Bodies:
         """Read a whole body; its bytes count towards the total until the block ends.
 
         Raises:
-            RequestError: 413 too large, told before it is read where the client says its size; 415 compressed; 408 too
+            RequestError: 413 too large, before it is read if the client states its size; 415 compressed; 408 too
                 slow; 503 too many bodies at once.
         """
         headers = request.headers
