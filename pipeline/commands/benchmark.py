@@ -14,16 +14,18 @@ PROVIDERS = Names(*PROVIDER_NAMES)
 
 @click.command()
 @BUNDLE
-@click.option("--batches", default="1,4,16,64", show_default=True, type=NUMBERS, help="Images a call.")
-@click.option("--threads", type=NUMBERS, help="Of the CPU; default: 1, and as many as there are cores.")
-@click.option("--seconds", type=float, default=1.0, show_default=True, help="For each runtime and setting, about.")
-@click.option("--student", type=PATH, metavar="DIR", help="Of torch eager; default: that of the run around.")
+@click.option("--batches", default="1,4,16,64", show_default=True, type=NUMBERS, help="Images per call.")
+@click.option("--threads", type=NUMBERS, help="CPU threads; default: 1, and the number of cores.")
+@click.option(
+    "--seconds", type=float, default=1.0, show_default=True, help="Approximate time for each runtime and setting."
+)
+@click.option("--student", type=PATH, metavar="DIR", help="Student for torch eager; default: that of BUNDLE's run.")
 @click.option(
     "--provider",
     "providers",
     type=PROVIDERS,
     multiple=True,
-    help="Where ONNX Runtime runs; one that is not there is an error. Default: cpu.",
+    help="Where ONNX Runtime runs; an error if it is not available. Default: cpu.",
 )
 @renamed("--providers", to="--provider", kind=PROVIDERS)
 @click.option("--out", type=PATH, metavar="DIR", help="Default: BUNDLE.benchmark.")
@@ -41,8 +43,8 @@ def benchmark(
 ) -> None:
     """Measure latency, throughput and memory of BUNDLE's models.
 
-    Torch eager is measured beside them. Runtimes take turns, each in a process of its own. Numbers and names are
-    separated by commas. A provider that does not run here is an error.
+    Torch eager is measured for comparison. Runtimes take turns, each in a process of its own. Separate numbers and
+    names by commas. A provider that is not available here is an error.
     """
     from exporters.benchmark.bundle import benchmark_bundle
     from exporters.benchmark.report import report_folder, write_report

@@ -9,10 +9,10 @@ from pipeline.commands.options import OVERRIDES, RECIPE
 @RECIPE
 @OVERRIDES
 def check(recipe: str, overrides: tuple[str, ...]) -> None:
-    """Report every mistake of RECIPE, and what it names that is missing.
+    """Report every mistake in RECIPE and every file missing for it.
 
-    Mistakes are exit 2, missing files exit 4; no data are read. What a recipe that ships proposes, and a data set that
-    `data prepare` fetches, may come later: it is mentioned, and is no reason to fail.
+    Mistakes exit with 2, missing files with 4; no data is read. Files that a shipped recipe only suggests, and data
+    sets that `data prepare` can fetch, are listed as not here yet and do not fail the check.
     """
     from exporters.core.errors import UnavailableError
     from pipeline.preflight.batches import single_image_notes

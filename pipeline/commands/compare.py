@@ -13,16 +13,22 @@ NAMES = Names()
 
 @click.command()
 @RECIPE
-@click.option("--methods", default="ce,kd,cat_kd,tmkd", show_default=True, type=NAMES, help="What is compared.")
-@click.option("--bases", type=NAMES, help="What tmkd plugs into; default: the recipe's distill.base.")
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many, from the recipe's.")
+@click.option("--methods", default="ce,kd,cat_kd,tmkd", show_default=True, type=NAMES, help="Methods to compare.")
+@click.option("--bases", type=NAMES, help="Methods that tmkd extends; default: the recipe's distill.base.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Number of seeds, counted up from the recipe's.",
+)
 @click.option(
     "--ablate",
     type=NAMES,
     metavar="SWITCHES",
-    help="Turn these of tmkd's on the first base: views, weighting, contrast.",
+    help="Vary these parts of tmkd on the first base: views, weighting, contrast.",
 )
-@click.option("--weightings", type=NAMES, help="What --ablate weighting turns to; default: all that can be had.")
+@click.option("--weightings", type=NAMES, help="Weightings to try with --ablate weighting; default: all available.")
 @OVERRIDES
 @click.option("--run-dir", type=PATH, metavar="DIR", help="Default: runs/<recipe name>-compare.")
 def compare(
@@ -37,9 +43,9 @@ def compare(
 ) -> None:
     """Train a student under several methods and seeds, and compare.
 
-    Says which method makes a difference. Names are separated by commas. Every run is an ordinary run directory; an
-    interrupted comparison goes on where it was, and more seeds or methods add to it. Gates of the recipe are
-    reported, not enforced.
+    Shows which method makes a difference. Separate names by commas. Every run is an ordinary run directory; an
+    interrupted comparison resumes where it stopped, and can be extended by more seeds or methods. The recipe's gates
+    are reported, not enforced.
     """
     from pipeline.comparison.arms import Source
     from pipeline.comparison.compare import compare as run_comparison

@@ -20,13 +20,18 @@ ROOT = click.option("--root", type=PATH, metavar="DIR", help="The data set's fol
 @data.command("prepare")
 @click.argument("name")
 @ROOT
-@click.option("--keep-archives/--remove-archives", default=True, show_default=True, help="Once all is unpacked.")
+@click.option(
+    "--keep-archives/--remove-archives",
+    default=True,
+    show_default=True,
+    help="What to do with archives once they are unpacked.",
+)
 def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
     """Fetch the data set NAME into a folder, and check it.
 
     Downloads, checks, unpacks and counts. NAME is cifar10, cifar100, cub200, fgvc_aircraft, flowers102, food101,
     oxford_pets, stanford_dogs, stl10, tiny_imagenet, birds_demo or torchvision:<Class>; for imagenet and stanford_cars
-    it says what to do by hand. An interrupted download goes on with the same command; what is there already is not
+    it says what to do by hand. The same command resumes an interrupted download; files that are here already are not
     fetched again.
     """
     from pipeline.console import Console
@@ -42,12 +47,12 @@ def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
 @ROOT
 @OVERRIDES
 @click.option("--sheet", type=PATH, metavar="FILE", help="Default: inspect/<data set>.png.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], sheet: Path | None, as_json: bool) -> None:
-    """Look at every image of TARGET, and draw a contact sheet.
+    """Inspect every image of TARGET, and draw a contact sheet.
 
-    TARGET is a folder of images in class folders, the name of a data set (with --root), or a recipe. Prints counts,
-    sizes, formats, copies within and across splits, unreadable and odd images.
+    TARGET is a folder of images in class folders, the name of a data set (with --root), or a recipe. Reports
+    counts, sizes, formats, duplicates within and across splits, and unreadable or unusual images.
     """
     from exporters.core.files import dump_json
     from pipeline.console import Console
@@ -62,7 +67,7 @@ def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], she
     listing = read_listing(settings)
     sheet = sheet or default_sheet(settings.dataset)
     check_sheet_place(listing, sheet)
-    with console.track("looking at images", sum(map(len, listing.splits.values()))) as bar:
+    with console.track("inspecting images", sum(map(len, listing.splits.values()))) as bar:
         found = inspect(settings, listing=listing, progress=lambda _done, _total: bar.advance())
     classes = contact_sheet(found, sheet)
     if as_json:

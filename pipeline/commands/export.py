@@ -25,20 +25,24 @@ SIZE = click.IntRange(min=1)
 @click.argument("checkpoint", type=PATH)
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Where the files go.")
 @click.option("--model", metavar="NAME", help="The network of a weights file, e.g. resnet18 or timm:convnext_atto.")
-@click.option("--model-arg", "arguments", multiple=True, metavar="KEY=VALUE", help="Of the network; repeatable.")
-@click.option("--weights-key", metavar="KEY", help="Which of several sets of weights, e.g. state_dict_ema.")
+@click.option(
+    "--model-arg", "arguments", multiple=True, metavar="KEY=VALUE", help="Argument of the network; repeatable."
+)
+@click.option(
+    "--weights-key", metavar="KEY", help="Which weights to take from a file with several sets, e.g. state_dict_ema."
+)
 @click.option("--labels", type=PATH, metavar="FILE", help="Text, JSON, YAML or CSV; default: class_0, class_1, …")
-@click.option("--image-size", type=SIZE, metavar="N", help="Side of the square that the network sees.")
+@click.option("--image-size", type=SIZE, metavar="N", help="Side of the square input of the network.")
 @click.option("--resize", type=SIZE, metavar="N", help="The shorter side before the crop.")
 @click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]), help="The filter for resizing.")
-@click.option("--mean", type=CHANNELS, help="For images in [0, 1]; default: what the library publishes.")
-@click.option("--std", type=CHANNELS, help="Likewise.")
-@click.option("--name", metavar="NAME", help="What the student is called; default: as the file.")
-@click.option("--opset", type=int, default=20, show_default=True, help="18 to 25.")
-@click.option("--probabilities", is_flag=True, help="A second output, the softmax of the logits.")
-@click.option("--any-size", is_flag=True, help="Take images of any size, and resize them inside the graph.")
-@click.option("--licence", metavar="SPDX", help="Of the weights.")
-@click.option("--data", type=PATH, metavar="DIR", help="Images, or folders of classes, to prove the files on.")
+@click.option("--mean", type=CHANNELS, help="For images in [0, 1]; default: as published with the network.")
+@click.option("--std", type=CHANNELS, help="As for --mean.")
+@click.option("--name", metavar="NAME", help="Name of the student; default: the name of the file.")
+@click.option("--opset", type=int, default=20, show_default=True, help="ONNX opset, 18 to 25.")
+@click.option("--probabilities", is_flag=True, help="Add a second output: the softmax of the logits.")
+@click.option("--any-size", is_flag=True, help="Accept images of any size, and resize them inside the graph.")
+@click.option("--licence", metavar="SPDX", help="Licence of the weights.")
+@click.option("--data", type=PATH, metavar="DIR", help="Images, or class folders of images, to prove the files on.")
 @click.option("--to", "targets", type=TARGETS, multiple=True, help="model.onnx is always made; default: onnx.")
 @click.option("--precision", "precisions", type=PRECISIONS, multiple=True, help="fp32 is always made; default: fp32.")
 @click.option("--require", "required", type=PRECISIONS, multiple=True, help="Nothing is written unless these pass.")
@@ -47,31 +51,31 @@ SIZE = click.IntRange(min=1)
     type=click.Choice(["useful", "all"]),
     default="useful",
     show_default=True,
-    help="useful: a variant that is not faster than fp32 here is left out.",
+    help="useful: leave out variants that are not faster than fp32 here.",
 )
-@click.option("--calibration", type=PATH, metavar="DIR", help="For int8: images that the network was trained on.")
-@click.option("--calibration-images", type=SIZE, metavar="N", help="How many of them; default: 512.")
+@click.option("--calibration", type=PATH, metavar="DIR", help="Training images, to calibrate int8.")
+@click.option("--calibration-images", type=SIZE, metavar="N", help="Number of calibration images; default: 512.")
 @click.option(
     "--calibration-method",
     type=click.Choice(["minmax", "entropy", "percentile"]),
-    help="minmax (default): all that was seen; the others clip what is rare.",
+    help="minmax (default): the full range of activations; the others clip rare values.",
 )
 @click.option(
     "--tensorrt",
     "when",
     type=click.Choice(["required", "available"]),
-    help="required (default): engines must be built and proved here; available: what cannot be is reported.",
+    help="required (default): engines must be built and proved here; available: engines that cannot be are reported.",
 )
-@click.option("--batch", type=BATCH, help="Smallest, likeliest and largest batch of engines; default: 1,16,64.")
+@click.option("--batch", type=BATCH, help="Smallest, usual and largest batch of engines; default: 1,16,64.")
 @click.option(
     "--compute-capability",
     "capabilities",
     multiple=True,
     metavar="X.Y",
-    help="Of the GPUs that engines of TensorRT for RTX are for; repeatable. Default: the GPU here.",
+    help="GPUs that engines of TensorRT for RTX are built for; repeatable. Default: the GPU here.",
 )
 @PROVIDER
-@click.option("--bundle", is_flag=True, help="Pack what passed into DIR/bundle, for verify, predict and serve.")
+@click.option("--bundle", is_flag=True, help="Pack the files that pass into DIR/bundle, for verify, predict and serve.")
 def export(
     checkpoint: Path,
     out: Path,
@@ -107,9 +111,9 @@ def export(
 
     CHECKPOINT is a run directory, a student's folder, or a weights file (.safetensors, .pt, .pth) of any classifier of
     torchvision, timm or the CIFAR family, trained anywhere. Writes model.onnx, model.fp16.onnx, model.int8.onnx and
-    engines/ where they are asked for, audit.json, preprocess.json, labels.json and parity.json; nothing of it where
-    fp32 or a required file fails (exit 3). Another file that fails is put into rejected/, with the reason. With
-    --bundle, what passed is packed as a run packs it.
+    engines/ as requested, audit.json, preprocess.json, labels.json and parity.json; nothing at all if fp32 or a
+    required file fails (exit 3). Any other file that fails is put into rejected/, with the reason. With --bundle,
+    the files that pass are packed as a run packs them.
     """
     from pipeline.commands.export_paths import check_paths
 
@@ -175,7 +179,7 @@ def _calibration(folder: Path | None, images: int | None, method: Any) -> "Calib
     if folder is not None:
         return CalibrationRequest(folder, **given)
     if given:
-        raise click.UsageError(f"--calibration-{next(iter(given))} says how to use --calibration, which is missing.")
+        raise click.UsageError(f"--calibration-{next(iter(given))} needs --calibration, which is missing.")
     return None
 
 

@@ -27,8 +27,8 @@ def check_paths(checkpoint: Path, out: Path, images: Mapping[str, Path | None]) 
             raise UnavailableError(f"{option}: {path} does not exist{where}", remedy="Check the path.")
     if (image := _image_in(out)) is not None:
         raise UsageError(
-            f"--out {out}: there are images, such as {image}",
-            remedy="Give a folder of its own, which is made if needed.",
+            f"--out {out}: contains images, such as {image}",
+            remedy="Give a folder of its own; it is created if needed.",
         )
 
 

@@ -26,14 +26,14 @@ PROVIDER = click.option(
     type=click.Choice(PROVIDER_NAMES),
     default="cpu",
     show_default=True,
-    help="Where ONNX Runtime runs; one that is not there is an error.",
+    help="Where ONNX Runtime runs; an error if it is not available.",
 )
 PRECISION = click.option(
     "--precision",
     type=click.Choice(MODEL_NAMES),
     default="fp32",
     show_default=True,
-    help="Which of the bundle's models.",
+    help="Which model of the bundle to use.",
 )
 
 

@@ -12,7 +12,7 @@ from pipeline.commands.options import OVERRIDES, RECIPE, RUN_DIRECTORY, STAGE
 @OVERRIDES
 @RUN_DIRECTORY
 @click.option("--force", type=STAGE, help="Plan as `run --force` would.")
-@click.option("--verbose", is_flag=True, help="Name everything that changed, a line each.")
+@click.option("--verbose", is_flag=True, help="List everything that changed, one line each.")
 def plan(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: str | None, verbose: bool) -> None:
     """Show which stages `run` would reuse, and why others must run.
 

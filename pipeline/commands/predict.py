@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @click.command()
 @BUNDLE
 @click.argument("images", nargs=-1, required=True, type=PATH)
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many labels.")
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Number of labels per image.")
 @PRECISION
 @PROVIDER
 def predict(bundle: Path, images: tuple[Path, ...], top: int, precision: str, provider: "Provider") -> None:

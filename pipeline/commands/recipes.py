@@ -60,7 +60,7 @@ def show_recipe(name: str) -> None:
 def copy_recipe(name: str, dest: Path) -> None:
     """Copy the recipe NAME to the file or folder DEST.
 
-    What it extends is put in. A file that exists is left alone.
+    Recipes that it extends are merged into the copy. An existing file is not overwritten.
     """
     from exporters.core.errors import UsageError
     from exporters.core.files import create_text

@@ -16,8 +16,8 @@ from pipeline.commands.options import OVERRIDES, RECIPE, RUN_DIRECTORY, STAGE
 def run(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, until: str | None, force: str | None) -> None:
     """Run every stage of RECIPE to a verified bundle.
 
-    Finished stages are reused; an interrupted run goes on where it was. RECIPE is a path, or the name of a recipe that
-    ships (`tmkd-pipeline recipes list`).
+    Finished stages are reused; an interrupted run resumes where it stopped. RECIPE is a path, or the name of a
+    shipped recipe (`tmkd-pipeline recipes list`).
     """
     from pipeline.console import Console
     from pipeline.preflight import Preflight

@@ -15,8 +15,8 @@ import click
 def schema(key: str | None, of: str) -> None:
     """Print the JSON Schema of recipes, or of a bundle's manifest.
 
-    With KEY, such as train or distill.views, only what may stand there. Editors complete and check recipes by the
-    schema; readers of bundles check a manifest.
+    With KEY, such as train or distill.views, only the part for that key. Editors use the schema to complete and check
+    recipes; readers of bundles use it to check a manifest.
     """
     import json
 

@@ -17,51 +17,59 @@ _POSITIVE = click.IntRange(min=1)
 
 @click.command()
 @BUNDLE
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is open to all.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is open to all.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 picks a free port.")
 @PRECISION
 @PROVIDER
-@click.option("--threads", type=_POSITIVE, help="Batches at once, each by one thread; default: as many as cores.")
-@click.option("--max-batch", type=_POSITIVE, default=16, show_default=True, help="Images in one call of the model.")
+@click.option(
+    "--threads", type=_POSITIVE, help="Batches computed at once, one thread each; default: the number of cores."
+)
+@click.option(
+    "--max-batch", type=_POSITIVE, default=16, show_default=True, help="Most images in one call of the model."
+)
 @click.option(
     "--max-delay-ms",
     type=click.FloatRange(0, 1000),
     default=2.0,
     show_default=True,
-    help="How long an image may wait for others while a thread is free.",
+    help="How long an image may wait to be batched with others while a thread is free.",
 )
-@click.option("--queue", type=_POSITIVE, default=256, show_default=True, help="Images in the server; beyond that, 503.")
-@click.option("--max-bytes", type=_POSITIVE, default=16 * 2**20, show_default=True, help="Of one request.")
 @click.option(
-    "--max-pixels", type=click.IntRange(1, MAX_PIXELS), default=25_000_000, show_default=True, help="Of one image."
+    "--queue", type=_POSITIVE, default=256, show_default=True, help="Most images in the server; beyond that, 503."
 )
-@click.option("--max-connections", type=_POSITIVE, default=512, show_default=True, help="Beyond that, 503.")
+@click.option("--max-bytes", type=_POSITIVE, default=16 * 2**20, show_default=True, help="Largest request.")
+@click.option(
+    "--max-pixels", type=click.IntRange(1, MAX_PIXELS), default=25_000_000, show_default=True, help="Largest image."
+)
+@click.option(
+    "--max-connections", type=_POSITIVE, default=512, show_default=True, help="Most connections; beyond that, 503."
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=30.0,
     show_default=True,
-    help="Seconds for a request to arrive, and again for its answer.",
+    help="Seconds for a request to arrive, and as many for its answer.",
 )
 @click.option(
     "--drain-seconds",
     type=click.FloatRange(min=0),
     default=1.0,
     show_default=True,
-    help="Between SIGTERM and the end of listening.",
+    help="How long to keep listening after SIGTERM.",
 )
 @click.option(
     "--api-key-file",
     type=PATH,
     metavar="FILE",
-    help="Clients must show this key; default: the variable TMKD_API_KEY, else none.",
+    help="File with the key that clients must send; default: the variable TMKD_API_KEY, else no key.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="info has a line for each request.",
+    help="info logs one line per request.",
 )
 def serve(
     bundle: Path,
@@ -83,8 +91,9 @@ def serve(
 ) -> None:
     """Serve BUNDLE over HTTP, once it is verified.
 
-    Open Inference Protocol v2, and POST /predict for image files. SIGTERM answers what is under way and ends;
-    SIGHUP reads BUNDLE again and lets it answer once it was proved. Logs are JSON lines on standard error.
+    Open Inference Protocol v2, and POST /predict for image files. On SIGTERM, requests in progress are answered
+    before the server ends; on SIGHUP, BUNDLE is read again and takes over once it is verified. Logs are JSON lines on
+    standard error.
     """
     try:
         from exporters.serving.server import serve as run_server
@@ -93,7 +102,7 @@ def serve(
         if package in ("exporters", "pipeline"):
             raise
         raise UnavailableError(
-            f"the package {package} is not installed, which the server needs",
+            f"the server needs the package {package}, which is not installed",
             remedy="pip install 'tmkd-pipeline[serve]'",
         ) from error
     from exporters.benchmark.machine import cores

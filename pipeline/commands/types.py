@@ -29,7 +29,7 @@ class BatchRange(click.ParamType):
         try:
             smallest, likely, largest = (int(part) for part in str(value).split(","))
         except ValueError:
-            self.fail(f"{value!r} are not three whole numbers such as 1,16,64", param, ctx)
+            self.fail(f"{value!r} is not three whole numbers such as 1,16,64", param, ctx)
         return smallest, likely, largest
 
 

@@ -19,8 +19,8 @@ from pipeline.commands.options import BUNDLE, PATH
 def verify(bundle: Path, data: Path | None) -> None:
     """Prove that BUNDLE is whole and holds only the student.
 
-    Checks every hash, the golden vectors, and that each number of each model is the student's own. With --data, also
-    that each model is as accurate as the bundle says.
+    Checks every hash, the golden vectors, and that each number in each model comes from the student. With --data, also
+    checks that each model is as accurate as the bundle says.
     """
     from exporters.bundle.accuracy import verify_accuracy
     from exporters.bundle.verify import verify_bundle

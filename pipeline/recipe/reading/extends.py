@@ -125,14 +125,14 @@ class _Reader:
             return None
         resolved = path.resolve()
         if resolved in [above.resolve() for above in chain]:
-            self.refuse(place, f"{name} leads back to itself: {' → '.join(p.name for p in (*chain, path))}")
+            self.refuse(place, f"{name} extends itself: {' → '.join(p.name for p in (*chain, path))}")
             return None
         if resolved in self.named:
             first = self.merged.shown(self.named[resolved])
-            self.refuse(place, f"{name} is read already, from {first}; name it once")
+            self.refuse(place, f"{name} is already extended in {first}; name it once")
             return None
         if len(chain) > LARGEST_CHAIN:
-            self.refuse(place, f"{name}: more than {LARGEST_CHAIN} fragments above one another")
+            self.refuse(place, f"{name}: more than {LARGEST_CHAIN} levels of fragments")
             return None
         try:
             text = _read_text(path)

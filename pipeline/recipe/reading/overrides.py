@@ -45,7 +45,7 @@ def parse_override(text: str) -> Override:
     if not sign or not all(path):
         return Override(text, mistakes=("expected a key, = and a value, such as train.epochs=10",))
     if path[0] == EXTENDS:
-        return Override(text, mistakes=(f"{EXTENDS} stands in the file: what it names is read before any --set",))
+        return Override(text, mistakes=(f"{EXTENDS} belongs in the file: it is read before any --set",))
     if key != key.rstrip():
         value_text = value_text.lstrip()  # in `a = b`, the blanks belong to the sign
     if takes_only_text(path):

@@ -9,5 +9,5 @@ class BundleSettings(Settings):
     """What the bundle says of itself."""
 
     licence: Licence | None = Field(
-        default=None, description="Of the shipped weights, as an SPDX identifier; null: not stated."
+        default=None, description="Licence of the shipped weights, as an SPDX identifier; null: not stated."
     )

@@ -18,12 +18,14 @@ ComputeCapability = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]?\.[0-
 class CalibrationSettings(Settings):
     """From which activations the ranges of int8 are taken; the images are training images, never validation's."""
 
-    images: int = Field(default=512, ge=8, le=100_000, description="How many, spread evenly over the training split.")
+    images: int = Field(
+        default=512, ge=8, le=100_000, description="Number of images, spread evenly over the training split."
+    )
     method: Literal["minmax", "entropy", "percentile"] = Field(
-        default="minmax", description="minmax: all that was seen; the others clip what is rare."
+        default="minmax", description="minmax: the full range of activations; the others clip rare values."
     )
     percentile: float = Field(
-        default=99.99, gt=50, le=100, description="For method percentile: the share of values that is kept."
+        default=99.99, gt=50, le=100, description="For method percentile: the percentage of values that is kept."
     )
 
 
@@ -33,16 +35,16 @@ class OnnxSettings(Settings):
     opset: int = Field(default=20, ge=18, le=25, description="Version of the ONNX operators.")
     precision: list[OnnxPrecision] = Field(
         default=["fp32"],
-        description="fp32 is always made; each other is a file beside it.",
+        description="fp32 is always made; each other precision is a file of its own.",
     )
     required: list[Literal["fp16", "int8"]] = Field(
-        default_factory=list, description="Of `precision`: which must pass for anything to ship (exit 3)."
+        default_factory=list, description="Those of `precision` that must pass for anything to ship (exit 3)."
     )
     keep: Literal["useful", "all"] = Field(
         default="useful",
-        description="useful: a variant that is not faster than fp32 where parity runs it is not shipped.",
+        description="useful: variants that are not faster than fp32 on parity's provider do not ship.",
     )
-    calibration: CalibrationSettings = Field(default_factory=CalibrationSettings, description="For int8.")
+    calibration: CalibrationSettings = Field(default_factory=CalibrationSettings, description="Calibration of int8.")
 
     @model_validator(mode="after")
     def _variants_make_sense(self) -> Self:
@@ -61,9 +63,9 @@ class OnnxSettings(Settings):
 class EngineBatchSettings(Settings):
     """The batch sizes that an engine takes, and the one that it is made fast for."""
 
-    min: int = Field(default=1, ge=1, le=65536, description="The smallest; one below it is filled up.")
-    opt: int = Field(default=16, ge=1, le=65536, description="The usual one.")
-    max: int = Field(default=64, ge=1, le=65536, description="The largest; one above it is split.")
+    min: int = Field(default=1, ge=1, le=65536, description="The smallest; smaller batches are padded.")
+    opt: int = Field(default=16, ge=1, le=65536, description="The usual one, which the engine is optimized for.")
+    max: int = Field(default=64, ge=1, le=65536, description="The largest; larger batches are split.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -79,25 +81,25 @@ class TensorrtSettings(Settings):
 
     when: Literal["available", "required", "never"] = Field(
         default="never",
-        description="available: where TensorRT and a GPU are here, else that is said; required: exit 4 without them.",
+        description="available: where TensorRT and a GPU are here, else reported; required: exit 4 without them.",
     )
-    precision: list[OnnxPrecision] = Field(default=["fp16"], description="An engine each.")
+    precision: list[OnnxPrecision] = Field(default=["fp16"], description="Precisions to build, one engine each.")
     library: Literal["auto", "tensorrt", "tensorrt_rtx"] = Field(
         default="auto", description="auto: TensorRT where it is installed, else TensorRT for RTX."
     )
     batch: EngineBatchSettings = Field(default_factory=EngineBatchSettings, description="The profile.")
     workspace_mib: int | None = Field(
-        default=None, ge=1, description="The most scratch memory of a layer; null leaves it to TensorRT."
+        default=None, ge=1, description="Most scratch memory for a layer; null leaves it to TensorRT."
     )
     version_compatible: bool = Field(
-        default=False, description="Engines that later versions of the same major run too; not for RTX."
+        default=False, description="Build engines that later versions of the same major release can run; not for RTX."
     )
     hardware_compatible: bool = Field(
-        default=False, description="Engines that run on other GPUs from Ampere on, more slowly; not for RTX."
+        default=False, description="Build engines that other GPUs from Ampere on can run, more slowly; not for RTX."
     )
     compute_capabilities: list[ComputeCapability] = Field(
         default_factory=list,
-        description='Of the GPUs to build for, such as "8.9"; for RTX alone. None: that of the GPU here.',
+        description='GPUs to build for, such as "8.9"; for RTX only. Empty: the GPU here.',
     )
 
     @model_validator(mode="after")

@@ -9,8 +9,8 @@ from pipeline.recipe.schema.recipe import Recipe
 _EXTENDS = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
     "default": [],
-    "description": "Fragments below this recipe: base/<name> of those that ship, or .yaml files relative to this one; "
-    "later ones and the recipe's own keys go before.",
+    "description": "Fragments to extend: base/<name> for those that ship, or .yaml files relative to this one; "
+    "later ones win over earlier ones, and the recipe's own keys over all.",
 }
 
 

@@ -49,7 +49,7 @@ class Int8ParitySettings(Settings):
     max_scaled_error: float | None = Field(
         default=_INT8["max_scaled_error"],
         gt=0,
-        description="Largest error of a logit, relative to the logits' scale; null: not asked. A bundle never allows"
+        description="Largest error of a logit, relative to the logits' scale; null: not checked. A bundle never allows"
         " more than 0.5.",
     )
     min_agreement: float = Field(
@@ -64,7 +64,7 @@ class ParitySettings(Settings):
     """The proof that what ships equals the student, on the whole validation split."""
 
     provider: Literal["cpu", "cuda", "tensorrt"] = Field(
-        default="cpu", description="Where ONNX Runtime runs the files; never silently another."
+        default="cpu", description="Where ONNX Runtime runs the files; there is no silent fallback."
     )
     fp32: Fp32ParitySettings = Field(default_factory=Fp32ParitySettings, description="Bounds for fp32.")
     fp16: Fp16ParitySettings = Field(default_factory=Fp16ParitySettings, description="Bounds for fp16.")

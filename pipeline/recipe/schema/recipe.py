@@ -23,9 +23,9 @@ class Recipe(Settings):
     """From a data set and two teachers to one small classifier that is safe to ship."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = Field(
-        default="recipe", description="Names the run and the bundle; default: the file's name without .yaml."
+        default="recipe", description="Name of the run and the bundle; default: the file's name without .yaml."
     )
-    seed: int = Field(default=0, ge=0, lt=2**32, description="Of initialisation, order and augmentation.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of initialization, order and augmentation.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="Where training runs.")
     data: DataSettings = Field(default_factory=DataSettings, description="The images.")
     teacher: TeacherSettings = Field(default_factory=TeacherSettings, description="The two teachers.")

@@ -26,8 +26,8 @@ class StudentSettings(Settings):
     """The small classifier that ships."""
 
     model: Model = Field(default="mobilenet_v2", description="A torchvision, timm or CIFAR architecture by name.")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
-    weights: Weights = Field(default="none", description="What it starts from: none, imagenet, or the path of a file.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Arguments of the architecture.")
+    weights: Weights = Field(default="none", description="Initial weights: none, imagenet, or the path of a file.")
     sha256: Sha256 | None = Field(default=None, description=SHA256)
     weights_key: NonEmpty | None = Field(default=None, description=WEIGHTS_KEY)
     mean: Mean | None = Field(default=None, description=MEAN)

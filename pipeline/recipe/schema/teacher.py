@@ -34,14 +34,14 @@ class VisualFitSettings(FitSettings):
 
     views: bool = Field(
         default=False,
-        description="Show each image in one view of distill.views or as it is, sampled anew in each epoch.",
+        description="Show each image in one view of distill.views or unchanged, sampled again in each epoch.",
     )
 
 
 class TextFitSettings(FitSettings):
     """The schedule of a small CLIP that is trained from scratch with the contrastive loss."""
 
-    epochs: int = Field(default=20, ge=1, le=100_000, description="Passes over the training split.")
+    epochs: int = Field(default=20, ge=1, le=100_000, description="Epochs over the training split.")
     optimizer: Literal["sgd", "adamw"] = Field(default="adamw", description="The optimizer.")
     lr: float = Field(default=1e-3, gt=0, le=100, description="Highest learning rate.")
     weight_decay: float = Field(default=0.05, ge=0, le=10, description="Weight decay.")
@@ -51,10 +51,8 @@ class VisualTeacherSettings(Settings):
     """The strong image classifier that the student learns from."""
 
     model: Model = Field(default="resnet50", description="A torchvision, timm or CIFAR architecture by name.")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="Passed on to the architecture.")
-    weights: Weights = Field(
-        default="imagenet", description="What it starts from: imagenet, none, or the path of a file."
-    )
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Arguments of the architecture.")
+    weights: Weights = Field(default="imagenet", description="Initial weights: imagenet, none, or the path of a file.")
     sha256: Sha256 | None = Field(default=None, description=SHA256)
     weights_key: NonEmpty | None = Field(default=None, description=WEIGHTS_KEY)
     mean: Mean | None = Field(default=None, description=MEAN)
@@ -63,12 +61,10 @@ class VisualTeacherSettings(Settings):
         default=None,
         ge=16,
         le=1024,
-        description="Side of the square that it sees, pixels; each view is resized to it. null: data.image_size.",
+        description="Side of its square input, in pixels; each view is resized to it. null: data.image_size.",
     )
     classifier: NonEmpty | None = Field(default=None, description=CLASSIFIER)
-    fit: VisualFitSettings | None = Field(
-        default=None, description="How it is trained on the data; null: used as it is."
-    )
+    fit: VisualFitSettings | None = Field(default=None, description="How it is trained on the data; null: not trained.")
 
     @model_validator(mode="after")
     def _has_learned_something(self) -> Self:
@@ -93,15 +89,15 @@ class TextTeacherSettings(Settings):
     )
     weights: NonEmpty = Field(
         default="laion2b_s34b_b79k",
-        description="An open_clip tag, a checkpoint file, an embeddings file (.npz), or fit: trained on the data.",
+        description="An open_clip tag, a checkpoint file, an embeddings file (.npz), or fit: train it on the data.",
     )
     sha256: Sha256 | None = Field(default=None, description=SHA256)
     prompts: Annotated[str, file_or(prompt_names())] = Field(
-        default="generic", description=f"The templates: {', '.join(prompt_names())}, or the path of a file."
+        default="generic", description=f"Prompt templates: {', '.join(prompt_names())}, or the path of a file."
     )
     class_names: Annotated[str, file_or(class_sets())] | None = Field(
         default=None,
-        description="What prompts call the classes; null: by the data set's own names; "
+        description="Names of the classes in prompts; null: the data set's own names; "
         f"a set ({', '.join(class_sets())}) or the path of a file (YAML, JSON, CSV, text): label and words, or a list.",
     )
     anchors: NonEmpty | None = Field(default=None, description="An .npz file of text anchors for the contrast.")
@@ -158,6 +154,6 @@ class TeacherSettings(Settings):
     text: TextTeacherSettings = Field(default_factory=TextTeacherSettings, description="The text teacher.")
     on_weak: Literal["warn", "fail"] = Field(
         default="warn",
-        description="What a weak teacher leads to (on validation, it is at chance level, fusion does not help, or it is"
-        " below student.baseline): a warning, or the end of the run before the student is trained (exit 3).",
+        description="Response to a weak teacher (on validation, it is at chance level, fusion does not help, or it"
+        " is below student.baseline): a warning, or the end of the run before the student is trained (exit 3).",
     )

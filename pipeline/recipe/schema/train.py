@@ -10,8 +10,8 @@ from pipeline.training.settings import FitSettings
 class TrainSettings(FitSettings):
     """The schedule of the student."""
 
-    epochs: int = Field(default=240, ge=1, le=100_000, description="Passes over the training split.")
+    epochs: int = Field(default=240, ge=1, le=100_000, description="Epochs over the training split.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
-        description="Of all training, the teachers' too; auto: bf16 on CUDA where it is fast, else fp32.",
+        description="Precision of all training, the teachers' too; auto: bf16 on CUDA where it is fast, else fp32.",
     )

@@ -8,7 +8,9 @@ from pipeline.settings import Settings
 class ValidateSettings(Settings):
     """Gates on the validation split; a student that misses one does not ship (exit 3)."""
 
-    min_top1: float | None = Field(default=None, ge=0, le=1, description="Least accuracy; null: above chance level.")
+    min_top1: float | None = Field(
+        default=None, ge=0, le=1, description="Lowest accuracy that passes; null: above chance level."
+    )
     max_drop_from_teacher: float | None = Field(
-        default=None, ge=0, le=1, description="Largest difference to the teacher's accuracy; null: no gate."
+        default=None, ge=0, le=1, description="Largest drop from the teacher's accuracy; null: no gate."
     )

@@ -49,12 +49,14 @@ Mean = Annotated[tuple[_Share, _Share, _Share], Strict(False), BeforeValidator(_
 Std = Annotated[tuple[_Positive, _Positive, _Positive], Strict(False), BeforeValidator(_not_of_bytes)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
 
-MEAN = "Of the RGB channels, for images in [0, 1], as its weights were trained; null: what they say, else ImageNet's."
-STD = "See mean; both are given or neither."
-SHA256 = "weights: a file only: its SHA-256, checked before it is loaded (exit 4); recipe.lock.yaml has it filled in."
-WEIGHTS_KEY = "weights: a file only: which of several sets of weights, such as state_dict_ema; null: the plain one."
+MEAN = "RGB mean that it was trained with, for images in [0, 1]; null: as its weights say, else ImageNet's."
+STD = "RGB standard deviation, as for mean; give both or neither."
+SHA256 = "SHA-256 of a weights file, checked before it is loaded (exit 4); filled in by recipe.lock.yaml."
+WEIGHTS_KEY = "Which weights to take from a file with several sets, such as state_dict_ema; null: the plain ones."
 
-CLASSIFIER = "The linear layer that gives the logits, by its name in the network, such as fc; null: searched for."
+CLASSIFIER = (
+    "The linear layer that gives the logits, by its name in the network, such as fc; null: found automatically."
+)
 
 SECTIONS = (("teacher", "visual"), ("teacher", "text"), ("student",))
 """The sections of a recipe that have the keys `weights` and `sha256`."""

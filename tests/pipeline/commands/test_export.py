@@ -16,7 +16,7 @@ from exporters.core.files import read_json  # noqa: E402
 from exporters.parity import DEFAULT_GATES, ParityGate  # noqa: E402
 from exporters.student.architectures import Architecture, build  # noqa: E402
 from pipeline.console import Bar, Console  # noqa: E402
-from pipeline.recipe.schema.export import ParitySettings  # noqa: E402
+from pipeline.recipe.schema.parity import ParitySettings  # noqa: E402
 from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, start_command, wait_for  # noqa: E402
 
 
@@ -103,13 +103,13 @@ def test_what_is_done_is_shown_from_the_start(
         (["--precision", "int8"], "--calibration is missing"),
         (["--precision", "int8", "--calibration", "{data}"], "--data is missing"),
         (["--calibration", "{data}"], "--calibration is for int8"),
-        (["--calibration-images", "64"], "--calibration-images says how to use --calibration, which is missing"),
+        (["--calibration-images", "64"], "--calibration-images needs --calibration, which is missing"),
         (["--precision", "int8", "--calibration", "{data}", "--calibration-images", "3"], "8 are the least"),
         (["--require", "fp16"], "no such ONNX file is asked for"),
         (["--batch", "1,16,64"], "--batch is for engines"),
         (["--tensorrt", "available"], "--tensorrt is for engines"),
         (["--compute-capability", "8.9"], "--compute-capability is for engines"),
-        (["--to", "tensorrt", "--batch", "1,2"], "are not three whole numbers"),
+        (["--to", "tensorrt", "--batch", "1,2"], "is not three whole numbers"),
         (["--to", "tensorrt", "--batch", "4,2,1"], "out of order"),
         (["--provider", "tpu"], "Invalid value for '--provider'"),
     ],

@@ -36,7 +36,7 @@ def test_missing_path_is_named_with_its_option(option: str, weights: Path, photo
 
 @pytest.mark.parametrize("place", [".", "cup"])
 def test_folder_with_images_takes_no_files(place: str, weights: Path, photos: Path) -> None:
-    with pytest.raises(UsageError, match=r"--out .*there are images, such as .*1\.JPG"):
+    with pytest.raises(UsageError, match=r"--out .*contains images, such as .*1\.JPG"):
         check_paths(weights, photos / place, {})
 
 

@@ -115,10 +115,10 @@ def test_a_missing_fragment_hides_what_would_follow_from_it_and_nothing_else(fil
         ("null", "expected a name such as base/cub"),
         ("[base/tmkd, 3]", "expected a name such as base/cub"),
         ("{a: b}", "expected a name such as base/cub"),
-        ("one.yaml", "leads back to itself: one.yaml → one.yaml"),
-        ("../own/one.yaml", "leads back to itself"),
-        ("[base/tmkd, base/tmkd]", "is read already, from own/one.yaml:1:"),
-        ("[two.yaml, base/tmkd]", "base/tmkd is read already, from own/two.yaml:1:1; name it once"),
+        ("one.yaml", "extends itself: one.yaml → one.yaml"),
+        ("../own/one.yaml", "extends itself"),
+        ("[base/tmkd, base/tmkd]", "is already extended in own/one.yaml:1:"),
+        ("[two.yaml, base/tmkd]", "base/tmkd is already extended in own/two.yaml:1:1; name it once"),
         ("..yaml", "no such file"),
         (f"{'a' * 5000}.yaml", "cannot be a file"),
         ('"a\\0.yaml"', "no such file"),
@@ -132,15 +132,13 @@ def test_what_cannot_be_extended(given: str, told: str, files: Write) -> None:
 def test_cycles_are_told_with_their_way(files: Write) -> None:
     path = files(one="extends: two.yaml\n", two="extends: three.yaml\nseed: 1\n", three="extends: two.yaml\nseed: 1\n")
     (line,) = mistakes(path)
-    assert line == (
-        "own/three.yaml:1:1: extends: two.yaml leads back to itself: one.yaml → two.yaml → three.yaml → two.yaml"
-    )
+    assert line == ("own/three.yaml:1:1: extends: two.yaml extends itself: one.yaml → two.yaml → three.yaml → two.yaml")
 
 
 def test_a_link_is_the_file_that_it_leads_to(files: Write) -> None:
     path = files(one="extends: [two.yaml, link.yaml]\n", two="seed: 1\n")
     path.with_name("link.yaml").symlink_to("two.yaml")
-    assert "is read already" in mistakes(path)[0]
+    assert "is already extended" in mistakes(path)[0]
 
 
 def test_a_chain_has_an_end(files: Write) -> None:
@@ -148,12 +146,12 @@ def test_a_chain_has_an_end(files: Write) -> None:
     assert load_recipe(files(**texts, **{f"f{LARGEST_CHAIN}": "seed: 9\n"})).recipe.seed == 0
     texts |= {f"f{LARGEST_CHAIN}": f"extends: f{LARGEST_CHAIN + 1}.yaml\n", f"f{LARGEST_CHAIN + 1}": "seed: 9\n"}
     (line,) = mistakes(files(**texts))
-    assert f"more than {LARGEST_CHAIN} fragments above one another" in line
+    assert f"more than {LARGEST_CHAIN} levels of fragments" in line
 
 
 def test_it_cannot_be_set(files: Write) -> None:
     (line,) = mistakes(files(one="seed: 1\n"), "extends=base/tmkd")
-    assert line == "--set extends=base/tmkd: extends stands in the file: what it names is read before any --set"
+    assert line == "--set extends=base/tmkd: extends belongs in the file: it is read before any --set"
 
 
 def test_an_unreadable_fragment(files: Write) -> None:
