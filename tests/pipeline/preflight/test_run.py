@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from exporters.core.errors import UnavailableError, UsageError
-from pipeline.preflight.base import Report
 from pipeline.preflight.registry import AFTER_DATA, BEFORE_FIRST_STAGE
 from pipeline.stages.registry import STAGE_NAMES
 from tests.pipeline.conftest import Run, run_command
@@ -58,23 +57,6 @@ def test_what_is_finished_is_not_asked_of_the_machine_again(run: Run, tmp_path: 
     outcome = run("--set", "parity.provider=tensorrt")
     assert outcome.code == 4 and "parity.provider: ONNX Runtime has no TensorrtExecutionProvider" in outcome.err
     assert outcome.stages_run == []
-
-
-def test_one_error_is_raised_as_it_is_and_several_as_the_worst() -> None:
-    report = Report()
-    report.raise_errors()
-    missing, wrong = UnavailableError("a is missing"), UsageError("b is wrong", remedy="Change b.")
-    report.add(missing)
-    report.add(UnavailableError("a is missing"))
-    try:
-        report.raise_errors()
-    except UnavailableError as error:
-        assert error is missing
-    report.add(wrong)
-    try:
-        report.raise_errors()
-    except UsageError as error:
-        assert str(error) == "a is missing\nb is wrong\n  Change b."
 
 
 def test_the_registry_names_stages_and_functions_that_exist() -> None:

@@ -1,0 +1,17 @@
+import onnxruntime
+import pytest
+
+from pipeline.preflight import runtimes
+from tests.pipeline.preflight.conftest import Prospect
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here")
+def test_provider_that_is_not_here_is_unavailable(prospect: Prospect) -> None:
+    assert not prospect.report(runtimes.check_provider, "parity.provider=cpu").errors
+    (error,) = prospect.report(runtimes.check_provider, "parity.provider=cuda").errors
+    assert error.exit_code == 4 and error.message.startswith("parity.provider: ")
+
+
+def test_tensorrt_is_not_asked_for_where_engines_are_not_required(prospect: Prospect) -> None:
+    for check in (runtimes.check_library, runtimes.check_engines):
+        assert not prospect.report(check, "export.tensorrt.when=available").errors
