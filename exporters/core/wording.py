@@ -10,3 +10,8 @@ def count_of(number: int, noun: str, plural: str | None = None) -> str:
         plural: for any other number; default: with an s.
     """
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def was_or_were(number: int) -> str:
+    """The verb that follows `count_of`."""
+    return "was" if number == 1 else "were"

@@ -51,6 +51,21 @@ def code_names(words: Sequence[str]) -> list[str]:
     return [name for name in words if _CODE.fullmatch(name) or len(name) == 1]
 
 
+def code_name_warning(words: Sequence[str]) -> str | None:
+    """What a person should hear of classes that are called by codes; None where none are.
+
+    Args:
+        words: what the classes are called in prompts.
+    """
+    codes = code_names(words)
+    if not codes:
+        return None
+    return (
+        f"{len(codes)} of {len(words)} classes have a code for a name, such as {codes[0]}, which means nothing to CLIP,"
+        " so that the text teacher will be a weak guide; teacher.text.class_names gives them words"
+    )
+
+
 def class_words(source: str | None, classes: Sequence[str]) -> list[str]:
     """What each class is called in prompts.
 

@@ -62,7 +62,7 @@ def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], she
     from pipeline.data.inspection.sheet import check_sheet_place, contact_sheet
     from pipeline.recipe.reading.inspected import inspected_data
 
-    settings, image_size = inspected_data(target, root, overrides)
+    settings, image_size, class_names = inspected_data(target, root, overrides)
     console = Console(sys.stderr if as_json else None)
     listing = read_listing(settings)
     sheet = sheet or default_sheet(settings.dataset)
@@ -73,5 +73,5 @@ def inspect_data(target: str, root: Path | None, overrides: tuple[str, ...], she
     if as_json:
         click.echo(dump_json({**found.to_json(), "contact_sheet": str(sheet)}), nl=False)
     else:
-        report_inspection(settings.dataset, found, console, image_size)
+        report_inspection(settings.dataset, found, console, image_size, class_names)
         console.say(f"contact sheet of {classes:,} classes: {sheet}")

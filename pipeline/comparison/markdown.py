@@ -38,7 +38,7 @@ def _document(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> Iterat
     yield f"{_upper(comparison.data)}; {images:,} test images. Recipe `{comparison.recipe}`,"
     yield f"sha256 `{comparison.recipe_sha256}`. Made by:\n"
     yield f"```bash\n{comparison.command}\n```\n"
-    yield f"{_overview(figures)}\n"
+    yield f"{_overview([each.paired['chosen'].verdict for each in figures if each.paired is not None])}\n"
     yield "![Accuracy of every arm, and differences to the references](compare.png)\n"
     yield "## Arms\n"
     yield "Top-1 accuracy in per cent, mean ± standard deviation over seeds.\n"
@@ -110,16 +110,21 @@ def _by_seed(paired: PairedDifference) -> str:
     return ", ".join(points(value) for value in paired.differences)
 
 
-def _overview(figures: Sequence[ArmFigures]) -> str:
-    verdicts = [each.paired["chosen"].verdict for each in figures if each.paired is not None]
+def _overview(verdicts: Sequence[str]) -> str:
     if not verdicts:
         return "No arm has a reference here, so that no difference is judged."
-    better, worse = verdicts.count("better"), verdicts.count("worse")
-    return (
-        f"Paired with its reference, of {count_of(len(verdicts), 'arm')} **{better} {_is(better)} better, {worse}"
-        f" {_is(worse)} worse, and {(rest := len(verdicts) - better - worse)} {_is(rest)} not distinguishable**"
-        " (test split, chosen epoch)."
-    )
+    if len(verdicts) == 1:
+        return f"One arm has a reference, and is **{_against(verdicts[0])}** it (test split, chosen epoch)."
+    counts = {verdict: verdicts.count(verdict) for verdict in ("better", "worse", "not distinguishable")}
+    found = [f"{count} {_is(count)} {verdict}" for verdict, count in counts.items() if count]
+    missing = [verdict for verdict in ("better", "worse") if not counts[verdict]]
+    none = f"; none is {' or '.join(missing)}" if missing else ""
+    told = ", ".join([*found[:-1], f"and {found[-1]}"] if len(found) > 1 else found)
+    return f"Paired with its reference, of {len(verdicts)} arms **{told}** (test split, chosen epoch){none}."
+
+
+def _against(verdict: str) -> str:
+    return f"{verdict} from" if verdict == "not distinguishable" else f"{verdict} than"
 
 
 def _sentence(each: ArmFigures, to_plain: ArmFigures | None) -> str:

@@ -38,8 +38,9 @@ def seconds(values: Spread) -> str:
 
 
 def seeds(figures: ArmFigures) -> str:
-    """`0, 1, 2`."""
-    return ", ".join(str(result.seed) for result in figures.arm.seeds)
+    """How many, and which: `1 (seed 0)`, `3 (seeds 0, 1, 2)`."""
+    ran = [str(result.seed) for result in figures.arm.seeds]
+    return f"{len(ran)} ({'seed' if len(ran) == 1 else 'seeds'} {', '.join(ran)})"
 
 
 def code(text: str) -> str:

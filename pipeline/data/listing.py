@@ -79,7 +79,8 @@ class Listing:
     def doubts(self) -> list[str]:
         """What may be wrong with the classes, one line each: names that differ in case or blanks alone."""
         return [
-            f"the classes {' and '.join(map(repr, names))} differ in case or blanks alone; if they are one, rename it"
+            f"the classes {' and '.join(map(repr, names))} differ in case or blanks alone; if they are one class, give"
+            " them the same name"
             for names in similar_names(self.classes)
         ]
 

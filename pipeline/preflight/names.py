@@ -1,6 +1,6 @@
 """What prompts are made of: the templates, and the words for the classes."""
 
-from pipeline.class_names.words import class_words, code_names
+from pipeline.class_names.words import class_words, code_name_warning
 from pipeline.preflight.base import Report, Subject
 from pipeline.tmkd.prompts import Prompts
 
@@ -26,8 +26,5 @@ def check_class_names(subject: Subject, report: Report) -> None:
     if "text" not in subject.stages and text.anchors is None:
         return
     words = class_words(text.class_names, subject.classes)
-    if text.has_image_tower and (codes := code_names(words)):
-        report.warn(
-            f"text: {len(codes)} of {len(words)} classes have a code for a name, such as {codes[0]}, which means"
-            " nothing to CLIP, so that the text teacher will be a weak guide; teacher.text.class_names gives them words"
-        )
+    if text.has_image_tower and (warning := code_name_warning(words)) is not None:
+        report.warn(f"text: {warning}")

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from exporters.core.wording import count_of, was_or_were
 from exporters.images.left_out import describe_left_out
 from pipeline.console import Bar, Console
 from pipeline.data.indexing import build_index, read_listing
@@ -78,11 +79,14 @@ class DataStage(Stage):
             left_out = describe_left_out(listing.ignored, listing.examples)
             context.console.say(f"{data.dataset}: left out: {left_out}")
         if index.skipped:
-            context.console.warn(f"{len(index.skipped)} unreadable images were left out; data/index.json names them")
+            context.console.warn(
+                f"{count_of(len(index.skipped), 'unreadable image')} {was_or_were(len(index.skipped))} left out;"
+                f" data/index.json names {'it' if len(index.skipped) == 1 else 'them'}"
+            )
         if index.dropped:
             context.console.warn(
-                f"{len(index.dropped):,} images were left out, since they stand in another split too "
-                "(data.on_leak: drop); data/index.json names them"
+                f"{count_of(len(index.dropped), 'image')} {was_or_were(len(index.dropped))} left out, since another"
+                " split has the same (data.on_leak: drop); data/index.json lists them"
             )
         copies = {name: found["duplicates"] for name, found in summary["splits"].items() if found["duplicates"]}
         if copies:

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from exporters.core.wording import count_of
 from exporters.images.left_out import describe_left_out
+from pipeline.class_names.words import code_name_warning, readable_name
 from pipeline.data.inspection.inspect import Found, Inspection
 
 
@@ -20,7 +21,9 @@ class Page(Protocol):
         """Show a table."""
 
 
-def report_inspection(name: str, inspection: Inspection, page: Page, image_size: int | None) -> None:
+def report_inspection(
+    name: str, inspection: Inspection, page: Page, image_size: int | None, class_names: str | None = None
+) -> None:
     """Tables and lines; what is wrong comes last.
 
     Args:
@@ -28,6 +31,7 @@ def report_inspection(name: str, inspection: Inspection, page: Page, image_size:
         inspection: what was found.
         page: where it goes.
         image_size: `data.image_size`, to count images that are smaller; None where no recipe says it.
+        class_names: `teacher.text.class_names`; None: the classes' own names go into prompts.
     """
     listing = inspection.listing
     rows = []
@@ -72,6 +76,8 @@ def report_inspection(name: str, inspection: Inspection, page: Page, image_size:
         _report(page, f"images of {one} that stand in {two} too (data.on_leak)", leak, warn=True)
     for doubt in listing.doubts():
         page.warn(doubt)
+    if class_names is None and (warning := code_name_warning([readable_name(name) for name in listing.classes])):
+        page.warn(warning)
     if not inspection.leaks:
         page.say("no image stands in two splits")
     _report(page, "unreadable images (data.on_error)", inspection.unreadable, warn=True)

@@ -11,7 +11,9 @@ from pipeline.data.settings import SYNTHETIC_DATASETS, DataSettings
 from pipeline.recipe.reading.load import load_recipe
 
 
-def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> tuple[DataSettings, int | None]:
+def inspected_data(
+    target: str, root: Path | None, overrides: Sequence[str]
+) -> tuple[DataSettings, int | None, str | None]:
     """The settings by which a data set is read.
 
     Args:
@@ -21,7 +23,7 @@ def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> 
         overrides: `a.b=c` texts.
 
     Returns:
-        The settings, and the image size where the recipe or an override says it.
+        The settings, the image size where the recipe or an override says it, and `teacher.text.class_names`.
 
     Raises:
         UsageError: neither a data set nor a folder nor a recipe, a folder and a root beside it, or what `load_recipe`
@@ -43,7 +45,7 @@ def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> 
         # Any recipe would do: all that is read of it is given here.
         whole = load_recipe("quickstart", [f"data.dataset={target}", *place, *overrides]).recipe
         said = any(text.replace(" ", "").startswith("data.image_size=") for text in overrides)
-        return whole.data, whole.data.image_size if said else None
+        return whole.data, whole.data.image_size if said else None, whole.teacher.text.class_names
     try:
         find_recipe(target)
     except UsageError as error:
@@ -54,8 +56,8 @@ def inspected_data(target: str, root: Path | None, overrides: Sequence[str]) -> 
             f"{target}: neither a folder nor a data set nor a recipe{hint}",
             remedy=f"Data sets: {', '.join(dataset_names())}. `tmkd-pipeline recipes list` shows the recipes.",
         ) from error
-    settings = load_recipe(target, [*place, *overrides]).recipe.data
-    return settings, settings.image_size
+    recipe = load_recipe(target, [*place, *overrides]).recipe
+    return recipe.data, recipe.data.image_size, recipe.teacher.text.class_names
 
 
 def _is_folder(target: str) -> bool:

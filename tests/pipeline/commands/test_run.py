@@ -84,6 +84,6 @@ def test_unreadable_image_is_named_or_left_out(tiny_data: Path, tiny_recipe: Pat
 
     outcome = run_command(*arguments, "--set", "data.on_error=skip", "--until", "data")
     assert outcome.code == 0
-    assert "1 unreadable images were left out" in outcome.out and "train 47" in outcome.out
+    assert "1 unreadable image was left out" in outcome.out and "train 47" in outcome.out
     index = json.loads((tmp_path / "run" / "data" / "index.json").read_text())
     assert [file["path"] for file in index["skipped"]] == [f"train/{CLASSES[1]}/03.png"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.comparison.analysis import ArmFigures, analyse
-from pipeline.comparison.markdown import to_markdown
+from pipeline.comparison.markdown import _overview, to_markdown
 from pipeline.comparison.results import ArmResult, Comparison, SeedResult
 from pipeline.evaluation.paired import McNemar, PairedDifference, Spread
 from tests.pipeline.comparison.examples import TEACHER, large_comparison, seed_result
@@ -181,3 +181,21 @@ def test_the_number_of_seeds_changes_what_is_said_of_them() -> None:
     assert "3 seeds show the luck of seeds roughly" in three and "uncertain by about 50 %" in three
     assert "With one seed, the interval covers the images alone." in one and "Student" not in one
     assert "±" not in one.partition("mean ± standard deviation")[2]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (["worse"], "One arm has a reference, and is **worse than** it (test split, chosen epoch)."),
+        (["not distinguishable"], "One arm has a reference, and is **not distinguishable from** it"),
+        (["not distinguishable"] * 2, "**2 are not distinguishable** (test split, chosen epoch); none is better or"),
+        (["better", "worse", "better"], "of 3 arms **2 are better, and 1 is worse** (test split, chosen epoch)."),
+        (["better", "not distinguishable"], "1 is not distinguishable** (test split, chosen epoch); none is worse."),
+    ],
+)  # fmt: skip
+def test_the_overview_counts_in_plain_words(verdicts: list[str], expected: str) -> None:
+    assert expected in _overview(verdicts)
+
+
+def test_seeds_are_counted_and_named() -> None:
+    assert "| 1 (seed 0) |" in document(small(arm("kd", ["01"]), arm("ce", ["11"])))

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.class_names.words import code_name_warning
 from tests.pipeline.conftest import run_command
 from tests.pipeline.data.conftest import write_folders
 
@@ -33,3 +34,13 @@ def test_what_would_stop_a_run_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     assert outcome.code == 0
     assert "a run would stop: class 'a' has 1 training image: the validation split needs one" in outcome.out
     assert json.loads(run_command("data", "inspect", "photos", "--json").out)["refusal"].startswith("class 'a' has 1")
+
+
+def test_code_names_get_the_words_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folders(tmp_path / "photos", {"c1": 4, "c2": 4})
+    (tmp_path / "words.yaml").write_text("c1: teal\nc2: wood duck\n")
+    monkeypatch.chdir(tmp_path)
+    told = code_name_warning(["c1", "c2"])
+    assert told is not None and told in run_command("data", "inspect", "photos").out
+    named = run_command("data", "inspect", "photos", "--set", "teacher.text.class_names=words.yaml")
+    assert named.code == 0 and "have a code for a name" not in named.out
