@@ -6,7 +6,7 @@ from pathlib import Path
 
 from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized, path_on_disk
-from exporters.images.splits import find_splits, with_test
+from exporters.images.splits import find_splits, split_of, with_test
 from pipeline.data.listing import Split, SplitName
 
 # Joiners belong to the spelling of words in many scripts; other characters without width only hide something.
@@ -107,6 +107,18 @@ def named_splits(found: Iterable[str], source: Path, remedy: str) -> dict[SplitN
     if len(splits) == 1:
         raise UnavailableError(f"{source}: has a train split but neither test nor val", remedy=remedy)
     return with_test(splits)
+
+
+def notes_on_test(splits: Mapping[SplitName, str]) -> list[str]:
+    """What a person should hear where the validation split became the test split; empty where it did not.
+
+    Args:
+        splits: split → its name in the data set, after `with_test`.
+    """
+    name = splits["test"]
+    if (found := split_of(name)) is None or found[0] != "validation":
+        return []
+    return [f"there is no test split, so that {name} is taken for it; validation is split from training"]
 
 
 def check_every_class(source: Path, names: Sequence[str], splits: Mapping[SplitName, Split]) -> None:

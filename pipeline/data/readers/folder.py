@@ -17,7 +17,7 @@ from exporters.images.scan import Scan
 from exporters.images.splits import SplitName, with_test
 from exporters.images.suffixes import IMAGE_SUFFIXES
 from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, Split
-from pipeline.data.readers.common import existing_root, readable_names
+from pipeline.data.readers.common import existing_root, notes_on_test, readable_names
 from pipeline.data.readers.labels_table import read_labelled
 from pipeline.data.splits import stratified_mask
 
@@ -57,13 +57,23 @@ def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback |
     refuse_other_layouts(folders["train"])
     names, train = _read_classes(scan, folders["train"])
     splits = {"train": train}
+    notes: list[str] = []
     for split, folder in folders.items():
         if split != "train":
             classes = _images(scan, folder)
             _check_same(folders["train"], names, folder, [found.name for found in classes])
             order = {normalized(found.name): found for found in classes}
+            notes += [
+                f"{folder / order[normalized(name)].name}: written in another Unicode form than in {folders['train']};"
+                " both are one class"
+                for name in names
+                if order[normalized(name)].name != name
+            ]
             splits[split] = _split([order[normalized(name)] for name in names])
     listing = _listing(scan, readable_names(names, folders["train"]), splits)
+    names_of_splits = {split: folder.relative_to(found.folder).parts[0] for split, folder in folders.items()}
+    listing.notes.extend(notes_on_test(names_of_splits))
+    listing.notes.extend(notes)
     if found.folder != root:
         listing.notes.append(f"the splits are those of {found.folder}")
     return listing

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from exporters.core.errors import UnavailableError
 from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, Split, SplitName
-from pipeline.data.readers.common import check_every_class, existing_root, named_splits, readable_names
+from pipeline.data.readers.common import check_every_class, existing_root, named_splits, notes_on_test, readable_names
 from pipeline.data.stores.huggingface import feature_column, open_splits
 
 LABELS = ("label", "labels", "fine_label")
@@ -46,4 +46,4 @@ def read(argument: str, root: Path | None, settings: ReadSettings, progress: Pro
             raise UnavailableError(f"{root}: hf:{argument}: row {theirs}/{wrong} has no label")
         splits[split] = Split((f"{theirs}/{number}" for number in range(len(labels))), labels)
     check_every_class(root, names, splits)
-    return Listing(root, readable_names(names, root), splits, store=f"hf:{argument}")
+    return Listing(root, readable_names(names, root), splits, store=f"hf:{argument}", notes=notes_on_test(made))

@@ -9,7 +9,7 @@ from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized, path_on_disk
 from exporters.images.splits import split_of
 from pipeline.data.listing import Listing, ReadSettings, SplitName
-from pipeline.data.readers.common import readable_names
+from pipeline.data.readers.common import notes_on_test, readable_names
 from pipeline.data.readers.tables import Place, Rows, read_text
 from pipeline.data.splits import stratified_mask
 
@@ -67,6 +67,8 @@ def read_labelled(root: Path, labels: str, settings: ReadSettings) -> Listing:
     elif "test" not in splits:
         splits = {"train": splits["train"], "test": splits["validation"]}
     notes = [_one_class(spellings) for spellings in labels_in.values() if len(spellings) > 1]
+    if given and "test" not in given:
+        notes += notes_on_test({"test": "validation"})
     return Listing(root, names, splits, sampled_test=not given, notes=notes)
 
 

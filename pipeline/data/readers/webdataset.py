@@ -14,7 +14,7 @@ from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized
 from exporters.images.splits import find_splits
 from pipeline.data.listing import Listing, ProgressCallback, ReadSettings, Split, SplitName
-from pipeline.data.readers.common import check_every_class, existing_root, named_splits, readable_names
+from pipeline.data.readers.common import check_every_class, existing_root, named_splits, notes_on_test, readable_names
 from pipeline.data.readers.shard_index import REMEDY, read_shard
 
 SHARD = re.compile(r"^(?P<split>[^.].*?)(?:[-_.]?\d+)?\.tar$", re.IGNORECASE | re.DOTALL)
@@ -42,7 +42,8 @@ def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback |
     """
     root = existing_root(root, "webdataset", REMEDY)
     ignored: Counter[str] = Counter()
-    samples = {name: _read_shards(shards, ignored) for name, shards in _shards(root).items()}
+    found_shards = _shards(root)
+    samples = {name: _read_shards(shards, ignored) for name, shards in found_shards.items()}
     names = _class_names(root, samples)
     numbers = {normalized(name): number for number, name in enumerate(names)}
     given = (root / CLASSES).is_file()
@@ -58,7 +59,9 @@ def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback |
             found.split.labels.append(number)
     splits = {name: found.split for name, found in samples.items()}
     check_every_class(root, names, splits)
-    return Listing(root, readable_names(names, root), splits, dict(ignored), store="shards")
+    first = SHARD.match(found_shards["test"][0].name)
+    notes = notes_on_test({"test": first["split"]}) if first is not None else []
+    return Listing(root, readable_names(names, root), splits, dict(ignored), store="shards", notes=notes)
 
 
 def _shards(root: Path) -> dict[SplitName, list[Path]]:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.readers.common import readable_names, unpacked_folder
+from pipeline.data.readers.common import notes_on_test, readable_names, unpacked_folder
 from tests.pipeline.data.readers.layouts import images
 
 SOURCE = Path("labels.txt")
@@ -58,3 +58,8 @@ def test_the_fullest_folder_is_the_one_that_is_spoken_of(tmp_path: Path) -> None
     assert unpacked_folder(tmp_path, "x", ("one.txt", "two.txt"), "do", below=("gone", "set")) == tmp_path / "set"
     with pytest.raises(UnavailableError, match=rf"data\.root: {tmp_path}/set has no three\.txt"):
         unpacked_folder(tmp_path, "x", ("one.txt", "two.txt", "three.txt"), "do", below=("set",))
+
+
+@pytest.mark.parametrize(("name", "told"), [("test", False), ("val", True), ("valid_images", True), ("holdout", False)])
+def test_a_test_split_of_another_name_is_noted(name: str, told: bool) -> None:
+    assert bool(notes_on_test({"train": "train", "test": name})) == told

@@ -314,3 +314,20 @@ def test_an_export_among_images_takes_no_class_away(tmp_path: Path):
     for name in ("model.onnx", "preprocess.json", "labels.json"):
         (tmp_path / "cat" / name).touch()
     assert read(tmp_path, SETTINGS).splits == before.splits
+
+
+def test_a_validation_split_taken_for_the_test_split_is_told(tmp_path: Path) -> None:
+    write_folders(tmp_path, {"train/a": 3, "train/b": 3, "valid/a": 1, "valid/b": 2})
+    (note,) = read(tmp_path, Data()).notes
+    assert note == "there is no test split, so that valid is taken for it; validation is split from training"
+    write_folders(tmp_path, {"test/a": 1, "test/b": 1})
+    assert read(tmp_path, Data()).notes == []
+
+
+def test_unicode_forms_that_differ_between_splits_are_told(tmp_path: Path) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    write_folders(tmp_path, {f"train/{composed}": 2, "train/tea": 2, f"test/{decomposed}": 1, "test/tea": 1})
+    listing = read(tmp_path, Data())
+    assert len(listing.classes) == 2
+    (note,) = listing.notes
+    assert note.startswith(f"{tmp_path / 'test' / decomposed}: written in another Unicode form than in")
