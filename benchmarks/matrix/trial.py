@@ -10,7 +10,9 @@ import onnx
 
 from benchmarks.matrix.plain import PlainError, run_plain
 from benchmarks.matrix.subjects import Subject
-from exporters.artifacts.variants import VARIANTS, make_variant, prove_variant
+from exporters.artifacts.kinds import VARIANT_KINDS
+from exporters.artifacts.make import make_variant
+from exporters.artifacts.prove import prove_variant
 from exporters.audit import audit_export
 from exporters.benchmark.decision import times_as_fast
 from exporters.core.errors import GateError, UnavailableError
@@ -64,7 +66,7 @@ def try_subject(subject: Subject, folder: Path, *, method: Method = "minmax", pe
     }
 
     def variant(precision: str) -> dict[str, Any]:
-        gate = DEFAULT_GATES[VARIANTS[precision].precision]
+        gate = DEFAULT_GATES[VARIANT_KINDS[precision].precision]
         made = make_variant(precision, model, entries, evidence, gate, subject.guiding, calibration=calibration)
         verdict = prove_variant(precision, made.data, model, evidence, gate, subject.guiding, keep_all=True)
         files[precision] = made.data

@@ -1,35 +1,28 @@
-"""TensorRT engines of a student: each made from the ONNX file of its precision, and proved on a GPU before it ships.
+"""Building the TensorRT engines of a student, each from the ONNX file of its precision. Nothing is run here.
 
-Making and proving are apart: TensorRT for RTX builds without a GPU, and what did not run on one is not proved.
+Building and proving are apart: TensorRT for RTX builds without a GPU, and what did not run on one is not proved.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from exporters.artifacts.variants import Verdict
-from exporters.bundle.manifest import ENGINE_SOURCES, plan_name
+from exporters.artifacts.context import Say, silent
+from exporters.artifacts.make import Variant
+from exporters.bundle.manifest import ENGINE_SOURCES, ENGINES, plan_name, variant_of
 from exporters.core.errors import GateError, TmkdError, UnavailableError
-from exporters.core.files import sha256_bytes
 from exporters.core.interrupts import interrupts_kept
-from exporters.parity import Evidence, ParityGate, ParityReport
 from exporters.tensorrt.build import build_engine
 from exporters.tensorrt.gpu import Gpu, current_gpu
 from exporters.tensorrt.libraries import Flavour, Library, find
 from exporters.tensorrt.progress import Progress
 from exporters.tensorrt.settings import EngineSettings
-from exporters.tensorrt.sidecar import check_fresh, sidecar_path
 
-Tell = Callable[[str], None]
 Track = Callable[[str], AbstractContextManager[Progress | None]]
 
 _NONE: Mapping[str, Any] = {}
-
-
-def _silent(_line: str) -> None:
-    """Tell nobody."""
 
 
 @contextmanager
@@ -39,11 +32,11 @@ def _untracked(_name: str) -> Iterator[Progress | None]:
 
 @dataclass(frozen=True)
 class MadeEngine:
-    """What became of one engine that was asked for.
+    """What came of building one engine.
 
     Args:
         precision: a key of `ENGINE_SOURCES`.
-        sidecar: the content of its sidecar; None where it was not made.
+        sidecar: the content of its sidecar; None where it was not made, or is not at hand.
         not_made: why not; empty where it was made.
     """
 
@@ -62,9 +55,13 @@ class MadeEngine:
         return plan_name(self.source)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON; what more is to be known stands in the sidecar."""
-        told = {"file": self.file, "source": self.source}
-        return told if self.sidecar is not None else {**told, "not_made": self.not_made}
+        """Plain JSON; everything else is in the sidecar."""
+        return {"file": self.file, "source": self.source, **({"not_made": self.not_made} if self.not_made else {})}
+
+    @classmethod
+    def from_json(cls, precision: str, entry: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; the sidecar is left where it is."""
+        return cls(precision, not_made=entry.get("not_made", ""))
 
 
 def fit_to_gpu(settings: EngineSettings, library: Library, gpu: Gpu | None) -> EngineSettings:
@@ -116,19 +113,19 @@ def check_machine(settings: EngineSettings, library: Flavour = "auto") -> None:
         )
 
 
-def make_engines(
+def build_engines(
     precisions: Iterable[str],
     models: Mapping[str, Path],
     folder: Path,
     settings: EngineSettings,
     *,
     library: Flavour = "auto",
-    islands: Mapping[str, Collection[str]] = _NONE,
+    kept_float: Mapping[str, Collection[str]] = _NONE,
     cache: Path | None = None,
     required: bool = False,
     track: Track = _untracked,
-    say: Tell = _silent,
-    warn: Tell = _silent,
+    say: Say = silent,
+    warn: Say = silent,
 ) -> dict[str, MadeEngine]:
     """Build `<stem of the ONNX file>.plan` and its sidecar into a folder, for each precision; nothing is run.
 
@@ -138,11 +135,11 @@ def make_engines(
         folder: made where it is missing.
         settings: of all engines; `timing_cache` is set here.
         library: which TensorRT.
-        islands: by precision, ONNX nodes that stay in fp32 on purpose.
+        kept_float: by precision, ONNX nodes that stay in fp32 on purpose.
         cache: folder for a timing cache of each library; None keeps none.
-        required: raise instead of telling why an engine is not made.
-        track: given an engine's name, a context that gives what `build_engine` tells its progress.
-        say, warn: told one line for each engine that was made, and for each that was not.
+        required: raise instead of reporting why an engine is not made.
+        track: from an engine's name to a context that gives the callback for `build_engine`'s progress.
+        say, warn: given one line for each engine that was made, and for each that was not.
 
     Raises:
         TmkdError: with `required`, the first reason why an engine cannot be made.
@@ -169,7 +166,7 @@ def make_engines(
                     folder / engine.file,
                     settings,
                     precision=precision,
-                    fp32_nodes=islands.get(precision, ()),
+                    fp32_nodes=kept_float.get(precision, ()),
                     library=found,
                     progress=progress,
                 )
@@ -180,11 +177,11 @@ def make_engines(
             made[precision] = replace(engine, not_made=error.message)
             continue
         made[precision] = replace(engine, sidecar=built.sidecar)
-        say(_told(made[precision], found))
+        say(_summary(made[precision], found))
     return made
 
 
-def _told(engine: MadeEngine, library: Library) -> str:
+def _summary(engine: MadeEngine, library: Library) -> str:
     assert engine.sidecar is not None
     sidecar = engine.sidecar
     target = ", ".join(sidecar["compute_capabilities"])
@@ -195,86 +192,35 @@ def _told(engine: MadeEngine, library: Library) -> str:
     )
 
 
-@dataclass(frozen=True)
-class EngineVerdict:
-    """Whether an engine ships, and why.
+def make_engines(
+    precisions: Iterable[str],
+    variants: Mapping[str, Variant],
+    folder: Path,
+    settings: EngineSettings,
+    **options: Any,
+) -> dict[str, MadeEngine]:
+    """Build the engines of ONNX files in a folder into its subfolder `engines`; nothing from a file that failed.
 
     Args:
-        engine: as it was made.
-        status: `shipped`, `rejected` (parity failed), `not proved` (it could not be run here) or `not made`.
-        reason: one sentence.
-        report: the whole set, and a part of it at small batches; None where it did not run.
-        gpu: what it ran on; None where it did not.
-    """
-
-    engine: MadeEngine
-    status: str
-    reason: str
-    report: ParityReport | None = None
-    gpu: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON for `parity.json`."""
-        report = {"passed": False, "failures": [self.reason]} if self.report is None else self.report.to_json()
-        told = {"file": self.engine.file, "source": self.engine.source, "status": self.status, "reason": self.reason}
-        return {**report, **told, "gpu": self.gpu}
-
-
-@interrupts_kept()
-def prove_engine(engine: MadeEngine, folder: Path, model: Path, evidence: Evidence, gate: ParityGate) -> EngineVerdict:
-    """Run an engine on a GPU on all images, and judge it as the ONNX file of its precision is judged.
-
-    Args:
-        engine: as `make_engines` gave it.
-        folder: where its plan is.
-        model: the ONNX file that it must have been built from.
+        precisions: keys of `ENGINE_SOURCES`.
+        variants: what `make_variants` gave; the files in the folder are theirs, and `model.onnx`.
+        settings, options: as `build_engines` takes them.
 
     Raises:
-        GateError: a damaged plan or sidecar, or an engine of another file; nothing of it was loaded.
+        TmkdError: as `build_engines`.
     """
-    from exporters.runtimes.tensorrt import TensorRTRuntime
-
-    if engine.not_made:
-        return EngineVerdict(engine, "not made", engine.not_made)
-    plan = folder / engine.file
-    sidecar = check_fresh(plan, sidecar_path(plan), sha256_bytes(model.read_bytes()))
-    try:
-        runtime = TensorRTRuntime(plan, sidecar["plan"]["sha256"], sidecar["library"]["name"])
-        report = evidence.report(runtime, gate)
-    except UnavailableError as error:
-        return EngineVerdict(engine, "not proved", error.message)
-    except GateError as error:  # it loads, and is no classifier of ours
-        return EngineVerdict(engine, "rejected", error.message)
-    if not report.passed:
-        return EngineVerdict(engine, "rejected", "; ".join(report.failures), report, runtime.gpu)
-    return EngineVerdict(engine, "shipped", f"proved on {runtime.gpu}", report, runtime.gpu)
-
-
-def after_source(verdict: EngineVerdict, source: Verdict | None) -> EngineVerdict:
-    """The verdict on an engine, once that on its ONNX file is known: what is built from a rejected file is rejected."""
-    if source is None or source.status != "rejected" or verdict.status in {"not made", "rejected"}:
-        return verdict
-    return replace(verdict, status="rejected", reason=f"{verdict.engine.source}, which it is built from, was rejected")
-
-
-def settle(source: Verdict, engine: EngineVerdict | None) -> Verdict:
-    """The verdict on an ONNX file, once that on the engine built from it is known: a shipped engine takes it along."""
-    if engine is None or source.status == "rejected":
-        return source
-    if engine.status == "shipped":
-        return replace(source, status="shipped", reason=f"{source.reason}; {engine.engine.file} ships with it")
-    if source.status == "not shipped":
-        return replace(source, reason=f"{source.reason}, which is {engine.status}")
-    return source
-
-
-def unmet(verdicts: Sequence[EngineVerdict]) -> GateError | UnavailableError | None:
-    """What a run ends with that needs all of these engines; None where all ship."""
-    for status, kind in (("rejected", GateError), ("not made", UnavailableError), ("not proved", UnavailableError)):
-        for verdict in verdicts:
-            if verdict.status == status:
-                return kind(
-                    f"{verdict.engine.file} must ship and is {status}: {verdict.reason}",
-                    remedy="With `export.tensorrt.when: available` the rest ships.",
-                )
-    return None
+    sources = {precision: variants.get(variant_of(ENGINE_SOURCES[precision])) for precision in precisions}
+    models = {
+        precision: folder / ENGINE_SOURCES[precision]
+        for precision, source in sources.items()
+        if precision == "fp32" or (source is not None and not source.not_made)
+    }
+    failed = {
+        precision: MadeEngine(precision, not_made=f"{source.file}, which it is built from, failed its gate")
+        for precision, source in sources.items()
+        if source is not None and source.failures
+    }
+    kept_float = {"fp16": variants["fp16"].kept_float} if "fp16" in variants else {}
+    asked = [precision for precision in sources if precision not in failed]
+    made = build_engines(asked, models, folder / ENGINES, settings, kept_float=kept_float, **options) if asked else {}
+    return {precision: (made | failed)[precision] for precision in sources}

@@ -3,27 +3,27 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exporters.artifacts.variants import Variant
+    from exporters.artifacts.make import Variant
     from exporters.parity import ParityResult
 
 
 def compared(name: str, result: "ParityResult", images: str = "images") -> str:
     """How far a file is from the student; the drop in accuracy where labels are known."""
-    told = f"{name} on {result.images:,} {images}:"
+    start = f"{name} on {result.images:,} {images}:"
     if result.max_scaled_error is None or result.mean_scaled_error is None:
-        return f"{told} no finite logits"
+        return f"{start} no finite logits"
     drop = ""
     if result.accuracy_drop is not None and result.accuracy_drop_interval is not None:
         low, high = (100 * bound for bound in result.accuracy_drop_interval)
         drop = f" accuracy drop {100 * result.accuracy_drop:+.3f} points (95 %: {low:+.2f} to {high:+.2f}),"
     return (
-        f"{told} top-1 agreement {100 * result.top1_agreement:.3f} %,{drop}"
+        f"{start} top-1 agreement {100 * result.top1_agreement:.3f} %,{drop}"
         f" error max {result.max_scaled_error:.2e} mean {result.mean_scaled_error:.2e} of the logits' scale"
     )
 
 
 def made(variant: "Variant") -> str:
-    """How large a candidate is, and what its search came to."""
+    """A candidate's size, and the result of its search."""
     return (
         f"{variant.file}: {len(variant.data) / 1e6:.2f} MB, {_kept_in_fp32(len(variant.kept_float))},"
         f" {variant.trials} {'candidate' if variant.trials == 1 else 'candidates'} tried;"
@@ -32,7 +32,7 @@ def made(variant: "Variant") -> str:
 
 
 def traced(tensors: int) -> str:
-    """That every tensor of a file was found again in the model that it was made from."""
+    """Every tensor of a file was traced back to the model that it was made from."""
     return f"all {tensors} tensors come from the trained model" if tensors != 1 else "its tensor is the trained model's"
 
 
@@ -43,12 +43,12 @@ def _kept_in_fp32(nodes: int) -> str:
 
 
 def accuracy_of_original(top1: float, images: int, chance: float) -> list[str]:
-    """How accurate the model is that was given, and whether that is more than guessing.
+    """The accuracy of the model that is exported, with a warning where it is no better than guessing.
 
     Args:
         top1: its accuracy in [0, 1].
         images: on how many images.
-        chance: of `exporters.parity.chance.chance_level`; 1 where all images are of one class, which shows nothing.
+        chance: of `exporters.parity.chance.chance_level`; 1 where all images are of one class.
     """
     from exporters.parity.chance import describe, interval_text, is_above_chance
 

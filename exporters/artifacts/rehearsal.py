@@ -79,19 +79,19 @@ def rehearse_variant(name: str, fp32: Rehearsed, size: int) -> None:
     """Make and audit the first file that the search of a variant would judge, calibrated on noise.
 
     Args:
-        name: a key of `exporters.artifacts.variants.VARIANTS`.
+        name: a key of `exporters.artifacts.kinds.VARIANT_KINDS`.
         size: of the images.
 
     Raises:
         TmkdError: it cannot be made, the audit does not explain it, or it does not load.
     """
-    from exporters.artifacts.variants import VARIANTS, Terms
+    from exporters.artifacts.kinds import VARIANT_KINDS, SearchInputs
     from exporters.quantize import Calibration
     from exporters.runtimes import OnnxRuntime
 
     images = _noise(_CALIBRATING, size)
-    kind = VARIANTS[name]
-    found = kind.search(fp32.model, Terms(lambda _: (), images, "cpu", Calibration(lambda: iter([images]))))
+    kind = VARIANT_KINDS[name]
+    found = kind.search(fp32.model, SearchInputs(lambda _: (), images, "cpu", Calibration(lambda: iter([images]))))
     kind.audit(found.data, fp32.model, fp32.entries)
     OnnxRuntime(found.data, threads=1).predict(images[:1])
 

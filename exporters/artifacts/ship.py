@@ -1,15 +1,16 @@
-"""From files that passed to a verified bundle: golden vectors, speed, facts, packing. Runs and exports pack alike."""
+"""From files that passed to a verified bundle: golden vectors, speed, facts, packing."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from exporters.artifacts.kinds import file_of, precision_of
 from exporters.benchmark import measure
 from exporters.bundle.contents import BundleContents, BundleFacts, ShippedEngine, ShippedModel
-from exporters.bundle.manifest import ENGINE_SOURCES, MODEL, plan_name, variant_of
+from exporters.bundle.manifest import ENGINE_SOURCES, ENGINES, MODEL, plan_name, variant_of
 from exporters.bundle.pack import pack
 from exporters.core.errors import UnavailableError
 from exporters.core.progress import working
@@ -21,7 +22,7 @@ from exporters.tensorrt.sidecar import read_sidecar, sidecar_path
 
 @dataclass(frozen=True)
 class Passed:
-    """What parity lets ship.
+    """Files and engines that passed parity.
 
     Args:
         models: the ONNX files, `model.onnx` among them.
@@ -34,6 +35,26 @@ class Passed:
     engines: Sequence[str]
     plans: Path
     parity: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        initializers: Mapping[str, list[dict[str, Any]]],
+        engines: Sequence[str],
+        parity: Mapping[str, Any],
+    ) -> Self:
+        """Read the ONNX files from a folder; engines are in its subfolder `engines`.
+
+        Args:
+            initializers: of each file that ships, as the audit found them; by variant, `fp32` among them.
+            engines, parity: as above.
+        """
+        models = [
+            ShippedModel(file_of(name), precision_of(name), (folder / file_of(name)).read_bytes(), entries)
+            for name, entries in initializers.items()
+        ]
+        return cls(models, engines, folder / ENGINES, parity)
 
 
 def ship(
@@ -53,7 +74,7 @@ def ship(
         reference: the student in torch.
         golden_images: uint8 `[n, S, S, 3]`, 8 or more.
         name: of the student, letters, digits, `.`, `_` and `-`; servers call the model by it.
-        warn: told of each engine whose speed cannot be measured here.
+        warn: given a line for each engine whose speed cannot be measured here.
 
     Raises:
         UsageError, GateError, UnavailableError: as `exporters.bundle.pack.pack`.
@@ -88,7 +109,7 @@ def ship(
 def split_results(
     predicted: np.ndarray, truth: np.ndarray, digests: Iterable[bytes], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """What a bundle tells of a split: how many images were answered rightly, in all and of each class.
+    """A bundle's results on a split: correct answers in all and by class.
 
     Args:
         predicted, truth: positions in `labels`, `[n]`.
@@ -109,7 +130,7 @@ def split_results(
 
 
 def _running(plans: Sequence[Path], warn: Callable[[str], None]) -> dict[str, Runtime]:
-    """The engines on the GPU, for their speed; without one, where parity was proved elsewhere, that is said."""
+    """The engines, to measure their speed; a warning for each that cannot run here, having been proved elsewhere."""
     from exporters.runtimes import tensorrt
 
     runtimes: dict[str, Runtime] = {}

@@ -1,21 +1,25 @@
 """Export one checkpoint and prove what was made, without the rest of a pipeline."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from exporters.artifacts.variants import VARIANTS
+from exporters.artifacts import lines
+from exporters.artifacts.context import Say, silent
+from exporters.artifacts.decide import unmet_engines, unmet_variants
+from exporters.artifacts.engines import MadeEngine, make_engines
+from exporters.artifacts.make import Fp32, make_fp32, make_variants
+from exporters.artifacts.prove import prove_artifacts, prove_fp32
 from exporters.command.bundle import check_bundle, pack_bundle
-from exporters.command.engines import check_engines, export_engines
-from exporters.command.fp32 import Fp32, make_fp32, prove_fp32
+from exporters.command.engines import OR_LESS, check_engines, tracked
 from exporters.command.images import ImageFolder, ProofImages
-from exporters.command.job import Job
 from exporters.command.mapping import prove_mapping
+from exporters.command.outcome import Outcome, conclude_engine, conclude_variant
+from exporters.command.proof import prove_forms
 from exporters.command.request import ExportRequest
 from exporters.command.staging import AUDIT, LABELS, MODEL, PARITY, PREPROCESS, REJECTED, Staging, staged
-from exporters.command.variants import Candidate, Outcome, conclude, make_and_prove, not_made
-from exporters.core.errors import GateError, UnavailableError
-from exporters.core.files import write_json
+from exporters.command.task import ExportTask
+from exporters.core.errors import GateError
+from exporters.core.files import write_bytes, write_json
 from exporters.core.licences import check_licence
 from exporters.runtimes import Provider
 from exporters.student.checkpoint import LoadedCheckpoint
@@ -32,7 +36,7 @@ def export_checkpoint(
     data: Path | None = None,
     request: ExportRequest | None = None,
     provider: Provider = "cpu",
-    say: Callable[[str], None] = lambda _line: None,
+    say: Say = silent,
 ) -> dict[str, Any]:
     """Write `model.onnx`, its variants, `audit.json`, `preprocess.json`, `labels.json` and `parity.json` into `out`.
 
@@ -44,11 +48,11 @@ def export_checkpoint(
         checkpoint: what is exported.
         out: a folder, made where it is missing; other files in it are left alone.
         opset, licence, probabilities, any_size: as `exporters.onnx.export.export_onnx` takes them.
-        data: images to prove it on, preferably what the classifier is for; None: images that are drawn, which proves
-            less, since logits on noise are of another scale and hardly ever near a tie.
-        request: what is made beside it; None: nothing.
+        data: images to prove it on, preferably what the classifier is for; None: generated images, which prove less,
+            since logits on noise are of another scale and hardly ever near a tie.
+        request: what is made besides `model.onnx`; None: nothing.
         provider: where ONNX Runtime runs the files.
-        say: told each result as one line.
+        say: given each result as one line.
 
     Returns:
         What `parity.json` holds: the proof of each file, by what stands in its name, and of `engines`, by precision.
@@ -64,38 +68,40 @@ def export_checkpoint(
     licence = None if licence is None else check_licence(licence)
     images = ProofImages(None if data is None else ImageFolder(data), student.labels, student.preprocessing)
     calibration = request.calibrate_on(images, student.preprocessing)
-    job = Job(student, images, request, calibration, provider, any_size, probabilities, say)
-    check_engines(job)
-    check_bundle(job, out)
+    task = ExportTask(student, images, request, calibration, provider, any_size, probabilities, say)
+    check_engines(task)
+    check_bundle(task, out)
     of_calibration = [] if request.calibration_images is None else request.calibration_images.notes()
     for note in (*checkpoint.notes, *images.notes, *of_calibration):
         say(f"note: {note}")
     with staged(out) as staging:
-        fp32 = make_fp32(job, staging.final, opset, licence)
-        report, failures = prove_fp32(job, fp32)
+        fp32 = make_fp32(
+            student, staging.final, opset, licence=licence, probabilities=probabilities, any_size=any_size, say=say
+        )
+        report, failure = _prove_fp32(task, fp32)
         reports = {"fp32": report}
-        if failures:
+        if failure:
             write_json(staging.rejected / PARITY, reports)
             raise GateError(
-                f"{MODEL} is not the student: {'; '.join(failures)}",
+                failure,
                 remedy=f"{out / REJECTED / PARITY} names the worst images and the bounds that would have passed.",
             )
         try:
-            prove_mapping(job, checkpoint.mapped, report)
+            prove_mapping(task, checkpoint.mapped, report)
         except GateError:
             write_json(staging.rejected / PARITY, reports)
             raise
         if data is None:
             say("random images were used, which prove less than images of your own: give some with --data")
-        outcomes, engines = _beside(job, fp32, staging)
+        outcomes, engines = _make_and_prove(task, fp32, staging)
         reports |= {name: outcome.report for name, outcome in outcomes.items()}
         if engines:
             reports["engines"] = engines
-        failed = [outcomes[name].report for name in request.required if name in outcomes and outcomes[name].failed]
+        failed = unmet_variants(request.required, reports)
         if failed:
             write_json(staging.rejected / PARITY, reports)
             raise GateError(
-                "; ".join(f"{report['file']} must pass and did not: {report['reason']}" for report in failed),
+                failed,
                 remedy=f"{out / REJECTED} holds the reports and what was made; without --require the rest is kept.",
             )
         audits = {"fp32": {"file": MODEL, "initializers": fp32.entries, "operators": fp32.operators}}
@@ -105,22 +111,55 @@ def export_checkpoint(
         write_json(staging.final / LABELS, student.labels)
         write_json(staging.final / PARITY, reports)
         if request.bundle:
-            pack_bundle(job, fp32, outcomes, reports, staging, licence=licence, notes=checkpoint.notes)
+            pack_bundle(task, audits, reports, staging, licence=licence, notes=checkpoint.notes)
     return reports
 
 
-def _beside(job: Job, fp32: Fp32, staging: Staging) -> tuple[dict[str, Outcome], dict[str, Any]]:
-    """Make and prove each variant and each engine: (what became of the variants, reports of the engines)."""
-    candidates: dict[str, Candidate] = {}
-    outcomes: dict[str, Outcome] = {}
-    for name in job.request.variants:
-        try:
-            candidates[name] = make_and_prove(job, fp32, name)
-        except (GateError, UnavailableError) as error:
-            outcomes[name] = not_made(name, error.message)
-            job.say(f"{VARIANTS[name].file}: not made, {error.message}")
-    engines: dict[str, Any] = {}
-    if job.request.engines is not None:
-        candidates, engines = export_engines(job, fp32, candidates, staging)
-    outcomes |= {name: conclude(job, fp32, candidate, staging) for name, candidate in candidates.items()}
-    return {name: outcomes[name] for name in job.request.variants}, engines
+def _prove_fp32(task: ExportTask, fp32: Fp32) -> tuple[dict[str, Any], str]:
+    """Compare `model.onnx` and its forms with the student: (its entry of `parity.json`, why it must not ship)."""
+    parity, failure = prove_fp32(fp32.core, task.context)
+    accuracy, chance = parity.whole.reference_accuracy, task.images.chance
+    if accuracy is not None and chance is not None:
+        for line in lines.accuracy_of_original(accuracy, parity.whole.images, chance):
+            task.say(line)
+    if task.images.unlabelled is not None:
+        task.say(f"accuracy is not compared: {task.images.unlabelled}")
+    forms, against = prove_forms(task, MODEL, fp32.core, fp32.shipped, "fp32")
+    failures = [*parity.failures, *against]
+    if against:
+        failure = f"{MODEL} is not the student: {'; '.join(failures)}"
+    verdict = {"passed": not failures, "failures": failures}
+    return {"file": MODEL, **task.about, **parity.to_json(), **verdict, **forms}, failure
+
+
+def _make_and_prove(task: ExportTask, fp32: Fp32, staging: Staging) -> tuple[dict[str, Outcome], dict[str, Any]]:
+    """Everything besides `model.onnx`: (what became of the variants, the engines' entries of `parity.json`).
+
+    Raises:
+        GateError, UnavailableError: engines are required, and one does not ship.
+    """
+    asked, work = task.request.engines, staging.work
+    write_bytes(work / MODEL, fp32.core)
+    variants = make_variants(task.request.variants, fp32.core, fp32.core_entries, work, task.context, task.calibration)
+    engines: dict[str, MadeEngine] = {}
+    if asked is not None:
+        engines = make_engines(
+            task.request.precisions,
+            variants,
+            work,
+            asked.settings,
+            required=asked.required,
+            track=tracked(task.say),
+            say=task.say,
+            warn=task.say,
+        )
+    verdicts = prove_artifacts(variants, engines, work, task.context)
+    for verdict in verdicts.engines.values():
+        conclude_engine(task, verdict, staging)
+    if asked is not None and asked.required and (error := unmet_engines(verdicts.engines.values())) is not None:
+        raise type(error)(error.message, remedy=OR_LESS)
+    outcomes = {
+        name: conclude_variant(task, fp32, variants[name], verdict, staging)
+        for name, verdict in verdicts.variants.items()
+    }
+    return outcomes, {precision: verdict.to_json() for precision, verdict in verdicts.engines.items()}

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from exporters.command.job import Job
+from exporters.command.task import ExportTask
 from exporters.core.errors import GateError
 from exporters.parity.chance import describe, is_above_chance
 
 
-def prove_mapping(job: Job, mapped: int, report: Mapping[str, Any]) -> None:
+def prove_mapping(task: ExportTask, mapped: int, report: Mapping[str, Any]) -> None:
     """Hold the accuracy against chance, and say what it proves.
 
     Args:
-        job: the export.
+        task: the export.
         mapped: how many keys were mapped; 0: there is nothing to prove.
         report: of fp32, as `parity.json` holds it.
 
@@ -21,19 +21,19 @@ def prove_mapping(job: Job, mapped: int, report: Mapping[str, Any]) -> None:
     """
     if not mapped:
         return
-    accuracy, chance = report["whole"]["reference_accuracy"], job.images.chance
+    accuracy, chance = report["whole"]["reference_accuracy"], task.images.chance
     if accuracy is None or chance is None or chance == 1:
         missing = "labelled images" if chance is None else "images of several classes"
-        job.say(
+        task.say(
             f"UNPROVED: {mapped} keys were mapped by their order, and without {missing} nothing shows whether that is"
             " right; give --data DIR, with a folder for each class"
         )
         return
     images = report["whole"]["images"]
-    told = describe(accuracy, images, chance)
+    measured = describe(accuracy, images, chance)
     if not is_above_chance(round(accuracy * images), images, chance):
         raise GateError(
-            f"{mapped} keys were mapped by their order, and the accuracy does not prove it: {told}",
+            f"{mapped} keys were mapped by their order, and the accuracy does not prove it: {measured}",
             remedy="Give more images of all classes, or check labels, mean and std; else it is another network's file.",
         )
-    job.say(f"the mapping of {mapped} keys is proved by the accuracy: {told}")
+    task.say(f"the mapping of {mapped} keys is proved by the accuracy: {measured}")

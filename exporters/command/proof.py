@@ -1,32 +1,20 @@
-"""What is proved of a file beside its logits on prepared pixels: its description, and the forms that it may have."""
+"""Proof of the forms that a file may have besides logits on prepared pixels: probabilities, and images of any size."""
 
-import json
 from typing import Any
 
 import numpy as np
 import onnx
 
-from exporters.command.job import Job
+from exporters.command.task import ExportTask
 from exporters.core.arrays import softmax
-from exporters.core.errors import GateError
 from exporters.images.preprocessing import Preprocessing
-from exporters.onnx.reader import read_onnx
 from exporters.onnx.resizing import add_resize, resize_parity
 from exporters.parity import ParityGate, ParityMeter, judge
 from exporters.runtimes import OnnxRuntime
-from exporters.student.student import TrainedStudent
 
 # fp16 rounds the softmax itself, to 11 bits.
 _PROBABILITY_BOUNDS = {"fp32": 1e-5, "fp16": 2e-3, "int8": 1e-5}
 _LEAST_AGREEMENT, _LARGEST_DROP = 0.99, 0.01  # where pixels may already differ by a rounding
-
-
-def check_description(name: str, data: bytes, student: TrainedStudent) -> None:
-    """Refuse, by GateError, a file whose metadata name other labels or another preprocessing than the student's."""
-    metadata = read_onnx(data).metadata
-    for key, expected in (("labels", student.labels), ("preprocessing", student.preprocessing.to_json())):
-        if json.loads(metadata.get(key, "null")) != expected:
-            raise GateError(f"{name}: its metadata do not hold the student's {key}", remedy="Export it again.")
 
 
 def with_resize(data: bytes, preprocessing: Preprocessing) -> bytes:
@@ -40,25 +28,25 @@ def with_resize(data: bytes, preprocessing: Preprocessing) -> bytes:
 
 
 def prove_forms(
-    job: Job, name: str, core: bytes, shipped: bytes, precision: str, gate: ParityGate
+    task: ExportTask, name: str, core: bytes, shipped: bytes, precision: str
 ) -> tuple[dict[str, Any], list[str]]:
-    """Prove probabilities and images of any size, where the job asks for them.
+    """Prove probabilities and images of any size, where the export asks for them.
 
     Args:
         core: the file behind its resizing, uint8 `[batch, S, S, 3]`; it is proved elsewhere.
         shipped: the file.
-        gate: of the file on prepared pixels.
+        precision: whose gate the file must pass.
 
     Returns:
         What `parity.json` holds, and what is against the file.
     """
     found: dict[str, Any] = {}
     failures: list[str] = []
-    if job.probabilities:
-        found["probabilities"], against = _probabilities(core, precision, job.few)
+    if task.probabilities:
+        found["probabilities"], against = _probabilities(core, precision, task.context.images)
         failures += against
-    if job.any_size:
-        sizes, against = _any_size(job, name, shipped, gate)
+    if task.any_size:
+        sizes, against = _any_size(task, name, shipped, task.context.gates[precision])
         found |= sizes
         failures += against
     return found, failures
@@ -76,17 +64,17 @@ def _probabilities(data: bytes, precision: str, images: np.ndarray) -> tuple[dic
     return {"max_difference": worst if np.isfinite(worst) else None, "bound": bound}, failures
 
 
-def _any_size(job: Job, name: str, data: bytes, gate: ParityGate) -> tuple[dict[str, Any], list[str]]:
+def _any_size(task: ExportTask, name: str, data: bytes, gate: ParityGate) -> tuple[dict[str, Any], list[str]]:
     """Images as they are: the pixels against Pillow's, the answers against the student's on Pillow's pixels."""
-    preprocessing = job.student.preprocessing
-    pixels = resize_parity(data, preprocessing, (image for _, image, _ in job.images.opened()))
-    job.say(
+    preprocessing = task.student.preprocessing
+    pixels = resize_parity(data, preprocessing, (image for _, image, _ in task.images.opened()))
+    task.say(
         f"{name} resizing {pixels.images:,} images: largest difference from Pillow {pixels.max_difference} of 255,"
         f" mean {pixels.mean_difference:.2g}"
     )
-    candidate, meter = OnnxRuntime(data, job.provider), ParityMeter()
-    for image_name, image, labels in job.images.opened():
-        expected = job.reference.predict(preprocessing.apply(image)[None])
+    candidate, meter = OnnxRuntime(data, task.provider), ParityMeter()
+    for image_name, image, labels in task.images.opened():
+        expected = task.reference.predict(preprocessing.apply(image)[None])
         meter.add(expected, candidate.predict(np.asarray(image)[None]), labels, [image_name])
     result = meter.result()
     agreement, drop = min(_LEAST_AGREEMENT, gate.min_agreement), max(_LARGEST_DROP, gate.max_accuracy_drop)

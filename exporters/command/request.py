@@ -1,11 +1,11 @@
-"""What an export is asked to make beside `model.onnx`."""
+"""What an export is asked to make besides `model.onnx`."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from exporters.artifacts.variants import VARIANTS
+from exporters.artifacts.kinds import VARIANT_KINDS
 from exporters.bundle.manifest import ENGINE_SOURCES, variant_of
 from exporters.command.images import ImageFolder, ProofImages, check_apart, prepared_batches
 from exporters.core.errors import UnavailableError, UsageError
@@ -48,7 +48,7 @@ class EngineRequest:
     Args:
         settings: of all of them.
         required: every engine must be made and proved here for anything to take a final name; else what cannot be is
-            told.
+            reported.
     """
 
     settings: EngineSettings = field(default_factory=EngineSettings)
@@ -84,7 +84,7 @@ class ExportRequest:
         unknown = [name for name in (*self.precisions, *self.required) if name not in DEFAULT_GATES]
         if unknown:
             raise UsageError(f"unknown precision {unknown[0]!r}", remedy=f"Known: {', '.join(DEFAULT_GATES)}.")
-        missing = [name for name in self.required if name != "fp32" and not self.asked(name)]
+        missing = [name for name in self.required if name != "fp32" and name not in self.requested]
         if missing:
             raise UsageError(
                 f"--require {','.join(missing)}: no such ONNX file is asked for, only --precision"
@@ -104,18 +104,14 @@ class ExportRequest:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The ONNX files beside `model.onnx` that are made, as keys of `VARIANTS`, in its order."""
+        """The ONNX files besides `model.onnx` that are made, as keys of `VARIANT_KINDS`, in its order."""
         sources = [] if self.engines is None else [variant_of(ENGINE_SOURCES[name]) for name in self.precisions]
-        return tuple(name for name in VARIANTS if name in sources or self.asked(name))
+        return tuple(name for name in VARIANT_KINDS if name in sources or name in self.requested)
 
-    def asked(self, variant: str) -> bool:
-        """Whether a variant is wanted for itself, not only for the engine that is built from it."""
-        return self.onnx and variant in self.precisions
-
-    def keeps(self, variant: str) -> bool:
-        """Whether what passes is kept although it is not faster, or although its engine is not."""
-        wanted = self.asked(variant) or VARIANTS[variant].for_engine
-        return variant in self.required or (self.keep == "all" and wanted)
+    @property
+    def requested(self) -> tuple[str, ...]:
+        """The variants that are wanted for themselves, not only for the engine that is built from them."""
+        return tuple(name for name in VARIANT_KINDS if self.onnx and name in self.precisions)
 
     @cached_property
     def calibration_images(self) -> ImageFolder | None:
@@ -130,7 +126,7 @@ class ExportRequest:
         """The images of the calibration, checked against those of the proof; None where nothing needs them.
 
         Raises:
-            UsageError: the proof would be on drawn images, on which 8 bits prove nothing.
+            UsageError: the proof would be on generated images, on which 8 bits prove nothing.
             UnavailableError: no images, fewer than 8, or some of the proof's own.
         """
         if self.calibration is None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.artifacts.variants import VARIANTS
+from exporters.artifacts.kinds import VARIANT_KINDS
 from exporters.bundle.archive import tar_path
 from exporters.bundle.manifest import ENGINE_SOURCES, ENGINES, plan_name
 from exporters.core.errors import GateError, UnavailableError
@@ -107,7 +107,7 @@ def _take_over(source: Path, target: Path) -> None:
 
 
 def has_own_bundle(out: Path) -> bool:
-    """Whether `out/bundle` was packed by the export that `out` holds: then both tell the same proofs."""
+    """Whether `out/bundle` was packed by the export that `out` holds: then both hold the same proofs."""
     try:
         return (out / BUNDLE / PARITY).read_bytes() == (out / PARITY).read_bytes()
     except OSError:
@@ -118,7 +118,7 @@ def _remove_earlier(out: Path) -> None:
     if has_own_bundle(out):
         shutil.rmtree(out / BUNDLE, ignore_errors=True)
         tar_path(out / BUNDLE).unlink(missing_ok=True)
-    models = [MODEL, *(kind.file for kind in VARIANTS.values())]
+    models = [MODEL, *(kind.file for kind in VARIANT_KINDS.values())]
     plans = [plan_name(source) for source in ENGINE_SOURCES.values()]
     beside = [f"{plan}.json" for plan in plans] + [f"{name}.parity.json" for name in plans]
     names = [PARITY, AUDIT, PREPROCESS, LABELS, *models]

@@ -2,7 +2,7 @@
 
 from exporters.core.errors import TmkdError
 from pipeline.preflight.base import Report, Subject
-from pipeline.stages.shared import engines
+from pipeline.stages.shared import artifacts
 
 
 def check_provider(subject: Subject, report: Report) -> None:
@@ -29,7 +29,7 @@ def check_library(subject: Subject, report: Report) -> None:
     Raises:
         UsageError, UnavailableError: as `exporters.artifacts.engines.check_library`.
     """
-    engines.check_machine(subject.recipe, run=False)
+    artifacts.check_machine(subject.recipe, run=False)
 
 
 def check_engines(subject: Subject, report: Report) -> None:
@@ -38,4 +38,4 @@ def check_engines(subject: Subject, report: Report) -> None:
     Raises:
         UsageError, UnavailableError: as `exporters.artifacts.engines.check_machine`.
     """
-    engines.check_machine(subject.recipe, run=True)
+    artifacts.check_machine(subject.recipe, run=True)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exporters.bundle.manifest import ENGINES, MODEL
 from exporters.core.files import read_json
 from exporters.core.licences import CODE_LICENCE
 from exporters.core.versions import installed_packages
@@ -18,8 +17,9 @@ from pipeline.recipe.schema.recipe import Recipe
 from pipeline.recipe.schema.weights import names_file
 from pipeline.runner.fingerprint import digest
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.export import AUDIT, VARIANTS
+from pipeline.stages.export import AUDIT
 from pipeline.stages.parity import PARITY, SHIPPED
+from pipeline.stages.shared.artifacts import VARIANTS_FILE
 from pipeline.stages.shared.images import golden_images
 from pipeline.stages.shared.inputs import Data, read_data, read_json_output
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from exporters.student.student import TrainedStudent
 
 MEASURED: tuple[SplitName, ...] = ("validation", "test")
-"""The splits whose accuracy a bundle tells."""
+"""The splits whose accuracy a bundle reports."""
 
 _PROVENANCE = {
     "tmkd": "Distilled with Text-guided Multi-view Knowledge Distillation (arXiv 2603.24208). The paper's equations"
@@ -78,26 +78,16 @@ class BundleStage(Stage):
 
 
 def _passed(context: StageContext) -> "Passed":
-    """What parity lets ship, each file with what the audit found at its export."""
+    """Files and engines that passed parity, each file with what the audit found at its export."""
     from exporters.artifacts.ship import Passed
-    from exporters.artifacts.variants import VARIANTS as VARIANT_KINDS
-    from exporters.bundle.contents import ShippedModel
 
-    audits = {"fp32": {"file": MODEL, **read_json_output(context, "export", AUDIT)}}
+    audits = {"fp32": read_json_output(context, "export", AUDIT)}
     if context.recipe.export.variants:
-        audits |= read_json_output(context, "export", VARIANTS)
+        audits |= read_json_output(context, "export", VARIANTS_FILE)
     shipped = read_json_output(context, "parity", SHIPPED)
-    models = [
-        ShippedModel(
-            audits[name]["file"],
-            VARIANT_KINDS[name].precision if name in VARIANT_KINDS else name,
-            (context.run.folder("export") / audits[name]["file"]).read_bytes(),
-            audits[name]["initializers"],
-        )
-        for name in shipped["models"]
-    ]
-    plans = context.run.folder("export") / ENGINES
-    return Passed(models, shipped["engines"], plans, read_json_output(context, "parity", PARITY))
+    initializers = {name: audits[name]["initializers"] for name in shipped["models"]}
+    parity = read_json_output(context, "parity", PARITY)
+    return Passed.from_folder(context.run.folder("export"), initializers, shipped["engines"], parity)
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:
@@ -162,12 +152,12 @@ def _teachers(context: StageContext, verdict: Mapping[str, Any]) -> dict[str, An
     return teacher
 
 
-def _without_folders(told: str, *sources: str) -> str:
-    """A report's text, each of a recipe's sources that is a path replaced by the name of its file."""
+def _without_folders(text: str, *sources: str) -> str:
+    """A text in which each of a recipe's sources that is a path is replaced by the name of its file."""
     for source in (source for source in sources if names_file(source)):
         for path in (source, str(Path(source).expanduser())):
-            told = told.replace(path, PurePath(source).name)
-    return told
+            text = text.replace(path, PurePath(source).name)
+    return text
 
 
 def _results(context: StageContext, data: Data) -> dict[str, Any]:

@@ -1,23 +1,24 @@
 """Stage `export`: the chosen student as ONNX files, every number in them traced back to the student."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from exporters.artifacts import lines
-from exporters.core.errors import GateError, UnavailableError
-from exporters.core.files import write_bytes, write_json
-from exporters.core.progress import working
+from exporters.core.files import write_json
+from pipeline.console import Console
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.shared import engines
-from pipeline.stages.shared.images import calibration_batches, golden_images, validation_batches
+from pipeline.stages.shared.artifacts import BUILT_FROM, ENGINES_FILE, VARIANTS_FILE, artifact_context, engine_settings
+from pipeline.stages.shared.images import calibration_batches
 from pipeline.stages.shared.inputs import IMAGE_KEYS, Data, read_data
 
 if TYPE_CHECKING:
+    from exporters.artifacts.make import Fp32, Variant
     from exporters.quantize import Calibration
+    from exporters.student.student import TrainedStudent
+    from exporters.tensorrt.progress import Progress
 
 AUDIT = "audit.json"
-VARIANTS = "variants.json"
 
 
 class ExportStage(Stage):
@@ -42,69 +43,77 @@ class ExportStage(Stage):
         calibration = ("export.onnx.calibration",) if _has_int8(recipe) else ()
         gates = [f"parity.{name.partition('.')[0]}" for name in variants]
         files = ("export.onnx.opset", "export.onnx.precision", "bundle.licence")
-        built = engines.BUILT_FROM if recipe.export.engines else ()
+        built = BUILT_FROM if recipe.export.engines else ()
         return settings(recipe, *files, *images, *calibration, *gates, *built)
 
     def run(self, context: StageContext) -> dict[str, Any]:
-        """Export, explain every initializer by the student's own parameters, search each variant, build engines."""
-        from exporters.audit import audit_export
-        from exporters.onnx.export import export_onnx
+        """Export, trace every initializer back to the student's own parameters, search each variant, build engines."""
+        from exporters.artifacts.make import make_fp32
         from exporters.student.student import load_student
 
         recipe, folder = context.recipe, self.folder(context)
         student = load_student(context.run.folder("distill") / "chosen")
         opset, licence = recipe.export.onnx.opset, recipe.bundle.licence
-        with working("model.onnx: being converted"):
-            exported = export_onnx(student, folder / "model.onnx", opset, licence=licence)
-        model = exported.path.read_bytes()
-        with working("model.onnx: every number is looked up in the student"):
-            initializers = audit_export(model, student)
-        write_json(folder / AUDIT, {"initializers": initializers, "operators": exported.operators})
-        context.console.say(
-            f"model.onnx: {exported.size / 1e6:.2f} MB, opset {exported.opset}; {lines.traced(len(initializers))}"
-        )
-        figures: dict[str, Any] = {"bytes": exported.size, "opset": exported.opset, "initializers": len(initializers)}
-        described = self._variants(context, model, initializers) if recipe.export.variants else {}
+        fp32 = make_fp32(student, folder, opset, licence=licence, say=context.console.say)
+        write_json(folder / AUDIT, {"initializers": fp32.entries, "operators": fp32.operators})
+        figures = {"bytes": len(fp32.shipped), "opset": fp32.opset, "initializers": len(fp32.entries)}
+        variants = self._variants(context, student, fp32) if recipe.export.variants else {}
         if recipe.export.engines:
-            figures["engines"] = engines.make(context, described)
+            return {**figures, "engines": self._engines(context, variants)}
         return figures
 
-    def _variants(self, context: StageContext, model: bytes, initializers: list[dict[str, Any]]) -> dict[str, Any]:
-        """Write each variant and `variants.json`; gives the content of the latter."""
-        from exporters.artifacts.variants import VARIANTS as VARIANT_KINDS
-        from exporters.artifacts.variants import make_variant
-        from exporters.parity import Evidence
-        from exporters.runtimes import TorchRuntime
-        from exporters.student.student import load_student
+    def _variants(self, context: StageContext, student: "TrainedStudent", fp32: "Fp32") -> "dict[str, Variant]":
+        """Write each variant and `variants.json`."""
+        from exporters.artifacts.make import make_variants
 
         recipe, folder, data = context.recipe, self.folder(context), read_data(context)
-        student = load_student(context.run.folder("distill") / "chosen")
-        evidence = Evidence(TorchRuntime(student), lambda: validation_batches(data))
-        calibration = _calibration(recipe, data) if _has_int8(recipe) else None
-        images = golden_images(data)
-        described: dict[str, Any] = {}
-        for name in recipe.export.variants:
-            kind = VARIANT_KINDS[name]
-            try:
-                variant = make_variant(
-                    name,
-                    model,
-                    initializers,
-                    evidence,
-                    engines.parity_gate(recipe, kind.precision),
-                    images,
-                    provider=recipe.parity.provider,
-                    calibration=calibration,
-                )
-            except (GateError, UnavailableError) as error:
-                described[name] = {"file": kind.file, "not_made": error.message}
-                context.console.warn(f"{kind.file} could not be made: {error.message}")
-                continue
-            write_bytes(folder / variant.file, variant.data)
-            described[name] = variant.to_json()
-            context.console.say(lines.made(variant))
-        write_json(folder / VARIANTS, described)
-        return described
+        variants = make_variants(
+            recipe.export.variants,
+            fp32.core,
+            fp32.core_entries,
+            folder,
+            artifact_context(context, student, data),
+            _calibration(recipe, data) if _has_int8(recipe) else None,
+        )
+        write_json(folder / VARIANTS_FILE, {name: variant.to_json() for name, variant in variants.items()})
+        return variants
+
+    def _engines(self, context: StageContext, variants: "Mapping[str, Variant]") -> dict[str, int]:
+        """Build the engines into `engines/` and write `engines.json`; gives their sizes in bytes.
+
+        The timing cache is kept in the run's cache, for the next build.
+        """
+        from exporters.artifacts.engines import make_engines
+
+        recipe, folder = context.recipe, self.folder(context)
+        made = make_engines(
+            recipe.export.engines,
+            variants,
+            folder,
+            engine_settings(recipe),
+            library=recipe.export.tensorrt.library,
+            cache=context.run.cache / "tensorrt",
+            required=recipe.export.tensorrt.when == "required",
+            track=lambda name: _bar(context.console, name),
+            say=context.console.say,
+            warn=context.console.warn,
+        )
+        write_json(folder / ENGINES_FILE, {precision: engine.to_json() for precision, engine in made.items()})
+        return {engine.file: engine.sidecar["plan"]["size"] for engine in made.values() if engine.sidecar is not None}
+
+
+@contextmanager
+def _bar(console: Console, name: str) -> "Iterator[Progress]":
+    with console.track(f"building {name}", 100) as bar:
+        done = 0
+
+        def progress(_phase: str, share: float) -> None:
+            nonlocal done
+            now = int(100 * share)
+            bar.advance(now - done)
+            done = now
+
+        yield progress
 
 
 def _has_int8(recipe: Recipe) -> bool:

@@ -3,23 +3,21 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from exporters.artifacts import lines
-from exporters.bundle.manifest import ENGINE_SOURCES, variant_of
+from exporters.artifacts.status import Status
+from exporters.bundle.manifest import ENGINES, MODEL
 from exporters.core.errors import GateError
-from exporters.core.files import write_bytes, write_json
+from exporters.core.files import read_json, write_json
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.export import VARIANTS
-from pipeline.stages.shared import engines
-from pipeline.stages.shared.images import golden_images, validation_batches
-from pipeline.stages.shared.inputs import IMAGE_KEYS, read_data, read_json_output
+from pipeline.stages.shared.artifacts import ENGINES_FILE, VARIANTS_FILE, artifact_context
+from pipeline.stages.shared.inputs import IMAGE_KEYS, read_data
 
 if TYPE_CHECKING:
-    from exporters.artifacts.variants import Verdict
-    from exporters.parity import Evidence
+    from exporters.artifacts.decide import EngineVerdict
+    from exporters.artifacts.engines import MadeEngine
+    from exporters.artifacts.make import Variant
 
-PARITY = "parity.json"
-SHIPPED = "shipped.json"
+PARITY, SHIPPED, REJECTED = "parity.json", "shipped.json", "rejected"
 
 
 class ParityStage(Stage):
@@ -48,107 +46,82 @@ class ParityStage(Stage):
                 all the same. Or an engine is stale or damaged, and nothing of it was loaded.
             UnavailableError: a required engine could not be run.
         """
-        from exporters.artifacts.engines import settle, unmet
-        from exporters.bundle.golden import beyond_bundle
-        from exporters.parity import Evidence
-        from exporters.runtimes import OnnxRuntime, TorchRuntime
+        from exporters.artifacts.decide import shipped, unmet_engines, unmet_variants
+        from exporters.artifacts.prove import prove_artifacts, prove_fp32
+        from exporters.runtimes.ort import find_provider
         from exporters.student.student import load_student
 
-        recipe, folder, data = context.recipe, self.folder(context), read_data(context)
+        recipe, folder, exported = context.recipe, self.folder(context), context.run.folder("export")
         student = load_student(context.run.folder("distill") / "chosen")
-        evidence = Evidence(TorchRuntime(student), lambda: validation_batches(data))
-        candidate = OnnxRuntime(context.run.folder("export") / "model.onnx", recipe.parity.provider)
-        report = evidence.report(candidate, engines.parity_gate(recipe, "fp32"))
-        about = {"split": "validation", "provider": candidate.provider}
-        reports: dict[str, Any] = {"fp32": {**about, **report.to_json()}}
+        artifacts = artifact_context(context, student, read_data(context))
+        fp32, failure = prove_fp32((exported / MODEL).read_bytes(), artifacts)
+        about = {"split": "validation", "provider": find_provider(recipe.parity.provider)[1]}
+        reports: dict[str, Any] = {"fp32": {**about, **fp32.to_json()}}
         write_json(folder / PARITY, reports)
-        if not report.passed:
-            raise GateError(
-                f"model.onnx is not the student: {'; '.join(report.failures)}",
-                remedy=f"{folder / PARITY} names the ten worst images and the bounds that would have passed.",
-            )
-        context.console.say(lines.compared("model.onnx", report.whole, "validation images"))
-        golden = golden_images(data)
-        served = OnnxRuntime(context.run.folder("export") / "model.onnx").predict
-        beyond = beyond_bundle("fp32", reports["fp32"], served, golden, evidence.reference_logits(golden))
-        if beyond is not None:
-            raise GateError(
-                f"model.onnx passes parity.fp32 and cannot ship: {beyond}",
-                remedy="A looser parity.fp32.max_scaled_error does not help; another `export.onnx.opset` may.",
-            )
-        verdicts = self._variants(context, evidence, golden, about, reports)
-        proved = engines.prove(context, evidence, verdicts) if recipe.export.engines else {}
-        built = {variant_of(ENGINE_SOURCES[precision]): verdict for precision, verdict in proved.items()}
-        verdicts = {name: settle(verdict, built.get(name)) for name, verdict in verdicts.items()}
-        for name, verdict in verdicts.items():
-            reports[name] |= verdict.to_json()
-            self._conclude(context, name, verdict, reports[name])
-        if proved:
-            reports["engines"] = {precision: verdict.to_json() for precision, verdict in proved.items()}
+        if failure:
+            worst = f"{folder / PARITY} names the ten worst images and the bounds that would have passed."
+            opset = "A looser parity.fp32.max_scaled_error does not help; another `export.onnx.opset` may."
+            raise GateError(failure, remedy=opset if fp32.passed else worst)
+        variants, engines = _made(context)
+        verdicts = prove_artifacts(variants, engines, exported, artifacts)
+        for engine in verdicts.engines.values():
+            self._conclude_engine(context, engine)
+        for name, verdict in verdicts.variants.items():
+            made = {} if variants[name].not_made else {**about, "kept_float": variants[name].kept_float}
+            reports[name] = {**made, **verdict.to_json()}
+            self._conclude_variant(context, variants[name], reports[name])
+        if verdicts.engines:
+            reports["engines"] = {precision: verdict.to_json() for precision, verdict in verdicts.engines.items()}
         write_json(folder / PARITY, reports)
-        models = ["fp32", *(name for name, verdict in verdicts.items() if verdict.status == "shipped")]
-        plans = [precision for precision, verdict in proved.items() if verdict.status == "shipped"]
+        models, plans = ["fp32", *shipped(verdicts.variants)], shipped(verdicts.engines)
         write_json(folder / SHIPPED, {"models": models, "engines": plans})
-        failed = [name for name in recipe.export.onnx.required if reports[name]["status"] in {"not made", "rejected"}]
-        if failed:
+        if failed := unmet_variants(recipe.export.onnx.required, reports):
             raise GateError(
-                f"{', '.join(failed)} must pass and did not: {reports[failed[0]]['reason']}",
-                remedy=f"{folder / PARITY} says why; {folder / 'rejected'} holds what was made and failed. Without"
+                failed,
+                remedy=f"{folder / PARITY} says why; {folder / REJECTED} holds what was made and failed. Without"
                 " `export.onnx.required` the rest ships.",
             )
-        if recipe.export.tensorrt.when == "required" and (error := unmet(list(proved.values()))) is not None:
+        if recipe.export.tensorrt.when == "required" and (error := unmet_engines(verdicts.engines.values())):
             raise error
-        whole = report.whole
         return {
-            "top1_agreement": whole.top1_agreement,
-            "max_scaled_error": whole.max_scaled_error,
+            "top1_agreement": fp32.whole.top1_agreement,
+            "max_scaled_error": fp32.whole.max_scaled_error,
             "shipped": [*models, *(f"engine {precision}" for precision in plans)],
         }
 
-    def _variants(
-        self,
-        context: StageContext,
-        evidence: "Evidence",
-        golden: Any,
-        about: Mapping[str, Any],
-        reports: dict[str, Any],
-    ) -> "dict[str, Verdict]":
-        """Prove each variant that was made, begin its report, and give the verdict; one that was not has a report."""
-        from exporters.artifacts.variants import VARIANTS as VARIANT_KINDS
-        from exporters.artifacts.variants import prove_variant
+    def _conclude_variant(self, context: StageContext, variant: "Variant", report: Mapping[str, Any]) -> None:
+        """Report what becomes of a variant, and put it aside where it failed."""
+        from exporters.artifacts.placing import set_aside
 
-        recipe, exported = context.recipe, context.run.folder("export")
-        described = read_json_output(context, "export", VARIANTS) if recipe.export.variants else {}
-        model = (exported / "model.onnx").read_bytes()
-        verdicts: dict[str, Verdict] = {}
-        for name, entry in described.items():
-            if "not_made" in entry:
-                reports[name] = {"passed": False, "status": "not made", "reason": entry["not_made"]}
-                continue
-            kind, asked = VARIANT_KINDS[name], name in recipe.export.onnx.precision
-            keep_all = recipe.export.onnx.keep == "all" and (asked or kind.for_engine)
-            verdict = prove_variant(
-                name,
-                (exported / entry["file"]).read_bytes(),
-                model,
-                evidence,
-                engines.parity_gate(recipe, kind.precision),
-                golden,
-                provider=recipe.parity.provider,
-                keep_all=keep_all or name in recipe.export.onnx.required,
-                for_engine=not asked,
+        context.console.say(f"{variant.file}: {report['status']}, {report['reason']}")
+        if report["status"] is Status.REJECTED:
+            set_aside(self.folder(context) / REJECTED, variant.file, variant.data, report)
+
+    def _conclude_engine(self, context: StageContext, verdict: "EngineVerdict") -> None:
+        """Report what becomes of an engine, and put it aside where it failed."""
+        from exporters.artifacts.placing import copy_engine
+
+        file = verdict.engine.file
+        if verdict.status is Status.UNPROVED:
+            context.console.warn(
+                f"{file} is not proved and does not ship: {verdict.reason}. On a machine with a GPU:"
+                " run again with --force export"
             )
-            reports[name] = {**about, "kept_float": entry["kept_float"]}
-            verdicts[name] = verdict
-            if verdict.report is not None:
-                context.console.say(lines.compared(entry["file"], verdict.report.whole, "validation images"))
-        return verdicts
-
-    def _conclude(self, context: StageContext, name: str, verdict: "Verdict", report: Mapping[str, Any]) -> None:
-        """Tell what becomes of a variant, and put it aside where it failed."""
-        file = f"model.{name}.onnx"
+            return
         context.console.say(f"{file}: {verdict.status}, {verdict.reason}")
-        if verdict.status == "rejected":
-            rejected = self.folder(context) / "rejected"
-            write_bytes(rejected / file, (context.run.folder("export") / file).read_bytes())
-            write_json(rejected / f"{file}.json", report)
+        if verdict.status is Status.REJECTED:
+            copy_engine(verdict, context.run.folder("export") / ENGINES, self.folder(context) / REJECTED)
+
+
+def _made(context: StageContext) -> "tuple[dict[str, Variant], dict[str, MadeEngine]]":
+    """What the stage `export` made: variants by name, engines by precision."""
+    from exporters.artifacts.engines import MadeEngine
+    from exporters.artifacts.make import Variant
+
+    folder, asked = context.run.folder("export"), context.recipe.export
+    variants = read_json(folder / VARIANTS_FILE) if asked.variants else {}
+    engines = read_json(folder / ENGINES_FILE) if asked.engines else {}
+    return (
+        {name: Variant.from_json(name, entry, folder) for name, entry in variants.items()},
+        {precision: MadeEngine.from_json(precision, entry) for precision, entry in engines.items()},
+    )

@@ -31,7 +31,7 @@ def check(row: dict[str, Any], misses: frozenset[str] = frozenset(), norms: int 
 
 @pytest.fixture
 def briefly_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporters.artifacts.variants.measure", functools.partial(measure, seconds=0.0))
+    monkeypatch.setattr("exporters.artifacts.prove.measure", functools.partial(measure, seconds=0.0))
 
 
 def label_of(network: Network) -> str:

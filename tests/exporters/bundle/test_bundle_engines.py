@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("tensorrt_rtx")
 
-from exporters.artifacts.engines import make_engines
+from exporters.artifacts.engines import build_engines
 from exporters.benchmark.bundle import benchmark_bundle
 from exporters.bundle.contents import BundleContents, ShippedEngine
 from exporters.bundle.manifest import SCHEMA, engine_path
@@ -32,7 +32,7 @@ SIDECAR = f"{PLAN}.json"
 def engine_of(exported: Exported, folder: Path) -> ShippedEngine:
     settings = EngineSettings((1, 4, 8))
     models = {"fp32": exported.export.path}
-    made = make_engines(["fp32"], models, folder, settings, library="tensorrt_rtx", required=True)
+    made = build_engines(["fp32"], models, folder, settings, library="tensorrt_rtx", required=True)
     plan = folder / made["fp32"].file
     return ShippedEngine("model.onnx", plan.read_bytes(), plan.with_name(plan.name + ".json").read_bytes())
 

@@ -86,6 +86,6 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> Exports:
             path.write_bytes(data)
             return OnnxExport(path, sha256_bytes(data), len(data), opset, 10, dict(read_onnx(data).operators))
 
-        monkeypatch.setattr("exporters.command.fp32.export_onnx", write)
+        monkeypatch.setattr("exporters.onnx.export.export_onnx", write)
 
     return written

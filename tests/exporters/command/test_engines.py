@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("tensorrt_rtx")
 
-from exporters.artifacts.engines import make_engines
+from exporters.artifacts.engines import build_engines
 from exporters.command import EngineRequest, ExportRequest, export_checkpoint
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import sha256_file
@@ -115,13 +115,13 @@ def test_a_stale_engine_of_another_student(
     stale = build_engine(tmp_path / "other.onnx", tmp_path / "stale.plan", SETTINGS, precision="fp32")
 
     def make_stale(precisions: Any, models: Any, folder: Path, *arguments: Any, **options: Any) -> Any:
-        made = make_engines(precisions, models, folder, *arguments, **options)
+        made = build_engines(precisions, models, folder, *arguments, **options)
         shutil.copy(stale.path, folder / "model.plan")
         shutil.copy(stale.sidecar_path, sidecar_path(folder / "model.plan"))
         return made
 
     stand_in(monkeypatch)
-    monkeypatch.setattr("exporters.command.engines.make_engines", make_stale)
+    monkeypatch.setattr("exporters.artifacts.engines.build_engines", make_stale)
     exports(trained.model)
     with pytest.raises(GateError, match="stale, it was built from another ONNX file"):
         export(trained, tmp_path / "out", required=False)
@@ -135,7 +135,7 @@ def test_an_engine_of_a_rejected_file_is_not_built(
         raise GateError("planted")
 
     exports(trained.model)
-    monkeypatch.setattr("exporters.command.variants.make_variant", fail)
+    monkeypatch.setattr("exporters.artifacts.make.make_variant", fail)
     report = export(trained, tmp_path, precisions=("fp16",), required=False)
     assert report["engines"]["fp16"]["status"] == "not made" and files(tmp_path) == PLAIN
     assert report["engines"]["fp16"]["reason"] == "model.fp16.onnx, which it is built from, could not be made"

@@ -148,7 +148,7 @@ def test_what_overflows_in_fp16_stays_in_fp32(
     exports(planted)
     with pytest.raises(GateError, match="does not explain"):  # it is not the student's
         export_checkpoint(LoadedCheckpoint(trained.student), out, data=trained.unseen)
-    monkeypatch.setattr("exporters.command.fp32.audit_export", lambda data, _student: _entries(data))
+    monkeypatch.setattr("exporters.audit.audit_export", lambda data, _student: _entries(data))
     said: list[str] = []
     request = ExportRequest(("fp16",), keep="all")
     report = export_checkpoint(
@@ -171,7 +171,7 @@ class TestAFailedVariant:
     def strict(self, trained: Trained, exports: Exports, monkeypatch: pytest.MonkeyPatch) -> None:
         exports(trained.model)
         strict = {**DEFAULT_GATES, "fp16": ParityGate(1e-9, 1.0, 0.0)}
-        monkeypatch.setattr("exporters.command.variants.DEFAULT_GATES", strict)
+        monkeypatch.setattr("exporters.command.task.DEFAULT_GATES", strict)
 
     @pytest.mark.usefixtures("strict")
     def test_an_optional_one_is_put_aside(self, trained: Trained, out: Path) -> None:
@@ -207,7 +207,7 @@ class TestAFailedVariant:
             raise GateError("planted")
 
         exports(trained.model)
-        monkeypatch.setattr("exporters.command.variants.make_variant", fail)
+        monkeypatch.setattr("exporters.artifacts.make.make_variant", fail)
         request = ExportRequest(("fp16",), required=required)
         if required:
             with pytest.raises(GateError, match=r"model\.fp16\.onnx must pass and did not: planted"):
@@ -246,7 +246,7 @@ def test_calibration_on_noise(
         Image.fromarray(pixels).save(tmp_path / "noise" / f"{index}.png")
     exports(trained.model)
     # Three colours are told apart even so; the logits are not what they were.
-    monkeypatch.setattr("exporters.command.variants.DEFAULT_GATES", {"int8": ParityGate(0.03, 0.97, 0.01)})
+    monkeypatch.setattr("exporters.command.task.DEFAULT_GATES", {**DEFAULT_GATES, "int8": ParityGate(0.03, 0.97, 0.01)})
     request = ExportRequest(("int8",), required=required, calibration=CalibrationRequest(tmp_path / "noise"))
     if required:
         with pytest.raises(GateError, match=r"model\.int8\.onnx must pass and did not: largest error"):

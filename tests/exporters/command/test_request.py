@@ -35,11 +35,9 @@ def test_what_makes_no_sense(asked: dict[str, Any], told: str) -> None:
     assert caught.value.remedy
 
 
-def test_what_is_made_and_kept() -> None:
+def test_what_is_made() -> None:
     request = ExportRequest(("int8", "fp16"), required=("int8", "fp32"), calibration=CalibrationRequest(HERE))
     assert request.variants == ("fp16", "int8")
-    assert [request.keeps(name) for name in request.variants] == [False, True]
-    assert ExportRequest(("fp16",), keep="all").keeps("fp16")
     assert ExportRequest().variants == ()
 
 
@@ -47,10 +45,9 @@ def test_what_engines_are_built_from() -> None:
     calibration, engines = CalibrationRequest(HERE), EngineRequest()
     both = ExportRequest(("fp32", "fp16", "int8"), engines=engines, calibration=calibration)
     assert both.variants == ("fp16", "int8", "int8.trt")
-    assert [both.asked(name) for name in both.variants] == [True, True, False]
+    assert both.requested == ("fp16", "int8")
     alone = ExportRequest(("fp16", "int8"), onnx=False, engines=engines, calibration=calibration, keep="all")
-    assert alone.variants == ("fp16", "int8.trt") and not alone.asked("fp16")
-    assert [alone.keeps(name) for name in alone.variants] == [False, True]
+    assert alone.variants == ("fp16", "int8.trt") and alone.requested == ()
     with pytest.raises(UsageError, match="only --precision fp16 of engines"):
         ExportRequest(("fp16",), onnx=False, engines=engines, required=("fp16",))
 

@@ -215,7 +215,7 @@ def test_a_gate_that_fails(finished: tuple[Run, Outcome], tmp_path: Path, monkey
     data = tmp_path / "data"
     shutil.copytree(run.data / "val", data)
     strict = {**DEFAULT_GATES, "fp32": ParityGate(0.0, 1.0, 0.0)}
-    monkeypatch.setattr("exporters.command.fp32.DEFAULT_GATES", strict)
+    monkeypatch.setattr("exporters.command.task.DEFAULT_GATES", strict)
     outcome = export(run.directory, tmp_path / "out", "--data", data)
     assert_one_error(outcome, 3, "model.onnx is not the student")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["rejected"]

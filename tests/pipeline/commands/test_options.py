@@ -4,7 +4,7 @@ from typing import get_args
 
 from click.testing import CliRunner
 
-from exporters.artifacts.variants import VARIANTS
+from exporters.artifacts.kinds import VARIANT_KINDS
 from exporters.benchmark.targets import PROVIDERS
 from exporters.bundle.manifest import ENGINE_SOURCES, GOLDEN_LIMITS, variant_of
 from exporters.runtimes import Provider
@@ -16,7 +16,7 @@ from pipeline.stages.registry import STAGES
 
 def test_names_are_those_of_the_code_that_takes_them() -> None:
     assert tuple(GOLDEN_LIMITS) == tuple(ENGINE_SOURCES) == PRECISION_NAMES
-    assert {"fp32", *VARIANTS} == {*PRECISION_NAMES, *map(variant_of, ENGINE_SOURCES.values())} == set(MODEL_NAMES)
+    assert {"fp32", *VARIANT_KINDS} == {*PRECISION_NAMES, *map(variant_of, ENGINE_SOURCES.values())} == set(MODEL_NAMES)
     assert tuple(PROVIDERS) == get_args(Provider) == PROVIDER_NAMES
     assert tuple(stage.name for stage in STAGES) == STAGE_NAMES
 

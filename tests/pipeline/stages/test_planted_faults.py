@@ -15,7 +15,7 @@ from onnx import numpy_helper
 import exporters.audit
 import exporters.onnx.export
 import pipeline.stages.export
-from exporters.artifacts.variants import VARIANTS
+from exporters.artifacts.kinds import VARIANT_KINDS
 from exporters.bundle.verify import verify_bundle
 from exporters.onnx.export import export_onnx
 from exporters.runtimes import TorchRuntime
@@ -136,19 +136,19 @@ def test_a_weight_that_changes_after_the_audit(run: Run, monkeypatch: pytest.Mon
 
 def test_an_overflow_in_fp16(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The search is made to believe in a file whose values pass 65,504 between two layers."""
-    kind = VARIANTS["fp16"]
+    kind = VARIANT_KINDS["fp16"]
 
     def search(model: bytes, terms: Any) -> Any:
         return kind.search(overflowing(model)[0], dataclasses.replace(terms, objections=lambda _data: []))
 
-    monkeypatch.setitem(VARIANTS, "fp16", dataclasses.replace(kind, search=search, audit=lambda *_arguments: []))
+    monkeypatch.setitem(VARIANT_KINDS, "fp16", dataclasses.replace(kind, search=search, audit=lambda *_arguments: []))
     asked = {"export.onnx.precision": "[fp32, fp16]", "export.onnx.required": "[fp16]"}
-    assert "fp16 must pass" in ends_with_nothing(run, asked)
+    assert "model.fp16.onnx must pass" in ends_with_nothing(run, asked)
 
 
 def test_calibration_on_noise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges of faint noise on grey do not hold photographs, and no layer may stay in float to mend it."""
-    kind = VARIANTS["int8"]
+    kind = VARIANT_KINDS["int8"]
     noise = np.random.default_rng(0).integers(120, 136, (24, 32, 32, 3)).astype(np.uint8)
     monkeypatch.setattr(pipeline.stages.export, "calibration_batches", lambda *_arguments: iter([noise]))
 
@@ -157,7 +157,7 @@ def test_calibration_on_noise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
 
         return search_float_layers(model, terms.calibration, terms.objections, target="cpu", max_trials=1)
 
-    monkeypatch.setitem(VARIANTS, "int8", dataclasses.replace(kind, search=search))
+    monkeypatch.setitem(VARIANT_KINDS, "int8", dataclasses.replace(kind, search=search))
     asked = {
         "export.onnx.precision": "[fp32, int8]",
         "export.onnx.required": "[int8]",
@@ -165,7 +165,7 @@ def test_calibration_on_noise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
         "parity.int8.min_agreement": 0.5,
         "parity.int8.max_accuracy_drop": 0.5,
     }
-    assert "int8 must pass" in ends_with_nothing(run, asked)
+    assert "model.int8.onnx must pass" in ends_with_nothing(run, asked)
 
 
 def test_the_same_terms_pass_on_training_images(run: Run) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.artifacts.variants import VARIANTS
+from exporters.artifacts.kinds import VARIANT_KINDS
 from exporters.bundle.verify import verify_bundle
 from exporters.client import Student
 from exporters.core.errors import GateError
@@ -30,7 +30,7 @@ def test_all_that_is_asked_for_is_proved_and_ships(run: Run) -> None:
     manifest = read_json(bundle / "manifest.json")
     parity = read_json(bundle / "parity.json")
     for precision in ("fp16", "int8"):
-        entry = manifest["models"][VARIANTS[precision].file]
+        entry = manifest["models"][VARIANT_KINDS[precision].file]
         assert entry["precision"] == precision and 1e-4 < entry["golden_tolerance"] <= 0.5
         assert parity[precision]["passed"] is True and parity[precision]["status"] == "shipped"
         assert parity[precision]["whole"]["images"] == 12 and set(parity[precision]["batches"]) == {"1", "7"}
@@ -76,7 +76,7 @@ def test_a_required_variant_that_fails_ends_the_run(run: Run) -> None:
     outcome = run(
         *set_({**ALL, **IMPOSSIBLE, "export.onnx.precision": "[fp32, int8]", "export.onnx.required": "[int8]"})
     )
-    assert outcome.code == 3 and "int8 must pass" in outcome.err and "Traceback" not in outcome.err
+    assert outcome.code == 3 and "model.int8.onnx must pass" in outcome.err and "Traceback" not in outcome.err
     assert read_json(run.directory / "parity" / "parity.json")["int8"]["status"] == "rejected"
     assert json.loads((run.directory / "stages" / "parity.json").read_text())["status"] == "failed"
 
@@ -85,7 +85,7 @@ def test_an_optional_variant_that_cannot_be_made_is_said(run: Run, monkeypatch: 
     def unexplained(*_arguments: object) -> list[dict[str, object]]:
         raise GateError("the exported model holds what the student does not explain: planted")
 
-    monkeypatch.setitem(VARIANTS, "int8", replace(VARIANTS["int8"], audit=unexplained))
+    monkeypatch.setitem(VARIANT_KINDS, "int8", replace(VARIANT_KINDS["int8"], audit=unexplained))
     asked = {**ALL, **LENIENT, "export.onnx.precision": "[fp32, int8]"}
     outcome = run(*set_(asked))
     assert outcome.code == 0, outcome.out + outcome.err

@@ -5,25 +5,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from exporters.artifacts.context import ArtifactContext, Say
 from exporters.command.images import ProofImages
 from exporters.command.request import ExportRequest
-from exporters.parity import Evidence
+from exporters.core.errors import UsageError
+from exporters.parity import DEFAULT_GATES, Evidence
 from exporters.runtimes import Provider, Runtime
 from exporters.student.student import TrainedStudent
 
 if TYPE_CHECKING:
     from exporters.quantize import Calibration
 
-Say = Callable[[str], None]
-
 _FEW = 16
 
 
 @dataclass(frozen=True)
-class Job:
-    """One student, and what is wanted of it.
+class ExportTask:
+    """One student, and what is asked for.
 
     Args:
         student: what is exported.
@@ -31,7 +29,7 @@ class Job:
         request, calibration: of the variants.
         provider: where ONNX Runtime runs the files.
         any_size, probabilities: as `exporters.onnx.export.export_onnx` takes them.
-        say: told each result as one line.
+        say: given each result as one line.
     """
 
     student: TrainedStudent
@@ -45,22 +43,41 @@ class Job:
 
     @cached_property
     def reference(self) -> Runtime:
-        """The student itself."""
+        """The student in torch."""
         from exporters.runtimes import TorchRuntime
 
         return TorchRuntime(self.student)
 
     @cached_property
-    def evidence(self) -> Evidence:
-        """The student's answers to all images."""
-        return Evidence(self.reference, self.images.batches)
-
-    @cached_property
-    def few(self) -> np.ndarray:
-        """Images that guide a search and that speed is measured on, uint8 `[16, S, S, 3]`."""
-        return self.images.some(_FEW)
+    def context(self) -> ArtifactContext:
+        """The student's logits on all images, and the rules of this export."""
+        return ArtifactContext(
+            Evidence(self.reference, self.images.batches),
+            self.images.some(_FEW),
+            DEFAULT_GATES,
+            self.provider,
+            requested=self.request.requested,
+            required=self.request.required,
+            keep_all=self.request.keep == "all",
+            say=self.say,
+            warn=self.say,
+            say_trial=self.say,
+        )
 
     @property
     def about(self) -> dict[str, Any]:
         """On what and where a file was proved, for `parity.json`."""
         return {"source": self.images.source, "provider": self.provider}
+
+    def refuse_forms(self, refusal: Callable[[str], str]) -> None:
+        """Refuse images of any size, and probabilities.
+
+        Args:
+            refusal: from the option to the message.
+
+        Raises:
+            UsageError: one of them is asked for.
+        """
+        for asked, option in ((self.any_size, "--any-size"), (self.probabilities, "--probabilities")):
+            if asked:
+                raise UsageError(refusal(option), remedy="Export twice, once for each.")

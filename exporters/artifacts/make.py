@@ -1,0 +1,240 @@
+"""Making ONNX files: the student's fp32 file, and the variants that are searched from it. Nothing is decided here."""
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from exporters.artifacts import lines
+from exporters.artifacts.context import ArtifactContext, Say, silent
+from exporters.artifacts.kinds import VARIANT_KINDS, SearchInputs
+from exporters.bundle.manifest import MODEL
+from exporters.core.errors import GateError, UnavailableError
+from exporters.core.files import write_bytes
+from exporters.core.interrupts import interrupts_kept
+from exporters.core.progress import working
+from exporters.onnx.reader import read_onnx
+from exporters.parity import Evidence, ParityGate
+from exporters.runtimes import OnnxRuntime, Provider
+
+if TYPE_CHECKING:
+    from exporters.quantize import Calibration
+    from exporters.student.student import TrainedStudent
+
+GUIDING_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class Fp32:
+    """The fp32 file.
+
+    Args:
+        shipped, entries: the file, and what `audit_export` found in it.
+        core, core_entries: the same without its resizing, for uint8 `[batch, S, S, 3]`; where it does not resize, the
+            file itself.
+        opset, operators: of `shipped`.
+    """
+
+    shipped: bytes
+    entries: list[dict[str, Any]]
+    core: bytes
+    core_entries: list[dict[str, Any]]
+    opset: int
+    operators: dict[str, int]
+
+
+def make_fp32(
+    student: "TrainedStudent",
+    folder: Path,
+    opset: int,
+    *,
+    licence: str | None = None,
+    probabilities: bool = False,
+    any_size: bool = False,
+    say: Say = silent,
+) -> Fp32:
+    """Write `folder/model.onnx`, and trace every tensor of it back to the student's own parameters.
+
+    Args:
+        opset, licence, probabilities, any_size: as `exporters.onnx.export.export_onnx` takes them.
+
+    Raises:
+        GateError: a tensor that the student does not explain, or metadata that are not the student's.
+        UsageError, UnavailableError: as `export_onnx`.
+    """
+    from exporters.audit import audit_export
+    from exporters.onnx.export import export_onnx
+    from exporters.onnx.resizing import without_resize
+
+    with working(f"{MODEL}: being converted"):
+        exported = export_onnx(
+            student, folder / MODEL, opset, licence=licence, probabilities=probabilities, any_size=any_size
+        )
+    content = exported.path.read_bytes()
+    with working(f"{MODEL}: every number is looked up in the student"):
+        entries = audit_export(content, student)
+    check_metadata(MODEL, content, student)
+    say(f"{MODEL}: {exported.size / 1e6:.2f} MB, opset {opset}, IR {exported.ir_version}; {lines.traced(len(entries))}")
+    core, core_entries = content, entries
+    if any_size:
+        core = without_resize(content, student.preprocessing)
+        core_entries = audit_export(core, student)
+    return Fp32(content, entries, core, core_entries, exported.opset, exported.operators)
+
+
+def check_metadata(name: str, data: bytes, student: "TrainedStudent") -> None:
+    """Refuse a file whose metadata hold other labels or another preprocessing than the student's.
+
+    Raises:
+        GateError: they differ.
+    """
+    metadata = read_onnx(data).metadata
+    for key, expected in (("labels", student.labels), ("preprocessing", student.preprocessing.to_json())):
+        if json.loads(metadata.get(key, "null")) != expected:
+            raise GateError(f"{name}: its metadata do not hold the student's {key}", remedy="Export it again.")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A candidate, not yet proved.
+
+    Args:
+        name: a key of `VARIANT_KINDS`.
+        data: the ONNX file.
+        initializers, operators: as `audit_export` and the manifest have them.
+        kept_float: nodes that stay in fp32 because the gate needs them so.
+        trials: models that the search judged.
+        failures: why the search found none that passes its gate; empty where it did.
+        not_made: why there is no file; empty where there is one.
+    """
+
+    name: str
+    data: bytes = b""
+    initializers: list[dict[str, Any]] = field(default_factory=list)
+    operators: dict[str, int] = field(default_factory=dict)
+    kept_float: list[str] = field(default_factory=list)
+    trials: int = 0
+    failures: Sequence[str] = ()
+    not_made: str = ""
+
+    @property
+    def file(self) -> str:
+        """Its name in a bundle."""
+        return VARIANT_KINDS[self.name].file
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the file itself and the search's failures, which the proof finds again."""
+        if self.not_made:
+            return {"file": self.file, "not_made": self.not_made}
+        return {
+            "file": self.file,
+            "kept_float": self.kept_float,
+            "trials": self.trials,
+            "initializers": self.initializers,
+            "operators": self.operators,
+        }
+
+    @classmethod
+    def from_json(cls, name: str, entry: Mapping[str, Any], folder: Path) -> Self:
+        """The inverse of `to_json`, with the file from a folder."""
+        known = {key: value for key, value in entry.items() if key != "file"}
+        return cls(name, b"" if "not_made" in entry else (folder / entry["file"]).read_bytes(), **known)
+
+
+@interrupts_kept()
+def make_variant(
+    name: str,
+    model: bytes,
+    initializers: Sequence[Mapping[str, Any]],
+    evidence: Evidence,
+    gate: ParityGate,
+    images: np.ndarray,
+    *,
+    provider: Provider = "cpu",
+    calibration: "Calibration | None" = None,
+) -> Variant:
+    """Search the variant with the fewest layers in fp32 that passes; where none does, the best one, for the report.
+
+    Args:
+        name: a key of `VARIANT_KINDS`.
+        model, initializers: the fp32 file and what `audit_export` found in it.
+        evidence: the images that the search judges on, all of them at the largest batch.
+        images: a few prepared images, uint8 `[n, S, S, 3]`, that guide the search.
+        provider: where it is run.
+        calibration: of training images; for int8. Given for both kinds of int8, it measures once.
+
+    Raises:
+        GateError: a tensor of the variant that the fp32 file does not explain.
+        UnavailableError: the provider is missing.
+    """
+    kind = VARIANT_KINDS[name]
+
+    def objections(data: bytes) -> Sequence[str]:
+        try:
+            return evidence.failures(OnnxRuntime(data, provider), gate)
+        except GateError as error:  # it does not even load
+            return [error.message]
+
+    with working(kind.file):
+        found = kind.search(model, SearchInputs(objections, images[:GUIDING_IMAGES], provider, calibration))
+        entries = kind.audit(found.data, model, initializers)
+    operators = dict(read_onnx(found.data).operators)
+    return Variant(name, found.data, entries, operators, list(found.kept), found.trials, tuple(found.failures))
+
+
+def make_variants(
+    names: Iterable[str],
+    model: bytes,
+    initializers: Sequence[Mapping[str, Any]],
+    folder: Path,
+    context: ArtifactContext,
+    calibration: "Calibration | None" = None,
+) -> dict[str, Variant]:
+    """Search each variant and write it into a folder; one that cannot be made is reported, and the others are made.
+
+    Args:
+        names: keys of `VARIANT_KINDS`.
+        model, initializers, calibration: as `make_variant` takes them.
+
+    Raises:
+        UsageError: images that nothing can be calibrated on.
+    """
+    variants = {}
+    for name in names:
+        try:
+            with _trials_reported(VARIANT_KINDS[name].file, context):
+                variant = make_variant(
+                    name,
+                    model,
+                    initializers,
+                    context.evidence,
+                    context.gate(name),
+                    context.images,
+                    provider=context.provider,
+                    calibration=calibration,
+                )
+        except (GateError, UnavailableError) as error:
+            variant = Variant(name, not_made=error.message)
+            context.warn(f"{variant.file} could not be made: {error.message}")
+        else:
+            write_bytes(folder / variant.file, variant.data)
+            context.say(lines.made(variant))
+        variants[name] = variant
+    return variants
+
+
+@contextmanager
+def _trials_reported(file: str, context: ArtifactContext) -> Iterator[None]:
+    say, tries = context.say_trial, itertools.count(1)
+    if say is not None:
+        say(f"{file}: searched until its gate passes")
+        context.evidence.on_result = lambda result: say(f"  {lines.compared(f'try {next(tries)}', result)}")
+    try:
+        yield
+    finally:
+        context.evidence.on_result = None
