@@ -1,9 +1,10 @@
-"""Variants on their way through the stages `export`, `parity` and `bundle`."""
+"""Stage `parity`: fp32 and each variant proved, and what ships of them."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from exporters.artifacts.kinds import VARIANT_KINDS
@@ -11,7 +12,10 @@ from exporters.bundle.verify import verify_bundle
 from exporters.client import Student
 from exporters.core.errors import GateError
 from exporters.core.files import read_json
-from tests.pipeline.conftest import Run, run_command, set_
+from pipeline.stages.shared.images import validation_batches
+from pipeline.stages.shared.inputs import read_data
+from tests.pipeline.conftest import Outcome, Run, run_command, set_
+from tests.pipeline.stages.contexts import context_of
 
 ALL = {"export.onnx.precision": "[fp32, fp16, int8]", "export.onnx.calibration.images": 24}
 LENIENT = {"parity.int8.min_agreement": 0.5, "parity.int8.max_accuracy_drop": 0.5}
@@ -104,3 +108,27 @@ def test_a_variant_is_searched_again_where_its_terms_change(run: Run, change: st
     asked = set_({**ALL, **LENIENT, "export.onnx.precision": "[fp32, int8]", "export.onnx.keep": "all"})
     assert run(*asked, "--until", "export").stages_run == ["export"]
     assert run(*asked, "--set", change, "--until", "export").stages_run == ["export"]
+
+
+def test_parity_is_proved_on_the_whole_validation_split(finished: tuple[Run, Outcome]) -> None:
+    run, _ = finished
+    report = read_json(run.directory / "parity" / "parity.json")["fp32"]
+    assert report["split"] == "validation" and report["whole"]["images"] == 12 and report["passed"] is True
+    assert report["whole"]["top1_agreement"] == 1.0 and 0 <= report["whole"]["max_scaled_error"] <= 1e-4
+    batches = list(validation_batches(read_data(context_of(run))))
+    images, labels, names = batches[0]
+    assert len(batches) == 1 and images.shape == (12, 32, 32, 3) and images.dtype == np.uint8
+    assert np.bincount(labels).tolist() == [4, 4, 4]
+    assert all(name.startswith("val/") for name in names)
+
+
+def test_a_provider_that_is_not_there_is_no_silent_cpu(run: Run) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("there is a CUDA device")
+    outcome = run(*set_({"parity.provider": "cuda"}), "--until", "parity")
+    assert outcome.code == 4 and "cuda" in outcome.err.lower() and "Traceback" not in outcome.err
