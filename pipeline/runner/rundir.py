@@ -198,12 +198,12 @@ class RunDirectory:
             self._hashes[path] = state, sha256_file(path)
         return self._hashes[path][1]
 
-    def log_metrics(self, stage: str, pass_: int, metrics: dict[str, Any]) -> None:
-        """Add a line to `metrics.jsonl`; what an earlier attempt wrote of this stage from this pass on is replaced."""
+    def log_metrics(self, stage: str, epoch: int, metrics: dict[str, Any]) -> None:
+        """Add a line to `metrics.jsonl`; what an earlier attempt wrote of this stage from this epoch on is replaced."""
         path = self.path / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        kept = [line for line in lines if (old := json.loads(line))["stage"] != stage or old["pass"] < pass_]
-        kept.append(json.dumps({"stage": stage, **metrics, "pass": pass_}, sort_keys=True))
+        kept = [line for line in lines if (old := json.loads(line))["stage"] != stage or old["pass"] < epoch]
+        kept.append(json.dumps({"stage": stage, **metrics, "pass": epoch}, sort_keys=True))
         write_text(path, "\n".join(kept) + "\n")
 
     @contextmanager
