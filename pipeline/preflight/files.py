@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from exporters.core.errors import UnavailableError
 from exporters.core.names import path_on_disk
 from pipeline.catalog import class_sets, clip_models, prompt_names
-from pipeline.data.prepare.sources import SOURCES
+from pipeline.data.prepare.sources import prepare_remedy
 from pipeline.data.settings import SYNTHETIC_DATASETS
 from pipeline.models.weight_files import checked_sha256
 from pipeline.preflight.base import Report, Subject
@@ -90,14 +89,9 @@ def _data(recipe: Recipe) -> Iterator[NamedPath]:
     if data.root is None or data.dataset in SYNTHETIC_DATASETS:
         return
     root = path_on_disk(Path(data.root).expanduser())
-    prepared = data.dataset in SOURCES or data.dataset.startswith("torchvision:")
-    remedy = "Check the path; it is relative to the working directory."
-    if prepared:
-        command = f"tmkd-pipeline data prepare {data.dataset} --root {quote(data.root)}"
-        remedy = (
-            f"`{command}` puts it there, or tells how; or give the folder where you have it: --set data.root=FOLDER"
-        )
-    yield NamedPath("data.root", root, stages, folder=True, remedy=remedy, prepared=prepared)
+    prepare = prepare_remedy(data.dataset, data.root)
+    remedy = prepare or "Check the path; it is relative to the working directory."
+    yield NamedPath("data.root", root, stages, folder=True, remedy=remedy, prepared=prepare is not None)
     if data.labels is not None and root.is_dir():
         remedy = "Check the path; it is relative to data.root."
         labels = path_on_disk(root / Path(data.labels).expanduser())

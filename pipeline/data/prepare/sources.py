@@ -6,6 +6,7 @@ field's readers agree on. Where none is known, none is checked, and the one that
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from shlex import quote
 from types import MappingProxyType
 
 from pipeline.data.listing import SplitName
@@ -222,3 +223,16 @@ SOURCES: Mapping[str, DataSet] = MappingProxyType(
         ),
     }
 )
+
+
+def prepare_remedy(dataset: str, root: str) -> str | None:
+    """What to do where the folder of a data set is not there; None for one that `data prepare` does not know.
+
+    Args:
+        dataset: its name.
+        root: the folder, as it was given.
+    """
+    if dataset not in SOURCES and not dataset.startswith("torchvision:"):
+        return None
+    command = f"tmkd-pipeline data prepare {dataset} --root {quote(root)}"
+    return f"`{command}` puts it there, or tells how; or give the folder where you have it: --set data.root=FOLDER"

@@ -8,6 +8,7 @@ from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized, path_on_disk
 from exporters.images.splits import find_splits, split_of, with_test
 from pipeline.data.listing import Split, SplitName
+from pipeline.data.prepare.sources import prepare_remedy
 
 # Joiners belong to the spelling of words in many scripts; other characters without width only hide something.
 _JOINERS = "\u200c\u200d"
@@ -24,7 +25,8 @@ def existing_root(root: Path | None, dataset: str, remedy: str) -> Path:
     root = path_on_disk(root.expanduser())
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise UnavailableError(f"data.root: {root} {what}", remedy=remedy)
+        fetch = prepare_remedy(dataset, str(root))
+        raise UnavailableError(f"data.root: {root} {what}", remedy="\n  ".join(filter(None, (fetch, remedy))))
     return root.absolute()
 
 

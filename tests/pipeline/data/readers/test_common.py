@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.core.errors import UnavailableError
-from pipeline.data.readers.common import notes_on_test, readable_names, unpacked_folder
+from pipeline.data.readers.common import existing_root, notes_on_test, readable_names, unpacked_folder
 from tests.pipeline.data.readers.layouts import images
 
 SOURCE = Path("labels.txt")
@@ -63,3 +63,11 @@ def test_the_fullest_folder_is_the_one_that_is_spoken_of(tmp_path: Path) -> None
 @pytest.mark.parametrize(("name", "told"), [("test", False), ("val", True), ("valid_images", True), ("holdout", False)])
 def test_a_test_split_of_another_name_is_noted(name: str, told: bool) -> None:
     assert bool(notes_on_test({"train": "train", "test": name})) == told
+
+
+def test_a_missing_folder_has_the_remedy_of_a_run(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        existing_root(tmp_path / "absent", "cub200", "another")
+    assert f"`tmkd-pipeline data prepare cub200 --root {tmp_path / 'absent'}` puts it there" in str(caught.value)
+    with pytest.raises(UnavailableError, match="another"):
+        existing_root(tmp_path / "absent", "folder", "another")
