@@ -1,8 +1,10 @@
-"""Batches of one image and batch norms, as far as the recipe alone shows."""
+"""Batch sizes: one image a batch with batch norms, and too few steps for a schedule."""
 
 from collections.abc import Collection, Iterator
 
+from exporters.core.wording import count_of
 from exporters.student.architectures import has_batch_norm
+from pipeline.preflight.base import Report, Subject
 from pipeline.recipe.schema.recipe import Recipe
 
 
@@ -36,3 +38,49 @@ def single_image_warning(section: str, what: str, remedy: str) -> str:
 def more_images(section: str) -> str:
     """The remedy where the recipe asks for batches of one image."""
     return f"Set {section}.batch_size to 2 or more."
+
+
+_FEW_STEPS = 10
+"""Steps an epoch; below, momentum and a schedule by epochs move in jumps."""
+_SHORT_SCHEDULE = 500
+"""Steps in all; a network trained from scratch has hardly moved by then."""
+_SMALLEST_ADVISED = 16
+"""Images a step; the statistics of batch norms become noisy below."""
+
+
+def check_steps(subject: Subject, report: Report) -> None:
+    """Warn of schedules with few steps: small data sets at a batch size for large ones."""
+    recipe, images = subject.recipe, len(subject.index.splits["train"])
+    text = recipe.teacher.text
+    schedules = (
+        ("distill", "train", recipe.train),
+        ("teacher", "teacher.visual.fit", recipe.teacher.visual.fit),
+        ("text", "teacher.text.fit", text.fit if text.weights == "fit" else None),
+    )
+    for stage, section, schedule in schedules:
+        if stage in subject.stages and schedule is not None:
+            warning = few_steps_warning(section, images, schedule.batch_size, schedule.epochs)
+            if warning is not None:
+                report.warn(warning)
+
+
+def few_steps_warning(section: str, images: int, batch_size: int, epochs: int) -> str | None:
+    """The warning about a schedule with few steps; None where there are enough, or no advisable batch size
+    gives twice as many.
+
+    Args:
+        section: of the recipe that has the batch size.
+        images: in the training split.
+        batch_size: images a step.
+        epochs: of the schedule.
+    """
+    steps = max(1, images // batch_size)  # the last batch is left out where it is not full
+    if steps >= _FEW_STEPS or steps * epochs >= _SHORT_SCHEDULE:
+        return None
+    better = max(1 << max(0, (images // _FEW_STEPS).bit_length() - 1), _SMALLEST_ADVISED)
+    if 2 * better > batch_size:
+        return None
+    return (
+        f"only {count_of(steps, 'step')} an epoch ({count_of(images, 'image')}, {section}.batch_size {batch_size}),"
+        f" {steps * epochs:,} in all: set {section}.batch_size to {better} for {max(1, images // better)} an epoch"
+    )

@@ -18,6 +18,7 @@ BEFORE_FIRST_STAGE = (
 
 AFTER_DATA = (
     Check("pipeline.preflight.names:check_class_names", frozenset({"text", "distill"})),
+    Check("pipeline.preflight.batches:check_steps", frozenset({"teacher", "text", "distill"})),
     Check("pipeline.preflight.networks:check_student", frozenset({"distill"}), slow=True),
     Check("pipeline.preflight.networks:check_teacher", frozenset({"teacher"}), slow=True),
     Check("pipeline.preflight.networks:check_method", frozenset({"distill"}), slow=True),

@@ -1,21 +1,31 @@
+"""Schedules with few steps, before anything is trained."""
+
 import pytest
 
-from pipeline.preflight.batches import single_image_notes
-from pipeline.recipe import load_recipe
+from pipeline.preflight import batches
+from pipeline.preflight.batches import few_steps_warning
+from tests.pipeline.preflight.conftest import Prospect
+
+
+def test_few_steps_name_a_better_batch_size() -> None:
+    assert few_steps_warning("train", 160, 64, 30) == (
+        "only 2 steps an epoch (160 images, train.batch_size 64), 60 in all: set train.batch_size to 16 for 10 an epoch"
+    )
+    assert (few_steps_warning("train", 50, 64, 30) or "").startswith("only 1 step an epoch (50 images, ")
 
 
 @pytest.mark.parametrize(
-    ("overrides", "stages", "sections"),
-    [
-        ((), ("teacher", "distill"), []),
-        (("train.batch_size=1",), ("teacher", "distill"), ["train.batch_size"]),
-        (("train.batch_size=1",), ("teacher",), []),
-        (("train.batch_size=1", "student.model=vit_b_16", "student.arguments={}"), ("distill",), []),
-    ],
+    ("images", "batch_size", "epochs"),
+    [(640, 64, 30), (160, 64, 250), (160, 16, 10), (48, 16, 2), (48, 24, 1), (1, 1, 1), (1728, 32, 10)],
 )
-def test_networks_with_batch_norms_are_named_where_a_batch_is_one_image(
-    overrides: tuple[str, ...], stages: tuple[str, ...], sections: list[str]
-) -> None:
-    networks = ("student.model=mobilenet_v2", "student.arguments={}")
-    recipe = load_recipe("quickstart", [*networks, *overrides]).recipe
-    assert [note.partition(":")[0] for note in single_image_notes(recipe, stages)] == sections
+def test_enough_steps_are_not_warned_of(images: int, batch_size: int, epochs: int) -> None:
+    assert few_steps_warning("train", images, batch_size, epochs) is None
+
+
+def test_every_schedule_that_will_run_is_looked_at(prospect: Prospect) -> None:
+    large = [f"{section}.batch_size=64" for section in ("train", "teacher.visual.fit", "teacher.text.fit")]
+    warnings = prospect.report(batches.check_steps, *large).warnings
+    assert [warning.split("images, ")[1].split(".batch_size")[0] for warning in warnings] == [
+        "train", "teacher.visual.fit", "teacher.text.fit"
+    ]  # fmt: skip
+    assert prospect.report(batches.check_steps, *large, stages=("fusion",)).warnings == []
