@@ -66,7 +66,7 @@ def test_leaks_are_reported_by_the_stage_and_the_result_is_reused(tiny_data: Pat
     arguments = ("--until", "data", *set_({"data.on_leak": "drop"}))
     outcome = run(*arguments)
     assert outcome.code == 0 and "train 48" in outcome.out
-    assert "1 images were left out, since" in outcome.out
+    assert "1 image was left out, since" in outcome.out
     assert "copies of images within a split: validation 1" in outcome.out
     index = json.loads((tmp_path / "run" / "data" / "index.json").read_text())
     assert [file["path"] for file in index["dropped"]] == [f"train/{CLASSES[0]}/leak.png"]
