@@ -63,10 +63,11 @@ gpu-check: $(INSTALLED) ## on a machine with a GPU: build and run every engine a
 docker: ## lint and build the images, and try them: needs a Docker engine, or root with buildah and debootstrap
 	@docker/check
 
-lint: $(INSTALLED) ## style, formatting, types, and what may import what
+lint: $(INSTALLED) ## style, formatting, types, what may import what, and a test file for each source file
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
+	@$(BIN)/python tests/mirror.py
 	@told=$$($(BIN)/lint-imports) || { echo "$$told" >&2; exit 1; }; tail -n 1 <<< "$$told"
 
 names: $(INSTALLED) ## write the lists of networks that a recipe is checked against, from the installed libraries

@@ -1,4 +1,4 @@
-"""The kinds of variants of the fp32 file. A new kind is one entry of `VARIANT_KINDS`."""
+"""The kinds of variants of the fp32 file. docs/architecture.md lists what a new kind needs beside its entry here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class VariantKind:
         precision: whose gate it must pass, a key of `GOLDEN_LIMITS`.
         search: from the fp32 model to the best candidate.
         audit: traces each tensor back to the fp32 file's, as `audit_fp16`.
-        emulate: from the file to one that computes on a CPU what its target would, where a CPU shows less.
+        emulate: rewrites the file so that a CPU rounds as the target does; None where a CPU does so already.
         for_engine: made for TensorRT alone: its speed elsewhere means nothing.
     """
 

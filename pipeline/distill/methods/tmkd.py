@@ -21,7 +21,7 @@ class Tmkd(Method):
         student: the student's shape.
         teacher: the visual teacher's shape.
         base: the method that it plugs into.
-        anchors: `[K, D]`, the rgb prompts' embeddings; needed where `contrast_weight` is above 0.
+        anchors: `[K, D]`, the rgb prompts' embeddings; needed where `contrast.weight` is above 0.
 
     Raises:
         UsageError: a feature loss on nets without class activation maps; a contrast without anchors of all classes or
