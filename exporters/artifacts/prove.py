@@ -118,7 +118,7 @@ def prove_variant(
     keep_all: bool = False,
     for_engine: bool = False,
 ) -> VariantVerdict:
-    """Judge a variant on all images; where it fails find the first node that deviates, where it passes time it.
+    """Judge a variant on all images. If it fails, find the first node that deviates; if it passes, time it.
 
     What is for an engine alone is not timed; `exporters.artifacts.decide.settle` ships it with its engine.
 
@@ -127,7 +127,7 @@ def prove_variant(
         data, model: the variant and the fp32 file that it was made of.
         images: uint8 `[n, S, S, 3]`, to time it on and to look for the deviation; a bundle's golden vectors.
         keep_all: ship also what is not faster than fp32, and what is for an engine without the engine.
-        for_engine: it was asked for only because an engine is built from it; always so of a kind that says so.
+        for_engine: made only as the source of an engine; always true where `VariantKind.for_engine` is.
 
     Raises:
         UnavailableError: the provider is missing.
