@@ -47,6 +47,8 @@ def main() -> None:
         code = 128 + (terminated or signal.SIGINT)
         cause = "terminated" if terminated else "interrupted"
         _report(f"{cause}; nothing is half-written, and the same command can be run again", debug)
+        # Python ends itself by SIGINT, and not with our exit code, where the interrupt met code of an `exec`.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     except ModuleNotFoundError as error:
         code = _missing(error, debug)
     except OSError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.loading import BATCH, PREPROCESSING, SIZE, decode_and_resize, draw_photographs, main, to_markdown
+from benchmarks.loading import BATCH, GEOMETRY, SIZE, decode_and_resize, draw_photographs, main, to_markdown
 from exporters.images.decoding import open_rgb
 
 
@@ -34,6 +34,6 @@ def test_folders_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_the_bare_loop_does_what_the_loader_must_do(tmp_path: Path) -> None:
     draw_photographs(tmp_path, 2)
     for path in tmp_path.rglob("*.jpg"):
-        assert decode_and_resize(path) == SIZE * SIZE * 3 == PREPROCESSING.apply(open_rgb(path)).nbytes
+        assert decode_and_resize(path) == SIZE * SIZE * 3 == GEOMETRY.apply(open_rgb(path)).nbytes
         assert Image.open(path).size == (500, 375)
         assert 25_000 < path.stat().st_size < 80_000

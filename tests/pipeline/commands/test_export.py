@@ -171,10 +171,10 @@ class TestWhatIsMissing:
 
     def test_no_images(self, weights: Path, tiny_data: Path, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
-        for folder in (tmp_path / "empty", tmp_path / "absent"):
-            assert_one_error(export(weights, tmp_path / "out", *NETWORK, "--data", folder), 4, f"{folder}: no images")
+        for folder, problem in ((tmp_path / "empty", ": no images"), (tmp_path / "absent", " does not exist")):
+            assert_one_error(export(weights, tmp_path / "out", *NETWORK, "--data", folder), 4, f"{folder}{problem}")
             calibrated = ["--precision", "int8", "--data", tiny_data / "test", "--calibration", folder]
-            assert_one_error(export(weights, tmp_path / "out", *NETWORK, *calibrated), 4, f"{folder}: no images")
+            assert_one_error(export(weights, tmp_path / "out", *NETWORK, *calibrated), 4, f"{folder}{problem}")
 
     def test_calibration_on_what_proves(self, weights: Path, tiny_data: Path, tmp_path: Path) -> None:
         calibrated = ["--precision", "int8", "--data", tiny_data / "val", "--calibration", tiny_data / "val"]

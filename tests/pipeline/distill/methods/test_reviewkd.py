@@ -110,7 +110,7 @@ def test_a_share_of_nothing_keeps_what_is_deeper_out() -> None:
 
 def test_nets_without_stages_are_refused() -> None:
     tokens = NetworkShape(5, 4, None, has_cam=False)
-    with pytest.raises(UsageError, match="reviewkd compares the maps of stages, and the student and the teacher has"):
+    with pytest.raises(UsageError, match="reviewkd compares the maps of stages, and the student and the teacher have"):
         KnowledgeReview(SETTINGS, tokens, tokens)
     with pytest.raises(UsageError, match="needs a visual teacher"):
         KnowledgeReview(SETTINGS, tokens, None)
