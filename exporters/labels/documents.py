@@ -137,8 +137,8 @@ def _yaml_pairs(
         whole = isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:int" and key is not None
         rows.append(Row(key, tuple(str(text) for text in texts), line, whole))
     if problems:
-        told = "\n".join(f"{path}: line {line}: {problem}" for line, problem in sorted(problems))
-        raise UsageError(told, remedy=_YAML)
+        lines = "\n".join(f"{path}: line {line}: {problem}" for line, problem in sorted(problems))
+        raise UsageError(lines, remedy=_YAML)
     return rows
 
 

@@ -119,8 +119,8 @@ def _overview(verdicts: Sequence[str]) -> str:
     found = [f"{count} {_is(count)} {verdict}" for verdict, count in counts.items() if count]
     missing = [verdict for verdict in ("better", "worse") if not counts[verdict]]
     none = f"; none is {' or '.join(missing)}" if missing else ""
-    told = ", ".join([*found[:-1], f"and {found[-1]}"] if len(found) > 1 else found)
-    return f"Paired with its reference, of {len(verdicts)} arms **{told}** (test split, chosen epoch){none}."
+    verdict_counts = ", ".join([*found[:-1], f"and {found[-1]}"] if len(found) > 1 else found)
+    return f"Paired with its reference, of {len(verdicts)} arms **{verdict_counts}** (test split, chosen epoch){none}."
 
 
 def _against(verdict: str) -> str:

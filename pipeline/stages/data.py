@@ -90,6 +90,6 @@ class DataStage(Stage):
             )
         copies = {name: found["duplicates"] for name, found in summary["splits"].items() if found["duplicates"]}
         if copies:
-            told = ", ".join(f"{name} {count:,}" for name, count in copies.items())
-            context.console.say(f"copies of images within a split: {told} (tmkd-pipeline data inspect shows them)")
+            counts = ", ".join(f"{name} {count:,}" for name, count in copies.items())
+            context.console.say(f"copies of images within a split: {counts} (tmkd-pipeline data inspect shows them)")
         return summary | {"official": listing.official} if listing.official else summary

@@ -86,11 +86,11 @@ class ValidateStage(Stage):
         for gate in gates:
             context.console.say(gate.describe())
         figures = f"{folder / 'verdict.json'} has the figures."
-        told = describe_score(chosen["validation"], "validation")
+        accuracy = describe_score(chosen["validation"], "validation")
         failed = [gate for gate in gates if not gate.passed]
         if any(gate.key == ABOVE_CHANCE for gate in failed):
             raise GateError(
-                f"the student is at chance level: {told}",
+                f"the student is at chance level: {accuracy}",
                 remedy="Train longer, look at the labels (`data inspect`) and at the losses (metrics.jsonl), or set"
                 f" more images aside (data.validation); validate.min_top1=0 lets any student pass. {figures}",
             )
@@ -100,7 +100,7 @@ class ValidateStage(Stage):
                 remedy=f"Train longer, or lower a gate that asks too much. {figures}",
             )
         if not has_learned(chosen["validation"]):
-            context.console.warn(f"the student is at chance level: {told}; it passes by the recipe's gates alone")
+            context.console.warn(f"the student is at chance level: {accuracy}; it passes by the recipe's gates alone")
         return {which: students[which]["test"]["top1"] for which in ("chosen", "final")}
 
 

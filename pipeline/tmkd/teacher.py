@@ -27,29 +27,29 @@ class ViewedBatch:
 
 
 class MultiViewTeacher:
-    """A frozen visual teacher on several views, fused by the weigher's scores.
+    """A frozen visual teacher on several views, fused by the scores of a view weighting.
 
-    With `views` of rgb alone it is the ordinary teacher, whatever the weigher says.
+    With `views` of rgb alone it is the ordinary teacher, whatever the weighting says.
 
     Args:
         visual: the visual teacher, on the device; put into eval mode, its gradients off.
         views: rgb and what the recipe adds.
-        weigher: scores the views of each image.
+        weighting: scores the views of each image.
         temperature: τ_w.
-        image_tower: images `[n, 3, H, W]` in `[0, 1]` → `[n, D]`, where the weigher asks for embeddings.
+        image_tower: images `[n, 3, H, W]` in `[0, 1]` → `[n, D]`, where the weighting asks for embeddings.
     """
 
     def __init__(
         self,
         visual: TappedNetwork,
         views: Views,
-        weigher: ViewWeighting,
+        weighting: ViewWeighting,
         temperature: float,
         image_tower: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.visual = visual.eval().requires_grad_(False)
         self.views = views
-        self._weigher = weigher
+        self._weighting = weighting
         self._temperature = temperature
         self._image_tower = image_tower
 
@@ -65,7 +65,7 @@ class MultiViewTeacher:
     @torch.no_grad()
     def weigh(self, viewed: ViewedBatch, labels: Tensor) -> Tensor:
         """View weights `[B, V]` under the given labels `[B]`."""
-        return view_weights(self._weigher(viewed.embeddings, viewed.output.logits, labels), self._temperature)
+        return view_weights(self._weighting(viewed.embeddings, viewed.output.logits, labels), self._temperature)
 
     def weigh_label_free(self, viewed: ViewedBatch) -> Tensor:
         """Weights `[B, V]` with the argmax of the views' mean logits in the place of the labels."""

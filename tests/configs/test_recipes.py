@@ -102,8 +102,8 @@ def test_a_step_of_teacher_and_student(name: str, clip: Clip) -> None:
     views = make_views(recipe)
     with torch.no_grad():
         embeddings = encode_prompts(clip.encode_text, Prompts.load(recipe.teacher.text.prompts), words, views.kinds)
-    weigher = make_view_weighting(recipe.distill.weighting, embeddings, 1 / clip.temperature.item())
-    teacher = MultiViewTeacher(visual, views, weigher, recipe.distill.weighting.temperature, clip.encode_image)
+    weighting = make_view_weighting(recipe.distill.weighting, embeddings, 1 / clip.temperature.item())
+    teacher = MultiViewTeacher(visual, views, weighting, recipe.distill.weighting.temperature, clip.encode_image)
     student = build_student(recipe, len(LABELS)).tapped
     method = build_method(recipe.distill, student.shape, visual.shape, embeddings[0], recipe.train.label_smoothing)
     task = DistillationTask(student, method).train()

@@ -93,7 +93,7 @@ def resolve(name: str) -> tuple[str, str]:
         (source, name within the source).
 
     Raises:
-        UsageError: no source knows the name; the nearest names are told.
+        UsageError: no source knows the name; the message has the nearest names.
         UnavailableError: torchvision or timm, which would have to be asked, is not installed.
     """
     source, bare = parse(name)
@@ -105,7 +105,7 @@ def resolve(name: str) -> tuple[str, str]:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no source has, as far as it can be told without the libraries: by the list that ships.
+    """Refuse a name that no source has, as far as this is known without the libraries: by the list that ships.
 
     Raises:
         UsageError: as `resolve`. Not where an installed library is newer than the list, and so may have the name.

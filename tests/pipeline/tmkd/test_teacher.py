@@ -41,11 +41,11 @@ def of_each_view(tapped: TappedNetwork, images: Tensor) -> tuple[np.ndarray, np.
     return logits, maps
 
 
-@pytest.mark.parametrize("weigher", [confidence_weighting, uniform_weighting])
-def test_one_view_is_the_ordinary_teacher(weigher: ViewWeighting):
+@pytest.mark.parametrize("weighting", [confidence_weighting, uniform_weighting])
+def test_one_view_is_the_ordinary_teacher(weighting: ViewWeighting):
     tapped = visual()
     images, labels = batch()
-    found = MultiViewTeacher(tapped, Views({}), weigher, 0.3)(images, labels)
+    found = MultiViewTeacher(tapped, Views({}), weighting, 0.3)(images, labels)
     with torch.no_grad():
         expected = tapped(images)
     assert torch.equal(found.logits, expected.logits)
@@ -157,13 +157,13 @@ def test_labels_reach_the_weigher_alone():
     images, labels = batch()
     seen: list[Tensor] = []
 
-    def weigher(embeddings: Tensor | None, logits: Tensor, given: Tensor) -> Tensor:
+    def weighting(embeddings: Tensor | None, logits: Tensor, given: Tensor) -> Tensor:
         assert embeddings is None
         assert logits.shape == (3, 5, CLASSES)
         seen.append(given)
         return torch.zeros(5, 3)
 
-    teacher = MultiViewTeacher(visual(), Views(SPECS), weigher, 1.0)
+    teacher = MultiViewTeacher(visual(), Views(SPECS), weighting, 1.0)
     order = torch.randperm(5, generator=torch.Generator().manual_seed(0))
     assert torch.equal(teacher(images, labels).logits, teacher(images, labels[order]).logits)
     assert torch.equal(seen[0], labels)
@@ -177,12 +177,12 @@ def test_the_image_tower_sees_every_view():
     def tower(views: Tensor) -> Tensor:
         return views.mean(dim=(2, 3))
 
-    def weigher(embeddings: Tensor | None, logits: Tensor, given: Tensor) -> Tensor:
+    def weighting(embeddings: Tensor | None, logits: Tensor, given: Tensor) -> Tensor:
         assert embeddings is not None
         seen.append(embeddings)
         return torch.zeros(5, 3)
 
-    MultiViewTeacher(visual(), Views(SPECS), weigher, 1.0, tower)(images, labels)
+    MultiViewTeacher(visual(), Views(SPECS), weighting, 1.0, tower)(images, labels)
     torch.testing.assert_close(seen[0], Views(SPECS)(images).mean(dim=(3, 4)))
 
 

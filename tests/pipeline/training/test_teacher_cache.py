@@ -26,8 +26,8 @@ def visual() -> TappedNetwork:
     return TappedNetwork(build(Architecture("resnet8", "cifar"), CLASSES), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), SIZE)
 
 
-def teacher(views: dict | None = None, weigher=confidence_weighting) -> MultiViewTeacher:
-    return MultiViewTeacher(visual(), Views(SPECS if views is None else views), weigher, 0.5)
+def teacher(views: dict | None = None, weighting=confidence_weighting) -> MultiViewTeacher:
+    return MultiViewTeacher(visual(), Views(SPECS if views is None else views), weighting, 0.5)
 
 
 def batch(indices: list[int], epoch: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,12 +104,12 @@ def test_labels_weights_and_views_are_free(tmp_path: Path):
     first = cached(tmp_path, teacher())
     first(images, labels, 2, indices)
     first.commit()
-    for views, weigher in (({}, uniform_weighting), (SPECS, uniform_weighting), ({"contour": SPECS["edge"]}, None)):
-        other = teacher(views, weigher or confidence_weighting)
+    for views, weighting in (({}, uniform_weighting), (SPECS, uniform_weighting), ({"contour": SPECS["edge"]}, None)):
+        other = teacher(views, weighting or confidence_weighting)
         seen = count_looks(other)
         found = cached(tmp_path, other)(images, labels.flip(0), 2, indices)
         assert not seen
-        assert_same_lesson(found, teacher(views, weigher or confidence_weighting)(images, labels.flip(0)))
+        assert_same_lesson(found, teacher(views, weighting or confidence_weighting)(images, labels.flip(0)))
 
 
 def test_embeddings_of_the_image_tower_are_kept(tmp_path: Path):
@@ -121,12 +121,12 @@ def test_embeddings_of_the_image_tower_are_kept(tmp_path: Path):
 
     given = []
 
-    def weigher(embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
+    def weighting(embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
         assert embeddings is not None
         given.append(embeddings)
         return embeddings.sum(-1).T
 
-    looks_at = MultiViewTeacher(visual(), Views(SPECS), weigher, 1.0, tower)
+    looks_at = MultiViewTeacher(visual(), Views(SPECS), weighting, 1.0, tower)
     behind = cached(tmp_path, looks_at, {"logits": "logits", "embeddings": "embeddings-a"})
     images, labels, indices = batch([3, 1], 0)
     first = behind(images, labels, 0, indices)
