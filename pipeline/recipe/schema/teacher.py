@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,19 +10,12 @@ from exporters.student.architectures.names import nearest_names
 from pipeline.catalog import class_sets, clip_models, prompt_names
 from pipeline.recipe.schema.clip_names import clip_list_is_complete, shipped_clip_names
 from pipeline.recipe.schema.weights import (
-    CLASSIFIER,
-    MEAN,
     SHA256,
-    STD,
-    WEIGHTS_KEY,
-    Mean,
     Model,
+    NetworkSettings,
     Sha256,
-    Std,
     Weights,
-    check_normalisation,
     check_sha256,
-    check_weights_file,
     names_file,
 )
 from pipeline.settings import NonEmpty, Settings, any_of, file_or, problem
@@ -47,36 +40,23 @@ class TextFitSettings(FitSettings):
     weight_decay: float = Field(default=0.05, ge=0, le=10, description="Weight decay.")
 
 
-class VisualTeacherSettings(Settings):
+class VisualTeacherSettings(NetworkSettings):
     """The strong image classifier that the student learns from."""
 
     model: Model = Field(default="resnet50", description="A torchvision, timm or CIFAR architecture by name.")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="Arguments of the architecture.")
     weights: Weights = Field(default="imagenet", description="Initial weights: imagenet, none, or the path of a file.")
-    sha256: Sha256 | None = Field(default=None, description=SHA256)
-    weights_key: NonEmpty | None = Field(default=None, description=WEIGHTS_KEY)
-    mean: Mean | None = Field(default=None, description=MEAN)
-    std: Std | None = Field(default=None, description=STD)
     image_size: int | None = Field(
         default=None,
         ge=16,
         le=1024,
         description="Side of its square input, in pixels; each view is resized to it. null: data.image_size.",
     )
-    classifier: NonEmpty | None = Field(default=None, description=CLASSIFIER)
     fit: VisualFitSettings | None = Field(default=None, description="How it is trained on the data; null: not trained.")
 
     @model_validator(mode="after")
     def _has_learned_something(self) -> Self:
         if self.weights == "none" and self.fit is None:
             raise problem("weights", "expected imagenet or a file where @fit is null, got none", "fit")
-        return self
-
-    @model_validator(mode="after")
-    def _weights_are_described(self) -> Self:
-        check_normalisation(self.mean, self.std)
-        check_sha256(self.weights, self.sha256)
-        check_weights_file(self.weights, self.weights_key)
         return self
 
 

@@ -1,16 +1,16 @@
 """What the sections of the networks share: names of networks, and the normalisation and the hash of weights."""
 
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, model_validator
 
 from exporters.core.errors import UsageError
 from exporters.core.files import sha256_file
 from exporters.images.normalisation import on_scale_of_bytes
 from exporters.student.architectures import UnknownNameError, check_name
 from exporters.student.checkpoint_file import KNOWN_SUFFIXES, has_weights_suffix
-from pipeline.settings import NonEmpty, file_or, problem, unexpected
+from pipeline.settings import NonEmpty, Settings, file_or, problem, unexpected
 
 
 def _known_model(name: str) -> str:
@@ -49,14 +49,7 @@ Mean = Annotated[tuple[_Share, _Share, _Share], Strict(False), BeforeValidator(_
 Std = Annotated[tuple[_Positive, _Positive, _Positive], Strict(False), BeforeValidator(_not_of_bytes)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
 
-MEAN = "RGB mean that it was trained with, for images in [0, 1]; null: as its weights say, else ImageNet's."
-STD = "RGB standard deviation, as for mean; give both or neither."
 SHA256 = "SHA-256 of a weights file, checked before it is loaded (exit 4); filled in by recipe.lock.yaml."
-WEIGHTS_KEY = "Which weights to take from a file with several sets, such as state_dict_ema; null: the plain ones."
-
-CLASSIFIER = (
-    "The linear layer that gives the logits, by its name in the network, such as fc; null: found automatically."
-)
 
 SECTIONS = (("teacher", "visual"), ("teacher", "text"), ("student",))
 """The sections of a recipe that have the keys `weights` and `sha256`."""
@@ -89,6 +82,38 @@ def check_weights_file(weights: str, key: str | None) -> None:
         raise problem("weights", f"expected a file of weights ({KNOWN_SUFFIXES}), got {weights!r}")
     if key is not None and not names_file(weights):
         raise problem("weights_key", f"expected null for @weights {weights}, which is no file, got {key!r}", "weights")
+
+
+class NetworkSettings(Settings):
+    """A network of images and its weights: what the student and the visual teacher have in common."""
+
+    model: Model
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Arguments of the architecture.")
+    weights: Weights
+    sha256: Sha256 | None = Field(default=None, description=SHA256)
+    weights_key: NonEmpty | None = Field(
+        default=None,
+        description="Which weights to take from a file with several sets, such as state_dict_ema; null: the plain"
+        " ones.",
+    )
+    mean: Mean | None = Field(
+        default=None,
+        description="RGB mean that it was trained with, for images in [0, 1]; null: as its weights say, else"
+        " ImageNet's.",
+    )
+    std: Std | None = Field(default=None, description="RGB standard deviation, as for mean; give both or neither.")
+    classifier: NonEmpty | None = Field(
+        default=None,
+        description="The linear layer that gives the logits, by its name in the network, such as fc; null: found"
+        " automatically.",
+    )
+
+    @model_validator(mode="after")
+    def _weights_are_described(self) -> Self:
+        check_normalisation(self.mean, self.std)
+        check_sha256(self.weights, self.sha256)
+        check_weights_file(self.weights, self.weights_key)
+        return self
 
 
 def fill_in_hashes(resolved: dict[str, Any]) -> None:
