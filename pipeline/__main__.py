@@ -47,8 +47,6 @@ def main() -> None:
         code = 128 + (terminated or signal.SIGINT)
         cause = "terminated" if terminated else "interrupted"
         _report(f"{cause}; nothing is half-written, and the same command can be run again", debug)
-        # Python ends itself by SIGINT, and not with our exit code, where the interrupt met code of an `exec`.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     except ModuleNotFoundError as error:
         code = _missing(error, debug)
     except OSError as error:
@@ -85,4 +83,8 @@ def _report(text: str, debug: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        # `python -m` ends itself by SIGINT, and not with our exit code, where an interrupt met code of an `exec`.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
