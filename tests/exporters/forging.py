@@ -1,4 +1,4 @@
-"""What an attacker does to a bundle: change it, and then the hashes that would tell."""
+"""Attacks on a bundle: change it, and then forge the hashes that would reveal the change."""
 
 import json
 from collections.abc import Callable

@@ -51,10 +51,10 @@ def find_all(packed: Path, tmp_path: Path, count: int) -> None:
     verify_bundle(bundle)
 
 
-def test_changes(packed: Path, tmp_path: Path) -> None:
+def test_every_change_is_found(packed: Path, tmp_path: Path) -> None:
     find_all(packed, tmp_path, 2 * len(FILES) * len(KINDS))
 
 
 @pytest.mark.slow
-def test_two_thousand_changes(packed: Path, tmp_path: Path) -> None:
+def test_two_thousand_changes_are_found(packed: Path, tmp_path: Path) -> None:
     find_all(packed, tmp_path, 2000)

@@ -48,11 +48,11 @@ def test_probabilities_are_those_of_the_torch_student(student: Student, photo: P
         assert probability == pytest.approx(expected[LABELS.index(label)], abs=1e-5)
 
 
-def test_logits_of_a_batch(student: Student, cifar: Exported) -> None:
+def test_logits_of_a_batch_match_the_student(student: Student, cifar: Exported) -> None:
     np.testing.assert_allclose(student.logits(cifar.images), cifar.logits, atol=1e-4)
 
 
-def test_bad_images(student: Student, tmp_path: Path) -> None:
+def test_bad_images_are_refused(student: Student, tmp_path: Path) -> None:
     with pytest.raises(UnreadableImageError, match=r"none\.jpg"):
         student.predict(tmp_path / "none.jpg")
     for array in (np.zeros((3, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)):
@@ -70,7 +70,7 @@ def test_damaged_files_are_not_loaded(packed: Path, tmp_path: Path, name: str) -
         Student.load(bundle)
 
 
-def test_a_preprocessing_of_another_version(packed: Path, tmp_path: Path) -> None:
+def test_unsupported_preprocessing_is_refused(packed: Path, tmp_path: Path) -> None:
     from exporters.core.files import sha256_bytes
 
     bundle = Path(shutil.copytree(packed, tmp_path / "bundle"))
@@ -86,7 +86,7 @@ def test_a_preprocessing_of_another_version(packed: Path, tmp_path: Path) -> Non
         Student.load(bundle)
 
 
-def test_no_bundle_and_no_provider(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_bundle_or_provider_is_refused(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
     with pytest.raises(UsageError):
@@ -104,7 +104,7 @@ def test_torch_is_not_imported(packed: Path, photo: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(packed), str(photo)], check=True)
 
 
-def test_a_precision_that_the_bundle_has_not(packed: Path) -> None:
+def test_missing_precision_is_refused(packed: Path) -> None:
     assert Student.load(packed, precision="fp32").labels == LABELS
     with pytest.raises(UsageError, match="no int8 model"):
         Student.load(packed, precision="int8")

@@ -27,7 +27,7 @@ def node(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
-def test_arrays_and_hashes_without_packages(packed: Path, tmp_path: Path) -> None:
+def test_reader_needs_no_packages_and_checks_hashes(packed: Path, tmp_path: Path) -> None:
     """The reader alone, which needs no package."""
     code = (
         "import {readArray, readBundle} from './bundle.js';"
@@ -35,9 +35,9 @@ def test_arrays_and_hashes_without_packages(packed: Path, tmp_path: Path) -> Non
         "const array = readArray(bundle.bytes('golden/outputs.npz'));"
         "console.log(JSON.stringify([array.dims, Array.from(array.data)]));"
     )
-    told = node(EXAMPLE, "--input-type=module", "--eval", code, packed)
-    assert told.returncode == 0, told.stderr
-    dims, values = json.loads(told.stdout)
+    result = node(EXAMPLE, "--input-type=module", "--eval", code, packed)
+    assert result.returncode == 0, result.stderr
+    dims, values = json.loads(result.stdout)
     golden = np.load(packed / "golden" / "outputs.npz")["logits"]
     np.testing.assert_array_equal(np.array(values, np.float32).reshape(dims), golden)
     for change in ("labels.json", "extra.json", "golden/inputs.npz"):

@@ -1,4 +1,4 @@
-"""Whatever of a teacher is planted into a bundle is found, although every hash that would tell was forged too."""
+"""Anything of a teacher planted into a bundle is found, even if every hash that would reveal it is forged too."""
 
 import base64
 import io
@@ -114,7 +114,9 @@ def function(model: onnx.ModelProto) -> None:
         (lambda model: setattr(model.graph.node[3], "name", "C:\\Users\\ada\\x"), "Users"),
     ],
 )
-def test_planted_in_the_model(bundle: Path, change: Callable[[onnx.ModelProto], None], words: str) -> None:
+def test_leak_planted_in_the_model_is_found(
+    bundle: Path, change: Callable[[onnx.ModelProto], None], words: str
+) -> None:
     change_model(bundle, change)
     assert words in failure(bundle)
 
@@ -137,7 +139,7 @@ def optimiser_state() -> bytes:
     "suffix", [".pt", ".pkl", ".bin", ".safetensors", ".json", ".md", ".txt", ".yaml", ".onnx", ".npz"]
 )
 @pytest.mark.parametrize("content", [optimiser_state(), pickle.dumps(WEIGHTS)], ids=["optimiser", "pickle"])
-def test_planted_as_a_file_of_any_kind(bundle: Path, suffix: str, content: bytes) -> None:
+def test_leak_planted_as_a_file_of_any_kind_is_found(bundle: Path, suffix: str, content: bytes) -> None:
     add_file(bundle, f"extra{suffix}", content)
     assert f"extra{suffix}" in failure(bundle)
 
@@ -145,7 +147,7 @@ def test_planted_as_a_file_of_any_kind(bundle: Path, suffix: str, content: bytes
 @pytest.mark.parametrize(
     "name", ["triton/teacher/1/model.onnx", "triton/finches/2/model.onnx", "triton/finches/1/model.plan"]
 )
-def test_planted_in_the_model_repository(bundle: Path, name: str) -> None:
+def test_leak_planted_in_the_model_repository_is_found(bundle: Path, name: str) -> None:
     if name.endswith(".onnx"):
         add_file(bundle, name, (bundle / "model.onnx").read_bytes() + b"\0")
         assert f"{name}: not a copy" in failure(bundle)
@@ -154,7 +156,7 @@ def test_planted_in_the_model_repository(bundle: Path, name: str) -> None:
         assert name in failure(bundle)
 
 
-def test_a_copy_that_is_another_model(bundle: Path) -> None:
+def test_copy_of_another_model_is_found(bundle: Path) -> None:
     data = (bundle / COPY).read_bytes()
     (bundle / COPY).write_bytes(data + b"\0")
 
@@ -186,11 +188,11 @@ def test_a_copy_that_is_another_model(bundle: Path) -> None:
         ("sbom.cdx.json", dump_json({"path": "\\\\server\\share\\ada"}), "server"),
     ],
 )
-def test_planted_in_a_text(bundle: Path, name: str, content: str, words: str) -> None:
+def test_leak_planted_in_a_text_is_found(bundle: Path, name: str, content: str, words: str) -> None:
     (bundle / name).write_text(content, encoding="utf-8")
     resealed(bundle)
-    told = failure(bundle)
-    assert name in told and words in told
+    message = failure(bundle)
+    assert name in message and words in message
 
 
 @pytest.mark.parametrize(
@@ -202,18 +204,18 @@ def test_planted_in_a_text(bundle: Path, name: str, content: str, words: str) ->
         (lambda manifest: manifest.update(weights=[["0123456789"] * 10] * 10_000), "more than a manifest of"),
     ],
 )
-def test_planted_in_the_manifest(bundle: Path, change: Callable[[dict], None], words: str) -> None:
+def test_leak_planted_in_the_manifest_is_found(bundle: Path, change: Callable[[dict], None], words: str) -> None:
     resealed(bundle, change)
-    told = failure(bundle)
-    assert "manifest.json" in told and words in told
+    message = failure(bundle)
+    assert "manifest.json" in message and words in message
 
 
-def test_more_golden_images_than_a_proof_needs(bundle: Path) -> None:
+def test_too_many_golden_images_are_refused(bundle: Path) -> None:
     """An array of images has room for weights."""
     (bundle / "golden/inputs.npz").write_bytes(npz_bytes("image", np.zeros((65, 32, 32, 3), np.uint8)))
     resealed(bundle)
     assert "at most 64" in failure(bundle)
 
 
-def test_nothing_here_is_taken_for_a_leak(packed: Path) -> None:
+def test_clean_bundle_is_not_taken_for_a_leak(packed: Path) -> None:
     verify_bundle(packed)

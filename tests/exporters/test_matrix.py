@@ -40,7 +40,7 @@ def label_of(network: Network) -> str:
 
 @pytest.mark.usefixtures("briefly_timed")
 @pytest.mark.parametrize("network", SMALL, ids=label_of)
-def test_small_networks(network: Network, tmp_path: Path) -> None:
+def test_small_networks_give_expected_results(network: Network, tmp_path: Path) -> None:
     subject = trained_like(network, tmp_path, images={"train": 192, "validation": 96}, steps=30)
     row = try_subject(subject, tmp_path)
     check(row, network.misses, network.norms)
@@ -51,7 +51,7 @@ def test_small_networks(network: Network, tmp_path: Path) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("briefly_timed")
 @pytest.mark.parametrize("network", MATRIX, ids=label_of)
-def test_all_networks(network: Network, tmp_path: Path) -> None:
+def test_all_networks_give_expected_results(network: Network, tmp_path: Path) -> None:
     check(try_subject(trained_like(network, tmp_path), tmp_path), network.misses, network.norms)
 
 
@@ -67,7 +67,7 @@ def third_party(name: str) -> Subject:
 @pytest.mark.usefixtures("briefly_timed")
 @pytest.mark.parametrize("name", list(PUBLISHED))
 @pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
-def test_weights_of_third_parties(name: str, method: Method, tmp_path: Path) -> None:
+def test_third_party_weights_keep_their_accuracy(name: str, method: Method, tmp_path: Path) -> None:
     row = try_subject(third_party(name), tmp_path, method=method)
     check(row)
     found = row["test"]
@@ -78,7 +78,7 @@ def test_weights_of_third_parties(name: str, method: Method, tmp_path: Path) -> 
         assert found[precision]["accuracy_drop"] <= 0.01
 
 
-def test_nothing_but_onnxruntime_is_there(cifar: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_environment_has_only_onnxruntime(cifar: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     (logits,) = run_plain({"model": cifar.data}, cifar.images).values()
     np.testing.assert_allclose(logits, cifar.logits, atol=1e-4)
     with pytest.raises(PlainError, match="No module named 'onnx'"):

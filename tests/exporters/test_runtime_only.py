@@ -44,7 +44,7 @@ def photos(cifar: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_verify_and_predict_without_what_trains(packed: Path, photos: Path) -> None:
+def test_verify_and_predict_need_no_training_packages(packed: Path, photos: Path) -> None:
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", WITHOUT, *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -61,7 +61,7 @@ def test_verify_and_predict_without_what_trains(packed: Path, photos: Path) -> N
 
 @pytest.mark.network
 @pytest.mark.slow
-def test_in_an_environment_that_has_nothing_else(packed: Path, photos: Path, tmp_path: Path) -> None:
+def test_runtime_extra_alone_verifies_a_bundle(packed: Path, photos: Path, tmp_path: Path) -> None:
     environment = tmp_path / "venv"
     venv.create(environment, with_pip=True)
     source = tmp_path / "source"

@@ -1,4 +1,4 @@
-"""The bundle is a folder as OpenSSF's model signing takes it: signed and verified by its own program."""
+"""OpenSSF's model-signing program signs and verifies the folder of a bundle."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ def model_signing(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_sign_verify_tamper(packed: Path, tmp_path: Path) -> None:
+def test_signed_bundle_verifies_until_it_is_changed(packed: Path, tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     private, public = tmp_path / "key.pem", tmp_path / "key.pub"
     private.write_bytes(

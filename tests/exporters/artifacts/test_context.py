@@ -1,4 +1,4 @@
-"""What is kept of what passes, and which gate it must pass."""
+"""Which variants are kept, and which gate each must pass."""
 
 import pytest
 

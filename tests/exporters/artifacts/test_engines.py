@@ -28,7 +28,7 @@ from tests.exporters.engine_runtime import GPU
 GATE = ParityGate(None, 0.5, 0.5)
 
 
-def test_names() -> None:
+def test_plan_names_and_variants_correspond() -> None:
     assert [plan_name(name) for name in ENGINE_SOURCES.values()] == [
         "model.plan",
         "model.fp16.plan",
@@ -39,7 +39,7 @@ def test_names() -> None:
     assert all(variant_of(kind.file) == name for name, kind in VARIANT_KINDS.items())
 
 
-def test_an_engine_of_each_precision(made: Mapping[str, MadeEngine], models: Mapping[str, Path]) -> None:
+def test_engine_is_built_for_each_precision(made: Mapping[str, MadeEngine], models: Mapping[str, Path]) -> None:
     for precision, engine in made.items():
         assert (engine.precision, engine.source) == (precision, models[precision].name)
         plan = models[precision].parent / "engines" / engine.file
@@ -48,7 +48,7 @@ def test_an_engine_of_each_precision(made: Mapping[str, MadeEngine], models: Map
 
 
 def test_the_next_build_reuses_the_timing_cache(models: Mapping[str, Path], tmp_path: Path) -> None:
-    told: list[str] = []
+    lines: list[str] = []
     names: list[str] = []
     shares: list[float] = []
 
@@ -60,11 +60,11 @@ def test_the_next_build_reuses_the_timing_cache(models: Mapping[str, Path], tmp_
     for _ in range(2):
         build_engines(
             ["fp16"], models, tmp_path, SETTINGS, library="tensorrt_rtx", cache=tmp_path / "cache", track=track,
-            say=told.append,
+            say=lines.append,
         )  # fmt: skip
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["tensorrt_rtx.timing"]
-    assert told[0].endswith("timing cache new") and told[1].endswith("timing cache reused")
-    assert "model.fp16.plan" in told[0] and "from model.fp16.onnx by TensorRT for RTX" in told[0]
+    assert lines[0].endswith("timing cache new") and lines[1].endswith("timing cache reused")
+    assert "model.fp16.plan" in lines[0] and "from model.fp16.onnx by TensorRT for RTX" in lines[0]
     assert names == ["model.fp16.plan"] * 2 and shares[-1] == 1
 
 
@@ -74,7 +74,9 @@ class TestWithoutTensorRT:
         for name in ("tensorrt", "tensorrt_rtx"):
             monkeypatch.setitem(sys.modules, name, None)
 
-    def test_it_is_said_and_recorded(self, models: Mapping[str, Path], evidence: Evidence, tmp_path: Path) -> None:
+    def test_missing_library_is_warned_about_and_recorded(
+        self, models: Mapping[str, Path], evidence: Evidence, tmp_path: Path
+    ) -> None:
         warnings: list[str] = []
         made = build_engines(["fp16", "int8"], models, tmp_path / "engines", SETTINGS, warn=warnings.append)
         assert len(warnings) == 1 and "not installed" in warnings[0] and not (tmp_path / "engines").exists()
@@ -83,16 +85,14 @@ class TestWithoutTensorRT:
             verdict = prove_engine(engine, tmp_path / "engines", models[precision], evidence, GATE)
             assert verdict.status == "not made" and "not installed" in verdict.to_json()["reason"]
 
-    def test_what_is_required_ends_with_exit_4(self, models: Mapping[str, Path], tmp_path: Path) -> None:
+    def test_required_engine_is_refused(self, models: Mapping[str, Path], tmp_path: Path) -> None:
         with pytest.raises(UnavailableError, match="not installed"):
             build_engines(["fp16"], models, tmp_path, SETTINGS, required=True)
         with pytest.raises(UnavailableError, match="not installed"):
             check_machine(SETTINGS)
 
 
-def test_an_engine_that_cannot_be_built_is_said_and_the_others_are_made(
-    models: dict[str, Path], tmp_path: Path
-) -> None:
+def test_unbuildable_engine_is_reported_and_the_others_are_made(models: dict[str, Path], tmp_path: Path) -> None:
     warnings: list[str] = []
     wrong = {"fp16": models["fp32"], "fp32": models["fp32"]}
     asked = ["int8", "fp16", "fp32"]
@@ -105,7 +105,7 @@ def test_an_engine_that_cannot_be_built_is_said_and_the_others_are_made(
             build_engines([precision], wrong, tmp_path, SETTINGS, library="tensorrt_rtx", required=True)
 
 
-def test_settings_that_the_library_does_not_have(models: Mapping[str, Path], tmp_path: Path) -> None:
+def test_unsupported_settings_are_reported(models: Mapping[str, Path], tmp_path: Path) -> None:
     settings = replace(SETTINGS, version_compatible=True)
     warnings: list[str] = []
     made = build_engines(["fp32"], models, tmp_path, settings, library="tensorrt_rtx", warn=warnings.append)
@@ -124,7 +124,7 @@ def test_settings_that_the_library_does_not_have(models: Mapping[str, Path], tmp
         (GPU, (), None),
     ],
 )
-def test_what_could_not_be_proved_here_is_refused_early(
+def test_engine_that_could_not_be_proved_is_refused_early(
     gpu: Gpu | None, asked: tuple[str, ...], told: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exporters.artifacts.engines.current_gpu", lambda: gpu)

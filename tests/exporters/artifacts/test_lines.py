@@ -26,7 +26,7 @@ def test_counts_are_in_the_singular_and_plural(kept: int, trials: int, tensors: 
     assert made(variant) == f"model.fp16.onnx: 1.23 MB, {expected}"  # type: ignore[arg-type]
 
 
-def test_initializers_of_a_file() -> None:
+def test_origin_of_all_tensors_is_stated() -> None:
     assert traced(3) == "all 3 tensors come from the trained model"
 
 
@@ -39,8 +39,8 @@ def test_accuracy_of_a_foreign_model_has_its_interval() -> None:
 
 def test_foreign_model_at_chance_level_does_not_read_as_a_success() -> None:
     # binomtest(20, 48): 0.2885 to 0.5571, with 1/3 inside.
-    told, warning = accuracy_of_original(20 / 48, 48, 1 / 3)
-    assert told.startswith("the original model: accuracy 41.67 % (95 % interval 28.8 to 55.7)")
+    line, warning = accuracy_of_original(20 / 48, 48, 1 / 3)
+    assert line.startswith("the original model: accuracy 41.67 % (95 % interval 28.8 to 55.7)")
     assert warning.startswith("WARNING: the original model is at chance level: 41.67 %") and "on 48 images," in warning
     assert "33.33 %" in warning and "order of its logits" in warning and "mean, std" in warning
     # Images of one class show nothing.

@@ -47,7 +47,7 @@ def calibration() -> Calibration:
 
 
 @pytest.mark.parametrize("name", list(VARIANT_KINDS))
-def test_from_the_fp32_file_to_a_verdict(cifar: Exported, evidence: Evidence, name: str) -> None:
+def test_variant_of_the_fp32_file_is_made_and_proved(cifar: Exported, evidence: Evidence, name: str) -> None:
     gate = GATES[name]
     made = make_variant(name, cifar.data, cifar.entries, evidence, gate, cifar.images, calibration=calibration())
     assert made.file == VARIANT_KINDS[name].file and made.trials >= 1
@@ -69,7 +69,7 @@ def test_from_the_fp32_file_to_a_verdict(cifar: Exported, evidence: Evidence, na
     assert again == made
 
 
-def test_what_is_for_an_engine_alone_waits_for_it_and_is_not_timed(
+def test_file_only_for_an_engine_is_neither_timed_nor_shipped(
     cifar: Exported, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exporters.artifacts.prove.measure", None)
@@ -81,20 +81,18 @@ def test_what_is_for_an_engine_alone_waits_for_it_and_is_not_timed(
         assert verdict.report is not None and verdict.report.passed
 
 
-def test_what_pays_ships_and_what_does_not_stays(
-    cifar: Exported, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_variant_ships_only_if_useful(cifar: Exported, evidence: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = ParityGate(1e-4, 0.999, 0.001)
     for useful, status in ((True, "shipped"), (False, "not useful")):
         monkeypatch.setattr(
-            "exporters.artifacts.prove.is_useful", lambda *_figures, told=useful: (told, "as it was planted")
+            "exporters.artifacts.prove.is_useful", lambda *_figures, result=useful: (result, "as it was planted")
         )
         # The file itself is a variant that passes whatever is asked of it.
         verdict = prove_variant("int8", cifar.data, cifar.data, evidence, gate, cifar.images)
         assert verdict.status == status and verdict.reason.startswith("as it was planted")
 
 
-def test_a_rejected_one_names_the_first_node_that_deviates(cifar: Exported, evidence: Evidence) -> None:
+def test_rejected_variant_names_the_first_node_that_deviates(cifar: Exported, evidence: Evidence) -> None:
     model = onnx.load_from_string(cifar.data)
     convolution = [node for node in model.graph.node if node.op_type == "Conv"][3]
     (weight,) = [value for value in model.graph.initializer if value.name == convolution.input[1]]
@@ -116,7 +114,7 @@ def test_a_file_that_does_not_load_is_rejected(cifar: Exported, evidence: Eviden
 
 
 def test_an_overflow_that_a_cpu_does_not_show_is_rejected(cifar: Exported, evidence: Evidence) -> None:
-    """One layer times 1e5 and the next by 1e-5: right in fp32, and in an fp16 file on ONNX Runtime's CPU provider."""
+    """One layer times 1e5, the next times 1e-5: right in fp32, and in fp16 on ONNX Runtime's CPU provider."""
     planted, _, _ = overflowing(cifar.data)
     gate = GATES["fp16"]
     verdict = prove_variant("fp16", to_fp16(planted), planted, evidence, gate, cifar.images)
@@ -126,7 +124,7 @@ def test_an_overflow_that_a_cpu_does_not_show_is_rejected(cifar: Exported, evide
 
 
 @pytest.mark.parametrize("precision", list(ENGINE_SOURCES))
-def test_what_ran_on_a_gpu_and_passes_ships(
+def test_engine_that_passes_on_a_gpu_ships(
     made: Mapping[str, MadeEngine], models: Mapping[str, Path], evidence: Evidence, precision: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -135,12 +133,14 @@ def test_what_ran_on_a_gpu_and_passes_ships(
     folder = models[precision].parent / "engines"
     verdict = prove_engine(made[precision], folder, models[precision], evidence, gate)
     assert (verdict.status, verdict.gpu) == ("shipped", GPU.name) and unmet_engines([verdict]) is None
-    told = verdict.to_json()
-    assert told["passed"] is True and told["whole"]["images"] == 20 and set(told["batches"]) == {"1", "7"}
-    assert (told["file"], told["source"]) == (made[precision].file, models[precision].name)
+    described = verdict.to_json()
+    assert (
+        described["passed"] is True and described["whole"]["images"] == 20 and set(described["batches"]) == {"1", "7"}
+    )
+    assert (described["file"], described["source"]) == (made[precision].file, models[precision].name)
 
 
-def test_what_answers_otherwise_is_rejected(
+def test_engine_with_other_answers_is_rejected(
     made: Mapping[str, MadeEngine], models: Mapping[str, Path], evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch, error=0.5)
@@ -159,8 +159,8 @@ def test_without_a_gpu_nothing_is_proved(
         pytest.skip("there is a GPU")
     verdict = prove_engine(made["fp16"], models["fp16"].parent / "engines", models["fp16"], evidence, GATE)
     assert verdict.status == "not proved" and "torch finds none here" in verdict.reason
-    told = verdict.to_json()
-    assert told["passed"] is False and told["gpu"] is None and told["failures"] == [verdict.reason]
+    described = verdict.to_json()
+    assert described["passed"] is False and described["gpu"] is None and described["failures"] == [verdict.reason]
     assert isinstance(unmet_engines([verdict]), UnavailableError)
 
 

@@ -46,7 +46,7 @@ def planted(data: bytes, change: Callable[[onnx.ModelProto], None]) -> bytes:
     return model.SerializeToString()
 
 
-def test_one_bit_in_any_weight_is_found(cifar: Exported) -> None:
+def test_flipped_bit_in_any_weight_is_found(cifar: Exported) -> None:
     half = to_fp16(cifar.data)
     model = onnx.load_from_string(half)
     for index, tensor in enumerate(model.graph.initializer):
@@ -83,7 +83,7 @@ def test_foreign_tensors_are_found(cifar: Exported) -> None:
         audit_fp16(planted(half, lambda m: setattr(m, "doc_string", "secret")), cifar.data, cifar.entries)
 
 
-def test_rounding_in_another_way_is_found(cifar: Exported) -> None:
+def test_truncation_instead_of_rounding_is_found(cifar: Exported) -> None:
     def truncate(model: onnx.ModelProto) -> None:
         tensors = {tensor.name: tensor for tensor in onnx.load_from_string(cifar.data).graph.initializer}
         for tensor in model.graph.initializer:

@@ -84,7 +84,7 @@ def with_constants(data: bytes, **constants: np.ndarray) -> bytes:
         (np.array([127, 3, 0], np.uint8), False),
     ],
 )
-def test_a_constant_in_8_bits_is_that_constant(
+def test_quantized_constant_must_match_its_float_value(
     cifar: Exported, int8: bytes, quantized: np.ndarray, explained: bool
 ) -> None:
     base = with_constants(cifar.data, padding=np.array([1.0, 0.02], np.float32))
@@ -101,7 +101,7 @@ def test_a_constant_in_8_bits_is_that_constant(
 
 
 @pytest.mark.parametrize("kind", ["float", "int8", "int32", "scale", "zero points", "attribute"])
-def test_what_is_planted_is_found(cifar: Exported, int8: bytes, kind: str) -> None:
+def test_planted_values_are_found(cifar: Exported, int8: bytes, kind: str) -> None:
     model = onnx.load_from_string(int8)
     values = np.random.default_rng(0).integers(-100, 100, 128)
     arrays = {
@@ -128,14 +128,14 @@ def test_another_students_file_is_found(cifar: Exported, shufflenet: Exported, i
         audit_int8(int8, cifar.data, cifar.entries[1:])
 
 
-def test_documentation_is_found(cifar: Exported, int8: bytes) -> None:
+def test_planted_documentation_is_found(cifar: Exported, int8: bytes) -> None:
     model = onnx.load_from_string(int8)
     model.graph.doc_string = "teacher"
     with pytest.raises(GateError, match="doc_string"):
         audit_int8(model.SerializeToString(), cifar.data, cifar.entries)
 
 
-def test_a_scale_that_was_raised_for_its_bias(cifar: Exported, ranges: Ranges) -> None:
+def test_scale_raised_for_its_bias_is_explained(cifar: Exported, ranges: Ranges) -> None:
     """A channel whose weights are tiny beside its bias: its scale is the bias's, and its weights become zero."""
     model = onnx.load_from_string(cifar.data)
     for tensor in model.graph.initializer:

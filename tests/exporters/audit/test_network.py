@@ -1,4 +1,4 @@
-"""Real students pass; what is planted into one is in `tests/exporters/test_leaks.py`."""
+"""Real students pass; planted leaks are tested in `tests/exporters/test_leaks.py`."""
 
 import onnx
 import pytest
@@ -21,7 +21,7 @@ def test_students_pass(cifar: Exported, shufflenet: Exported) -> None:
     audit(to_fp16(cifar.data), cifar.student.parameters)
 
 
-def test_each_budget_is_a_bound(cifar: Exported) -> None:
+def test_exceeded_budgets_are_refused(cifar: Exported) -> None:
     with pytest.raises(GateError, match="values are more than a student of 1,000 parameters"):
         audit(cifar.data, 1000)
     model = onnx.load_from_string(cifar.data)
@@ -30,7 +30,7 @@ def test_each_budget_is_a_bound(cifar: Exported) -> None:
         audit(model.SerializeToString(), cifar.student.parameters)
 
 
-def test_a_chain_that_leads_nowhere_is_found_as_a_whole(cifar: Exported) -> None:
+def test_unused_chain_of_nodes_is_found_as_a_whole(cifar: Exported) -> None:
     model = onnx.load_from_string(cifar.data)
     weight = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
     model.graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(weight), "second"))

@@ -117,7 +117,7 @@ def test_weights_of_another_network_are_found_in_standardised_form(exported: Cal
         audit_export(changed(sample.data, key, of_teacher), sample.student)
 
 
-def test_another_student_does_not_explain_what_was_computed(exported: Callable[..., Sample]) -> None:
+def test_computed_tensor_of_another_student_is_not_explained(exported: Callable[..., Sample]) -> None:
     sample = exported("test_nfnet")
     other = copy.deepcopy(sample.student.module)
     with torch.no_grad():
@@ -127,10 +127,8 @@ def test_another_student_does_not_explain_what_was_computed(exported: Callable[.
         audit_export(sample.data, dataclasses.replace(sample.student, module=other))
 
 
-def test_a_buffer_that_is_not_saved_must_be_that_of_the_architecture(
-    exported: Callable[..., Sample], tmp_path: Path
-) -> None:
-    """An index that was replaced in the exported network: only a network built anew tells."""
+def test_unsaved_buffer_must_be_that_of_the_architecture(exported: Callable[..., Sample], tmp_path: Path) -> None:
+    """An index replaced in the exported network: only comparison with a freshly built network reveals it."""
     student = exported("test_coatnet").student
     module = copy.deepcopy(student.module)
     name = "stages.2.blocks.0.attn.rel_pos.relative_position_index"
@@ -142,7 +140,7 @@ def test_a_buffer_that_is_not_saved_must_be_that_of_the_architecture(
         audit_export(data, leaking)
 
 
-def test_ones_that_are_scaled_are_no_constant_of_the_architecture(exported: Callable[..., Sample]) -> None:
+def test_scaled_ones_are_not_a_constant_of_the_architecture(exported: Callable[..., Sample]) -> None:
     sample = exported("test_efficientnet_gn")
     key = next(
         each.name
@@ -160,7 +158,7 @@ def test_a_module_that_its_architecture_does_not_build_computes_nothing(exported
     assert recompute(dataclasses.replace(student, module=module), 20, {432}) == []
 
 
-def test_recomputing_leaves_the_random_state_and_the_student_alone(exported: Callable[..., Sample]) -> None:
+def test_recomputing_changes_neither_random_state_nor_student(exported: Callable[..., Sample]) -> None:
     student = exported("test_efficientnet_gn").student
     before, state = torch.random.get_rng_state(), copy.deepcopy(student.module.state_dict())
     found = recompute(student, 20, {8})
@@ -169,7 +167,7 @@ def test_recomputing_leaves_the_random_state_and_the_student_alone(exported: Cal
     assert all(torch.equal(value, state[key]) for key, value in student.module.state_dict().items())
 
 
-def test_what_follows_from_the_number_of_images_is_no_constant() -> None:
+def test_values_that_depend_on_the_batch_size_are_not_constants() -> None:
     """[batch] and [channels] both follow from the shape of the input; the second one alone is the same for all."""
     from onnx import TensorProto, helper
 

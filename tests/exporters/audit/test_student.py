@@ -61,7 +61,7 @@ def test_one_changed_weight_is_found_in_every_tensor(cifar: Exported) -> None:
             assert f"{entry['name']} float32 {entry['dims']}" in str(caught.value)
 
 
-def test_another_student_explains_nothing(cifar: Exported) -> None:
+def test_tensors_of_another_student_are_not_explained(cifar: Exported) -> None:
     other = copy.deepcopy(cifar.student.module)
     with torch.no_grad():
         other.get_parameter("layer1.0.conv1.weight").mul_(1.01)
@@ -69,7 +69,7 @@ def test_another_student_explains_nothing(cifar: Exported) -> None:
         audit_export(cifar.data, dataclasses.replace(cifar.student, module=other))
 
 
-def test_a_small_parameter_is_no_constant(tmp_path: Path) -> None:
+def test_small_parameter_is_not_taken_for_a_constant(tmp_path: Path) -> None:
     student = make_student(tmp_path, Architecture("resnet8", "cifar"), 32, LABELS[:3])
     data = export_onnx(student, tmp_path / "model.onnx").path.read_bytes()
     other = copy.deepcopy(student.module)
@@ -100,7 +100,7 @@ def planted(data: bytes, kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["initializer", "constant", "list", "half", "bytes", "integers"])
-def test_what_is_planted_is_found(cifar: Exported, kind: str) -> None:
+def test_planted_values_are_found(cifar: Exported, kind: str) -> None:
     data = planted(cifar.data, kind)
     with pytest.raises(GateError, match="teacher"):
         audit_export(data, cifar.student)
@@ -115,7 +115,7 @@ def test_training_information_is_found(cifar: Exported) -> None:
         audit_export(model.SerializeToString(), cifar.student)
 
 
-def test_transposes_reshapes_and_biased_convolutions(cifar: Exported) -> None:
+def test_transposes_reshapes_and_biased_convolutions_are_explained(cifar: Exported) -> None:
     class Odd(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -165,7 +165,7 @@ def test_values_that_are_not_finite_are_not_explained(cifar: Exported) -> None:
         audit_export(changed(cifar.data, 0, float("nan")), cifar.student)
 
 
-def test_bundle_audit(cifar: Exported) -> None:
+def test_bundle_audit_finds_changed_tensors_and_operators(cifar: Exported) -> None:
     operators = cifar.export.operators
     assert audit_bundle(cifar.data, cifar.entries, operators, "model.onnx").operators == operators
     with pytest.raises(GateError, match=f"model.onnx.*{cifar.entries[3]['name']}"):

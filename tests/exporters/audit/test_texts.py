@@ -12,7 +12,7 @@ from exporters.core.errors import GateError
         "\\\\server\\share", "file:///x", "weights=/data/teacher.pt", "/tmp/x", "a\n/var/x", "/opt/.cache",
     ],
 )  # fmt: skip
-def test_paths_of_machines(text: str) -> None:
+def test_local_paths_are_refused(text: str) -> None:
     with pytest.raises(GateError, match=r"f\.json: tells about the machine"):
         check_paths("f.json", [text])
 
@@ -25,11 +25,11 @@ def test_paths_of_machines(text: str) -> None:
         "home/ada", "é/tmp/x", "layer1.0/conv", "rate: 1e-4", "~4 %", "x:\\", "/library/x", "/layer/root/Conv",
     ],
 )  # fmt: skip
-def test_what_is_no_path_of_a_machine(text: str) -> None:
+def test_other_texts_are_not_taken_for_local_paths(text: str) -> None:
     check_paths("f.json", [text])
 
 
-def test_texts_grow_with_the_classes() -> None:
+def test_allowed_text_grows_with_the_classes() -> None:
     text = b"- a line of a card\n" * 10_000
     with pytest.raises(GateError, match="more than such a file needs for 10 classes"):
         audit_texts({"MODEL_CARD.md": text}, 10)
@@ -50,7 +50,7 @@ def test_texts_grow_with_the_classes() -> None:
         ("a.txt", b"x" * 5000, "a line of more than 4,096"),
     ],
 )
-def test_texts_that_are_more_than_texts(name: str, data: bytes, words: str) -> None:
+def test_suspicious_texts_are_refused(name: str, data: bytes, words: str) -> None:
     with pytest.raises(GateError, match=words) as caught:
         audit_texts({name: data}, 10)
     assert caught.value.message.startswith(f"{name}: ")

@@ -1,4 +1,4 @@
-"""A bundle measured the whole way, in processes of their own; how fast it is, is no affair of a test."""
+"""A bundle benchmarked end to end, each runtime in its own process; the speed itself is not tested."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def result(packed: Path, cifar: Exported) -> dict[str, Any]:
     return benchmark_bundle(packed, batches=(3, 1, 3), threads=(1,), seconds=0.0, student=cifar.export.path.parent)
 
 
-def test_the_form_of_the_figures_is_stable(result: dict[str, Any], tmp_path: Path) -> None:
+def test_result_format_is_stable(result: dict[str, Any], tmp_path: Path) -> None:
     assert set(result) == {"format", "student", "image", "machine", "settings", "notes", "results"}
     assert result["format"] == "tmkd-benchmark/1" and result["image"] == [32, 32, 3] and result["notes"] == []
     assert result["settings"] == {"batches": [1, 3], "threads": [1], "seconds": 0.0, "providers": ["cpu"]}
@@ -49,7 +49,7 @@ def test_the_form_of_the_figures_is_stable(result: dict[str, Any], tmp_path: Pat
     assert read_json(tmp_path / "benchmark.json") == json.loads(json.dumps(result))
 
 
-def test_ratios_are_those_of_the_rounds(result: dict[str, Any]) -> None:
+def test_ratios_follow_from_the_medians_of_the_rounds(result: dict[str, Any]) -> None:
     torch, onnx = result["results"]
     for ours, theirs in zip(onnx["batches"], torch["batches"], strict=True):
         ratio = ours["times_as_fast_as"]["torch"]
@@ -110,7 +110,7 @@ def test_a_damaged_model_is_named_before_it_is_loaded(packed: Path, tmp_path: Pa
         benchmark_bundle(bundle)
 
 
-def test_a_provider_that_is_not_there_is_no_other_one(packed: Path) -> None:
+def test_missing_provider_is_not_replaced_by_another(packed: Path) -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
@@ -126,7 +126,7 @@ def test_a_provider_that_is_not_there_is_no_other_one(packed: Path) -> None:
         {"seconds": float("nan")}, {"providers": ("npu",)}, {"providers": ()}, {"student": Path("nowhere")},
     ],
 )  # fmt: skip
-def test_settings_that_make_no_sense(packed: Path, mistake: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused(packed: Path, mistake: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         benchmark_bundle(packed, **mistake)
     with pytest.raises(UsageError):

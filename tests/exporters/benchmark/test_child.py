@@ -13,7 +13,7 @@ from exporters.tensorrt.gpu import current_gpu
 from tests.exporters.conftest import Exported
 
 
-def test_a_plan_that_does_not_run_here_comes_back_as_that(cifar: Exported) -> None:
+def test_plan_without_a_gpu_is_reported_as_unavailable(cifar: Exported) -> None:
     pytest.importorskip("tensorrt_rtx")
     if current_gpu() is not None:
         pytest.skip("there is a GPU")

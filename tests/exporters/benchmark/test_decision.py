@@ -31,7 +31,7 @@ def test_the_interval_is_that_of_a_paired_bootstrap() -> None:
     assert times_as_fast(figures(ours), figures(theirs)) == found
 
 
-def test_what_slows_both_does_not_blur_their_ratio() -> None:
+def test_common_load_does_not_widen_the_interval() -> None:
     load = noisy(1.0, 0.8, 3)
     together = times_as_fast(figures(2 * load), figures(3 * load))
     assert together.ratio == pytest.approx(1.5)
@@ -48,12 +48,12 @@ def test_what_slows_both_does_not_blur_their_ratio() -> None:
     ],
     ids=["twice as fast", "the same", "slower", "faster in half of the rounds"],
 )
-def test_the_decision_and_its_reason(variant: np.ndarray, useful: bool, reason: str) -> None:
-    decided, told = is_useful(figures(variant), figures(noisy(10.0, 0.02, 5)))
-    assert decided is useful and reason in told and "95 % interval" in told and "20 rounds" in told
+def test_variant_is_useful_only_if_surely_faster(variant: np.ndarray, useful: bool, reason: str) -> None:
+    decided, explanation = is_useful(figures(variant), figures(noisy(10.0, 0.02, 5)))
+    assert decided is useful and reason in explanation and "95 % interval" in explanation and "20 rounds" in explanation
 
 
-def test_how_much_faster_can_be_asked_for() -> None:
+def test_required_speedup_can_be_raised() -> None:
     variant, fp32 = figures(noisy(5.0, 0.02, 4)), figures(noisy(10.0, 0.02, 5))
     assert is_useful(variant, fp32, at_least=1.9)[0]
     assert not is_useful(variant, fp32, at_least=2.2)[0]
@@ -62,7 +62,7 @@ def test_how_much_faster_can_be_asked_for() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs"), [([1.0] * 20, [1.0] * 19), ([1.0] * 4, [1.0] * 4), ([], []), ([0.0] * 9, [1.0] * 9)]
 )
-def test_rounds_that_cannot_be_compared(ours: list[float], theirs: list[float]) -> None:
+def test_incomparable_rounds_are_refused(ours: list[float], theirs: list[float]) -> None:
     with pytest.raises(UsageError):
         times_as_fast(figures(ours), figures(theirs))
     with pytest.raises(UsageError):

@@ -1,4 +1,4 @@
-"""What is told of the machine, and its memory."""
+"""What a report says about the machine."""
 
 import json
 import platform
@@ -14,10 +14,10 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_the_processor_is_named_and_the_machine_is_not(tmp_path: Path) -> None:
-    told = describe_machine(gpu=True)
-    assert set(told) == {"system", "processor", "cores", "gpus", "python", "libraries"}
-    assert told["cores"] == cores() >= 1 and "numpy" in told["libraries"]
-    text = json.dumps(told)
+    machine = describe_machine(gpu=True)
+    assert set(machine) == {"system", "processor", "cores", "gpus", "python", "libraries"}
+    assert machine["cores"] == cores() >= 1 and "numpy" in machine["libraries"]
+    text = json.dumps(machine)
     assert platform.node() not in text or len(platform.node()) < 3
     info = write(tmp_path / "cpuinfo", "processor\t: 0\nmodel name\t: Quick 9000 @ 3 GHz\nmodel name\t: Quick 9000\n")
     assert processor(info) == "Quick 9000 @ 3 GHz"

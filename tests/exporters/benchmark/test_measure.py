@@ -24,7 +24,7 @@ def test_latency_is_of_one_image_and_throughput_of_a_batch() -> None:
     json.dumps(result, allow_nan=False)
 
 
-def test_nothing_to_measure() -> None:
+def test_measuring_nothing_is_refused() -> None:
     with pytest.raises(UsageError):
         measure({}, images(1))
     with pytest.raises(UsageError):

@@ -9,13 +9,13 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_resident_memory(tmp_path: Path) -> None:
+def test_resident_memory_is_read_from_the_status_file(tmp_path: Path) -> None:
     assert resident_bytes(write(tmp_path / "status", "Name:\tx\nVmHWM:\t 900 kB\nVmRSS:\t  512 kB\n")) == 512 * 1024
     assert resident_bytes(tmp_path / "absent") is None
     assert resident_bytes(write(tmp_path / "odd", "VmRSS:\tmuch kB\n")) is None
 
 
-def test_memory_that_is_left_is_that_of_the_container_where_it_is_less(tmp_path: Path) -> None:
+def test_available_memory_respects_the_container_limit(tmp_path: Path) -> None:
     meminfo, group = write(tmp_path / "meminfo", "MemTotal: 4000 kB\nMemAvailable: 1000 kB\n"), tmp_path / "group"
     assert available_bytes(meminfo, group) == 1_024_000
     for limit, used, left in (("500000", "100000", 400_000), ("9000000", "0", 1_024_000), ("5", "9", 0)):

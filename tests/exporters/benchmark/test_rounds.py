@@ -67,7 +67,7 @@ def test_warm_up_ends_once_two_windows_agree() -> None:
     assert len(calls) == 3  # no time is left for more
 
 
-def test_nothing_to_time() -> None:
+def test_timing_nothing_is_refused() -> None:
     timed = {"a": InProcess(Recording("a", [], Clock()), images(1))}
     for runtimes, batch, seconds in (({}, 1, 1.0), (timed, 0, 1.0), (timed, 1, -1.0), (timed, 1, float("nan"))):
         with pytest.raises(UsageError):

@@ -20,7 +20,7 @@ MANIFEST = {
 
 
 class TestTargets:
-    def test_every_model_on_every_provider(self) -> None:
+    def test_every_model_is_measured_on_every_provider(self) -> None:
         parity = {"fp16": {"whole": {"candidate_accuracy": 0.5, "top1_agreement": 0.75}}, "fp32": "odd"}
         targets = onnx_targets(MANIFEST, parity, ("cpu", "tensorrt"))
         assert [target.name for target in targets] == [
@@ -32,7 +32,7 @@ class TestTargets:
         assert (fp16.accuracy, fp16.agreement, fp16.size) == (0.5, 0.75, 4)
         assert (fp32.accuracy, int8.accuracy, int8.precision) == (None, None, "int8")
 
-    def test_engines_where_they_can_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_engines_are_measured_only_where_they_can_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
         names = {"int8": "engines/model.int8.trt.plan", "fp32": "engines/model.plan"}
         manifest = {
             "engines": {
@@ -51,7 +51,7 @@ class TestTargets:
         monkeypatch.setattr("exporters.benchmark.targets._cannot_run", lambda library: "no GPU")
         assert engine_targets(manifest, parity) == ([], ["engines were left out: no GPU"])
 
-    def test_torch_is_measured_where_the_providers_are(self, cifar: Exported) -> None:
+    def test_torch_runs_on_the_devices_of_the_providers(self, cifar: Exported) -> None:
         folder = cifar.export.path.parent
         for providers, devices in (
             (("cpu",), ["cpu"]), (("cuda", "tensorrt"), ["cuda"]), (("tensorrt", "cpu"), ["cuda", "cpu"]),
@@ -61,7 +61,9 @@ class TestTargets:
             assert len(torch_targets(folder, folder, {}, providers, on_gpu=True)[0]) == (2 if "cpu" in providers else 1)
             assert targets[0].size == (folder / "student.safetensors").stat().st_size
 
-    def test_without_torch(self, cifar: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_torch_is_refused_or_noted(
+        self, cifar: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         folder = cifar.export.path.parent
         shutil.copytree(folder, tmp_path / "distill" / "chosen")
         monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)

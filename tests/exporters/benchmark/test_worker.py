@@ -41,7 +41,7 @@ def test_a_worker_answers_in_order(cifar: Exported) -> None:
         assert times["resident_bytes"] > 1_000_000
 
 
-def test_a_worker_tells_torch_students_and_failures(cifar: Exported, tmp_path: Path) -> None:
+def test_worker_runs_torch_students_and_reports_failures(cifar: Exported, tmp_path: Path) -> None:
     payload = npz_bytes("image", cifar.images)
     request = {"do": "load", "kind": "torch", "device": "cpu", "threads": 1, "images": len(payload), "model": 0}
     folder = str(cifar.export.path.parent)

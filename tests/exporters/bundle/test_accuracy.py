@@ -59,7 +59,7 @@ def measured(bundle: Path, data: Path) -> tuple[str | None, int]:
     return report.split, report.correct["model.onnx"]
 
 
-def test_the_images_of_a_split_are_known_again(contents: BundleContents, photos: Path, tmp_path: Path) -> None:
+def test_images_of_a_split_are_recognised(contents: BundleContents, photos: Path, tmp_path: Path) -> None:
     sha256 = digest_of(photos)
     right = bundle_that_says(contents, tmp_path / "right", 15, sha256)
     assert measured(right, photos) == ("test", 15) == measured(right, photos / "test")
@@ -74,7 +74,7 @@ def test_the_images_of_a_split_are_known_again(contents: BundleContents, photos:
         assert caught.value.exit_code == 3
 
 
-def test_other_images_are_judged_beyond_chance(contents: BundleContents, photos: Path, tmp_path: Path) -> None:
+def test_other_images_fail_only_beyond_chance(contents: BundleContents, photos: Path, tmp_path: Path) -> None:
     near = bundle_that_says(contents, tmp_path / "near", 900, "0" * 64, images=1000)
     assert measured(near, photos) == (None, 15)
     far = bundle_that_says(contents, tmp_path / "far", 999, "0" * 64, images=1000)
@@ -82,7 +82,7 @@ def test_other_images_are_judged_beyond_chance(contents: BundleContents, photos:
         measured(far, photos)
 
 
-def test_a_variant_that_loses_too_much(contents: BundleContents, photos: Path, tmp_path: Path) -> None:
+def test_variant_that_loses_too_much_is_refused(contents: BundleContents, photos: Path, tmp_path: Path) -> None:
     bundle = bundle_that_says(contents, tmp_path / "bundle", 15, digest_of(photos))
     manifest = verify_bundle(bundle).manifest
     (model,) = contents.models
@@ -99,7 +99,7 @@ def test_a_variant_that_loses_too_much(contents: BundleContents, photos: Path, t
     assert verify_accuracy(bundle, manifest, photos).correct == {"model.onnx": 15}
 
 
-def test_folders_that_do_not_do(packed: Path, photos: Path, tmp_path: Path) -> None:
+def test_unsuitable_folders_are_refused(packed: Path, photos: Path, tmp_path: Path) -> None:
     manifest = verify_bundle(packed).manifest
     with pytest.raises(UsageError, match="no such folder"):
         verify_accuracy(packed, manifest, tmp_path / "none")
@@ -112,7 +112,7 @@ def test_folders_that_do_not_do(packed: Path, photos: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("folder", ["blue jay", "blue_jay", "12.blue_jay", "blue__jay_"])
-def test_folders_are_called_as_labels_are_read(folder: str, photos: Path, tmp_path: Path) -> None:
+def test_folder_names_match_labels_written_differently(folder: str, photos: Path, tmp_path: Path) -> None:
     for name in (folder, "wren/deeper"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "a.png").write_bytes(next(photos.rglob("*.png")).read_bytes())
@@ -137,9 +137,7 @@ def copies(photos: Path, root: Path, folders: str) -> Path:
         ("dev/wren dev/owl", "dev"),
     ],
 )
-def test_of_a_data_set_with_splits_the_test_split_is_measured(
-    photos: Path, tmp_path: Path, folders: str, expected: str
-) -> None:
+def test_test_split_of_a_data_set_is_measured(photos: Path, tmp_path: Path, folders: str, expected: str) -> None:
     found = labelled_images(copies(photos, tmp_path, folders), LABELS)
     assert found.folder == tmp_path / expected
     assert len(found.images) == sum(name.startswith(f"{expected}/") for name in folders.split())
@@ -152,7 +150,7 @@ def test_a_training_split_alone_and_two_test_splits_are_refused(photos: Path, tm
         labelled_images(copies(photos, tmp_path / "two", "train/wren test/wren testing/wren"), LABELS)
 
 
-def test_what_was_left_out_is_told(photos: Path, tmp_path: Path) -> None:
+def test_left_out_files_are_reported(photos: Path, tmp_path: Path) -> None:
     root = copies(photos, tmp_path, "wren blue_jay wren/.ipynb_checkpoints __MACOSX/wren")
     (root / "wren/._a.png").write_bytes(b"x")
     (root / "wren/gone.png").symlink_to("nowhere.png")
@@ -161,16 +159,16 @@ def test_what_was_left_out_is_told(photos: Path, tmp_path: Path) -> None:
     (root / "wren/notes.txt").touch()
     found = labelled_images(root, LABELS)
     assert len(found.images) == 2
-    for told in (
+    for words in (
         "1 .ipynb_checkpoints/", "1 __MACOSX/", "1 hidden file (wren/._a.png)", "1 dead link (wren/gone.png)",
         "1 file outside a class folder (stray.png)", "1 folder without images (owl)", "1 .txt",
     ):  # fmt: skip
-        assert told in found.left_out
+        assert words in found.left_out
     report = AccuracyReport(2, None, {"model.onnx": 1}, None, found.left_out)
     assert report.describe().endswith(f"the bundle states none; left out: {found.left_out}")
 
 
-def test_a_pipe_is_not_waited_for(packed: Path, photos: Path, tmp_path: Path) -> None:
+def test_pipe_is_refused_without_waiting(packed: Path, photos: Path, tmp_path: Path) -> None:
     os.mkfifo(copies(photos, tmp_path, "wren owl") / "wren" / "pipe.png")
     with pytest.raises(UnreadableImageError, match=r"pipe\.png: the image cannot be read"):
         verify_accuracy(packed, verify_bundle(packed).manifest, tmp_path)

@@ -67,7 +67,7 @@ def bundle(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "bundle"))
 
 
-def test_the_engine_is_there_and_described(made: Path, engine: ShippedEngine) -> None:
+def test_engine_is_packed_and_described(made: Path, engine: ShippedEngine) -> None:
     assert (made / PLAN).read_bytes() == engine.plan and (made / SIDECAR).read_bytes() == engine.sidecar
     assert engine_path("model.int8.trt.onnx") == "engines/model.int8.trt.plan"
     manifest = verify_bundle(made).manifest
@@ -84,7 +84,7 @@ def test_the_engine_is_there_and_described(made: Path, engine: ShippedEngine) ->
 
 
 @pytest.mark.parametrize("report", [None, {"passed": False, "status": "not proved"}])
-def test_what_was_not_proved_is_not_packed(with_engine: BundleContents, report: Any, tmp_path: Path) -> None:
+def test_unproved_engine_is_not_packed(with_engine: BundleContents, report: Any, tmp_path: Path) -> None:
     parity = {"fp32": with_engine.parity["fp32"], "engines": {} if report is None else {"fp32": report}}
     with pytest.raises(GateError, match=f"parity of {PLAN} has not passed"):
         pack(replace(with_engine, parity=parity), tmp_path / "bundle")
@@ -106,7 +106,7 @@ def test_a_damaged_or_missing_file_is_named(bundle: Path, name: str) -> None:
     assert name in failure(bundle) and "missing" in failure(bundle)
 
 
-def test_an_engine_of_another_student_that_was_listed_again(bundle: Path, others: ShippedEngine) -> None:
+def test_resealed_engine_of_another_student_is_found(bundle: Path, others: ShippedEngine) -> None:
     """Hashes and the seal are right; what the plan was built from is not."""
     (bundle / PLAN).write_bytes(others.plan)
     resealed(bundle)
@@ -121,15 +121,15 @@ def test_an_engine_of_another_student_that_was_listed_again(bundle: Path, others
     assert f"{PLAN}: stale, it was built from another ONNX file" in failure(bundle)
 
 
-def test_a_sidecar_that_was_rewritten(bundle: Path) -> None:
+def test_rewritten_sidecar_is_found(bundle: Path) -> None:
     sidecar = json.loads((bundle / SIDECAR).read_text())
-    for change, told in (
+    for change, words in (
         ({"precision": "fp16"}, f"says of {PLAN}"), ({"library": {"name": "tensorrt", "version": "11"}}, "says of"),
         ({"format": "other"}, "not a sidecar"), ({"plan": {"sha256": "0" * 64, "size": 5}}, "not the plan"),
     ):  # fmt: skip
         (bundle / SIDECAR).write_text(json.dumps({**sidecar, **change}))
         resealed(bundle)
-        assert told in failure(bundle)
+        assert words in failure(bundle)
 
 
 def _removed(manifest: dict[str, Any]) -> None:
@@ -158,18 +158,18 @@ def _alone(manifest: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("change", [_removed, _of_nothing, _of_many, _more, _elsewhere, _alone])
-def test_a_manifest_that_makes_no_sense(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def test_inconsistent_engine_entries_are_refused(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
     resealed(bundle, change)
     assert "manifest.json: " in failure(bundle)
 
 
-def test_a_bundle_of_before_there_were_engines(packed: Path, tmp_path: Path) -> None:
+def test_bundle_without_engines_verifies(packed: Path, tmp_path: Path) -> None:
     old = Path(shutil.copytree(packed, tmp_path / "old"))
     resealed(old, _removed)
     verify_bundle(old)
 
 
-def test_triton_serves_engines_of_tensorrt_alone(
+def test_triton_serves_only_tensorrt_engines(
     made: Path, with_engine: BundleContents, engine: ShippedEngine, tmp_path: Path
 ) -> None:
     repository = [path.name for path in (made / "triton").iterdir()]
@@ -201,7 +201,7 @@ def test_the_manifest_fits_its_schema(made: Path) -> None:
         jsonschema.validate(manifest, schema)
 
 
-def test_where_engines_cannot_run_the_benchmark_says_so(made: Path) -> None:
+def test_benchmark_notes_engines_that_cannot_run(made: Path) -> None:
     if current_gpu() is not None:
         pytest.skip("there is a GPU")
     result = benchmark_bundle(made, batches=(1,), threads=(1,), seconds=0.0)

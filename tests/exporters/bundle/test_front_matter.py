@@ -48,7 +48,7 @@ def test_the_header_is_safe_yaml_and_ends_before_the_title(text: str) -> None:
         ("MIT OR Apache-2.0", {"license": "other", "license_name": "mit or apache-2.0"}),
     ],
 )
-def test_licences_in_the_words_of_the_hub(
+def test_licences_are_written_as_the_hub_expects(
     contents: BundleContents, licence: str | None, expected: dict[str, str]
 ) -> None:
     card = model_card(about(BundleFacts("a", "b", {"weights": licence})), LABELS, contents.preprocessing, {})

@@ -98,8 +98,8 @@ def test_no_gate_allows_more_than_the_cap(contents: BundleContents, cifar: Expor
         pack(beyond, tmp_path / "bundle")
     served = OnnxRuntime(cifar.export.path, threads=1).predict
     vectors = (beyond.golden_images, beyond.golden_logits)
-    told = beyond_bundle("fp32", beyond.parity["fp32"], served, *vectors)
-    assert told is not None and "no gate allows a bundle more than 0.001 in fp32" in told
+    problem = beyond_bundle("fp32", beyond.parity["fp32"], served, *vectors)
+    assert problem is not None and "no gate allows a bundle more than 0.001 in fp32" in problem
     assert (
         beyond_bundle("fp32", contents.parity["fp32"], served, contents.golden_images, contents.golden_logits) is None
     )
@@ -113,8 +113,10 @@ def bundle(packed: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("tolerance", [9e-4, 0.5, 1e9])
 def test_manifest_cannot_raise_its_tolerance(bundle: Path, tolerance: float) -> None:
     resealed(bundle, lambda manifest: manifest["models"]["model.onnx"].update(golden_tolerance=tolerance))
-    told = failure(bundle)
-    assert "model.onnx" in told and ("golden_tolerance" in told or "the gate that parity.json tells of" in told)
+    message = failure(bundle)
+    assert "model.onnx" in message and (
+        "golden_tolerance" in message or "the gate that parity.json tells of" in message
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_manifest_cannot_raise_its_tolerance(bundle: Path, tolerance: float) -> 
         (lambda parity: parity["fp32"]["gate"].update(max_scaled_error=1e-9), "the manifest allows"),
     ],
 )
-def test_parity_report_that_does_not_account_for_the_tolerance(
+def test_parity_report_that_does_not_justify_the_tolerance_is_refused(
     bundle: Path, change: Callable[[dict[str, Any]], None], told: str
 ) -> None:
     parity = json.loads((bundle / "parity.json").read_text())

@@ -1,4 +1,4 @@
-"""The published JSON Schema says what a manifest is, and refuses what `verify` refuses for its form."""
+"""The published JSON Schema describes a manifest, and rejects malformed ones as `verify` does."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ def manifest(packed: Path) -> dict[str, Any]:
     return json.loads((packed / "manifest.json").read_text("utf-8"))
 
 
-def test_it_is_a_schema_and_the_manifest_fits(manifest: dict[str, Any]) -> None:
+def test_schema_is_valid_and_accepts_the_manifest(manifest: dict[str, Any]) -> None:
     VALIDATOR.check_schema(VALIDATOR.schema)
     VALIDATOR.validate(manifest)
 
@@ -47,17 +47,17 @@ def test_it_is_a_schema_and_the_manifest_fits(manifest: dict[str, Any]) -> None:
         lambda manifest: manifest["facts"]["results"]["test"].update(sha256="x"),
     ],
 )
-def test_what_is_no_manifest(manifest: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> None:
+def test_schema_rejects_malformed_manifests(manifest: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> None:
     changed = copy.deepcopy(manifest)
     change(changed)
     assert not VALIDATOR.is_valid(changed)
 
 
-def test_keys_to_come_are_accepted(manifest: dict[str, Any]) -> None:
+def test_unknown_keys_are_accepted(manifest: dict[str, Any]) -> None:
     assert VALIDATOR.is_valid({**manifest, "more": 1})
 
 
-def test_it_agrees_with_the_code(manifest: dict[str, Any]) -> None:
+def test_schema_agrees_with_the_code(manifest: dict[str, Any]) -> None:
     schema = VALIDATOR.schema
     assert tuple(schema["properties"]["files"]["required"]) == REQUIRED
     model = schema["$defs"]["model"]
@@ -67,7 +67,7 @@ def test_it_agrees_with_the_code(manifest: dict[str, Any]) -> None:
     assert set(schema["$defs"]["facts"]["properties"]) == set(manifest["facts"])
 
 
-def test_the_command_prints_it() -> None:
+def test_command_prints_the_schema() -> None:
     from click.testing import CliRunner
 
     result = CliRunner().invoke(cli, ["schema", "--of", "manifest"])

@@ -46,7 +46,7 @@ def test_every_class_has_a_row_with_its_counts(text: str, contents: BundleConten
             assert shown == "no images"
 
 
-def test_the_card_with_many_labels_and_few_facts(contents: BundleContents) -> None:
+def test_card_abbreviates_labels_and_states_missing_facts(contents: BundleContents) -> None:
     labels = ["a | b <i>", *(f"class {index}" for index in range(1, 100))]
     card = model_card(about(BundleFacts("a", "b")), labels, contents.preprocessing, contents.parity)
     assert "class 19 and 80 more" in card
@@ -70,7 +70,7 @@ def test_snippet_of_the_card_gives_the_pixels_of_the_client(
 
 
 @pytest.mark.parametrize("odd", ["tall", "wide", "tiny", "exif 6", "alpha"])
-def test_snippet_of_a_bicubic_card(
+def test_snippet_of_a_bicubic_card_gives_the_preprocessed_pixels(
     contents: BundleContents, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str
 ) -> None:
     ODD[odd](tmp_path / "photo.jpg")

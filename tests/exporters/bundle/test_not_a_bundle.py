@@ -1,4 +1,4 @@
-"""Something else given for a bundle is named for what it is, with what to type."""
+"""A path that is not a bundle is recognised for what it is, and the error says what to type."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def make(folder: Path, *names: str) -> Path:
 
 
 @pytest.mark.parametrize("command", READERS)
-def test_every_reader_says_what_an_export_is(tmp_path: Path, command: str) -> None:
+def test_every_reader_recognises_an_export_folder(tmp_path: Path, command: str) -> None:
     folder = make(tmp_path / "my export", *EXPORTED)
     with pytest.raises(UsageError) as caught:
         READERS[command](folder)
@@ -54,7 +54,7 @@ def test_every_reader_says_what_an_export_is(tmp_path: Path, command: str) -> No
         ((), "absent", "no such folder", "holds manifest.json"),
     ],
 )
-def test_what_is_given_for_a_bundle(
+def test_other_paths_are_refused_with_a_remedy(
     tmp_path: Path, names: tuple[str, ...], path: str, message: str, remedy: str
 ) -> None:
     make(tmp_path, *names)
@@ -64,6 +64,6 @@ def test_what_is_given_for_a_bundle(
 
 
 @pytest.mark.parametrize("names", [("manifest.json", *EXPORTED), ("MODEL_CARD.md", *EXPORTED), ("model.onnx",)])
-def test_damaged_bundle_stays_a_failed_gate(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_damaged_bundle_fails_the_gate(tmp_path: Path, names: tuple[str, ...]) -> None:
     with pytest.raises(GateError, match="damaged or not a bundle"):
         verify_bundle(make(tmp_path, *names))

@@ -23,7 +23,7 @@ from tests.exporters.forging import FILES as ALL_FILES
 FILES = set(ALL_FILES)
 
 
-def test_the_files_of_the_contract(packed: Path, contents: BundleContents) -> None:
+def test_bundle_holds_the_files_of_the_contract(packed: Path, contents: BundleContents) -> None:
     found = {path.relative_to(packed).as_posix() for path in packed.rglob("*") if path.is_file()}
     assert found == FILES
     manifest = json.loads((packed / "manifest.json").read_text())
@@ -53,7 +53,7 @@ def test_the_same_contents_give_the_same_bytes(packed: Path, contents: BundleCon
     assert sha256_file(tar_path(folder)) == sha256_file(tar_path(packed))
 
 
-def test_archive(packed: Path) -> None:
+def test_archive_is_sorted_and_holds_every_file(packed: Path) -> None:
     with tarfile.open(packed.parent / "bundle.tar") as archive:
         members = archive.getmembers()
         assert [member.name for member in members] == sorted(member.name for member in members)
@@ -103,7 +103,7 @@ def test_archive_that_cannot_be_written_leaves_the_earlier_bundle(
     assert {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()} == before
 
 
-def test_what_must_not_ship(contents: BundleContents, tmp_path: Path) -> None:
+def test_contents_that_fail_a_check_are_refused(contents: BundleContents, tmp_path: Path) -> None:
     assert "parity of model.onnx" in refused(contents, tmp_path, parity={"fp32": {"passed": False}})
     assert "has not passed" in refused(contents, tmp_path, parity={})
     assert "golden images" in refused(contents, tmp_path, golden_images=contents.golden_images[:3])
@@ -122,23 +122,21 @@ def test_what_must_not_ship(contents: BundleContents, tmp_path: Path) -> None:
     assert "do not fit" in refused(contents, tmp_path, golden_logits=contents.golden_logits[:, :3])
 
 
-def test_a_licence_that_spdx_does_not_know(contents: BundleContents, tmp_path: Path) -> None:
+def test_unknown_licence_is_refused(contents: BundleContents, tmp_path: Path) -> None:
     facts = dataclasses.replace(contents.facts, licences={"weights": "free for all"})
     assert "'free for all': not an SPDX identifier" in refused(contents, tmp_path, facts=facts)
 
 
-def test_no_folder_of_this_machine_ships(
-    contents: BundleContents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_local_paths_are_refused(contents: BundleContents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: Path("/nethome/ada"))
     facts = dataclasses.replace(contents.facts, teacher={"visual": "/nethome/ada/teacher.pth"})
-    told = refused(contents, tmp_path, facts=facts)
-    assert "MODEL_CARD.md" in told and "manifest.json" in told and "/nethome/ada" in told
+    message = refused(contents, tmp_path, facts=facts)
+    assert "MODEL_CARD.md" in message and "manifest.json" in message and "/nethome/ada" in message
     facts = dataclasses.replace(contents.facts, teacher={"visual": "/srv/models/teacher.pth"})
     assert "tells about the machine that it was made on: '/srv/models" in refused(contents, tmp_path, facts=facts)
 
 
-def test_another_model_than_the_one_that_was_audited(contents: BundleContents, tmp_path: Path) -> None:
+def test_model_that_was_not_audited_is_refused(contents: BundleContents, tmp_path: Path) -> None:
     (shipped,) = contents.models
     model = onnx.load_from_string(shipped.data)
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((9, 9), np.float32), "teacher"))

@@ -26,20 +26,20 @@ def about(**facts: Any) -> dict[str, Any]:
     return {"name": "n", "version": "1", "architecture": "a", "parameters": 10, "classes": 3, "facts": plain}
 
 
-def test_it_is_cyclonedx(packed: Path) -> None:
+def test_sbom_is_valid_cyclonedx(packed: Path) -> None:
     text = (packed / "sbom.cdx.json").read_text("utf-8")
     assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(text) is None
     bom = Bom.from_json(json.loads(text))  # type: ignore[attr-defined]
     assert bom.metadata.component is not None and bom.metadata.component.name == "finches"
 
 
-def test_the_schema_is_looked_at(packed: Path) -> None:
+def test_schema_violation_is_found(packed: Path) -> None:
     document = json.loads((packed / "sbom.cdx.json").read_text("utf-8"))
     document["metadata"]["component"]["modelCard"]["modelParameters"]["approach"]["type"] = "guessed"
     assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(json.dumps(document)) is not None
 
 
-def test_what_the_student_is_made_of(packed: Path) -> None:
+def test_sbom_lists_model_data_and_packages(packed: Path) -> None:
     document = json.loads((packed / "sbom.cdx.json").read_text("utf-8"))
     manifest = json.loads((packed / "manifest.json").read_text("utf-8"))
     student = document["metadata"]["component"]
@@ -64,7 +64,7 @@ def test_what_the_student_is_made_of(packed: Path) -> None:
     assert set(depends["dependsOn"]) == {"data", torch["bom-ref"]}
 
 
-def test_the_same_content_gives_the_same_bytes_and_another_another_serial() -> None:
+def test_same_content_gives_same_bytes_and_changed_content_a_new_serial() -> None:
     first, again = (sbom(about(versions={"b": "1", "a": "2"}), FILES, 32) for _ in range(2))
     other = sbom(about(versions={"b": "1", "a": "3"}), FILES, 32)
     assert first == again

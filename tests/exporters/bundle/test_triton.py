@@ -28,8 +28,8 @@ def test_the_configuration_fits_the_model(packed: Path) -> None:
     )
     assert config.name == folder.name and config.backend == "onnxruntime" and config.max_batch_size == 64
     assert config.HasField("dynamic_batching") and config.dynamic_batching.max_queue_delay_microseconds > 0
-    for told, values in ((config.input, model.inputs), (config.output, model.outputs)):
-        assert [(one.name, one.data_type, ("batch", *one.dims)) for one in told] == [
+    for configured, values in ((config.input, model.inputs), (config.output, model.outputs)):
+        assert [(one.name, one.data_type, ("batch", *one.dims)) for one in configured] == [
             (value.name, NUMPY_OF[value.dtype], value.dims) for value in values
         ]
     assert config.output[0].label_filename == "labels.txt"
@@ -59,7 +59,7 @@ def test_engines_become_models_of_their_own() -> None:
         assert list(config.input[0].dims) == [224, 224, 3] and list(config.output[0].dims) == [len(LABELS)]
 
 
-def test_kserve(packed: Path) -> None:
+def test_kserve_resource_serves_the_model_repository(packed: Path) -> None:
     resource = yaml.safe_load((packed / "kserve" / "inference-service.yaml").read_text("utf-8"))
     assert (resource["apiVersion"], resource["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
     assert resource["metadata"] == {"name": "finches"}
@@ -73,5 +73,5 @@ def test_kserve(packed: Path) -> None:
     ("name", "expected"),
     [("CUB_mobilenet.v2", "cub-mobilenet-v2"), ("9", "student-9"), ("a" * 90, "a" * 50), ("x" * 49 + "__y", "x" * 49)],
 )
-def test_names_that_kubernetes_takes(name: str, expected: str) -> None:
+def test_names_are_made_valid_for_kubernetes(name: str, expected: str) -> None:
     assert yaml.safe_load(kserve_service(name))["metadata"]["name"] == expected

@@ -28,7 +28,7 @@ def bundle(packed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(packed, tmp_path / "bundle"))
 
 
-def test_a_good_bundle(packed: Path) -> None:
+def test_good_bundle_verifies(packed: Path) -> None:
     report = verify_bundle(packed)
     assert report.files == len(FILES)
     assert report.size == sum((packed / name).stat().st_size for name in FILES)
@@ -99,7 +99,7 @@ def test_special_files_are_refused(bundle: Path) -> None:
         ("run.py", b"import os"),
     ],
 )
-def test_forbidden_kinds_even_where_listed(bundle: Path, name: str, content: bytes) -> None:
+def test_forbidden_kinds_are_refused_even_if_listed(bundle: Path, name: str, content: bytes) -> None:
     add_file(bundle, name, content)
     assert f"{name}: a bundle holds no files of this kind" in failure(bundle)
 
@@ -114,7 +114,7 @@ def test_forbidden_kinds_even_where_listed(bundle: Path, name: str, content: byt
         ("more.onnx", b"\x80\x04"),
     ],
 )
-def test_a_disguise_does_not_help(bundle: Path, name: str, content: bytes) -> None:
+def test_disguised_files_are_refused(bundle: Path, name: str, content: bytes) -> None:
     add_file(bundle, name, content)
     assert name in failure(bundle)
 
@@ -148,25 +148,25 @@ def test_listed_paths_cannot_escape(bundle: Path, name: str) -> None:
         lambda manifest: manifest["facts"]["results"].update(test=3),
     ],
 )
-def test_malformed_manifests(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def test_malformed_manifests_are_refused(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
     resealed(bundle, change)
     assert "manifest.json" in failure(bundle) or "model.onnx" in failure(bundle)
 
 
-def test_permuted_labels_are_found_although_sealed_again(bundle: Path) -> None:
+def test_resealed_permuted_labels_are_found(bundle: Path) -> None:
     (bundle / "labels.json").write_text(dump_json(LABELS[::-1]))
     resealed(bundle)
     assert "labels.json: not the labels that model.onnx was exported with" in failure(bundle)
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, LABELS[:-1], ["a", "a"], 3])
-def test_labels_that_do_not_fit(bundle: Path, value: Any) -> None:
+def test_labels_that_do_not_fit_are_refused(bundle: Path, value: Any) -> None:
     (bundle / "labels.json").write_text(dump_json(value))
     resealed(bundle)
     assert "labels" in failure(bundle)
 
 
-def test_another_preprocessing(bundle: Path) -> None:
+def test_changed_preprocessing_is_refused(bundle: Path) -> None:
     path = bundle / "preprocess.json"
     value = json.loads(path.read_text())
     for change in ({"interpolation": "bicubic"}, {"size": 16}, {"antialias": False}):
@@ -175,7 +175,7 @@ def test_another_preprocessing(bundle: Path) -> None:
         assert "preprocess.json" in failure(bundle)
 
 
-def test_a_changed_weight_although_sealed_again(bundle: Path) -> None:
+def test_resealed_changed_weight_is_found(bundle: Path) -> None:
     path = bundle / "model.onnx"
     model = onnx.load(path)
     values = onnx.numpy_helper.to_array(model.graph.initializer[4]).copy()
@@ -193,7 +193,7 @@ def test_a_changed_weight_although_sealed_again(bundle: Path) -> None:
     assert "does not reproduce" in failure(bundle)
 
 
-def test_a_model_with_another_input(bundle: Path) -> None:
+def test_model_with_another_input_is_refused(bundle: Path) -> None:
     path = bundle / "model.onnx"
     model = onnx.load(path)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
@@ -211,13 +211,13 @@ def test_a_model_with_another_input(bundle: Path) -> None:
         ("golden/outputs.npz", "logits", np.full((8, 7), np.nan, np.float32)),
     ],
 )
-def test_golden_vectors_that_are_none(bundle: Path, name: str, key: str, array: np.ndarray) -> None:
+def test_invalid_golden_vectors_are_refused(bundle: Path, name: str, key: str, array: np.ndarray) -> None:
     (bundle / name).write_bytes(npz_bytes(key, array))
     resealed(bundle)
     assert name in failure(bundle)
 
 
-def test_no_bundle_at_all(tmp_path: Path) -> None:
+def test_path_without_a_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder") as caught:
         verify_bundle(tmp_path / "none")
     assert caught.value.exit_code == 2
@@ -235,12 +235,12 @@ def test_sizes_are_limited_before_anything_is_read(bundle: Path) -> None:
         read_file(bundle, "model.onnx", 10)
 
 
-def test_reading_what_is_not_listed(bundle: Path) -> None:
+def test_unlisted_file_is_not_read(bundle: Path) -> None:
     with pytest.raises(GateError, match=r"x\.json"):
         read_listed(bundle, read_manifest(bundle), "x.json")
 
 
-def test_unreadable_file(bundle: Path) -> None:
+def test_unreadable_file_is_named(bundle: Path) -> None:
     (bundle / "manifest.sha256").unlink()
     (bundle / "manifest.sha256").mkdir()
     assert "manifest.sha256: not an ordinary file" in failure(bundle)
@@ -248,7 +248,7 @@ def test_unreadable_file(bundle: Path) -> None:
         read_file(bundle, "labels.json/x", 10)
 
 
-def test_without_onnxruntime(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_onnxruntime_is_reported(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UnavailableError, match="runtime"):
         verify_bundle(packed)

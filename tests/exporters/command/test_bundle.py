@@ -22,7 +22,7 @@ from tests.exporters.command.conftest import CLASSES, Exports, Trained
 BUNDLE = ExportRequest(bundle=True)
 
 
-def test_what_passed_is_packed_and_verifies(trained: Trained, exports: Exports, tmp_path: Path) -> None:
+def test_exported_models_are_packed_and_verify(trained: Trained, exports: Exports, tmp_path: Path) -> None:
     exports(trained.model)
     said: list[str] = []
     request = ExportRequest(
@@ -109,7 +109,7 @@ def test_forms_that_no_bundle_holds_are_refused(trained: Trained, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_package_is_told_before_anything_is_made(
+def test_missing_package_is_reported_before_anything_is_made(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)

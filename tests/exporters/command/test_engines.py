@@ -1,4 +1,4 @@
-"""Engines of an export: proved on a GPU, or said to be unproved; where they are required, nothing else counts."""
+"""Engines of an export: proved on a GPU or reported as unproved; a required one must be proved."""
 
 import json
 import shutil
@@ -77,7 +77,7 @@ def test_an_engine_that_answers_otherwise_is_rejected(
 
 
 @without_gpu
-def test_without_a_gpu(trained: Trained, exports: Exports, tmp_path: Path) -> None:
+def test_engine_without_a_gpu_is_refused_or_left_unproved(trained: Trained, exports: Exports, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="torch finds none here") as caught:
         export(trained, tmp_path / "out", required=True)
     assert "--tensorrt available" in str(caught.value.remedy) and not (tmp_path / "out").exists()
@@ -94,7 +94,9 @@ def test_without_a_gpu(trained: Trained, exports: Exports, tmp_path: Path) -> No
     assert files(tmp_path / "out") == PLAIN and not (tmp_path / "out" / "unproved").exists()
 
 
-def test_without_tensorrt(trained: Trained, exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tensorrt_is_refused_or_noted(
+    trained: Trained, exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UnavailableError, match="not installed or cannot be imported"):
@@ -106,7 +108,7 @@ def test_without_tensorrt(trained: Trained, exports: Exports, tmp_path: Path, mo
     assert any(line.startswith("no TensorRT engine is made") for line in said)
 
 
-def test_a_stale_engine_of_another_student(
+def test_stale_engine_of_another_student_is_refused(
     trained: Trained, exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = onnx.load_from_string(trained.model)
@@ -142,7 +144,7 @@ def test_an_engine_of_a_rejected_file_is_not_built(
 
 
 @pytest.mark.parametrize("form", ["any_size", "probabilities"])
-def test_what_no_engine_has(trained: Trained, tmp_path: Path, form: str) -> None:
+def test_onnx_only_options_are_refused_for_engines(trained: Trained, tmp_path: Path, form: str) -> None:
     with pytest.raises(UsageError, match=f"--{form.replace('_', '-')} is for ONNX files"):
         export(trained, tmp_path / "out", required=False, **{form: True})
     assert not (tmp_path / "out").exists()

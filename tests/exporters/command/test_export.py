@@ -1,4 +1,4 @@
-"""From a student to files that are proved; what was planted is found, and then nothing has a name."""
+"""From a student to proved files; a planted fault is found, and then no file takes its final name."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ def out(tmp_path: Path) -> Path:
     return folder
 
 
-def test_all_three_precisions(trained: Trained, exports: Exports, out: Path) -> None:
+def test_all_three_precisions_ship(trained: Trained, exports: Exports, out: Path) -> None:
     exports(trained.model)
     said: list[str] = []
     request = ExportRequest(("fp16", "int8"), keep="all", calibration=CalibrationRequest(trained.seen, 24))
@@ -74,7 +74,7 @@ def _images(trained: Trained) -> list[Image.Image]:
     return [Image.open(path) for path in sorted(trained.unseen.rglob("*.png"))]
 
 
-def test_without_data_it_says_that_this_proves_less(trained: Trained, exports: Exports, out: Path) -> None:
+def test_export_without_data_says_that_it_proves_less(trained: Trained, exports: Exports, out: Path) -> None:
     exports(trained.model)
     said: list[str] = []
     report = export_checkpoint(LoadedCheckpoint(trained.student), out, say=said.append)
@@ -117,7 +117,7 @@ def permuted_labels(model: onnx.ModelProto) -> None:
         (permuted_labels, "do not hold the student's labels"),
     ],
 )
-def test_planted_faults(
+def test_planted_faults_are_found(
     trained: Trained, exports: Exports, out: Path, plant: Callable[[onnx.ModelProto], None], told: str
 ) -> None:
     model = onnx.load_from_string(trained.model)
@@ -128,8 +128,8 @@ def test_planted_faults(
     assert [name for name in files(out) if not name.startswith("rejected/")] == ["notes.txt"]
 
 
-def test_the_statistics_of_the_batch(trained: Trained, exports: Exports, tmp_path: Path) -> None:
-    """As a network in train mode would answer: each image by what else is in its batch."""
+def test_batch_statistics_in_the_export_are_found(trained: Trained, exports: Exports, tmp_path: Path) -> None:
+    """Like a network in train mode, whose answer for an image depends on the rest of its batch."""
     module = deepcopy(trained.student.module)
     for part in module.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
@@ -141,7 +141,7 @@ def test_the_statistics_of_the_batch(trained: Trained, exports: Exports, tmp_pat
         export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", data=trained.unseen)
 
 
-def test_what_overflows_in_fp16_stays_in_fp32(
+def test_nodes_that_overflow_in_fp16_stay_in_fp32(
     trained: Trained, exports: Exports, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planted, first, _ = overflowing(trained.model)
@@ -174,7 +174,7 @@ class TestAFailedVariant:
         monkeypatch.setattr("exporters.command.task.DEFAULT_GATES", strict)
 
     @pytest.mark.usefixtures("strict")
-    def test_an_optional_one_is_put_aside(self, trained: Trained, out: Path) -> None:
+    def test_failed_optional_variant_is_put_aside(self, trained: Trained, out: Path) -> None:
         said: list[str] = []
         report = export_checkpoint(
             LoadedCheckpoint(trained.student),
@@ -190,7 +190,7 @@ class TestAFailedVariant:
         assert said[-1].startswith("model.fp16.onnx: rejected, largest error")
 
     @pytest.mark.usefixtures("strict")
-    def test_a_required_one_ends_it(self, trained: Trained, out: Path) -> None:
+    def test_failed_required_variant_ends_the_export(self, trained: Trained, out: Path) -> None:
         request = ExportRequest(("fp16",), required=("fp16",))
         with pytest.raises(GateError, match=r"model\.fp16\.onnx must pass and did not: largest error") as caught:
             export_checkpoint(LoadedCheckpoint(trained.student), out, data=trained.unseen, request=request)
@@ -200,7 +200,7 @@ class TestAFailedVariant:
         assert str(out / "rejected") in str(caught.value.remedy)
 
     @pytest.mark.parametrize("required", [(), ("fp16",)])
-    def test_one_that_cannot_be_made(
+    def test_variant_that_cannot_be_made_ends_the_export_only_if_required(
         self, trained: Trained, exports: Exports, out: Path, monkeypatch: pytest.MonkeyPatch, required: tuple[str, ...]
     ) -> None:
         def fail(*_arguments: object, **_options: object) -> None:
@@ -232,7 +232,7 @@ def test_an_fp32_file_that_fails_leaves_its_report(
 
 
 @pytest.mark.parametrize("required", [(), ("int8",)])
-def test_calibration_on_noise(
+def test_int8_calibrated_on_noise_is_rejected(
     trained: Trained,
     exports: Exports,
     tmp_path: Path,
@@ -275,14 +275,16 @@ def test_an_interrupted_export_leaves_nothing(trained: Trained, exports: Exports
 
 
 class TestImages:
-    def test_none(self, trained: Trained, tmp_path: Path) -> None:
+    def test_folder_without_images_is_refused(self, trained: Trained, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         with pytest.raises(UnavailableError, match="no images here"):
             export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", data=tmp_path / "empty")
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("use", ["data", "calibration"])
-    def test_one_that_cannot_be_read(self, trained: Trained, exports: Exports, tmp_path: Path, use: str) -> None:
+    def test_unreadable_image_ends_the_export(
+        self, trained: Trained, exports: Exports, tmp_path: Path, use: str
+    ) -> None:
         folder = tmp_path / "images"
         folder.mkdir()
         for number in range(9):
@@ -295,20 +297,20 @@ class TestImages:
             export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", data=data, request=request)
         assert files(tmp_path / "out") == []
 
-    def test_the_same_for_calibration_and_proof(self, trained: Trained, out: Path) -> None:
+    def test_same_images_for_calibration_and_proof_are_refused(self, trained: Trained, out: Path) -> None:
         request = ExportRequest(("int8",), calibration=CalibrationRequest(trained.seen))
         with pytest.raises(UnavailableError, match="36 of the images to prove on"):
             export_checkpoint(LoadedCheckpoint(trained.student), out, data=trained.seen, request=request)
         assert (out / "model.onnx").read_text() == "before"
 
-    def test_drawn_ones_do_not_prove_int8(self, trained: Trained, out: Path) -> None:
+    def test_generated_images_do_not_prove_int8(self, trained: Trained, out: Path) -> None:
         request = ExportRequest(("int8",), calibration=CalibrationRequest(trained.seen))
         with pytest.raises(UsageError, match="--data is missing"):
             export_checkpoint(LoadedCheckpoint(trained.student), out, request=request)
         assert (out / "model.onnx").read_text() == "before"
 
 
-def test_a_student_of_other_labels(trained: Trained, exports: Exports, out: Path) -> None:
+def test_file_with_other_labels_is_refused(trained: Trained, exports: Exports, out: Path) -> None:
     other: TrainedStudent = dataclasses.replace(trained.student, labels=CLASSES[::-1])
     exports(trained.model)
     with pytest.raises(GateError, match="do not hold the student's labels"):

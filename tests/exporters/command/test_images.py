@@ -1,4 +1,4 @@
-"""Images are found once, prepared once where memory allows it, and never both calibrate and prove."""
+"""Images are found once, prepared once if memory allows, and never used for both calibration and proof."""
 
 import shutil
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_images_beside_class_folders_are_left_out_as_in_training(folder: Path) -
     assert images.notes[-1] == "images beside the class folders are left out: 1 (stray.png)"
 
 
-def test_one_image_without_a_label_leaves_all_without(folder: Path) -> None:
+def test_one_unlabelled_image_leaves_all_unlabelled(folder: Path) -> None:
     shutil.copy(folder / "owl" / "01.PNG", folder / "stray.png")
     (folder / "wren").rename(folder / "zzz")
     images = ProofImages(ImageFolder(folder), LABELS, PREPROCESSING)
@@ -94,7 +94,7 @@ def test_every_call_gives_the_same_batches(folder: Path, monkeypatch: pytest.Mon
     assert len(opened) <= 32 + 70 + (70 - kept) and len(set(opened)) == 70
 
 
-def test_images_are_drawn_where_there_are_none() -> None:
+def test_images_are_generated_without_a_folder() -> None:
     images = ProofImages(None, LABELS, PREPROCESSING)
     assert (len(images), images.source, images.paths) == (GENERATED, "generated", ())
     assert sum(len(batch[0]) for batch in images.batches()) == GENERATED
@@ -111,7 +111,7 @@ def test_few_images_are_repeated(folder: Path) -> None:
 
 @given(total=st.integers(1, 2000), count=st.integers(1, 2000))
 @settings(deadline=None, max_examples=60)
-def test_spread(total: int, count: int) -> None:
+def test_spread_indices_are_evenly_spaced(total: int, count: int) -> None:
     found = spread(total, count)
     assert len(found) == min(total, count) and found == sorted(set(found))
     assert found[0] == 0 and found[-1] < total
@@ -119,7 +119,7 @@ def test_spread(total: int, count: int) -> None:
     assert steps.max() - steps.min() <= 1
 
 
-def test_no_images(tmp_path: Path) -> None:
+def test_folder_without_images_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(UnavailableError, match="no images here") as caught:
             ImageFolder(path)
@@ -134,7 +134,7 @@ def test_an_unreadable_image_is_named(folder: Path) -> None:
         list(prepared_batches([folder / "owl" / "zz.jpg"], PREPROCESSING))
 
 
-def test_the_same_bytes_may_not_calibrate_and_prove(folder: Path, tmp_path: Path) -> None:
+def test_same_image_cannot_both_calibrate_and_prove(folder: Path, tmp_path: Path) -> None:
     paths = ImageFolder(folder).paths
     check_apart(paths[:35], paths[35:])
     copy = tmp_path / "elsewhere.png"
@@ -150,7 +150,7 @@ def test_the_same_bytes_may_not_calibrate_and_prove(folder: Path, tmp_path: Path
     check_apart([copy], paths)
 
 
-def test_of_a_data_set_with_splits_each_purpose_takes_its_own(folder: Path) -> None:
+def test_each_purpose_takes_its_own_split(folder: Path) -> None:
     for split in ("Training", "valid"):
         for name in LABELS:
             shutil.copytree(folder / name, folder / "set" / split / name)
@@ -165,7 +165,7 @@ def test_of_a_data_set_with_splits_each_purpose_takes_its_own(folder: Path) -> N
     assert len(ImageFolder(folder / "set", "calibration").paths) == 70
 
 
-def test_hidden_files_and_copies_of_editors_are_left_out_and_told(folder: Path) -> None:
+def test_hidden_files_and_editor_copies_are_left_out_and_reported(folder: Path) -> None:
     before = ImageFolder(folder).paths
     shutil.copytree(folder / "owl", folder / "owl" / ".ipynb_checkpoints")
     (folder / "owl" / "._x.png").write_bytes(b"x")

@@ -45,11 +45,11 @@ def export(checkpoint: LoadedCheckpoint, out: Path, data: Path | None) -> tuple[
     try:
         export_checkpoint(checkpoint, out, data=data, say=lines.append)
     finally:
-        told = "\n".join(lines)
-    return told, (out / "model.onnx").is_file()
+        output = "\n".join(lines)
+    return output, (out / "model.onnx").is_file()
 
 
-def test_foreign_keys_are_mapped_and_told(loaded: LoadedCheckpoint, trained: Trained) -> None:
+def test_foreign_keys_are_mapped_and_noted(loaded: LoadedCheckpoint, trained: Trained) -> None:
     own = trained.student.module.state_dict()
     for key, value in loaded.student.module.state_dict().items():
         assert key.endswith("num_batches_tracked") or torch.equal(value, own[key])
@@ -62,9 +62,11 @@ def test_accuracy_above_chance_proves_the_mapping(
     loaded: LoadedCheckpoint, trained: Trained, exports: Exports, tmp_path: Path
 ) -> None:
     exports(trained.model)
-    told, shipped = export(loaded, tmp_path / "out", trained.unseen)
+    output, shipped = export(loaded, tmp_path / "out", trained.unseen)
     assert shipped
-    (line,) = [line for line in told.splitlines() if line.startswith(f"the mapping of {loaded.mapped} keys is proved")]
+    (line,) = [
+        line for line in output.splitlines() if line.startswith(f"the mapping of {loaded.mapped} keys is proved")
+    ]
     assert "100.00 %" in line and "33.33 %" in line and "48" in line
 
 
@@ -76,9 +78,9 @@ def test_without_labelled_images_the_mapping_is_called_unproved(
     (one_class / "red").parent.mkdir()
     (one_class / "red").symlink_to(trained.unseen / "red", target_is_directory=True)
     for data in (None, trained.unseen / "red", one_class):
-        told, shipped = export(loaded, tmp_path / "out", data)
-        assert shipped and f"UNPROVED: {loaded.mapped} keys were mapped by their order" in told
-        assert "--data" in told
+        output, shipped = export(loaded, tmp_path / "out", data)
+        assert shipped and f"UNPROVED: {loaded.mapped} keys were mapped by their order" in output
+        assert "--data" in output
 
 
 def test_accuracy_at_chance_ships_nothing(
@@ -98,5 +100,5 @@ def test_accuracy_at_chance_ships_nothing(
 
 def test_own_keys_need_no_proof(trained: Trained, exports: Exports, tmp_path: Path) -> None:
     exports(trained.model)
-    told, shipped = export(LoadedCheckpoint(trained.student), tmp_path / "out", None)
-    assert shipped and "UNPROVED" not in told
+    output, shipped = export(LoadedCheckpoint(trained.student), tmp_path / "out", None)
+    assert shipped and "UNPROVED" not in output

@@ -1,4 +1,4 @@
-"""What makes no sense is one clear error, before anything is made."""
+"""An inconsistent request is one clear error before anything is made."""
 
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,19 @@ HERE = Path("somewhere")
         ({"precisions": ("fp16",), "calibration": CalibrationRequest(HERE)}, "--calibration is for int8"),
     ],
 )
-def test_what_makes_no_sense(asked: dict[str, Any], told: str) -> None:
+def test_inconsistent_requests_are_refused(asked: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told) as caught:
         ExportRequest(**asked)
     assert caught.value.remedy
 
 
-def test_what_is_made() -> None:
+def test_requested_variants_are_made() -> None:
     request = ExportRequest(("int8", "fp16"), required=("int8", "fp32"), calibration=CalibrationRequest(HERE))
     assert request.variants == ("fp16", "int8")
     assert ExportRequest().variants == ()
 
 
-def test_what_engines_are_built_from() -> None:
+def test_engines_determine_the_variants_to_make() -> None:
     calibration, engines = CalibrationRequest(HERE), EngineRequest()
     both = ExportRequest(("fp32", "fp16", "int8"), engines=engines, calibration=calibration)
     assert both.variants == ("fp16", "int8", "int8.trt")
@@ -60,7 +60,7 @@ def save(folder: Path, seeds: range) -> Path:
     return folder
 
 
-def test_calibration_images(tmp_path: Path) -> None:
+def test_calibration_images_are_spread_over_the_folder(tmp_path: Path) -> None:
     seen, unseen = save(tmp_path / "seen", range(40)), save(tmp_path / "unseen", range(100, 104))
     proof = ProofImages(ImageFolder(unseen), ["a", "b"], PREPROCESSING)
     asked = CalibrationRequest(seen, images=10, method="percentile")
@@ -73,7 +73,7 @@ def test_calibration_images(tmp_path: Path) -> None:
     assert ExportRequest(("fp16",)).calibrate_on(proof, PREPROCESSING) is None
 
 
-def test_calibration_that_would_give_a_bad_file(tmp_path: Path) -> None:
+def test_unsuitable_calibration_is_refused(tmp_path: Path) -> None:
     seen, unseen = save(tmp_path / "seen", range(40)), save(tmp_path / "unseen", range(39, 44))
     few, proof = save(tmp_path / "few", range(200, 207)), ProofImages(ImageFolder(unseen), ["a", "b"], PREPROCESSING)
     request = ExportRequest(("int8",), calibration=CalibrationRequest(seen))

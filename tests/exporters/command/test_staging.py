@@ -41,7 +41,7 @@ def test_an_earlier_export_is_replaced_as_a_whole(out: Path) -> None:
     assert (out / "model.onnx").read_text() == "new" and (out / "notes.txt").read_text() == "before"
 
 
-def test_a_failed_gate_leaves_what_was_rejected(out: Path) -> None:
+def test_failed_gate_keeps_the_rejected_files(out: Path) -> None:
     with pytest.raises(GateError, match="planted"), staged(out) as staging:
         write(staging)
         raise GateError("planted")
@@ -49,7 +49,7 @@ def test_a_failed_gate_leaves_what_was_rejected(out: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, UnavailableError("planted"), OSError("disk full")])
-def test_anything_else_leaves_nothing(out: Path, error: BaseException) -> None:
+def test_other_errors_leave_nothing(out: Path, error: BaseException) -> None:
     with pytest.raises(type(error) if isinstance(error, Exception) else error), staged(out) as staging:  # type: ignore[arg-type]
         write(staging)
         raise error
@@ -66,7 +66,7 @@ def test_parity_is_the_last_to_take_its_name(out: Path, monkeypatch: pytest.Monk
     assert moved[-1] == PARITY and len(moved) == 5
 
 
-def test_what_a_killed_export_left_goes_at_the_next(out: Path) -> None:
+def test_leftovers_of_a_killed_export_are_removed(out: Path) -> None:
     (out / ".export-abc" / "final").mkdir(parents=True)
     (out / ".export-abc" / "final" / "model.onnx").write_text("half")
     with staged(out) as staging:

@@ -1,4 +1,4 @@
-"""What an export asks for, in the terms of what makes and proves its artifacts."""
+"""The request of an export, translated for the code that makes and proves its artifacts."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def task_of(trained: Trained, *, any_size: bool = False, probabilities: bool = F
     return ExportTask(student, images, request, None, "cpu", any_size, probabilities, print)
 
 
-def test_what_is_kept_although_it_is_not_faster(trained: Trained) -> None:
+def test_requested_variants_are_kept_even_if_not_faster(trained: Trained) -> None:
     required = task_of(trained, precisions=("int8", "fp16"), required=("int8", "fp32")).context
     assert [required.keeps(name) for name in ("fp16", "int8")] == [False, True]
     assert task_of(trained, precisions=("fp16",), keep="all").context.keeps("fp16")

@@ -14,7 +14,7 @@ from exporters.core.errors import GateError
 
 @settings(deadline=None, max_examples=50)
 @given(hnp.arrays(st.sampled_from([np.uint8, np.float32]), hnp.array_shapes(min_dims=1, min_side=0)))
-def test_numpy_reads_it_and_so_do_we(array: np.ndarray) -> None:
+def test_written_arrays_are_read_by_numpy_and_by_us(array: np.ndarray) -> None:
     data = npz_bytes("image", array)
     assert npz_bytes("image", np.asfortranarray(array)) == data
     np.testing.assert_array_equal(np.load(io.BytesIO(data), allow_pickle=False)["image"], array)
@@ -56,7 +56,7 @@ def compressed() -> bytes:
     ],
     ids=["empty", "no zip", "key", "trailing", "other zip", "second", "pickle", "no array", "bomb"],
 )
-def test_anything_else_is_refused(data: bytes) -> None:
+def test_malformed_npz_is_refused(data: bytes) -> None:
     with pytest.raises(GateError, match=r"golden/inputs\.npz"):
         read_npz("golden/inputs.npz", data, "image")
 

@@ -27,7 +27,7 @@ from exporters.core.files import (
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-def test_sha256_is_that_of_the_standard(tmp_path: Path) -> None:
+def test_sha256_matches_the_standard(tmp_path: Path) -> None:
     # FIPS 180-2, appendix B.1.
     assert sha256_bytes(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     (tmp_path / "abc").write_bytes(b"abc")
@@ -48,7 +48,7 @@ def test_json_comes_back_and_is_one_text_for_one_value(value: Any) -> None:
         assert dump_json(dict(reversed(value.items()))) == dump_json(value)
 
 
-def test_json_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_values_that_json_cannot_hold_are_refused(tmp_path: Path) -> None:
     for value in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="JSON"):
             write_json(tmp_path / "x.json", {"loss": value})

@@ -17,19 +17,19 @@ from exporters.core.licences import CODE_LICENCE, check_licence, check_licences
         ("GPL-2.0-only WITH Classpath-exception-2.0", "GPL-2.0-only WITH Classpath-exception-2.0"),
     ],
 )
-def test_what_spdx_knows_is_spelled_as_there(text: str, expected: str) -> None:
+def test_known_licences_get_their_spdx_spelling(text: str, expected: str) -> None:
     assert check_licence(text) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", " ", "free", "GPL", "NONE", "unknown", "not stated", "MIT OR", "CC BY 4.0", "MIT\n\nx"]
 )
-def test_nothing_is_guessed(text: str) -> None:
+def test_unknown_licences_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not an SPDX identifier"):
         check_licence(text)
 
 
-def test_what_is_not_stated_stays_so() -> None:
+def test_unstated_licence_stays_unstated() -> None:
     assert check_licences({"weights": "mit", "data": None}) == {"weights": "MIT", "data": None}
 
 

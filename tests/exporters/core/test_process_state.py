@@ -26,7 +26,7 @@ def test_quiet_gives_back_the_level_of_the_caller(level: int) -> None:
 
 @pytest.mark.parametrize("block", [quiet, silent, no_warnings, lambda: environment("TMKD_TEST_VARIABLE", "1")])
 def test_blocks_of_several_threads_overlap(block) -> None:
-    """The first one ends while the second one goes on: restoring what each one found would leave the change behind."""
+    """The first block ends before the second: if each restored the state that it found, the change would stay."""
 
     def state() -> tuple:
         shown = (sys.stdout, sys.stderr, os.environ.get("TMKD_TEST_VARIABLE"))

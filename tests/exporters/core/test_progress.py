@@ -25,13 +25,13 @@ class Recorder:
             self.told.append(f"end of {description}")
 
 
-def test_nobody_has_to_listen() -> None:
+def test_progress_needs_no_listener() -> None:
     with working("export", 3) as steps:
         steps.advance()
     assert list(counted("abc", "letters", 3)) == ["a", "b", "c"]
 
 
-def test_what_is_done_is_shown_until_its_block_ends() -> None:
+def test_work_is_shown_until_its_block_ends() -> None:
     recorder = Recorder()
     with shown_by(recorder.track):
         with working("export"):

@@ -142,7 +142,7 @@ def test_a_folder_is_whole_or_as_it_was(disk: SmallDisk) -> None:
         write_bytes(temporary / "deep" / "new", FLOATS.tobytes())
 
 
-def test_no_inode_is_left(tmp_path: Path) -> None:
+def test_lack_of_inodes_is_reported(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", MEGABYTE, "nr_inodes=4") as disk:
         for name in "ab":
             (disk.path / name).touch()
@@ -152,7 +152,7 @@ def test_no_inode_is_left(tmp_path: Path) -> None:
         assert (disk.path / "c").read_text() == "old"
 
 
-def test_read_only_file_system(disk: SmallDisk) -> None:
+def test_read_only_file_system_is_reported(disk: SmallDisk) -> None:
     (disk.path / "a").write_text("old")
     disk.remount("ro")
     for write in (
@@ -165,7 +165,7 @@ def test_read_only_file_system(disk: SmallDisk) -> None:
     assert (disk.path / "a").read_text() == "old"
 
 
-def test_limit_on_the_size_of_files(tmp_path: Path) -> None:
+def test_file_size_limit_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -193,10 +193,10 @@ def test_limit_on_the_size_of_files(tmp_path: Path) -> None:
         (errno.EMFILE, os.strerror(errno.EMFILE)),
     ],
 )
-def test_whatever_the_system_says_at_any_step(
+def test_system_errors_are_reported_at_any_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int, reason: str
 ) -> None:
-    """Quotas and failing disks, which a test cannot have, are played by the system call."""
+    """Quotas and failing disks, which a test cannot have, are simulated by a failing system call."""
     path = tmp_path / "a"
     path.write_text("old")
 
@@ -211,7 +211,7 @@ def test_whatever_the_system_says_at_any_step(
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
 
-def test_names(tmp_path: Path) -> None:
+def test_long_names_are_written_and_invalid_paths_reported(tmp_path: Path) -> None:
     for longest in ("x" * 255, "ä" * 127, "x" * 100 + "." + "y" * 154):
         write_text(tmp_path / longest, "new")
         assert (tmp_path / longest).read_text() == "new"
@@ -246,7 +246,7 @@ def test_an_error_of_another_file_is_not_taken_for_one_of_this(tmp_path: Path) -
     assert caught.value is elsewhere and list(tmp_path.iterdir()) == []
 
 
-def test_errors_that_nobody_has_caught(tmp_path: Path) -> None:
+def test_uncaught_errors_are_described(tmp_path: Path) -> None:
     path = str(tmp_path / "a")
     assert describe_os_error(OSError(errno.ENOSPC, "no", path)).startswith(
         f"{path}: cannot be written: the disk is full ("
@@ -262,7 +262,7 @@ def test_try_to_write_leaves_nothing_in_a_folder(tmp_path: Path) -> None:
 
 
 def test_the_umask_is_never_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It belongs to all threads: another one that makes a file meanwhile would make it writable for everybody."""
+    """The umask belongs to all threads: a file that another one makes meanwhile would be writable for everybody."""
 
     def fail(_mask: int) -> int:
         raise AssertionError("the umask was changed")

@@ -21,7 +21,7 @@ def test_split_folders_are_found_below_the_only_folder_and_within_a_doubled_one(
     assert splits.folders == {"train": tmp_path / "archive/train/train", "test": tmp_path / "archive/test"}
 
 
-def test_classes_named_train_and_test_are_no_splits(tmp_path: Path) -> None:
+def test_classes_named_train_and_test_are_not_splits(tmp_path: Path) -> None:
     assert find_split_folders(Scan(tmp_path), put(tmp_path, "train/1.jpg", "test/2.jpg", "bus/3.jpg")) is None
 
 
@@ -48,5 +48,5 @@ def test_folders_that_hold_classes_or_splits_are_refused(tmp_path: Path, files: 
     assert "expected DIR/train/<class>" in str(caught.value.remedy)
 
 
-def test_class_folders_pass(tmp_path: Path) -> None:
+def test_class_folders_are_accepted(tmp_path: Path) -> None:
     refuse_other_layouts(put(tmp_path, "cat/1.jpg", "dog/1.jpg"))

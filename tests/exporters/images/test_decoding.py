@@ -25,7 +25,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **arguments: object) -> bytes
     return stream.getvalue()
 
 
-def test_path_bytes_and_image_give_the_same(tmp_path: Path) -> None:
+def test_path_bytes_and_image_give_the_same_pixels(tmp_path: Path) -> None:
     image = Image.fromarray(PIXELS)
     path = tmp_path / "a.png"
     image.save(path)
@@ -56,12 +56,12 @@ def test_exif_orientation_is_applied(orientation: int, upright: np.ndarray) -> N
     np.testing.assert_array_equal(np.asarray(open_rgb(encoded(Image.fromarray(PIXELS), exif=exif))), upright)
 
 
-def test_damaged_exif_leaves_the_pixels() -> None:
+def test_damaged_exif_is_ignored() -> None:
     data = encoded(Image.fromarray(PIXELS), exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     np.testing.assert_array_equal(np.asarray(open_rgb(data)), PIXELS)
 
 
-def test_grey_palette_and_bilevel() -> None:
+def test_grey_palette_and_bilevel_images_become_rgb() -> None:
     grey = Image.fromarray(PIXELS[..., 0])
     np.testing.assert_array_equal(np.asarray(open_rgb(encoded(grey)))[..., 2], PIXELS[..., 0])
     palette = Image.fromarray(PIXELS).convert("P", palette=Image.Palette.ADAPTIVE)
@@ -69,7 +69,7 @@ def test_grey_palette_and_bilevel() -> None:
     assert set(np.unique(np.asarray(open_rgb(grey.convert("1"))))) <= {0, 255}
 
 
-def test_transparency_is_over_white() -> None:
+def test_transparency_is_composited_over_white() -> None:
     rgba = np.dstack([PIXELS, np.full((2, 3), 255, np.uint8)])
     rgba[0, 0, 3] = 0
     expected = PIXELS.copy()
@@ -83,7 +83,7 @@ def test_transparency_is_over_white() -> None:
     )
 
 
-def test_cmyk_jpeg() -> None:
+def test_cmyk_jpeg_becomes_rgb() -> None:
     image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     assert np.abs(np.asarray(open_rgb(encoded(image, "JPEG")))[8, 8].astype(int) - [255, 0, 0]).max() < 8
 
@@ -102,7 +102,7 @@ def test_undefined_ranges_are_refused(values: np.ndarray) -> None:
         open_rgb(encoded(Image.fromarray(values), "TIFF"))
 
 
-def test_first_frame_of_an_animation() -> None:
+def test_first_frame_of_a_gif_is_taken() -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ((255, 0, 0), (0, 0, 255))]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert tuple(np.asarray(open_rgb(data))[0, 0]) == (255, 0, 0)
@@ -139,14 +139,14 @@ def test_bombs_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPat
         open_rgb(Image.fromarray(PIXELS))
 
 
-def test_no_pixels() -> None:
+def test_image_without_pixels_is_refused() -> None:
     with pytest.raises(UnreadableImageError, match="no pixels"):
         open_rgb(Image.new("RGB", (0, 4)))
 
 
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]), st.data())
-def test_damaged_files_give_an_image_or_the_one_error(kind: str, data: st.DataObject) -> None:
+def test_damaged_files_give_an_image_or_one_clear_error(kind: str, data: st.DataObject) -> None:
     content = bytearray(encoded(Image.fromarray(PIXELS.repeat(4, 0).repeat(4, 1)), kind))
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -156,7 +156,7 @@ def test_damaged_files_give_an_image_or_the_one_error(kind: str, data: st.DataOb
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"])
-def test_what_a_file_is_follows_from_its_content(tmp_path: Path, kind: str) -> None:
+def test_format_is_detected_from_content_not_suffix(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "photo.of_another_kind"
     Image.new("RGB", (32, 24), (200, 30, 90)).save(path, kind)
     opened = open_rgb(path)
@@ -164,7 +164,7 @@ def test_what_a_file_is_follows_from_its_content(tmp_path: Path, kind: str) -> N
     assert np.abs(np.asarray(opened)[12, 16].astype(int) - [200, 30, 90]).max() < 12
 
 
-def test_other_kinds_are_not_decoded(tmp_path: Path) -> None:
+def test_other_formats_are_refused(tmp_path: Path) -> None:
     """PostScript would be run by Ghostscript."""
     path = tmp_path / "photo.png"
     for kind in ("EPS", "TGA", "PCX", "SGI"):
@@ -174,7 +174,7 @@ def test_other_kinds_are_not_decoded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_the_first_frame_or_page_counts(kind: str) -> None:
+def test_first_frame_or_page_is_taken(kind: str) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ((255, 0, 0), (0, 0, 255), (0, 255, 0))]
     arguments = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **arguments)
@@ -184,7 +184,7 @@ def test_the_first_frame_or_page_counts(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test_upright_in_every_kind_that_can_say_so(kind: str) -> None:
+def test_exif_orientation_is_applied_in_every_format(kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     left = Image.new("RGB", (48, 32), (0, 0, 0))
@@ -194,7 +194,7 @@ def test_upright_in_every_kind_that_can_say_so(kind: str) -> None:
     assert opened[:20].min() > 200 and opened[-20:].max() < 55
 
 
-def test_sixteen_bits_with_a_transparent_value() -> None:
+def test_transparent_value_of_sixteen_bits_becomes_white() -> None:
     values = np.array([[0, 257, 128 * 257, 65535]], dtype=np.uint16)
     data = encoded(Image.fromarray(values))
     chunk = b"tRNS" + struct.pack(">H", 257)
@@ -206,13 +206,13 @@ def test_sixteen_bits_with_a_transparent_value() -> None:
 @pytest.mark.parametrize(
     "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "La", "RGBa"]
 )
-def test_every_mode_of_eight_bits_or_fewer(mode: str) -> None:
+def test_every_mode_of_eight_bits_or_fewer_becomes_rgb(mode: str) -> None:
     opened = open_rgb(Image.new(mode, (3, 2)))
     assert (opened.mode, opened.size) == ("RGB", (3, 2))
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L", "I"])
-def test_every_mode_of_sixteen_bits(mode: str) -> None:
+def test_every_mode_of_sixteen_bits_is_scaled(mode: str) -> None:
     order = ">" if mode.endswith("B") else "<"
     values = np.array([[0, 257], [128 * 257, 65535]], dtype="<i4" if mode == "I" else f"{order}u2")
     image = Image.frombytes(mode, (2, 2), values.tobytes())

@@ -13,18 +13,18 @@ def test_labels_that_read_alike_go_by_their_own_names() -> None:
     assert [folders_of(["c_d", "e"])(name) for name in ("c d", "c_d", "3.c d", "d")] == [0, 0, 0, None]
 
 
-def test_folders_are_labels_in_any_unicode_form() -> None:
+def test_folders_match_labels_in_any_unicode_form() -> None:
     assert folders_of(["caf\u00e9", "tea"])("cafe\u0301") == 0 == folders_of(["cafe\u0301", "tea"])("2.caf\u00e9")
 
 
-def test_order_and_names_do_not_count_but_labels_do() -> None:
+def test_digest_depends_on_labels_but_not_on_order() -> None:
     images = [(bytes([index]) * 32, LABELS[index % 7]) for index in range(9)]
     assert labelled_digest(images) == labelled_digest(images[::-1])
     assert labelled_digest(images) != labelled_digest([(images[0][0], LABELS[3]), *images[1:]])
     assert labelled_digest(images) != labelled_digest([*images, images[0]])
 
 
-def test_images_at_any_depth_have_the_position_of_their_label(tmp_path: Path) -> None:
+def test_images_at_any_depth_get_the_index_of_their_label(tmp_path: Path) -> None:
     for name in ("2.blue_bar/a.png", "2.blue_bar/deep/b.jpg", "wren/c.png", "wren/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

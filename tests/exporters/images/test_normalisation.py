@@ -27,7 +27,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
         ((0.5, 0.5, float("inf")), STD, "three finite numbers", None),
     ],
 )
-def test_values_out_of_bounds_are_refused_with_what_was_meant(
+def test_values_out_of_bounds_are_refused_with_a_suggestion(
     mean: tuple[float, ...], std: tuple[float, ...], told: str, remedy: str | None
 ) -> None:
     with pytest.raises(UsageError, match=told) as caught:
@@ -41,11 +41,11 @@ UNIT = st.floats(0, 1)
 
 
 @given(mean=st.tuples(UNIT, UNIT, UNIT), std=st.tuples(*[st.floats(0, 1, exclude_min=True)] * 3))
-def test_values_within_the_bounds_of_recipes_are_taken(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+def test_values_within_the_bounds_of_recipes_are_accepted(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     check_normalisation(mean, std)
 
 
-def test_reversed_channels_and_swapped_values_are_doubted() -> None:
+def test_reversed_channels_and_swapped_values_raise_doubts() -> None:
     assert normalisation_doubts(MEAN, STD) == []
     assert normalisation_doubts((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)) == []
     assert "BGR" in normalisation_doubts(MEAN[::-1], STD[::-1])[0]

@@ -36,7 +36,7 @@ def test_the_working_directory_is_never_marked(tmp_path: Path, monkeypatch: pyte
         ((), False),
     ],
 )
-def test_outputs_are_known_by_what_they_hold(tmp_path: Path, names: tuple[str, ...], output: bool) -> None:
+def test_outputs_are_recognised_by_their_files(tmp_path: Path, names: tuple[str, ...], output: bool) -> None:
     for name in names:
         (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "x" / name).touch()
@@ -44,7 +44,7 @@ def test_outputs_are_known_by_what_they_hold(tmp_path: Path, names: tuple[str, .
     assert is_output(tmp_path / "x") == output
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_unwritable_path_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match=r"file: cannot be written \(File exists\)"):
         mark_output(tmp_path / "file")

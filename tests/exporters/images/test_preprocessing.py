@@ -19,7 +19,7 @@ def preprocessing(**changes: Any) -> Preprocessing:
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(0, 20), st.booleans())
-def test_equals_torchvision(width: int, height: int, size: int, margin: int, cubic: bool) -> None:
+def test_pixels_equal_those_of_torchvision(width: int, height: int, size: int, margin: int, cubic: bool) -> None:
     transforms = pytest.importorskip("torchvision.transforms.v2")
     mode = "bicubic" if cubic else "bilinear"
     original = image = Image.fromarray(np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8))
@@ -38,7 +38,7 @@ def test_an_image_of_the_right_size_is_left_alone() -> None:
     np.testing.assert_array_equal(preprocessing(size=32).apply(Image.fromarray(pixels)), pixels)
 
 
-def test_json_round_trip_and_description() -> None:
+def test_json_round_trips_and_names_every_setting() -> None:
     value = preprocessing(interpolation="bicubic").to_json()
     assert Preprocessing.from_json(value) == preprocessing(interpolation="bicubic")
     for key in (
@@ -78,24 +78,24 @@ def test_json_round_trip_and_description() -> None:
         {"normalisation": None},
     ],
 )
-def test_what_this_version_cannot_do_is_refused(change: dict[str, Any]) -> None:
+def test_unsupported_settings_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="preprocessing"):
         Preprocessing.from_json({**preprocessing().to_json(), **change})
 
 
 @pytest.mark.parametrize("value", [None, 3, "x", [], {}])
-def test_malformed_descriptions(value: Any) -> None:
+def test_malformed_descriptions_are_refused(value: Any) -> None:
     with pytest.raises(UsageError):
         Preprocessing.from_json(value)
 
 
 @pytest.mark.parametrize("change", [{"mean": (0.1, 0.2)}, {"std": (0.1, 0.2, float("nan"))}, {"std": (1, 1, -1)}])
-def test_impossible_values(change: dict[str, Any]) -> None:
+def test_impossible_values_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         preprocessing(**change)
 
 
-def test_a_hair_is_no_bomb() -> None:
+def test_too_narrow_image_is_refused() -> None:
     with pytest.raises(UnreadableImageError, match="too narrow"):
         preprocessing(size=200, resize=224).apply(Image.new("RGB", (1, 100_000)))
 

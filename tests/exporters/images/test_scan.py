@@ -14,7 +14,7 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-def test_files_folders_and_images_are_apart(tmp_path: Path) -> None:
+def test_files_folders_and_images_are_listed_separately(tmp_path: Path) -> None:
     touch(tmp_path, "b.JPG", "a.png", "notes.txt", ".hidden.png", "folder.png/x.png", "README")
     scan = Scan(tmp_path)
     assert scan.entries(tmp_path) == (["README", "a.png", "b.JPG", "notes.txt"], ["folder.png"])
@@ -25,12 +25,12 @@ def test_files_folders_and_images_are_apart(tmp_path: Path) -> None:
     assert Scan(tmp_path).images_below(tmp_path) == ["a.png", "b.JPG", "folder.png/x.png"]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="gone: cannot be listed"):
         Scan(tmp_path).entries(tmp_path / "gone")
 
 
-def test_what_systems_and_tools_leave_is_counted_by_its_name(tmp_path: Path) -> None:
+def test_folders_of_systems_and_tools_are_left_out_and_counted(tmp_path: Path) -> None:
     touch(
         tmp_path, "x/a.png", "__MACOSX/x/._a.png", "x/.ipynb_checkpoints/a-checkpoint.png", "x/@eaDir/a.png",
         ".git/a.png", "mine/a.png", "lost+found/a.png",
@@ -44,7 +44,7 @@ def test_what_systems_and_tools_leave_is_counted_by_its_name(tmp_path: Path) -> 
     }  # fmt: skip
 
 
-def test_links_are_followed_once_and_those_that_lead_out_are_known(tmp_path: Path) -> None:
+def test_links_are_followed_once_and_outside_links_are_recorded(tmp_path: Path) -> None:
     touch(tmp_path, "set/a/1.png", "set/b/2.png", "other/3.png", "blob")
     root = tmp_path / "set"
     (root / "a/in.png").symlink_to("1.png")
@@ -59,7 +59,7 @@ def test_links_are_followed_once_and_those_that_lead_out_are_known(tmp_path: Pat
     assert next(iter(scan.links.first.values())) == f"a/far -> {tmp_path}/other"
 
 
-def test_a_loop_through_two_folders_elsewhere_ends(tmp_path: Path) -> None:
+def test_loop_of_links_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "set/a/1.png", "x/1.png", "y/2.png")
     (tmp_path / "set/a/x").symlink_to(tmp_path / "x")
     (tmp_path / "x/y").symlink_to(tmp_path / "y")
@@ -68,7 +68,7 @@ def test_a_loop_through_two_folders_elsewhere_ends(tmp_path: Path) -> None:
         Scan(tmp_path / "set").images_below(tmp_path / "set/a")
 
 
-def test_links_that_multiply_are_read_in_a_moment(tmp_path: Path) -> None:
+def test_exponentially_many_link_paths_are_scanned_quickly(tmp_path: Path) -> None:
     """Forty folders, each with two links to the next, have 2⁴⁰ ways through them."""
     for number in range(40):
         touch(tmp_path, f"{number}/x.png")

@@ -13,7 +13,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_yaml_labels_are_the_texts_that_stand_there(tmp_path: Path) -> None:
+def test_yaml_labels_stay_text(tmp_path: Path) -> None:
     path = write(tmp_path / "a.yaml", "- no\n- 010\n- 1.0\n- 2024-01-01\n")
     assert read_labels(path) == ["no", "010", "1.0", "2024-01-01"]
 
@@ -45,7 +45,7 @@ def test_yaml_labels_are_the_texts_that_stand_there(tmp_path: Path) -> None:
         ("a.yaml", '- "\\UFFFFFFFF"\n', "not valid YAML"),
     ],
 )
-def test_mistakes_are_told_with_file_and_line(tmp_path: Path, name: str, text: str, told: str) -> None:
+def test_mistakes_are_reported_with_the_file(tmp_path: Path, name: str, text: str, told: str) -> None:
     with pytest.raises(UsageError, match=told) as caught:
         read_labels(write(tmp_path / name, text))
     assert str(tmp_path / name) in caught.value.message and caught.value.remedy

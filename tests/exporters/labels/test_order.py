@@ -79,12 +79,12 @@ def test_labels_survive_every_kind_of_file(
         ("obj.names", "cat\ndog\nox\n\n\n"),
     ],
 )
-def test_files_as_people_have_them(tmp_path: Path, name: str, text: str) -> None:
+def test_common_file_layouts_are_read(tmp_path: Path, name: str, text: str) -> None:
     assert read_labels(write(tmp_path / name, text)) == ["cat", "dog", "ox"]
 
 
 def test_classes_of_one_name_are_told_apart_by_their_codes(tmp_path: Path) -> None:
-    """ImageNet has two classes called crane, and its class_index.json both."""
+    """ImageNet has two classes named crane, and its class_index.json lists both."""
     rows = {"0": ["n02012849", "crane"], "1": ["n01440764", "tench"], "2": ["n03126707", "crane"]}
     path = write(tmp_path / "imagenet_class_index.json", json.dumps(rows))
     assert read_labels(path) == ["crane (n02012849)", "tench", "crane (n03126707)"]

@@ -9,5 +9,5 @@ def test_whole_numbers_are_indices(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1.0", "\u0663", "\u00b2", "1" * 10])
-def test_other_texts_are_none(text: str) -> None:
+def test_other_texts_are_not_indices(text: str) -> None:
     assert not is_index(text)

@@ -1,4 +1,4 @@
-"""Files of labels of any kind, and what is none."""
+"""Label files of any kind, and files that are none."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def write(path: Path, text: str) -> Path:
         ("a.xlsx", "cat\ndog\n", "not a file of labels by its name"),
     ],
 )
-def test_mistakes_are_told_with_file_and_line(tmp_path: Path, name: str, text: str, told: str) -> None:
+def test_mistakes_are_reported_with_the_file(tmp_path: Path, name: str, text: str, told: str) -> None:
     with pytest.raises(UsageError, match=told) as caught:
         read_labels(write(tmp_path / name, text))
     assert str(tmp_path / name) in caught.value.message and caught.value.remedy
@@ -46,7 +46,7 @@ def test_any_content_gives_labels_or_one_clear_error(
         assert len(labels) == len(set(labels)) >= 2
 
 
-def test_labels_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="no such labels file"):
         read_labels(tmp_path / "none.txt")
     with pytest.raises(UnavailableError, match="cannot be read"):

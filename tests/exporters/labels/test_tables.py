@@ -60,7 +60,7 @@ def test_quotes_hold_separators(tmp_path: Path) -> None:
         ("a.csv", "", "is empty"),
     ],
 )
-def test_mistakes_are_told_with_file_and_line(tmp_path: Path, name: str, text: str, told: str) -> None:
+def test_mistakes_are_reported_with_the_file(tmp_path: Path, name: str, text: str, told: str) -> None:
     with pytest.raises(UsageError, match=told) as caught:
         read_labels(write(tmp_path / name, text))
     assert str(tmp_path / name) in caught.value.message and caught.value.remedy

@@ -52,7 +52,7 @@ def test_memory_is_bounded_by_more_runs(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_deviation_that_disappears_again_is_found() -> None:
-    """Logits agree, what is between does not: bisection from the end would find nothing."""
+    """The logits agree but inner values do not: bisection from the end would find nothing."""
     changed = [WEIGHTS[0] * 4, WEIGHTS[1] / 4, WEIGHTS[2]]
     found = first_deviation(chain(WEIGHTS), chain(changed), IMAGES, bound=1e-3)
     assert found is not None and found.node == "matmul0" and found.scaled_error == pytest.approx(3, rel=1e-5)

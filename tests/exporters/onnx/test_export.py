@@ -37,7 +37,7 @@ def tiny(cifar: Exported) -> TrainedStudent:
     return with_module(cifar.student, Tiny().eval())
 
 
-def test_the_file_is_what_the_contract_says(cifar: Exported) -> None:
+def test_exported_file_follows_the_contract(cifar: Exported) -> None:
     export, size = cifar.export, cifar.student.preprocessing.size
     assert (export.sha256, export.size) == (sha256_bytes(cifar.data), len(cifar.data))
     model = onnx.load_from_string(cifar.data)
@@ -56,7 +56,7 @@ def test_the_file_is_what_the_contract_says(cifar: Exported) -> None:
     assert sum(export.operators.values()) == len(model.graph.node)
 
 
-def test_metadata(cifar: Exported) -> None:
+def test_metadata_describes_the_student(cifar: Exported) -> None:
     model = onnx.load_from_string(cifar.data)
     metadata = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
     assert metadata == {
@@ -68,14 +68,14 @@ def test_metadata(cifar: Exported) -> None:
     }
 
 
-def test_no_trace_of_the_machine(shufflenet: Exported) -> None:
+def test_file_holds_no_trace_of_the_machine(shufflenet: Exported) -> None:
     for word in (b"stack_trace", b"pkg.torch", b"site-packages", b".py", str(Path.cwd()).encode()):
         assert word not in shufflenet.data
     text = str(onnx.load_from_string(shufflenet.data).graph.node)
     assert not re.search(r"doc_string|metadata_props", text)
 
 
-def test_same_student_same_bytes(cifar: Exported, tmp_path: Path) -> None:
+def test_same_student_gives_same_bytes(cifar: Exported, tmp_path: Path) -> None:
     again = export_onnx(cifar.student, tmp_path / "again.onnx", licence="Apache-2.0")
     assert again.path.read_bytes() == cifar.data
     other = export_onnx(cifar.student, tmp_path / "other.onnx")
@@ -83,7 +83,7 @@ def test_same_student_same_bytes(cifar: Exported, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("opset", range(18, 26))
-def test_opsets_are_honoured(tiny: TrainedStudent, tmp_path: Path, opset: int) -> None:
+def test_requested_opset_is_used(tiny: TrainedStudent, tmp_path: Path, opset: int) -> None:
     export = export_onnx(tiny, tmp_path / "model.onnx", opset)
     model = onnx.load(export.path)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
@@ -92,7 +92,9 @@ def test_opsets_are_honoured(tiny: TrainedStudent, tmp_path: Path, opset: int) -
 
 
 @pytest.mark.parametrize("opset", [18, 22])
-def test_probabilities_and_images_of_any_size(tiny: TrainedStudent, tmp_path: Path, opset: int) -> None:
+def test_export_adds_probabilities_and_takes_images_of_any_size(
+    tiny: TrainedStudent, tmp_path: Path, opset: int
+) -> None:
     export = export_onnx(tiny, tmp_path / "model.onnx", opset, probabilities=True, any_size=True)
     model = onnx.load(export.path)
     assert [value.name for value in model.graph.output] == ["logits", "probabilities"]
@@ -103,7 +105,7 @@ def test_probabilities_and_images_of_any_size(tiny: TrainedStudent, tmp_path: Pa
 
 
 @pytest.mark.parametrize("opset", [13, 17, 26])
-def test_opsets_that_would_silently_change_are_refused(tiny: TrainedStudent, tmp_path: Path, opset: int) -> None:
+def test_unsupported_opsets_are_refused(tiny: TrainedStudent, tmp_path: Path, opset: int) -> None:
     with pytest.raises(UsageError, match=f"opset {opset}"):
         export_onnx(tiny, tmp_path / "model.onnx", opset)
     assert not list(tmp_path.iterdir())
@@ -116,7 +118,7 @@ def test_one_batch_norm_in_train_mode_is_refused(cifar: Exported, tmp_path: Path
         export_onnx(with_module(cifar.student, module), tmp_path / "model.onnx")
 
 
-def test_students_that_are_not_ready(cifar: Exported, tmp_path: Path) -> None:
+def test_unfit_students_are_refused(cifar: Exported, tmp_path: Path) -> None:
     half = copy.deepcopy(cifar.student.module).half()
     with pytest.raises(UsageError, match="float16"):
         export_onnx(with_module(cifar.student, half), tmp_path / "model.onnx")
@@ -131,7 +133,7 @@ def test_students_that_are_not_ready(cifar: Exported, tmp_path: Path) -> None:
         export_onnx(with_module(cifar.student, Tiny(3).eval()), tmp_path / "model.onnx")
 
 
-def test_a_network_that_cannot_be_exported(
+def test_untraceable_network_gives_one_clear_error(
     tiny: TrainedStudent, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     class Untraceable(Tiny):
@@ -165,7 +167,7 @@ def test_normalisation_inside_equals_the_definition(tiny: TrainedStudent) -> Non
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_files_that_are_not_what_was_asked_for(cifar: Exported) -> None:
+def test_unexpected_files_are_refused(cifar: Exported) -> None:
     def damaged(change: str) -> onnx.ModelProto:
         model = onnx.load_from_string(cifar.data)
         if change == "operator sets":
@@ -185,7 +187,9 @@ def test_files_that_are_not_what_was_asked_for(cifar: Exported) -> None:
             _checked(damaged(change), cifar.student, 20)
 
 
-def test_too_large_for_one_file(tiny: TrainedStudent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_student_too_large_for_one_file_is_refused(
+    tiny: TrainedStudent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("exporters.onnx.export._MAX_BYTES", 10)
     with pytest.raises(GateError, match="one ONNX file"):
         export_onnx(tiny, tmp_path / "model.onnx")

@@ -37,20 +37,20 @@ def test_producers_and_consumers_are_the_edges_of_the_graph() -> None:
     assert set(graphs.initializers(graph)) == {"axes", "weight0", "weight1"}
 
 
-def test_attribute_has_a_default() -> None:
+def test_missing_attribute_gives_the_default() -> None:
     node = graphs.producers(model().graph)["mean"]
     assert graphs.attribute(node, "keepdims") == 0 and graphs.attribute(node, "noop_with_empty_axes", 7) == 7
     assert graphs.opsets(model()) == {"": 20}
 
 
-def test_renamed_uses_leave_the_value_itself() -> None:
+def test_renaming_uses_keeps_the_producer() -> None:
     changed = model()
     graphs.rename_uses(changed.graph, "relu0", "product0")
     assert graphs.producers(changed.graph)["relu0"].op_type == "Relu"
     assert [node.name for node in graphs.consumers(changed.graph)["product0"]] == ["relu0", "matmul1"]
 
 
-def test_replaced_nodes_may_be_the_graphs_own() -> None:
+def test_graph_can_be_rebuilt_from_its_own_nodes() -> None:
     changed = model()
     names = [node.name for node in changed.graph.node]
     graphs.replace_all(changed.graph, "node", reversed(changed.graph.node))

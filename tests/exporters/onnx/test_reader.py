@@ -68,7 +68,7 @@ def make_model(**changes: object) -> onnx.ModelProto:
     return model
 
 
-def test_equals_the_onnx_package_on_exports(cifar: Exported, shufflenet: Exported) -> None:
+def test_reader_agrees_with_the_onnx_package_on_exports(cifar: Exported, shufflenet: Exported) -> None:
     for exported in (cifar, shufflenet):
         found, expected = read_onnx(exported.data), onnx.load_from_string(exported.data)
         assert found.opsets == {entry.domain: entry.version for entry in expected.opset_import}
@@ -87,7 +87,7 @@ def test_equals_the_onnx_package_on_exports(cifar: Exported, shufflenet: Exporte
         assert found.extras == []
 
 
-def test_every_storage_and_nested_parts() -> None:
+def test_every_storage_and_nested_part_is_read() -> None:
     model = make_model()
     found = read_onnx(model.SerializeToString())
     by_name = {tensor.name: tensor for tensor in found.tensors}
@@ -122,7 +122,7 @@ def test_tables_know_every_field_of_the_onnx_package() -> None:
         assert {number: name for number, (name, _) in table.items()} == fields
 
 
-def test_what_a_student_has_no_use_for_is_told() -> None:
+def test_superfluous_parts_are_reported() -> None:
     model = make_model()
     model.doc_string = "by me"
     model.graph.node[0].metadata_props.add(key="trace", value="x")
@@ -193,12 +193,12 @@ def test_a_second_graph_is_refused() -> None:
         (b"\x12\x02\xff\xfe\x3a\x00", "utf-8"),
     ],
 )
-def test_damaged_wire(data: bytes, reason: str) -> None:
+def test_damaged_encoding_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(OnnxReadError, match=reason):
         read_onnx(data)
 
 
-def test_fixed_width_fields_that_are_cut_off() -> None:
+def test_truncated_fields_are_refused() -> None:
     for data in (b"\x15\x00\x00", b"\x12\x03abc"):
         with pytest.raises(WireError, match="cut off"):
             message(memoryview(data), {2: ("f", "float")})
@@ -228,6 +228,6 @@ def test_damaged_bytes_never_hang_nor_take_memory(data: st.DataObject) -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(st.binary(max_size=200))
-def test_any_bytes(data: bytes) -> None:
+def test_arbitrary_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(OnnxReadError):
         read_onnx(data)

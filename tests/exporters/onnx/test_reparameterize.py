@@ -67,7 +67,7 @@ def test_the_export_fuses_by_itself_and_the_audit_explains_it(student: TrainedSt
         audit_export(model.SerializeToString(), student)
 
 
-def test_another_branch_is_another_student(student: TrainedStudent, tmp_path: Path) -> None:
+def test_changed_branch_fails_the_audit(student: TrainedStudent, tmp_path: Path) -> None:
     data = export_onnx(student, tmp_path / "model.onnx").path.read_bytes()
     other = copy.deepcopy(student.module)
     with torch.no_grad():

@@ -47,7 +47,7 @@ def test_the_graph_gives_pillows_pixels(width: int, height: int, size: int, more
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_hardly_a_value_differs(interpolation: str) -> None:
+def test_few_values_differ_from_pillow(interpolation: str) -> None:
     preprocessing = dataclasses.replace(PLAIN, size=64, resize=73, interpolation=interpolation)
     data = resizing_model(preprocessing).SerializeToString()
     result = resize_parity(
@@ -86,7 +86,7 @@ def test_another_preprocessing_is_found() -> None:
     assert not result.passed and result.mean_difference > 5
 
 
-def test_nothing_to_compare() -> None:
+def test_parity_without_images_or_resize_is_refused() -> None:
     data = resizing_model(PLAIN).SerializeToString()
     with pytest.raises(UsageError, match="no images"):
         resize_parity(data, PLAIN, [])
@@ -96,7 +96,7 @@ def test_nothing_to_compare() -> None:
         resize_parity(model.SerializeToString(), PLAIN, [noise(4, 4)])
 
 
-def test_results_add_up() -> None:
+def test_results_of_several_images_are_combined() -> None:
     data = resizing_model(PLAIN).SerializeToString()
     flat = Image.fromarray(np.full((50, 70, 3), 77, np.uint8))
     result = resize_parity(data, PLAIN, [flat, flat])

@@ -58,6 +58,6 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         message(memoryview(data), TABLE)
 
 
-def test_packed_integers_are_little_endian_and_cut() -> None:
+def test_packed_integers_are_little_endian_and_truncated() -> None:
     assert pack_ints([1, -1, 258], "B") == b"\x01\xff\x02"
     assert pack_ints([-2], "q") == struct.pack("<q", -2)

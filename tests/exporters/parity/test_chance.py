@@ -36,7 +36,7 @@ def test_above_chance_agrees_with_scipys_wilson_interval(images: int, data: st.D
         assert is_above_chance(correct, images, chance) == (low > chance)
 
 
-def test_above_chance_in_numbers() -> None:
+def test_above_chance_needs_enough_correct_answers() -> None:
     # Two classes as frequent as each other.
     assert not is_above_chance(8, 10, 0.5) and is_above_chance(9, 10, 0.5)
     assert is_above_chance(15, 20, 0.5) and not is_above_chance(14, 20, 0.5)
@@ -58,7 +58,7 @@ def test_answering_the_commonest_class_is_not_learning() -> None:
     assert has_learned(score(right, labels))
 
 
-def test_words() -> None:
+def test_accuracy_is_described_beside_its_chance_level() -> None:
     expected = (
         "21.88 % (95 % interval 13.5 to 33.4) on 64 test images, where always answering the commonest class gives"
         " 20.31 %"

@@ -26,7 +26,7 @@ class Fixed:
         return images.reshape(len(images), -1)[:, :7].astype(np.float32) + self.change
 
 
-def test_the_whole_once_and_a_part_at_small_batches() -> None:
+def test_all_images_run_once_and_a_part_in_small_batches() -> None:
     images = np.random.default_rng(0).integers(0, 255, (50, 2, 2, 3), np.uint8)
     batches = [(images[start : start + 16], None, NAMES[start : min(start + 16, 50)]) for start in range(0, 50, 16)]
     reference, candidate = Fixed(), Fixed()

@@ -69,7 +69,7 @@ def with_swapped(a: np.ndarray, count: int) -> np.ndarray:
     return b
 
 
-def test_better_candidate_is_no_drop() -> None:
+def test_better_candidate_counts_as_no_drop() -> None:
     a = logits()
     b = with_swapped(a, 10)
     result = compare(a, b, b.argmax(axis=1), NAMES[:40])

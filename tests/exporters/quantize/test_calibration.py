@@ -29,7 +29,7 @@ def test_a_relu_gives_its_input_its_own_range(cifar_ranges: Ranges) -> None:
     assert cifar_ranges.values["relu"][0] >= 0
 
 
-def test_percentiles_are_numpys(cifar: Exported) -> None:
+def test_percentiles_match_numpy(cifar: Exported) -> None:
     ranges = calibrate(cifar.data, Calibration(lambda: iter([cifar.images]), "percentile", 99.5))
     for name in ("relu", "relu_6", "getitem_6", "mean"):
         values = activation(cifar.data, name, cifar.images).astype(np.float64)
@@ -70,12 +70,12 @@ def test_memory_bounds_the_images_that_run_together(cifar: Exported, monkeypatch
         (lambda: random_images(20, 32).astype(np.float32), "not float32"),
     ],
 )
-def test_images_that_calibrate_nothing(cifar: Exported, images: Callable[[], np.ndarray], message: str) -> None:
+def test_unsuitable_images_are_refused(cifar: Exported, images: Callable[[], np.ndarray], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         calibrate(cifar.data, Calibration(lambda: iter([images()])))
 
 
-def test_no_images_at_all(cifar: Exported) -> None:
+def test_calibration_without_images_is_refused(cifar: Exported) -> None:
     with pytest.raises(UsageError, match="0 different images of 0"):
         calibrate(cifar.data, Calibration(lambda: iter([])))
 
@@ -89,7 +89,7 @@ def test_options_are_checked(cifar: Exported) -> None:
             dataclasses.replace(right, percentile=percentile)
 
 
-def test_a_network_that_overflows(cifar: Exported) -> None:
+def test_overflowing_network_is_refused(cifar: Exported) -> None:
     model = onnx.load_from_string(cifar.data)
     for tensor in model.graph.initializer:
         if tensor.name == "student.layer2.0.conv1.weight":

@@ -13,7 +13,7 @@ def histogram(values: np.ndarray) -> Histogram:
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 999), percentile=st.sampled_from([90.0, 99.0, 99.9, 100.0]), spread=st.floats(0.01, 100))
-def test_percentiles_are_numpys_to_a_bin(seed: int, percentile: float, spread: float) -> None:
+def test_percentiles_match_numpy_within_a_bin(seed: int, percentile: float, spread: float) -> None:
     random = np.random.default_rng(seed)
     values = (random.normal(1, spread, (5, 40, 50))).astype(np.float32)
     low, high = histogram(values).percentile(percentile)
@@ -25,7 +25,7 @@ def test_percentiles_are_numpys_to_a_bin(seed: int, percentile: float, spread: f
     assert abs(high - exact[1]) <= 1.1 * width
 
 
-def test_parts_add_up() -> None:
+def test_histogram_of_parts_equals_histogram_of_the_whole() -> None:
     values = np.random.default_rng(0).normal(size=(7, 300)).astype(np.float32)
     parts = Histogram(float(values.min()), float(values.max()))
     for row in values:
@@ -56,7 +56,7 @@ def test_entropy_is_not_misled_by_the_zeros_of_a_relu() -> None:
     assert np.mean(values[values > 0] > high) < 0.01
 
 
-def test_a_single_value_has_no_width() -> None:
+def test_single_value_gives_a_range_without_width() -> None:
     values = np.full(10, 2.5, np.float32)
     assert histogram(values).percentile(99) == (2.5, 2.5)
     assert histogram(values).entropy() == (2.5, 2.5)

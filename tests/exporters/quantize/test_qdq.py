@@ -50,7 +50,7 @@ def test_weights_are_rounded_by_the_range_of_their_channel(
     assert not found[f"{CONV}_zero_point"].any()
 
 
-def test_activations_and_biases_on_cpus(cifar: Exported, cifar_ranges: Ranges, cpu: bytes) -> None:
+def test_cpu_activations_are_uint8_and_biases_int32(cifar: Exported, cifar_ranges: Ranges, cpu: bytes) -> None:
     found, before = arrays(cpu), arrays(cifar.data)
     for name in ("add", "relu", "getitem_6"):
         low, high = cifar_ranges.values[name]
@@ -64,7 +64,9 @@ def test_activations_and_biases_on_cpus(cifar: Exported, cifar_ranges: Ranges, c
     np.testing.assert_allclose(found[f"{CONV}_bias_quantized"], before[f"{CONV}_bias"] / steps, atol=0.51, rtol=1e-5)
 
 
-def test_activations_and_biases_for_tensorrt(cifar: Exported, cifar_ranges: Ranges, tensorrt: bytes) -> None:
+def test_tensorrt_activations_are_symmetric_and_biases_stay_float(
+    cifar: Exported, cifar_ranges: Ranges, tensorrt: bytes
+) -> None:
     found, before = arrays(tensorrt), arrays(cifar.data)
     assert found["add_scale"] == pytest.approx(max(map(abs, cifar_ranges.values["add"])) / 127, rel=1e-6)
     zero_points = {name: value for name, value in found.items() if name.endswith("_zero_point")}
@@ -90,7 +92,9 @@ def test_sums_of_two_products_fit_16_bits_except_in_depthwise_layers(
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_file_is_the_students(cifar: Exported, cpu: bytes, tensorrt: bytes, target: Target) -> None:
+def test_quantized_file_keeps_interface_and_metadata(
+    cifar: Exported, cpu: bytes, tensorrt: bytes, target: Target
+) -> None:
     data = cpu if target == "cpu" else tensorrt
     model, base = onnx.load_from_string(data), onnx.load_from_string(cifar.data)
     onnx.checker.check_model(model, full_check=True)
@@ -111,7 +115,7 @@ def test_the_file_is_the_students(cifar: Exported, cpu: bytes, tensorrt: bytes, 
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_answers_stay(cifar: Exported, cpu: bytes, tensorrt: bytes, target: Target) -> None:
+def test_quantized_file_keeps_the_answers(cifar: Exported, cpu: bytes, tensorrt: bytes, target: Target) -> None:
     result = compare(
         cifar.logits, OnnxRuntime(cpu if target == "cpu" else tensorrt).predict(cifar.images), None, [""] * 20
     )
@@ -120,7 +124,7 @@ def test_the_answers_stay(cifar: Exported, cpu: bytes, tensorrt: bytes, target: 
     assert result.differing <= 1
 
 
-def test_the_same_bytes_in_another_process(
+def test_another_process_gives_the_same_bytes(
     cifar: Exported, shufflenet: Exported, shufflenet_ranges: Ranges, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "images.npy", shufflenet.images)
@@ -141,7 +145,7 @@ def test_the_same_bytes_in_another_process(
     assert run.stderr == ""
 
 
-def test_a_layer_that_stays_in_float(cifar: Exported, cifar_ranges: Ranges) -> None:
+def test_layer_kept_in_float_is_unchanged(cifar: Exported, cifar_ranges: Ranges) -> None:
     layer = next(node.name for node in onnx.load_from_string(cifar.data).graph.node if CONV in node.input)
     for target in TARGETS:
         data = quantize(cifar.data, cifar_ranges, target=target, keep_float=[layer])
@@ -172,13 +176,15 @@ def test_float_layers_are_computed_in_float(cifar: Exported, cifar_ranges: Range
     assert np.abs(without - as_written).max() > 0.01 * scale
 
 
-def test_images_or_ranges(cifar: Exported, cifar_ranges: Ranges, cpu: bytes, shufflenet: Exported) -> None:
+def test_ranges_replace_images_only_for_the_same_model(
+    cifar: Exported, cifar_ranges: Ranges, cpu: bytes, shufflenet: Exported
+) -> None:
     assert quantize(cifar.data, Calibration(lambda: iter([cifar.images])), target="cpu") == cpu
     with pytest.raises(UsageError, match="measured on another model"):
         quantize(shufflenet.data, cifar_ranges, target="cpu")
 
 
-def test_the_library_is_silent(
+def test_quantization_prints_and_logs_nothing(
     cifar: Exported, cifar_ranges: Ranges, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     quantize(cifar.data, cifar_ranges, target="cpu")
@@ -187,7 +193,7 @@ def test_the_library_is_silent(
     assert logging.root.manager.disable == 0
 
 
-def test_tensorrt_builds_its_form_and_refuses_the_other(cpu: bytes, tensorrt: bytes) -> None:
+def test_tensorrt_builds_its_own_form_and_refuses_the_cpu_form(cpu: bytes, tensorrt: bytes) -> None:
     trt = pytest.importorskip("tensorrt_rtx")
     builder = trt.Builder(trt.Logger(trt.Logger.INTERNAL_ERROR))
 

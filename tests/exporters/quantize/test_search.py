@@ -70,14 +70,14 @@ def test_the_sensitive_layers_stay_in_float(
     assert "student.layer3.0.conv1.weight" not in floats
 
 
-def test_what_passes_at_once_costs_one_trial(cifar: Exported) -> None:
+def test_quantization_that_passes_at_once_takes_one_trial(cifar: Exported) -> None:
     judge = Judge(cifar.data, cifar.images, 0.05)
     result = search_float_layers(cifar.data, calibration(cifar.images), judge, target="cpu")
     assert (result.kept, result.trials, result.failures, result.sensitivity) == ((), 1, (), {})
 
 
 @pytest.mark.parametrize("trials", [1, 3, 16])
-def test_giving_up_is_said(cifar: Exported, trials: int) -> None:
+def test_search_that_gives_up_returns_its_best_trial(cifar: Exported, trials: int) -> None:
     asked: list[bytes] = []
 
     def never(data: bytes) -> Sequence[str]:
@@ -94,8 +94,8 @@ def test_giving_up_is_said(cifar: Exported, trials: int) -> None:
     assert len(result.kept) == (1 if trials > 1 else 0)
 
 
-def test_calibration_on_noise_is_objected_to(cifar: Exported) -> None:
-    """Faint noise on grey: its activations are small, and those of real images do not fit their ranges."""
+def test_calibration_on_noise_is_rejected(cifar: Exported) -> None:
+    """Faint noise on grey gives small activations, and those of real images exceed the resulting ranges."""
     noise = np.random.default_rng(0).integers(120, 136, (20, 32, 32, 3)).astype(np.uint8)
     judge = Judge(cifar.data, cifar.images, 0.03)
     bad = search_float_layers(cifar.data, calibration(noise), judge, target="cpu", max_trials=1)
@@ -107,7 +107,7 @@ def test_calibration_on_noise_is_objected_to(cifar: Exported) -> None:
     assert judge.errors[0] > 2 * judge.errors[1]
 
 
-def test_ranking(cifar: Exported, sensitive: bytes) -> None:
+def test_sensitive_layers_rank_first(cifar: Exported, sensitive: bytes) -> None:
     ranges = calibrate(sensitive, calibration(cifar.images))
     errors = rank_layers(sensitive, ranges, cifar.images[:8], target="cpu")
     assert list(errors) == [
@@ -118,6 +118,6 @@ def test_ranking(cifar: Exported, sensitive: bytes) -> None:
     assert errors[worst[1]] > 3 * errors[worst[2]] > 0
 
 
-def test_at_least_one_trial(cifar: Exported) -> None:
+def test_search_without_trials_is_refused(cifar: Exported) -> None:
     with pytest.raises(UsageError, match="at least one trial"):
         search_float_layers(cifar.data, calibration(cifar.images), lambda data: [], target="cpu", max_trials=0)

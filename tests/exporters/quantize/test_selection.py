@@ -23,7 +23,7 @@ def network(*nodes: tuple[str, str, list[str], dict[str, int]], output: str) -> 
     return Network(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]))
 
 
-def test_a_residual_block() -> None:
+def test_layers_of_a_residual_block_are_selected_for_each_target() -> None:
     block = network(
         ("Mul", "scaled", ["x", "w0"], {}),
         ("Conv", "first", ["scaled", "w1"], {}),
@@ -42,7 +42,7 @@ def test_a_residual_block() -> None:
     assert block.select("cpu", ["second"]) == ["first", "relu", "logits"]
 
 
-def test_measured_and_shared_ranges() -> None:
+def test_convolution_and_pooling_share_the_range_of_relu() -> None:
     chain = network(
         ("Conv", "first", ["x", "w1"], {}),
         ("Relu", "relu", ["first"], {}),
@@ -53,7 +53,7 @@ def test_measured_and_shared_ranges() -> None:
     assert chain.ranges_needed() == (["x", "relu"], {"first": "relu", "pool": "relu"})
 
 
-def test_what_stays_in_float() -> None:
+def test_products_of_two_activations_stay_in_float() -> None:
     attention = network(
         ("MatMul", "query", ["x", "w1"], {}),
         ("Add", "biased", ["query", "w2"], {}),
@@ -65,7 +65,7 @@ def test_what_stays_in_float() -> None:
     assert attention.select("cpu") == attention.select("tensorrt") == ["query", "mixed"]
 
 
-def test_depthwise_weights(shufflenet: Exported) -> None:
+def test_depthwise_weights_are_found(shufflenet: Exported) -> None:
     model = onnx.load_from_string(shufflenet.data)
     groups = {
         node.input[1]: attribute.i
@@ -77,7 +77,7 @@ def test_depthwise_weights(shufflenet: Exported) -> None:
     assert list(Network(model).depthwise()) == list(groups)
 
 
-def test_nothing_to_quantise_or_to_keep(cifar: Exported) -> None:
+def test_selection_without_layers_or_known_names_is_refused(cifar: Exported) -> None:
     cifar_network = Network(onnx.load_from_string(cifar.data))
     with pytest.raises(UsageError, match="no layer to quantize"):
         cifar_network.select("cpu", cifar_network.layers)

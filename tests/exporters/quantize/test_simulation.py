@@ -1,4 +1,4 @@
-"""The simulation brings the error that the int8 file brings."""
+"""The simulation has the same error as the int8 file."""
 
 import numpy as np
 import onnx
@@ -13,7 +13,7 @@ from tests.exporters.quantize.conftest import arrays
 
 
 @pytest.mark.parametrize("target", ["cpu", "tensorrt"])
-def test_one_layer_in_8_bits(cifar: Exported, cifar_ranges: Ranges, target: Target) -> None:
+def test_simulated_error_matches_the_int8_file(cifar: Exported, cifar_ranges: Ranges, target: Target) -> None:
     network = Network(onnx.load_from_string(cifar.data))
     weights = rounded_weights(quantize(cifar.data, cifar_ranges, target=target))
     for layer in network.layers:
@@ -26,7 +26,9 @@ def test_one_layer_in_8_bits(cifar: Exported, cifar_ranges: Ranges, target: Targ
 
 
 @pytest.mark.parametrize("target", ["cpu", "tensorrt"])
-def test_weights_are_those_of_the_file(shufflenet: Exported, shufflenet_ranges: Ranges, target: Target) -> None:
+def test_rounded_weights_differ_by_at_most_half_a_step(
+    shufflenet: Exported, shufflenet_ranges: Ranges, target: Target
+) -> None:
     network = Network(onnx.load_from_string(shufflenet.data))
     weights = rounded_weights(quantize(shufflenet.data, shufflenet_ranges, target=target))
     assert set(weights) == {node.input[1] for node in network.model.graph.node if node.name in network.layers}

@@ -15,7 +15,7 @@ from exporters.tensorrt.gpu import current_gpu
 from tests.exporters.conftest import Exported
 
 
-def test_the_hash_comes_before_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hash_is_checked_before_tensorrt_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*arguments: object) -> None:
         raise AssertionError("TensorRT was looked for before the hash was compared")
 
@@ -29,7 +29,7 @@ def test_the_hash_comes_before_everything(tmp_path: Path, monkeypatch: pytest.Mo
         TensorRTRuntime(tmp_path / "none.plan", "ab" * 32)
 
 
-def test_without_a_gpu_it_says_so() -> None:
+def test_missing_gpu_is_reported() -> None:
     pytest.importorskip("tensorrt_rtx")
     if current_gpu() is not None:
         pytest.skip("there is a GPU")

@@ -49,10 +49,10 @@ class App:
             sent.append(message)
 
         await self._app(scope, receive, send)
-        told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        answer_headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         content = b"".join(message.get("body", b"") for message in sent[1:])
-        is_json = content and "json" in told["content-type"]
-        return sent[0]["status"], told, json.loads(content) if is_json else content
+        is_json = content and "json" in answer_headers["content-type"]
+        return sent[0]["status"], answer_headers, json.loads(content) if is_json else content
 
 
 def run(bundle: LoadedBundle, test: Callable[[App], Awaitable[None]], **settings: Any) -> None:

@@ -145,8 +145,8 @@ def exchange(bundle: Path, new: Path) -> None:
 
 def same(found: list[dict[str, Any]], expected: list[tuple[str, float]]) -> bool:
     """Are these the same labels and probabilities? In a batch, some processors round the last digits another way."""
-    told = {prediction["label"]: prediction["probability"] for prediction in found}
-    return list(told) == [label for label, _ in expected] and list(told.values()) == pytest.approx(
+    probabilities = {prediction["label"]: prediction["probability"] for prediction in found}
+    return list(probabilities) == [label for label, _ in expected] and list(probabilities.values()) == pytest.approx(
         [probability for _, probability in expected], abs=1e-5
     )
 

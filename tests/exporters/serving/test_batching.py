@@ -80,7 +80,7 @@ def test_a_free_thread_waits_for_a_full_batch_and_no_longer() -> None:
     run(test, max_delay=3600)
 
 
-def test_the_delay_ends() -> None:
+def test_incomplete_batch_runs_after_the_delay() -> None:
     async def test(batcher: Batcher, model: Model) -> None:
         model.go.set()
         first, second = await asyncio.gather(batcher.logits(images(1)), batcher.logits(images(2, 3)))
@@ -90,7 +90,7 @@ def test_the_delay_ends() -> None:
     run(test, max_delay=0.01)
 
 
-def test_more_images_than_a_batch_holds() -> None:
+def test_large_request_is_split_into_batches() -> None:
     async def test(batcher: Batcher, model: Model) -> None:
         model.go.set()
         logits = await batcher.logits(images(*range(10)))
@@ -100,7 +100,7 @@ def test_more_images_than_a_batch_holds() -> None:
     run(test)
 
 
-def test_requests_stay_whole() -> None:
+def test_small_requests_are_not_split() -> None:
     async def test(batcher: Batcher, model: Model) -> None:
         tasks = [asyncio.create_task(batcher.logits(images(*values))) for values in ((0,), (1, 2, 3), (4, 5), (6,))]
         await asyncio.sleep(0)
@@ -140,7 +140,7 @@ def test_an_error_of_the_model_reaches_its_batch_alone() -> None:
     assert run(test) == [1]
 
 
-def test_batches_run_at_once() -> None:
+def test_batches_run_in_parallel() -> None:
     async def test(batcher: Batcher, model: Model) -> None:
         tasks = [asyncio.create_task(batcher.logits(images(value))) for value in range(3)]
         await begun(model, 2)

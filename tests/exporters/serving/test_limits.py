@@ -41,8 +41,8 @@ def test_a_body_is_read_whole() -> None:
     assert asyncio.run(read(bodies, request(b"0123456789"))) == b"0123456789"
 
 
-def test_a_body_is_held_once() -> None:
-    """As often as the bound on all bodies counts it."""
+def test_body_is_held_in_memory_once() -> None:
+    """Once, as the bound on all bodies counts it."""
     piece, pieces = 2**16, 128
     bodies = Bodies(piece * pieces, 30)
 
@@ -69,14 +69,14 @@ def test_a_body_is_held_once() -> None:
     assert peak < 1.5 * piece * pieces  # while it grows
 
 
-def test_a_body_that_is_too_large() -> None:
+def test_too_large_body_is_refused() -> None:
     bodies = Bodies(10, 30)
     assert refusal(bodies, request(b"012345", b"67890")).status == 413
     # Told beforehand, it is not even read.
     assert refusal(bodies, request(headers={"content-length": "11"}, stalls=True)).status == 413
 
 
-def test_compressed_and_slow_bodies() -> None:
+def test_compressed_and_slow_bodies_are_refused() -> None:
     assert refusal(Bodies(10, 30), request(b"x", headers={"content-encoding": "gzip"})).status == 415
     slow = refusal(Bodies(10, 0.01), request(b"x", stalls=True))
     assert (slow.status, slow.headers) == (408, {"Connection": "close"})
@@ -103,7 +103,7 @@ def test_all_bodies_together_are_bounded_and_given_back() -> None:
     asyncio.run(main())
 
 
-def test_the_queue() -> None:
+def test_queue_admits_images_up_to_its_limit() -> None:
     seen: list[int] = []
     admission = Admission(3, seen.append)
     with admission.admit(2):

@@ -13,7 +13,7 @@ def formatted(message: str, *arguments: object, **extra: object) -> dict[str, ob
     return dict(json.loads(line))
 
 
-def test_a_line_is_one_object() -> None:
+def test_log_line_is_one_json_object() -> None:
     line = formatted("%s of %d\n\u2028", "a", 7, event="request", path="/\r\n\x1b[31m\ud800")
     assert line["message"] == "a of 7\n\u2028"
     assert line["event"] == "request"
@@ -22,11 +22,11 @@ def test_a_line_is_one_object() -> None:
     assert str(line["time"]).endswith("Z")
 
 
-def test_what_json_does_not_know_is_told_as_text() -> None:
+def test_values_unknown_to_json_are_logged_as_text() -> None:
     assert formatted("x", value={1}, other=object)["value"] == "{1}"
 
 
-def test_tracebacks() -> None:
+def test_traceback_is_logged() -> None:
     try:
         raise KeyError("seven")
     except KeyError:

@@ -10,13 +10,13 @@ from .app import App, run, with_logits
 from .conftest import photo
 
 
-def test_an_error_of_ours_is_logged_and_not_told(bundle: LoadedBundle, caplog: pytest.LogCaptureFixture) -> None:
+def test_internal_error_is_logged_but_not_disclosed(bundle: LoadedBundle, caplog: pytest.LogCaptureFixture) -> None:
     def fails(_images: np.ndarray) -> np.ndarray:
         raise RuntimeError("a secret of ours")
 
     async def test(app: App) -> None:
-        status, headers, told = await app.ask("POST", "/predict", photo(), x_request_id="seven")
-        assert (status, told) == (500, {"error": "internal error"})
+        status, headers, answer = await app.ask("POST", "/predict", photo(), x_request_id="seven")
+        assert (status, answer) == (500, {"error": "internal error"})
         assert headers["x-request-id"] == "seven"
         status, _, _ = await app.ask("POST", "/predict", b"no image")
         assert status == 422
@@ -28,7 +28,7 @@ def test_an_error_of_ours_is_logged_and_not_told(bundle: LoadedBundle, caplog: p
     assert vars(record)["request"] == "seven"
 
 
-def test_a_client_that_leaves(bundle: LoadedBundle, caplog: pytest.LogCaptureFixture) -> None:
+def test_disconnected_client_is_logged_with_499(bundle: LoadedBundle, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger.name)
 
     async def test(app: App) -> None:

@@ -38,7 +38,7 @@ def test_a_bundle_is_proved_and_named(packed: Path, cifar: Exported) -> None:
     np.testing.assert_array_equal(bundle.student.logits(cifar.images), expected)
 
 
-def test_what_is_not_served(packed: Path, cifar: Exported, tmp_path: Path) -> None:
+def test_damaged_bundles_and_missing_models_are_not_served(packed: Path, cifar: Exported, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         load_bundle(tmp_path / "none", "fp32", "cpu")
     with pytest.raises(UsageError, match="no int8 model"):
@@ -52,7 +52,7 @@ def test_what_is_not_served(packed: Path, cifar: Exported, tmp_path: Path) -> No
         load_bundle(bundle, "fp32", "cpu")
 
 
-def test_a_bundle_that_is_exchanged_while_it_is_loaded(
+def test_bundle_exchanged_while_loading_is_refused(
     packed: Path, later: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = Path(shutil.copytree(packed, tmp_path / "bundle"))
@@ -79,7 +79,7 @@ def test_torch_and_onnx_are_not_imported(packed: Path) -> None:
 
 def held(packed: Path, *loads: Any) -> tuple[list[Any], list[str]]:
     """What a holder tells of these bundles or errors, one reload each, and which version answers after each."""
-    told: list[Any] = []
+    outcomes: list[Any] = []
     answering: list[str] = []
     student = Student.load(packed, threads=1)
     waiting = [LoadedBundle(student, *load) if isinstance(load, tuple) else load for load in loads]
@@ -94,24 +94,24 @@ def held(packed: Path, *loads: Any) -> tuple[list[Any], list[str]]:
         def batcher(predict: Predict) -> Batcher:
             return Batcher(predict, pool, parallel=1, max_batch=4, max_delay=0, observe=lambda _n, _s: None)
 
-        holder = ModelHolder(load, pool, batcher, told.append)
+        holder = ModelHolder(load, pool, batcher, outcomes.append)
         holder.put(LoadedBundle(student, "finches", "first", "fp32"))
         for _ in loads:
             before = holder.current
             try:
                 await holder.reload()
             except Exception as error:
-                told.append(error)
+                outcomes.append(error)
                 assert holder.current is before
             answering.append(holder.current.bundle.version)
 
     with ThreadPoolExecutor(1) as pool:
         asyncio.run(main())
-    return told, answering
+    return outcomes, answering
 
 
-def test_only_what_was_proved_takes_the_place(packed: Path) -> None:
-    told, answering = held(
+def test_only_a_verified_bundle_replaces_the_served_one(packed: Path) -> None:
+    outcomes, answering = held(
         packed,
         ("finches", "second", "fp32"),
         GateError("damaged"),
@@ -120,6 +120,8 @@ def test_only_what_was_proved_takes_the_place(packed: Path) -> None:
         ("finches", "fourth", "fp32"),
     )
     assert answering == ["second", "second", "second", "second", "fourth"]
-    kinds = [what.version if isinstance(what, LoadedBundle) else what if what is None else type(what) for what in told]
+    kinds = [
+        what.version if isinstance(what, LoadedBundle) else what if what is None else type(what) for what in outcomes
+    ]
     assert kinds == ["first", "second", None, GateError, None, GateError, None, MemoryError, "fourth"]
-    assert json.dumps(str(told[5])).count("gulls") == 1
+    assert json.dumps(str(outcomes[5])).count("gulls") == 1

@@ -35,7 +35,7 @@ def refusal(value: Any, raw: bytes = b"", header: str | None = None) -> str:
 
 @settings(deadline=None, max_examples=40)
 @given(images=IMAGES, flat=st.booleans(), name=st.none() | st.text())
-def test_json_tensors(images: np.ndarray, flat: bool, name: str | None) -> None:
+def test_json_tensors_are_read(images: np.ndarray, flat: bool, name: str | None) -> None:
     value = request(images, data=images.reshape(-1).tolist() if flat else images.tolist())
     found = parsed(value if name is None else {**value, "id": name})
     np.testing.assert_array_equal(found.images, images)
@@ -45,7 +45,7 @@ def test_json_tensors(images: np.ndarray, flat: bool, name: str | None) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(images=IMAGES)
-def test_binary_tensors(images: np.ndarray) -> None:
+def test_binary_tensors_are_read(images: np.ndarray) -> None:
     value = request(images, data=None, parameters={"binary_data_size": images.size})
     np.testing.assert_array_equal(parsed(value, images.tobytes()).images, images)
 
@@ -56,7 +56,7 @@ def test_binary_tensors(images: np.ndarray) -> None:
     name=st.none() | st.text(),
     binary=st.booleans(),
 )
-def test_answers(logits: np.ndarray, name: str | None, binary: bool) -> None:
+def test_responses_hold_the_logits(logits: np.ndarray, name: str | None, binary: bool) -> None:
     asked = InferRequest(np.zeros((1, 1, 1, 3), np.uint8), name, binary)
     body, kind, headers = write_response(logits, asked, name="finches", version="7")
     length = int(headers["Inference-Header-Content-Length"]) if binary else len(body)
@@ -90,7 +90,7 @@ def test_answers(logits: np.ndarray, name: str | None, binary: bool) -> None:
         ({"outputs": [], "unknown": 1}, False),
     ],
 )
-def test_what_is_wanted(extra: dict[str, Any], binary: bool) -> None:
+def test_requested_output_form_is_recognised(extra: dict[str, Any], binary: bool) -> None:
     assert parsed({**request(np.zeros((1, SIZE, SIZE, 3), np.uint8)), **extra}).binary is binary
 
 
@@ -106,7 +106,7 @@ def test_what_is_wanted(extra: dict[str, Any], binary: bool) -> None:
         {"id": None, "parameters": None, "outputs": None},
     ],
 )
-def test_null_is_as_good_as_a_field_left_out(extra: dict[str, Any]) -> None:
+def test_null_fields_count_as_absent(extra: dict[str, Any]) -> None:
     images = np.arange(SIZE * SIZE * 3, dtype=np.uint8).reshape(1, SIZE, SIZE, 3)
     value = {**request(images), **extra}
     (tensor,) = value["inputs"]
@@ -159,7 +159,7 @@ COUNT = ZEROS.size
         ({"data": None, "parameters": {"binary_data_size": COUNT}}, "0 follow"),
     ],
 )
-def test_wrong_tensors(changes: dict[str, Any], told: str) -> None:
+def test_invalid_tensors_are_refused(changes: dict[str, Any], told: str) -> None:
     assert told in refusal(request(ZEROS, **changes))
 
 
@@ -182,17 +182,17 @@ def test_wrong_tensors(changes: dict[str, Any], told: str) -> None:
         ({**request(ZEROS), "parameters": {"binary_data_output": 1}}, "binary_data_output"),
     ],
 )
-def test_wrong_requests(value: Any, told: str) -> None:
+def test_invalid_requests_are_refused(value: Any, told: str) -> None:
     assert told in refusal(value)
 
 
 @pytest.mark.parametrize("size", [0, COUNT - 1, COUNT + 1, -1, "48", True, 1e9])
-def test_wrong_sizes_of_binary_data(size: Any) -> None:
+def test_wrong_sizes_of_binary_data_are_refused(size: Any) -> None:
     value = request(ZEROS, data=None, parameters={"binary_data_size": size})
     assert "needs 48 bytes" in refusal(value, ZEROS.tobytes())
 
 
-def test_bytes_that_do_not_fit() -> None:
+def test_surplus_bytes_are_refused() -> None:
     value = request(ZEROS, data=None, parameters={"binary_data_size": COUNT})
     assert "needs 48 bytes" in refusal(value, ZEROS.tobytes() + b"x")
     assert "follow the JSON" in refusal(request(ZEROS), b"x")

@@ -23,7 +23,7 @@ TEXT = "0123456789abcdef"
         ([(b"cookie", TEXT.encode())], False),
     ],
 )
-def test_what_opens(headers: list[tuple[bytes, bytes]], allowed: bool) -> None:
+def test_only_the_right_key_is_allowed(headers: list[tuple[bytes, bytes]], allowed: bool) -> None:
     assert ApiKey(TEXT, "key").allows(headers) is allowed
 
 
@@ -34,13 +34,13 @@ def test_the_key_is_not_kept() -> None:
 @pytest.mark.parametrize(
     "text", ["", "short", "x" * 5000, "with blanks in between", "schlüssel-schlüssel", "line\nline-line-li"]
 )
-def test_bad_keys_are_refused_and_not_told(text: str) -> None:
+def test_bad_keys_are_refused_and_not_disclosed(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         ApiKey(text, "key")
     assert not text or text not in str(caught.value)
 
 
-def test_where_a_key_comes_from(tmp_path: Path) -> None:
+def test_key_is_read_from_file_or_environment(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text(f"{TEXT}\n")
     from_file = read_api_key(path, {API_KEY_VARIABLE: "another-key-of-mine"})

@@ -62,7 +62,7 @@ class TestPredict:
                 }
         assert "passwd" not in server.log.read_text()
 
-    def test_how_many_labels(self, server: Server, student: Student) -> None:
+    def test_top_limits_the_number_of_predictions(self, server: Server, student: Student) -> None:
         data = photo(3)
         for top in (1, 7, 1000):
             answer = server.ask("POST", f"/predict?top={top}", data)
@@ -70,7 +70,7 @@ class TestPredict:
         for top in ("0", "x", "-1", "9" * 30):
             assert "top" in server.ask("POST", f"/predict?top={top}", data).error
 
-    def test_many_at_once(self, server: Server, student: Student) -> None:
+    def test_concurrent_requests_get_their_own_answers(self, server: Server, student: Student) -> None:
         photos = [photo(seed, 50 + seed, 90 - seed) for seed in range(32)]
         answers: dict[int, Answer] = {}
 
@@ -103,7 +103,9 @@ class TestPredict:
             (photo(), {"Content-Encoding": "gzip"}, 415),
         ],
     )
-    def test_broken_uploads(self, server: Server, body: bytes, headers: dict[str, str], status: int) -> None:
+    def test_broken_uploads_are_refused(
+        self, server: Server, body: bytes, headers: dict[str, str], status: int
+    ) -> None:
         answer = server.ask("POST", "/predict", body, headers)
         assert (answer.status, bool(answer.error)) == (status, True)
 
@@ -119,8 +121,8 @@ class TestPredict:
             assert answer.status == 422
             assert "pixels" in answer.error
 
-    def test_fifty_megabytes(self, server: Server) -> None:
-        """Refused by what the header says; what still comes is thrown away, and the connection goes on."""
+    def test_oversized_body_is_refused_and_the_connection_kept(self, server: Server) -> None:
+        """Refused by its Content-Length; the rest is discarded, and the connection stays usable."""
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
         for body, status in ((bytes(50_000_000), 413), (photo(), 200)):
             connection.request("POST", "/predict", body, server.headers)
@@ -141,15 +143,15 @@ def client(server: Server) -> Iterator[Any]:
 class TestProtocol:
     """With the client of the field."""
 
-    def test_what_it_tells_of_itself(self, client: Any, server: Server, packed: Path) -> None:
+    def test_metadata_endpoints_describe_server_and_model(self, client: Any, server: Server, packed: Path) -> None:
         headers = server.headers
         assert client.is_server_live() and client.is_server_ready()
         assert client.is_model_ready("finches", headers=headers)
         assert client.is_model_ready("finches", version(packed), headers=headers)
         assert not client.is_model_ready("gulls", headers=headers)
         assert not client.is_model_ready("finches", "1", headers=headers)
-        told = client.get_server_metadata(headers=headers)
-        assert told["extensions"] == ["binary_tensor_data", "model_repository"]
+        metadata = client.get_server_metadata(headers=headers)
+        assert metadata["extensions"] == ["binary_tensor_data", "model_repository"]
         for wanted in ("", version(packed)):
             assert client.get_model_metadata("finches", wanted, headers=headers) == {
                 "name": "finches",
@@ -164,7 +166,7 @@ class TestProtocol:
 
     @pytest.mark.parametrize("binary_in", [True, False])
     @pytest.mark.parametrize("binary_out", [True, False, None])
-    def test_logits(
+    def test_infer_returns_the_logits_of_the_student(
         self, client: Any, server: Server, student: Student, cifar: Exported, binary_in: bool, binary_out: bool | None
     ) -> None:
         for images in (cifar.images[:1], cifar.images):  # more than a batch holds
@@ -173,17 +175,17 @@ class TestProtocol:
             outputs = None if binary_out is None else [triton.InferRequestedOutput("logits", binary_data=binary_out)]
             answer = client.infer("finches", [tensor], outputs=outputs, request_id="seven", headers=server.headers)
             np.testing.assert_allclose(answer.as_numpy("logits"), student.logits(images), atol=1e-5)
-            told = answer.get_response()
-            assert (told["id"], told["model_version"]) == ("seven", student_version(client, server))
+            response = answer.get_response()
+            assert (response["id"], response["model_version"]) == ("seven", student_version(client, server))
 
-    def test_refusals(self, client: Any, server: Server, cifar: Exported) -> None:
+    def test_invalid_inference_requests_are_refused(self, client: Any, server: Server, cifar: Exported) -> None:
         def infer(model: str = "finches", name: str = "image", side: int = 32, **options: Any) -> Any:
             tensor = triton.InferInput(name, [1, side, side, 3], "UINT8")
             tensor.set_data_from_numpy(np.zeros((1, side, side, 3), np.uint8))
             return client.infer(model, [tensor], headers=server.headers, **options)
 
         outputs = [triton.InferRequestedOutput("logits", class_count=3)]
-        for told, options in (
+        for message, options in (
             ("no model 'gulls'", {"model": "gulls"}),
             ("no version '1'", {"model_version": "1"}),
             ("no input 'picture'", {"name": "picture"}),
@@ -191,7 +193,7 @@ class TestProtocol:
             ("classification", {"outputs": outputs}),
             ("compressed", {"request_compression_algorithm": "gzip"}),
         ):
-            with pytest.raises(InferenceServerException, match=told):
+            with pytest.raises(InferenceServerException, match=message):
                 infer(**options)
         answer = server.ask("POST", "/v2/models/finches/infer", b"{}", {"Inference-Header-Content-Length": "x"})
         assert "Inference-Header" in answer.error
@@ -229,7 +231,7 @@ class TestHouse:
         options = server.ask("OPTIONS", path)
         assert (options.status, options.headers["allow"], options.body) == (204, "GET, HEAD, OPTIONS", b"")
 
-    def test_head_and_options_where_there_is_no_get(self, server: Server) -> None:
+    def test_post_only_path_refuses_head_and_names_its_methods(self, server: Server) -> None:
         head, options = server.ask("HEAD", "/predict"), server.ask("OPTIONS", "/predict")
         assert (head.status, head.headers["allow"], head.body) == (405, "OPTIONS, POST", b"")
         assert (options.status, options.headers["allow"]) == (204, "OPTIONS, POST")
@@ -242,7 +244,7 @@ class TestHouse:
             assert without.ask("HEAD", path).status == 200
         assert without.ask("HEAD", "/v2").status == without.ask("OPTIONS", "/v2").status == 401
 
-    def test_the_key(self, server: Server) -> None:
+    def test_every_path_but_health_needs_the_key(self, server: Server) -> None:
         without = Server(server.process, server.port, server.log, None)
         for path in (
             "/predict",
@@ -264,7 +266,7 @@ class TestHouse:
         ]
         assert KEY not in server.log.read_text()
 
-    def test_figures(self, server: Server, packed: Path) -> None:
+    def test_metrics_count_requests_and_images(self, server: Server, packed: Path) -> None:
         before = server.metric("tmkd_requests_total", route="/predict", status="200")
         images = server.metric("tmkd_batch_images_sum")
         server.ask("POST", "/predict", photo())
@@ -275,7 +277,7 @@ class TestHouse:
         server.ask("GET", "/one"), server.ask("GET", "/two")
         assert server.metric("tmkd_requests_total", route="other") >= 2  # paths of clients are no series
 
-    def test_the_log(self, server: Server) -> None:
+    def test_requests_are_logged_under_their_id(self, server: Server) -> None:
         server.ask("GET", "/v2/%0a%22x", headers={"X-Request-ID": "mine-7"})
         answer = server.ask("GET", "/v2", headers={"X-Request-ID": "no\tid"})
 
@@ -286,21 +288,21 @@ class TestHouse:
         assert line_of(answer.headers["x-request-id"])["path"] == "/v2"
         assert not [line for line in server.lines() if line["level"] in ("warning", "error")]
 
-    def test_it_listens_on_loopback_alone(self, server: Server) -> None:
+    def test_server_listens_on_loopback_alone(self, server: Server) -> None:
         listening = next(line for line in server.lines() if line.get("event") == "listening")
         assert (listening["host"], listening["port"], listening["api_key"]) == ("127.0.0.1", server.port, True)
         with pytest.raises(ConnectionRefusedError):  # 0.0.0.0 would answer here
             socket.create_connection(("127.0.0.2", server.port), PATIENCE)
 
     @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.1", "127.255.0.1", "::ffff:127.0.0.1", "::1"])
-    def test_loopback_however_it_is_spelt(self, host: str) -> None:
+    def test_loopback_is_recognised_however_it_is_spelt(self, host: str) -> None:
         if ":" in host and not _has_ipv6():
             pytest.skip("this machine has no IPv6")
         with listen(host, 0) as listener:
             assert is_loopback(listener.getsockname()[0])
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "::ffff:0.0.0.0"])
-    def test_every_address_is_no_loopback(self, host: str) -> None:
+    def test_wildcard_addresses_are_not_loopback(self, host: str) -> None:
         if ":" in host and not _has_ipv6():
             pytest.skip("this machine has no IPv6")
         with listen(host, 0) as listener:
@@ -321,18 +323,18 @@ class TestHouse:
             ("fe80::1%eth0", False),
         ],
     )
-    def test_which_addresses_are_loopback(self, address: str, expected: bool) -> None:
+    def test_loopback_addresses_are_recognised(self, address: str, expected: bool) -> None:
         assert is_loopback(address) is expected
 
     @pytest.mark.parametrize(
         "host", ["", "localhost.example.invalid", "127.example.invalid", "::1234", "::12345", "a..b", "x" * 300]
     )
-    def test_a_host_that_is_none_of_this_machine(self, host: str) -> None:
+    def test_unusable_host_is_refused(self, host: str) -> None:
         with pytest.raises(UnavailableError, match="cannot listen on") as caught:
             listen(host, 0)
         assert "--host" in str(caught.value)
 
-    def test_a_port_that_is_taken(self, server: Server) -> None:
+    def test_taken_port_is_refused(self, server: Server) -> None:
         with pytest.raises(UnavailableError, match=f"port {server.port}"):
             listen("127.0.0.1", server.port)
 
@@ -356,7 +358,7 @@ def talk(server: Server, data: bytes) -> bytes:
 
 
 class TestBounds:
-    def test_slow_clients_are_ended_and_nobody_waits_for_them(self, strict: tuple[Server, Path]) -> None:
+    def test_slow_clients_are_disconnected_without_delaying_others(self, strict: tuple[Server, Path]) -> None:
         server, _ = strict
         auth = f"Authorization: Bearer {KEY}\r\n"
         said = {
@@ -391,7 +393,7 @@ class TestBounds:
             (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 40_000, 431),
         ],
     )
-    def test_what_is_no_http(self, strict: tuple[Server, Path], data: bytes, status: int) -> None:
+    def test_malformed_requests_get_a_json_error(self, strict: tuple[Server, Path], data: bytes, status: int) -> None:
         head, _, body = talk(strict[0], data).partition(b"\r\n\r\n")
         assert head.startswith(f"HTTP/1.1 {status} ".encode())
         assert list(json.loads(body)) == ["error"]
@@ -411,7 +413,7 @@ class TestBounds:
 
 
 class TestReload:
-    def test_good_and_bad_bundles(
+    def test_reload_takes_good_bundles_and_refuses_bad_ones(
         self, strict: tuple[Server, Path], packed: Path, later: Path, cifar: Exported, student: Student
     ) -> None:
         server, bundle = strict
@@ -450,8 +452,8 @@ class TestReload:
         wait_for(lambda: server.metric("tmkd_reloads_total", result="loaded") == 3)
         answers(packed)
         assert server.metric("tmkd_model") == 1
-        told = [line["message"] for line in server.lines() if line.get("event") == "reload"]
-        assert [message.split()[0] for message in told] == ["reloaded:", "reload", "reload", "reload", "reloaded:"]
+        messages = [line["message"] for line in server.lines() if line.get("event") == "reload"]
+        assert [message.split()[0] for message in messages] == ["reloaded:", "reload", "reload", "reload", "reloaded:"]
 
 
 def fill_queue(server: Server, answers: list[Answer]) -> tuple[list[threading.Thread], Answer]:
@@ -465,7 +467,9 @@ def fill_queue(server: Server, answers: list[Answer]) -> tuple[list[threading.Th
     return threads, server.ask("POST", "/predict", photo())
 
 
-def test_a_full_queue_and_an_orderly_end(packed: Path, student: Student, tmp_path: Path) -> None:
+def test_full_queue_refuses_and_shutdown_answers_waiting_requests(
+    packed: Path, student: Student, tmp_path: Path
+) -> None:
     """Two images wait for a batch: the third is refused, and after SIGTERM both are answered."""
     arguments = ("--queue", "2", "--max-delay-ms", "1000", "--drain-seconds", "0.2")
     with serving(packed, tmp_path / "log", *arguments) as server:

@@ -8,7 +8,7 @@ from .app import App, run, with_logits
 from .conftest import photo
 
 
-def test_what_takes_too_long(bundle: LoadedBundle) -> None:
+def test_request_that_takes_too_long_gets_504(bundle: LoadedBundle) -> None:
     go = threading.Event()
 
     def waits(images: np.ndarray) -> np.ndarray:
@@ -17,10 +17,10 @@ def test_what_takes_too_long(bundle: LoadedBundle) -> None:
 
     async def test(app: App) -> None:
         try:
-            status, _, told = await app.ask("POST", "/predict", photo())
+            status, _, answer = await app.ask("POST", "/predict", photo())
         finally:
             go.set()
-        assert (status, told) == (504, {"error": "not computed within 0.5 s"})
+        assert (status, answer) == (504, {"error": "not computed within 0.5 s"})
         assert app.service.admission.images == 0
 
     run(with_logits(bundle, waits), test, timeout=0.5)

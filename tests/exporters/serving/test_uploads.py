@@ -24,20 +24,20 @@ def student(packed: Path) -> Student:
 def test_body_and_form_give_what_the_client_prepares(student: Student, kind: str) -> None:
     data = photo(kind=kind)
     expected = student.prepare(data)
-    for told in (None, "", "image/jpeg", "application/x-www-form-urlencoded", "no type at all"):
-        np.testing.assert_array_equal(prepare_upload(student, data, told, 10**6), expected)
+    for content_type in (None, "", "image/jpeg", "application/x-www-form-urlencoded", "no type at all"):
+        np.testing.assert_array_equal(prepare_upload(student, data, content_type, 10**6), expected)
     body, headers = form(data, filename="../../etc/passwd")
     np.testing.assert_array_equal(prepare_upload(student, body, headers["Content-Type"], 10**6), expected)
 
 
-def test_other_fields_do_not_matter(student: Student) -> None:
+def test_other_form_fields_are_ignored(student: Student) -> None:
     data = photo()
     other = b'--limit\r\nContent-Disposition: form-data; name="note"\r\n\r\nfile\r\n'
     found = prepare_upload(student, other + form(data)[0], 'Multipart/Form-Data; boundary="limit"', 10**6)
     np.testing.assert_array_equal(found, student.prepare(data))
 
 
-def test_as_many_pixels_as_allowed(student: Student) -> None:
+def test_image_over_the_pixel_limit_is_refused(student: Student) -> None:
     data = photo(width=60, height=41)
     prepare_upload(student, data, None, 60 * 41)
     with pytest.raises(RequestError, match="60x41 is more than 2,459 pixels") as caught:
@@ -46,7 +46,7 @@ def test_as_many_pixels_as_allowed(student: Student) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 2**20 - 3, 2**20, 2**20 + 1, 2**21])
-def test_preamble_and_epilogue_mean_nothing(student: Student, length: int) -> None:
+def test_preamble_and_epilogue_are_ignored(student: Student, length: int) -> None:
     data = photo(kind="PNG")
     preamble = (b"This is a message in parts. --limi\r\n" * (length // 30 + 1))[:length]
     body = preamble + b"\r\n" + form(data)[0] + b"\r\n--limit\r\nepilogue"
@@ -90,7 +90,7 @@ def test_multipart_of_another_kind_is_not_taken_for_an_image(student: Student, k
         (b"--limit\r\nA: b\r\n\r\n\r\n" * 17 + b"--limit--\r\n", MULTIPART, "at most 16"),
     ],
 )
-def test_malformed_forms(student: Student, body: bytes, kind: str, told: str) -> None:
+def test_malformed_forms_are_refused(student: Student, body: bytes, kind: str, told: str) -> None:
     with pytest.raises(RequestError, match=told) as caught:
         prepare_upload(student, body, kind, 10**6)
     assert caught.value.status == 400
@@ -98,7 +98,7 @@ def test_malformed_forms(student: Student, body: bytes, kind: str, told: str) ->
 
 @settings(deadline=None, max_examples=60)
 @given(body=st.binary(max_size=200) | st.binary(max_size=60).map(lambda data: form(data)[0]), form_=st.booleans())
-def test_whatever_comes_is_refused_in_order(student: Student, body: bytes, form_: bool) -> None:
+def test_arbitrary_bodies_get_a_clear_refusal(student: Student, body: bytes, form_: bool) -> None:
     with pytest.raises(RequestError) as caught:
         prepare_upload(student, body, MULTIPART if form_ else None, 10**6)
     assert caught.value.status in (400, 422)

@@ -33,7 +33,7 @@ def same(one: torch.nn.Module, two: torch.nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("form", ["safetensors", "raw", "wrapped", "averaged"])
-def test_weights_files(module: torch.nn.Module, tmp_path: Path, form: str) -> None:
+def test_weights_files_of_every_form_are_loaded(module: torch.nn.Module, tmp_path: Path, form: str) -> None:
     state = module.state_dict()
     prefixed = OrderedDict((f"module.{key}", value) for key, value in state.items())
     path = tmp_path / ("net.safetensors" if form == "safetensors" else "net.pth")
@@ -56,7 +56,7 @@ def test_weights_files(module: torch.nn.Module, tmp_path: Path, form: str) -> No
     assert [note for note in loaded.notes if "class_6" in note]
 
 
-def test_students_and_run_directories(module: torch.nn.Module, tmp_path: Path) -> None:
+def test_students_and_run_directories_are_loaded(module: torch.nn.Module, tmp_path: Path) -> None:
     folder = tmp_path / "run" / "distill" / "chosen"
     described = save_student(module, RESNET8, LABELS, Preprocessing(32, 36, MEAN, STD), folder, name="finches")
     for path in (tmp_path / "run", folder, described):
@@ -82,7 +82,7 @@ def test_missed_gate_of_a_run_is_noted(module: torch.nn.Module, tmp_path: Path, 
     assert notes == (() if passed else (expected,))
 
 
-def test_what_libraries_publish_is_taken_and_told(tmp_path: Path) -> None:
+def test_published_preprocessing_is_used_and_noted(tmp_path: Path) -> None:
     architecture = Architecture("squeezenet1_1", "torchvision")
     path = tmp_path / "net.pt"
     torch.save(build(architecture, 5).state_dict(), path)
@@ -108,7 +108,7 @@ def test_what_libraries_publish_is_taken_and_told(tmp_path: Path) -> None:
         ("empty folder", UnavailableError, "no student here"),
     ],
 )
-def test_what_cannot_be_loaded(
+def test_unloadable_checkpoints_are_refused(
     module: torch.nn.Module, tmp_path: Path, change: str, error: type[TmkdError], told: str
 ) -> None:
     path = tmp_path / "net.pt"
@@ -146,7 +146,7 @@ def test_what_cannot_be_loaded(
         ("torchvision:inception_v3", 64, {}, "cannot take images of 64 × 64", "--image-size"),
     ],
 )
-def test_networks_that_reject_the_images(
+def test_networks_that_reject_the_images_are_refused(
     tmp_path: Path, model: str, size: int, arguments: dict[str, object], told: str, remedy: str
 ) -> None:
     source, name = model.split(":")
@@ -157,7 +157,7 @@ def test_networks_that_reject_the_images(
     assert remedy in str(caught.value.remedy)
 
 
-def test_a_student_whose_description_was_changed_is_tried_too(tmp_path: Path) -> None:
+def test_saved_student_that_rejects_its_images_is_refused(tmp_path: Path) -> None:
     architecture = Architecture("vit_tiny_patch16_224", "timm", {"depth": 1})
     save_student(build(architecture, 3), architecture, ["a", "b", "c"], Preprocessing(96, 96, MEAN, STD), tmp_path)
     with pytest.raises(UsageError, match="cannot take images of 96 × 96"):
@@ -165,7 +165,7 @@ def test_a_student_whose_description_was_changed_is_tried_too(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("builder", [{"embed_dim": -1}, {"depth": "x"}, {"nonsense": 1}])
-def test_arguments_that_no_network_can_be_built_with(tmp_path: Path, builder: dict[str, object]) -> None:
+def test_unbuildable_arguments_are_refused(tmp_path: Path, builder: dict[str, object]) -> None:
     torch.save(build(Architecture("test_vit", "timm"), 3).state_dict(), tmp_path / "net.pt")
     with pytest.raises(UsageError, match="cannot be built with") as caught:
         load(tmp_path / "net.pt", model="timm:test_vit", arguments=builder, mean=MEAN, std=STD)
@@ -186,17 +186,17 @@ def test_normalisation_of_bytes_is_refused_from_wherever_it_comes(module: torch.
     torch.save(module.state_dict(), tmp_path / "net.pt")
     kept = argparse.Namespace(**{key: list(values) for key, values in BYTES.items()})
     torch.save({"state_dict": module.state_dict(), "args": kept}, tmp_path / "script.pt")
-    for path, given, told in (
+    for path, given, message in (
         (tmp_path / "net.pt", BYTES, "--mean: .123"),
         (tmp_path / "net.pt", {**BYTES, "mean": MEAN}, "--std: .58"),
         (tmp_path / "script.pt", {}, "script.pt: args.mean: .123"),
     ):
-        with pytest.raises(UsageError, match=told) as caught:
+        with pytest.raises(UsageError, match=message) as caught:
             load(path, model="resnet8", **given)  # type: ignore[arg-type]
         assert "divided by 255" in str(caught.value.remedy) and "0.229,0.224,0.225" in str(caught.value.remedy)
 
 
-def test_what_the_training_script_kept_goes_before_what_is_published(tmp_path: Path) -> None:
+def test_settings_of_the_training_script_override_published_ones(tmp_path: Path) -> None:
     state = build(Architecture("squeezenet1_1", "torchvision"), 5).state_dict()
     kept = argparse.Namespace(mean=[0.5, 0.5, 0.5], std=(0.5, 0.5, 0.5), img_size=96, interpolation="bicubic")
     torch.save({"state_dict": state, "args": kept}, tmp_path / "timm.pth.tar")
@@ -219,7 +219,7 @@ def test_reversed_channels_are_noted(module: torch.nn.Module, tmp_path: Path) ->
     assert any("BGR" in note for note in load(tmp_path / "net.pt", model="resnet8", mean=mean, std=std).notes)
 
 
-def test_a_set_of_weights_is_chosen(module: torch.nn.Module, tmp_path: Path) -> None:
+def test_weights_key_chooses_the_set_of_weights(module: torch.nn.Module, tmp_path: Path) -> None:
     averaged = {key: value * 2 for key, value in module.state_dict().items()}
     path = tmp_path / "best.pth.tar"
     torch.save({"state_dict": module.state_dict(), "state_dict_ema": averaged}, path)
@@ -231,7 +231,7 @@ def test_a_set_of_weights_is_chosen(module: torch.nn.Module, tmp_path: Path) -> 
 
 
 def test_auxiliary_heads_of_published_files_are_left_out(tmp_path: Path) -> None:
-    """torchvision's files of the Inceptions have them, and recipes read these."""
+    """torchvision's Inception checkpoints have them, and recipes read these."""
     whole = torchvision.models.googlenet(weights=None, init_weights=False, num_classes=4)
     torch.save(whole.state_dict(), tmp_path / "googlenet.pth")
     loaded = load(tmp_path / "googlenet.pth", model="googlenet", mean=MEAN, std=STD, image_size=64)

@@ -113,7 +113,7 @@ def same(one: State, two: State) -> bool:
 
 @pytest.mark.parametrize("old_format", [False, True])
 @pytest.mark.parametrize("script", sorted(CONTENTS))
-def test_what_training_scripts_write(script: str, old_format: bool, tmp_path: Path) -> None:
+def test_checkpoints_of_training_scripts_are_read(script: str, old_format: bool, tmp_path: Path) -> None:
     content, plain, averaged = CONTENTS[script]
     path = tmp_path / "best.pth.tar"
     torch.save(content(), path, _use_new_zipfile_serialization=not old_format)
@@ -129,7 +129,7 @@ def test_what_training_scripts_write(script: str, old_format: bool, tmp_path: Pa
     assert "averaged over the training" in str(other.choice("weights_key"))
 
 
-def test_what_the_script_was_told_is_kept(tmp_path: Path) -> None:
+def test_settings_of_the_script_are_kept(tmp_path: Path) -> None:
     torch.save(of_timm(), tmp_path / "a.pth")
     settings = read_weights_file(tmp_path / "a.pth").settings
     assert (settings["model"], settings["mean"], settings["opt_betas"]) == ("resnet18", None, (0.9, 0.99))
@@ -142,7 +142,7 @@ def test_a_part_of_a_key_is_enough_where_it_is_clear(tmp_path: Path) -> None:
     assert same(read_weights_file(path, "student.net").state, PLAIN)
 
 
-def test_several_sets_and_none_plainly_meant(tmp_path: Path) -> None:
+def test_ambiguous_sets_of_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     torch.save({"student": PLAIN, "teacher": AVERAGED}, path)
     with pytest.raises(UsageError, match=r"holds 2 sets of weights.*student, teacher") as caught:
@@ -159,14 +159,14 @@ def test_several_sets_and_none_plainly_meant(tmp_path: Path) -> None:
         (PLAIN, "state_dict", "no weights at", "a state dict itself: leave --weights-key out"),
     ],
 )
-def test_a_key_that_names_no_weights(content: Any, key: str, told: str, remedy: str, tmp_path: Path) -> None:
+def test_key_without_weights_is_refused(content: Any, key: str, told: str, remedy: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "a.pt")
     with pytest.raises(UnavailableError, match=told) as caught:
         read_weights_file(tmp_path / "a.pt", key, "--weights-key")
     assert remedy in str(caught.value.remedy)
 
 
-def test_an_average_alone_is_taken(tmp_path: Path) -> None:
+def test_averaged_weights_alone_are_taken(tmp_path: Path) -> None:
     torch.save({"model_ema": AVERAGED, "optimizer": optimizer()}, tmp_path / "a.pt")
     file = read_weights_file(tmp_path / "a.pt")
     assert same(file.state, AVERAGED) and file.choice("x") is None
@@ -219,11 +219,11 @@ def test_whole_networks_and_scripts_are_refused_by_name(tmp_path: Path) -> None:
     ("name", "bare"),
     [("best.pth.tar", "best"), ("a.b.safetensors", "a.b"), ("net.CKPT", "net"), ("x.tar", "x"), ("v1.0.pt", "v1.0")],
 )
-def test_names(name: str, bare: str) -> None:
+def test_weights_name_drops_the_suffix(name: str, bare: str) -> None:
     assert has_weights_suffix(name) and weights_name(Path("folder") / name) == bare
 
 
-def test_suffixes_in_any_case(tmp_path: Path) -> None:
+def test_suffixes_are_recognised_in_any_case(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file(PLAIN, tmp_path / "A.SafeTensors")

@@ -142,7 +142,7 @@ def test_a_mapping_that_is_not_clear_is_refused(how: str, told: str) -> None:
 
 
 def test_equal_blocks_whose_numbers_are_sorted_as_text_are_refused() -> None:
-    """Nothing but the numbers tells that 10 stands before 2."""
+    """Only the numbers show that 10 was sorted before 2."""
     blocks = nn.Sequential(*(nn.Linear(4, 4) for _ in range(12))).state_dict()
     own = {f"layers.{key}": value for key, value in blocks.items()}
     state = {f"blocks.{key}": value for key, value in blocks.items()}

@@ -34,7 +34,7 @@ def test_counters_may_be_missing_from_a_checkpoint_but_not_from_a_saved_student(
 
 
 @pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
-def test_what_does_not_fit_is_named_and_changes_nothing(change: str) -> None:
+def test_mismatched_keys_are_named_and_nothing_changes(change: str) -> None:
     module = network()
     given, before = state(module), values(module)
     if change == "missing":
@@ -43,7 +43,7 @@ def test_what_does_not_fit_is_named_and_changes_nothing(change: str) -> None:
         given["head.weight"] = torch.ones(1)
     else:
         given["0.weight"] = torch.ones(4, 1, 1, 1)
-    told = {
+    mismatch = {
         "missing": r"missing 0\.bias",
         "unexpected": r"unexpected head\.weight",
         "shape": r"0\.weight has shape \[4, 1, 1, 1\], not \[4, 3, 1, 1\]",
@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_named_and_changes_nothing(change: str) -> None:
         lambda: fit_state(module, given, "net", replace_head=True, remedy="Look."),
         lambda: load_exactly(module, given, "net"),
     ):
-        with pytest.raises(UnavailableError, match=f"^net: does not fit the network: {told}"):
+        with pytest.raises(UnavailableError, match=f"^net: does not fit the network: {mismatch}"):
             load()
         assert same(before, values(module))
 

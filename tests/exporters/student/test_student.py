@@ -18,7 +18,7 @@ def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_saved_student_loads_unchanged(tmp_path: Path) -> None:
     first = make_student(tmp_path, RESNET8, 32)
     second = load_student(tmp_path / "student.json")
     assert second.labels == LABELS
@@ -32,7 +32,7 @@ def test_round_trip(tmp_path: Path) -> None:
         assert torch.equal(value, second.module.state_dict()[key])
 
 
-def test_same_weights_same_bytes_whatever_the_memory_layout(tmp_path: Path) -> None:
+def test_same_weights_give_same_bytes_whatever_the_memory_layout(tmp_path: Path) -> None:
     student = make_student(tmp_path / "a", RESNET8, 32)
     module = student.module.to(memory_format=torch.channels_last)
     save_student(module, RESNET8, LABELS, student.preprocessing, tmp_path / "b", name="finches")
@@ -40,7 +40,7 @@ def test_same_weights_same_bytes_whatever_the_memory_layout(tmp_path: Path) -> N
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_modules_that_version_their_state(tmp_path: Path) -> None:
+def test_modules_with_versioned_state_load_unchanged(tmp_path: Path) -> None:
     student = make_student(tmp_path, Architecture("mnasnet0_5", "torchvision"), 32)
     again = load_student(tmp_path)
     assert again.parameters == student.parameters
@@ -60,7 +60,7 @@ def test_changed_weights_are_found_before_loading(tmp_path: Path) -> None:
         load_student(tmp_path)
 
 
-def test_weights_of_another_architecture(tmp_path: Path) -> None:
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     path = make_student(tmp_path, RESNET8, 32) and tmp_path / "student.json"
     edit(path, architecture=Architecture("resnet14", "cifar").to_json())
     with pytest.raises(UnavailableError, match=r"missing layer1\.1\.conv1\.weight.* and \d+ more"):
@@ -73,7 +73,7 @@ def test_weights_of_another_architecture(tmp_path: Path) -> None:
         load_student(path)
 
 
-def test_descriptions_that_are_none(tmp_path: Path) -> None:
+def test_invalid_descriptions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="no student here"):
         load_student(tmp_path)
     path = make_student(tmp_path, RESNET8, 32) and tmp_path / "student.json"
@@ -89,7 +89,7 @@ def test_descriptions_that_are_none(tmp_path: Path) -> None:
             load_student(path)
 
 
-def test_weights_that_are_no_safetensors(tmp_path: Path) -> None:
+def test_weights_not_in_safetensors_are_refused(tmp_path: Path) -> None:
     path = make_student(tmp_path, RESNET8, 32) and tmp_path / "student.json"
     (tmp_path / "student.safetensors").write_bytes(b"\x80\x04pickle")
     edit(path, weights={"file": "x", "sha256": sha256_file(tmp_path / "student.safetensors")})
@@ -98,7 +98,7 @@ def test_weights_that_are_no_safetensors(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("labels", [["a"], ["a", "a"], ["a", ""], ["a", "b\nc"], ["a", 3]])
-def test_labels(labels: list[str]) -> None:
+def test_invalid_labels_are_refused(labels: list[str]) -> None:
     with pytest.raises(UsageError, match="labels"):
         check_labels(labels)
     with pytest.raises(UsageError):

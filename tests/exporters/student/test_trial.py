@@ -1,4 +1,4 @@
-"""Networks that reject the images, or give something else than logits."""
+"""Networks that reject the images or return something other than logits."""
 
 from typing import Any
 
@@ -42,7 +42,9 @@ def failing(error: Exception) -> Any:
         ("timm:test_resnet", {"features_only": True}, 64, "gives a list of 5 and not logits", "features_only"),
     ],
 )
-def test_networks_of_the_libraries(name: str, arguments: dict[str, Any], size: int, told: str, remedy: str) -> None:
+def test_unsuitable_library_networks_are_refused(
+    name: str, arguments: dict[str, Any], size: int, told: str, remedy: str
+) -> None:
     source, bare = name.split(":")
     network = build(Architecture(bare, source, arguments), 5)
     with pytest.raises(UsageError, match=told) as caught:
@@ -66,20 +68,20 @@ def test_networks_of_the_libraries(name: str, arguments: dict[str, Any], size: i
         (failing(KeyError("x")), "cannot take images"),
     ],
 )
-def test_whatever_a_forward_pass_gives_or_raises(function: Any, told: str) -> None:
+def test_forward_pass_without_plain_logits_is_refused(function: Any, told: str) -> None:
     with pytest.raises(UsageError, match=told) as caught:
         try_network(Giving(function), 16, "network", remedy="other size")
     assert caught.value.remedy
 
 
-def test_memory_that_is_not_there_is_no_fault_of_the_size() -> None:
+def test_lack_of_memory_is_not_blamed_on_the_image_size() -> None:
     for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")):
         with pytest.raises(UnavailableError, match="not enough memory"):
             try_network(Giving(failing(error)), 16, "network", remedy="other size")
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_a_network_stays_as_it_is(training: bool) -> None:
+def test_trial_leaves_the_network_unchanged(training: bool) -> None:
     network = build(Architecture("resnet8", "cifar"), 5)
     network.train()
     network.bn1.eval()  # type: ignore[union-attr]
@@ -91,7 +93,7 @@ def test_a_network_stays_as_it_is(training: bool) -> None:
     assert network.training and not network.bn1.training  # type: ignore[union-attr]
 
 
-def test_heads_that_speak_only_in_training() -> None:
+def test_heads_active_only_in_training_are_refused() -> None:
     network = build(Architecture("googlenet", "torchvision", {"aux_logits": True}), 5)
     assert try_network(network, 64, "network", remedy="other size").shape == (2, 5)
     with pytest.raises(UsageError, match="in training, the network gives a GoogLeNetOutputs of 3") as caught:

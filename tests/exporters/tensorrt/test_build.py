@@ -17,7 +17,7 @@ SETTINGS = EngineSettings((1, 4, 8), workspace_bytes=2**28, compute_capabilities
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("name", ["cifar:resnet8", "shufflenet_v2_x0_5", "cifar:vgg8"])
-def test_engines_of_three_students(
+def test_engines_of_three_students_are_built(
     rtx: Library, students: dict[str, Models], name: str, precision: str, tmp_path: Path
 ) -> None:
     models = students[name]
@@ -139,14 +139,14 @@ def test_each_fault_is_one_clear_error_and_leaves_no_file(rtx: Library, resnet: 
     for source, settings, precision, error, match, remedy in faults:
         with pytest.raises(error, match=match) as caught:
             build_engine(source, out / "a.plan", settings, precision=precision, library=rtx)
-        told = str(caught.value)
-        assert remedy in told and "_src" not in told and "cudaError" not in told
+        message = str(caught.value)
+        assert remedy in message and "_src" not in message and "cudaError" not in message
         assert not out.exists()
     with pytest.raises(UsageError, match=r"ends in \.plan"):
         build_engine(resnet.fp32, out / "a.engine", plain, precision="fp32", library=rtx)
 
 
-def test_no_tensorrt_at_all(resnet: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tensorrt_is_reported(resnet: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UnavailableError, match="not installed"):

@@ -25,7 +25,7 @@ def _multiplying(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_a_network_tells_its_precision(rtx: Library, resnet: Models, precision: str) -> None:
+def test_precision_of_a_network_is_recognised(rtx: Library, resnet: Models, precision: str) -> None:
     path = getattr(resnet, precision)
     layers = _layers(rtx, path)
     assert {node for layer in layers for node in layer.nodes} == _multiplying(path)
@@ -71,7 +71,7 @@ def _tensor(kind: str, **fields: Any) -> dict[str, Any]:
         ({"DataType": "Float", "Format": "Row major linear FP32 format (kLINEAR)"}, "fp32"),
     ],
 )
-def test_the_inspectors_words_of_10_and_11(told: dict[str, str], expected: str) -> None:
+def test_precision_is_read_from_inspector_output_of_10_and_11(told: dict[str, str], expected: str) -> None:
     layer = {
         "Name": "conv1 + relu",
         "LayerType": "CaskConvolution",
@@ -84,7 +84,7 @@ def test_the_inspectors_words_of_10_and_11(told: dict[str, str], expected: str) 
     assert found == [MultiplyingLayer(("node_conv1", "node_relu"), expected)]
 
 
-def test_weights_speak_before_inputs_and_names_alone_say_nothing() -> None:
+def test_precision_is_read_from_weights_before_inputs_and_never_from_names() -> None:
     layer = {
         "Name": "fc",
         "LayerType": "gemm",

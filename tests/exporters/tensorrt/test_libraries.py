@@ -10,7 +10,7 @@ from exporters.core.errors import UnavailableError, UsageError
 from exporters.tensorrt.libraries import Library, find
 
 
-def test_what_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_reported_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UnavailableError, match="TensorRT is not installed") as caught:
@@ -25,7 +25,7 @@ def test_what_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatc
     assert "[gpu]" in (caught.value.remedy or "") and "tensorrt-rtx" in (caught.value.remedy or "")
 
 
-def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch, rtx: Library) -> None:
+def test_installed_library_is_found_automatically(monkeypatch: pytest.MonkeyPatch, rtx: Library) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     assert find() == rtx
     monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="10.9.0"))  # type: ignore[arg-type]
@@ -39,7 +39,7 @@ def test_a_tensorrt_without_strong_typing_is_refused(monkeypatch: pytest.MonkeyP
         find("tensorrt")
 
 
-def test_unknown_flavour() -> None:
+def test_unknown_flavour_is_refused() -> None:
     with pytest.raises(UsageError, match="tensorrt_lean"):
         find("tensorrt_lean")  # type: ignore[arg-type]
 

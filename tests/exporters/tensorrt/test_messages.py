@@ -8,16 +8,16 @@ _PART = st.text("abcXYZ019_-.", min_size=1).filter(lambda text: text.strip("."))
 
 @settings(deadline=None, max_examples=50)
 @given(parts=st.lists(_PART, min_size=2, max_size=5), where=st.sampled_from(["{}", "at {}:12", "open '{}' (2)"]))
-def test_no_folder_survives(parts: list[str], where: str) -> None:
-    told = without_folders(where.format("/" + "/".join(parts)))
-    assert told == where.format(parts[-1])
+def test_folders_are_removed_from_messages(parts: list[str], where: str) -> None:
+    message = without_folders(where.format("/" + "/".join(parts)))
+    assert message == where.format(parts[-1])
 
 
-def test_words_with_strokes_are_left_alone() -> None:
+def test_words_with_slashes_are_left_alone() -> None:
     assert without_folders("took 3 ms and/or 1/2 of tcp/ip") == "took 3 ms and/or 1/2 of tcp/ip"
 
 
-def test_errors_are_told_once_and_without_places_in_their_source() -> None:
+def test_errors_are_reported_once_without_source_locations() -> None:
     lines = [
         "A::b: Error Code 4: API Usage Error (min > max. In isValid at /_src/optimizer/profile.cpp:367)",
         "[checkMacros.cpp::catchCudaError::250] Error Code 1: Cuda Runtime (In f at /_src/x.cpp:25 (cudaError 35))",
@@ -27,7 +27,7 @@ def test_errors_are_told_once_and_without_places_in_their_source() -> None:
     assert "cudaError 35" in plain(lines[1:2])
 
 
-def test_the_log_is_short_and_without_idle_talk() -> None:
+def test_log_is_bounded_and_omits_noise() -> None:
     messages = Messages()
     messages.add("VERBOSE", "a thousand of these")
     messages.add("INFO", "--------")

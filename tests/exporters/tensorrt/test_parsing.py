@@ -17,7 +17,7 @@ def test_dynamic_batch_has_a_shape_for_each_size() -> None:
         batch_shapes(network(-1), None)
 
 
-def test_fixed_batch_takes_no_other() -> None:
+def test_fixed_batch_refuses_other_sizes() -> None:
     assert batch_shapes(network(2), None) is None and batch_shapes(network(2), (2, 2, 2)) is None
     with pytest.raises(UsageError, match=r"fixed at 2, not \[1, 4, 8\]"):
         batch_shapes(network(2), (1, 4, 8))

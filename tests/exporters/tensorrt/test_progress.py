@@ -38,7 +38,7 @@ def test_a_nested_phase_is_part_of_a_step() -> None:
     assert phases.step("never started", 7) == pytest.approx(1 / 2)
 
 
-def test_the_keyboard_ends_a_build(rtx: Library, resnet: Models, tmp_path: Path) -> None:
+def test_keyboard_interrupt_ends_a_build(rtx: Library, resnet: Models, tmp_path: Path) -> None:
     shares = []
 
     def press(phase: str, share: float) -> None:
@@ -58,7 +58,7 @@ def test_the_keyboard_ends_a_build(rtx: Library, resnet: Models, tmp_path: Path)
     assert shares == sorted(shares)
 
 
-def test_what_progress_raises_ends_a_build(rtx: Library, resnet: Models, tmp_path: Path) -> None:
+def test_error_in_the_progress_callback_ends_a_build(rtx: Library, resnet: Models, tmp_path: Path) -> None:
     def fail(phase: str, share: float) -> None:
         raise OSError("the terminal is gone")
 

@@ -20,13 +20,13 @@ from exporters.tensorrt.settings import EngineSettings
         ({"compute_capabilities": ("8.6", "8.6")}, "occurs twice"),
     ],
 )
-def test_what_cannot_be_right_is_refused(values: dict[str, Any], match: str) -> None:
+def test_invalid_settings_are_refused(values: dict[str, Any], match: str) -> None:
     with pytest.raises(UsageError, match=match) as caught:
         EngineSettings(**values)
     assert caught.value.exit_code == 2
 
 
-def test_no_key_without_effect(rtx: Library) -> None:
+def test_settings_without_effect_are_refused(rtx: Library) -> None:
     for key in ("version_compatible", "hardware_compatible"):
         with pytest.raises(UsageError, match=key):
             EngineSettings(**{key: True}).check(rtx)  # type: ignore[arg-type]

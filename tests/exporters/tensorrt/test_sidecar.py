@@ -73,7 +73,7 @@ def test_a_damaged_sidecar_is_one_clear_error(tmp_path: Path, content: str, matc
         read_sidecar(path)
 
 
-def test_both_files_or_none(tmp_path: Path) -> None:
+def test_failed_write_leaves_no_plan(tmp_path: Path) -> None:
     plan = tmp_path / "model.plan"
     with pytest.raises(ValueError, match="JSON"):
         write_engine(plan, PLAN, _sidecar(seconds=float("nan")))
@@ -100,7 +100,7 @@ def test_a_failed_rename_leaves_no_engine(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bytes_are_hashed_like_files() -> None:
+def test_plan_bytes_with_another_hash_are_refused() -> None:
     assert read_plan(PLAN, sha256_bytes(PLAN)) == PLAN
     with pytest.raises(GateError, match="not loaded"):
         read_plan(PLAN, ONNX)

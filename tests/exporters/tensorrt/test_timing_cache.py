@@ -10,7 +10,7 @@ from exporters.tensorrt.timing_cache import load
 from tests.exporters.tensorrt.conftest import Models
 
 
-def test_it_is_made_reused_and_replaced_where_damaged(rtx: Library, resnet: Models, tmp_path: Path) -> None:
+def test_timing_cache_is_made_reused_and_replaced_if_damaged(rtx: Library, resnet: Models, tmp_path: Path) -> None:
     cache = tmp_path / "cache" / "kernels.cache"
     settings = EngineSettings((1, 4, 8), timing_cache=cache)
 
@@ -32,11 +32,11 @@ def test_it_is_made_reused_and_replaced_where_damaged(rtx: Library, resnet: Mode
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"[]\nabc", b"\xff\xfe", b'{"sha256": "00"}\nabc'])
-def test_nothing_damaged_reaches_tensorrt(rtx: Library, tmp_path: Path, content: bytes) -> None:
+def test_damaged_cache_is_replaced_by_an_empty_one(rtx: Library, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "cache").write_bytes(content)
     assert load(tmp_path / "cache", rtx, None) == (b"", "replaced: damaged")
 
 
-def test_a_folder_is_no_cache(rtx: Library, tmp_path: Path) -> None:
+def test_folder_is_refused_as_cache(rtx: Library, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="timing_cache"):
         load(tmp_path, rtx, None)

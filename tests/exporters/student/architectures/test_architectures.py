@@ -8,7 +8,7 @@ from exporters.core.errors import UnavailableError, UsageError
 from exporters.student.architectures import Architecture, build, parse, resolve
 
 
-def test_resolution_order_and_prefixes() -> None:
+def test_names_resolve_in_order_unless_prefixed() -> None:
     assert resolve("mobilenet_v2") == ("torchvision", "mobilenet_v2")
     assert resolve("convnext_atto") == ("timm", "convnext_atto")
     for name in ("resnet20", "wrn-16-2", "wrn-40-1", "wrn-40-2", "vgg8", "shufflenet_v1", "shufflenet_v2"):
@@ -30,7 +30,7 @@ def test_unknown_names_suggest_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "hub:x", ":x", "timm:"])
-def test_what_is_no_name(name: str) -> None:
+def test_malformed_names_are_refused(name: str) -> None:
     with pytest.raises(UsageError):
         parse(name)
 
@@ -48,13 +48,13 @@ def test_forward_gives_plain_logits_while_training_too(architecture: Architectur
     assert module(torch.randn(2, 3, size, size)).shape == (2, 4)
 
 
-def test_arguments_that_the_source_does_not_take() -> None:
+def test_unknown_arguments_are_refused() -> None:
     for source, name in (("cifar", "resnet8"), ("cifar", "vgg8"), ("torchvision", "resnet18"), ("timm", "resnet18")):
         with pytest.raises(UsageError, match="cannot be built"):
             build(Architecture(name, source, {"no_such_argument": 1}), 4)
 
 
-def test_json() -> None:
+def test_architecture_round_trips_through_json() -> None:
     architecture = Architecture("resnet8", "cifar", {"a": 1})
     assert Architecture.from_json(architecture.to_json()) == architecture
     for value in (
@@ -67,7 +67,7 @@ def test_json() -> None:
             Architecture.from_json(value)
 
 
-def test_a_missing_source_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_source_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UnavailableError, match="timm"):
         resolve("timm:resnet18")

@@ -1,4 +1,4 @@
-"""The list of networks that ships, and the nearest names to a slip."""
+"""The shipped list of network names, and the names nearest to a misspelt one."""
 
 import importlib.metadata
 import re
@@ -59,7 +59,7 @@ def test_a_slip_is_refused_with_the_nearest_names(slip: str, nearest: tuple[str,
     assert caught.value.nearest == nearest
 
 
-def test_a_name_that_goes_on_is_near() -> None:
+def test_prefix_suggests_the_full_name() -> None:
     assert nearest_names("deit_tiny", shipped_names("timm"))[0] == "deit_tiny_patch16_224"
 
 
@@ -69,7 +69,7 @@ def test_names_that_exist_pass(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet 18", "", "a/b", "keras:resnet"])
-def test_what_is_no_name_is_refused(name: str) -> None:
+def test_malformed_names_are_refused(name: str) -> None:
     with pytest.raises(UsageError):
         check_name(name)
 
@@ -114,7 +114,7 @@ def test_every_suggestion_can_be_built_by_its_name() -> None:
     ["resnet18", "vgg11", "vgg11_bn", "squeezenet1_1", "mnasnet0_5", "shufflenet_v2_x0_5", "regnet_x_400mf", "swin_t",
      "mobilenet_v3_small", "vit_b_16", "convnext_tiny", "densenet121", *(f"cifar:{name}" for name in CIFAR_NAMES)],
 )  # fmt: skip
-def test_what_has_batch_norms_is_known_by_name(name: str) -> None:
+def test_batch_norms_are_known_from_the_name(name: str) -> None:
     torch = pytest.importorskip("torch")
     with torch.device("meta" if "regnet" not in name else "cpu"):
         network = build(Architecture(*reversed(resolve(name))), 3)

@@ -20,13 +20,13 @@ OTHERS = [name for name in CIFAR_NAMES if not name.startswith("resnet")]
 
 
 @pytest.mark.parametrize("name", sorted(COMPARED))
-def test_counts_of_the_distillation_comparison(name: str) -> None:
+def test_parameter_counts_match_the_distillation_comparison(name: str) -> None:
     assert parameters(make(name, 100, **option_b(name))) == COMPARED[name]
 
 
 @pytest.mark.parametrize("size", [32, 64])
 @pytest.mark.parametrize("name", CIFAR_NAMES)
-def test_shapes(name: str, size: int) -> None:
+def test_features_and_logits_have_expected_shapes(name: str, size: int) -> None:
     module = make(name, 5).train()
     x = torch.randn(2, 3, size, size)
     side = size // REDUCTION[re.split(r"[^a-z]", name)[0]]
@@ -40,7 +40,7 @@ def test_shapes(name: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CIFAR_NAMES if re.match("resnet|wrn|vgg", name)])
-def test_depth(name: str) -> None:
+def test_depth_matches_the_name(name: str) -> None:
     layers = [key for key, part in make(name, 5).named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     depth = int(re.findall(r"\d+", name)[0])
     # A WRN of depth 6n+4 has 6n+2 layers beside its shortcuts; a VGG's name counts three linear layers, one is left.
@@ -49,7 +49,7 @@ def test_depth(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*OTHERS, "resnet20"])
-def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
+def test_saved_student_loads_unchanged(name: str, tmp_path: Path) -> None:
     architecture = Architecture(name, "cifar", option_b(name))
     first = make_student(tmp_path, architecture, 32)
     second = load_student(tmp_path)
@@ -72,7 +72,7 @@ def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_exported_and_audited(name: str, tmp_path: Path) -> None:
+def test_exported_student_passes_the_audit_and_keeps_its_logits(name: str, tmp_path: Path) -> None:
     student = make_student(tmp_path, Architecture(name, "cifar", option_b(name)), 32)
     export = export_onnx(student, tmp_path / "model.onnx", licence="Apache-2.0")
     entries = audit_export(export.path.read_bytes(), student)

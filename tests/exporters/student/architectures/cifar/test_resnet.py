@@ -11,7 +11,7 @@ PUBLISHED = {"resnet20": 0.27, "resnet32": 0.46, "resnet44": 0.66, "resnet56": 0
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
-def test_counts_of_the_residual_nets_paper(name: str) -> None:
+def test_parameter_counts_match_the_resnet_paper(name: str) -> None:
     count = parameters(make(name, 10)) / 1e6
     assert count == pytest.approx(PUBLISHED[name], abs=0.03 if name == "resnet110" else 0.006)
 
@@ -25,7 +25,7 @@ def test_option_a_has_no_parameters() -> None:
 
 
 @pytest.mark.parametrize("value", ["C", "b", 1, True])
-def test_an_unknown_shortcut(value: object) -> None:
+def test_unknown_shortcut_is_refused(value: object) -> None:
     with pytest.raises(UsageError, match="shortcut"):
         make("resnet20", 10, shortcut=value)
 
