@@ -9,14 +9,14 @@ from benchmarks.matrix import families
 from benchmarks.matrix.networks import Network
 
 
-def test_forty_networks_and_more_are_tried_and_each_once() -> None:
+def test_at_least_forty_distinct_networks_are_tried() -> None:
     names = [network.name for network in families.FAMILIES]
     assert len(names) == len(set(names)) >= 40
     assert set(names) >= families.DO_NOT_GO
     assert {name.partition(":")[0] for name in names} == {"timm", "torchvision"}
 
 
-def test_rows_are_kept_and_the_table_tells_what_is_refused(
+def test_finished_rows_are_reused_and_the_table_states_refusals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(families, "FAMILIES", (Network("timm:test_efficientnet_gn"), Network("timm:hiera_tiny_224")))
@@ -30,7 +30,7 @@ def test_rows_are_kept_and_the_table_tells_what_is_refused(
     assert lines[3] == "| timm:hiera_tiny_224 | 64 | 26.87 M | **refused**: 5D queries | | | |"
 
 
-def test_a_network_that_does_not_go_any_more_is_an_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_newly_refused_network_gives_exit_code_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(families, "FAMILIES", (Network("timm:test_resnet"),))
     row = {"name": "timm:test_resnet", "size": 160, "parameters": 1, "status": "refused", "reason": "no", "seconds": 1}
     (tmp_path / "timm-test_resnet.json").write_text(json.dumps(row))

@@ -52,11 +52,11 @@ def test_every_runtime_is_tried_on_every_file(source: Source, tmp_path: Path) ->
     assert "on 12 images" in table and len(table.splitlines()) == 4 + len(rows)
 
 
-def test_precision_is_read_off_the_file(source: Source) -> None:
+def test_precision_is_read_from_the_file(source: Source) -> None:
     assert [precision_of(data) for data in source.models.values()] == ["fp32", "fp16", "fp32"]
 
 
-def test_without_a_gpu_it_says_what_is_missing(
+def test_without_a_gpu_the_missing_parts_are_listed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("benchmarks.gpu_check.current_gpu", lambda: None)
@@ -64,12 +64,12 @@ def test_without_a_gpu_it_says_what_is_missing(
     with pytest.raises(SystemExit) as left:
         main([str(tmp_path), "--out", str(tmp_path / "out")])
     assert left.value.code == 4
-    told = capsys.readouterr().err
-    assert all(lack in told for lack in missing()) and "make gpu-check" in told
+    message = capsys.readouterr().err
+    assert all(lack in message for lack in missing()) and "make gpu-check" in message
     assert not (tmp_path / "out").exists()
 
 
-def test_a_source_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_source_folder_is_refused(tmp_path: Path) -> None:
     from exporters.core.errors import UsageError
 
     with pytest.raises(UsageError, match="no such folder"):

@@ -1,4 +1,4 @@
-"""What the load test is made of; the load itself is for machines with time."""
+"""The parts of the load test; the load itself is left to manual runs."""
 
 from collections import Counter
 from pathlib import Path
@@ -27,7 +27,7 @@ def bundle(contents: BundleContents, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-def test_versions(bundle: Path, tmp_path: Path) -> None:
+def test_three_distinct_bundle_versions_are_made(bundle: Path, tmp_path: Path) -> None:
     versions = make_versions(bundle, tmp_path)
     assert len({version(folder) for folder in versions.values()}) == 3
     for name in ("first", "second"):
@@ -36,7 +36,7 @@ def test_versions(bundle: Path, tmp_path: Path) -> None:
         verify_bundle(versions["bad"])
 
 
-def test_broken_uploads_are_broken(bundle: Path) -> None:
+def test_every_broken_upload_is_refused(bundle: Path) -> None:
     student = Student.load(bundle, threads=1)
     uploads = broken_uploads(photo(width=200, height=150))
     assert max(len(body) for body, _ in uploads) == 50_000_000
@@ -45,7 +45,7 @@ def test_broken_uploads_are_broken(bundle: Path) -> None:
             prepare_upload(student, body, headers.get("Content-Type"), 25_000_000)
 
 
-def test_what_is_told() -> None:
+def test_failures_and_table_are_reported() -> None:
     requests = {"done": 9, "wrong": 0, "lost": 0, "rounded": 0, "examples": [], "versions": {"a": 4, "b": 5}}
     result = {
         "requests": {**requests, "p50": 1.0, "p99": 2.0},

@@ -18,7 +18,7 @@ class Instruction:
 
     @property
     def words(self) -> list[str]:
-        """The words that are no flags; of the exec form its strings."""
+        """The words that are not flags; for the exec form, its strings."""
         if self.text.startswith("["):
             return [str(word) for word in json.loads(self.text)]
         return [word for word in self.text.split() if not word.startswith("--")]
@@ -34,7 +34,7 @@ def read(path: Path) -> list[Instruction]:
 
 
 def last(path: Path, name: str) -> Instruction:
-    """The instruction of that name that counts."""
+    """The last instruction of that name, which takes effect."""
     return [instruction for instruction in read(path) if instruction.name == name][-1]
 
 

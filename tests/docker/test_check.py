@@ -1,4 +1,4 @@
-"""The script that builds and tries the images, on a machine that has nothing for it."""
+"""The script that builds and tries the images, on a machine without its requirements."""
 
 import subprocess
 import sys
@@ -16,12 +16,12 @@ def check(*words: str, path: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(program, env={"PATH": path}, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_it_can_be_started_by_its_name() -> None:
+def test_script_is_executable() -> None:
     assert SCRIPT.stat().st_mode & 0o111
     assert "check.py" in SCRIPT.read_text("utf-8")
 
 
-def test_it_says_what_it_needs(tmp_path: Path) -> None:
+def test_missing_requirements_are_listed(tmp_path: Path) -> None:
     done = check("serve", "--folder", str(tmp_path))
     assert done.returncode == 4
     for need in ("Docker engine", "buildah", "debootstrap", "root"):
@@ -29,12 +29,12 @@ def test_it_says_what_it_needs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("bake",), ("--engine", "none")])
-def test_what_it_cannot_do_is_a_usage_error(words: tuple[str, ...]) -> None:
+def test_unknown_image_or_engine_is_a_usage_error(words: tuple[str, ...]) -> None:
     assert check(*words).returncode == 2
 
 
-def test_a_bundle_that_is_none_is_missing(tmp_path: Path) -> None:
-    """Before anything is built: an engine that answers is all that has run."""
+def test_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
+    """Refused before anything is built: only the engine has been asked for."""
     engine = tmp_path / "docker"
     engine.write_text("#!/bin/sh\nexit 0\n")
     engine.chmod(0o755)

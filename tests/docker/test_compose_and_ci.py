@@ -49,7 +49,7 @@ def test_each_service_has_a_profile_of_its_name() -> None:
     }
 
 
-def test_images_are_built_here_or_pinned() -> None:
+def test_images_are_built_locally_or_pinned() -> None:
     for name, service in SERVICES.items():
         if "build" in service:
             assert (ROOT / "docker" / service["build"]["context"]).resolve() == ROOT
@@ -69,7 +69,7 @@ def test_gpus_are_reserved_for_training_and_triton_alone() -> None:
     assert reserved == {"train", "triton"}
 
 
-def test_the_bundle_cannot_be_written_and_nothing_is_open_to_the_network() -> None:
+def test_bundle_is_read_only_and_ports_are_local() -> None:
     for name in ("serve", "triton"):
         (volume,) = SERVICES[name]["volumes"]
         assert volume["read_only"] is True
@@ -79,7 +79,7 @@ def test_the_bundle_cannot_be_written_and_nothing_is_open_to_the_network() -> No
     assert SERVICES["triton"]["volumes"][0]["target"] in SERVICES["triton"]["command"][1]
 
 
-def test_the_service_has_no_rights() -> None:
+def test_service_runs_read_only_without_privileges() -> None:
     service = SERVICES["serve"]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -87,12 +87,12 @@ def test_the_service_has_no_rights() -> None:
     assert "privileged" not in str(COMPOSE)
 
 
-def test_the_port_is_that_of_the_image() -> None:
+def test_service_port_matches_the_image() -> None:
     exposed = re.findall(r"^EXPOSE (\d+)$", DOCKERFILES["serve"].read_text("utf-8"), re.MULTILINE)
     assert [port.rpartition(":")[2] for port in SERVICES["serve"]["ports"]] == exposed
 
 
-def test_training_runs_a_command_and_keeps_what_it_fetched() -> None:
+def test_training_runs_a_valid_command_and_keeps_its_cache() -> None:
     command, path, rest = find_command(SERVICES["train"]["command"])
     command.make_context(path, rest)
     targets = {volume["target"]: volume.get("source") for volume in SERVICES["train"]["volumes"]}

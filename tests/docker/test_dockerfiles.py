@@ -1,4 +1,4 @@
-"""What can rot in the Dockerfiles: names of files, extras, commands, and how they end up being run."""
+"""What can go stale in the Dockerfiles: file names, extras, commands, and how they are run."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def test_bases_are_pinned(image: str) -> None:
 
 
 @each_image
-def test_what_is_copied_is_there_and_enters_the_build(image: str) -> None:
+def test_copied_sources_exist_and_are_not_ignored(image: str) -> None:
     for instruction in of(image, "COPY"):
         if "--from=" in instruction.text:
             continue
@@ -44,7 +44,7 @@ def test_what_is_copied_is_there_and_enters_the_build(image: str) -> None:
 
 @each_image
 def test_packages_come_before_the_source(image: str) -> None:
-    """A change of the source must not install PyTorch again."""
+    """A change of the source must not reinstall PyTorch."""
     text = [f"{instruction.name} {instruction.text}" for instruction in read(DOCKERFILES[image])]
     installs = next(i for i, line in enumerate(text) if re.search(r"uv pip (?:sync|install) ", line))
     sources = next(i for i, line in enumerate(text) if re.match(r"COPY (?:--\S+ )?(?:\.|pipeline|exporters) ", line))
@@ -52,18 +52,18 @@ def test_packages_come_before_the_source(image: str) -> None:
 
 
 @each_image
-def test_extras_and_the_lock_are_used(image: str) -> None:
+def test_known_extras_and_the_lock_are_used(image: str) -> None:
     text = " ".join(instruction.text for instruction in of(image, "RUN"))
     assert set(re.findall(r"--extra (\S+)", text)) <= set(PROJECT["optional-dependencies"])
     assert re.search(r"--constraint requirements\.lock|pip sync .*requirements\.lock", text)
 
 
-def test_the_extras_are_the_right_ones() -> None:
+def test_each_image_installs_its_extras() -> None:
     extras = {name: set(re.findall(r"--extra (\S+)", path.read_text())) for name, path in DOCKERFILES.items()}
     assert extras == {"serve": {"serve"}, "train": {"gpu", "dev"}, "ci": set()}
 
 
-def test_what_the_lock_does_not_hold_is_pinned() -> None:
+def test_packages_outside_the_lock_are_pinned() -> None:
     locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text("utf-8"), re.MULTILINE))
     text = DOCKERFILES["train"].read_text("utf-8")
     for requirement in PROJECT["optional-dependencies"]["gpu"]:
@@ -82,19 +82,19 @@ def test_tools_have_one_version() -> None:
 
 
 @each_image
-def test_it_is_not_root(image: str) -> None:
+def test_image_does_not_run_as_root(image: str) -> None:
     user, group = last(DOCKERFILES[image], "USER").text.split(":")
     assert int(user) >= 1000
     assert int(group) >= 1000
 
 
 @each_image
-def test_no_usage_data_are_sent(image: str) -> None:
+def test_telemetry_is_disabled(image: str) -> None:
     assert "ORT_DISABLE_TELEMETRY=1" in last(DOCKERFILES[image], "ENV").words
 
 
 @each_image
-def test_no_address_but_its_own_and_no_certificate_is_written_down(image: str) -> None:
+def test_image_contains_no_foreign_address_or_certificate(image: str) -> None:
     text = DOCKERFILES[image].read_text("utf-8")
     assert set(re.findall(r"\w+://([\w.]+)", text)) <= {"127.0.0.1"}
     for name in ("PIP_INDEX_URL", "PIP_CERT", "UV_DEFAULT_INDEX", "SSL_CERT_FILE"):
@@ -102,7 +102,7 @@ def test_no_address_but_its_own_and_no_certificate_is_written_down(image: str) -
 
 
 @each_image
-def test_nothing_of_a_cache_is_left(image: str) -> None:
+def test_no_package_cache_is_left_behind(image: str) -> None:
     text = DOCKERFILES[image].read_text("utf-8")
     assert text.count("pip install --quiet") == text.count("--no-cache-dir")
     assert "UV_NO_CACHE=1" in text or len(re.findall(r"bin/uv pip", text)) == len(
@@ -112,7 +112,7 @@ def test_nothing_of_a_cache_is_left(image: str) -> None:
 
 
 @each_image
-def test_what_starts_gets_signals_and_is_there(image: str) -> None:
+def test_entry_point_exists_and_uses_the_exec_form(image: str) -> None:
     """The exec form has no shell between the engine and the program."""
     path = DOCKERFILES[image]
     words = [
@@ -130,7 +130,7 @@ def test_what_starts_gets_signals_and_is_there(image: str) -> None:
 
 
 @each_image
-def test_labels_say_what_it_is(image: str) -> None:
+def test_labels_describe_the_image(image: str) -> None:
     labels = dict(re.findall(r'org\.opencontainers\.image\.([\w.]+)="([^"]*)"', last(DOCKERFILES[image], "LABEL").text))
     assert set(labels) == {"title", "description", "licenses", "base.name", "revision"}
     assert labels["licenses"] == PROJECT["license"]
@@ -138,7 +138,7 @@ def test_labels_say_what_it_is(image: str) -> None:
     assert labels["revision"] == "$REVISION"
 
 
-def test_the_service_is_healthy_where_it_listens() -> None:
+def test_health_check_asks_the_port_of_the_service() -> None:
     path = DOCKERFILES["serve"]
     words = last(path, "CMD").words
     port = words[words.index("--port") + 1]
@@ -159,8 +159,8 @@ def test_the_service_has_no_torch_and_no_tools() -> None:
 
 
 @pytest.mark.parametrize(("image", "extra"), [("ci", "cpu"), ("train", "gpu")])
-def test_make_finds_its_environment_installed(image: str, extra: str) -> None:
-    """`make` in the image must not install again what the image has."""
+def test_make_does_not_reinstall_the_environment(image: str, extra: str) -> None:
+    """`make` in the image must not reinstall what the image already has."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert "INSTALLED := $(VENV)/.installed-$(EXTRA)" in makefile
     text = DOCKERFILES[image].read_text("utf-8")

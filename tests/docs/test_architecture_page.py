@@ -1,4 +1,4 @@
-"""The plan in docs/architecture.md is the one that `make lint` holds over every import."""
+"""The plan in docs/architecture.md is the one that `make lint` enforces for every import."""
 
 import re
 import tomllib
@@ -29,7 +29,7 @@ def test_plan_is_the_import_contract(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", ["pipeline", "exporters"])
-def test_plan_names_every_room(package: str) -> None:
+def test_plan_names_every_package_and_module(package: str) -> None:
     rooms = {
         path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }

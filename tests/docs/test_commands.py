@@ -109,13 +109,13 @@ def test_make_targets_exist(document: Path) -> None:
             assert named <= targets, f"{name(document)}: no target {named - targets}"
 
 
-def test_every_target_is_phony_and_tells_what_it_does() -> None:
+def test_every_target_is_phony_and_described() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
-    told = set(re.findall(r"^([a-z][a-z-]*):.* ## ", makefile, re.MULTILINE))
+    described = set(re.findall(r"^([a-z][a-z-]*):.* ## ", makefile, re.MULTILINE))
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert {"quickstart", "install", "test", "test-slow", "lint", "lock", "clean", "help"} <= targets
-    assert targets == told == set(phony.split())
+    assert targets == described == set(phony.split())
 
 
 def test_ci_runs_lint_tests_and_quickstart() -> None:

@@ -14,7 +14,7 @@ ROWS = {
 }
 
 
-def test_every_data_set_that_is_fetched_has_its_row() -> None:
+def test_every_downloadable_data_set_has_a_row() -> None:
     assert {name for name, data_set in SOURCES.items() if data_set.sources} <= set(ROWS)
     assert all(f"`{name}`" in TEXT for name in SOURCES)
 
@@ -26,8 +26,8 @@ def test_the_rows_are_those_of_the_sources() -> None:
         size, classes, images, checked = ROWS[name]
         megabytes = sum(source.megabytes for source in data_set.sources)
         number, unit = size.split()
-        told = float(number) * {"MB": 1, "GB": 1000}[unit]
-        assert abs(told - megabytes) <= 0.06 * megabytes + 50, name
+        documented = float(number) * {"MB": 1, "GB": 1000}[unit]
+        assert abs(documented - megabytes) <= 0.06 * megabytes + 50, name
         assert int(classes) == data_set.classes
         counts = [int(found.replace(",", "")) for found in re.findall(r"\d[\d,]*\d", images)]
         assert counts == [
@@ -36,7 +36,7 @@ def test_the_rows_are_those_of_the_sources() -> None:
         assert ("md5" in checked) == all(source.md5 for source in data_set.sources)
 
 
-def test_the_formats_are_those_that_are_decoded() -> None:
-    (told,) = re.findall(r"whatever their suffix: ([^.]+), and no\n?other kinds", TEXT)
-    names = {name.replace(" ", "").upper() for name in re.split(r",\s+|\s+and\s+", told)}
+def test_documented_formats_match_the_decoded_ones() -> None:
+    (formats,) = re.findall(r"whatever their suffix: ([^.]+), and no\n?other kinds", TEXT)
+    names = {name.replace(" ", "").upper() for name in re.split(r",\s+|\s+and\s+", formats)}
     assert names == set(FORMATS)

@@ -1,4 +1,4 @@
-"""The Python of the documents runs, and does what is said of it."""
+"""The Python in the documents runs, and does what the text says."""
 
 import shutil
 import sys
@@ -23,7 +23,7 @@ from tests.docs.test_commands import invocations
 from tests.exporters.conftest import LABELS, Exported
 from tests.exporters.odd_images import ODD
 from tests.pipeline.conftest import run_command
-from tests.pipeline.distill.test_registry import test_an_entry_tells_the_truth_about_its_class as check_entry
+from tests.pipeline.distill.test_registry import test_entry_agrees_with_its_class as check_entry
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Links lead somewhere, named files are there, and nothing speaks of one machine."""
+"""Links resolve, named files exist, and nothing refers to one particular machine."""
 
 import re
 from pathlib import Path
@@ -15,14 +15,14 @@ _EXAMPLES = {"pipeline/distill/methods/cosine.py", "pipeline/data/readers/named_
 
 
 @each_document
-def test_relative_links_lead_to_files(document: Path) -> None:
+def test_relative_links_resolve_to_files(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)\)", document.read_text("utf-8")):
         if "://" not in target:
             assert (document.parent / target).exists(), f"{name(document)}: {target} is not there"
 
 
 @each_document
-def test_files_of_the_project_in_the_text_are_there(document: Path) -> None:
+def test_project_files_named_in_the_text_exist(document: Path) -> None:
     for span in spans(document):
         path = re.fullmatch(r"(?:pipeline|exporters|configs|tests|docs)/[\w./-]*", span)
         if path is not None and not span.startswith(_MADE) and span not in _EXAMPLES:
@@ -32,7 +32,7 @@ def test_files_of_the_project_in_the_text_are_there(document: Path) -> None:
 @pytest.mark.parametrize(
     "document", [*DOCUMENTS, ROOT / "Makefile", ROOT / ".ci" / "run", ROOT / "requirements.lock"], ids=name
 )
-def test_no_absolute_path_of_a_machine_and_no_registry(document: Path) -> None:
+def test_documents_contain_no_machine_paths_or_registries(document: Path) -> None:
     text = document.read_text("utf-8")
     assert not re.findall(r"(?<![\w.~<}/-])/(?:home|root|tmp|work|mnt|opt|var|srv|Users|Volumes)/\S*", text)
     assert not re.findall(r"(?:--index-url|--extra-index-url|--find-links|/simple/?\b).*", text)

@@ -9,7 +9,7 @@ from pipeline.catalog import class_sets, clip_models, configs_directory, find_re
 from pipeline.recipe.reading.load import load_recipe
 
 
-def test_what_ships() -> None:
+def test_core_recipes_models_and_prompts_ship() -> None:
     assert {"quickstart", "cub_mobilenet"} <= set(recipe_names())
     assert "tiny" in clip_models()
     assert {"birds", "generic"} <= set(prompt_names())
@@ -34,7 +34,7 @@ def test_a_path_comes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert load_recipe("recipes/quickstart.yaml").recipe.name == "mine"
 
 
-def test_an_unknown_recipe_is_told_with_the_nearest_name() -> None:
+def test_unknown_recipe_suggests_the_nearest_name() -> None:
     with pytest.raises(UsageError) as caught:
         find_recipe("recipes/quikstart.yml")
     assert "recipes/quikstart.yml" in caught.value.message
@@ -43,19 +43,19 @@ def test_an_unknown_recipe_is_told_with_the_nearest_name() -> None:
 
 
 @pytest.mark.parametrize("source", ["", ".", "a" * 5000, "a\0b", "../recipes/quickstart", "recipes/../../pyproject"])
-def test_what_is_no_recipe_is_a_usage_error(source: str) -> None:
+def test_invalid_recipe_source_is_a_usage_error(source: str) -> None:
     with pytest.raises(UsageError):
         find_recipe(source)
 
 
-def test_the_field_settings_of_cub() -> None:
+def test_cub_recipe_has_the_published_settings() -> None:
     recipe = load_recipe("cub_mobilenet").recipe
     assert (recipe.data.image_size, recipe.data.resize_to, recipe.data.augment.crop) == (224, 256, "random")
     assert (recipe.train.batch_size, recipe.train.epochs, recipe.train.lr) == (64, 240, 0.01)
     assert recipe.train.schedule.milestones == (150, 180, 210)
 
 
-def test_the_quickstart_needs_nothing_from_elsewhere() -> None:
+def test_quickstart_needs_no_download() -> None:
     recipe = load_recipe("quickstart").recipe
     assert recipe.data.dataset == "birds_demo"
     assert recipe.teacher.visual.weights == recipe.student.weights == "none"

@@ -85,7 +85,7 @@ class TestCommands:
             ["serve", "b", "--precision", "fp8"],
         ],
     )
-    def test_a_command_line_that_makes_no_sense(self, arguments: list[str]) -> None:
+    def test_invalid_command_line_is_refused(self, arguments: list[str]) -> None:
         outcome = run_command(*arguments)
         assert outcome.code == 2 and "Error: " in outcome.err and outcome.out == ""
 
@@ -116,7 +116,7 @@ class TestErrors:
         outcome = run_command("check", "quickstart", "--debug")
         assert outcome.code == 1 and "in broken" in outcome.err
 
-    def test_stream_with_an_ascii_encoding(self, tiny_recipe: Path, tmp_path: Path) -> None:
+    def test_ascii_output_stream_is_accepted(self, tiny_recipe: Path, tmp_path: Path) -> None:
         code = (
             "import io, sys\n"
             "sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='ascii')\n"
@@ -135,5 +135,5 @@ def test_missing_package_of_an_extra_differs_from_a_missing_module_of_the_projec
     from pipeline.__main__ import _missing
 
     assert _missing(ModuleNotFoundError("gone", name=name), debug=False) == code
-    told = capsys.readouterr().err
-    assert ("make install" in told) == (code == 4) and "Traceback" not in told
+    message = capsys.readouterr().err
+    assert ("make install" in message) == (code == 4) and "Traceback" not in message

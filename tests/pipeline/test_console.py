@@ -24,7 +24,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
 
 
-def test_texts_are_shown_as_they_stand() -> None:
+def test_texts_are_shown_verbatim() -> None:
     out = io.StringIO()
     console = Console(out)
     console.say(AWKWARD)
@@ -64,7 +64,7 @@ def test_a_row_is_one_line_away_from_a_terminal() -> None:
     assert f"│ {'9' * 100} │ {'1' * 100} │" in out.getvalue().splitlines()
 
 
-def test_plain_wherever_there_is_no_terminal_or_ci_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_is_plain_without_a_terminal_or_under_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Console(io.StringIO()).plain and not Console(Terminal()).plain
     assert Console(Terminal(), plain=True).plain
     monkeypatch.setenv("CI", "1")
@@ -120,11 +120,11 @@ def test_nested_plain_work_is_reported_after_a_silence(monkeypatch: pytest.Monke
 
 def test_single_long_step_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LONGEST_SILENCE", -1.0)
-    told = threading.Event()
+    reported = threading.Event()
     console = Console(io.StringIO())
-    monkeypatch.setattr(console, "say", lambda line: told.set() if line.startswith("loading") else None)
+    monkeypatch.setattr(console, "say", lambda line: reported.set() if line.startswith("loading") else None)
     with console.track("loading", None):
-        assert told.wait(timeout=60)
+        assert reported.wait(timeout=60)
 
 
 def test_work_within_work_has_a_line_each_on_a_terminal() -> None:
@@ -194,7 +194,7 @@ def test_lines_are_wrapped_between_words_on_a_terminal_and_commands_are_not(monk
 
 
 @pytest.mark.parametrize("terminal", ["dumb", "unknown"])
-def test_a_terminal_that_cannot_move_its_cursor_has_plain_lines(terminal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_without_cursor_movement_gets_plain_lines(terminal: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", terminal)
     assert Console(Terminal()).plain
 
@@ -222,15 +222,15 @@ def test_epoch_is_one_line_of_figures() -> None:
     )
 
 
-@pytest.mark.parametrize(("total", "told"), [(10_000_000, "a.tgz: 2.5 of 10.0 MB"), (None, "a.tgz: 2.5 MB")])
-def test_downloads_are_reported_in_megabytes(monkeypatch: pytest.MonkeyPatch, total: int | None, told: str) -> None:
+@pytest.mark.parametrize(("total", "expected"), [(10_000_000, "a.tgz: 2.5 of 10.0 MB"), (None, "a.tgz: 2.5 MB")])
+def test_downloads_are_reported_in_megabytes(monkeypatch: pytest.MonkeyPatch, total: int | None, expected: str) -> None:
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     out = io.StringIO()
     with Console(out).track("a.tgz", total, unit="bytes") as bar:
         now[0] = 31.0
         bar.advance(2_500_000)
-    assert out.getvalue() == f"{told}\n"
+    assert out.getvalue() == f"{expected}\n"
 
 
 def test_a_download_on_a_terminal_has_a_bar() -> None:

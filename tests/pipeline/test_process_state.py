@@ -1,4 +1,4 @@
-"""Importing and using the Python API leaves the process as it was, but for what `process_state.py` names."""
+"""Importing and using the Python API leaves the process unchanged, except for what `process_state.py` names."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def test_the_process_is_as_it_was_after_the_python_api(tmp_path: Path) -> None:
+def test_python_api_leaves_process_state_unchanged(tmp_path: Path) -> None:
     quick = ["teacher.visual.fit.epochs=1", "train.epochs=1", "distill.teacher_cache.passes=1"]
     ended = subprocess.run(
         [sys.executable, "-m", "tests.pipeline.use_python_api", str(tmp_path), *quick],

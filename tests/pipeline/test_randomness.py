@@ -40,7 +40,7 @@ def test_first_draws_over_the_indices_are_uniform() -> None:
     assert abs(np.corrcoef(draws[0, :-1], draws[0, 1:])[0, 1]) < 0.15
 
 
-def test_streams_stay_what_they_are() -> None:
+def test_random_streams_never_change() -> None:
     """Splits, crops and students of earlier runs depend on these bits."""
     assert generator(0, "order").bit_generator.random_raw(2).tolist() == [8549145632225088710, 1643714552346185460]
     assert generator(5, "crop", 3, 11).bit_generator.random_raw(2).tolist() == [

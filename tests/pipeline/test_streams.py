@@ -63,7 +63,7 @@ class TestOutput:
             output.write(b"x")
         assert raised.value.errno == errno.ENOSPC and raised.value.filename == "output"
 
-    def test_a_stream_of_the_caller_stays(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_stream_of_the_caller_is_kept(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         with (tmp_path / "out").open("w", encoding="ascii") as own:
             monkeypatch.setattr(sys, "stdout", own)
             streams.protect_streams()
@@ -94,7 +94,7 @@ def test_streams_may_be_closed(how: str) -> None:
     assert done.returncode == 2 and done.stdout == b"" and b"Traceback" not in done.stderr
 
 
-def test_unbuffered_output_may_lose_its_reader_too() -> None:
+def test_unbuffered_output_may_lose_its_reader() -> None:
     shell = ["bash", "-c", 'set -o pipefail; PYTHONUNBUFFERED=1 "$@" | head -1', "bash", *PROGRAM, "schema"]
     done = subprocess.run(shell, capture_output=True, env=ENVIRONMENT, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"") and done.stdout.count(b"\n") == 1

@@ -75,7 +75,7 @@ def test_any_text_is_read_or_refused_with_a_place_inside_it(text: str) -> None:
         dump_yaml(document.value).encode()
 
 
-def test_what_is_read_agrees_with_the_yaml_library() -> None:
+def test_parsed_values_agree_with_the_yaml_library() -> None:
     text = "a: {b: [1, 2.5, x], c: null}\nd: yes\ne: 'yes'\nf: 0x10\n"
     assert parse_yaml(text).value == yaml.safe_load(text)
 
@@ -100,7 +100,7 @@ def test_each_key_and_item_has_its_place() -> None:
     }
 
 
-def test_duplicate_keys_are_told_and_the_first_counts() -> None:
+def test_duplicate_keys_are_reported_and_the_first_counts() -> None:
     document = parse_yaml("a: 1\nb:\n  c: 1\n  c: 2\na: 3\n")
     assert document.mistakes == [
         (Position(4, 3), "b.c: given twice, first in line 3"),
@@ -135,19 +135,19 @@ def test_depth_and_length_are_bounded() -> None:
     assert parse_yaml("# " * 500_001).mistakes[0][1] == "longer than 1,000,000 characters"
 
 
-def test_merge_keys_and_tags_are_refused_where_they_stand() -> None:
+def test_merge_keys_and_tags_are_refused_at_their_line() -> None:
     document = parse_yaml("a: &s {x: 1}\nb:\n  <<: *s\nc: !!set {}\n")
     assert [position.line for position, _ in document.mistakes] == [3, 4]
     assert "merge keys" in document.mistakes[0][1]
     assert "!!set" in document.mistakes[1][1]
 
 
-def test_dotted_paths() -> None:
+def test_paths_are_written_with_dots() -> None:
     assert dotted(("train", "schedule", "milestones", 0)) == "train.schedule.milestones[0]"
 
 
 @pytest.mark.parametrize(
-    ("spelling", "told"),
+    ("spelling", "expected"),
     [
         (
             "010",
@@ -166,11 +166,11 @@ def test_dotted_paths() -> None:
         ("0b101", "0b101 is read as 5, since 0b makes it binary; write 5"),
     ],
 )
-def test_a_number_that_means_something_else_is_refused_in_its_line(spelling: str, told: str) -> None:
+def test_a_number_that_means_something_else_is_refused_in_its_line(spelling: str, expected: str) -> None:
     document = parse_yaml(f"a: 1\nb:\n  c: {spelling}\n")
     ((position, message),) = document.mistakes
     assert position == Position(3, 6)
-    assert message.startswith(f"b.c: {told}")
+    assert message.startswith(f"b.c: {expected}")
     assert document.value == {"a": 1, "b": {}}
     assert parse_yaml(f"[{spelling}]").mistakes and not parse_yaml(f"['{spelling}']").mistakes
 
@@ -184,8 +184,8 @@ def test_a_number_that_means_something_else_is_refused_in_its_line(spelling: str
 @example("1.")
 @example("+5")
 @example("08.5")
-def test_a_number_is_read_as_people_write_it_or_refused(text: str) -> None:
-    """Python reads decimal numbers as people do; underscores apart, which it allows as well."""
+def test_numbers_are_decimal_or_refused(text: str) -> None:
+    """Python reads decimal numbers as people do, except that it also allows underscores."""
     document = parse_yaml(f"a: {text}")
     value = (document.value or {}).get("a") if isinstance(document.value, dict) else None
     if isinstance(value, int | float) and not isinstance(value, bool):

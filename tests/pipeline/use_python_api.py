@@ -1,4 +1,4 @@
-"""Imports all modules and uses the Python API, and prints what of the process's state has changed: a program.
+"""A program that imports all modules, uses the Python API, and prints which process state has changed.
 
 python -m tests.pipeline.use_python_api FOLDER [KEY=VALUE …]
 """
@@ -109,7 +109,7 @@ def state() -> dict[str, Any]:
 
 
 def report(before: dict[str, Any], what: str) -> None:
-    """Print what is another than before."""
+    """Print what has changed."""
     after = state()
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):

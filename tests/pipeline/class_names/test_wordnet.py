@@ -26,7 +26,7 @@ def test_every_class_of_imagenet_has_words_of_its_own() -> None:
     assert (names["n03710637"], names["n03710721"]) == ("maillot", "tank suit")
 
 
-def test_what_a_class_is_called_does_not_depend_on_the_others() -> None:
+def test_words_of_a_class_do_not_depend_on_other_classes() -> None:
     codes = thousand()
     together = distinct_words({code: synonyms()[code] for code in codes})
     assert together == {code: distinct_words({code: synonyms()[code]})[code] for code in codes}
@@ -42,7 +42,7 @@ def test_what_a_class_is_called_does_not_depend_on_the_others() -> None:
         ({"n1": ("a", "b"), "n2": ("a", "b"), "n3": ("a", "b")}, ["b", "a (n2)", "a (n3)"]),
     ],
 )
-def test_names_are_told_apart(found: dict[str, tuple[str, ...]], names: list[str]) -> None:
+def test_ambiguous_names_are_made_distinct(found: dict[str, tuple[str, ...]], names: list[str]) -> None:
     assert list(distinct_words(found).values()) == names
 
 
@@ -55,7 +55,7 @@ def test_no_two_names_are_the_same(words: list[list[str]]) -> None:
     assert len({plain(name) for name in names.values()}) == len(names)
 
 
-def test_synonyms_are_parted_by_commas() -> None:
+def test_synonyms_are_separated_by_commas() -> None:
     assert split_synonyms(" goldfish, Carassius auratus ,, ") == ("goldfish", "Carassius auratus")
 
 
@@ -67,7 +67,7 @@ def test_timm_is_not_imported() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_without_timm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_timm_gives_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wordnet, "find_spec", lambda name: None)
     synonyms.cache_clear()
     with pytest.raises(UnavailableError, match="come with timm") as caught:

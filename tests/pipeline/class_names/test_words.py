@@ -55,7 +55,7 @@ def refusal(source: str, classes: list[str]) -> UsageError:
         ("-", "-"),
     ],
 )
-def test_own_names_as_they_read_in_a_prompt(own: str, words: str) -> None:
+def test_own_names_are_made_readable_for_prompts(own: str, words: str) -> None:
     assert readable_name(own) == words
     assert class_words(None, [own, "something else"]) == [words, "something else"]
 
@@ -73,23 +73,23 @@ def test_codes_are_distinguished_from_words() -> None:
     assert code_names(["n01443537", "7", "goldfish", "boeing 747", "007"]) == ["n01443537", "7", "007"]
 
 
-def test_a_mapping_has_no_order_and_may_have_more(tmp_path: Path) -> None:
+def test_mapping_may_be_unordered_and_have_extra_entries(tmp_path: Path) -> None:
     source = write(tmp_path / "a.yaml", "n02: house  cat\nN-01: goldfish\nn09: never seen\n")
     assert class_words(source, ["n 01", "n02"]) == ["goldfish", "house cat"]
 
 
-def test_labels_are_the_texts_that_stand_there(tmp_path: Path) -> None:
+def test_labels_are_taken_as_written(tmp_path: Path) -> None:
     # In YAML 1.1 these would be 8, False, 1.0 and a date.
     source = write(tmp_path / "a.yaml", "010: ten\nno: Norway\n1.0: version one\n2024-01-01: new year\n")
     assert class_words(source, ["no", "2024-01-01", "1.0", "10"]) == ["Norway", "new year", "version one", "ten"]
 
 
-def test_a_list_stands_in_the_order_of_the_classes(tmp_path: Path) -> None:
+def test_list_follows_the_order_of_the_classes(tmp_path: Path) -> None:
     source = write(tmp_path / "a.yaml", "- goldfish\n- yes\n- Chihuahua\n")
     assert class_words(source, ["n01", "n02", "n03"]) == ["goldfish", "yes", "Chihuahua"]
 
 
-def test_classes_that_are_numbers_are_taken_in_the_order_of_numbers(tmp_path: Path) -> None:
+def test_numeric_classes_are_sorted_as_numbers(tmp_path: Path) -> None:
     words = [f"thing {chr(97 + i)}" for i in range(12)]
     classes = sorted(str(i) for i in range(1, 13))
     assert classes[:3] == ["1", "10", "11"]
@@ -125,7 +125,7 @@ def test_first_five_missing_classes_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "classes", "told"),
+    ("text", "classes", "expected"),
     [
         ("a: crane\nb: Crane\n", ["a", "b"], "'a' and 'b' are both called 'Crane'"),
         ("- crane\n- heron\n- crane\n", ["a", "b", "c"], "'a' and 'c' are both called 'crane'"),
@@ -144,11 +144,11 @@ def test_first_five_missing_classes_are_named(tmp_path: Path) -> None:
         ('a: "\\UFFFFFFFF"', ["a"], "not valid YAML"),
     ],
 )
-def test_mistakes_name_file_and_key(tmp_path: Path, text: str, classes: list[str], told: str) -> None:
+def test_mistakes_name_file_and_key(tmp_path: Path, text: str, classes: list[str], expected: str) -> None:
     path = tmp_path / "bad.yaml"
     with pytest.raises(UsageError) as caught:
         class_words(write(path, text), classes)
-    assert told in caught.value.message and caught.value.exit_code == 2
+    assert expected in caught.value.message and caught.value.exit_code == 2
     assert path.name in caught.value.message or "teacher.text.class_names" in caught.value.message
 
 
@@ -186,7 +186,7 @@ def test_own_names_that_read_the_same_are_refused() -> None:
         class_words(None, ["t-shirt", "t shirt"])
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     assert "no such file: absent.yaml" in refusal("absent.yaml", ["a"]).message
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(UsageError, match="cannot be read"):
@@ -195,7 +195,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         class_words(write(tmp_path / "deep.yaml", "[" * 20000), ["a"])
 
 
-def test_nothing_is_constructed(tmp_path: Path) -> None:
+def test_yaml_tags_construct_no_object(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     source = write(tmp_path / "a.yaml", f"a: !!python/object/apply:os.mkdir ['{trace}']\nb: x\n")
     assert "line 1: a: expected words" in refusal(source, ["a", "b"]).message
@@ -227,13 +227,13 @@ def test_shipped_labels_are_those_of_torchvision() -> None:
         assert list(yaml.safe_load(class_names_file(name).read_text())) == reference.classes
 
 
-def test_alphabetical_data_sets_stand_in_alphabetical_order() -> None:
+def test_labels_of_alphabetical_data_sets_are_sorted() -> None:
     for name in ("cifar10", "cifar100", "stl10", "oxford_pets"):
         labels = list(yaml.safe_load(class_names_file(name).read_text()))
         assert labels == sorted(labels, key=str.lower)
 
 
-def test_imagenet_by_code_and_by_number() -> None:
+def test_imagenet_classes_are_found_by_code_and_number() -> None:
     timm_data = pytest.importorskip("timm.data")
     assert class_words("imagenet", ["n01443537", "n02085620"]) == ["goldfish", "Chihuahua"]
     info = timm_data.ImageNetInfo()
@@ -248,8 +248,8 @@ def test_imagenet_by_code_and_by_number() -> None:
     assert (names["n03773504"], names["n04008634"]) == ("missile", "projectile")
 
 
-def test_imagenet_by_the_words_of_its_readers() -> None:
-    """Data sets that are read by name call their classes by words, where class folders have codes."""
+def test_imagenet_classes_are_found_by_words() -> None:
+    """Data sets read by name have words for class names, where class folders have codes."""
     codes = pytest.importorskip("timm.data").ImageNetInfo().label_names()
     named = list(distinct_words({code: synonyms()[code] for code in codes}).values())
     assert class_words("imagenet", named) == class_words("imagenet", codes)
@@ -264,7 +264,7 @@ def test_imagenet_by_the_words_of_its_readers() -> None:
         class_words("imagenet", ["goldfish", "my own"])
 
 
-def test_flowers_by_number() -> None:
+def test_flower_classes_are_found_by_number() -> None:
     datasets = pytest.importorskip("torchvision.datasets")
     folders = sorted(str(i) for i in range(1, 103))
     assert class_words("flowers102", folders) == [

@@ -29,7 +29,7 @@ def test_a_bundle_of_a_run_is_measured_against_its_own_student(run: Run) -> None
     verify_bundle(bundle)  # sealed as before
 
 
-def test_json_goes_alone_to_standard_output_and_files_where_they_are_asked_for(run: Run, tmp_path: Path) -> None:
+def test_standard_output_is_json_alone_and_files_go_to_out(run: Run, tmp_path: Path) -> None:
     bundle, out = tmp_path / "elsewhere" / "bundle", tmp_path / "speed"
     shutil.copytree(run.directory / "bundle", bundle)
     outcome = run_command("benchmark", bundle, *QUICK, "--out", out, "--json")
@@ -39,7 +39,7 @@ def test_json_goes_alone_to_standard_output_and_files_where_they_are_asked_for(r
     assert not bundle.with_name("bundle.benchmark").exists()
 
 
-def test_no_bundle_and_a_damaged_one(run: Run, tmp_path: Path) -> None:
+def test_missing_and_damaged_bundles_are_refused(run: Run, tmp_path: Path) -> None:
     outcome = run_command("benchmark", tmp_path / "absent", *QUICK)
     assert outcome.code == 2 and "absent: no such folder" in outcome.err
     model = run.directory / "bundle" / "model.onnx"
@@ -50,7 +50,7 @@ def test_no_bundle_and_a_damaged_one(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--batches", "0"], "batches: numbers of 1 or more"),
         (["--batches", "1,many"], "1,many"),
@@ -61,18 +61,18 @@ def test_no_bundle_and_a_damaged_one(run: Run, tmp_path: Path) -> None:
         (["--student", "nowhere"], "nowhere: no student here"),
     ],
 )
-def test_a_command_line_that_makes_no_sense(finished: tuple[Run, Outcome], arguments: list[str], told: str) -> None:
+def test_invalid_command_line_is_refused(finished: tuple[Run, Outcome], arguments: list[str], expected: str) -> None:
     outcome = run_command("benchmark", finished[0].directory / "bundle", *arguments)
-    assert outcome.code == 2 and told in outcome.err and "Traceback" not in outcome.err and outcome.out == ""
+    assert outcome.code == 2 and expected in outcome.err and "Traceback" not in outcome.err and outcome.out == ""
 
 
-def test_nothing_is_measured_that_could_not_be_written(finished: tuple[Run, Outcome]) -> None:
+def test_output_folder_inside_the_bundle_is_refused(finished: tuple[Run, Outcome]) -> None:
     bundle = finished[0].directory / "bundle"
     outcome = run_command("benchmark", bundle, "--out", bundle / "speed")
     assert outcome.code == 2 and "sealed" in outcome.err
 
 
-def test_a_provider_that_does_not_run_here(finished: tuple[Run, Outcome]) -> None:
+def test_unavailable_provider_is_refused(finished: tuple[Run, Outcome]) -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():

@@ -26,7 +26,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("mine.yaml")
 
 
-def test_a_folder_that_is_there_is_not_read(recipe: Path) -> None:
+def test_existing_data_folder_is_not_read(recipe: Path) -> None:
     outcome = run_command("check", recipe)
     assert (outcome.code, outcome.out, outcome.err) == (0, "mine.yaml: no mistakes\n", "")
 
@@ -44,7 +44,7 @@ def test_networks_that_do_not_exist_are_mistakes_with_the_nearest_names(recipe: 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("{model: ViT-B/32}", "teacher.text.model: expected a model of open_clip, tiny, or the path of a .json"),
         ("{model: ViT-B/32}", "did you mean ViT-B-32"),
@@ -53,13 +53,13 @@ def test_networks_that_do_not_exist_are_mistakes_with_the_nearest_names(recipe: 
         ("{model: tiny, weights: openai}", "expected fit or a file for teacher.text.model tiny, got 'openai'"),
     ],
 )
-def test_clips_and_tags_that_do_not_exist_are_mistakes(recipe: Path, text: str, told: str) -> None:
+def test_clips_and_tags_that_do_not_exist_are_mistakes(recipe: Path, text: str, expected: str) -> None:
     recipe.write_text(RECIPE.replace("{model: tiny, weights: fit}", text))
     outcome = run_command("check", recipe)
-    assert outcome.code == 2 and told in outcome.err
+    assert outcome.code == 2 and expected in outcome.err
 
 
-def test_a_root_without_a_data_set_asks_for_its_kind(recipe: Path) -> None:
+def test_root_without_a_data_set_kind_is_a_mistake(recipe: Path) -> None:
     recipe.write_text(RECIPE.replace("dataset: folder, ", ""))
     outcome = run_command("check", recipe)
     assert outcome.code == 2
@@ -67,7 +67,7 @@ def test_a_root_without_a_data_set_asks_for_its_kind(recipe: Path) -> None:
     assert "dataset: folder" in outcome.err and "birds_demo" not in outcome.err
 
 
-def test_files_that_are_not_there_are_reported_with_their_place(recipe: Path) -> None:
+def test_missing_files_are_reported_with_their_line(recipe: Path) -> None:
     recipe.write_text(RECIPE.replace("photos", "fotos").replace("weights: none", "weights: lost/teacher.pth"))
     outcome = run_command("check", recipe, "--set", "teacher.text.prompts=mine/prompts.yaml")
     assert outcome.code == 4
@@ -89,7 +89,7 @@ def test_a_data_set_that_can_be_prepared_is_mentioned(recipe: Path, dataset: str
     assert f"`tmkd-pipeline data prepare {dataset} --root 'sets/of mine'`" in outcome.out
 
 
-def test_what_a_recipe_that_ships_proposes_is_exit_4_in_ones_own(recipe: Path) -> None:
+def test_missing_file_of_a_shipped_recipe_is_an_error_only_in_a_copy(recipe: Path) -> None:
     outcome = run_command("check", "cifar10_resnet20")
     assert outcome.code == 0 and outcome.err == ""
     assert "teacher.visual.weights: weights/resnet56-4bfd9763.th does not exist" in outcome.out
@@ -98,7 +98,7 @@ def test_what_a_recipe_that_ships_proposes_is_exit_4_in_ones_own(recipe: Path) -
     assert outcome.code == 4 and "own.yaml:" in outcome.err and "teacher.visual.weights" in outcome.err
 
 
-def test_batch_norms_on_single_images_are_warned_of_where_the_name_tells(recipe: Path) -> None:
+def test_batch_norm_on_single_images_is_warned_of_for_known_networks(recipe: Path) -> None:
     single = ("--set", "train.batch_size=1", "--set", "teacher.visual.fit.batch_size=1")
     outcome = run_command("check", recipe, *single)
     assert outcome.code == 0
@@ -108,7 +108,7 @@ def test_batch_norms_on_single_images_are_warned_of_where_the_name_tells(recipe:
     assert outcome.code == 0 and "warning" not in outcome.out
 
 
-def test_a_run_without_its_data_is_exit_4(recipe: Path) -> None:
+def test_run_without_its_data_gives_exit_code_4(recipe: Path) -> None:
     outcome = run_command("run", "recipes/cub_mobilenet.yaml")
     assert outcome.code == 4 and "data prepare cub200 --root data/CUB_200_2011" in outcome.err
 

@@ -15,8 +15,8 @@ def test_inspecting_the_working_directory_twice_gives_the_same(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     first, second = (run_command("data", "inspect", "folder", "--root", ".") for _ in range(2))
     assert first.code == second.code == 0, second.err
-    told = "left out: 1 folder written by tmkd-pipeline (inspect)"
-    assert told not in first.out and told in second.out and "2 classes" in second.out
+    note = "left out: 1 folder written by tmkd-pipeline (inspect)"
+    assert note not in first.out and note in second.out and "2 classes" in second.out
 
 
 def test_contact_sheet_among_the_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,7 @@ def test_classes_that_differ_only_in_case_are_reported(tmp_path: Path, monkeypat
     assert outcome.code == 0 and "the classes 'Cat' and 'cat' differ in case or blanks alone" in outcome.out
 
 
-def test_inspect_a_recipe(tiny_recipe: Path, tiny_data: Path, tmp_path: Path) -> None:
+def test_inspect_takes_a_recipe(tiny_recipe: Path, tiny_data: Path, tmp_path: Path) -> None:
     outcome = run_command("data", "inspect", tiny_recipe, "--sheet", tmp_path / "s.png")
     assert outcome.code == 0, outcome.err
     assert (
@@ -46,7 +46,7 @@ def test_inspect_a_recipe(tiny_recipe: Path, tiny_data: Path, tmp_path: Path) ->
     assert other.code == 4 and "absent" in other.err
 
 
-def test_inspect_a_folder(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inspect_takes_a_folder(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sheet = tmp_path / "s.png"
     named = run_command("data", "inspect", "folder", "--root", tiny_data, "--json", "--sheet", sheet)
     outcome = run_command("data", "inspect", tiny_data, "--json", "--sheet", sheet)
@@ -69,7 +69,7 @@ def test_inspect_refuses_unknown_names(tmp_path: Path) -> None:
     assert run_command("data", "inspect", "x" * 5000).code == 2
 
 
-def test_root_that_reads_like_yaml(tmp_path: Path) -> None:
+def test_root_with_yaml_characters_is_read(tmp_path: Path) -> None:
     root = write_folders(tmp_path / "a: b # [c]", {"train/a": 1, "train/b": 1, "test/a": 1, "test/b": 1})
     outcome = run_command("data", "inspect", "folder", "--root", root, "--sheet", tmp_path / "s.png")
     assert outcome.code == 0, outcome.err

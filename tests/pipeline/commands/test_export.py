@@ -22,7 +22,7 @@ from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, st
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a ResNet-8 for 5 classes, as anyone may have saved it."""
+    """A state dict of a ResNet-8 with 5 classes, saved as anyone might."""
     path = tmp_path_factory.mktemp("weights") / "mine.pth"
     torch.manual_seed(0)
     torch.save({"state_dict": build(Architecture("resnet8", "cifar"), 5).state_dict()}, path)
@@ -36,13 +36,13 @@ def export(checkpoint: Path, out: Path, *arguments: object) -> Outcome:
 NETWORK = ["--model", "resnet8", "--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2"]
 
 
-def test_gates_are_those_of_a_recipe() -> None:
+def test_default_gates_match_those_of_a_recipe() -> None:
     parity = ParitySettings()
     for precision, gate in DEFAULT_GATES.items():
         assert ParityGate(**getattr(parity, precision).model_dump()) == gate
 
 
-def test_a_run_directory_in_all_precisions_and_forms(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+def test_run_directory_is_exported_in_every_precision_and_form(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
     run, _ = finished
     outcome = export(
         run.directory, tmp_path, "--data", run.data / "test", "--calibration", run.data / "train",
@@ -69,7 +69,7 @@ def test_a_run_directory_in_all_precisions_and_forms(finished: tuple[Run, Outcom
     assert "try 1 on 24 images" in outcome.out and "the original model: accuracy" in outcome.out
 
 
-def test_what_is_done_is_shown_from_the_start(
+def test_every_step_is_shown_as_it_begins(
     finished: tuple[Run, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = finished
@@ -95,7 +95,7 @@ def test_what_is_done_is_shown_from_the_start(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--precision", "fp8"], "'fp8' is not one of fp32, fp16, int8"),
         (["--precision", ","], "nothing is not one of"),
@@ -114,13 +114,13 @@ def test_what_is_done_is_shown_from_the_start(
         (["--provider", "tpu"], "Invalid value for '--provider'"),
     ],
 )
-def test_command_lines_that_make_no_sense(
-    weights: Path, tiny_data: Path, tmp_path: Path, arguments: list[str], told: str
+def test_invalid_command_lines_are_refused(
+    weights: Path, tiny_data: Path, tmp_path: Path, arguments: list[str], expected: str
 ) -> None:
     filled = [argument.format(data=tiny_data / "train") for argument in arguments]
     outcome = export(weights, tmp_path / "out", *NETWORK, *filled)
     assert outcome.code == 2, outcome.out + outcome.err
-    assert told in " ".join(outcome.err.split()) and "Traceback" not in outcome.err
+    assert expected in " ".join(outcome.err.split()) and "Traceback" not in outcome.err
     assert not (tmp_path / "out").exists()
 
 
@@ -128,7 +128,7 @@ TIMM = ["--model", "timm:test_resnet", "--mean", "0.5,0.5,0.5", "--std", "0.2,0.
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told", "remedy"),
+    ("arguments", "code", "problem", "remedy"),
     [
         ([*TIMM, "--model-arg", "in_chans=1"], 2, "takes images of 1 channel, not of 3", "in_chans"),
         ([*TIMM, "--model-arg", "features_only=true"], 2, "has no classifier", "features_only"),
@@ -142,7 +142,9 @@ TIMM = ["--model", "timm:test_resnet", "--mean", "0.5,0.5,0.5", "--std", "0.2,0.
         ([*TIMM, "--weights-key", "ema"], 4, "no weights at 'ema', which --weights-key names", "model_ema, state_dict"),
     ],
 )
-def test_bad_input_is_one_clear_error(tmp_path: Path, arguments: list[str], code: int, told: str, remedy: str) -> None:
+def test_bad_input_is_one_clear_error(
+    tmp_path: Path, arguments: list[str], code: int, problem: str, remedy: str
+) -> None:
     torch.manual_seed(0)
     builder = {"in_chans": 1} if "in_chans=1" in arguments else {}
     state = build(Architecture("test_resnet", "timm", builder), 5).state_dict()
@@ -151,38 +153,38 @@ def test_bad_input_is_one_clear_error(tmp_path: Path, arguments: list[str], code
     (tmp_path / "labels.doc").write_text("a\nb\nc\nd\ne\n")
     filled = [argument.replace("{folder}", str(tmp_path)) for argument in arguments]
     outcome = export(tmp_path / "net.pth.tar", tmp_path / "out", *filled)
-    assert_one_error(outcome, code, told)
+    assert_one_error(outcome, code, problem)
     assert remedy in outcome.err and not (tmp_path / "out").exists()
 
 
-def assert_one_error(outcome: Outcome, code: int, told: str) -> None:
+def assert_one_error(outcome: Outcome, code: int, message: str) -> None:
     assert outcome.code == code, outcome.out + outcome.err
     assert outcome.err.startswith("error: ") and outcome.err.count("error: ") == 1
-    assert told in outcome.err and "Traceback" not in outcome.err
+    assert message in outcome.err and "Traceback" not in outcome.err
 
 
 class TestWhatIsMissing:
-    def test_a_checkpoint_of_another_network(self, weights: Path, tmp_path: Path) -> None:
+    def test_checkpoint_of_another_network_is_refused(self, weights: Path, tmp_path: Path) -> None:
         outcome = export(weights, tmp_path / "out", "--model", "cifar:resnet20", *NETWORK[2:])
         assert_one_error(outcome, 4, str(weights))
         outcome = export(weights, tmp_path / "out", "--model", "resnet18")
         assert_one_error(outcome, 4, str(weights))
         assert not (tmp_path / "out").exists()
 
-    def test_no_images(self, weights: Path, tiny_data: Path, tmp_path: Path) -> None:
+    def test_folder_without_images_is_refused(self, weights: Path, tiny_data: Path, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         for folder, problem in ((tmp_path / "empty", ": no images"), (tmp_path / "absent", " does not exist")):
             assert_one_error(export(weights, tmp_path / "out", *NETWORK, "--data", folder), 4, f"{folder}{problem}")
             calibrated = ["--precision", "int8", "--data", tiny_data / "test", "--calibration", folder]
             assert_one_error(export(weights, tmp_path / "out", *NETWORK, *calibrated), 4, f"{folder}{problem}")
 
-    def test_calibration_on_what_proves(self, weights: Path, tiny_data: Path, tmp_path: Path) -> None:
+    def test_calibration_on_proof_images_is_refused(self, weights: Path, tiny_data: Path, tmp_path: Path) -> None:
         calibrated = ["--precision", "int8", "--data", tiny_data / "val", "--calibration", tiny_data / "val"]
         outcome = export(weights, tmp_path / "out", *NETWORK, *calibrated)
         assert_one_error(outcome, 4, "of the images to prove on (--data) are those of the calibration")
         assert str(tiny_data / "val" / CLASSES[0]) in outcome.err
 
-    def test_an_image_that_cannot_be_read(self, weights: Path, tmp_path: Path) -> None:
+    def test_unreadable_image_is_refused(self, weights: Path, tmp_path: Path) -> None:
         images = tmp_path / "images"
         images.mkdir()
         draw(CLASSES[0], 1).save(images / "good.png")
@@ -191,26 +193,28 @@ class TestWhatIsMissing:
         assert_one_error(outcome, 4, f"{images / 'bad.jpg'}: the image cannot be read")
         assert not list((tmp_path / "out").iterdir())
 
-    def test_a_provider(self, weights: Path, tmp_path: Path) -> None:
+    def test_unavailable_provider_is_refused(self, weights: Path, tmp_path: Path) -> None:
         if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             pytest.skip("it may be here")
         outcome = export(weights, tmp_path / "out", *NETWORK, "--provider", "cuda")
         assert_one_error(outcome, 4, "ONNX Runtime has no CUDAExecutionProvider here")
         assert not list((tmp_path / "out").iterdir())
 
-    def test_a_place_to_write_to(self, weights: Path, tmp_path: Path) -> None:
+    def test_file_in_place_of_the_output_folder_is_refused(self, weights: Path, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("mine")
         outcome = export(weights, tmp_path / "file", *NETWORK)
         assert_one_error(outcome, 4, str(tmp_path / "file"))
         assert (tmp_path / "file").read_text() == "mine"
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-    def test_permission_to_write(self, weights: Path, tmp_path: Path) -> None:
+    def test_unwritable_output_folder_is_refused(self, weights: Path, tmp_path: Path) -> None:
         (tmp_path / "locked").mkdir(mode=0o500)
         assert_one_error(export(weights, tmp_path / "locked", *NETWORK), 4, "Permission denied")
 
 
-def test_a_gate_that_fails(finished: tuple[Run, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_gate_leaves_only_rejected_files(
+    finished: tuple[Run, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, _ = finished
     data = tmp_path / "data"
     shutil.copytree(run.data / "val", data)
@@ -234,21 +238,25 @@ def test_help_imports_nothing_heavy() -> None:
         assert option in out
 
 
-def test_bundle_of_an_export_is_taken_by_the_other_commands(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+def test_other_commands_take_the_bundle_of_an_export(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
     run, _ = finished
     outcome = export(run.directory, tmp_path, "--data", run.data / "test", "--bundle")
     assert outcome.code == 0, outcome.out + outcome.err
     bundle = tmp_path / "bundle"
     assert f"next: tmkd-pipeline verify {bundle}\n" in outcome.out and (tmp_path / "bundle.tar").is_file()
-    told = run_command("verify", bundle, "--data", run.data / "test")
-    assert told.code == 0 and "exactly those of the proof split" in told.out
+    verification = run_command("verify", bundle, "--data", run.data / "test")
+    assert verification.code == 0 and "exactly those of the proof split" in verification.out
     assert run_command("predict", bundle, next((run.data / "test").rglob("*.png"))).code == 0
-    told = run_command("verify", tmp_path)
-    assert told.code == 2 and f"Its bundle is {bundle}." in told.err
+    verification = run_command("verify", tmp_path)
+    assert verification.code == 2 and f"Its bundle is {bundle}." in verification.err
     outcome = export(run.directory, tmp_path, "--data", run.data / "test")
     assert outcome.code == 0 and "with --bundle" in outcome.out
-    told = run_command("verify", tmp_path)
-    assert told.code == 2 and "folder of an export, not a bundle" in told.err and "--bundle" in told.err
+    verification = run_command("verify", tmp_path)
+    assert (
+        verification.code == 2
+        and "folder of an export, not a bundle" in verification.err
+        and "--bundle" in verification.err
+    )
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -257,7 +265,7 @@ def test_interrupted_export_leaves_nothing(weights: Path, tmp_path: Path, number
     process = start_command("export", weights, "--out", out, *NETWORK)
     wait_for(lambda: bool(list(out.glob(".export-*"))), process)
     process.send_signal(number)
-    told, err = process.communicate(timeout=120)
-    assert process.returncode == code, told + err
+    output, err = process.communicate(timeout=120)
+    assert process.returncode == code, output + err
     assert "\n" not in err.strip() and "nothing is half-written" in err and "cannot be exported" not in err
     assert not list(out.iterdir())

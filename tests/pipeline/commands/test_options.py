@@ -14,14 +14,14 @@ from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.registry import STAGES
 
 
-def test_names_are_those_of_the_code_that_takes_them() -> None:
+def test_option_names_match_those_of_the_code() -> None:
     assert tuple(GOLDEN_LIMITS) == tuple(ENGINE_SOURCES) == PRECISION_NAMES
     assert {"fp32", *VARIANT_KINDS} == {*PRECISION_NAMES, *map(variant_of, ENGINE_SOURCES.values())} == set(MODEL_NAMES)
     assert tuple(PROVIDERS) == get_args(Provider) == PROVIDER_NAMES
     assert tuple(stage.name for stage in STAGES) == STAGE_NAMES
 
 
-def test_one_name_for_one_thing() -> None:
+def test_help_uses_one_name_for_each_thing() -> None:
     for name in COMMANDS:
         text = CliRunner().invoke(cli, [name, "--help"], terminal_width=100).output
         assert "--providers" not in text and "--precisions" not in text

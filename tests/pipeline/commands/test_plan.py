@@ -24,5 +24,5 @@ def test_plan_names_three_changes_and_all_under_verbose(run: Run) -> None:
     assert re.search(r"and \d+ more \(`plan --verbose`\)", " ".join(outcome.out.replace("│", " ").split()))
     assert max(map(len, outcome.out.splitlines())) <= 120
     verbose = run_command(*arguments, "--verbose").out
-    told = verbose[verbose.index("│ distill") : verbose.index("│ validate")]
-    assert len(told.splitlines()) > 10 and "more (" not in told
+    reasons = verbose[verbose.index("│ distill") : verbose.index("│ validate")]
+    assert len(reasons.splitlines()) > 10 and "more (" not in reasons

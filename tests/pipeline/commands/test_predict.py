@@ -23,7 +23,7 @@ def test_predict_prints_the_most_probable_labels(finished: tuple[Run, Outcome]) 
     assert len(run_command("predict", run.directory / "bundle", images[0], "--top", 1).out.splitlines()) == 2
 
 
-def test_predict_refuses_files_that_are_no_image(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+def test_predict_refuses_files_that_are_not_images(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
     bundle = finished[0].directory / "bundle"
     text = write(tmp_path / "notes.jpg", "no image")
     os.mkfifo(tmp_path / "pipe.png")  # nobody writes to it: reading would never end
@@ -42,7 +42,7 @@ def test_predict_continues_after_an_unreadable_image(finished: tuple[Run, Outcom
     mixed = [good[0], text, good[1], tmp_path / "absent.png", good[2]]
     outcome = run_command("predict", run.directory / "bundle", *mixed)
     assert outcome.code == 4 and outcome.out == run_command("predict", run.directory / "bundle", *good).out
-    told = outcome.err.splitlines()
-    assert told[0].startswith(f"{text}: the image cannot be read: not an image")
-    assert told[1] == f"{tmp_path / 'absent.png'}: the image cannot be read: no such file"
-    assert told[2] == "error: 2 of 5 images could not be read" and len(told) == 4
+    lines = outcome.err.splitlines()
+    assert lines[0].startswith(f"{text}: the image cannot be read: not an image")
+    assert lines[1] == f"{tmp_path / 'absent.png'}: the image cannot be read: no such file"
+    assert lines[2] == "error: 2 of 5 images could not be read" and len(lines) == 4

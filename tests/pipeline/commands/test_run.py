@@ -34,7 +34,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     assert "got 'many'" in outcome.err and "got -1" in outcome.err and "got 'magic'" in outcome.err
 
 
-def test_set_of_an_unknown_key() -> None:
+def test_setting_an_unknown_key_suggests_the_nearest() -> None:
     outcome = run_command("run", "quickstart", "--set", "train.epoch=3")
     assert_one_clear_error(outcome, 2)
     assert "--set train.epoch=3: train.epoch: unknown key; did you mean train.epochs?" in outcome.err

@@ -25,13 +25,13 @@ def test_a_missing_package_names_the_extra(package: str, monkeypatch: pytest.Mon
     assert error.remedy == "pip install 'tmkd-pipeline[serve]'"
 
 
-def test_no_bundle_and_no_key(tmp_path: Path) -> None:
+def test_missing_bundle_or_key_file_is_refused(tmp_path: Path) -> None:
     assert failure(str(tmp_path)).exit_code == 3
     assert failure(str(tmp_path / "none")).exit_code == 2
     assert "key" in failure(str(tmp_path), "--api-key-file", str(tmp_path / "key")).message
 
 
 def test_help_shows_the_defaults() -> None:
-    told = CliRunner().invoke(cli, ["serve", "--help"], terminal_width=100).output
-    assert "127.0.0.1" in told
+    output = CliRunner().invoke(cli, ["serve", "--help"], terminal_width=100).output
+    assert "127.0.0.1" in output
     assert CliRunner().invoke(cli, ["serve", "x", "--port", "70000"]).exit_code == 2

@@ -1,4 +1,4 @@
-"""Comparisons to report: small ones, and one as large as a person makes."""
+"""Comparisons to report: small ones, and one of realistic size."""
 
 import numpy as np
 

@@ -21,7 +21,7 @@ def comparison(*arms: ArmResult) -> Comparison:
     return Comparison("tiny", "00", "tmkd-pipeline compare", "data", {}, arms)
 
 
-def test_figures_by_hand() -> None:
+def test_figures_equal_those_computed_by_hand() -> None:
     kd, tmkd = arm("kd", ["1100", "1000"]), arm("tmkd", ["1110", "1011"], ["1000", "0000"], "kd")
     first, second = analyse(comparison(kd, tmkd))
     assert first.paired is None and second.paired is not None
@@ -51,12 +51,12 @@ def test_only_common_seeds_are_paired_and_all_are_averaged() -> None:
         ((arm("kd", ["10"]), arm("tmkd", ["101"], reference="kd")), "different images"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(arms: tuple[ArmResult, ...], message: str) -> None:
+def test_incomparable_arms_are_refused(arms: tuple[ArmResult, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         analyse(comparison(*arms))
 
 
-def test_ablations_stand_apart_by_base_in_the_order_given() -> None:
+def test_ablations_are_grouped_by_base_in_order() -> None:
     figures = analyse(large_comparison(1))
     assert [each.arm.name for each in main_arms(figures)] == [arm.name for arm in large_comparison(1).arms[:7]]
     groups = ablations(figures)

@@ -67,7 +67,7 @@ def texts(figure: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_texts_lie_inside_and_on_no_other(case: str, drawn: list[Any]) -> None:
+def test_texts_lie_inside_and_do_not_overlap(case: str, drawn: list[Any]) -> None:
     picture(CASES[case]())
     (figure,) = drawn
     width, height = figure.canvas.get_width_height()
@@ -101,7 +101,7 @@ def test_the_width_is_the_same_and_the_height_grows(case: str) -> None:
     assert np.asarray(image.convert("L")).min() < 60  # something is drawn
 
 
-def test_a_persons_own_style_changes_no_byte_and_is_left_alone() -> None:
+def test_user_style_neither_affects_the_figure_nor_changes() -> None:
     figures = analyse(replace(large_comparison(2), arms=large_comparison(2).arms[:6]))
     before = draw_png(figures)
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "savefig.dpi": 40}):

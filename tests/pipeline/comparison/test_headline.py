@@ -28,14 +28,14 @@ def comparison(*arms: ArmResult) -> Comparison:
     return Comparison("tiny", "00", "tmkd-pipeline compare", "data", {}, arms)
 
 
-def told(*arms: ArmResult) -> list[str]:
+def sentences(*arms: ArmResult) -> list[str]:
     return headline(analyse(comparison(*arms)))
 
 
 def test_plain_training_is_best_and_two_of_three_arms_did_not_learn() -> None:
     # 95 % Wilson intervals: 116 in 400 is 24.8 to 33.6 %, around chance; 120 in 400 is 25.7 to 34.7 %.
     failed = arm("kd", 100, 116, reference="ce"), arm("tmkd on kd", 120, 116, reference="kd")
-    assert told(arm("ce", 300, 301), *failed) == [
+    assert sentences(arm("ce", 300, 301), *failed) == [
         "**Plain training (`ce`) is the only arm that learned**, with 75.12 % of 400 test images.",
         "**2 of 3 arms did not learn**: `kd`, `tmkd on kd` (under 1 of 2 seeds); not above chance level, which is"
         " 25.00 % by always answering the commonest class.",
@@ -43,19 +43,19 @@ def test_plain_training_is_best_and_two_of_three_arms_did_not_learn() -> None:
 
 
 def test_plain_training_is_best() -> None:
-    assert told(arm("ce", 300, 301), arm("kd", 290, 295, reference="ce"), arm("dkd", 99, 98, reference="ce")) == [
+    assert sentences(arm("ce", 300, 301), arm("kd", 290, 295, reference="ce"), arm("dkd", 99, 98, reference="ce")) == [
         "**Plain training (`ce`) is best here**, with 75.12 % of 400 test images: no other arm is above it.",
         "**1 of 3 arms did not learn**: `dkd`; not above chance level, which is 25.00 % by always answering the"
         " commonest class.",
     ]  # fmt: skip
 
 
-def test_one_arm_has_nothing_to_be_compared_with() -> None:
-    assert told(arm("kd", 300, 302)) == ["**`kd` reaches 75.25 %** of 400 test images; no other arm was compared."]
+def test_single_arm_is_not_compared() -> None:
+    assert sentences(arm("kd", 300, 302)) == ["**`kd` reaches 75.25 %** of 400 test images; no other arm was compared."]
 
 
 def test_an_arm_is_best_where_it_is_shown_to_be_better_than_plain_training() -> None:
-    (sentence,) = told(arm("ce", 200, 202), arm("kd", 300, 304, reference="ce"))
+    (sentence,) = sentences(arm("ce", 200, 202), arm("kd", 300, 304, reference="ce"))
     assert sentence.startswith(
         "**`kd` is best here**, with 75.50 % of 400 test images: +25.25 points against plain training (`ce`, 50.25 %),"
         " 95 % interval [+"
@@ -63,7 +63,7 @@ def test_an_arm_is_best_where_it_is_shown_to_be_better_than_plain_training() -> 
 
 
 def test_the_highest_figure_alone_is_no_proof() -> None:
-    (sentence,) = told(arm("ce", 200, 210), arm("kd", 204, 208, reference="ce"))
+    (sentence,) = sentences(arm("ce", 200, 210), arm("kd", 204, 208, reference="ce"))
     assert sentence.startswith(
         "**No arm is shown to be better than plain training** (`ce`, 51.25 %). The highest figure, 51.50 % of `kd`,"
         " differs from plain training by +0.25 points, and the 95 % interval ["
@@ -71,15 +71,17 @@ def test_the_highest_figure_alone_is_no_proof() -> None:
     assert sentence.endswith("] holds 0.")
 
 
-def test_the_best_that_is_shown_goes_before_the_highest_that_is_not() -> None:
+def test_proven_best_arm_precedes_an_unproven_higher_figure() -> None:
     # The highest differs much from seed to seed, and under one seed it is below plain training.
-    first, *_ = told(arm("ce", 200, 200), arm("kd", 260, 262, reference="ce"), arm("dkd", 180, 380, reference="ce"))
+    first, *_ = sentences(
+        arm("ce", 200, 200), arm("kd", 260, 262, reference="ce"), arm("dkd", 180, 380, reference="ce")
+    )
     assert first.startswith("**`kd` is best here**, with 65.25 % of 400 test images: +15.25 points")
     assert "The highest figure, 70.00 % of `dkd`, differs from plain training by +20.00 points" in first
 
 
 def test_without_plain_training_nothing_is_said_of_teachers() -> None:
-    (sentence,) = told(arm("kd", 300), arm("dkd", 320))[:1]
+    (sentence,) = sentences(arm("kd", 300), arm("dkd", 320))[:1]
     assert sentence == (
         "**`dkd` has the highest accuracy**, 80.00 % of 400 test images. Plain training (`ce`) is not among the arms,"
         " so that nothing here says whether a teacher helps."
@@ -87,7 +89,9 @@ def test_without_plain_training_nothing_is_said_of_teachers() -> None:
 
 
 def test_plain_training_that_did_not_learn_is_no_yardstick() -> None:
-    first, second = told(arm("ce", 90, 95), arm("kd", 300, 300, reference="ce"), arm("dkd", 310, 310, reference="ce"))
+    first, second = sentences(
+        arm("ce", 90, 95), arm("kd", 300, 300, reference="ce"), arm("dkd", 310, 310, reference="ce")
+    )
     assert first == (
         "**`dkd` has the highest accuracy**, 77.50 % of 400 test images; plain training (`ce`, 23.12 %) did not learn."
     )
@@ -95,7 +99,7 @@ def test_plain_training_that_did_not_learn_is_no_yardstick() -> None:
 
 
 def test_nothing_learned_at_all() -> None:
-    first, second = told(arm("ce", 100), arm("kd", 104, reference="ce"))
+    first, second = sentences(arm("ce", 100), arm("kd", 104, reference="ce"))
     assert first.startswith(
         "**No arm learned**: each has a student that is not above chance level (25.00 % of 400 test"
     )
@@ -103,12 +107,12 @@ def test_nothing_learned_at_all() -> None:
 
 
 def test_one_arm_alone_learned() -> None:
-    first, _ = told(arm("ce", 100, 101), arm("kd", 300, 304, reference="ce"))
+    first, _ = sentences(arm("ce", 100, 101), arm("kd", 300, 304, reference="ce"))
     assert first == "**`kd` is the only arm that learned**, with 75.50 % of 400 test images."
 
 
-def test_seeds_without_a_partner_are_said_to_be_so() -> None:
-    (sentence,) = told(arm("ce", 200, 202), arm("kd", 300, 304, reference="ce", first=7))
+def test_missing_common_seed_is_stated() -> None:
+    (sentence,) = sentences(arm("ce", 200, 202), arm("kd", 300, 304, reference="ce", first=7))
     assert sentence == (
         "**No arm is shown to be better than plain training** (`ce`, 50.25 %). The highest figure, 75.50 % of `kd`,"
         " has no seed in common with plain training."
@@ -136,7 +140,7 @@ def test_every_arm_is_paired_with_plain_training_beside_its_own_reference() -> N
     assert [each["learned_seeds"] for each in arms] == [2, 2, 2]
 
 
-def test_the_document_begins_with_it_and_has_a_column_for_plain_training() -> None:
+def test_document_begins_with_the_headline_and_compares_with_plain_training() -> None:
     compared = comparison(*ARMS)
     text = to_markdown(compared, analyse(compared))
     assert text.splitlines()[2] == headline(analyse(compared))[0]

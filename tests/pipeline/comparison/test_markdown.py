@@ -39,7 +39,7 @@ def both(chosen: Spread, final: Spread) -> dict:
 
 
 def golden_case() -> tuple[Comparison, tuple[ArmFigures, ...]]:
-    """Figures as they might have been measured; nothing of them is computed."""
+    """Plausible figures, written by hand rather than computed."""
     changes = {"distill.method": "tmkd", "distill.base": "kd"}
     edge = {"distill.views.high_frequency": None, "distill.contrast.centre": False}
     kd = ArmResult("kd", "kd", None, {}, None, seeds(2))
@@ -111,7 +111,7 @@ def test_the_document_is_the_one_written_by_hand() -> None:
     assert to_markdown(*golden_case()) == GOLDEN.read_text("utf-8")
 
 
-def test_a_column_more_or_less_would_show() -> None:
+def test_tables_have_the_expected_number_of_columns() -> None:
     tables = [line for line in to_markdown(*golden_case()).splitlines() if line.startswith("|")]
     widths = [line.replace("\\|", "").count("|") for line in tables]
     assert widths == [9] * 4 + [11] * 5
@@ -145,8 +145,8 @@ def test_arms_without_a_common_seed_have_no_difference() -> None:
     assert "no difference is judged" in text
 
 
-def test_seeds_that_agree_where_the_images_do_not() -> None:
-    """Five right more of 40 under each of three seeds."""
+def test_equal_differences_of_seeds_give_no_t_interval() -> None:
+    """Five more right of 40, under each of three seeds."""
     worse = ["1" * 20 + "0" * 20] * 3
     better = ["0" * 5 + "1" * 25 + "0" * 10] * 3
     text = document(small(arm("kd", worse), arm("tmkd", better, "kd")))
@@ -176,7 +176,7 @@ def test_a_teacher_of_one_view_is_not_fused() -> None:
     assert "Test top-1 of the teacher: rgb 50.00 %. On validation: 50.00 %." in text and "fused" not in text
 
 
-def test_the_number_of_seeds_changes_what_is_said_of_them() -> None:
+def test_text_depends_on_the_number_of_seeds() -> None:
     three, one = document(large_comparison(3)), document(large_comparison(1))
     assert "3 seeds show the luck of seeds roughly" in three and "uncertain by about 50 %" in three
     assert "With one seed, the interval covers the images alone." in one and "Student" not in one

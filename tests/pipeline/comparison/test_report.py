@@ -31,15 +31,15 @@ def test_json_holds_everything_that_the_figures_follow_from() -> None:
     assert value["command"] == comparison.command and value["weaknesses"] == ["one data set"]
     assert value["test_images"] == 3000 and value["teacher"]["test"]["fused"] == 0.834
     assert [arm["name"] for arm in value["arms"]] == [arm.name for arm in comparison.arms]
-    for told, arm in zip(value["arms"], comparison.arms, strict=True):
-        assert (told["method"], told["base"], told["ablates"]) == (arm.method, arm.base, arm.ablates)
-        assert told["settings"] == arm.settings and told["reference"] == arm.reference
-        accuracies = [seed["test"]["chosen"] for seed in told["seeds"]]
-        assert accuracies == [seed["test_correct"]["chosen"] / 3000 for seed in told["seeds"]]
-        assert told["test"]["chosen"]["mean"] == pytest.approx(np.mean(accuracies))
-        assert told["test"]["chosen"]["std"] == pytest.approx(np.std(accuracies, ddof=1))
-        assert [seed["run"] for seed in told["seeds"]] == [f"{arm.name}-seed{index}" for index in range(3)]
-        assert (told["difference"] is None) == (arm.reference is None)
+    for entry, arm in zip(value["arms"], comparison.arms, strict=True):
+        assert (entry["method"], entry["base"], entry["ablates"]) == (arm.method, arm.base, arm.ablates)
+        assert entry["settings"] == arm.settings and entry["reference"] == arm.reference
+        accuracies = [seed["test"]["chosen"] for seed in entry["seeds"]]
+        assert accuracies == [seed["test_correct"]["chosen"] / 3000 for seed in entry["seeds"]]
+        assert entry["test"]["chosen"]["mean"] == pytest.approx(np.mean(accuracies))
+        assert entry["test"]["chosen"]["std"] == pytest.approx(np.std(accuracies, ddof=1))
+        assert [seed["run"] for seed in entry["seeds"]] == [f"{arm.name}-seed{index}" for index in range(3)]
+        assert (entry["difference"] is None) == (arm.reference is None)
 
 
 def test_differences_in_json_are_those_of_the_seeds() -> None:
@@ -49,17 +49,19 @@ def test_differences_in_json_are_those_of_the_seeds() -> None:
         if arm["difference"] is None:
             continue
         reference = arms[arm["reference"]]
-        for which, told in arm["difference"].items():
+        for which, difference in arm["difference"].items():
             by_seed = [
                 ours["test"][which] - theirs["test"][which]
                 for ours, theirs in zip(arm["seeds"], reference["seeds"], strict=True)
             ]
-            assert told["differences"] == pytest.approx(by_seed, abs=1e-12)
-            low, high = told["interval"]
-            assert low < told["mean"] < high
+            assert difference["differences"] == pytest.approx(by_seed, abs=1e-12)
+            low, high = difference["interval"]
+            assert low < difference["mean"] < high
             holds = low <= 0 <= high
-            assert told["verdict"] == ("not distinguishable" if holds else "better" if low > 0 else "worse")
-            assert [test["gained"] - test["lost"] for test in told["mcnemar"]] == [round(3000 * d) for d in by_seed]
+            assert difference["verdict"] == ("not distinguishable" if holds else "better" if low > 0 else "worse")
+            assert [test["gained"] - test["lost"] for test in difference["mcnemar"]] == [
+                round(3000 * d) for d in by_seed
+            ]
 
 
 def test_the_console_shows_every_arm() -> None:

@@ -1,4 +1,4 @@
-"""Reading a finished run, against its files read apart."""
+"""Reading a finished run, against its files read independently."""
 
 from typing import Any
 

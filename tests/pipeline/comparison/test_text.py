@@ -4,7 +4,7 @@ from pipeline.comparison.text import difference, interval, p_value, percent, poi
 from pipeline.evaluation.paired import PairedDifference, Spread
 
 
-def test_figures_as_they_are_written() -> None:
+def test_figures_are_formatted() -> None:
     assert percent(0.7911) == "79.11" and percent(1.0) == "100.00"
     assert spread(Spread(0.7911, 0.007, 3)) == "79.11 ± 0.70"
     assert spread(Spread(0.7911, None, 1)) == "79.11"
@@ -25,5 +25,5 @@ def test_points_have_a_sign_unless_they_are_none(share: float, text: str) -> Non
 @pytest.mark.parametrize(
     ("p", "text"), [(1.0, "p = 1"), (0.0512, "p = 0.051"), (0.00012, "p = 0.00012"), (1e-9, "p < 0.0001")]
 )
-def test_small_p_are_only_said_to_be_small(p: float, text: str) -> None:
+def test_p_values_are_formatted(p: float, text: str) -> None:
     assert p_value(p) == text

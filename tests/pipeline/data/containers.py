@@ -1,4 +1,4 @@
-"""Small data sets in the true layouts of those whose images do not lie in files of their own, made of noise."""
+"""Small data sets of noise, in the real layouts of sets that keep many images in one file."""
 
 import hashlib
 import io

@@ -33,7 +33,7 @@ def augmentation(seed: int = 0, **changes: object) -> Augmentation:
     seed=st.integers(0, 2**32 - 1),
     address=st.tuples(st.integers(0, 1000), st.integers(0, 2**31)),
 )
-def test_any_image_becomes_the_square_and_the_same_one_again(crop, width, height, seed, address):
+def test_augmentation_is_reproducible_and_gives_the_square(crop, width, height, seed, address):
     epoch, index = address
     image = noise(width, height)
     before = image.tobytes()
@@ -57,7 +57,7 @@ def test_seed_pass_and_index_each_change_the_draw(crop: str):
     assert len(set(drawn)) >= 5  # two of few positions may meet
 
 
-def test_passes_come_again_after_a_cycle():
+def test_augmentation_repeats_after_a_cycle():
     image = noise(40, 40)
     endless = augmentation(0, crop="random")
     cycled = replace(endless, cycle=3)
@@ -77,7 +77,7 @@ def test_flip_mirrors_half_of_the_images_and_leaves_the_crop(crop: str):
     assert 70 <= mirrored <= 130
 
 
-def test_none_is_what_evaluation_sees():
+def test_no_augmentation_equals_evaluation_preprocessing():
     image = noise(45, 31)
     np.testing.assert_array_equal(augmentation(crop="none")(image, 3, 7), GEOMETRY.apply(image))
 
@@ -152,7 +152,7 @@ def test_randaugment_comes_after_the_crop_and_moves_no_other_draw():
         np.testing.assert_array_equal(drawn, np.asarray(expected))
 
 
-def test_erasing_fills_a_rectangle_with_the_mean_colour_of_its_share_of_the_images():
+def test_erasing_fills_a_rectangle_in_some_images_with_their_mean_colour():
     image = noise(16, 16)
     base = augmentation(crop="none")(image, 0, 0)
     untouched, shares, aspects = 0, [], []
@@ -178,7 +178,7 @@ def test_erasing_fills_a_rectangle_with_the_mean_colour_of_its_share_of_the_imag
     assert np.mean(shares) == pytest.approx(0.175, abs=0.02)
 
 
-def test_no_erasing_and_always_erasing():
+def test_erasing_0_changes_no_image_and_1_every_image():
     image = noise(20, 20)
     plain = augmentation(crop="none")(image, 0, 3)
     np.testing.assert_array_equal(augmentation(crop="none", erasing=0.0)(image, 0, 3), plain)

@@ -19,7 +19,7 @@ def hashes(contents: list[int]) -> np.ndarray:
 
 @hypothesis_settings(deadline=None, max_examples=100)
 @given(CONTENTS)
-def test_groups_are_the_contents(contents: list[int]) -> None:
+def test_equal_contents_share_a_group(contents: list[int]) -> None:
     groups = content_groups(hashes(contents))
     assert groups.shape == (len(contents),)
     for i, one in enumerate(contents):

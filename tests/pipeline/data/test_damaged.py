@@ -84,7 +84,7 @@ def damaged(random: np.random.Generator, number: int) -> tuple[str, bytes, bool 
 
 
 def plain_pillow_reads(data: bytes) -> bool:
-    """What is known of a file by another way than the project's."""
+    """What is known of a file independently of the project's code."""
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
             warnings.simplefilter("ignore")

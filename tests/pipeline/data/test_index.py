@@ -31,7 +31,7 @@ def test_saved_and_loaded_is_the_same(folders: Path, settings: Settings, tmp_pat
             np.testing.assert_array_equal(getattr(split, part), getattr(index.splits[name], part))
 
 
-def test_another_process_maps_the_same_file(
+def test_index_sent_to_another_process_maps_the_same_file(
     folders: Path, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ):
     saved = tmp_path_factory.mktemp("saved")

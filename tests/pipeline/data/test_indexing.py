@@ -100,7 +100,7 @@ def test_skip_must_leave_an_image_of_every_class(folders: Path, settings: Settin
         build_index(settings(on_error="skip"))
 
 
-def test_skip_down_to_one_image_names_the_class(folders: Path, settings: Settings):
+def test_skip_that_leaves_one_image_names_the_class(folders: Path, settings: Settings):
     for path in sorted((folders / "train/teal").iterdir())[1:]:
         path.write_bytes(b"")
     with pytest.raises(UnavailableError, match="class 'teal' has 1 training image"):
@@ -115,6 +115,6 @@ def test_file_that_vanished_after_listing_is_named(folders: Path, settings: Sett
 
 
 def test_progress_is_reported_for_every_image(folders: Path, settings: Settings):
-    told: list[tuple[int, int]] = []
-    build_index(settings(), progress=lambda done, total: told.append((done, total)))
-    assert told == [(i, 22) for i in range(1, 23)]
+    steps: list[tuple[int, int]] = []
+    build_index(settings(), progress=lambda done, total: steps.append((done, total)))
+    assert steps == [(i, 22) for i in range(1, 23)]

@@ -74,7 +74,7 @@ def test_leaks_are_reported_by_the_stage_and_the_result_is_reused(tiny_data: Pat
     assert run_command("check", recipe, *set_({"data.on_leak": "ignore"})).code == 2
 
 
-def test_many_images_are_searched() -> None:
+def test_leak_is_found_among_many_images() -> None:
     random = np.random.default_rng(0)
     train = random.integers(0, 256, (300_000, 32), dtype=np.uint8)
     test = random.integers(0, 256, (20_000, 32), dtype=np.uint8)
@@ -83,7 +83,7 @@ def test_many_images_are_searched() -> None:
     assert (found.positions.tolist(), found.partners.tolist()) == ([123_456], [77])
 
 
-def test_images_that_differ_in_one_byte_are_no_copies(tmp_path: Path, settings: Settings) -> None:
+def test_images_that_differ_in_one_byte_are_not_copies(tmp_path: Path, settings: Settings) -> None:
     write_folders(tmp_path, {"train/a": 2, "train/b": 2, "test/a": 1, "test/b": 1})
     one = write_image(tmp_path / "train/a/x.png", 5).read_bytes()
     (tmp_path / "test/a/x.png").write_bytes(one + b"\0")

@@ -164,7 +164,7 @@ def test_auto_starts_no_process_where_everything_fits(index: DataIndex):
     assert 1 <= Loader(index, index.root, "auto", cache_bytes=3 * pixels - 1).workers <= 8
 
 
-def test_what_is_cached_is_not_read_again(index: DataIndex):
+def test_cached_images_are_not_read_again(index: DataIndex):
     loader = Loader(index, index.root)
     before = by_index(loader.training_batches(AUGMENTATION, 4, seed=0, epoch=0))
     for path in index.splits["train"].paths:
@@ -191,7 +191,7 @@ def test_a_file_that_changes_after_indexing_is_named(index: DataIndex, workers: 
     assert caught.value.exit_code == 4
 
 
-def test_epoch_that_was_left_early_leaves_nothing_behind(index: DataIndex):
+def test_abandoned_epoch_does_not_affect_the_next(index: DataIndex):
     loader = Loader(index, index.root, 2)
     expected = list(Loader(index, index.root, 0).training_batches(AUGMENTATION, 2, seed=0, epoch=1))
     abandoned = loader.training_batches(AUGMENTATION, 2, seed=0, epoch=0)

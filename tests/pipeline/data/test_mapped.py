@@ -43,7 +43,7 @@ def test_a_flipped_bit_never_changes_an_array(tmp_path_factory: pytest.TempPathF
         np.testing.assert_array_equal(mapped[name], ARRAYS[name])
 
 
-def test_what_cannot_be_mapped_is_refused(tmp_path: Path):
+def test_unmappable_file_is_refused(tmp_path: Path):
     np.savez_compressed(tmp_path / "a.npz", **ARRAYS)
     with pytest.raises(ValueError, match="not stored as it is"):
         map_npz(tmp_path / "a.npz")

@@ -11,14 +11,14 @@ TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), 
 
 @settings(deadline=None, max_examples=100)
 @given(texts=TEXTS, data=st.data())
-def test_a_selection_is_that_of_a_list(texts: list[str], data: st.DataObject):
+def test_selection_equals_that_of_a_list(texts: list[str], data: st.DataObject):
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(texts), max_size=len(texts))), dtype=bool)
     table = PathTable.of(texts).select(mask)
     assert list(table) == [text for text, kept in zip(texts, mask, strict=True) if kept]
     assert len(table.text) == table.offsets[-1] and table.offsets[0] == 0
 
 
-def test_names_that_are_not_utf8_come_back():
+def test_non_utf8_names_survive():
     name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
     assert list(PathTable.of(["a", name, "b"]).select(np.array([False, True, False]))) == [name]
 

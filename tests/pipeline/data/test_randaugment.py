@@ -32,7 +32,7 @@ def picture(width: int = 37, height: int = 29) -> Image.Image:
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("magnitude", [0, 1, 9, 17, 30])
 @pytest.mark.parametrize("negative", [False, True])
-def test_an_operation_is_torchvisions(operation: str, magnitude: int, negative: bool):
+def test_operation_equals_torchvisions(operation: str, magnitude: int, negative: bool):
     image = picture()
     space = RandAugment()._augmentation_space(MAGNITUDES, (image.height, image.width))
     strengths, signed = space[THEIRS[operation]]

@@ -27,7 +27,7 @@ def test_families_take_the_rest_of_the_name(name: str, tmp_path: Path):
 @pytest.mark.parametrize(
     "name", ["hf:", "hf:../x", "hf:a/b/c", "hf:.x", "torchvision:", "torchvision:a.b", "SVHN", "hf:a\n"]
 )
-def test_what_is_no_name_of_a_family(name: str):
+def test_invalid_family_names_are_refused(name: str):
     assert not is_dataset(name)
     with pytest.raises(UsageError, match="no data set is named") as caught:
         load_reader(name)

@@ -74,7 +74,7 @@ def test_a_smaller_choice_is_a_part_of_a_larger_one():
 
 
 @pytest.mark.parametrize("count", [1, 7])
-def test_a_choice_that_cannot_be_made(count: int):
+def test_impossible_choice_is_refused(count: int):
     with pytest.raises(UnavailableError, match=rf"data.train_images: {count} images of 6 in 2 classes"):
         stratified_choice(np.array([0, 0, 0, 1, 1, 1]), ["a", "b"], count, 0, "training images")
 

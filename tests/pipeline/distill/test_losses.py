@@ -44,7 +44,7 @@ def logits_of(seed: int, images: int, classes: int) -> tuple[np.ndarray, np.ndar
 
 @given(seed=seeds, images=st.integers(1, 6), classes=st.integers(2, 9), smoothing=st.sampled_from([0.0, 0.1, 0.4]))
 @settings(deadline=None, max_examples=30)
-def test_cross_entropy(seed: int, images: int, classes: int, smoothing: float) -> None:
+def test_cross_entropy_equals_the_formula(seed: int, images: int, classes: int, smoothing: float) -> None:
     student, _, labels = logits_of(seed, images, classes)
     target = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes
     expected = -(target * np.log(softmax(student))).sum(axis=-1).mean()
@@ -54,7 +54,7 @@ def test_cross_entropy(seed: int, images: int, classes: int, smoothing: float) -
 
 @given(seed=seeds, images=st.integers(1, 6), classes=st.integers(2, 9), temperature=temperatures)
 @settings(deadline=None, max_examples=40)
-def test_kl_of_logits(seed: int, images: int, classes: int, temperature: float) -> None:
+def test_kl_of_logits_equals_the_formula(seed: int, images: int, classes: int, temperature: float) -> None:
     student, teacher, _ = logits_of(seed, images, classes)
     expected = temperature**2 * kl(softmax(teacher / temperature), softmax(student / temperature)).mean()
     result = kl_logits(torch.tensor(student), torch.tensor(teacher), temperature)
@@ -84,7 +84,7 @@ def test_identical_logits_have_no_kl(seed: int, images: int, classes: int, scale
     normalise=st.booleans(),
 )
 @settings(deadline=None, max_examples=40)
-def test_class_attention(
+def test_class_attention_equals_the_formula(
     seed: int, batch: tuple[int, int], sizes: tuple[tuple[int, ...], tuple[int, ...]], pool: int, normalise: bool
 ) -> None:
     rng, (images, classes) = np.random.default_rng(seed), batch
@@ -112,7 +112,9 @@ def test_class_attention(
     channels=st.integers(1, 4),
 )
 @settings(deadline=None, max_examples=40)
-def test_errors_of_maps(seed: int, sizes: tuple[tuple[int, int], tuple[int, int]], images: int, channels: int) -> None:
+def test_errors_of_maps_equal_the_formula(
+    seed: int, sizes: tuple[tuple[int, int], tuple[int, int]], images: int, channels: int
+) -> None:
     rng = np.random.default_rng(seed)
     student, teacher = (rng.normal(size=(images, channels, *size)) for size in sizes)
     ours, theirs = to_one_size(student, teacher)
@@ -145,7 +147,7 @@ def test_pooled_class_activation_maps_and_bias_are_the_logits_of_a_real_net(buil
 
 @given(seed=seeds, images=st.integers(1, 6), classes=st.integers(2, 9))
 @settings(deadline=None, max_examples=30)
-def test_standardised_logits(seed: int, images: int, classes: int) -> None:
+def test_standardised_logits_equal_the_formula(seed: int, images: int, classes: int) -> None:
     logits = logits_of(seed, images, classes)[0]
     expected = (logits - logits.mean(axis=1, keepdims=True)) / np.maximum(logits.std(axis=1, keepdims=True), 1e-3)
     result = standardise(torch.tensor(logits))
@@ -166,7 +168,7 @@ def test_equal_logits_standardise_to_0_with_a_finite_gradient() -> None:
 
 @given(seed=seeds, images=st.integers(1, 6), classes=st.integers(3, 9), temperature=temperatures)
 @settings(deadline=None, max_examples=40)
-def test_decoupled_parts(seed: int, images: int, classes: int, temperature: float) -> None:
+def test_decoupled_parts_equal_the_formula(seed: int, images: int, classes: int, temperature: float) -> None:
     student, teacher, labels = logits_of(seed, images, classes)
     p_t, p_s = softmax(teacher / temperature), softmax(student / temperature)
     tckd, nckd = [], []
@@ -223,7 +225,7 @@ def test_pooled_class_activation_maps_and_bias_are_the_logits(
 
 @given(seed=seeds, images=st.integers(1, 7), classes=st.integers(1, 4), temperature=st.floats(0.05, 2))
 @settings(deadline=None, max_examples=40)
-def test_representation_contrast(seed: int, images: int, classes: int, temperature: float) -> None:
+def test_representation_contrast_equals_the_formula(seed: int, images: int, classes: int, temperature: float) -> None:
     rng = np.random.default_rng(seed)
     student, teacher = rng.normal(size=(2, images, 5))
     labels = rng.integers(0, classes, images)

@@ -50,7 +50,9 @@ def reference_side(
     count=st.integers(1, 4),
 )
 @settings(deadline=None, max_examples=30)
-def test_two_batches_equal_the_formula(seed: int, images: int, classes: int, negatives: int, count: int) -> None:
+def test_losses_of_two_batches_equal_the_formula(
+    seed: int, images: int, classes: int, negatives: int, count: int
+) -> None:
     memory, _ = memory_of(seed, images, classes, negatives)
     memories = [x.double().numpy().copy() for x in (memory.student, memory.teacher)]
     normalisers: list[float | None] = [None, None]
@@ -130,7 +132,7 @@ def test_extreme_embeddings_stay_finite_in_autocast(dtype: torch.dtype) -> None:
     assert leaf.grad.isfinite().all()
 
 
-def test_a_state_goes_on_where_it_was() -> None:
+def test_restored_state_continues_with_the_same_losses() -> None:
     straight, _ = memory_of(0, 12, 3, 6)
     resumed, _ = memory_of(0, 12, 3, 6)
     losses = [straight(*batch(step, 4, 12, epoch=step)).item() for step in range(4)]

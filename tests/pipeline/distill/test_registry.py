@@ -8,7 +8,7 @@ from pipeline.distill.registry import METHODS, base_methods, load_method, needs_
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_an_entry_tells_the_truth_about_its_class(name: str) -> None:
+def test_entry_agrees_with_its_class(name: str) -> None:
     entry, method = METHODS[name], load_method(name)
     assert issubclass(method, Method)
     if name == "tmkd":  # its lines depend on its base
@@ -24,14 +24,14 @@ def test_bases_are_the_methods_with_a_teacher() -> None:
     assert base_methods() == ("kd", "dkd", "logit_std", "cat_kd", "crd", "fitnet", "reviewkd")
 
 
-def test_the_field_s_numbers() -> None:
+def test_default_weights_are_the_published_ones() -> None:
     assert (METHODS["kd"].ce_weight, METHODS["kd"].logits_weight, METHODS["kd"].logits_temperature) == (0.1, 0.9, 4)
     assert (METHODS["cat_kd"].ce_weight, METHODS["cat_kd"].feature_weight) == (1, 40)
     assert (METHODS["fitnet"].ce_weight, METHODS["fitnet"].feature_weight) == (1, 100)
     assert (METHODS["reviewkd"].ce_weight, METHODS["reviewkd"].feature_weight) == (1, 1)
 
 
-def test_only_methods_of_several_maps_make_the_nets_give_them() -> None:
+def test_only_methods_of_several_maps_need_stages() -> None:
     assert {name for name in METHODS if needs_stages(name, "kd")} == {"fitnet", "reviewkd"}
     assert needs_stages("tmkd", "fitnet") and not needs_stages("kd", "fitnet")
 

@@ -24,7 +24,7 @@ def distill(**values: Any) -> DistillSettings:
         ("reviewkd", (1.0, 1.0, 0.0)),
     ],
 )
-def test_a_method_alone_has_its_own_lines_and_numbers(method: str, expected: tuple[float, float, float]) -> None:
+def test_method_alone_has_its_own_losses_and_weights(method: str, expected: tuple[float, float, float]) -> None:
     losses = resolve_losses(distill(method=method))
     assert (losses.ce.weight, losses.feature.weight, losses.logits.weight) == expected
     assert losses.contrast.weight == 0
@@ -32,14 +32,14 @@ def test_a_method_alone_has_its_own_lines_and_numbers(method: str, expected: tup
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "tmkd"])
-def test_a_method_alone_ignores_the_lines_that_it_has_not(method: str) -> None:
+def test_method_alone_ignores_losses_it_does_not_have(method: str) -> None:
     losses = resolve_losses(distill(method=method, feature={"weight": 3.0}, logits={"weight": 2.0}))
     assert losses.feature.weight == (3.0 if "feature" in METHODS[method].losses else 0)
     assert losses.logits.weight == (2.0 if "logits" in METHODS[method].losses else 0)
 
 
 @pytest.mark.parametrize("base", base_methods())
-def test_tmkd_takes_its_base_s_numbers_and_adds_what_lacks(base: str) -> None:
+def test_tmkd_takes_its_bases_weights_and_adds_missing_losses(base: str) -> None:
     entry, losses = METHODS[base], resolve_losses(distill(method="tmkd", base=base))
     assert losses.ce.weight == entry.ce_weight
     assert losses.feature.weight == (entry.feature_weight or 0.0)
@@ -48,7 +48,7 @@ def test_tmkd_takes_its_base_s_numbers_and_adds_what_lacks(base: str) -> None:
     assert losses.contrast.weight == 0.8
 
 
-def test_what_a_recipe_says_wins_zeros_included() -> None:
+def test_recipe_values_take_precedence_even_zeros() -> None:
     losses = resolve_losses(
         distill(
             method="tmkd",
@@ -68,12 +68,12 @@ def test_what_a_recipe_says_wins_zeros_included() -> None:
     assert (losses.contrast.weight, losses.contrast.temperature, losses.contrast.centre) == (0.3, 0.2, False)
 
 
-def test_nothing_to_learn_is_refused() -> None:
+def test_all_zero_weights_are_refused() -> None:
     with pytest.raises(UsageError, match="every loss of ce has the weight 0"):
         resolve_losses(distill(ce={"weight": 0.0}).model_copy(update={"method": "ce"}))
 
 
-@pytest.mark.parametrize(("change", "told"), [({"method": "kdd"}, "'kdd'"), ({"base": "ce"}, "'ce'")])
-def test_unknown_names_are_refused(change: dict[str, str], told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+@pytest.mark.parametrize(("change", "expected"), [({"method": "kdd"}, "'kdd'"), ({"base": "ce"}, "'ce'")])
+def test_unknown_names_are_refused(change: dict[str, str], expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
         resolve_losses(distill().model_copy(update=change))

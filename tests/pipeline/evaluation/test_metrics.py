@@ -49,7 +49,7 @@ def test_top_1_is_argmax_and_top_k_grows(case: tuple[np.ndarray, np.ndarray, int
 def test_the_interval_holds_the_proportions_that_a_score_test_does_not_reject(
     total: int, share: float, z: float
 ) -> None:
-    """Wilson's bounds are where the observed share lies z standard errors, under the proportion itself, away."""
+    """At each Wilson bound p, the observed share is z standard errors of p away from p."""
     correct = round(share * total)
     observed = correct / total
 
@@ -68,7 +68,7 @@ def test_the_interval_holds_the_proportions_that_a_score_test_does_not_reject(
     assert 0 <= low <= observed <= high <= 1
 
 
-def test_known_intervals() -> None:
+def test_wilson_interval_equals_published_values() -> None:
     # 15 of 148: Newcombe (1998), table I, method 3.
     assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
     assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
@@ -90,7 +90,7 @@ def test_score_is_json_of_the_figures() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(scored(ties=False))
-def test_accuracy_of_each_class(case: tuple[np.ndarray, np.ndarray, int]) -> None:
+def test_per_class_accuracy_equals_a_plain_count(case: tuple[np.ndarray, np.ndarray, int]) -> None:
     logits, labels, classes = case
     hits: dict[int, list[int]] = {label: [] for label in range(classes)}
     for row, label in zip(logits.tolist(), labels.tolist(), strict=True):

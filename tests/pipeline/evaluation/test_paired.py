@@ -26,7 +26,7 @@ def results(*rows: str, start: int = 0) -> Results:
     return {start + seed: np.array([character == "1" for character in row]) for seed, row in enumerate(rows)}
 
 
-def test_mean_and_std_by_hand() -> None:
+def test_mean_and_std_equal_those_computed_by_hand() -> None:
     # 2, 4, 9: mean 5, squares 9 + 1 + 16 = 26, over 2.
     spread = mean_and_std([2.0, 4.0, 9.0])
     assert (spread.mean, spread.std, spread.count) == (5.0, pytest.approx(math.sqrt(13)), 3)
@@ -34,7 +34,7 @@ def test_mean_and_std_by_hand() -> None:
     assert mean_and_std([0.1] * 3).std == pytest.approx(0, abs=1e-15)
 
 
-def test_a_paired_difference_by_hand() -> None:
+def test_paired_difference_equals_one_computed_by_hand() -> None:
     first = results("1111", "1100", "0111")
     second = results("1100", "1010", "0111")
     found = paired_difference(first, second)
@@ -185,7 +185,7 @@ GRID = np.sqrt((np.arange(100_000) + 0.5) / 100_000)
 
 
 @pytest.mark.parametrize(("seeds", "at_least"), [(1, 0.91), (3, 0.94)])
-def test_the_interval_covers_the_truth_as_often_as_it_says(seeds: int, at_least: float) -> None:
+def test_interval_has_its_stated_coverage(seeds: int, at_least: float) -> None:
     """95 % is promised; 300 experiments have a standard error of 1.3 points. Several seeds are on the safe side."""
     random = np.random.default_rng(4)
     assert np.mean([covered(random, seeds, 500) for _ in range(300)]) >= at_least
@@ -220,7 +220,7 @@ def test_the_t_interval_by_hand() -> None:
 
 
 def exact_p(gained: int, lost: int) -> Fraction:
-    """By whole numbers."""
+    """In whole numbers."""
     total = gained + lost
     tail = Fraction(sum(math.comb(total, k) for k in range(min(gained, lost) + 1)), 2**total)
     return min(Fraction(1), 2 * tail)

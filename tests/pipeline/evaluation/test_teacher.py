@@ -79,7 +79,7 @@ def measure(batches: list[Batch], specs: dict = SPECS) -> dict:
 
 
 @pytest.mark.parametrize("sizes", [[40], [16, 16, 8], [1] * 6 + [34]])
-def test_against_numpy(sizes: list[int]):
+def test_measured_figures_equal_those_of_numpy(sizes: list[int]):
     batches = make_batches(sizes)
     found, expected = measure(batches), by_hand(network().eval(), batches)
     assert found.keys() == expected.keys()
@@ -93,7 +93,7 @@ def test_against_numpy(sizes: list[int]):
     assert found["oracle"] > found["fused"]  # or the test would not tell them apart
 
 
-def test_the_fused_figure_knows_no_labels():
+def test_fused_accuracy_does_not_use_labels():
     """Other labels change what is right, and neither the weights nor the answers."""
     found, shifted = measure(make_batches([40])), [measure(make_batches([40], shift)) for shift in range(CLASSES)]
     for other in shifted:
@@ -130,7 +130,7 @@ def test_the_verdict_compares_with_the_best_view():
 
 
 class TestWeaknesses:
-    def test_a_teacher_without_any(self):
+    def test_sound_teacher_has_no_weakness(self):
         assert teacher_weaknesses(measured(0.85, rgb=0.80, edge=0.825), 0.85) == []
         assert teacher_weaknesses(measured(0.85, rgb=0.80, edge=0.825), None) == []
         assert teacher_weaknesses(measured(0.8, rgb=0.8), 0.8) == []
@@ -151,21 +151,21 @@ class TestWeaknesses:
         ]
 
     def test_of_several_views_the_fused_teacher_counts(self):
-        (told,) = teacher_weaknesses(measured(0.83, rgb=0.70, edge=0.82), 0.84)
-        assert told.startswith("The teacher, fused, is WEAKER") and "83.00 % against 84.00 %" in told
+        (weakness,) = teacher_weaknesses(measured(0.83, rgb=0.70, edge=0.82), 0.84)
+        assert weakness.startswith("The teacher, fused, is WEAKER") and "83.00 % against 84.00 %" in weakness
         # The student does not learn from the rgb view alone, which is below it.
         assert teacher_weaknesses(measured(0.83, rgb=0.70, edge=0.82), 0.75) == []
 
-    def test_both_at_once_and_what_the_label_guides_is_no_excuse(self):
+    def test_both_weaknesses_are_reported_despite_a_high_oracle(self):
         values = measured(0.7, rgb=0.8, edge=0.6) | {"oracle": 0.99}
         first, second = teacher_weaknesses(values, 0.9)
         assert "LOWERS" in first and "WEAKER" in second
 
-    def test_at_chance_level_it_has_nothing_to_teach(self):
+    def test_teacher_at_chance_level_is_reported(self):
         # 95 % Wilson interval of 12 in 48 by hand: 14.9 to 38.8 %.
         values = measured(0.25, rgb=0.25) | {"images": 48, "chance": 0.25}
-        (told,) = teacher_weaknesses(values, None)
-        assert told == (
+        (weakness,) = teacher_weaknesses(values, None)
+        assert weakness == (
             "The teacher is at CHANCE LEVEL, with nothing to teach: 25.00 % (95 % interval 14.9 to 38.8) on 48"
             " validation images, where always answering the commonest class gives 25.00 %."
         )
@@ -179,11 +179,11 @@ class TestWeaknesses:
         baseline=st.none() | st.integers(0, 500),
     )
     @settings(deadline=None, max_examples=100)
-    def test_against_whole_numbers(self, counts: list[int], fused: int, baseline: int | None):
+    def test_weaknesses_agree_with_integer_counts(self, counts: list[int], fused: int, baseline: int | None):
         fused = counts[0] if len(counts) == 1 else fused
         values = measured(fused / 500, **{f"v{number}": count / 500 for number, count in enumerate(counts)})
         values["chance"] = -1.0
-        told = teacher_weaknesses(values, None if baseline is None else baseline / 500)
+        weaknesses = teacher_weaknesses(values, None if baseline is None else baseline / 500)
         expected = (len(counts) > 1 and fused <= max(counts)) + (baseline is not None and fused < baseline)
-        assert len(told) == expected
-        assert all(sentence.endswith((".", "weights.")) for sentence in told)
+        assert len(weaknesses) == expected
+        assert all(sentence.endswith((".", "weights.")) for sentence in weaknesses)

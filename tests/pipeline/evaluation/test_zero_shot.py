@@ -15,7 +15,7 @@ CLASSES = 3
 
 @pytest.mark.parametrize("specs", [{}, {"edge": EdgeView(strength=3.0), "soft": HighFrequencyView(strength=4.0)}])
 @pytest.mark.parametrize("sizes", [[30], [13, 13, 4]])
-def test_against_numpy(specs: dict, sizes: list[int], tmp_path: Path):
+def test_zero_shot_accuracy_equals_that_of_numpy(specs: dict, sizes: list[int], tmp_path: Path):
     clip = small_clip(tmp_path).eval()
     views = Views(specs)
     draws = np.random.default_rng(2)

@@ -1,4 +1,4 @@
-"""A CLIP of two small transformers, for tests that need a real one and no good one."""
+"""A CLIP of two small transformers, for tests that need a real model but not an accurate one."""
 
 import json
 from pathlib import Path

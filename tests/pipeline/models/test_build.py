@@ -16,7 +16,7 @@ def make(model: str = "cifar:resnet8", weights: str = "none", **changes: object)
     return build_model(model, settings.pop("arguments"), weights, 5, settings.pop("image_size"), **settings)
 
 
-def test_a_network_from_scratch():
+def test_network_from_scratch_has_imagenet_normalisation():
     model = make()
     assert (model.architecture.source, model.architecture.name) == ("cifar", "resnet8")
     assert model.weights is None
@@ -105,7 +105,7 @@ def test_foreign_keys_are_mapped_and_reported(classes: int, tmp_path: Path):
     assert "_conv1.weight is conv1.weight" in note and "only the accuracy on images proves it" in note
 
 
-def test_the_normalisation_that_a_script_kept_is_taken(tmp_path: Path):
+def test_normalisation_saved_by_a_training_script_is_used(tmp_path: Path):
     kept = argparse.Namespace(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     torch.save({"state_dict": make().tapped.network.state_dict(), "args": kept}, tmp_path / "net.pth")
     model = make(weights=str(tmp_path / "net.pth"))
@@ -120,7 +120,7 @@ def test_arguments_reach_the_architecture():
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "told"),
+    ("changes", "error", "expected"),
     [
         ({"model": "resnet19"}, UsageError, "resnet19"),
         ({"model": "cifar:resnet8", "arguments": {"width": 3}}, UsageError, "width"),
@@ -140,10 +140,10 @@ def test_arguments_reach_the_architecture():
         ({"classifier": "fc"}, UsageError, "'fc' is not the network's classifier"),
     ],
 )
-def test_messages_name_the_section_of_the_recipe(changes: dict, error: type[TmkdError], told: str):
+def test_messages_name_the_section_of_the_recipe(changes: dict, error: type[TmkdError], expected: str):
     assert make(classifier="linear").tapped.shape.has_cam
     with pytest.raises(error) as caught:
         make(purpose="teacher.visual", **changes)
     assert caught.value.message.startswith("teacher.visual")
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert str(caught.value).startswith("teacher.visual")

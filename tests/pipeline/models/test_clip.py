@@ -108,7 +108,7 @@ def test_the_initialisation_follows_from_the_seed_alone(tmp_path: Path):
     assert not same(small_clip(tmp_path, seed=4), first)
 
 
-def test_building_leaves_logging_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+def test_building_clip_leaves_logging_unchanged(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     root = logging.getLogger()
     before = root.level, list(root.handlers), root.manager.disable
     small_clip(tmp_path)
@@ -121,16 +121,16 @@ def test_the_normalisation_is_no_part_of_the_state(small: Clip):
 
 
 @pytest.mark.parametrize("form", ["net.pt", "net.pth", "net.bin", "net.safetensors", "wrapped.pt", "wrapped.pth.tar"])
-def test_a_local_checkpoint_comes_back(form: str, tmp_path: Path):
+def test_local_checkpoint_is_loaded(form: str, tmp_path: Path):
     clip = small_clip(tmp_path, seed=5)
     state = {key: value.contiguous() for key, value in clip.model.state_dict().items()}
     path = tmp_path / form
     if form.endswith(".safetensors"):
         save_file(state, path)
     elif form.startswith("wrapped"):
-        told = argparse.Namespace(model="tiny", logs=Path("logs"))
+        arguments = argparse.Namespace(model="tiny", logs=Path("logs"))
         wrapped = {f"module.{key}": value for key, value in state.items()}
-        torch.save({"epoch": 3, "state_dict": wrapped, "args": told, "best": np.float64(0.5)}, path)
+        torch.save({"epoch": 3, "state_dict": wrapped, "args": arguments, "best": np.float64(0.5)}, path)
     else:
         torch.save(state, path)
     assert is_checkpoint(str(path))
@@ -138,7 +138,7 @@ def test_a_local_checkpoint_comes_back(form: str, tmp_path: Path):
     assert same(load_clip(str(write_description(tmp_path)), str(path)), clip)
 
 
-def test_the_hash_of_what_a_tag_stands_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_downloaded_weights_of_a_tag_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "cached").write_bytes(b"what was fetched")
     asked: list[dict] = []
     monkeypatch.setattr(
@@ -148,7 +148,7 @@ def test_the_hash_of_what_a_tag_stands_for(tmp_path: Path, monkeypatch: pytest.M
     assert asked[0]["hf_hub"] == "laion/CLIP-ViT-B-32-laion2B-s34B-b79K/"
 
 
-def test_the_tiny_model_comes_back_by_name(tiny: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_tiny_model_is_loaded_from_a_checkpoint(tiny: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     torch.save(tiny.model.state_dict(), tmp_path / "tiny.pt")
     loaded = load_clip("tiny", "~/tiny.pt")
@@ -178,14 +178,14 @@ def test_a_checkpoint_with_an_object_is_refused_and_never_run(tmp_path: Path):
     clip = small_clip(tmp_path)
     path, trace = tmp_path / "net.pt", tmp_path / "trace"
     torch.save({"state_dict": clip.model.state_dict(), "hook": Planted(trace)}, path)
-    told = refusal(str(write_description(tmp_path)), str(path), UnavailableError, 4)
-    assert "objects that are no tensors" in told
-    assert "weights_only" not in told
+    message = refusal(str(write_description(tmp_path)), str(path), UnavailableError, 4)
+    assert "objects that are no tensors" in message
+    assert "weights_only" not in message
     assert not trace.exists()
 
 
 @pytest.mark.parametrize("content", ["another model", "text", "nothing"])
-def test_a_checkpoint_that_does_not_fit(content: str, tmp_path: Path):
+def test_unfitting_checkpoint_is_refused(content: str, tmp_path: Path):
     path = tmp_path / "net.pt"
     if content == "another model":
         torch.save({"weight": torch.zeros(3)}, path)
@@ -193,35 +193,35 @@ def test_a_checkpoint_that_does_not_fit(content: str, tmp_path: Path):
         path.write_text("no checkpoint")
     else:
         torch.save({}, path)
-    told = refusal(str(write_description(tmp_path)), str(path), UnavailableError, 4)
-    assert "net.pt" in told
-    assert "teacher.text.weights" in told
+    message = refusal(str(write_description(tmp_path)), str(path), UnavailableError, 4)
+    assert "net.pt" in message
+    assert "teacher.text.weights" in message
 
 
-def test_a_checkpoint_that_is_not_there():
+def test_missing_checkpoint_is_refused():
     assert "no such file: absent.pt" in refusal("tiny", "absent.pt", UnavailableError, 4)
 
 
-def test_a_tag_that_is_not_there():
-    told = refusal("ViT-B-32", "laion3b", UsageError, 2)
-    assert "'laion3b'" in told
-    assert "laion2b_s34b_b79k" in told
+def test_unknown_tag_is_refused():
+    message = refusal("ViT-B-32", "laion3b", UsageError, 2)
+    assert "'laion3b'" in message
+    assert "laion2b_s34b_b79k" in message
     assert "it has none" in refusal("tiny", "openai", UsageError, 2)
 
 
-def test_a_tag_without_a_network(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+def test_tag_without_internet_is_refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
     def offline(*_arguments: object, **_settings: object) -> str:
         raise URLError("no route to host")
 
     monkeypatch.setattr(open_clip.factory, "download_pretrained", offline)
-    told = refusal("ViT-B-32", "laion2b_s34b_b79k", UnavailableError, 4)
-    assert "no route to host" in told
-    assert "teacher.text.weights: FILE.pt" in told
-    assert "teacher.text.model=tiny" in told
+    message = refusal("ViT-B-32", "laion2b_s34b_b79k", UnavailableError, 4)
+    assert "no route to host" in message
+    assert "teacher.text.weights: FILE.pt" in message
+    assert "teacher.text.model=tiny" in message
     assert capfd.readouterr() == ("", "")  # the message is the error's to tell
 
 
-def test_a_model_that_is_not_there():
+def test_unknown_model_is_refused():
     with pytest.raises(UsageError, match="knows no model 'ViT-B-31'") as caught:
         build_clip("ViT-B-31")
     assert "tiny" in str(caught.value.remedy)
@@ -242,7 +242,7 @@ def test_a_model_that_is_not_there():
         json.dumps(DESCRIPTION | {"vision_cfg": 3}),
     ],
 )
-def test_a_description_of_no_model(content: str, tmp_path: Path):
+def test_invalid_model_description_is_refused(content: str, tmp_path: Path):
     path = tmp_path / "described.json"
     path.write_text(content)
     with pytest.raises(UsageError, match=r"^teacher\.text\.model: .*described\.json") as caught:
@@ -251,7 +251,7 @@ def test_a_description_of_no_model(content: str, tmp_path: Path):
     small_clip(tmp_path)  # a bad description does not stand in the way of a good one
 
 
-def test_a_description_named_as_a_known_model_is_read_all_the_same(tmp_path: Path):
+def test_description_file_named_like_a_known_model_is_read(tmp_path: Path):
     path = tmp_path / "ViT-B-32.json"
     path.write_text("{}")
     with pytest.raises(UsageError, match="is no open_clip model"):

@@ -28,7 +28,7 @@ def refusal(path: Path, classes: list[str] = NAMES) -> str:
     return caught.value.message
 
 
-def test_rows_in_the_order_of_the_data_set(tmp_path: Path):
+def test_rows_follow_the_order_of_the_data_set(tmp_path: Path):
     path = write(tmp_path / "text.npz")
     classes = ["indigo_bunting", "BLACK FOOTED  albatross", "Crested-Auklet", "indigo bunting"]
     found = read_embeddings(path, classes)
@@ -40,7 +40,7 @@ def test_rows_in_the_order_of_the_data_set(tmp_path: Path):
 
 @settings(deadline=None, max_examples=30)
 @given(data=st.data(), count=st.integers(1, 8), width=st.integers(1, 5))
-def test_any_order_and_any_spelling(
+def test_classes_match_in_any_order_and_spelling(
     data: st.DataObject, count: int, width: int, tmp_path_factory: pytest.TempPathFactory
 ):
     rows = np.random.default_rng(count * 10 + width).normal(size=(count, width)) + 0.1
@@ -67,13 +67,13 @@ def test_rows_are_found_by_the_words_where_the_own_names_are_not_there(tmp_path:
 
 def test_first_five_missing_classes_are_named(tmp_path: Path):
     path = write(tmp_path / "text.npz")
-    told = refusal(path, [*NAMES, *(f"finch {i}" for i in range(7))])
-    assert "7 of the data set's 10 classes" in told
-    assert "finch 4 and 2 more" in told
-    assert "finch 5" not in told
+    message = refusal(path, [*NAMES, *(f"finch {i}" for i in range(7))])
+    assert "7 of the data set's 10 classes" in message
+    assert "finch 4 and 2 more" in message
+    assert "finch 5" not in message
 
 
-def test_a_class_that_is_there_twice_is_ambiguous(tmp_path: Path):
+def test_duplicate_class_is_ambiguous(tmp_path: Path):
     path = write(tmp_path / "text.npz", np.ones((4, 2)), ["crane", "Crane", "heron", "teal"])
     assert read_embeddings(path, ["teal", "heron"]).shape == (2, 2)
     assert "more than one embedding for crane" in refusal(path, ["teal", "crane"])
@@ -87,7 +87,7 @@ class Planted:
         return os.mkdir, (str(self.path),)
 
 
-def test_nothing_is_unpickled(tmp_path: Path):
+def test_no_object_is_unpickled(tmp_path: Path):
     trace = tmp_path / "trace"
     path = write(tmp_path / "text.npz", names=np.array([Planted(trace)] * 3, dtype=object))
     assert "allow_pickle" in refusal(path)
@@ -97,7 +97,7 @@ def test_nothing_is_unpickled(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", ["absent", "empty", "text", "array", "half", "no names", "damaged"])
-def test_files_that_are_no_embeddings(content: str, tmp_path: Path):
+def test_files_without_embeddings_are_refused(content: str, tmp_path: Path):
     path = tmp_path / "text.npz"
     if content == "empty":
         path.write_bytes(b"")
@@ -132,5 +132,5 @@ def test_files_that_are_no_embeddings(content: str, tmp_path: Path):
         (ROWS, "albatross"),
     ],
 )
-def test_arrays_that_do_not_fit(embeddings: object, names: object, tmp_path: Path):
+def test_unfitting_arrays_are_refused(embeddings: object, names: object, tmp_path: Path):
     refusal(write(tmp_path / "text.npz", embeddings, names))

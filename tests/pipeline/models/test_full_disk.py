@@ -1,4 +1,4 @@
-"""Weights that a library fetches to a disk that takes no more: the remedy is room, not the internet."""
+"""Weights downloaded to a full disk: the remedy is to make room, not to check the internet."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from pipeline.models.weights import _imagenet
 from tests.small_disk import small_disk
 
 
-def test_imagenet_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_cache_of_imagenet_weights_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with small_disk(tmp_path / "disk", 2**16) as disk:
         disk.remount("ro")
         monkeypatch.setenv("TORCH_HOME", str(disk.path / "torch"))
@@ -22,7 +22,7 @@ def test_imagenet_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             _imagenet(Architecture("resnet18", "torchvision"))
 
 
-def test_clip_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_for_clip_weights_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: object, **_options: object) -> None:
         try:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -92,7 +92,7 @@ class InPlaceStages(nn.Module):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_what_follows_in_place_does_not_change_a_stage(training: bool) -> None:
+def test_later_in_place_layers_do_not_change_a_stage(training: bool) -> None:
     taken, gradients = [], []
     for inplace in (True, False):
         torch.manual_seed(0)
@@ -127,7 +127,7 @@ class Shared(nn.Module):
         return self.head(self.activation(self.convs[2](x)).mean((2, 3)))
 
 
-def test_modules_that_are_called_twice_and_glances_at_small_copies_are_no_stages() -> None:
+def test_reused_modules_and_side_branches_are_no_stages() -> None:
     found = probe(Shared(), 32)
     # The last map is the one that is pooled, by whichever call.
     assert (found.stages, found.feature_map) == (("convs.0", "convs.1", "activation"), "activation")
@@ -166,24 +166,24 @@ def test_a_classifier_that_is_named_is_the_one_that_is_found(name: str, classifi
 
 
 @pytest.mark.parametrize(
-    ("classifier", "told"),
+    ("classifier", "problem"),
     [
         ("fc", "there is no such module"),
         ("classifier.1", "it is no linear layer but a Hardswish"),
         ("classifier.0", "what it gives are not the logits"),
     ],
 )
-def test_a_name_that_is_no_classifier_s_is_refused_with_the_linear_layers(classifier: str, told: str) -> None:
+def test_unknown_classifier_name_is_refused_with_the_linear_layers(classifier: str, problem: str) -> None:
     with pytest.raises(UsageError) as caught:
         TappedNetwork(make("torchvision:mobilenet_v3_small"), MEAN, STD, 64, classifier, "student")
     error = caught.value
     assert error.exit_code == 2
-    assert error.message == f"student.classifier: {classifier!r} is not the network's classifier: {told}"
+    assert error.message == f"student.classifier: {classifier!r} is not the network's classifier: {problem}"
     assert error.remedy is not None
     assert "classifier.0 (576 → 1024), classifier.3 (1024 → 7)" in error.remedy
 
 
-def test_a_network_without_linear_layers_says_so() -> None:
+def test_network_without_linear_layers_has_no_classifier() -> None:
     with pytest.raises(UsageError, match=r"classifier: 'classifier\.1' is not .* but a Conv2d") as caught:
         probe(make("torchvision:squeezenet1_1"), 64, "classifier.1", "teacher.visual")
     assert "Its last linear layers: none" in (caught.value.remedy or "")

@@ -110,7 +110,7 @@ def test_the_pooled_map_through_the_classifier_is_the_logits(name: str, size: in
         ("small vgg", 32),
     ],
 )
-def test_nets_without_class_activation_maps_say_so(name: str, size: int):
+def test_nets_without_class_activation_maps_give_no_feature_map(name: str, size: int):
     network = SmallVgg() if name == "small vgg" else make(name)
     tapped = TappedNetwork(network, MEAN, STD, size).eval()
     assert not tapped.shape.has_cam
@@ -222,7 +222,7 @@ def test_a_copy_has_taps_of_its_own():
 
 
 @pytest.mark.parametrize("name", ["cifar:resnet8", "torchvision:mobilenet_v2"])
-def test_under_autocast_and_channels_last(name: str):
+def test_autocast_and_channels_last_keep_the_outputs(name: str):
     tapped = TappedNetwork(make(name), MEAN, STD, 64).eval()
     images = images_of(64)
     with torch.no_grad():
@@ -240,7 +240,7 @@ def test_under_autocast_and_channels_last(name: str):
     torch.testing.assert_close(mixed.logits.float(), logits, rtol=0.02, atol=0.02 * logits.abs().max().item())
 
 
-def test_the_probe_finds_the_map_of_a_net_on_another_dtype():
+def test_feature_map_is_found_in_another_dtype():
     tapped = TappedNetwork(InPlace().to(torch.bfloat16), MEAN, STD, 16)
     assert tapped.shape.has_cam
     assert tapped.shape.map_size == (8, 8)
@@ -265,7 +265,7 @@ def test_images_of_another_size_are_resized_to_its_own(size: tuple[int, int]):
     torch.testing.assert_close(pooled, output.logits)
 
 
-def test_a_network_of_one_size_alone_takes_any():
+def test_fixed_size_network_takes_images_of_any_size():
     source, bare = resolve("timm:test_vit")
     network = build(Architecture(bare, source, {"img_size": 48, "patch_size": 8}), CLASSES)
     assert TappedNetwork(network, MEAN, STD, 48).eval()(images_of(32)).logits.shape == (3, CLASSES)

@@ -18,7 +18,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("expected", [None, DIGEST, DIGEST.upper()])
-def test_the_file_that_is_meant(weights: Path, expected: str | None):
+def test_expected_file_is_accepted(weights: Path, expected: str | None):
     assert checked_sha256(weights, expected) == DIGEST
 
 

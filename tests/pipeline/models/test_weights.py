@@ -55,7 +55,7 @@ def prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     "form",
     ["raw", "module", "state_dict", "compiled", "nested", "with more", "safetensors", "half the dtype", "old format"],
 )
-def test_the_forms_that_checkpoints_have(form: str, tmp_path: Path):
+def test_every_checkpoint_form_is_loaded(form: str, tmp_path: Path):
     state = state_of()
     path = tmp_path / ("net.safetensors" if form == "safetensors" else "net.pth")
     if form == "raw":
@@ -88,7 +88,7 @@ def test_the_forms_that_checkpoints_have(form: str, tmp_path: Path):
     assert (loaded.mean, loaded.std, loaded.head_replaced) == (IMAGENET_MEAN, IMAGENET_STD, False)
 
 
-def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     torch.save(state_of(), tmp_path / "net.pt")
     network = make()
@@ -119,7 +119,7 @@ def test_a_hash_in_the_name_is_checked(length: int, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["best-20260324.pt", "checkpoint-00012345.pt", "teacher-cafe.pt", "net-deadbeefx.pt"])
-def test_dates_steps_and_words_are_no_hashes(name: str, tmp_path: Path):
+def test_dates_steps_and_words_are_not_taken_for_hashes(name: str, tmp_path: Path):
     torch.save(state_of(), tmp_path / name)
     assert same(read_weights_file(tmp_path / name).state, state_of())
 
@@ -130,22 +130,22 @@ def test_first_five_unexpected_keys_are_named(tmp_path: Path):
     missing = [key for key in state if key.endswith("conv1.weight")][:3]
     changed = {key: value for key, value in state.items() if key not in missing}
     torch.save(changed | {"extra.a": torch.zeros(1), "layer9.bias": torch.zeros(2), "more": torch.zeros(1)}, path)
-    told = refusal(path)
+    message = refusal(path)
     for key in missing:
-        assert f"missing {key}" in told
-    assert "unexpected extra.a" in told
-    assert "unexpected layer9.bias" in told
-    assert "unexpected more" not in told
-    assert "and 1 more" in told
+        assert f"missing {key}" in message
+    assert "unexpected extra.a" in message
+    assert "unexpected layer9.bias" in message
+    assert "unexpected more" not in message
+    assert "and 1 more" in message
 
 
 def test_mismatched_shapes_are_named(tmp_path: Path):
     path = tmp_path / "net.pt"
     torch.save(state_of(classes=8), path)
-    told = refusal(path)
-    assert "linear.weight has shape [8, 64], not [5, 64]" in told
-    assert "linear.bias has shape [8], not [5]" in told
-    assert "fit" in told
+    message = refusal(path)
+    assert "linear.weight has shape [8, 64], not [5, 64]" in message
+    assert "linear.bias has shape [8], not [5]" in message
+    assert "fit" in message
 
 
 def test_a_head_for_other_classes_is_replaced_where_it_will_be_trained(tmp_path: Path):
@@ -206,14 +206,14 @@ class Planted:
 def test_a_pickled_object_is_refused_and_never_run(old_format: bool, tmp_path: Path):
     path, trace = tmp_path / "net.pt", tmp_path / "trace"
     torch.save({"state_dict": state_of(), "hook": Planted(trace)}, path, _use_new_zipfile_serialization=not old_format)
-    told = refusal(path)
-    assert "objects that are no tensors" in told
-    assert "weights_only" not in told  # PyTorch's advice to switch the protection off
+    message = refusal(path)
+    assert "objects that are no tensors" in message
+    assert "weights_only" not in message  # PyTorch's advice to switch the protection off
     assert not trace.exists()
 
 
 @pytest.mark.parametrize("content", ["empty", "text", "half", "list", "numbers", "nothing", "keys", "numpy"])
-def test_files_that_are_no_checkpoints(content: str, tmp_path: Path):
+def test_files_without_a_checkpoint_are_refused(content: str, tmp_path: Path):
     path = tmp_path / "net.pt"
     if content == "empty":
         path.write_bytes(b"")
@@ -236,14 +236,14 @@ def test_files_that_are_no_checkpoints(content: str, tmp_path: Path):
     refusal(path)
 
 
-def test_a_damaged_safetensors_file(tmp_path: Path):
+def test_damaged_safetensors_file_is_refused(tmp_path: Path):
     path = tmp_path / "net.safetensors"
     save_file(state_of(), path)
     path.write_bytes(path.read_bytes()[:-100])
     assert "damaged" in refusal(path)
 
 
-def test_no_such_file(tmp_path: Path):
+def test_missing_file_is_refused(tmp_path: Path):
     assert "no such weights file" in refusal(tmp_path / "absent.pt")
 
 
@@ -252,7 +252,7 @@ def offline(*_arguments: object, **_settings: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:resnet10t", "timm:vit_tiny_patch16_224"])
-def test_imagenet_without_a_network(name: str, monkeypatch: pytest.MonkeyPatch):
+def test_imagenet_weights_without_internet_are_refused(name: str, monkeypatch: pytest.MonkeyPatch):
     source, bare = name.split(":")
     monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", offline)
     monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", offline)
@@ -274,7 +274,7 @@ def test_networks_without_imagenet_weights_are_refused(architecture: Architectur
     assert "none" in str(caught.value.remedy)
 
 
-def test_imagenet_of_torchvision_with_another_head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_torchvision_imagenet_weights_load_with_another_head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     architecture = Architecture("resnet18", "torchvision")
     published = make(architecture, classes=1000, seed=4).state_dict()
     asked: list[tuple[str, bool]] = []
@@ -335,7 +335,7 @@ def test_imagenet_of_timm_has_its_own_normalisation(name: str | None, monkeypatc
 def test_inception_auxiliary_heads_are_dropped(
     name: str, classes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    """What torchvision publishes has them, and is meant for inputs with a mean and std of one half."""
+    """torchvision's weights have these heads, and expect inputs normalised with mean and std 0.5."""
     import torchvision
 
     torch.manual_seed(4)

@@ -22,7 +22,7 @@ def test_enough_steps_are_not_warned_of(images: int, batch_size: int, epochs: in
     assert few_steps_warning("train", images, batch_size, epochs) is None
 
 
-def test_every_schedule_that_will_run_is_looked_at(prospect: Prospect) -> None:
+def test_every_schedule_that_will_run_is_checked(prospect: Prospect) -> None:
     large = [f"{section}.batch_size=64" for section in ("train", "teacher.visual.fit", "teacher.text.fit")]
     warnings = prospect.report(batches.check_steps, *large).warnings
     assert [warning.split("images, ")[1].split(".batch_size")[0] for warning in warnings] == [

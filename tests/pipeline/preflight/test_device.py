@@ -6,7 +6,7 @@ from tests.pipeline.preflight.conftest import Prospect
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
-def test_device_that_is_not_here_is_unavailable(prospect: Prospect) -> None:
+def test_missing_device_is_unavailable(prospect: Prospect) -> None:
     assert not prospect.report(device.check, "device=cpu").errors
     (error,) = prospect.report(device.check, "device=cuda").errors
     assert error.exit_code == 4

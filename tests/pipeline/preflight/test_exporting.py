@@ -18,7 +18,7 @@ def _nothing_kept() -> Iterator[None]:
     exporting._objections.cache_clear()
 
 
-def test_a_student_that_goes_through_is_not_mentioned_and_asked_for_once(
+def test_exportable_student_is_checked_once_and_not_mentioned(
     prospect: Prospect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = ("student.model=timm:test_efficientnet_gn", "distill.method=ce", "export.onnx.precision=[fp32, fp16]")
@@ -100,7 +100,7 @@ def test_a_variant_ends_the_run_only_where_it_is_required(
     settings = ("student.model=cifar:resnet8", "distill.method=ce", "export.onnx.precision=[fp32, fp16]")
     asked = ("export.onnx.required=[fp16]",) if required else ()
     report = prospect.report(exporting.check, *settings, *asked, stages=STAGES)
-    told = [error.message for error in report.errors] if required else report.warnings
+    messages = [error.message for error in report.errors] if required else report.warnings
     assert len(report.errors) == required and len(report.warnings) == 1 - required
     key = "required" if required else "precision"
-    assert told[0].startswith(f"export.onnx.{key}: cifar:resnet8 cannot be had as model.fp16.onnx (no fp16)")
+    assert messages[0].startswith(f"export.onnx.{key}: cifar:resnet8 cannot be had as model.fp16.onnx (no fp16)")

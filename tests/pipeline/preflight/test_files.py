@@ -24,7 +24,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize("key", PATHS)
-def test_each_key_that_names_a_file(key: str, tiny_recipe: Path) -> None:
+def test_missing_file_is_reported_for_each_key(key: str, tiny_recipe: Path) -> None:
     text, stage = PATHS[key]
     weighting = ["distill.weighting.by=text"] if key == "teacher.text.weights" else []
     recipe = load_recipe(tiny_recipe, [f"{key}={text}", *weighting]).recipe
@@ -34,7 +34,7 @@ def test_each_key_that_names_a_file(key: str, tiny_recipe: Path) -> None:
     assert not list(missing_paths(recipe, {"data", "export"}))
 
 
-def test_what_ships_is_no_path() -> None:
+def test_shipped_names_are_not_taken_for_paths() -> None:
     for name in recipe_names():
         recipe = load_recipe(name).recipe
         mentioned = {"data.root", "teacher.visual.weights"} if name == "cifar10_resnet20" else {"data.root"}
@@ -54,14 +54,14 @@ def test_a_data_set_is_found_in_another_unicode_form(tiny_recipe: Path, tmp_path
     assert not list(missing_paths(load_recipe(tiny_recipe, overrides).recipe, ["data"]))
 
 
-@pytest.mark.parametrize(("folder", "told"), [(True, "is a folder, not a file"), (False, "cannot be looked at")])
-def test_what_is_no_file(folder: bool, told: str, prospect: Prospect, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("folder", "expected"), [(True, "is a folder, not a file"), (False, "cannot be looked at")])
+def test_unusable_path_is_refused(folder: bool, expected: str, prospect: Prospect, tmp_path: Path) -> None:
     path = tmp_path / ("weights.pth" if folder else "x" * 300 + ".pth")
     if folder:
         path.mkdir()
     report = prospect.report(files.check, f"student.weights={path}")
     (error,) = report.errors
-    assert told in error.message
+    assert expected in error.message
 
 
 def test_a_hash_is_compared_before_anything_runs(prospect: Prospect, tmp_path: Path) -> None:

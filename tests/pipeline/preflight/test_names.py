@@ -15,7 +15,7 @@ def test_two_classes_of_one_name_are_refused(prospect: Prospect, tmp_path: Path)
     assert error.exit_code == 2 and "are both called 'shape'" in error.message
 
 
-def test_folders_called_by_codes_get_a_word_about_prompts(prospect: Prospect) -> None:
+def test_class_folders_named_by_codes_are_warned_of(prospect: Prospect) -> None:
     subject = prospect.subject()
     subject.index.classes[:] = ["c1", "c2", "c10"]
     report = prospect.report(lambda _subject, _report: None)
@@ -30,7 +30,7 @@ def test_words_are_not_warned_of(prospect: Prospect) -> None:
     assert not report.errors and not report.warnings and len(CLASSES) == 3
 
 
-def test_a_broken_file_of_prompts_is_told_first(prospect: Prospect, tmp_path: Path) -> None:
+def test_broken_prompts_file_is_reported_first(prospect: Prospect, tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.yaml"
     prompts.write_text("views: {edge: [no placeholder]}\n")
     error, _ = prospect.before_training(f"teacher.text.prompts={prompts}")

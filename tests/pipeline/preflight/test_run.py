@@ -9,7 +9,7 @@ from tests.pipeline.conftest import Run, run_command
 from tests.pipeline.preflight.conftest import Prospect
 
 
-def test_a_sound_recipe_passes_without_a_word(prospect: Prospect) -> None:
+def test_sound_recipe_passes_silently(prospect: Prospect) -> None:
     assert prospect.before_training() == (None, [])
 
 
@@ -50,7 +50,7 @@ def test_a_run_fails_before_its_teacher_is_trained(tiny_recipe: Path, tmp_path: 
     assert not (tmp_path / "run" / "stages" / "teacher.json").exists()
 
 
-def test_what_is_finished_is_not_asked_of_the_machine_again(run: Run, tmp_path: Path) -> None:
+def test_finished_stages_need_no_machine_check(run: Run, tmp_path: Path) -> None:
     """Only parity needs its provider, and here it is reused up to distill."""
     outcome = run("--until", "distill", "--set", "parity.provider=tensorrt")
     assert outcome.code == 0 and outcome.stages_run == []

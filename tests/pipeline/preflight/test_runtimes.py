@@ -6,7 +6,7 @@ from tests.pipeline.preflight.conftest import Prospect
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here")
-def test_provider_that_is_not_here_is_unavailable(prospect: Prospect) -> None:
+def test_missing_provider_is_unavailable(prospect: Prospect) -> None:
     assert not prospect.report(runtimes.check_provider, "parity.provider=cpu").errors
     (error,) = prospect.report(runtimes.check_provider, "parity.provider=cuda").errors
     assert error.exit_code == 4 and error.message.startswith("parity.provider: ")

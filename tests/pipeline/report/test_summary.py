@@ -87,14 +87,14 @@ def test_parity_and_seconds_are_shown(run: Run) -> None:
     whole = read_json(run.directory / "parity" / "parity.json")["fp32"]["whole"]
     assert f"parity on 12 validation images: agreement {100 * whole['top1_agreement']:.3f} %" in text
     seconds = next(line for line in text.splitlines() if line.startswith("seconds: "))
-    told = dict(part.split() for part in seconds.removeprefix("seconds: ").split(", "))
-    for stage, value in told.items():
+    durations = dict(part.split() for part in seconds.removeprefix("seconds: ").split(", "))
+    for stage, value in durations.items():
         assert float(value) == pytest.approx(run.record(stage)["seconds"])
-    assert "teacher" in told and "distill" in told
+    assert "teacher" in durations and "distill" in durations
 
 
 def set_student(run: Run, correct: int) -> None:
-    """Let the chosen student have so many of 640 test and of 192 validation images right, of 16 classes."""
+    """Set how many of 640 test and 192 validation images, of 16 classes, the chosen student has right."""
 
     def change(verdict: dict[str, Any]) -> None:
         for split, images in (("validation", 192), ("test", 640)):

@@ -13,7 +13,7 @@ from tests.pipeline.runner.stages import RECIPE, Line
 
 
 class Recording:
-    """Checks that note what they are asked, and may find something missing."""
+    """Checks that record what they are asked, and may report something missing."""
 
     def __init__(self, *, missing: bool = False) -> None:
         self.asked: list[tuple[str, list[str]]] = []

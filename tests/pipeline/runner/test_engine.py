@@ -24,7 +24,7 @@ def test_finished_stages_are_reused(line: Line) -> None:
     assert set(record.inputs) == {"code", "libraries", "python", "stage a"}
 
 
-def test_force_and_until(line: Line) -> None:
+def test_force_and_until_select_the_stages(line: Line) -> None:
     assert line.execute(until="b") == ["a", "b"] and line.status() == ["done", "done", None]
     assert line.plan(force="a") == [
         ("run", "forced"), ("wait", "is reused if a gives the same files"), ("run", "it has not run yet")
@@ -149,7 +149,7 @@ def test_early_failure_restores_extra_outputs(packing: Line, error: BaseExceptio
 
 @pytest.mark.parametrize("number", range(12))
 def test_kill_at_any_step_loses_no_finished_output(packing: Line, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process ends at its n-th step on the disk: nothing of it runs any more, and the next process finds all."""
+    """After a kill at the n-th disk operation, the next process finds every finished output."""
     before = _packed(packing)
     packing.c.action = lambda folder: fail_now()
 

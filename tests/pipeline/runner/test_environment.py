@@ -6,7 +6,7 @@ from pipeline import __version__
 from pipeline.runner.environment import describe_environment, installed_packages
 
 
-def test_it_tells_what_is_installed() -> None:
+def test_installed_packages_are_described() -> None:
     described = describe_environment()
     assert described["python"] == platform.python_version()
     assert described["processors"] >= 1

@@ -116,7 +116,7 @@ def test_modules_imported_as_members_of_their_package_count(write: Write) -> Non
     assert write(pipeline__c__d="VALUE = 4\n") != before
 
 
-def test_how_a_run_is_shown_and_refused_does_not_count(write: Write) -> None:
+def test_console_and_error_modules_do_not_count(write: Write) -> None:
     shown = "from pipeline.console import Console\nfrom exporters.core.errors import TmkdError\n" + A
     before = write(pipeline__a=shown, pipeline__console="X = 1\n", exporters__errors="X = 1\n")
     assert write(pipeline__console="X = 2\n", exporters__errors="X = 2\n") == before
@@ -124,7 +124,7 @@ def test_how_a_run_is_shown_and_refused_does_not_count(write: Write) -> None:
     assert write(pipeline__a=shown.replace("exporters.core.errors", "exporters.core.files")) != before
 
 
-def test_circles_and_modules_of_others_end(write: Write) -> None:
+def test_circular_and_foreign_imports_are_handled(write: Write) -> None:
     before = write(pipeline__b="import numpy\nimport pipeline.a\nhelper = abs\n")
     assert before == write() and code_digest(["numpy"]) == code_digest([]) == code_digest(["pipeline.absent"])
 

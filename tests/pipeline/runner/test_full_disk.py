@@ -18,7 +18,7 @@ ALL = ("data", "teacher", "text", "fusion", "distill", "validate", "export", "pa
 @pytest.mark.parametrize(
     "stages", [ALL[:2], pytest.param(ALL, marks=pytest.mark.slow)], ids=["two stages", "all stages"]
 )
-def test_a_run_on_a_disk_that_grows_comes_to_its_end(stages: tuple[str, ...], run: Run, tmp_path: Path) -> None:
+def test_run_finishes_once_the_disk_has_room(stages: tuple[str, ...], run: Run, tmp_path: Path) -> None:
     stopped: list[str] = []
     with small_disk(tmp_path / "disk", LEAST) as disk:
         directory = disk.path / "run"

@@ -47,7 +47,7 @@ def test_changed_files_and_earlier_stages_are_named(line: Line) -> None:
     assert line.plan()[1] == ("run", "weights.pt changed; a changed")
 
 
-def test_plan_after_an_error_without_a_message(line: Line) -> None:
+def test_plan_names_an_error_without_a_message(line: Line) -> None:
     def fail(folder: Path) -> None:
         raise RuntimeError
 
@@ -78,7 +78,7 @@ class TestPlanAfterFailedGate:
             line.execute()
         return line
 
-    def test_same_inputs_fail_again_and_nothing_behind_is_reached(self, failed: Line) -> None:
+    def test_same_inputs_fail_again_and_later_stages_are_not_reached(self, failed: Line) -> None:
         expected = [
             ("reuse", ""),
             ("fail", "runs again, and fails again: nothing that it follows from has changed; b is too weak;"
@@ -89,14 +89,14 @@ class TestPlanAfterFailedGate:
         with pytest.raises(GateError):
             failed.execute()
 
-    def test_changed_settings_run_it_again(self, failed: Line) -> None:
+    def test_changed_settings_run_the_failed_stage_again(self, failed: Line) -> None:
         failed.b.values["text"] = "better"
         failed.b.action = lambda folder: None
         assert failed.plan()[1] == ("run", 'text was "worse", is "better"')
         assert failed.plan()[2][0] == "wait"
         assert failed.execute() == ["b", "c"]
 
-    def test_stage_before_it_that_runs_again_decides(self, failed: Line) -> None:
+    def test_failed_stage_waits_for_an_earlier_one_that_runs_again(self, failed: Line) -> None:
         failed.a.values["x.unused"] = 1
         assert failed.plan()[:2] == [
             ("run", "x.unused was not there, is 1"),

@@ -20,7 +20,7 @@ def test_most_informative_reason_comes_first() -> None:
     ]
 
 
-def test_nothing_differs_from_itself_or_from_no_record() -> None:
+def test_equal_or_missing_records_have_no_differences() -> None:
     assert differences(TMKD, TMKD) == [] and differences({}, CE) == []
 
 
@@ -32,5 +32,5 @@ def test_three_reasons_are_shown_and_the_rest_counted(count: int) -> None:
 
 
 def test_a_long_value_does_not_fill_the_screen() -> None:
-    told = brief([f"teacher.text.class_names was {'x' * 5000}, is null"] * 2)
-    assert len(told) < 250 and told.count("…") == 2
+    shortened = brief([f"teacher.text.class_names was {'x' * 5000}, is null"] * 2)
+    assert len(shortened) < 250 and shortened.count("…") == 2

@@ -103,14 +103,14 @@ def test_a_checkpoint_of_other_settings_is_not_used(run: Run, monkeypatch: pytes
     assert "resuming" not in run(*set_({"train.epochs": 3, "seed": 4}), "--until", "distill").out
 
 
-def test_the_lock_of_a_killed_process_holds_nobody(run: Run) -> None:
+def test_lock_of_a_killed_process_is_ignored(run: Run) -> None:
     (run.directory / ".lock").write_text("999999")
     outcome: Outcome = run()
     assert outcome.code == 0
     assert (run.directory / ".lock").read_text() == str(os.getpid())
 
 
-def test_what_a_killed_process_left_is_cleared(run: Run) -> None:
+def test_leftovers_of_a_killed_process_are_removed(run: Run) -> None:
     leftovers = [".bundle-ab12.tmp", ".bundle-cd34.old", ".bundle-x.tmp.tar", "stages/.data-y.tmp.json"]
     for name in leftovers[:2]:
         (run.directory / name / "golden").mkdir(parents=True)

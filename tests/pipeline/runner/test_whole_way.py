@@ -55,7 +55,7 @@ class TestWhatARunLeaves:
         environment = read_json(run.directory / "environment.json")
         assert environment["packages"]["torch"] and environment["python"].startswith("3.")
 
-    def test_no_checkpoint_and_no_temporary_stays(self, finished: tuple[Run, Outcome]) -> None:
+    def test_no_checkpoint_or_temporary_file_remains(self, finished: tuple[Run, Outcome]) -> None:
         names = [path.name for path in finished[0].directory.rglob("*")]
         assert "checkpoint.pt" not in names
         assert sorted(name for name in names if name.startswith(".")) == [".lock", MARKER]
@@ -274,7 +274,7 @@ class TestMethods:
         assert [run.plan()[stage][0] for stage in ("teacher", "text", "distill")] == ["reuse", "reuse", "run"]
 
     @pytest.mark.parametrize("method", ["kd", "cat_kd"])
-    def test_methods_of_the_visual_teacher_alone(self, run: Run, method: str) -> None:
+    def test_methods_without_text_skip_the_text_stage(self, run: Run, method: str) -> None:
         outcome = run(*set_({"distill.method": method}), "--until", "distill")
         assert outcome.code == 0, outcome.err
         assert outcome.stages_run == ["fusion", "distill"] and run.plan({"distill.method": method})["text"][0] == "skip"
@@ -286,7 +286,7 @@ class TestMethods:
         }[method]  # fmt: skip
 
     @pytest.mark.parametrize("by", ["uniform", "teacher_confidence", "text"])
-    def test_tmkd_with_weights_that_need_no_image_tower(self, run: Run, by: str, embeddings_file: Path) -> None:
+    def test_tmkd_runs_without_an_image_tower(self, run: Run, by: str, embeddings_file: Path) -> None:
         values = {"distill.weighting.by": by, "teacher.text.weights": embeddings_file}
         outcome = run(*set_(values), "--until", "distill")
         assert outcome.code == 0, outcome.err
@@ -314,20 +314,20 @@ class TestMethods:
 
 
 class TestDirectories:
-    def test_a_directory_held_by_another_run(self, run: Run) -> None:
+    def test_directory_held_by_another_run_is_refused(self, run: Run) -> None:
         with RunDirectory(run.directory).held():
             outcome = run()
         assert outcome.code == 4
         assert f"is held by another run (process {os.getpid()})" in outcome.err and "--run-dir" in outcome.err
         assert run().code == 0
 
-    def test_a_directory_that_cannot_be_written(self, run: Run, tmp_path: Path) -> None:
+    def test_unwritable_directory_is_refused(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         for directory in (tmp_path / "file", tmp_path / "file" / "below"):
             outcome = run_command("run", run.recipe, "--run-dir", directory)
             assert outcome.code == 4 and "cannot be written" in outcome.err and "--run-dir" in outcome.err
 
-    def test_a_directory_of_someone_else_is_left_alone(self, run: Run, tmp_path: Path) -> None:
+    def test_foreign_directory_is_left_alone(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "home" / "data").mkdir(parents=True)
         (tmp_path / "home" / "data" / "precious.txt").write_text("kept")
         outcome = run_command("run", run.recipe, "--run-dir", tmp_path / "home")

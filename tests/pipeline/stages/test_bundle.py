@@ -17,7 +17,7 @@ from pipeline.stages.shared.images import GOLDEN_IMAGES
 from tests.pipeline.conftest import CLASSES, Outcome, Run
 
 
-def test_what_ships_predicts_what_was_judged(finished: tuple[Run, Outcome]) -> None:
+def test_bundle_predictions_equal_those_of_the_verdict(finished: tuple[Run, Outcome]) -> None:
     """From the files of the data set, through the bundle alone, to the verdict's figure on the test split."""
     run, _ = finished
     student = Student.load(run.directory / "bundle")
@@ -47,10 +47,10 @@ def test_manifest_states_where_the_student_came_from(finished: tuple[Run, Outcom
     verdict = read_json(run.directory / "validate" / "verdict.json")
     assert facts["metrics"]["test top-1"] == verdict["student"]["chosen"]["test"]["top1"]
     for split in ("validation", "test"):
-        told, measured = facts["results"][split], verdict["student"]["chosen"][split]
-        assert (told["images"], told["correct"]) == (measured["images"], measured["correct"])
+        stated, measured = facts["results"][split], verdict["student"]["chosen"][split]
+        assert (stated["images"], stated["correct"]) == (measured["images"], measured["correct"])
         for key in ("images", "correct"):
-            assert sum(entry[key] for entry in told["per_class"].values()) == told[key]
+            assert sum(entry[key] for entry in stated["per_class"].values()) == stated[key]
     for name, entry in facts["results"]["test"]["per_class"].items():
         assert entry["correct"] / entry["images"] == pytest.approx(verdict["student"]["per_class_test"][name])
     assert facts["teacher"]["text"]["source"] == "small_clip.json fit"  # and not where that lies

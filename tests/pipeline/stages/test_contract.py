@@ -24,7 +24,7 @@ FORMS = ("raw", "wrapped", "safetensors")
 
 
 def checkpoint(run: Run, form: str, folder: Path) -> Path:
-    """The run's own teacher as people keep such files."""
+    """The run's own teacher, saved in a common checkpoint form."""
     import torch
     from safetensors.torch import save_file
 
@@ -64,7 +64,7 @@ def teacher_top1(run: Run, mean: tuple[float, ...], std: tuple[float, ...], size
 
 class TestFormats:
     @pytest.mark.parametrize("form", FORMS)
-    def test_a_teacher(self, run: Run, form: str, tmp_path: Path) -> None:
+    def test_teacher_checkpoint_is_used_unchanged(self, run: Run, form: str, tmp_path: Path) -> None:
         before = load_student(run.directory / "teacher").module.state_dict()
         path = checkpoint(run, form, tmp_path)
         outcome = run(*set_(as_it_is(path)), "--until", "teacher")
@@ -75,7 +75,7 @@ class TestFormats:
         assert (report["weights"], report["weights_sha256"]) == (path.name, sha256_file(path))
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_a_student(self, run: Run, form: str, tmp_path: Path) -> None:
+    def test_student_checkpoint_starts_training(self, run: Run, form: str, tmp_path: Path) -> None:
         path = checkpoint(run, form, tmp_path)
         # So low a rate leaves the weights as they were, but for what batch norm counts.
         values = {"student.weights": path, "train.lr": 1e-12, "train.epochs": 1, "distill.method": "ce"}
@@ -90,7 +90,9 @@ class TestFormats:
 
     @pytest.mark.parametrize(("section", "until"), [("teacher.visual", "teacher"), ("student", "distill")])
     @pytest.mark.parametrize("form", FORMS)
-    def test_a_wrong_one(self, run: Run, form: str, section: str, until: str, tmp_path: Path) -> None:
+    def test_checkpoint_of_another_network_is_refused(
+        self, run: Run, form: str, section: str, until: str, tmp_path: Path
+    ) -> None:
         values = {f"{section}.weights": checkpoint(run, form, tmp_path), f"{section}.model": "cifar:resnet14"}
         outcome = run(*set_(values), "--until", until)
         assert outcome.code == 4 and "Traceback" not in outcome.err
@@ -101,7 +103,7 @@ class TestFormats:
         assert "layer1.1.conv2" not in outcome.err
 
     @pytest.mark.parametrize(("section", "until"), [("teacher.visual", "teacher"), ("student", "distill")])
-    def test_what_is_no_checkpoint(self, run: Run, section: str, until: str, tmp_path: Path) -> None:
+    def test_file_without_a_checkpoint_is_refused(self, run: Run, section: str, until: str, tmp_path: Path) -> None:
         (tmp_path / "net.pth").write_text("<html>not found</html>")
         outcome = run(*set_({f"{section}.weights": tmp_path / "net.pth"}), "--until", until)
         assert outcome.code == 4 and "net.pth" in outcome.err and "Traceback" not in outcome.err
@@ -144,7 +146,7 @@ class TestHash:
         assert outcome.code == 4 and "expected sha256 " + "0" * 64 in outcome.err
         assert run(*set_(values), "--until", "teacher").stages_run == []
 
-    def test_an_embeddings_file(self, run: Run, embeddings_file: Path) -> None:
+    def test_hash_of_an_embeddings_file_is_checked(self, run: Run, embeddings_file: Path) -> None:
         values = {"distill.weighting.by": "text", "teacher.text.weights": embeddings_file}
         right = {**values, "teacher.text.sha256": sha256_file(embeddings_file)}
         assert run(*set_(right), "--until", "text").code == 0
@@ -153,7 +155,7 @@ class TestHash:
         wrong = run(*set_({**values, "teacher.text.sha256": "ab" * 32}), "--until", "text")
         assert wrong.code == 4 and "teacher.text: " in wrong.err and "expected sha256 " + "ab" * 32 in wrong.err
 
-    def test_a_clip_checkpoint(self, run: Run, tmp_path: Path) -> None:
+    def test_hash_of_a_clip_checkpoint_is_checked(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "clip.safetensors"
         path.write_bytes((run.directory / "text" / "clip.safetensors").read_bytes())
         values = {"teacher.text.weights": path, "teacher.text.sha256": sha256_file(path)}
@@ -163,7 +165,7 @@ class TestHash:
 
 
 class TestNormalisation:
-    def test_the_students_own_is_in_graph_and_bundle(self, run: Run) -> None:
+    def test_student_normalisation_is_in_graph_and_bundle(self, run: Run) -> None:
         values = {
             "student.mean": list(CIFAR_MEAN),
             "student.std": list(CIFAR_STD),
@@ -190,7 +192,7 @@ class TestNormalisation:
         (logits,) = session.run(["logits"], {"image": images})
         np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
 
-    def test_the_teachers_own(self, run: Run, tmp_path: Path) -> None:
+    def test_teacher_normalisation_is_used_and_saved(self, run: Run, tmp_path: Path) -> None:
         own = {"teacher.visual.mean": list(CIFAR_MEAN), "teacher.visual.std": list(CIFAR_STD)}
         values = as_it_is(checkpoint(run, "raw", tmp_path)) | own
         assert run(*set_(values), "--until", "teacher").code == 0
@@ -203,8 +205,8 @@ class TestNormalisation:
         # The student's is its own affair.
         assert load_student(run.directory / "distill" / "chosen").preprocessing.mean == IMAGENET_MEAN
 
-    def test_the_one_that_would_have_been_taken_gives_the_same(self, run: Run) -> None:
-        """Spelt out, ImageNet's is what a file and a net from scratch get: the same teacher to the bit."""
+    def test_default_normalisation_spelt_out_changes_nothing(self, run: Run) -> None:
+        """ImageNet's normalisation is the default: spelling it out gives the same teacher, bit for bit."""
         before = sha256_file(run.directory / "teacher" / "student.safetensors")
         own = {"teacher.visual.mean": list(IMAGENET_MEAN), "teacher.visual.std": list(IMAGENET_STD)}
         outcome = run(*set_(own), "--until", "distill")
@@ -213,7 +215,7 @@ class TestNormalisation:
 
 
 class TestInterpolation:
-    def test_what_trains_is_what_ships(self, run: Run) -> None:
+    def test_interpolation_of_training_ships(self, run: Run) -> None:
         values = {"data.interpolation": "bicubic", "data.image_size": 24, "data.resize": 28, "distill.method": "ce",
                   "train.epochs": 1, "data.augment.crop": "random"}  # fmt: skip
         outcome = run(*set_(values))
@@ -226,14 +228,14 @@ class TestInterpolation:
         expected = np.asarray(image.convert("RGB").crop((2, 2, 26, 26))).transpose(2, 0, 1)
         assert any(np.array_equal(own, expected) for own in batch.images.numpy())
 
-    def test_every_stage_that_sees_images_follows_from_it(self, run: Run) -> None:
+    def test_every_stage_that_sees_images_depends_on_the_interpolation(self, run: Run) -> None:
         recipe = load_recipe(run.recipe, ["data.interpolation=bicubic"]).recipe
-        told = {stage.name for stage in STAGES if "data.interpolation" in stage.parameters(recipe)}
-        assert told >= {"teacher", "text", "fusion", "distill", "validate", "parity"}
+        dependent = {stage.name for stage in STAGES if "data.interpolation" in stage.parameters(recipe)}
+        assert dependent >= {"teacher", "text", "fusion", "distill", "validate", "parity"}
 
 
 class TestImageSize:
-    def test_a_larger_teacher_from_its_fit_to_the_verdict(self, run: Run) -> None:
+    def test_larger_teacher_keeps_its_size_through_every_stage(self, run: Run) -> None:
         values = {"teacher.visual.image_size": 48, "teacher.visual.fit.epochs": 2, "train.epochs": 1}
         outcome = run(*set_(values), "--until", "validate")
         assert outcome.code == 0, outcome.err
@@ -253,7 +255,7 @@ class TestImageSize:
         last = json.loads((run.directory / "metrics.jsonl").read_text().splitlines()[-1])
         assert last["loss_feature"] > 0 and last["loss_logits"] > 0
 
-    def test_a_transformer_of_its_own_size(self, run: Run) -> None:
+    def test_transformer_needs_its_own_image_size(self, run: Run) -> None:
         values = {
             "teacher.visual.model": "timm:vit_tiny_patch16_224",
             "teacher.visual.arguments": "{img_size: 48, patch_size: 8, depth: 1}",
@@ -280,14 +282,16 @@ class TestImageSize:
             ((16, 2048), 1024, 1024, 8192),
         ],
     )
-    def test_what_is_written_of_it(self, data: tuple[int, int], own: int | None, size: int, resize: int) -> None:
+    def test_teacher_preprocessing_has_its_own_size(
+        self, data: tuple[int, int], own: int | None, size: int, resize: int
+    ) -> None:
         values = {"data.image_size": data[0], "data.resize": data[1], "teacher.visual.image_size": own or "null"}
         recipe = load_recipe("quickstart", [f"{key}={value}" for key, value in values.items()]).recipe
         made = teacher_preprocessing(recipe, CIFAR_MEAN, CIFAR_STD)
         assert (made.size, made.resize, made.mean, made.std) == (size, resize, CIFAR_MEAN, CIFAR_STD)
 
 
-def test_yardsticks_and_hashes_repeat_no_training(finished: tuple[Run, Outcome]) -> None:
+def test_changed_baseline_and_weak_teacher_action_repeat_no_training(finished: tuple[Run, Outcome]) -> None:
     run, _ = finished
     changed = load_recipe(run.recipe, ["student.baseline=0.5", "teacher.on_weak=fail"]).recipe
     plain = load_recipe(run.recipe).recipe

@@ -39,7 +39,7 @@ def test_files_are_known_by_name_size_and_time(tiny_data: Path, tmp_path: Path) 
     assert STAGE.files(recipe_of(root)) != before
 
 
-def test_a_relative_root_is_another_place_elsewhere(
+def test_relative_root_depends_on_the_working_directory(
     tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place in ("here", "there"):
@@ -60,7 +60,7 @@ def test_the_data_sets_reader_counts_as_code() -> None:
     assert STAGE.modules(family) == ("pipeline.data.readers.torchvision_sets",)
 
 
-def test_the_index_says_what_is_where(finished: tuple[Run, Outcome]) -> None:
+def test_index_lists_classes_splits_and_location(finished: tuple[Run, Outcome]) -> None:
     run, outcome = finished
     index = read_json(run.directory / "data" / "index.json")
     assert index["classes"] == ["blue bar", "green square", "red disc"]
@@ -77,13 +77,13 @@ def say(recipe: Recipe, folder: Path) -> tuple[str, dict[str, object]]:
     return stream.getvalue(), record
 
 
-def test_other_counts_than_the_published_ones_are_said(tmp_path: Path) -> None:
+def test_unofficial_counts_are_reported(tmp_path: Path) -> None:
     stanford_dogs(tmp_path / "dogs")
     changes = ["data.dataset=stanford_dogs", f"data.root={tmp_path / 'dogs'}"]
-    told, record = say(load_recipe("quickstart", changes).recipe, tmp_path / "run")
-    assert "stanford_dogs: 3 classes, images: train 3, validation 3, test 3" in told
-    assert "WARNING: stanford_dogs: train has 6 of 12,000 official images" in told
-    assert "WARNING: stanford_dogs: test has 3 of 8,580 official images" in told
+    output, record = say(load_recipe("quickstart", changes).recipe, tmp_path / "run")
+    assert "stanford_dogs: 3 classes, images: train 3, validation 3, test 3" in output
+    assert "WARNING: stanford_dogs: train has 6 of 12,000 official images" in output
+    assert "WARNING: stanford_dogs: test has 3 of 8,580 official images" in output
     assert record["official"] == {"train": 12_000, "test": 8_580}
 
 
@@ -93,8 +93,8 @@ def test_a_table_of_labels_is_read_and_belongs_to_the_fingerprint(tmp_path: Path
     (tmp_path / "photos/labels.csv").write_text("\n".join(["path,label,split", *rows]))
     changes = ["data.dataset=folder", f"data.root={tmp_path / 'photos'}", "data.labels=labels.csv"]
     recipe = load_recipe("quickstart", changes).recipe
-    told, record = say(recipe, tmp_path / "run")
-    assert "folder: 2 classes, images: train 4, validation 2, test 2" in told and "WARNING" not in told
+    output, record = say(recipe, tmp_path / "run")
+    assert "folder: 2 classes, images: train 4, validation 2, test 2" in output and "WARNING" not in output
     assert "official" not in record
     assert STAGE.parameters(recipe)["data.labels"] == "labels.csv"
     before = STAGE.files(recipe)
@@ -103,23 +103,23 @@ def test_a_table_of_labels_is_read_and_belongs_to_the_fingerprint(tmp_path: Path
     assert STAGE.files(recipe) != before
 
 
-def test_a_data_set_in_the_working_directory_is_read_without_what_runs_leave_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_folders_in_the_data_root_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folders(tmp_path, {"Teal": 4, "teal": 4})
     monkeypatch.chdir(tmp_path)
     given = [f for v in ("data.dataset=folder", "data.root=.", "data.validation=0.5") for f in ("--set", v)]
     for directory in ("runs/one", "runs/two", "mine"):
         outcome = run_command("run", "quickstart", "--run-dir", directory, "--until", "data", *given)
         assert outcome.code == 0 and outcome.stages_run == ["data"], outcome.err
-        told = outcome.out + outcome.err
-        assert "folder: 2 classes" in told and "the classes 'Teal' and 'teal' differ in case or blanks alone" in told
-        assert "written by tmkd-pipeline (" in told
+        output = outcome.out + outcome.err
+        assert (
+            "folder: 2 classes" in output and "the classes 'Teal' and 'teal' differ in case or blanks alone" in output
+        )
+        assert "written by tmkd-pipeline (" in output
     outcome = run_command("run", "quickstart", "--run-dir", "mine", "--until", "data", *given)
     assert outcome.code == 0 and outcome.stages_run == []
 
 
-def test_images_in_one_file_are_indexed_told_and_reused(tmp_path: Path) -> None:
+def test_images_in_one_file_are_indexed_reported_and_reused(tmp_path: Path) -> None:
     write_stl10(tmp_path / "data")
     directory = tmp_path / "run"
 
@@ -130,8 +130,8 @@ def test_images_in_one_file_are_indexed_told_and_reused(tmp_path: Path) -> None:
 
     outcome = until_data()
     assert outcome.code == 0, outcome.err
-    told = outcome.out + outcome.err
-    assert "stl10: train has 6 of 5,000 official images" in told and "stl10: left out: 2 unlabelled" in told
+    output = outcome.out + outcome.err
+    assert "stl10: train has 6 of 5,000 official images" in output and "stl10: left out: 2 unlabelled" in output
     assert read_json(directory / "data" / "index.json")["store"] == "records:stl10"
     assert until_data().stages_run == []
     path = tmp_path / "data" / "stl10_binary" / "test_X.bin"

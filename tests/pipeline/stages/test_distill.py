@@ -22,7 +22,7 @@ def test_the_chosen_pass_is_the_best_on_validation(finished: tuple[Run, Outcome]
 
 
 def test_only_the_student_is_saved(finished: tuple[Run, Outcome]) -> None:
-    """Nothing of projections, heads and teachers is in what later stages read."""
+    """Later stages read no weights of projections, heads or teachers."""
     from exporters.student.student import load_student
 
     run, _ = finished
@@ -33,7 +33,7 @@ def test_only_the_student_is_saved(finished: tuple[Run, Outcome]) -> None:
         assert student.labels == ["blue bar", "green square", "red disc"] and student.name == "tiny"
 
 
-def test_anchors_from_elsewhere_need_no_text_stage(run: Run, embeddings_file: Path) -> None:
+def test_anchors_from_a_file_need_no_text_stage(run: Run, embeddings_file: Path) -> None:
     values = {"distill.weighting.by": "teacher_confidence", "teacher.text.anchors": embeddings_file}
     outcome = run(*set_(values), "--until", "distill")
     assert outcome.code == 0, outcome.err
@@ -58,7 +58,7 @@ def test_the_chosen_method_counts_as_code() -> None:
     assert stage.modules(load_recipe("quickstart", ["distill.method=ce"]).recipe) == ("pipeline.distill.methods.ce",)
 
 
-def test_plain_training_follows_from_no_setting_of_distillation() -> None:
+def test_plain_training_ignores_distillation_settings() -> None:
     stage = DistillStage()
     plain = [load_recipe("quickstart", ["distill.method=ce", f"distill.logits.temperature={t}"]).recipe for t in (1, 4)]
     assert stage.parameters(plain[0]) == stage.parameters(plain[1])

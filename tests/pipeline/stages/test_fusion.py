@@ -45,7 +45,7 @@ def test_methods_on_the_image_alone_share_one_measurement(run: Run) -> None:
     assert list(read_json(run.directory / "fusion" / "accuracy.json")["validation"]["views"]) == ["rgb"]
 
 
-def test_it_follows_from_the_text_teacher_only_where_that_weighs_the_views() -> None:
+def test_fusion_depends_on_the_text_teacher_only_where_it_weighs_views() -> None:
     stage = FusionStage()
     upstream = {
         by: stage.upstream(load_recipe("quickstart", [f"distill.weighting.by={by}"]).recipe)
@@ -63,18 +63,18 @@ def test_the_student_is_judged_by_the_measured_teacher(finished: tuple[Run, Outc
     assert verdict["teacher"] == {split: measured[split] for split in ("validation", "test")}
 
 
-def test_another_seed_measures_nothing_again(run: Run) -> None:
+def test_another_seed_repeats_no_measurement(run: Run) -> None:
     outcome = run(*set_({"seed": 9}), "--until", "distill")
     assert outcome.code == 0 and outcome.stages_run == ["distill"]
 
 
 @pytest.mark.parametrize("on_weak", ["warn", "fail"])
-def test_a_weak_teacher_is_told_and_may_end_the_run(run: Run, on_weak: str) -> None:
+def test_weak_teacher_is_reported_and_may_end_the_run(run: Run, on_weak: str) -> None:
     outcome = run(*set_({"student.baseline": 1.0, "teacher.on_weak": on_weak}), "--until", "distill")
-    told = "is WEAKER than the student without it on 12 images"
+    warning = "is WEAKER than the student without it on 12 images"
     if on_weak == "warn":
-        assert outcome.code == 0 and outcome.stages_run == ["fusion"] and told in outcome.out
+        assert outcome.code == 0 and outcome.stages_run == ["fusion"] and warning in outcome.out
     else:
-        assert outcome.code == 3 and told in outcome.err and "teacher.on_weak=warn" in outcome.err
+        assert outcome.code == 3 and warning in outcome.err and "teacher.on_weak=warn" in outcome.err
         assert outcome.stages_run == ["fusion"]
     assert (run.directory / "fusion" / "accuracy.json").is_file()

@@ -17,7 +17,7 @@ from tests.pipeline.conftest import Run, set_
         {"distill.base": "crd", "distill.feature.bank": "30"},
     ],
 )
-def test_methods_with_parts_of_their_own_teach_and_leave_nothing_behind(run: Run, values: dict[str, str]) -> None:
+def test_method_modules_are_trained_and_not_saved(run: Run, values: dict[str, str]) -> None:
     before = load_file(run.directory / "distill" / "final" / "student.safetensors")
     outcome = run(*set_({**values, "train.epochs": 1}), "--until", "distill")
     assert outcome.code == 0 and outcome.stages_run[-1] == "distill", outcome.err
@@ -34,7 +34,7 @@ def test_a_network_of_tokens_is_refused_by_methods_of_stages(run: Run) -> None:
 
 
 @pytest.mark.parametrize("section", ["student", "teacher.visual"])
-def test_a_classifier_that_is_none_is_told_with_its_key(run: Run, section: str) -> None:
+def test_unknown_classifier_is_refused_with_its_key(run: Run, section: str) -> None:
     outcome = run(*set_({f"{section}.classifier": "fc"}), "--until", "distill")
     assert outcome.code == 2 and "Traceback" not in outcome.err
     message = " ".join(outcome.err.split())

@@ -25,7 +25,7 @@ def shipped(directory: Path) -> set[str]:
     return {path.name for path in (directory / "bundle").glob("*.onnx")}
 
 
-def test_all_that_is_asked_for_is_proved_and_ships(run: Run) -> None:
+def test_every_requested_variant_is_proved_and_ships(run: Run) -> None:
     outcome = run(*set_({**ALL, **LENIENT, "export.onnx.keep": "all"}))
     assert outcome.code == 0, outcome.out + outcome.err
     assert outcome.stages_run == ["export", "parity", "bundle"]
@@ -41,8 +41,8 @@ def test_all_that_is_asked_for_is_proved_and_ships(run: Run) -> None:
         assert {entry["origin"] for entry in entry["initializers"]} - {"constant"}
     report = verify_bundle(bundle)
     assert set(report.golden_errors) == shipped(run.directory)
-    told = run_command("verify", bundle)
-    assert told.code == 0 and "model.int8.onnx" in told.out
+    verification = run_command("verify", bundle)
+    assert verification.code == 0 and "model.int8.onnx" in verification.out
     card = (bundle / "MODEL_CARD.md").read_text()
     assert "| int8 | 12 |" in card and "| model.fp16.onnx |" in card
     again = run(*set_({**ALL, **LENIENT, "export.onnx.keep": "all"}))
@@ -50,7 +50,7 @@ def test_all_that_is_asked_for_is_proved_and_ships(run: Run) -> None:
     assert Student.load(bundle, precision="int8").predict(next((run.data / "test").rglob("*.*")))
 
 
-def test_what_is_not_faster_is_said_and_stays_at_home(run: Run) -> None:
+def test_variant_that_is_not_faster_is_reported_and_does_not_ship(run: Run) -> None:
     outcome = run(*set_({"export.onnx.precision": "[fp32, fp16]"}))
     assert outcome.code == 0, outcome.out + outcome.err
     verdict = read_json(run.directory / "parity" / "parity.json")["fp16"]
@@ -69,9 +69,9 @@ def test_an_optional_variant_that_fails_is_rejected_and_the_rest_ships(run: Run)
     assert "model.int8.onnx: rejected" in outcome.out
     assert shipped(run.directory) == {"model.onnx"}
     rejected = run.directory / "parity" / "rejected"
-    told = read_json(rejected / "model.int8.onnx.json")
-    assert told["passed"] is False and told["status"] == "rejected" and told["whole"]["worst"]
-    assert told["first_deviation"]["node"] and told["first_deviation"]["scaled_error"] > 1e-9
+    report = read_json(rejected / "model.int8.onnx.json")
+    assert report["passed"] is False and report["status"] == "rejected" and report["whole"]["worst"]
+    assert report["first_deviation"]["node"] and report["first_deviation"]["scaled_error"] > 1e-9
     assert (rejected / "model.int8.onnx").is_file()
     verify_bundle(run.directory / "bundle")
 
@@ -85,7 +85,7 @@ def test_a_required_variant_that_fails_ends_the_run(run: Run) -> None:
     assert json.loads((run.directory / "stages" / "parity.json").read_text())["status"] == "failed"
 
 
-def test_an_optional_variant_that_cannot_be_made_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optional_variant_that_cannot_be_made_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def unexplained(*_arguments: object) -> list[dict[str, object]]:
         raise GateError("the exported model holds what the student does not explain: planted")
 
@@ -122,7 +122,7 @@ def test_parity_is_proved_on_the_whole_validation_split(finished: tuple[Run, Out
     assert all(name.startswith("val/") for name in names)
 
 
-def test_a_provider_that_is_not_there_is_no_silent_cpu(run: Run) -> None:
+def test_missing_provider_does_not_fall_back_to_the_cpu(run: Run) -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():

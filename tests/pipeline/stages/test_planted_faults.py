@@ -95,7 +95,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, fault: Callable[[TrainedStudent], Tra
 
 
 def ends_with_nothing(run: Run, overrides: Mapping[str, object]) -> str:
-    """Exit 3 and no bundle; gives what was told."""
+    """Expect exit 3 and no bundle; return the output."""
     outcome = run(*set_(overrides))
     assert outcome.code == 3, outcome.out + outcome.err
     assert "Traceback" not in outcome.err
@@ -104,21 +104,21 @@ def ends_with_nothing(run: Run, overrides: Mapping[str, object]) -> str:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_file_of_another_student(run: Run, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+def test_faulty_export_is_found(run: Run, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     plant(monkeypatch, FAULTS[fault])
     ends_with_nothing(run, AGAIN)
 
 
 @pytest.mark.parametrize("fault", ["channels swapped", "statistics of one batch", "normalisation dropped"])
-def test_parity_alone_finds_it_too(run: Run, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    """The audit reads weights, parity answers; what hardly moves an answer is found by the audit alone."""
+def test_parity_alone_finds_the_fault(run: Run, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """The audit compares weights, parity compares outputs; only the audit finds faults that hardly change an output."""
     plant(monkeypatch, FAULTS[fault])
     monkeypatch.setattr(exporters.audit, "audit_export", lambda *_arguments: [])
     monkeypatch.setattr("exporters.artifacts.make.check_metadata", lambda *_arguments: None)
     assert "model.onnx is not the student" in ends_with_nothing(run, AGAIN)
 
 
-def test_a_weight_that_changes_after_the_audit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weight_changed_after_the_audit_is_found(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     audit = exporters.audit.audit_export
 
     def audit_then_change(content: bytes, student: TrainedStudent) -> Any:
@@ -135,8 +135,8 @@ def test_a_weight_that_changes_after_the_audit(run: Run, monkeypatch: pytest.Mon
     ends_with_nothing(run, AGAIN)
 
 
-def test_an_overflow_in_fp16(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search is made to believe in a file whose values pass 65,504 between two layers."""
+def test_overflow_in_fp16_is_found(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search is made to accept a file whose values exceed 65,504 between two layers."""
     kind = VARIANT_KINDS["fp16"]
 
     def search(model: bytes, terms: Any) -> Any:
@@ -147,7 +147,7 @@ def test_an_overflow_in_fp16(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "model.fp16.onnx must pass" in ends_with_nothing(run, asked)
 
 
-def test_calibration_on_noise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calibration_on_noise_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges of faint noise on grey do not hold photographs, and no layer may stay in float to mend it."""
     kind = VARIANT_KINDS["int8"]
     noise = np.random.default_rng(0).integers(120, 136, (24, 32, 32, 3)).astype(np.uint8)
@@ -169,7 +169,7 @@ def test_calibration_on_noise(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert "model.int8.onnx must pass" in ends_with_nothing(run, asked)
 
 
-def test_the_same_terms_pass_on_training_images(run: Run) -> None:
+def test_calibration_on_training_images_passes(run: Run) -> None:
     asked = {
         "export.onnx.precision": "[fp32, int8]",
         "export.onnx.required": "[int8]",
@@ -183,7 +183,7 @@ def test_the_same_terms_pass_on_training_images(run: Run) -> None:
 
 
 def shift_reference(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
-    """Let the student answer one logit otherwise, by a share of the logits' scale: as a backend that rounds more."""
+    """Change one of the student's logits by a share of their scale, like a backend with coarser rounding."""
     predict = TorchRuntime.predict
 
     def shifted(runtime: TorchRuntime, images: np.ndarray) -> np.ndarray:
@@ -203,8 +203,8 @@ def test_loosened_gate_that_passes_ships(run: Run, monkeypatch: pytest.MonkeyPat
     assert 1e-4 < report.golden_errors["model.onnx"] < report.manifest["models"]["model.onnx"]["golden_tolerance"]
 
 
-def test_no_gate_ships_what_no_bundle_may_hold(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loose_gate_cannot_override_the_bundle_limit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     shift_reference(monkeypatch, 5e-3)
-    told = ends_with_nothing(run, {"parity.fp32.max_scaled_error": 0.5})
-    assert "model.onnx passes parity.fp32 and cannot ship" in told and "more than 0.001 in fp32" in told
+    message = ends_with_nothing(run, {"parity.fp32.max_scaled_error": 0.5})
+    assert "model.onnx passes parity.fp32 and cannot ship" in message and "more than 0.001 in fp32" in message
     assert run.record("parity")["status"] == "failed"

@@ -16,7 +16,7 @@ from tests.pipeline.conftest import Outcome, Run, set_
 from tests.pipeline.stages.contexts import context_of
 
 
-def test_saved_teacher_is_the_one_that_was_measured(finished: tuple[Run, Outcome]) -> None:
+def test_saved_teacher_is_the_measured_one(finished: tuple[Run, Outcome]) -> None:
     import torch
 
     run, outcome = finished
@@ -136,7 +136,7 @@ def test_missing_device_is_refused(run: Run) -> None:
     assert outcome.code == 4 and "device: cuda" in outcome.err and "device=auto" in outcome.err
 
 
-def test_a_fit_depends_on_more_than_weights_do() -> None:
+def test_fit_depends_on_more_settings_than_weights_do() -> None:
     stage = TeacherStage()
     fitted = stage.parameters(load_recipe("quickstart").recipe)
     as_it_is = load_recipe("quickstart", ["teacher.visual.fit=null", "teacher.visual.weights=imagenet"]).recipe
@@ -144,7 +144,7 @@ def test_a_fit_depends_on_more_than_weights_do() -> None:
     assert "seed" not in fitted  # seeds of a comparison share their teachers
 
 
-def test_files_are_known_by_content(tmp_path: Path) -> None:
+def test_weight_files_are_identified_by_content(tmp_path: Path) -> None:
     (tmp_path / "w.pt").write_bytes(b"abc")
     assert weights_file(str(tmp_path / "w.pt")) == {"w.pt": sha256_file(tmp_path / "w.pt")}
     assert weights_file("imagenet") == weights_file(str(tmp_path)) == weights_file("") == {}

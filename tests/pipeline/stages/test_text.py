@@ -147,7 +147,7 @@ def test_missing_model_description_is_refused(run: Run) -> None:
     assert outcome.code == 4 and "absent.json" in outcome.err and "Traceback" not in outcome.err
 
 
-def test_weights_of_the_hub_without_a_network(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_clip_tag_is_refused_with_suggestions(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = run_command(
         "run", run.recipe, "--run-dir", run.directory, "--until", "text",
         *set_({"teacher.text.model": "ViT-B-32", "teacher.text.weights": "no_such_tag"}),

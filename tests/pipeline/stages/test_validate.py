@@ -15,10 +15,10 @@ def test_the_verdict_is_that_of_the_predictions(finished: tuple[Run, Outcome]) -
         for which in ("chosen", "final"):
             for split, count in (("validation", 12), ("test", 24)):
                 correct = predictions[f"{which}.{split}"] == predictions[f"labels.{split}"]
-                told = verdict["student"][which][split]
-                assert (told["images"], told["correct"]) == (count, correct.sum())
-                assert told["top1"] == pytest.approx(correct.mean()) and told["top5"] == 1.0
-                assert told["top1_interval"][0] <= told["top1"] <= told["top1_interval"][1]
+                score = verdict["student"][which][split]
+                assert (score["images"], score["correct"]) == (count, correct.sum())
+                assert score["top1"] == pytest.approx(correct.mean()) and score["top5"] == 1.0
+                assert score["top1_interval"][0] <= score["top1"] <= score["top1_interval"][1]
         chosen, labels = predictions["chosen.test"], predictions["labels.test"]
         for number, name in enumerate(index["classes"]):
             expected = float((chosen[labels == number] == number).mean())
@@ -43,7 +43,7 @@ def test_a_gate_against_the_teacher_is_judged_on_plain_images(run: Run) -> None:
 
 
 def judged(run: Run, monkeypatch: pytest.MonkeyPatch, hits: int, min_top1: object) -> Outcome:
-    """The stage `validate` on a student that has so many of 12 images right, 4 of each of 3 classes."""
+    """The stage `validate` on a student with a given number right of 12 images, 4 in each of 3 classes."""
     labels = np.arange(12) % 3
     answers = np.where(np.arange(12) < hits, labels, (labels + 1) % 3)
     logits = np.eye(3, dtype=np.float32)[answers]
@@ -74,7 +74,7 @@ def test_above_chance_level_it_passes_without_a_bound(run: Run, monkeypatch: pyt
     assert read_json(run.directory / "validate" / "verdict.json")["learned"] == {"validation": True, "test": True}
 
 
-def test_a_bound_of_the_recipes_own_lets_it_pass_with_a_warning(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bound_of_the_recipe_lets_it_pass_with_a_warning(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = judged(run, monkeypatch, 4, 0)
     assert outcome.code == 0
     assert "WARNING: the student is at chance level: 33.33 %" in outcome.out

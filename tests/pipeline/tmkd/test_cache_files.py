@@ -15,7 +15,7 @@ from tests.small_disk import small_disk
 
 @settings(deadline=None, max_examples=30)
 @given(data=st.data(), row=st.sampled_from([(), (1,), (3,), (2, 2, 2)]), dtype=st.sampled_from([np.float32, np.bool_]))
-def test_rows_come_back(
+def test_written_rows_are_read_back(
     data: st.DataObject, row: tuple[int, ...], dtype: type, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("array") / "x.npy"
@@ -36,7 +36,7 @@ def test_rows_come_back(
 
 
 @pytest.mark.parametrize(("pass_", "index"), [(2, 0), (-1, 0), (0, 5), (0, -1)])
-def test_rows_that_are_not_there(pass_: int, index: int, tmp_path: Path) -> None:
+def test_missing_rows_are_index_errors(pass_: int, index: int, tmp_path: Path) -> None:
     file = ArrayFile(tmp_path / "x.npy", (2, 5, 3), np.float32)
     with pytest.raises(IndexError):
         file.read(pass_, np.array([index]))
@@ -44,8 +44,8 @@ def test_rows_that_are_not_there(pass_: int, index: int, tmp_path: Path) -> None
         file.write(pass_, np.array([index]), np.zeros((1, 3), np.float32))
 
 
-def test_a_disk_that_runs_full_while_it_is_filled(tmp_path: Path) -> None:
-    """In a process of its own: writing through a map of the file would end it by SIGBUS."""
+def test_full_disk_while_writing_is_reported(tmp_path: Path) -> None:
+    """In its own process: writing through a memory map of the file would kill it with SIGBUS."""
     code = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
@@ -83,7 +83,7 @@ def test_a_disk_that_runs_full_while_it_is_filled(tmp_path: Path) -> None:
     assert ended.stdout.startswith(f"{disk.path}/logits-rgb.npy: cannot be written: the disk is full (0.0 MB are free")
 
 
-def test_no_room_for_a_new_file(tmp_path: Path) -> None:
+def test_full_or_read_only_disk_refuses_a_new_file(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 2**20) as disk:
         disk.fill()
         with pytest.raises(UnavailableError):

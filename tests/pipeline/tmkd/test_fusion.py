@@ -45,7 +45,7 @@ def test_views_rgb_alone_give_the_ordinary_teacher() -> None:
     assert all(torch.equal(one, other) for one, other in zip(fused.stage_maps, stages, strict=True))
 
 
-def test_one_pass_over_all_views_is_taken_apart_in_order() -> None:
+def test_outputs_of_one_pass_are_split_by_view() -> None:
     views = torch.arange(3.0)[:, None].expand(3, 2)  # view number of each of V x B
     flat = views.flatten()[:, None]
     output = split_views(NetworkOutput(logits=flat, pooled=flat), 3)

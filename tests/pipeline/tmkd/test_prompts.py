@@ -25,7 +25,7 @@ def unit(values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", prompt_names())
-def test_shipped_prompts(name: str) -> None:
+def test_shipped_prompts_are_complete_and_distinct(name: str) -> None:
     prompts = Prompts.load(name)
     assert set(prompts.views) == {"rgb", "edge", "high_frequency"}
     everything = [template for templates in prompts.views.values() for template in templates]
@@ -35,7 +35,7 @@ def test_shipped_prompts(name: str) -> None:
     assert all(template == " ".join(template.split()) for template in everything)
 
 
-def test_what_ships() -> None:
+def test_prompts_of_every_kind_ship() -> None:
     kinds = {"aircraft", "birds", "cars", "dogs", "flowers", "food", "generic", "pets", "scenes", "textures"}
     assert kinds | {"small_objects"} <= set(prompt_names())
     shared = [set(Prompts.load(name).views["rgb"]) for name in prompt_names()]
@@ -66,7 +66,7 @@ def test_a_path_is_read_and_views_fall_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("views: [", "line 1"),
         ("- a", "expected a mapping"),
@@ -84,22 +84,22 @@ def test_a_path_is_read_and_views_fall_back(tmp_path: Path) -> None:
         ("", "expected a mapping"),
     ],
 )
-def test_a_bad_file_is_told_with_its_key(tmp_path: Path, text: str, told: str) -> None:
+def test_bad_file_is_refused_with_its_key(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    with pytest.raises(UsageError, match=told) as caught:
+    with pytest.raises(UsageError, match=expected) as caught:
         Prompts.load(str(path))
     assert str(path) in str(caught.value)
     assert caught.value.exit_code == 2
 
 
-def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("extra: 1\nviews: {edge: [], high_frequency: ['none']}\n")
     with pytest.raises(UsageError) as caught:
         Prompts.load(str(path))
-    for told in ("'extra'", "views.rgb", "views.edge", "views.high_frequency[0]"):
-        assert told in str(caught.value)
+    for place in ("'extra'", "views.rgb", "views.edge", "views.high_frequency[0]"):
+        assert place in str(caught.value)
 
 
 @given(
@@ -124,7 +124,7 @@ def test_any_yaml_is_either_prompts_or_one_error(tmp_path_factory: pytest.TempPa
     assert prompts.templates("rgb")
 
 
-def test_an_unreadable_or_missing_file_is_told(tmp_path: Path) -> None:
+def test_unreadable_or_missing_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "binary.yaml"
     path.write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(UsageError, match="cannot be read"):
@@ -181,7 +181,7 @@ def test_a_view_of_another_name_takes_the_templates_of_its_kind() -> None:
     assert torch.equal(by_kind, encode_prompts(fake_tower, prompts, ["cat"], ("edge",)))
 
 
-def test_texts_go_through_in_modest_batches_and_once_each() -> None:
+def test_texts_are_encoded_once_in_small_batches() -> None:
     seen: list[list[str]] = []
 
     def tower(texts: list[str]) -> torch.Tensor:

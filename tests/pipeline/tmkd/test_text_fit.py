@@ -140,7 +140,7 @@ def test_everything_in_clip_is_trained_and_nothing_else(fit: TextFit):
     assert fit.clip.model.logit_scale.grad.abs() > 0
 
 
-def test_two_colours_are_learnt_in_a_few_steps(fit: TextFit):
+def test_two_colours_are_learned_in_a_few_steps(fit: TextFit):
     optimizer = torch.optim.AdamW(fit.parameters(), lr=3e-3)
     images, labels = pictures(64, seed=5)
     fit.train()

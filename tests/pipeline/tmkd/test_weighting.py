@@ -61,7 +61,7 @@ def test_image_text_scores_equal_the_formula(seed: int, shape: tuple[int, int, i
         np.testing.assert_allclose(result.numpy(), expected, atol=1e-4 * max(1, scale))
 
 
-def test_a_learnt_scale_is_taken_and_an_unknown_score_refused() -> None:
+def test_learned_scale_is_accepted_and_unknown_score_refused() -> None:
     images, texts, labels = (torch.tensor(x) for x in draw(0, (2, 3, 4, 5)))
     learnt = image_text_scores(images, texts, labels, torch.tensor(20.0, dtype=torch.float64), "cosine")
     torch.testing.assert_close(learnt, image_text_scores(images, texts, labels, 20.0, "cosine"))
@@ -110,7 +110,7 @@ def test_weights_are_a_softmax_over_the_views(seed: int, shape: tuple[int, int, 
     dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
 )
 @settings(deadline=None, max_examples=40)
-def test_fallbacks_to_equal_weights(
+def test_indistinguishable_views_get_equal_weights(
     seed: int, shape: tuple[int, int, int, int], temperature: float, dtype: torch.dtype
 ) -> None:
     views, images, classes, width = shape
@@ -207,7 +207,7 @@ def test_random_prompts_differ_from_image_text_in_the_embeddings_alone(clip: Cli
 
 
 @pytest.mark.parametrize("score", ["log_probability", "cosine"])
-def test_image_text_asks_both_towers_with_the_scale_of_clip(clip: Clip, score: str):
+def test_image_text_uses_both_towers_and_clips_scale(clip: Clip, score: str):
     views, logits, labels, texts = inputs()
     clip.model.logit_scale.data.fill_(3.0)
     weighting = make_view_weighting(WeightingSettings(by="image_text", score=score), texts, 1 / clip.temperature.item())
@@ -238,7 +238,7 @@ def test_teacher_confidence_needs_no_text():
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_uniform_prefers_nothing():
+def test_uniform_scores_are_equal():
     _, logits, labels, _ = inputs()
     scores = make_view_weighting(WeightingSettings(by="uniform"))(None, logits, labels)
     assert torch.equal(scores, torch.zeros(IMAGES, VIEWS))
@@ -247,7 +247,7 @@ def test_uniform_prefers_nothing():
 @pytest.mark.parametrize(
     ("by", "with_texts"), [("image_text", True), ("image_text", False), ("text", False), ("random_prompts", True)]
 )
-def test_a_text_teacher_that_cannot_give_what_is_asked(by: str, with_texts: bool):
+def test_weighting_without_its_text_teacher_is_refused(by: str, with_texts: bool):
     texts = inputs()[3] if with_texts else None
     with pytest.raises(UsageError, match=rf"distill\.weighting\.by: {by}"):
         make_view_weighting(WeightingSettings(by=by), texts)

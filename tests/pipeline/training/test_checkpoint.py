@@ -29,7 +29,7 @@ def equal(one: object, two: object) -> bool:
     return one == two
 
 
-def test_what_was_saved_comes_back(checkpoint: Checkpoint):
+def test_saved_state_is_loaded(checkpoint: Checkpoint):
     assert checkpoint.load() is None
     checkpoint.save(STATE)
     assert equal(checkpoint.load(), STATE)
@@ -58,7 +58,7 @@ def test_a_write_that_fails_leaves_the_one_before(checkpoint: Checkpoint):
     assert list(checkpoint.path.parent.iterdir()) == [checkpoint.path]
 
 
-def test_a_truncated_file_counts_as_none(checkpoint: Checkpoint):
+def test_truncated_file_is_ignored(checkpoint: Checkpoint):
     checkpoint.save(STATE)
     content = checkpoint.path.read_bytes()
     for length in (0, 1, 100, len(content) // 2, len(content) - 1):

@@ -30,7 +30,7 @@ def test_bf16_computes_in_bf16_and_keeps_fp32_weights():
     assert layer.weight.dtype == torch.float32
 
 
-def test_auto_takes_what_is_there():
+def test_auto_takes_the_available_device():
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
         assert make_fabric("auto", "auto").device.type == "cpu"
     elif torch.cuda.is_available():
@@ -38,7 +38,7 @@ def test_auto_takes_what_is_there():
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
-def test_a_device_that_is_not_there(device: str):
+def test_missing_device_is_refused(device: str):
     there = torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
     if there:
         pytest.skip(f"this machine has {device}")
@@ -64,7 +64,7 @@ def test_the_root_logger_is_left_alone():
 
 
 @pytest.mark.parametrize(("asked", "computed"), [("auto", "32-true"), ("fp32", "32-true"), ("bf16", "bf16-mixed")])
-def test_computed_precision_is_what_runs_and_not_what_was_asked_for(asked: Any, computed: str):
+def test_computed_precision_is_the_one_in_use(asked: Any, computed: str):
     assert computed_precision(make_fabric("cpu", asked)) == computed
 
 

@@ -1,4 +1,4 @@
-"""A training whose disk runs full keeps its last checkpoint, and goes on from it once there is room."""
+"""Training on a full disk keeps its last checkpoint, and resumes from it once there is room."""
 
 from pathlib import Path
 

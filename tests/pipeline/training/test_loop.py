@@ -224,7 +224,7 @@ def test_states_are_copies_on_the_cpu(tmp_path: Path):
 
 
 @pytest.mark.gpu
-def test_resume_on_a_gpu(tmp_path: Path):
+def test_resumed_training_equals_uninterrupted_training_on_a_gpu(tmp_path: Path):
     def attempt(folder: Path, stop_after: int | None) -> Fitted:
         def stop(epoch: int, _metrics: dict[str, float]) -> None:
             if epoch == stop_after:

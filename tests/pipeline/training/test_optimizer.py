@@ -29,7 +29,7 @@ def of_pytorch(total: int, make: object) -> list[float]:
     return found
 
 
-def test_constant():
+def test_constant_rate_never_changes():
     assert rates(5, epochs=3, schedule={"kind": "constant"}) == [LR] * 15
 
 
@@ -57,7 +57,7 @@ def test_one_cycle_is_pytorchs(epochs: int, steps: int):
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 
-def test_one_cycle_in_numbers():
+def test_one_cycle_rises_to_the_rate_and_falls():
     found = rates(10, epochs=10, schedule={"kind": "one_cycle"})
     assert found[0] == pytest.approx(LR / 25)
     assert found[29] == max(found) == pytest.approx(LR)
@@ -66,7 +66,7 @@ def test_one_cycle_in_numbers():
     assert found[29:] == sorted(found[29:], reverse=True)
 
 
-def test_one_step_in_all():
+def test_one_cycle_of_a_single_step_is_within_the_rate():
     assert 0 < rates(1, epochs=1, schedule={"kind": "one_cycle"})[0] <= LR
 
 
@@ -89,7 +89,7 @@ def test_warm_up_rises_linearly_to_the_schedule(epochs: int, steps: int, share: 
         assert math.isfinite(with_warmup)
 
 
-def test_warm_up_in_numbers():
+def test_warm_up_rises_in_equal_steps():
     found = rates(4, epochs=5, schedule={"kind": "constant", "warmup": 2.0})
     assert found[:9] == pytest.approx([LR * part / 8 for part in (1, 2, 3, 4, 5, 6, 7, 8, 8)])
 

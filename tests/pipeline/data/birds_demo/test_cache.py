@@ -33,7 +33,7 @@ def snapshot(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_layout_and_content(tmp_path: Path) -> None:
+def test_rendered_set_has_the_documented_layout_and_content(tmp_path: Path) -> None:
     progress = Counter()
     root = ensure_birds_demo(tmp_path / "birds", progress)
     assert root == tmp_path / "birds"
@@ -103,7 +103,7 @@ def test_other_settings_are_rendered_again(tmp_path: Path, monkeypatch: pytest.M
     assert len(progress.calls) == TOTAL
 
 
-def test_interrupted_rendering_leaves_no_set_and_no_litter(tmp_path: Path) -> None:
+def test_interrupted_rendering_leaves_no_files(tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done == 7:
             raise KeyboardInterrupt
@@ -113,7 +113,7 @@ def test_interrupted_rendering_leaves_no_set_and_no_litter(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == [".birds.lock"]
 
 
-def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     litter = tmp_path / ".birds-abc.tmp" / "train"
     litter.mkdir(parents=True)
     (litter / "000.png").write_bytes(b"half")
@@ -143,7 +143,7 @@ def test_two_processes_at_once_render_once(tmp_path: Path) -> None:
     assert progress.calls == []
 
 
-def test_unwritable_place_says_so(tmp_path: Path) -> None:
+def test_unwritable_location_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UnavailableError, match=r"birds_demo cannot be kept in .*file") as caught:
         ensure_birds_demo(tmp_path / "file" / "birds")
@@ -152,7 +152,7 @@ def test_unwritable_place_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_read_only_place(tmp_path: Path) -> None:
+def test_complete_set_is_usable_in_a_read_only_folder(tmp_path: Path) -> None:
     complete = ensure_birds_demo(tmp_path / "birds")
     tmp_path.chmod(0o500)
     try:
@@ -178,7 +178,7 @@ def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
     assert (ensure_birds_demo(tmp_path / "birds") / "dataset.json").is_file()
 
 
-def test_default_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_root_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = f"birds_demo-v{VERSION}"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
@@ -203,6 +203,6 @@ def test_missing_home_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         default_root()
 
 
-def test_needs_no_torch() -> None:
+def test_birds_demo_does_not_load_torch() -> None:
     program = "import sys, pipeline.data.birds_demo; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

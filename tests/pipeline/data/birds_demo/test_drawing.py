@@ -45,14 +45,14 @@ def test_moved_painters_compose_like_matrices(
 
 
 @pytest.mark.parametrize("line", [[(0.0, 0.0), (4.0, 0.0)], [(0.0, 0.0), (2.0, 0.0), (4.0, 0.0)]])
-def test_ribbon_has_the_asked_widths_at_its_ends(line: list[tuple[float, float]]) -> None:
+def test_ribbon_has_the_given_widths_at_its_ends(line: list[tuple[float, float]]) -> None:
     outline = ribbon(line, 2.0, 1.0)
     count = len(line)
     assert outline[0] == pytest.approx((0.0, 1.0)) and outline[-1] == pytest.approx((0.0, -1.0))
     assert outline[count - 1] == pytest.approx((4.0, 0.5)) and outline[count] == pytest.approx((4.0, -0.5))
 
 
-def test_ribbon_of_no_length_is_finite() -> None:
+def test_zero_length_ribbon_is_finite() -> None:
     assert np.isfinite(ribbon([(1.0, 1.0), (1.0, 1.0)], 0.1, 0.1)).all()
 
 
@@ -64,7 +64,7 @@ def test_fill_covers_the_outline_and_nothing_else() -> None:
     assert np.array_equal(np.asarray(red)[..., 0], np.asarray(image))
 
 
-def test_ellipse_and_colours() -> None:
+def test_ellipse_and_colours_equal_the_formulas() -> None:
     outline = np.array(ellipse((1.0, 2.0), 3.0, 0.5)) - (1.0, 2.0)
     np.testing.assert_allclose((outline / (3.0, 0.5)) ** 2 @ [1, 1], 1.0)
     assert mix((0, 0, 0), (100, 200, 50), 0.5) == (50, 100, 25)

@@ -26,20 +26,20 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("image", "grid"), GOLDEN.items())
-def test_golden(image: tuple[int, str, int], grid: list[list[int]]) -> None:
+def test_golden_images_are_reproduced(image: tuple[int, str, int], grid: list[list[int]]) -> None:
     blocks = pixels(render_image(*image)).reshape(4, 16, 4, 16, 3).mean((1, 3, 4))
     np.testing.assert_allclose(blocks, grid, atol=2.0)
 
 
 @pytest.mark.parametrize("class_index", range(len(SPECIES)))
-def test_same_arguments_same_pixels_whatever_ran_before(class_index: int) -> None:
+def test_same_arguments_give_the_same_pixels(class_index: int) -> None:
     first = render_image(class_index, "train", 5)
     render_image(0, "test", 1)
     assert first.mode == "RGB" and first.size == (64, 64)
     assert first.tobytes() == render_image(class_index, "train", 5).tobytes()
 
 
-def test_every_image_is_its_own() -> None:
+def test_all_images_differ() -> None:
     images = {
         render_image(class_index, split, index).tobytes()
         for class_index in range(len(SPECIES))
@@ -93,7 +93,7 @@ def test_nuisances_follow_their_ranges() -> None:
     assert 12 < (grainy - clean).std() < 21
 
 
-def test_size_is_free_and_classes_are_bounded() -> None:
+def test_any_size_renders_and_unknown_classes_are_refused() -> None:
     assert render_image(2, "train", 0, size=96).size == (96, 96)
     large, small = render_image(2, "train", 0, size=128).reduce(16), render_image(2, "train", 0).reduce(8)
     assert np.abs(pixels(large) - pixels(small)).mean() < 4

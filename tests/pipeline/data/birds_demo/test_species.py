@@ -28,10 +28,10 @@ UNSAID = {"crest": "none", "tail": "short"}
 
 @pytest.mark.parametrize("species", SPECIES, ids=lambda species: species.folder)
 def test_name_describes_every_part_correctly(species: Species) -> None:
-    told = dict(UNSAID)
+    described = dict(UNSAID)
     for word in species.name.split():
-        told |= PROMISES[word]
-    assert told == {part: getattr(species, part) for part in ("bill", "crest", "tail", "wing", "legs")}
+        described |= PROMISES[word]
+    assert described == {part: getattr(species, part) for part in ("bill", "crest", "tail", "wing", "legs")}
 
 
 def test_names_and_folders_are_unique_and_plain() -> None:
@@ -45,7 +45,7 @@ def test_no_single_attribute_decides() -> None:
         assert min(Counter(getattr(species, attribute) for species in SPECIES).values()) >= 2
 
 
-def test_fine_grained() -> None:
+def test_every_species_has_a_close_neighbour() -> None:
     pairs = {pair: pair[0].differences(pair[1]) for pair in combinations(SPECIES, 2)}
     assert all(set(parts) - {"plumage"} for parts in pairs.values()), "two species differ in colour at most"
     for species in SPECIES:

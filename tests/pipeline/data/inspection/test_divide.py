@@ -22,7 +22,7 @@ def flat_with_copies(root: Path) -> Path:
 
 
 @pytest.mark.parametrize("chosen", [None, 12])
-def test_the_splits_are_those_of_the_stage_data(tmp_path: Path, settings: Settings, chosen: int | None) -> None:
+def test_splits_equal_those_of_the_data_stage(tmp_path: Path, settings: Settings, chosen: int | None) -> None:
     flat_with_copies(tmp_path)
     data = settings(validation=0.2, test=0.3, split_seed=5, train_images=chosen)
     found, index = inspect(data), build_index(data)

@@ -36,12 +36,12 @@ def test_every_format_that_is_decoded_has_its_suffixes() -> None:
     assert set(SUFFIXES) == set(FORMATS)
 
 
-def test_a_suffix_of_another_format(tmp_path: Path) -> None:
+def test_wrong_suffix_is_an_oddity(tmp_path: Path) -> None:
     assert look(saved(tmp_path / "a.jpg", format="PNG")).oddities == (module.WRONG_SUFFIX,)
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp", "png"])
-def test_animations(tmp_path: Path, kind: str) -> None:
+def test_animation_is_an_oddity(tmp_path: Path, kind: str) -> None:
     frames = [Image.fromarray(NOISE), Image.fromarray(255 - NOISE)]
     path = saved(tmp_path / f"a.{kind}", frames[0], save_all=True, append_images=frames[1:])
     assert look(path).oddities == (module.ANIMATED,)
@@ -56,7 +56,9 @@ def test_animations(tmp_path: Path, kind: str) -> None:
         ((200, 10), 0, {module.UNIFORM, module.VERY_NARROW}),
     ],
 )
-def test_odd_pixels(tmp_path: Path, size: tuple[int, int], colour: int, expected: set[str]) -> None:
+def test_odd_sizes_and_uniform_images_are_found(
+    tmp_path: Path, size: tuple[int, int], colour: int, expected: set[str]
+) -> None:
     facts = look(saved(tmp_path / "a.png", Image.new("L", size, colour)))
     assert set(facts.oddities) == expected and facts.mode == "L" and facts.size == size
 
@@ -67,13 +69,13 @@ def test_modes_are_those_of_the_file(tmp_path: Path) -> None:
     assert look(saved(tmp_path / "a.jpg", Image.new("CMYK", (4, 4)))).mode == "CMYK"
 
 
-def test_a_photo_with_a_preview_is_no_animation(tmp_path: Path) -> None:
+def test_photo_with_a_preview_is_not_an_animation(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[Image.fromarray(NOISE[::2, ::2])])
     facts = look(path)
     assert (facts.format, facts.oddities) == ("MPO", ())
 
 
-def test_what_cannot_be_used_has_a_reason_without_its_path(tmp_path: Path) -> None:
+def test_unusable_image_has_a_reason_without_its_path(tmp_path: Path) -> None:
     broken = {"empty.png": b"", "text.png": b"no image", "cut.png": saved(tmp_path / "x.png").read_bytes()[:600]}
     for name, content in broken.items():
         (tmp_path / name).write_bytes(content)

@@ -16,10 +16,10 @@ from tests.pipeline.data.conftest import Data, write_folders
 Settings = Callable[..., Data]
 
 
-def test_everything_that_is_there_is_found(odd: Path, settings: Settings) -> None:
-    told: list[tuple[int, int]] = []
-    found = inspect(settings(), workers=2, progress=lambda *step: told.append(step))
-    assert told == [(i, 27) for i in range(1, 28)]
+def test_every_planted_oddity_is_found(odd: Path, settings: Settings) -> None:
+    steps: list[tuple[int, int]] = []
+    found = inspect(settings(), workers=2, progress=lambda *step: steps.append(step))
+    assert steps == [(i, 27) for i in range(1, 28)]
     assert found.class_counts("train").tolist() == [11, 10] and found.class_counts("test").tolist() == [2, 4]
     assert found.formats == {"PNG": 26} and found.modes == {"RGB": 26}
     assert found.unreadable.count == 1 and found.unreadable.examples[0].startswith("train/wood_duck/broken.png: ")
@@ -54,7 +54,7 @@ def test_a_hundred_of_a_kind_are_counted_and_ten_named(tmp_path: Path, settings:
     assert (found.copies["train"].count, len(found.copies["train"].examples)) == (100, module.EXAMPLES)
 
 
-def test_where_nothing_can_be_read(tmp_path: Path, settings: Settings) -> None:
+def test_data_set_without_readable_images_is_reported(tmp_path: Path, settings: Settings) -> None:
     write_folders(tmp_path, {"train/a": 1, "train/b": 1, "test/a": 1, "test/b": 1})
     for path in tmp_path.rglob("*.png"):
         path.write_bytes(b"")
@@ -73,6 +73,6 @@ def test_json_is_all_of_the_output(odd: Path, tmp_path: Path) -> None:
     assert facts["splits"]["train"]["classes"] == [11, 10]
 
 
-def test_the_sheets_place_follows_the_name() -> None:
+def test_sheet_location_follows_the_data_set_name() -> None:
     assert default_sheet("torchvision:SVHN") == Path("inspect/torchvision-SVHN.png")
     assert default_sheet("hf:a/b").parent == Path("inspect")

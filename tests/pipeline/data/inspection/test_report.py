@@ -27,7 +27,7 @@ def test_everything_found_is_printed(odd: Path, tmp_path: Path, monkeypatch: pyt
     assert "26 of 26 images are smaller than data.image_size (32 px)" in outcome.out
 
 
-def test_what_would_stop_a_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problem_that_would_stop_a_run_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folders(tmp_path / "photos", {"train/a": 1, "train/b": 3, "test/a": 1, "test/b": 1})
     monkeypatch.chdir(tmp_path)
     outcome = run_command("data", "inspect", "photos")
@@ -40,7 +40,7 @@ def test_code_names_get_the_words_of_a_run(tmp_path: Path, monkeypatch: pytest.M
     write_folders(tmp_path / "photos", {"c1": 4, "c2": 4})
     (tmp_path / "words.yaml").write_text("c1: teal\nc2: wood duck\n")
     monkeypatch.chdir(tmp_path)
-    told = code_name_warning(["c1", "c2"])
-    assert told is not None and told in run_command("data", "inspect", "photos").out
+    warning = code_name_warning(["c1", "c2"])
+    assert warning is not None and warning in run_command("data", "inspect", "photos").out
     named = run_command("data", "inspect", "photos", "--set", "teacher.text.class_names=words.yaml")
     assert named.code == 0 and "have a code for a name" not in named.out

@@ -1,4 +1,4 @@
-"""A server on this machine that gives files well and badly, and a reporter that remembers."""
+"""A local server that can serve files correctly or faultily, and a reporter that records."""
 
 import contextlib
 import hashlib

@@ -38,7 +38,7 @@ class Fetch:
         return {path.name for path in self.path.parent.iterdir()}
 
     def begin(self, size: int, etag: str | None = '"1"') -> None:
-        """As a command leaves it that was interrupted after `size` bytes."""
+        """Leave what a command interrupted after `size` bytes would leave."""
         self.part.write_bytes(DATA[:size])
         state = {"url": self.server.url("a.bin"), "etag": etag, "last_modified": None}
         self.part.with_name("a.bin.part.json").write_text(json.dumps(state))
@@ -49,7 +49,7 @@ def fetch(server: Server, tmp_path: Path, reporter: Reporter) -> Fetch:
     return Fetch(server, tmp_path, reporter)
 
 
-def test_a_file_is_fetched_and_nothing_else_is_left(fetch: Fetch) -> None:
+def test_download_leaves_only_the_file(fetch: Fetch) -> None:
     fetch.server.files["a.bin"] = Served(DATA)
     assert fetch() == hashlib.sha256(DATA).hexdigest()
     assert fetch.path.read_bytes() == DATA and fetch.left() == {"a.bin"}
@@ -58,7 +58,7 @@ def test_a_file_is_fetched_and_nothing_else_is_left(fetch: Fetch) -> None:
     assert fetch() == hashlib.sha256(DATA).hexdigest() and len(fetch.server.asked) == 1
 
 
-def test_a_disk_that_takes_no_more_keeps_what_came(fetch: Fetch) -> None:
+def test_full_disk_keeps_the_part_already_downloaded(fetch: Fetch) -> None:
     fetch.server.files["a.bin"] = Served(DATA)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
@@ -95,7 +95,7 @@ def test_the_next_command_resumes_too(fetch: Fetch) -> None:
     assert fetch.reporter.tracked[0][2].done == len(DATA)
 
 
-def test_no_ranges_means_from_the_beginning(fetch: Fetch) -> None:
+def test_server_without_ranges_restarts_the_download(fetch: Fetch) -> None:
     fetch.server.files["a.bin"] = Served(DATA, ranges=False, cuts=[100_000])
     fetch()
     assert [asked for _, asked in fetch.server.asked] == [None, "bytes=100000-"]
@@ -111,14 +111,14 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(fetch: Fetch, ignore: boo
     assert fetch.path.read_bytes() == DATA
 
 
-def test_a_part_of_unknown_origin_is_not_built_upon(fetch: Fetch) -> None:
+def test_part_of_unknown_origin_is_not_resumed(fetch: Fetch) -> None:
     fetch.server.files["a.bin"] = Served(DATA)
     fetch.part.write_bytes(bytes(1000))
     fetch()
     assert fetch.server.asked == [("a.bin", None)] and fetch.path.read_bytes() == DATA
 
 
-def test_416_of_a_whole_part_is_checked(fetch: Fetch) -> None:
+def test_complete_part_refused_with_416_is_checked(fetch: Fetch) -> None:
     fetch.server.files["a.bin"] = Served(DATA)
     fetch.begin(len(DATA))
     fetch()
@@ -149,7 +149,7 @@ def test_wrong_checksum_is_an_error_and_nothing_is_removed(fetch: Fetch) -> None
     assert fetch.left() == {aside.name, "a.bin"}
 
 
-def test_a_wrong_file_that_is_there_already_is_left_alone(fetch: Fetch) -> None:
+def test_existing_wrong_file_is_left_alone(fetch: Fetch) -> None:
     fetch.path.write_bytes(b"mine")
     with pytest.raises(UnavailableError, match="is there already, and is not the file") as caught:
         fetch()
@@ -171,7 +171,7 @@ def test_unreachable_server_is_an_error(fetch: Fetch, server: Server) -> None:
     server.__init__()  # type: ignore[misc] # for the fixture's own end
 
 
-def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(fetch: Fetch) -> None:
+def test_busy_server_is_retried_and_missing_file_is_not(fetch: Fetch) -> None:
     fetch.server.files["a.bin"] = Served(DATA, statuses=[503, 429])
     fetch()
     assert len(fetch.server.asked) == 3
@@ -205,14 +205,14 @@ def test_redirects_that_never_end(fetch: Fetch) -> None:
 
 
 @pytest.mark.parametrize("served", [Served(endless=True), Served(DATA)])
-def test_no_more_is_taken_than_the_limit(fetch: Fetch, served: Served) -> None:
+def test_download_stops_at_the_limit(fetch: Fetch, served: Served) -> None:
     fetch.server.files["a.bin"] = served
     with pytest.raises(UnavailableError, match="longer than 500,000 bytes"):
         fetch(limit=500_000)
     assert fetch.left() == set()
 
 
-def test_space_is_looked_at_first(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_space_is_checked_before_the_download(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch.server.files["a.bin"] = Served(DATA)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=50_100_000))
     with pytest.raises(UnavailableError, match=r"needs 51 MB in .*, where 50 MB are free"):
@@ -221,7 +221,7 @@ def test_space_is_looked_at_first(fetch: Fetch, monkeypatch: pytest.MonkeyPatch)
     fetch()  # what is missing fits
 
 
-def test_interrupted_in_the_middle_it_goes_on(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_download_is_resumed(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch.server.files["a.bin"] = Served(DATA)
     monkeypatch.setattr("pipeline.data.prepare.download.CHUNK", 100_000)
 

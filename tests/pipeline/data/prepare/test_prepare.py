@@ -60,7 +60,7 @@ def served(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     return server
 
 
-def test_from_nothing_to_what_the_reader_reads(served: Server, tmp_path: Path, reporter: Reporter) -> None:
+def test_data_set_is_fetched_unpacked_and_read(served: Server, tmp_path: Path, reporter: Reporter) -> None:
     root = tmp_path / "data"
     prepared = prepare("cub200", root, reporter)
     assert {name: len(split) for name, split in prepared.listing.splits.items()} == IMAGES
@@ -83,14 +83,14 @@ def test_command_prints_counts_and_the_next_commands(served: Server, tmp_path: P
     assert outcome.code == 0 and "everything was there already" in outcome.out and len(served.asked) == 1
 
 
-def test_unpacked_by_hand_is_as_good(served: Server, tmp_path: Path, reporter: Reporter) -> None:
+def test_manually_unpacked_set_is_accepted(served: Server, tmp_path: Path, reporter: Reporter) -> None:
     for name, data in cub().items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(data)
     assert not prepare("cub200", tmp_path, reporter).fetched and served.asked == []
 
 
-def test_an_archive_that_was_put_there_by_hand_is_used(served: Server, tmp_path: Path, reporter: Reporter) -> None:
+def test_manually_placed_archive_is_used(served: Server, tmp_path: Path, reporter: Reporter) -> None:
     (tmp_path / "CUB_200_2011.tgz").write_bytes(served.files["CUB_200_2011.tgz"].data)
     assert prepare("cub200", tmp_path, reporter).fetched and served.asked == []
 
@@ -119,7 +119,7 @@ def test_a_wrong_checksum_is_one_clear_error(served: Server, tmp_path: Path) -> 
     assert not (tmp_path / "CUB_200_2011").exists()
 
 
-def test_an_archive_that_leads_out_is_one_clear_error(
+def test_archive_with_paths_outside_is_one_clear_error(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.files["evil.tgz"] = Served(tar({"../outside": b"x"}))
@@ -139,7 +139,7 @@ def test_a_cut_connection_is_resumed(served: Server, tmp_path: Path, monkeypatch
     assert outcome.code == 0 and [asked for _, asked in served.asked] == [None, "bytes=300-"]
 
 
-def test_names() -> None:
+def test_unknown_name_or_missing_root_is_refused() -> None:
     outcome = run_command("data", "prepare", "cub20", "--root", "x")
     assert outcome.code == 2 and "did you mean 'cub200'?" in outcome.err
     outcome = run_command("data", "prepare", "cub200")
@@ -165,12 +165,12 @@ def test_birds_demo_is_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert prepare("birds_demo", tmp_path, reporter).root == tmp_path and drawn == [None, tmp_path]
 
 
-def test_two_at_once_are_refused(served: Server, tmp_path: Path, reporter: Reporter) -> None:
+def test_concurrent_preparation_is_refused(served: Server, tmp_path: Path, reporter: Reporter) -> None:
     with module._only_one(tmp_path), pytest.raises(UnavailableError, match="another process"):
         prepare("cub200", tmp_path, reporter)
 
 
-def test_the_disk_is_looked_at_first(
+def test_free_space_is_checked_before_any_request(
     served: Server, tmp_path: Path, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=51_000_000))
@@ -179,7 +179,7 @@ def test_the_disk_is_looked_at_first(
     assert served.asked == []
 
 
-def test_usage_error_is_a_usage_error(reporter: Reporter, tmp_path: Path) -> None:
+def test_unknown_data_set_is_a_usage_error(reporter: Reporter, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         prepare("nothing", tmp_path, reporter)
 

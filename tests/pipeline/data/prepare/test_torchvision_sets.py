@@ -52,7 +52,7 @@ def test_each_split_is_fetched_once(fake: type[Fake], tmp_path: Path, reporter: 
     assert fake.fetched == [True, False]
 
 
-def test_what_cannot_be_fetched_is_one_error(fake: type[Fake], tmp_path: Path, reporter: Reporter) -> None:
+def test_failed_fetch_is_one_clear_error(fake: type[Fake], tmp_path: Path, reporter: Reporter) -> None:
     fake.broken = True
     with pytest.raises(UnavailableError, match="cannot fetch it: File not found or corrupted"):
         fetch("MNIST", tmp_path, reporter)
@@ -63,7 +63,7 @@ def test_what_cannot_be_fetched_is_one_error(fake: type[Fake], tmp_path: Path, r
         fetch("MNITS", tmp_path, reporter)
 
 
-def test_a_real_set_of_torchvision_that_is_there(tmp_path: Path, reporter: Reporter) -> None:
+def test_existing_torchvision_set_is_not_fetched(tmp_path: Path, reporter: Reporter) -> None:
     """USPS is a text file of numbers a split; its checksum is looked at only when it is fetched."""
     bz2 = pytest.importorskip("bz2")
     pytest.importorskip("torchvision")

@@ -72,7 +72,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["w", "w:gz", "w:bz2", "w:xz", "zip"])
-def test_every_kind_of_archive(tmp_path: Path, kind: str) -> None:
+def test_every_archive_format_is_unpacked(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.archive"
     archive = zip_of(path, FILES) if kind == "zip" else tar_of(path, FILES, kind)
     assert do(archive) == ["set"]
@@ -107,7 +107,7 @@ def test_finished_archives_are_not_unpacked_twice(tmp_path: Path) -> None:
     assert contents(root) == {"one/x": b"changed by its owner", "two": b"2"}
 
 
-def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
+def test_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "set").mkdir(parents=True)
     with pytest.raises(UnavailableError, match="set: is there already") as caught:
@@ -116,9 +116,7 @@ def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_interrupted_between_the_renames_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
+def test_interruption_between_renames_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     files = {"one/x": b"1", "three/x": b"3", "two": b"2"}
     archive = tar_of(tmp_path / "a.tgz", files)
     rename, renamed = Path.rename, []
@@ -139,7 +137,7 @@ def test_interrupted_between_the_renames_it_goes_on(
     assert contents(tmp_path / "root") == files
 
 
-def test_interrupted_while_unpacking_nothing_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption_while_unpacking_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = tar_of(tmp_path / "a.tgz", FILES)
 
     def interrupt(*_arguments: object) -> None:
@@ -168,7 +166,7 @@ def test_interrupted_while_unpacking_nothing_is_there(tmp_path: Path, monkeypatc
     ],
 )
 @pytest.mark.parametrize("kind", ["tar", "zip"])
-def test_no_path_leads_out(tmp_path: Path, name: str, reason: str, kind: str) -> None:
+def test_paths_outside_the_root_are_refused(tmp_path: Path, name: str, reason: str, kind: str) -> None:
     if kind == "zip" and "\udcff" in name:
         return  # names in a zip are never undecodable
     files = {"set/good": b"1", name: b"2"}
@@ -195,20 +193,22 @@ def test_no_path_leads_out(tmp_path: Path, name: str, reason: str, kind: str) ->
         (special("set", tarfile.REGTYPE), "stands twice in it"),
     ],
 )
-def test_links_devices_and_names_twice_in_a_tar(tmp_path: Path, member: tarfile.TarInfo, reason: str) -> None:
+def test_links_devices_and_duplicates_in_a_tar_are_refused(
+    tmp_path: Path, member: tarfile.TarInfo, reason: str
+) -> None:
     archive = tar_with(tmp_path / "a.tar", special("set/good", tarfile.REGTYPE), member)
     with pytest.raises(UnavailableError, match=reason):
         do(archive)
     assert contents(tmp_path / "root") == {}
 
 
-def test_a_folder_may_be_listed_again(tmp_path: Path) -> None:
+def test_repeated_folder_entries_are_accepted(tmp_path: Path) -> None:
     members = [special(name, tarfile.DIRTYPE) for name in ("set", "set/", "./set")]
     assert do(tar_with(tmp_path / "a.tar", *members, special("./set/x", tarfile.REGTYPE))) == ["set"]
 
 
 @pytest.mark.parametrize("mode", [0o120777, 0o020666, 0o010666])
-def test_links_and_devices_in_a_zip(tmp_path: Path, mode: int) -> None:
+def test_links_and_devices_in_a_zip_are_refused(tmp_path: Path, mode: int) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         info = zipfile.ZipInfo("link")
         info.external_attr = mode << 16
@@ -226,7 +226,7 @@ def test_bombs_are_stopped_at_the_limit(tmp_path: Path) -> None:
         assert contents(tmp_path / "root") == {}
 
 
-def test_a_zip_that_lies_about_its_size(tmp_path: Path) -> None:
+def test_zip_with_a_false_size_is_refused(tmp_path: Path) -> None:
     archive = zip_of(tmp_path / "a.zip", {"a": bytes(10**6)})
     data = archive.read_bytes().replace(struct.pack("<I", 10**6), struct.pack("<I", 10))
     archive.write_bytes(data)
@@ -235,7 +235,7 @@ def test_a_zip_that_lies_about_its_size(tmp_path: Path) -> None:
     assert contents(tmp_path / "root") == {}
 
 
-def test_a_header_that_claims_to_be_gigabytes_long(tmp_path: Path) -> None:
+def test_oversized_header_is_refused(tmp_path: Path) -> None:
     header = special("long", tarfile.XHDTYPE)
     header.size = 10**9
     block = header.tobuf(tarfile.USTAR_FORMAT)
@@ -244,14 +244,14 @@ def test_a_header_that_claims_to_be_gigabytes_long(tmp_path: Path) -> None:
         do(tmp_path / "a.tar.xz")
 
 
-def test_empty_files_without_number(tmp_path: Path) -> None:
+def test_too_many_empty_files_are_refused(tmp_path: Path) -> None:
     files = {f"{i}/{i}": b"" for i in range(60)}
     for archive in (tar_of(tmp_path / "a.tgz", files), zip_of(tmp_path / "a.zip", files)):
         with pytest.raises(UnavailableError, match="more than 100 files"):
             do(archive)
 
 
-def test_encrypted_and_empty(tmp_path: Path) -> None:
+def test_encrypted_and_empty_archives_are_refused(tmp_path: Path) -> None:
     archive = zip_of(tmp_path / "a.zip", {"a": b"x"})
     data = bytearray(archive.read_bytes())
     for signature, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
@@ -296,7 +296,7 @@ def test_a_full_disk_leaves_the_archive_alone(tmp_path: Path, make: Any) -> None
         assert do(archive) == ["set"]
 
 
-def test_a_name_that_is_too_long_for_the_disk_is_no_damage(tmp_path: Path) -> None:
+def test_overlong_name_is_not_reported_as_damage(tmp_path: Path) -> None:
     archive = tar_of(tmp_path / "a.tar", {"x" * 300: b"1"})
     with pytest.raises(WriteError, match="its name is too long for this file system"):
         do(archive)

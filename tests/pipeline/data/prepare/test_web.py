@@ -28,7 +28,7 @@ def test_condition_is_a_strong_etag_or_the_date() -> None:
     assert Version(None, None).condition is None
 
 
-def test_versions_contradict_only_where_both_say_something() -> None:
+def test_versions_contradict_only_where_both_have_a_mark() -> None:
     assert Version('"1"', None).contradicts(Version('"2"', None))
     assert Version('"1"', "Mon").contradicts(Version('"1"', "Tue"))
     assert not Version('"1"', None).contradicts(Version(None, "Mon"))

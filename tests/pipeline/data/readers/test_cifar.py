@@ -27,7 +27,7 @@ def read(name: str, root: Path) -> Listing:
     return load_reader(name)(root, SETTINGS)
 
 
-def test_the_binary_version_of_cifar10(tmp_path: Path):
+def test_binary_cifar10_is_read(tmp_path: Path):
     pixels = write_cifar10(tmp_path)
     listing = read("cifar10", tmp_path)
     assert listing.classes == list(CIFAR10_NAMES)
@@ -42,7 +42,7 @@ def test_the_binary_version_of_cifar10(tmp_path: Path):
     assert listing.unofficial() == {"train": (30, 50_000), "test": (6, 10_000)}
 
 
-def test_the_fine_labels_of_cifar100(tmp_path: Path):
+def test_fine_labels_of_cifar100_are_read(tmp_path: Path):
     pixels = write_cifar100(tmp_path)
     listing = read("cifar100", tmp_path)
     assert listing.classes == ["apple", "aquarium fish", "baby"]
@@ -85,7 +85,7 @@ def pickle_of_python_2(pixels: np.ndarray, labels: list[int]) -> bytes:
     return b"\x80\x02}(U\x04data" + array + b"U\x06labels" + numbers + b"u."
 
 
-def test_what_python_2_pickled_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_python_2_pickles_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = write_pickled_cifar10(tmp_path, monkeypatch)
     expected = read("cifar10", tmp_path)
     pixels = planes(noise(0, 6, 32))
@@ -121,7 +121,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str):
     assert "cifar-10-binary.tar.gz" in str(caught.value)
 
 
-def test_a_label_that_is_no_class_is_named(tmp_path: Path):
+def test_unknown_label_is_named(tmp_path: Path):
     write_cifar10(tmp_path)
     path = tmp_path / "cifar-10-batches-bin" / "test_batch.bin"
     content = bytearray(path.read_bytes())

@@ -48,21 +48,23 @@ def test_the_line_is_named_where_there_is_one() -> None:
         readable_names(["a b", "a_b"], SOURCE, [4, 9])
 
 
-def test_names_that_differ_in_unicode_form_alone_are_told_apart_in_the_message() -> None:
+def test_message_distinguishes_names_of_different_unicode_forms() -> None:
     with pytest.raises(UnavailableError, match=r"reads the same as .*, written in another Unicode form"):
         readable_names(["caf\u00e9", "cafe\u0301"], SOURCE)
 
 
-def test_the_fullest_folder_is_the_one_that_is_spoken_of(tmp_path: Path) -> None:
+def test_error_names_the_most_complete_folder(tmp_path: Path) -> None:
     images(tmp_path, ["set/one.txt", "set/two.txt"])
     assert unpacked_folder(tmp_path, "x", ("one.txt", "two.txt"), "do", below=("gone", "set")) == tmp_path / "set"
     with pytest.raises(UnavailableError, match=rf"data\.root: {tmp_path}/set has no three\.txt"):
         unpacked_folder(tmp_path, "x", ("one.txt", "two.txt", "three.txt"), "do", below=("set",))
 
 
-@pytest.mark.parametrize(("name", "told"), [("test", False), ("val", True), ("valid_images", True), ("holdout", False)])
-def test_a_test_split_of_another_name_is_noted(name: str, told: bool) -> None:
-    assert bool(notes_on_test({"train": "train", "test": name})) == told
+@pytest.mark.parametrize(
+    ("name", "noted"), [("test", False), ("val", True), ("valid_images", True), ("holdout", False)]
+)
+def test_a_test_split_of_another_name_is_noted(name: str, noted: bool) -> None:
+    assert bool(notes_on_test({"train": "train", "test": name})) == noted
 
 
 def test_a_missing_folder_has_the_remedy_of_a_run(tmp_path: Path) -> None:

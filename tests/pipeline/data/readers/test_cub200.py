@@ -37,7 +37,7 @@ def edit(path: Path, line: int, text: str | None) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def test_official_splits_and_names(cub: Path):
+def test_official_splits_and_names_are_read(cub: Path):
     listing = read(cub, SETTINGS)
     assert listing.classes == ["Black footed Albatross", "Sooty Albatross", "Groove billed Ani"]
     train, test = listing.splits["train"], listing.splits["test"]
@@ -110,7 +110,7 @@ def test_an_empty_or_binary_table_is_named(cub: Path, content: bytes):
 
 
 @pytest.mark.parametrize("root", [None, Path("no/such/folder")])
-def test_a_missing_root_says_what_must_be_where(root: Path | None):
+def test_missing_root_gives_the_expected_layout(root: Path | None):
     with pytest.raises(UnavailableError, match=r"data\.root") as caught:
         read(root, SETTINGS)
     for part in (*TABLES, "images/", "CUB_200_2011.tgz", "--set data.root=", "--set data.dataset=birds_demo"):
@@ -119,7 +119,7 @@ def test_a_missing_root_says_what_must_be_where(root: Path | None):
 
 @settings(deadline=None, max_examples=60)
 @given(table=st.sampled_from(TABLES), content=st.text(max_size=60))
-def test_no_content_of_a_table_ends_in_a_traceback(tmp_path_factory, table: str, content: str):
+def test_any_table_content_gives_a_clear_error(tmp_path_factory, table: str, content: str):
     root = tmp_path_factory.mktemp("cub")
     write_image(root / "images/a/1.png", 0, 4, 4)
     for name, text in zip(TABLES, ("1 a/1.png\n", "1 001.A\n", "1 1\n", "1 1\n"), strict=True):

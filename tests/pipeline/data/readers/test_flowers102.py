@@ -17,13 +17,13 @@ def root(tmp_path: Path) -> Path:
     return flowers102(tmp_path)
 
 
-def test_the_names_are_torchvisions() -> None:
+def test_class_names_match_torchvision() -> None:
     datasets = pytest.importorskip("torchvision.datasets")
     assert list(CLASSES) == [name.rstrip("?") for name in datasets.Flowers102.classes]
 
 
-def test_the_sets_are_what_their_names_say(root: Path) -> None:
-    """Not the other way round, as where the larger set is trained on."""
+def test_train_and_test_sets_are_not_swapped(root: Path) -> None:
+    """Training on the larger set would swap them."""
     listing = read(root, SETTINGS)
     assert listing.splits["train"].paths == [f"jpg/image_{i:05}.jpg" for i in (6, 4, 5)]
     assert listing.splits["validation"].paths == [f"jpg/image_{i:05}.jpg" for i in (3, 1, 2)]

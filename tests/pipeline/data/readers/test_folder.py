@@ -206,14 +206,14 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize(("train", "test"), SPELLINGS)
-def test_splits_are_read_by_the_names_that_people_give_them(tmp_path: Path, train: str, test: str):
+def test_common_split_names_are_recognised(tmp_path: Path, train: str, test: str):
     write_folders(tmp_path, {f"{split}/{name}": 2 for split in (train, test) for name in ("cat", "dog")})
     listing = read(tmp_path, SETTINGS)
     assert listing.classes == ["cat", "dog"] and counts(listing) == {"train": 4, "test": 4}
     assert all(path.startswith(f"{test}/") for path in listing.splits["test"].paths)
 
 
-def test_splits_in_a_folder_of_their_own_and_doubled_folders_are_found(tmp_path: Path):
+def test_splits_in_subfolders_and_doubled_folders_are_found(tmp_path: Path):
     made = {f"set/{split}/{split}/{name}": 2 for split in ("Training", "Test") for name in ("cat", "dog")}
     listing = read(write_folders(tmp_path, made), SETTINGS)
     assert listing.classes == ["cat", "dog"] and counts(listing) == {"train": 4, "test": 4}
@@ -247,7 +247,7 @@ def test_other_layouts_are_refused_with_the_one_that_is_expected(tmp_path: Path,
     )
 
 
-def test_folders_that_a_few_classes_have_in_common_do_no_harm(tmp_path: Path):
+def test_folders_shared_by_a_few_classes_are_accepted(tmp_path: Path):
     made = {f"{name}/images": 4 for name in ("cat", "dog")} | {"owl/images": 4, "owl/old": 4, "owl/test": 1}
     assert read(write_folders(tmp_path, made), SETTINGS).classes == ["cat", "dog", "owl"]
 
@@ -286,7 +286,7 @@ def test_classes_that_differ_in_blanks_alone_are_refused(tmp_path: Path):
         read(write_folders(tmp_path, {"cat": 4, "cat ": 4, "dog": 4}), SETTINGS)
 
 
-def test_what_the_tool_writes_is_never_read(tmp_path: Path):
+def test_folders_written_by_the_tool_are_ignored(tmp_path: Path):
     write_folders(tmp_path, {"cat": 4, "dog": 4})
     before = read(tmp_path, SETTINGS)
     write_image(tmp_path / "inspect/folder.png", 0)
@@ -308,7 +308,7 @@ def test_what_the_tool_writes_is_never_read(tmp_path: Path):
     assert read(tmp_path, SETTINGS).splits == before.splits
 
 
-def test_an_export_among_images_takes_no_class_away(tmp_path: Path):
+def test_exported_files_do_not_hide_a_class_folder(tmp_path: Path):
     write_folders(tmp_path, {"cat": 4, "dog": 4})
     before = read(tmp_path, SETTINGS)
     for name in ("model.onnx", "preprocess.json", "labels.json"):
@@ -316,7 +316,7 @@ def test_an_export_among_images_takes_no_class_away(tmp_path: Path):
     assert read(tmp_path, SETTINGS).splits == before.splits
 
 
-def test_a_validation_split_taken_for_the_test_split_is_told(tmp_path: Path) -> None:
+def test_validation_split_used_as_test_split_is_reported(tmp_path: Path) -> None:
     write_folders(tmp_path, {"train/a": 3, "train/b": 3, "valid/a": 1, "valid/b": 2})
     (note,) = read(tmp_path, Data()).notes
     assert note == "there is no test split, so that valid is taken for it; validation is split from training"
@@ -324,7 +324,7 @@ def test_a_validation_split_taken_for_the_test_split_is_told(tmp_path: Path) -> 
     assert read(tmp_path, Data()).notes == []
 
 
-def test_unicode_forms_that_differ_between_splits_are_told(tmp_path: Path) -> None:
+def test_differing_unicode_forms_between_splits_are_reported(tmp_path: Path) -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     write_folders(tmp_path, {f"train/{composed}": 2, "train/tea": 2, f"test/{decomposed}": 1, "test/tea": 1})
     listing = read(tmp_path, Data())

@@ -59,7 +59,7 @@ def test_json_that_is_wrong_names_the_file(root: Path, content: str) -> None:
         read(root, SETTINGS)
 
 
-def test_an_image_of_the_json_that_is_not_there_is_named(root: Path) -> None:
+def test_missing_image_of_the_json_is_named(root: Path) -> None:
     (root / "meta/test.txt").unlink()
     (root / "meta/test.json").write_text(json.dumps({"apple_pie": ["apple_pie/1011329"], "pho": ["pho/9"]}))
     with pytest.raises(UnavailableError, match=r"test\.json, image 2: there is no file .*pho/9\.jpg"):

@@ -47,7 +47,7 @@ def check(listing: Listing) -> None:
 @needs_library
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("folder", ["", "owner/ducks"])
-def test_what_save_to_disk_wrote(tmp_path: Path, folder: str):
+def test_save_to_disk_output_is_read(tmp_path: Path, folder: str):
     import datasets
 
     datasets.DatasetDict({"train": rows_of_images(8, 0), "test": rows_of_images(4, 100)}).save_to_disk(
@@ -66,7 +66,7 @@ def test_what_save_to_disk_wrote(tmp_path: Path, folder: str):
 @needs_library
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("folder", ["", "data"])
-def test_parquet_files_with_their_splits_names(tmp_path: Path, folder: str):
+def test_parquet_files_named_by_split_are_read(tmp_path: Path, folder: str):
     (tmp_path / folder).mkdir(exist_ok=True)
     rows_of_images(8, 0).to_parquet(tmp_path / folder / "train-00000-of-00001.parquet")
     rows_of_images(4, 100).to_parquet(tmp_path / folder / "Validation.parquet")
@@ -75,7 +75,7 @@ def test_parquet_files_with_their_splits_names(tmp_path: Path, folder: str):
 
 @needs_library
 @pytest.mark.usefixtures("cache")
-def test_validation_and_several_columns(tmp_path: Path):
+def test_validation_split_and_extra_columns_are_accepted(tmp_path: Path):
     import datasets
 
     coarse = datasets.ClassLabel(names=["a", "b", "c"])
@@ -91,7 +91,7 @@ def test_validation_and_several_columns(tmp_path: Path):
 
 @needs_library
 @pytest.mark.usefixtures("cache")
-def test_what_does_not_fit_is_named(tmp_path: Path):
+def test_unfitting_data_sets_are_refused(tmp_path: Path):
     import datasets
 
     def saved(name: str, **splits: Any) -> Path:
@@ -114,7 +114,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path):
 
 
 @needs_library
-def test_cache_on_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import datasets
 
     data = tmp_path / "data"
@@ -145,6 +145,6 @@ def test_missing_library_gives_the_install_command(tmp_path: Path, monkeypatch: 
     assert caught.value.exit_code == 4 and "pip install 'tmkd-pipeline[hf]'" in str(caught.value)
 
 
-def test_a_root_that_is_not_there_is_named(tmp_path: Path):
+def test_missing_root_is_named(tmp_path: Path):
     with pytest.raises(UnavailableError, match="does not exist"):
         read(tmp_path / "nothing")

@@ -29,7 +29,7 @@ def test_the_kit_may_be_unpacked_into_the_root_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("below", ["", "ILSVRC/Data/CLS-LOC"])
-def test_kaggles_folder(tmp_path: Path, below: str) -> None:
+def test_kaggle_folder_is_read(tmp_path: Path, below: str) -> None:
     listing = read(kaggle(tmp_path) / below, SETTINGS)
     assert listing.root == tmp_path / "ILSVRC/Data/CLS-LOC"
     assert listing.splits["test"].paths == FLAT and listing.splits["test"].labels == LABELS
@@ -50,7 +50,7 @@ def test_other_files_are_counted(tmp_path: Path) -> None:
     assert read(root, SETTINGS).ignored == {".txt": 1, "hidden file": 1}
 
 
-def test_a_code_that_wordnet_has_not_is_its_own_name(tmp_path: Path) -> None:
+def test_code_unknown_to_wordnet_is_its_own_name(tmp_path: Path) -> None:
     images(tmp_path, (f"{part}/{code}/1.JPEG" for part in ("train", "val") for code in ("n01440764", "n99999999")))
     assert read(tmp_path, SETTINGS).classes == ["tench", "n99999999"]
 
@@ -72,14 +72,14 @@ def test_folders_that_do_not_fit_are_named(tmp_path: Path, add: str, message: st
     assert caught.value.remedy
 
 
-def test_inner_archives_are_to_be_unpacked(tmp_path: Path) -> None:
+def test_packed_class_archives_are_reported(tmp_path: Path) -> None:
     images(tmp_path, ["train/n01440764.tar", "val/n01440764/1.JPEG"])
     with pytest.raises(UnavailableError, match="train: has no class folders") as caught:
         read(tmp_path, SETTINGS)
     assert "n*.tar" in str(caught.value)
 
 
-def test_flat_images_without_a_table_say_what_to_add(tmp_path: Path) -> None:
+def test_flat_images_without_a_table_name_the_missing_table(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="val: the images lie in one folder, and there is no table") as caught:
         read(imagenet(tmp_path, "flat"), SETTINGS)
     assert "LOC_val_solution.csv" in str(caught.value) and "ILSVRC2012_devkit_t12" in str(caught.value)

@@ -31,7 +31,7 @@ def table(root: Path, *rows: str, end: str = "\n", encoding: str = "utf-8") -> L
 GIVEN = ("path,label,split", "a.jpg,wren,train", "b.jpg,wood_duck,train", "c.jpg,wren,test", "sub/d.jpg,wood_duck,test")
 
 
-def test_paths_labels_and_splits(root: Path) -> None:
+def test_paths_labels_and_splits_are_read(root: Path) -> None:
     listing = table(root, *GIVEN)
     assert listing.root == root and listing.classes == ["wood duck", "wren"]
     assert listing.splits["train"].paths == ["a.jpg", "b.jpg"] and listing.splits["train"].labels == [1, 0]
@@ -52,11 +52,11 @@ def test_separators_line_ends_and_byte_order_marks_change_nothing(
 @pytest.mark.parametrize(
     "header", ["image,class,split", "filename,label,split", " Path , Label , SPLIT ", '"path","label","split"']
 )
-def test_columns_have_several_names(root: Path, header: str) -> None:
+def test_column_names_have_synonyms(root: Path, header: str) -> None:
     assert table(root, header, *GIVEN[1:]) == table(root, *GIVEN)
 
 
-def test_quotes_other_columns_blank_lines_and_dots(root: Path) -> None:
+def test_quotes_extra_columns_and_blank_lines_are_handled(root: Path) -> None:
     listing = table(
         root,
         'id;"label";"path";note',
@@ -80,7 +80,7 @@ def test_without_splits_a_test_split_is_set_aside(root: Path) -> None:
     assert table(root, *rows) == listing
 
 
-def test_val_means_what_it_means_for_folders(root: Path) -> None:
+def test_val_is_treated_as_in_folders(root: Path) -> None:
     header, *rows = GIVEN
     as_test = table(root, header, *(row.replace(",test", ",Val") for row in rows))
     assert replace(as_test, notes=[]) == table(root, *GIVEN)
@@ -135,7 +135,7 @@ def test_labels_that_read_the_same_name_the_line(root: Path) -> None:
         table(root, *(row.replace("wood_duck", "wood duck") for row in GIVEN), "g.jpg,wood_duck,train")
 
 
-def test_a_line_is_counted_where_a_row_begins(root: Path) -> None:
+def test_error_names_the_line_where_the_row_begins(root: Path) -> None:
     with pytest.raises(UnavailableError, match=r"labels\.csv, line 5: there is no file"):
         table(root, "path,label,note", 'a.jpg,wren,"one\ntwo"', "", "gone.jpg,gull,")
 
@@ -161,7 +161,7 @@ def test_text_that_is_not_utf8_names_the_line(root: Path) -> None:
         table(root, "path,label", "a.jpg,wren", "b.jpg,Zaunkönig", encoding="latin-1")
 
 
-def test_a_missing_table_says_where_it_is_looked_for(root: Path) -> None:
+def test_missing_table_names_its_expected_location(root: Path) -> None:
     with pytest.raises(UnavailableError, match=rf"data\.labels: there is no file {root}/labels\.csv") as caught:
         read(root, SETTINGS)
     assert "relative to data.root" in str(caught.value)
@@ -236,7 +236,7 @@ LABEL = FIELD.map(lambda text: " ".join(text.split())).filter(bool)
     mark=st.booleans(),
     line=st.sampled_from(["\n", "\r\n"]),
 )
-def test_what_was_written_is_read(tmp_path_factory, labels, notes, delimiter, order, quoting, mark, line) -> None:
+def test_written_tables_are_read_back(tmp_path_factory, labels, notes, delimiter, order, quoting, mark, line) -> None:
     """Any labels and any text in other columns, as Python's writer puts them (but it leaves a lone \\r unquoted)."""
     root = tmp_path_factory.mktemp("table")
     rows = [
@@ -261,7 +261,7 @@ def test_what_was_written_is_read(tmp_path_factory, labels, notes, delimiter, or
 @settings(deadline=None, max_examples=150)
 @given(content=st.binary(max_size=80) | st.text(max_size=80).map(lambda text: text.encode("utf-8", "replace")),
        header=st.sampled_from([b"", b"path,label\n", b"path;class;split\n"]))  # fmt: skip
-def test_no_content_ends_in_a_traceback(tmp_path_factory, content: bytes, header: bytes) -> None:
+def test_any_content_gives_a_clear_error(tmp_path_factory, content: bytes, header: bytes) -> None:
     root = tmp_path_factory.mktemp("table")
     (root / "labels.csv").write_bytes(header + content)
     with pytest.raises(UnavailableError, match=r"labels\.csv"):  # no image is there

@@ -1,4 +1,4 @@
-"""What holds for every benchmark: official splits, readable names, other folders, and what its absence says."""
+"""What holds for every benchmark: official splits, readable names, other folders, and errors for missing files."""
 
 import shutil
 from pathlib import Path
@@ -64,7 +64,7 @@ def files(name: str, root: Path) -> list[Path]:
 
 
 @each_benchmark
-def test_splits_labels_and_names(name: str, tmp_path: Path) -> None:
+def test_splits_labels_and_names_are_read(name: str, tmp_path: Path) -> None:
     listing = read(name, LAYOUTS[name](tmp_path))
     assert listing.classes == NAMES[name]
     assert {split: found.labels for split, found in listing.splits.items()} == LABELS[name]
@@ -131,8 +131,8 @@ def test_unofficial_counts_are_reported(name: str, tmp_path: Path) -> None:
 
 
 @each_benchmark
-def test_names_can_be_prompted(name: str, tmp_path: Path) -> None:
-    """As they are, and where a set of words for them ships, by that."""
+def test_class_names_are_usable_in_prompts(name: str, tmp_path: Path) -> None:
+    """As they are, and through the shipped set of words where there is one."""
     classes = read(name, LAYOUTS[name](tmp_path)).classes
     words = class_words(None, classes)
     assert len({word.casefold() for word in words}) == len(classes)
@@ -146,7 +146,7 @@ def test_names_can_be_prompted(name: str, tmp_path: Path) -> None:
 
 @each_benchmark
 @pytest.mark.parametrize("root", [None, Path("no/such/folder")])
-def test_a_missing_root_says_what_must_be_where(name: str, root: Path | None) -> None:
+def test_missing_root_gives_the_expected_layout(name: str, root: Path | None) -> None:
     with pytest.raises(UnavailableError, match=r"data\.root") as caught:
         read(name, root)
     assert caught.value.exit_code == 4
@@ -155,15 +155,15 @@ def test_a_missing_root_says_what_must_be_where(name: str, root: Path | None) ->
 
 
 @each_benchmark
-def test_an_empty_folder_is_no_data_set(name: str, tmp_path: Path) -> None:
+def test_empty_folder_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=f"data.root: {tmp_path} has no ") as caught:
         read(name, tmp_path)
     assert caught.value.remedy
 
 
 @each_benchmark
-def test_each_file_of_the_layout_is_needed_or_not(name: str, tmp_path: Path) -> None:
-    """Whatever is taken away, the set is read or one error names something of it; there is no traceback."""
+def test_any_missing_file_gives_a_listing_or_a_clear_error(name: str, tmp_path: Path) -> None:
+    """Whatever is removed, the set is still read or one clear error is given."""
     original = LAYOUTS[name](tmp_path / "original")
     for number, path in enumerate(sorted(path.relative_to(original) for path in original.rglob("*"))):
         root = tmp_path / str(number)

@@ -10,7 +10,7 @@ from tests.pipeline.data.readers.layouts import edit, oxford_pets
 SETTINGS = Data(dataset="oxford_pets")
 
 
-def test_comments_are_passed_over(tmp_path: Path) -> None:
+def test_comments_are_ignored(tmp_path: Path) -> None:
     root = oxford_pets(tmp_path)
     before = read(root, SETTINGS)
     table = root / "annotations/trainval.txt"

@@ -31,7 +31,7 @@ def test_a_folder_in_place_of_a_table_is_named(tmp_path: Path) -> None:
         read_rows(tmp_path)
 
 
-def test_matlab_files_without_scipy_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_matlab_files_without_scipy_give_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     savemat(tmp_path / "x.mat", {"x": np.arange(3)})
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     with pytest.raises(UnavailableError, match=r"x\.mat: MATLAB files are read with scipy") as caught:
@@ -39,7 +39,7 @@ def test_matlab_files_without_scipy_say_what_to_install(tmp_path: Path, monkeypa
     assert caught.value.exit_code == 4 and "pip install scipy" in str(caught.value)
 
 
-def test_variables_have_a_dimension(tmp_path: Path) -> None:
+def test_matlab_variables_keep_one_dimension(tmp_path: Path) -> None:
     rows = structs(["a", "b"], [("text", 3)])
     savemat(tmp_path / "x.mat", {"one": np.array([[7]]), "text": np.array([["x"]], dtype=object), "row": rows})
     one, text, row = load_matlab(tmp_path / "x.mat", ["one", "text", "row"])
@@ -67,7 +67,7 @@ def test_a_damaged_matlab_file_is_named(tmp_path_factory, place: float, flip: in
     [("7", 7), (7, 7), (np.uint8(7), 7), (np.float64(7.0), 7), ("07", 7), (7.5, None), ("-1", None), (-1, None),
      ("x", None), ("", None), ("٣", None), (float("nan"), None), (float("inf"), None), ("9" * 10, None), (None, None)],
 )  # fmt: skip
-def test_whole_numbers(value: object, number: int | None) -> None:
+def test_only_whole_numbers_are_accepted(value: object, number: int | None) -> None:
     assert whole_number(value) == number
 
 
@@ -91,7 +91,7 @@ def test_labels_follow_the_order_of_the_classes(tmp_path: Path) -> None:
         rows.splits({3: ("x", "a"), 20: ("x", "b"), 21: ("here", "c")})
 
 
-def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
+def test_dangling_link_is_named(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").symlink_to(tmp_path / "gone.jpg")
     rows: Rows[str] = Rows(tmp_path)
     rows.add(Place(tmp_path / "x.txt", 1), "train", "1.jpg", "a")

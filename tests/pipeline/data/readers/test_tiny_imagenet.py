@@ -17,7 +17,7 @@ def root(tmp_path: Path) -> Path:
     return tiny_imagenet(tmp_path)
 
 
-def test_boxes_and_the_unlabelled_test_images_are_passed_over(root: Path) -> None:
+def test_boxes_and_unlabelled_test_images_are_ignored(root: Path) -> None:
     listing = read(root, SETTINGS)
     assert listing.ignored == {}
     assert listing.splits["train"].paths[:2] == [
@@ -94,13 +94,13 @@ def test_a_class_without_test_images_is_named(root: Path) -> None:
         read(root, SETTINGS)
 
 
-def test_val_without_labels_says_what_is_missing(root: Path) -> None:
+def test_val_without_labels_is_refused(root: Path) -> None:
     (root / "val/val_annotations.txt").unlink()
     with pytest.raises(UnavailableError, match=r"val: has neither val_annotations\.txt nor a folder"):
         read(root, SETTINGS)
 
 
-def test_val_sorted_in_part_names_the_class_that_is_left(root: Path) -> None:
+def test_partly_sorted_val_names_the_missing_class(root: Path) -> None:
     (root / "val/n02113186").mkdir()
     shutil.move(root / "val/images/val_1.JPEG", root / "val/n02113186")
     with pytest.raises(UnavailableError, match=r"wnids\.txt, line 1: class 'n02124075' has no folder .*val/n02124075"):

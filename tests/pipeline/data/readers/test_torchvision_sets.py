@@ -33,7 +33,7 @@ def agrees(listing: Listing, split: str, theirs: Any) -> None:
         assert label == their_label
 
 
-def test_a_set_with_a_train_flag(tmp_path: Path):
+def test_set_with_a_train_flag_is_read(tmp_path: Path):
     write_mnist(tmp_path)
     listing = read("MNIST", tmp_path)
     assert listing.classes[:2] == ["0 - zero", "1 - one"] and set(listing.splits) == {"train", "test"}
@@ -41,14 +41,14 @@ def test_a_set_with_a_train_flag(tmp_path: Path):
     agrees(listing, "test", datasets.MNIST(str(tmp_path), train=False))
 
 
-def test_a_set_with_a_validation_split(tmp_path: Path):
+def test_set_with_a_validation_split_is_read(tmp_path: Path):
     listing = read("DTD", write_dtd(tmp_path))
     assert listing.classes == ["banded", "wavy lines"]
     for ours, theirs in (("train", "train"), ("validation", "val"), ("test", "test")):
         agrees(listing, ours, datasets.DTD(str(tmp_path), split=theirs))
 
 
-def test_a_set_that_is_not_divided_gives_a_stratified_test_split(tmp_path: Path):
+def test_undivided_set_gives_a_stratified_test_split(tmp_path: Path):
     for number in range(12):
         name = ("Forest", "SeaLake", "River")[number % 3]
         write_image(tmp_path / "eurosat" / "2750" / name / f"{name}_{number}.jpg", number)
@@ -88,7 +88,7 @@ def test_labels_that_do_not_begin_at_0_are_the_names(tmp_path: Path):
     assert (listing.classes, listing.splits["test"].labels) == (["3", "5", "10"], [2, 0, 1, 0])
 
 
-def test_the_matlab_files_of_svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_svhn_matlab_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     scipy_io = pytest.importorskip("scipy.io")
     for seed, split in enumerate(("train", "test")):
         pixels = noise(seed, 4, 32).transpose(1, 2, 3, 0)

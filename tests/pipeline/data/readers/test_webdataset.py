@@ -18,7 +18,7 @@ from tests.pipeline.data.containers import encoded, samples, write_shard, write_
 pytestmark = pytest.mark.usefixtures("user_cache")
 
 
-def test_images_and_labels_of_shards(tmp_path: Path):
+def test_images_and_labels_of_shards_are_read(tmp_path: Path):
     listing = read(write_shards(tmp_path), Data())
     assert listing.classes == ["wood duck", "teal", "smew"]
     assert listing.splits["train"].labels == [0, 1, 2] * 4
@@ -43,7 +43,7 @@ def test_val_is_validation_beside_test_and_else_test(tmp_path: Path):
     assert {name: len(split) for name, split in read(tmp_path, Data()).splits.items()} == {"train": 12, "test": 6}
 
 
-def test_shards_and_labels_under_other_spellings(tmp_path: Path):
+def test_shard_and_label_spellings_may_differ(tmp_path: Path):
     names = ["caf\u00e9", "tea"]
     write_shard(tmp_path / "Training_000.tar", [m for i in range(4) for m in sample(i, names[i % 2])])
     other = ["cafe\u0301", "tea"]
@@ -91,7 +91,7 @@ def test_long_names_are_read(tmp_path: Path):
     assert store.read(listing.splits["test"].paths[3]) == encoded(1)
 
 
-def test_links_devices_and_escapes_do_no_harm(tmp_path: Path):
+def test_links_devices_and_escaping_paths_are_harmless(tmp_path: Path):
     root = write_shards(tmp_path / "data")
     outside = tmp_path / "secret.png"
     outside.write_bytes(encoded(0))
@@ -159,7 +159,7 @@ def test_a_broken_image_is_named_and_can_be_skipped(tmp_path: Path):
         ([("a.png", b"x"), ("a.cls", b"1" * (2**20 + 1))], "too many for a label"),
     ],
 )
-def test_samples_that_are_not_whole_are_named(tmp_path: Path, members: list[tuple[str, bytes]], message: str):
+def test_incomplete_samples_are_named(tmp_path: Path, members: list[tuple[str, bytes]], message: str):
     write_shards(tmp_path)
     write_shard(tmp_path / "train-000009.tar", members)
     with pytest.raises(UnavailableError, match=message) as caught:

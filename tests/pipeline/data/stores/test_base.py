@@ -17,7 +17,7 @@ def keys(listing: Listing) -> list[str]:
     return [key for split in listing.splits.values() for key in split.paths]
 
 
-def test_more_files_than_are_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_more_files_than_stay_open_are_read_concurrently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("pipeline.data.stores.base.OPEN_FILES", 2)
     write_cifar10(tmp_path)
     listing = read_listing(Data(dataset="cifar10", root=str(tmp_path)))
@@ -40,7 +40,7 @@ def test_file_marks_are_size_and_time_looked_up_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("column_major", [False, True])
-def test_image_of_planes(column_major: bool) -> None:
+def test_image_is_assembled_from_colour_planes(column_major: bool) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     stored = pixels.transpose((2, 1, 0) if column_major else (2, 0, 1))
     image = image_of_planes(stored.tobytes(), 4, column_major=column_major)

@@ -1,4 +1,4 @@
-"""What holds of every store: the same images in threads, processes and copies, marks that see changes, names."""
+"""What holds for every store: the same images in threads, processes and copies, detected changes, and names."""
 
 import os
 import pickle
@@ -107,7 +107,7 @@ def test_the_digest_of_the_listing_sees_a_touched_file(case: Case, tmp_path: Pat
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_what_vanishes_after_indexing_is_named(case: Case, tmp_path: Path, workers: int):
+def test_file_missing_after_indexing_is_named(case: Case, tmp_path: Path, workers: int):
     index = build_index(settings(case, tmp_path))
     (tmp_path / case.file).unlink()
     with pytest.raises(UnavailableError) as caught:
@@ -115,7 +115,7 @@ def test_what_vanishes_after_indexing_is_named(case: Case, tmp_path: Path, worke
     assert str(tmp_path) in caught.value.message and "Traceback" not in str(caught.value)
 
 
-def test_only_files_can_be_typed(case: Case, tmp_path: Path):
+def test_only_folder_keys_are_file_paths(case: Case, tmp_path: Path):
     listing = read_listing(settings(case, tmp_path))
     key = listing.splits["test"].paths[0]
     file = open_store(listing.store, listing.root).file(key)

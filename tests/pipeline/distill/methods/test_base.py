@@ -44,7 +44,7 @@ def expected_terms(name: str, student: NetworkOutput, teacher: NetworkOutput, la
 @pytest.mark.parametrize("name", ["ce", "kd", "logit_std", "dkd", "cat_kd"])
 @given(seed=st.integers(0, 1000), images=st.integers(1, 5), classes=st.integers(3, 7))
 @settings(deadline=None, max_examples=8)
-def test_a_method_is_its_weighted_lines(name: str, seed: int, images: int, classes: int) -> None:
+def test_losses_equal_the_weighted_formulas(name: str, seed: int, images: int, classes: int) -> None:
     student = network_output(seed, images, classes, 4)
     teacher = network_output(seed + 1, images, classes, 6, size=(2, 5))
     labels = labels_of(seed, images, classes)
@@ -147,7 +147,7 @@ def test_a_missing_teacher_is_refused() -> None:
         given_shape(None, "cat_kd")
 
 
-def test_nets_are_only_told_of_bases_that_work_with_them() -> None:
+def test_only_working_bases_are_suggested() -> None:
     tokens = NetworkShape(classes=3, channels=4, map_size=None, has_cam=False)
     no_classifier = NetworkShape(3, 3, None, has_cam=False, has_classifier=False, stages=((4, 8, 8), (3, 4, 4)))
     for shape, working in (
@@ -187,7 +187,7 @@ def test_a_net_without_class_activation_maps_is_named_with_the_bases_that_work(
         assert (base in caught.value.remedy) == (not METHODS[base].needs_cam)
 
 
-def test_a_method_without_losses_of_its_own_says_so() -> None:
+def test_method_without_own_losses_does_not_implement_them() -> None:
     output, method = network_output(0, 2, 3, 4), build("ce", network_output(0, 2, 3, 4), None)
     for loss in (method.feature_loss, method.logits_loss):
         with pytest.raises(NotImplementedError):

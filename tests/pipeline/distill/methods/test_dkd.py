@@ -46,7 +46,7 @@ def test_it_is_the_weighted_sum_of_both_parts(
     assert losses["logits"].item() == pytest.approx(2 * temperature**2 * expected / images, rel=1e-6, abs=1e-9)
 
 
-def test_it_is_warmed_up() -> None:
+def test_loss_is_warmed_up() -> None:
     student, teacher = network_output(0, 3, 4, 4), network_output(1, 3, 4, 4)
     method = DecoupledDistillation(SETTINGS, shape_of(student), shape_of(teacher))
     labels = labels_of(0, 3, 4)

@@ -97,7 +97,7 @@ def test_the_review_is_as_wide_as_the_student_s_deepest_stage_and_512_at_most() 
         assert (deepest.expand.out_channels, shallow.expand.out_channels) == (channels, 8)
 
 
-def test_a_share_of_nothing_keeps_what_is_deeper_out() -> None:
+def test_zero_attention_ignores_the_deeper_stage() -> None:
     fusion = AttentionFusion(2, 3, 4, deepest=False)
     with torch.no_grad():
         fusion.attention.weight.zero_()

@@ -113,7 +113,7 @@ def test_views_that_are_all_rgb_change_nothing(
 
 
 @pytest.mark.parametrize("base", base_methods())
-def test_no_weights_but_the_cross_entropy_s_give_plain_training(base: str) -> None:
+def test_cross_entropy_weight_alone_gives_plain_training(base: str) -> None:
     student, teacher = network_output(0, 3, 4, 5), network_output(1, 3, 4, 5)
     labels = labels_of(0, 3, 4)
     zero = {"weight": 0.0}
@@ -149,7 +149,7 @@ def test_centring_is_a_switch_and_anchors_do_not_travel_in_checkpoints() -> None
 
 
 @pytest.mark.parametrize("base", [name for name in base_methods() if "feature" not in METHODS[name].losses])
-def test_a_base_of_logits_takes_line_9_where_it_is_given_a_weight(base: str) -> None:
+def test_weighted_feature_loss_extends_a_logits_base(base: str) -> None:
     student, teacher = network_output(0, 3, 4, 5), network_output(1, 3, 4, 6, (7, 7))
     labels = labels_of(0, 3, 4)
     feature = {"weight": 5.0, "pool": 3, "normalise": False}

@@ -50,7 +50,7 @@ def test_a_name_is_not_inherited(files: Write) -> None:
     assert load_recipe(files(one="extends: two.yaml\n", two="name: other\nseed: 2\n")).recipe.name == "one"
 
 
-def test_a_shipped_fragment(files: Write) -> None:
+def test_shipped_fragment_is_found_by_name(files: Write) -> None:
     recipe = load_recipe(files(one="extends: base/steps_240\n")).recipe
     assert (recipe.train.epochs, recipe.train.schedule.milestones) == (240, (150, 180, 210))
 
@@ -68,7 +68,7 @@ def test_mistakes_name_the_file_that_decides(files: Write) -> None:
     ]
 
 
-def test_mistakes_of_form_in_a_fragment(files: Write) -> None:
+def test_mistakes_in_a_fragment_name_its_lines(files: Write) -> None:
     assert mistakes(files(one="extends: two.yaml\nseed: x\n", two="epochs: 1\nepochs: 2\n")) == [
         "own/one.yaml:2:1: seed: expected an integer ≥ 0 and < 4294967296, got 'x'",
         "own/two.yaml:1:1: epochs: unknown key; did you mean train.epochs?",
@@ -79,16 +79,16 @@ def test_mistakes_of_form_in_a_fragment(files: Write) -> None:
     ]
 
 
-def test_a_missing_fragment_hides_what_would_follow_from_it_and_nothing_else(files: Write) -> None:
-    told = mistakes(files(one="extends: two.yaml\ndata: {dataset: cub200}\ntrain: {epoch: 3}\n"))
-    assert told == [
+def test_missing_fragment_suppresses_only_mistakes_that_follow_from_it(files: Write) -> None:
+    lines = mistakes(files(one="extends: two.yaml\ndata: {dataset: cub200}\ntrain: {epoch: 3}\n"))
+    assert lines == [
         "own/one.yaml:1:1: extends: no such file: own/two.yaml (paths are relative to the file that names them)",
         "own/one.yaml:3:9: train.epoch: unknown key; did you mean train.epochs?",
     ]
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ("base/steps_24", "did you mean base/steps_240?"),
         ("quickstart", "neither a fragment that ships nor a .yaml file"),
@@ -106,24 +106,24 @@ def test_a_missing_fragment_hides_what_would_follow_from_it_and_nothing_else(fil
         ('"a\\0.yaml"', "no such file"),
     ],
 )
-def test_what_cannot_be_extended(given: str, told: str, files: Write) -> None:
+def test_invalid_fragments_are_refused(given: str, expected: str, files: Write) -> None:
     (line, *_) = mistakes(files(one=f"extends: {given}\n", two="extends: base/tmkd\n"))
-    assert line.startswith("own/one.yaml:1:") and "extends: " in line and told in line
+    assert line.startswith("own/one.yaml:1:") and "extends: " in line and expected in line
 
 
-def test_cycles_are_told_with_their_way(files: Write) -> None:
+def test_cycles_are_reported_with_their_path(files: Write) -> None:
     path = files(one="extends: two.yaml\n", two="extends: three.yaml\nseed: 1\n", three="extends: two.yaml\nseed: 1\n")
     (line,) = mistakes(path)
     assert line == ("own/three.yaml:1:1: extends: two.yaml extends itself: one.yaml → two.yaml → three.yaml → two.yaml")
 
 
-def test_a_link_is_the_file_that_it_leads_to(files: Write) -> None:
+def test_link_counts_as_its_target(files: Write) -> None:
     path = files(one="extends: [two.yaml, link.yaml]\n", two="seed: 1\n")
     path.with_name("link.yaml").symlink_to("two.yaml")
     assert "is already extended" in mistakes(path)[0]
 
 
-def test_a_chain_has_an_end(files: Write) -> None:
+def test_chain_of_fragments_is_limited(files: Write) -> None:
     texts = {f"f{i}": f"extends: f{i + 1}.yaml\nseed: {i}\n" for i in range(LARGEST_CHAIN)}
     assert load_recipe(files(**texts, **{f"f{LARGEST_CHAIN}": "seed: 9\n"})).recipe.seed == 0
     texts |= {f"f{LARGEST_CHAIN}": f"extends: f{LARGEST_CHAIN + 1}.yaml\n", f"f{LARGEST_CHAIN + 1}": "seed: 9\n"}
@@ -131,12 +131,12 @@ def test_a_chain_has_an_end(files: Write) -> None:
     assert f"more than {LARGEST_CHAIN} levels of fragments" in line
 
 
-def test_it_cannot_be_set(files: Write) -> None:
+def test_extends_cannot_be_set_on_the_command_line(files: Write) -> None:
     (line,) = mistakes(files(one="seed: 1\n"), "extends=base/tmkd")
     assert line == "--set extends=base/tmkd: extends belongs in the file: it is read before any --set"
 
 
-def test_an_unreadable_fragment(files: Write) -> None:
+def test_unreadable_fragment_is_refused(files: Write) -> None:
     path = files(one="extends: two.yaml\n")
     path.with_name("two.yaml").write_bytes(b"seed: \xff\n")
     (line,) = mistakes(path)

@@ -22,7 +22,7 @@ TEXT_TREES = st.dictionaries(
 )
 
 
-def test_it_says_the_same_without_extends() -> None:
+def test_flattened_recipe_equals_the_original() -> None:
     for name in recipe_names():
         path = find_recipe(name)
         text = flat_text(path)
@@ -72,6 +72,6 @@ def test_a_recipe_that_extends_nothing_is_given_as_it_is(files: Write) -> None:
     assert flat_text(path) == text
 
 
-def test_what_is_no_yaml_is_refused(files: Write) -> None:
+def test_invalid_yaml_is_refused(files: Write) -> None:
     with pytest.raises(UsageError, match=r"own/one.yaml:1:8: not valid YAML"):
         flat_text(files(one="seed: 1: 2\n"))

@@ -27,7 +27,7 @@ def path(text: str) -> tuple[str, ...]:
         ("zzzzzz", []),
     ],
 )
-def test_the_nearest_key(slip: str, meant: list[str]) -> None:
+def test_nearest_key_is_suggested(slip: str, meant: list[str]) -> None:
     assert nearest(path(slip)) == meant
 
 
@@ -48,11 +48,11 @@ def test_the_nearest_key(slip: str, meant: list[str]) -> None:
         ("bundle.licence", "a text or null"),
     ],
 )
-def test_what_is_expected(key: str, words: str) -> None:
+def test_expected_values_are_described(key: str, words: str) -> None:
     assert expected(path(key)) == words
 
 
-def test_every_path_has_a_description_and_is_its_own_nearest_key() -> None:
+def test_every_key_is_described_and_is_the_nearest_to_its_misspelling() -> None:
     assert len(all_paths()) > 80
     for found in all_paths():
         assert expected(found)

@@ -42,13 +42,13 @@ def test_a_recipe_comes_with_its_text_and_hash(write: Write) -> None:
 @pytest.mark.parametrize(
     ("file", "name"), [("my_run.v2.yaml", "my_run.v2"), ("my run.yaml", "my-run"), ("été.yaml", "t"), ("…", "recipe")]
 )
-def test_the_name_is_the_files(file: str, name: str, tmp_path: Path) -> None:
+def test_name_is_that_of_the_file(file: str, name: str, tmp_path: Path) -> None:
     path = tmp_path / file
     path.write_text("seed: 1\n")
     assert load_recipe(path).recipe.name.strip("-") == name
 
 
-def test_an_unknown_key_three_levels_deep(write: Write) -> None:
+def test_unknown_key_three_levels_deep_suggests_the_nearest(write: Write) -> None:
     source = write("seed: 1\ntrain:\n  schedule:\n    milestonez: [1]\n")
     assert mistakes(source) == [
         "recipe.yaml:4:5: train.schedule.milestonez: unknown key; did you mean train.schedule.milestones?"
@@ -56,7 +56,7 @@ def test_an_unknown_key_three_levels_deep(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("train: {epochs: 010}", "1:17: train.epochs: 010 is read as 8, since a leading 0 makes it octal; write 10"),
         ("data: {image_size: 064}", "1:20: data.image_size: 064 is read as 52, since a leading 0 makes it octal"),
@@ -75,12 +75,12 @@ def test_an_unknown_key_three_levels_deep(write: Write) -> None:
          " a text is written in quotes: '8.9'"),
     ],
 )  # fmt: skip
-def test_spellings_that_yaml_reads_in_its_own_way(write: Write, text: str, told: str) -> None:
+def test_spellings_that_yaml_misreads_are_refused(write: Write, text: str, expected: str) -> None:
     (line,) = mistakes(write(text))
-    assert line.startswith(f"recipe.yaml:{told}")
+    assert line.startswith(f"recipe.yaml:{expected}")
 
 
-def test_switches_are_switches_where_one_is_expected(write: Write) -> None:
+def test_on_and_off_are_switches_only_where_one_is_expected(write: Write) -> None:
     assert load_recipe(write("data: {augment: {flip: off}}")).recipe.data.augment.flip is False
     assert load_recipe(write("student: {arguments: {bias: 'on', other: true}}")).recipe.student.arguments == {
         "bias": "on",
@@ -88,7 +88,7 @@ def test_switches_are_switches_where_one_is_expected(write: Write) -> None:
     }
 
 
-def test_what_a_set_replaces_is_not_reported_by_its_old_spelling(write: Write) -> None:
+def test_mistake_of_an_override_shows_the_overrides_spelling(write: Write) -> None:
     source = write("student: {arguments: {bias: on}}\n")
     assert load_recipe(source, ["student.arguments.bias=false"]).recipe.student.arguments == {"bias": False}
     (line,) = mistakes(source, "student.arguments.bias=off")
@@ -98,16 +98,16 @@ def test_what_a_set_replaces_is_not_reported_by_its_old_spelling(write: Write) -
     )
 
 
-def test_a_key_at_the_wrong_level(write: Write) -> None:
+def test_key_at_the_wrong_level_suggests_the_right_one(write: Write) -> None:
     assert mistakes(write("epochs: 3\n")) == ["recipe.yaml:1:1: epochs: unknown key; did you mean train.epochs?"]
 
 
-def test_a_dotted_key(write: Write) -> None:
+def test_dotted_key_suggests_nesting(write: Write) -> None:
     (line,) = mistakes(write("train.epochs: 3\n"))
     assert line.endswith("write epochs below train")
 
 
-def test_a_wrong_type(write: Write) -> None:
+def test_wrong_type_names_the_expected_one(write: Write) -> None:
     assert mistakes(write("train:\n  epochs: ten\n")) == [
         "recipe.yaml:2:3: train.epochs: expected an integer ≥ 1 and ≤ 100000, got 'ten'"
     ]
@@ -136,7 +136,7 @@ def test_one_mistake_gives_one_line(write: Write, text: str, words: str) -> None
     assert line.startswith(f"recipe.yaml:{words}")
 
 
-def test_a_section_that_is_empty(write: Write) -> None:
+def test_empty_section_is_refused(write: Write) -> None:
     (line,) = mistakes(write("train:\n"))
     assert (
         line
@@ -150,18 +150,18 @@ def test_a_syntax_error_has_line_and_column(write: Write) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[1]\n", "3\n", "text\n"])
-def test_what_is_no_mapping(write: Write, text: str) -> None:
+def test_file_without_a_mapping_is_refused(write: Write, text: str) -> None:
     (line,) = mistakes(write(text))
     assert line.startswith("recipe.yaml:1:1: expected keys such as data: and train:, got ")
 
 
-def test_bytes_that_are_no_text(write: Write) -> None:
+def test_undecodable_file_is_refused(write: Write) -> None:
     Path(write("")).write_bytes(b"name: \xff\xfe\n")
     (line,) = mistakes("recipe.yaml")
     assert line == "recipe.yaml: not UTF-8 text: byte 6 cannot be read"
 
 
-def test_a_byte_order_mark_does_no_harm(write: Write) -> None:
+def test_byte_order_mark_is_ignored(write: Write) -> None:
     assert load_recipe(write("\ufeffseed: 3\n")).recipe.seed == 3
 
 
@@ -171,7 +171,7 @@ def test_a_huge_file_is_refused_unread(write: Write) -> None:
     assert "longer than" in line
 
 
-def test_all_mistakes_at_once_in_the_files_order(write: Write) -> None:
+def test_all_mistakes_are_reported_in_file_order(write: Write) -> None:
     source = write(
         """\
 seed: 1
@@ -210,13 +210,13 @@ teacher: {visual: {weights: none}}
     ]
 
 
-def test_what_follows_from_a_mistake_is_not_told_as_another(write: Write) -> None:
+def test_consequences_of_a_mistake_are_not_reported(write: Write) -> None:
     assert len(mistakes(write("data: {dataset: cub200, root: 5}\n"))) == 1
     assert len(mistakes(write("train: {epochs: ten, schedule: {milestones: [300]}}\n"))) == 1
     assert len(mistakes(write("distill: {views: {rgb: {kind: edge}}}\n"))) == 1
 
 
-def test_a_mistake_in_an_override_is_told_there(write: Write) -> None:
+def test_mistake_in_an_override_names_the_override(write: Write) -> None:
     source = write("train:\n  epochs: 100\n  schedule: {milestones: [50, 80]}\n")
     assert mistakes(source, "train.epochz=3") == [
         "--set train.epochz=3: train.epochz: unknown key; did you mean train.epochs?"
@@ -235,7 +235,7 @@ def test_an_override_that_breaks_a_key_of_the_file_names_both(write: Write) -> N
     assert load_recipe(source, ["train.epochs=60", "train.schedule.milestones=[50]"]).recipe.train.epochs == 60
 
 
-def test_an_override_that_mends_the_file(write: Write) -> None:
+def test_override_may_correct_the_file(write: Write) -> None:
     assert load_recipe(write("train: {epochs: ten}\n"), ["train.epochs=10"]).recipe.train.epochs == 10
 
 
@@ -311,7 +311,7 @@ SECTIONS = [path for path in [(), *all_paths()] if known_keys(path)]
     key=st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12),
     value=st.none() | st.integers() | st.text("aZ0 :#", max_size=5) | st.lists(st.integers(), max_size=2),
 )
-def test_an_unknown_key_is_always_refused_where_it_stands(
+def test_unknown_key_is_always_refused_at_its_line(
     section: tuple[str, ...], key: str, value: object, write: Write
 ) -> None:
     assume(key not in known_keys(section))
@@ -348,7 +348,7 @@ VALUES = st.recursive(
 
 @settings(property_based, max_examples=200)
 @given(path=st.sampled_from(all_paths()), value=VALUES)
-def test_any_value_of_any_key_is_taken_or_told_at_its_line(path: tuple[str, ...], value: object, write: Write) -> None:
+def test_any_value_is_accepted_or_refused_at_its_line(path: tuple[str, ...], value: object, write: Write) -> None:
     tree: object = value
     for key in reversed(path):
         tree = {key: tree}
@@ -373,14 +373,14 @@ def test_loading_imports_no_torch() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_a_view_that_is_removed_must_be_one(write: Write) -> None:
+def test_removed_view_must_exist(write: Write) -> None:
     path = write("distill: {method: tmkd}\n")
     with pytest.raises(UsageError, match=r"distill\.views\.egde: null removes a view, and none is called so"):
         load_recipe(path, ["distill.views.egde=null"])
     assert list(load_recipe(path, ["distill.views.edge=null"]).recipe.distill.views) == ["high_frequency"]
 
 
-def test_a_slip_in_a_class_of_torchvision_is_told_with_the_nearest(write: Write) -> None:
+def test_misspelt_torchvision_class_suggests_the_nearest(write: Write) -> None:
     source = write("data: {dataset: 'torchvision:CIFAR', root: x}\n")
     (found,) = mistakes(source)
     assert found.endswith("got 'torchvision:CIFAR'; did you mean torchvision:CIFAR10?")

@@ -7,7 +7,7 @@ def test_sound_tree_gives_a_recipe() -> None:
     assert recipe is not None and recipe.train.epochs == 3 and not mistakes
 
 
-def test_all_mistakes_are_found_at_once_and_nothing_that_follows_from_them() -> None:
+def test_all_mistakes_are_found_at_once_without_their_consequences() -> None:
     tree = {"train": {"epochs": 0, "schedule": {"milestones": [5]}}, "studnet": {}, "seed": "1,000"}
     recipe, mistakes = validate(tree)
     assert recipe is None

@@ -32,13 +32,13 @@ from pipeline.yaml_document import parse_yaml
         ("data.workers=auto", ("data", "workers"), "auto"),
     ],
 )
-def test_a_value_that_is_no_text_is_yaml(text: str, path: tuple[str, ...], value: Any) -> None:
+def test_values_of_other_keys_are_yaml(text: str, path: tuple[str, ...], value: Any) -> None:
     override = parse_override(text)
     assert (override.path, override.value, override.mistakes) == (path, value, ())
 
 
 @pytest.mark.parametrize("text", ["", "seed", "=3", ".a=1", "a..b=1", "a.=1", "a=[1", "a={b: 1, b: 2}", "a=!!set {}"])
-def test_what_is_no_override_is_told(text: str) -> None:
+def test_malformed_override_is_refused(text: str) -> None:
     assert parse_override(text).mistakes
 
 
@@ -88,7 +88,7 @@ def test_a_text_reaches_the_recipe_and_its_lock_as_it_was_typed(text: str) -> No
 
 
 @pytest.mark.parametrize("text", ["data.root=null", "data.root=", "data.labels=null", "student.sha256=null"])
-def test_null_is_no_text_where_it_may_stand(text: str) -> None:
+def test_null_is_null_where_the_key_allows_it(text: str) -> None:
     override = parse_override(text)
     assert override.value is None and not override.mistakes
 
@@ -98,12 +98,12 @@ def test_blanks_around_the_sign_are_no_part_of_a_text() -> None:
     assert parse_override("data.root= photos").value == " photos"
 
 
-def test_a_byte_that_is_no_character_is_refused() -> None:
+def test_undecodable_byte_is_refused() -> None:
     assert parse_override("data.root=a\udcff").mistakes
 
 
 @pytest.mark.parametrize(
-    ("spelling", "told"),
+    ("spelling", "expected"),
     [
         ("010", "010 is read as 8, since a leading 0 makes it octal; write 10, or 8 if you mean that"),
         ("1:30", "1:30 is read as 90"),
@@ -111,9 +111,9 @@ def test_a_byte_that_is_no_character_is_refused() -> None:
         ("1_000", "1_000 is read as 1000"),
     ],
 )
-def test_numbers_that_mean_something_else_are_refused(spelling: str, told: str) -> None:
+def test_numbers_that_mean_something_else_are_refused(spelling: str, expected: str) -> None:
     (mistake,) = parse_override(f"train.epochs={spelling}").mistakes
-    assert mistake.startswith(told)
+    assert mistake.startswith(expected)
 
 
 def applied(tree: dict[str, Any], *texts: str) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def test_sections_are_made_and_others_left_alone() -> None:
     }
 
 
-def test_the_last_one_counts() -> None:
+def test_last_override_takes_precedence() -> None:
     assert applied({}, "seed=1", "seed=2") == {"seed": 2}
 
 

@@ -10,14 +10,14 @@ from pipeline.recipe.schema.json_schema import recipe_json_schema
 from pipeline.recipe.schema.recipe import Recipe
 
 
-def test_it_is_json_with_its_dialect_and_title() -> None:
+def test_schema_is_json_with_dialect_and_title() -> None:
     schema = json.loads(json.dumps(recipe_json_schema()))
     assert schema["$schema"].endswith("2020-12/schema")
     assert schema["title"] == "tmkd-pipeline recipe"
     assert set(schema["properties"]) == {"extends", *Recipe().resolved()}
 
 
-def test_names_are_listed() -> None:
+def test_registered_names_are_listed() -> None:
     definitions = recipe_json_schema()["$defs"]
     named, *families = definitions["DataSettings"]["properties"]["dataset"]["anyOf"]
     assert named["enum"] == sorted(DATASETS)
@@ -26,7 +26,7 @@ def test_names_are_listed() -> None:
     assert "tmkd" not in definitions["DistillSettings"]["properties"]["base"]["enum"]
 
 
-def test_shipped_prompts_and_class_names_are_told() -> None:
+def test_shipped_prompts_and_class_names_are_described() -> None:
     properties = recipe_json_schema()["$defs"]["TextTeacherSettings"]["properties"]
     assert ", ".join(prompt_names()) in properties["prompts"]["description"]
     assert ", ".join(class_sets()) in properties["class_names"]["description"]

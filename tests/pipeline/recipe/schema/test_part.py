@@ -32,12 +32,12 @@ def test_a_part_has_its_keys_at_the_top_and_refuses_what_the_recipe_refuses() ->
     assert set(part["$defs"]) == {"ScheduleSettings"}
 
 
-def test_names_that_are_free_may_be_any() -> None:
+def test_free_names_have_a_schema() -> None:
     assert "anyOf" in schema_part(SCHEMA, "distill.views.mine") or schema_part(SCHEMA, "distill.views.mine")["oneOf"]
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "expected"),
     [
         ("train.epoch", "train.epoch: no such key; did you mean train.epochs?"),
         ("train.epochs.x", "train.epochs is a value"),
@@ -46,7 +46,7 @@ def test_names_that_are_free_may_be_any() -> None:
         ("$defs", "no such key"),
     ],
 )
-def test_no_such_key(key: str, told: str) -> None:
+def test_unknown_key_is_refused(key: str, expected: str) -> None:
     with pytest.raises(UsageError, match=r"no such key|is a value") as raised:
         schema_part(SCHEMA, key)
-    assert told in raised.value.message
+    assert expected in raised.value.message

@@ -34,7 +34,7 @@ def test_resize_follows_the_image_size(image_size: int, resize: int) -> None:
     assert make(data={"image_size": image_size}).data.resize_to == resize
 
 
-def test_a_given_resize_holds() -> None:
+def test_given_resize_is_used_or_refused() -> None:
     assert make(data={"image_size": 224, "resize": 224}).data.resize_to == 224
     assert "at least @image_size (224), got 200" in message_of(data={"resize": 200})
 
@@ -46,7 +46,7 @@ def test_losses_warm_up_over_a_tenth_of_the_passes_but_at_most_20(epochs: int, w
     assert make(distill={"warmup": 7}).distill.warmup_epochs(epochs) == 7
 
 
-def test_views_by_default_and_by_name() -> None:
+def test_views_are_default_or_given_by_name() -> None:
     assert make().distill.views == {"edge": EdgeView(), "high_frequency": HighFrequencyView()}
     views = make(distill={"views": {"edge": None, "fine": {"kind": "high_frequency", "cutoff": 0.5}}}).distill.views
     assert views == {"fine": HighFrequencyView(cutoff=0.5)}
@@ -173,7 +173,7 @@ def test_a_recipe_never_changes() -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar100", "stl10", "webdataset", "torchvision:SVHN", "hf:owner/some-set_1.0"])
-def test_data_sets_by_name_and_by_family(name: str) -> None:
+def test_data_sets_are_accepted_by_name_and_family(name: str) -> None:
     assert make(data={"dataset": name, "root": "x"}).data.dataset == name
     assert "expected the folder of @dataset" in message_of(data={"dataset": name})
 
@@ -186,5 +186,5 @@ def test_data_sets_by_name_and_by_family(name: str) -> None:
         ("torchvision:CocoDetection", "expected a classification data set of torchvision"),
     ],
 )
-def test_what_is_no_data_set(name: str, message: str) -> None:
+def test_unknown_data_set_is_refused(name: str, message: str) -> None:
     assert message in message_of(data={"dataset": name, "root": "x"})

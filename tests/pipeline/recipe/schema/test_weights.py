@@ -28,7 +28,7 @@ def mistakes(*overrides: str) -> list[str]:
 
 @pytest.mark.parametrize("section", ["student", "teacher.visual"])
 class TestNormalisation:
-    def test_both_are_taken(self, section: str) -> None:
+    def test_mean_and_std_are_read(self, section: str) -> None:
         recipe = load_recipe(
             "quickstart", [f"{section}.mean={list(CIFAR_MEAN)}", f"{section}.std={list(CIFAR_STD)}"]
         ).recipe
@@ -36,14 +36,14 @@ class TestNormalisation:
         assert (found.mean, found.std) == (CIFAR_MEAN, CIFAR_STD)
 
     @pytest.mark.parametrize(("given", "missing"), [("mean", "std"), ("std", "mean")])
-    def test_one_alone_is_a_mistake(self, section: str, given: str, missing: str) -> None:
+    def test_mean_without_std_is_a_mistake(self, section: str, given: str, missing: str) -> None:
         assert mistakes(f"{section}.{given}=[0.5, 0.5, 0.5]") == [
             f"--set {section}.{given}=[0.5, 0.5, 0.5]: {section}.{missing}: expected three numbers where"
             f" {section}.{given} is given, got nothing"
         ]
 
     @pytest.mark.parametrize(
-        ("key", "value", "told"),
+        ("key", "value", "expected"),
         [
             ("mean", "[0.5, 0.5, 1.5]", "mean[2]: expected a number ≥ 0 and ≤ 1, got 1.5"),
             ("mean", "[-0.1, 0.5, 0.5]", "mean[0]: expected a number ≥ 0 and ≤ 1, got -0.1"),
@@ -53,10 +53,10 @@ class TestNormalisation:
             ("mean", "0.5", "mean: expected a list of 3 values, each a number ≥ 0 and ≤ 1 or null"),
         ],
     )
-    def test_bounds(self, section: str, key: str, value: str, told: str) -> None:
+    def test_values_out_of_bounds_are_mistakes(self, section: str, key: str, value: str, expected: str) -> None:
         other = "std" if key == "mean" else "mean"
         (line,) = mistakes(f"{section}.{other}=[0.5, 0.5, 0.5]", f"{section}.{key}={value}")
-        assert f"{section}.{told}" in line
+        assert f"{section}.{expected}" in line
 
     @pytest.mark.parametrize(
         ("key", "value", "meant"),
@@ -66,7 +66,7 @@ class TestNormalisation:
             ("mean", "[127, 127, 127]", "[0.498, 0.498, 0.498]"),
         ],
     )
-    def test_values_for_bytes_are_told_divided_by_255(self, section: str, key: str, value: str, meant: str) -> None:
+    def test_byte_values_are_suggested_divided_by_255(self, section: str, key: str, value: str, meant: str) -> None:
         other = "std" if key == "mean" else "mean"
         (line,) = mistakes(f"{section}.{other}=[0.5, 0.5, 0.5]", f"{section}.{key}={value}")
         assert f"{section}.{key}: expected three numbers for images in [0, 1]" in line
@@ -89,7 +89,7 @@ class TestFile:
         (line,) = mistakes(f"{section}.weights={name}")
         assert f"{section}.weights: expected a file of weights (.safetensors, .pt" in line and f"got '{name}'" in line
 
-    def test_a_key_is_for_files(self, section: str) -> None:
+    def test_weights_key_needs_a_file(self, section: str) -> None:
         (line,) = mistakes(f"{section}.weights=imagenet", f"{section}.weights_key=model_ema")
         assert f"{section}.weights_key: expected null for {section}.weights imagenet, which is no file" in line
 
@@ -116,7 +116,7 @@ class TestHash:
             ("teacher.text", "laion2b_s34b_b79k"),
         ],
     )
-    def test_weights_that_are_no_file_have_none(self, section: str, weights: str) -> None:
+    def test_hash_needs_a_file(self, section: str, weights: str) -> None:
         model = ["teacher.text.model=ViT-B-32"] if weights.startswith("laion") else []
         (line,) = mistakes(*model, f"{section}.weights={weights}", f"{section}.sha256={DIGEST}")
         assert line.endswith(f"{section}.sha256: expected null for {section}.weights {weights}, which is no file, "
@@ -124,14 +124,14 @@ class TestHash:
 
     @pytest.mark.parametrize("section", ["student", "teacher.visual", "teacher.text"])
     @pytest.mark.parametrize("digest", [DIGEST, DIGEST.upper()])
-    def test_a_files_hash_is_taken(self, section: str, digest: str) -> None:
+    def test_hash_of_a_file_is_accepted(self, section: str, digest: str) -> None:
         recipe: Any = load_recipe("quickstart", [f"{section}.weights=w.pth", f"{section}.sha256={digest}"]).recipe
         for part in section.split("."):
             recipe = getattr(recipe, part)
         assert recipe.weights == "w.pth" and recipe.sha256.lower() == DIGEST.lower()
 
     @pytest.mark.parametrize("value", ["abc", DIGEST + "0", "g" * 64, "''", "5"])
-    def test_what_is_no_hash(self, value: str) -> None:
+    def test_invalid_hash_is_a_mistake(self, value: str) -> None:
         (line,) = mistakes("student.weights=w.pth", f"student.sha256={value}")
         assert "student.sha256: expected 64 hexadecimal digits or null, got " in line
 
@@ -140,7 +140,7 @@ class TestHash:
         [("a.pth", True), ("~/net", True), ("a\\net", True), ("x/y.npz", True), ("imagenet", False), ("fit", False),
          ("none", False), ("laion2b_s34b_b79k", False)],
     )  # fmt: skip
-    def test_what_names_a_file(self, weights: str, is_file: bool) -> None:
+    def test_file_names_are_recognised(self, weights: str, is_file: bool) -> None:
         assert names_file(weights) is is_file
 
 
@@ -167,25 +167,25 @@ class TestLock:
         recipe = load_recipe("quickstart", [f"student.weights={tmp_path / 'w.pth'}", f"student.sha256={DIGEST}"]).recipe
         assert hashes_in(recipe)["student"] == DIGEST
 
-    def test_what_is_no_file_or_not_there_has_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_names_and_missing_files_have_no_hash(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         for name in ("none", "imagenet", "fit"):
             Path(name).write_bytes(b"not weights")
         assert set(hashes_in(load_recipe("quickstart", ["student.weights=absent.pth"]).recipe).values()) == {None}
 
 
-def test_the_judgement_of_the_teacher() -> None:
+def test_teacher_judgement_settings_are_read_and_checked() -> None:
     recipe = load_recipe("quickstart").recipe
     assert (recipe.teacher.on_weak, recipe.student.baseline) == ("warn", None)
     recipe = load_recipe("quickstart", ["teacher.on_weak=fail", "student.baseline=0.61"]).recipe
     assert (recipe.teacher.on_weak, recipe.student.baseline) == ("fail", 0.61)
-    told = mistakes("teacher.on_weak=stop", "student.baseline=61")
-    assert "teacher.on_weak: expected warn or fail, got 'stop'" in told[0]
-    assert "student.baseline: expected a number ≥ 0 and ≤ 1 or null, got 61" in told[1]
+    lines = mistakes("teacher.on_weak=stop", "student.baseline=61")
+    assert "teacher.on_weak: expected warn or fail, got 'stop'" in lines[0]
+    assert "student.baseline: expected a number ≥ 0 and ≤ 1 or null, got 61" in lines[1]
 
 
 @pytest.mark.parametrize(("size", "taken"), [(16, True), (1024, True), (15, False), (1025, False)])
-def test_the_teachers_own_size(size: int, taken: bool) -> None:
+def test_teacher_size_is_bounded(size: int, taken: bool) -> None:
     if taken:
         recipe = load_recipe("quickstart", [f"teacher.visual.image_size={size}"]).recipe
         assert recipe.teacher.visual.image_size == size

@@ -31,7 +31,7 @@ def without_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
 
 
-def test_what_ran_on_a_gpu_ships_with_its_source(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_proved_on_a_gpu_ships_with_its_source(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch)
     asked = set_({**REQUIRED, **BOTH})
     outcome = run(*asked)
@@ -44,15 +44,15 @@ def test_what_ran_on_a_gpu_ships_with_its_source(run: Run, monkeypatch: pytest.M
     manifest, parity = read_json(bundle / "manifest.json"), read_json(bundle / "parity.json")
     for precision, source in (("fp16", "model.fp16.onnx"), ("int8", "model.int8.trt.onnx")):
         plan = f"engines/{source.removesuffix('.onnx')}.plan"
-        sidecar, told = read_json(bundle / f"{plan}.json"), parity["engines"][precision]
+        sidecar, engine = read_json(bundle / f"{plan}.json"), parity["engines"][precision]
         assert manifest["engines"][plan] == {
             "precision": precision, "source": source, "library": sidecar["library"], "gpu": sidecar["gpu"],
             "compute_capabilities": [GPU.compute_capability], "profile": sidecar["profile"],
         }  # fmt: skip
         assert sidecar["onnx"]["sha256"] == manifest["files"][source]["sha256"] == sha256_file(bundle / source)
         assert [shape[0] for shape in sidecar["profile"]["image"].values()] == [64, 1, 16]  # max, min, opt
-        assert (told["status"], told["passed"], told["gpu"]) == ("shipped", True, GPU.name)
-        assert told["whole"]["images"] == 12 and set(told["batches"]) == {"1", "7"}
+        assert (engine["status"], engine["passed"], engine["gpu"]) == ("shipped", True, GPU.name)
+        assert engine["whole"]["images"] == 12 and set(engine["batches"]) == {"1", "7"}
         assert f"{source}: shipped" in outcome.out and f"{Path(plan).name}: shipped" in outcome.out
     assert parity["int8.trt"]["status"] == "shipped" and parity["int8.trt"]["speed"] is None
     assert "int8" not in parity and "timing cache new" in outcome.out
@@ -65,7 +65,7 @@ def test_what_ran_on_a_gpu_ships_with_its_source(run: Run, monkeypatch: pytest.M
     assert (run.directory / "cache" / "tensorrt" / "tensorrt_rtx.timing").is_file()  # for the next build
 
 
-def test_what_did_not_run_on_a_gpu_is_said_and_does_not_ship(run: Run) -> None:
+def test_unproved_engine_is_reported_and_does_not_ship(run: Run) -> None:
     if current_gpu() is not None:
         pytest.skip("there is a GPU")
     outcome = run(*set_({**AVAILABLE, **BOTH}))
@@ -126,13 +126,13 @@ def _digest(text: str) -> str:
 
 @pytest.mark.usefixtures("without_tensorrt")
 class TestWithoutTensorRT:
-    def test_available_is_said_and_recorded(self, run: Run) -> None:
+    def test_available_without_tensorrt_is_reported_and_recorded(self, run: Run) -> None:
         outcome = run(*set_({**AVAILABLE, "export.tensorrt.library": "auto"}))
         assert outcome.code == 0, outcome.out + outcome.err
         assert "WARNING: no TensorRT engine is made: TensorRT is not installed" in outcome.out
         assert "model.fp16.plan: not made" in outcome.out
-        told = read_json(run.directory / "bundle" / "parity.json")["engines"]["fp16"]
-        assert (told["status"], told["passed"]) == ("not made", False) and "not installed" in told["reason"]
+        engine = read_json(run.directory / "bundle" / "parity.json")["engines"]["fp16"]
+        assert (engine["status"], engine["passed"]) == ("not made", False) and "not installed" in engine["reason"]
         assert files(run.directory, "*.onnx") == {"model.onnx"}
 
     def test_required_ends_with_exit_4_before_anything_runs(self, run: Run) -> None:
@@ -180,14 +180,14 @@ def test_what_changes_a_plan_or_a_verdict_is_in_the_fingerprint(run: Run, change
     )
 
 
-def test_engines_that_are_not_asked_for_leave_no_trace(run: Run) -> None:
+def test_unrequested_engines_leave_no_trace(run: Run) -> None:
     plain, never = (load_recipe(run.recipe, changes).recipe for changes in ([], ["export.tensorrt.batch.max=32"]))
     assert plain.export.engines == () and plain.export.variants == ()
     assert [stage.name for stage in STAGES if stage.parameters(plain) != stage.parameters(never)] == ["bundle"]
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         (["batch.opt=65"], "export.tensorrt.batch.opt: expected"),
         (["precision=[]"], "expected one or more precisions"),
@@ -201,8 +201,8 @@ def test_engines_that_are_not_asked_for_leave_no_trace(run: Run) -> None:
         (["compute_capabilities=['89']"], "expected a text such as '8.9'"),
     ],
 )
-def test_check_finds_what_no_machine_could_build(run: Run, changes: list[str], told: str) -> None:
+def test_check_refuses_impossible_engine_settings(run: Run, changes: list[str], expected: str) -> None:
     outcome = run_command(
         "check", run.recipe, *(part for text in changes for part in ("--set", f"export.tensorrt.{text}"))
     )
-    assert outcome.code == 2 and told in outcome.err, outcome.err
+    assert outcome.code == 2 and expected in outcome.err, outcome.err

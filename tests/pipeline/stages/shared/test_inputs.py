@@ -13,7 +13,7 @@ from tests.pipeline.stages.contexts import context_of
 NO_VIEWS = "distill.views={edge: null, high_frequency: null}"
 
 
-def test_stages_stand_in_the_order_of_what_they_read() -> None:
+def test_stages_follow_those_that_they_read() -> None:
     assert STAGE_NAMES == (
         "data", "teacher", "text", "fusion", "distill", "validate", "export", "parity", "bundle"
     )  # fmt: skip
@@ -24,7 +24,7 @@ def test_stages_stand_in_the_order_of_what_they_read() -> None:
 
 
 def test_every_setting_is_a_part_of_some_fingerprint() -> None:
-    """A key that no stage follows from would be a key without effect, or one whose change is overlooked."""
+    """A key in no stage's fingerprint would have no effect, or its changes would go unnoticed."""
     asked = ["export.onnx.precision=[fp32, fp16, int8]", "export.tensorrt.when=available"]
     recipe = load_recipe("quickstart", asked).recipe
     covered = {key for stage in STAGES if stage.name != "bundle" for key in stage.parameters(recipe)}
@@ -46,7 +46,7 @@ def test_data_are_read_at_the_recipes_size(finished: tuple[Run, Outcome]) -> Non
     assert batch.images.shape == (5, 3, 16, 16)
 
 
-def test_the_text_teacher_comes_back_frozen(finished: tuple[Run, Outcome]) -> None:
+def test_text_teacher_is_loaded_frozen(finished: tuple[Run, Outcome]) -> None:
     text = read_text_teacher(context_of(finished[0]))
     assert text is not None and text.clip is not None
     assert np.allclose(text.embeddings.norm(dim=-1), 1, atol=1e-6) and text.embeddings.shape == (3, 3, 16)

@@ -41,6 +41,6 @@ def test_networks_follow_the_seed_of_their_section() -> None:
     assert not torch.equal(teacher, weights("data.split_seed=7")[1])
 
 
-def test_saved_network_comes_back_at_its_own_size(finished: tuple[Run, Outcome]) -> None:
+def test_saved_network_is_loaded_at_its_own_size(finished: tuple[Run, Outcome]) -> None:
     network = read_classifier(finished[0].directory / "teacher")
     assert network(torch.rand(2, 3, 32, 32)).logits.shape == (2, 3)

@@ -1,4 +1,4 @@
-"""The teacher cache in a run: same lessons, kept between runs, never taken for another teacher's."""
+"""The teacher cache in a run: same losses, kept between runs, never confused with another teacher's."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def files(run: Run) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (run.directory / "cache").rglob("*.npy")}
 
 
-def test_a_cache_of_all_passes_changes_no_lesson(finished: tuple[Run, Outcome], run: Run) -> None:
+def test_cache_of_all_passes_does_not_change_the_losses(finished: tuple[Run, Outcome], run: Run) -> None:
     before = last_losses(finished[0])
     outcome = run(*set_(CACHED), "--until", "distill")
     assert outcome.code == 0 and outcome.stages_run == ["distill"], outcome.err
@@ -40,7 +40,7 @@ def test_a_cache_of_all_passes_changes_no_lesson(finished: tuple[Run, Outcome], 
     assert {name.partition("-")[0] for name in files(run)} == {"logits", "map2", "embedding"}
 
 
-def test_what_was_seen_serves_other_weights_and_weightings(run: Run) -> None:
+def test_cached_outputs_serve_other_weights_and_weightings(run: Run) -> None:
     assert run(*set_(CACHED), "--until", "distill").code == 0
     kept = files(run)
     for values in (
@@ -87,7 +87,7 @@ def test_plain_training_replays_the_same_images(run: Run) -> None:
     assert not (run.directory / "cache").exists()
 
 
-def test_a_cache_may_stand_elsewhere(tmp_path: Path) -> None:
+def test_cache_may_be_in_another_folder(tmp_path: Path) -> None:
     assert RunDirectory(tmp_path / "a").cache == tmp_path / "a" / "cache"
     assert RunDirectory(tmp_path / "a", cache=tmp_path / "shared").cache == tmp_path / "shared"
 
@@ -107,6 +107,6 @@ def test_cache_of_one_precision_is_never_read_in_another(tmp_path: Path) -> None
     assert _folder(tmp_path, "auto", bf16) == _folder(tmp_path, "bf16", bf16)  # however it was asked for
 
 
-def test_the_cache_is_no_output(run: Run) -> None:
+def test_cache_is_not_a_stage_output(run: Run) -> None:
     assert run(*set_(CACHED), "--until", "distill").code == 0
     assert not any("cache" in name for name in read_json(run.directory / "stages" / "distill.json")["outputs"])

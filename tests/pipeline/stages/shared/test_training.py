@@ -63,7 +63,7 @@ def accuracy(training: Training) -> float:
     return (answers == batch.labels).double().mean().item()
 
 
-def test_two_kinds_of_images_are_told_apart_after_a_few_epochs(loader: Loader, tmp_path: Path) -> None:
+def test_two_kinds_of_images_are_distinguished_after_a_few_epochs(loader: Loader, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     context = StageContext(Recipe(), run, Console(io.StringIO(), plain=True), "one")
     training = make_training(loader, epochs=5)
