@@ -86,7 +86,7 @@ def take_step(task: torch.nn.Module, losses: dict[str, torch.Tensor], settings: 
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_step_of_teacher_and_student(name: str, clip: Clip) -> None:
+def test_teacher_and_student_take_a_training_step(name: str, clip: Clip) -> None:
     recipe = reduced(name)
     images, labels = batch(recipe), torch.tensor([2, 0])
     visual = build_teacher(recipe).tapped
@@ -116,7 +116,7 @@ def test_a_step_of_teacher_and_student(name: str, clip: Clip) -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_it_says_what_it_is_and_what_to_hold_it_against(name: str) -> None:
+def test_header_describes_the_recipe_and_a_reference_figure(name: str) -> None:
     text = find_recipe(name).read_text(encoding="utf-8")
     header = text.partition("\nname:")[0]
     assert header.startswith("# ") and len(header.splitlines()[0]) <= 125
@@ -125,7 +125,7 @@ def test_it_says_what_it_is_and_what_to_hold_it_against(name: str) -> None:
 
 
 def test_recipes_of_a_data_set_share_its_fragment() -> None:
-    """What is said once in a fragment is not said again: recipes hold the nets and what follows from them."""
+    """Recipes do not repeat what their fragment says: they hold the networks and what depends on them."""
     for name in recipe_names():
         text = find_recipe(name).read_text(encoding="utf-8")
         family = name.partition("_")[0]

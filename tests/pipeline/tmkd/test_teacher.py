@@ -74,7 +74,7 @@ def test_the_fused_teacher_is_the_weighted_sum_of_its_views(temperature: float):
     torch.testing.assert_close(found.pooled, found.feature_map.mean((2, 3)))
 
 
-def test_the_maps_of_stages_are_fused_where_they_are_tapped():
+def test_stage_maps_are_fused_where_they_are_tapped():
     tapped = visual()
     images, labels = batch()
     teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weighting, 0.5)
@@ -153,7 +153,7 @@ def test_the_teacher_is_frozen():
     assert all(torch.equal(after[key], before[key]) for key in before)  # running statistics, too
 
 
-def test_labels_reach_the_weigher_alone():
+def test_labels_reach_only_the_view_weighting():
     images, labels = batch()
     seen: list[Tensor] = []
 
@@ -187,7 +187,7 @@ def test_the_image_tower_sees_every_view():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_under_autocast_the_fusion_stays_in_fp32(dtype: torch.dtype):
+def test_fusion_stays_in_fp32_under_autocast(dtype: torch.dtype):
     images, labels = batch()
     teacher = MultiViewTeacher(visual(), Views(SPECS), confidence_weighting, 1.0)
     plain = teacher(images, labels)
@@ -197,7 +197,7 @@ def test_under_autocast_the_fusion_stays_in_fp32(dtype: torch.dtype):
     torch.testing.assert_close(mixed.logits, plain.logits, rtol=0.05, atol=0.05 * plain.logits.abs().max().item())
 
 
-def test_views_are_made_at_the_students_size_and_then_resized():
+def test_views_are_made_at_the_student_size_and_then_resized():
     torch.manual_seed(0)
     network = build(Architecture("resnet8", "cifar"), CLASSES)
     tapped = TappedNetwork(network, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), 24)

@@ -60,7 +60,7 @@ def assert_same_lesson(found: NetworkOutput, expected: NetworkOutput) -> None:
 
 
 @pytest.mark.parametrize("views", [{}, SPECS])
-def test_the_student_learns_the_same_with_and_without_it(tmp_path: Path, views: dict):
+def test_cached_and_uncached_teacher_give_the_same_lesson(tmp_path: Path, views: dict):
     plain, behind = teacher(views), cached(tmp_path, teacher(views))
     for epoch in range(EPOCHS):
         images, labels, indices = batch([3, 1, 4, 0], epoch)
@@ -69,7 +69,7 @@ def test_the_student_learns_the_same_with_and_without_it(tmp_path: Path, views: 
             assert_same_lesson(behind(images, labels, epoch, indices), plain(images, labels))
 
 
-def test_each_augmented_image_is_looked_at_once(tmp_path: Path):
+def test_teacher_sees_each_augmented_image_once(tmp_path: Path):
     looks_at = teacher()
     seen, behind = count_looks(looks_at), cached(tmp_path, looks_at)
     for epoch in range(2 * EPOCHS):  # the second cycle comes in another order
@@ -82,7 +82,7 @@ def test_each_augmented_image_is_looked_at_once(tmp_path: Path):
     assert len(seen) == 2 * EPOCHS + 1
 
 
-def test_another_process_goes_on_with_what_was_committed(tmp_path: Path):
+def test_another_process_resumes_from_committed_outputs(tmp_path: Path):
     images, labels, indices = batch([3, 1], 1)
     first = cached(tmp_path, teacher())
     first(images, labels, 1, indices)
@@ -98,8 +98,8 @@ def test_another_process_goes_on_with_what_was_committed(tmp_path: Path):
     assert not seen
 
 
-def test_labels_weights_and_views_are_free(tmp_path: Path):
-    """What is kept comes before labels and weights, view by view."""
+def test_cached_outputs_do_not_depend_on_labels_weights_or_view_names(tmp_path: Path):
+    """Outputs are kept for each view, before labels and weights are applied."""
     images, labels, indices = batch([3, 1, 5], 2)
     first = cached(tmp_path, teacher())
     first(images, labels, 2, indices)
@@ -138,7 +138,7 @@ def test_embeddings_of_the_image_tower_are_kept(tmp_path: Path):
     assert cache_size(tmp_path) > 0
 
 
-def test_a_column_knows_what_it_holds(tmp_path: Path):
+def test_column_reads_only_committed_rows(tmp_path: Path):
     column = CacheColumn(tmp_path / "x", 2, 5, (3,))
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     column.write(1, np.array([4, 0]), values)
@@ -149,7 +149,7 @@ def test_a_column_knows_what_it_holds(tmp_path: Path):
     assert again.read(1, np.array([0, 1])) is None and again.read(0, np.array([0])) is None
 
 
-def test_a_disk_without_room_is_told(tmp_path: Path):
+def test_disk_without_room_is_reported(tmp_path: Path):
     with pytest.raises(UnavailableError, match=r"teacher cache needs 400,000.0 GB"):
         CacheColumn(tmp_path / "x", 100_000, 1_000_000, (1000,))
     assert not list(tmp_path.iterdir())
