@@ -7,10 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.tmkd.precision import full_precision, widen
+from pipeline.tmkd.views.luma import luma
 from pipeline.tmkd.views.settings import EdgeView
 
-# ITU-R BT.601 luma.
-_LUMA = (0.299, 0.587, 0.114)
 # Outer and middle weight of the smoothing across the derivative.
 _SMOOTHING = {"sobel": (1.0, 2.0), "scharr": (3.0, 10.0)}
 # Far below the edge that one step of an 8-bit channel makes (4e-4), far above rounding.
@@ -28,10 +27,8 @@ def edge_map(images: Tensor, operator: Literal["sobel", "scharr", "laplacian"]) 
         `[B, 1, H, W]` in [0, 1], fp32 (float64 for float64); 0 everywhere for a flat image.
     """
     with full_precision(images):
-        images = widen(images)
-        luma = sum(weight * images[:, i : i + 1] for i, weight in enumerate(_LUMA))
-        assert isinstance(luma, Tensor)
-        padded = F.pad(luma, (1, 1, 1, 1), mode="reflect")
+        brightness = luma(images)
+        padded = F.pad(brightness, (1, 1, 1, 1), mode="reflect")
         # Differences of pixels rather than a convolution: a flat image gives exactly 0, without rounding.
         if operator in _SMOOTHING:
             outer, middle = _SMOOTHING[operator]
@@ -44,8 +41,8 @@ def edge_map(images: Tensor, operator: Literal["sobel", "scharr", "laplacian"]) 
             there = squared > 0
             magnitude = torch.where(there, torch.where(there, squared, 1.0).sqrt(), 0.0)
         else:
-            horizontal = (luma - padded[..., 1:-1, :-2]) + (luma - padded[..., 1:-1, 2:])
-            vertical = (luma - padded[..., :-2, 1:-1]) + (luma - padded[..., 2:, 1:-1])
+            horizontal = (brightness - padded[..., 1:-1, :-2]) + (brightness - padded[..., 1:-1, 2:])
+            vertical = (brightness - padded[..., :-2, 1:-1]) + (brightness - padded[..., 2:, 1:-1])
             magnitude = (horizontal + vertical).abs()
         return magnitude / magnitude.amax(dim=(-3, -2, -1), keepdim=True).clamp(min=_FLAT)
 

@@ -31,7 +31,46 @@ class HighFrequencyView(Settings):
     mode: Literal["enhance", "replace"] = Field(default="enhance", description="replace: the bare high frequencies.")
 
 
-ViewSettings = Annotated[EdgeView | HighFrequencyView, Field(discriminator="kind")]
+class FlipView(Settings):
+    """The mirrored image."""
+
+    kind: Literal["flip"] = Field(default="flip", description="May be left out where the view is called flip.")
+    axis: Literal["horizontal", "vertical"] = Field(
+        default="horizontal", description="horizontal: left and right are swapped; vertical: upside down."
+    )
+
+
+class ZoomView(Settings):
+    """The centre of the image, enlarged."""
+
+    kind: Literal["zoom"] = Field(default="zoom", description="May be left out where the view is called zoom.")
+    share: float = Field(
+        default=0.8, ge=0.1, le=1, description="Share of each side that is kept; 1 gives the image itself."
+    )
+
+
+class GreyView(Settings):
+    """The image without its colours."""
+
+    kind: Literal["grey"] = Field(default="grey", description="May be left out where the view is called grey.")
+    strength: float = Field(
+        default=1.0, ge=0, le=1, description="0 gives the image itself, 1 its brightness in all three channels."
+    )
+
+
+class BlurView(Settings):
+    """The image with its fine texture taken away."""
+
+    kind: Literal["blur"] = Field(default="blur", description="May be left out where the view is called blur.")
+    cutoff: float = Field(
+        default=0.5, ge=0, le=1, description="Where the blur halves a frequency, as a share of the Nyquist frequency."
+    )
+    strength: float = Field(default=1.0, ge=0, le=1, description="0 gives the image itself, 1 the blur alone.")
+
+
+ViewSettings = Annotated[
+    EdgeView | HighFrequencyView | FlipView | ZoomView | GreyView | BlurView, Field(discriminator="kind")
+]
 VIEW_CLASSES: tuple[type[Settings], ...] = get_args(get_args(ViewSettings)[0])
 VIEW_KINDS: tuple[str, ...] = tuple(view.model_fields["kind"].default for view in VIEW_CLASSES)
 

@@ -1,4 +1,4 @@
-"""All views of a recipe: TMKD (arXiv 2603.24208), our reconstruction, lines 1 and 2.
+"""All views of a recipe: TMKD (arXiv 2603.24208), our reconstruction, lines 1 and 2, and kinds of our own.
 
 Images are in [0, 1] and already augmented, so that all views and the student see the same crop. Every view runs on the
 images' device, is differentiable almost everywhere, and computes in fp32 whatever autocast says.
@@ -12,11 +12,22 @@ import torch
 from torch import Tensor
 
 from exporters.core.files import sha256_bytes
+from pipeline.tmkd.views.blur import blur_view
 from pipeline.tmkd.views.edge import edge_view
+from pipeline.tmkd.views.flip import flip_view
+from pipeline.tmkd.views.grey import grey_view
 from pipeline.tmkd.views.high_frequency import high_frequency_view
 from pipeline.tmkd.views.settings import ViewSettings
+from pipeline.tmkd.views.zoom import zoom_view
 
-_FUNCTIONS: dict[str, Callable[..., Tensor]] = {"edge": edge_view, "high_frequency": high_frequency_view}
+_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "edge": edge_view,
+    "high_frequency": high_frequency_view,
+    "flip": flip_view,
+    "zoom": zoom_view,
+    "grey": grey_view,
+    "blur": blur_view,
+}
 """Kind → images `[B, 3, H, W]` and the settings of the kind → the view, of the same shape."""
 
 

@@ -12,6 +12,7 @@ from exporters.core.errors import UsageError
 from pipeline.catalog import prompt_names
 from pipeline.tmkd.prompts import Prompts, encode_prompts, encode_random_prompts
 from pipeline.tmkd.random_prompts import random_prompt
+from pipeline.tmkd.views.settings import VIEW_KINDS
 
 
 def fake_tower(texts: list[str]) -> torch.Tensor:
@@ -27,7 +28,7 @@ def unit(values: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", prompt_names())
 def test_shipped_prompts_are_complete_and_distinct(name: str) -> None:
     prompts = Prompts.load(name)
-    assert set(prompts.views) == {"rgb", "edge", "high_frequency"}
+    assert set(prompts.views) == {"rgb", *VIEW_KINDS}
     everything = [template for templates in prompts.views.values() for template in templates]
     assert all(len(templates) >= 4 for templates in prompts.views.values())
     assert len(set(everything)) == len(everything)

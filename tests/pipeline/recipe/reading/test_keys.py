@@ -42,7 +42,7 @@ def test_nearest_key_is_suggested(slip: str, meant: list[str]) -> None:
         ("data.augment.flip", "true or false"),
         ("data.augment.scale", "a list of 2 values, each a number > 0 and ≤ 1"),
         ("train.schedule.milestones", "a list, each an integer ≥ 1"),
-        ("distill.views.anything.kind", "edge or high_frequency"),
+        ("distill.views.anything.kind", "edge, high_frequency, flip, zoom, grey or blur"),
         ("student", "a section with keys such as model, arguments or weights"),
         ("student.arguments", "a section of keys"),
         ("bundle.licence", "a text or null"),

@@ -186,7 +186,7 @@ distill:
   views:
     edge: {strenght: 1, operator: sobell}
     other: {cutoff: 0.5}
-    third: {kind: blur}
+    third: {kind: sketch}
 teacher: {visual: {weights: none}}
 """
     )
@@ -201,8 +201,10 @@ teacher: {visual: {weights: none}}
         "recipe.yaml:11:12: distill.views.edge.strenght: unknown key; did you mean distill.views.edge.strength?",
         "recipe.yaml:11:25: distill.views.edge.operator: expected sobel, scharr or laplacian, got 'sobell'; "
         "did you mean sobel?",
-        "recipe.yaml:12:5: distill.views.other: expected the key kind (edge or high_frequency), got none",
-        "recipe.yaml:13:13: distill.views.third.kind: expected edge or high_frequency, got 'blur'",
+        "recipe.yaml:12:5: distill.views.other: expected the key kind (edge, high_frequency, flip, zoom, grey or blur),"
+        " got none",
+        "recipe.yaml:13:13: distill.views.third.kind: expected edge, high_frequency, flip, zoom, grey or blur,"
+        " got 'sketch'",
         "recipe.yaml:14:20: teacher.visual.weights: expected imagenet or a file where teacher.visual.fit is null, "
         "got none",
         "--set seed: expected a key, = and a value, such as train.epochs=10",

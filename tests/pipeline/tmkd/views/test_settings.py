@@ -26,7 +26,10 @@ def test_views_are_read_by_name_and_by_kind() -> None:
     [
         ({"rgb": {"kind": "edge"}}, "rgb"),
         ({"sketch": {}}, "sketch"),
-        ({"sketch": None}, "edge, high_frequency"),
+        ({"sketch": None}, "edge, high_frequency, flip, zoom, grey, blur"),
+        ({"zoom": {"share": 0.0}}, "share"),
+        ({"grey": {"strength": 1.5}}, "strength"),
+        ({"flip": {"axis": "diagonal"}}, "diagonal"),
         ({"edge": {"kind": "colour"}}, "colour"),
         ({"edge": {"cutoff": 0.1}}, "cutoff"),
     ],
@@ -46,8 +49,13 @@ def test_unknown_operators_modes_and_filters_are_refused() -> None:
         HighFrequencyView(filter="box")
 
 
-def test_default_views_have_every_kind_under_its_own_name() -> None:
-    assert {name: view.kind for name, view in default_views().items()} == {kind: kind for kind in VIEW_KINDS}
+def test_every_kind_may_be_left_out_under_its_own_name() -> None:
+    views = VIEWS.validate_python({kind: {} for kind in VIEW_KINDS})
+    assert {name: view.kind for name, view in views.items()} == {kind: kind for kind in VIEW_KINDS}
+
+
+def test_the_default_views_are_those_of_the_paper() -> None:
+    assert default_views() == {"edge": EdgeView(), "high_frequency": HighFrequencyView()}
 
 
 def test_settings_do_not_load_torch() -> None:

@@ -4,7 +4,7 @@ import torch
 from pipeline.tmkd.views import views as views_module
 from pipeline.tmkd.views.edge import edge_view
 from pipeline.tmkd.views.high_frequency import high_frequency_view
-from pipeline.tmkd.views.settings import VIEW_KINDS, EdgeView, HighFrequencyView
+from pipeline.tmkd.views.settings import VIEW_CLASSES, VIEW_KINDS, EdgeView, HighFrequencyView
 from pipeline.tmkd.views.views import Views
 from tests.pipeline.tmkd.views.images import random_images
 
@@ -16,9 +16,9 @@ def test_every_kind_has_a_function() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_changes_nothing(dtype: torch.dtype) -> None:
     images = random_images(3, (2, 13, 16))
-    views = Views(
-        {"edge": EdgeView(), "high_frequency": HighFrequencyView(), "soft": HighFrequencyView(filter="gaussian")}
-    )
+    views = Views(dict(zip(VIEW_KINDS, (kind() for kind in VIEW_CLASSES), strict=True)) | {
+        "soft": HighFrequencyView(filter="gaussian")
+    })  # fmt: skip
     plain = views(images)
     with torch.autocast("cpu", dtype=dtype):
         assert torch.equal(views(images), plain)
