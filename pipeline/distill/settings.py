@@ -108,6 +108,11 @@ class DistillSettings(Settings):
         """The settings of the losses, those that are left open filled in with the method's own."""
         return resolve_losses(self)
 
+    @property
+    def uses_views(self) -> bool:
+        """Whether the method shows the teacher more than the image itself."""
+        return self.method == "tmkd" and bool(self.views)
+
     def warmup_epochs(self, epochs: int) -> int:
         """The epochs over which the weights of the feature loss and the contrast rise, of `epochs` in all."""
         return min(20, epochs // 10) if self.warmup is None else self.warmup

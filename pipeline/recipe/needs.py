@@ -12,7 +12,7 @@ def needs_teacher(recipe: Recipe) -> bool:
 
 def has_views(recipe: Recipe) -> bool:
     """Whether the teacher sees more than the image itself."""
-    return recipe.distill.method == "tmkd" and bool(recipe.distill.views)
+    return recipe.distill.uses_views
 
 
 def weighs_by_text(recipe: Recipe) -> bool:

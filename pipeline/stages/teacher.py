@@ -41,7 +41,7 @@ class TeacherStage(Stage):
         """
         fit = recipe.teacher.visual.fit
         fitted = ("data.augment", "data.split_seed", "train.precision") if fit else ()
-        views = ("distill.views",) if fit and fit.views else ()
+        views = ("distill.views",) if recipe.fits_on_views else ()
         found = settings(recipe, "teacher.visual", *IMAGE_KEYS, *fitted, *views)
         return {key: value for key, value in found.items() if key != "teacher.visual.classifier"}
 
@@ -126,7 +126,7 @@ class TeacherStage(Stage):
             augmentation=data.augmentation(context.recipe, seed),
             settings=fit_settings,
             seed=seed,
-            views=views if fit_settings.views else None,
+            views=views if context.recipe.fits_on_views else None,
         )
         fitted = train(context, self.name, training, fabric)
         training.task.load_state_dict(fitted.chosen_state)
@@ -134,11 +134,10 @@ class TeacherStage(Stage):
 
 
 def fit_views(recipe: Recipe) -> "Views":
-    """The views that the teacher is trained on: rgb alone, or the recipe's, whatever the method does with them."""
+    """The views that the teacher is trained on: rgb alone, or the recipe's."""
     from pipeline.tmkd.views.views import Views
 
-    fit = recipe.teacher.visual.fit
-    return Views(recipe.distill.views if fit is not None and fit.views else {})
+    return Views(recipe.distill.views if recipe.fits_on_views else {})
 
 
 def weights_file(weights: str, sha256: str | None = None, section: str = "") -> dict[str, str]:

@@ -42,7 +42,7 @@ teacher:
   visual:
     model: cifar:resnet8
     weights: none
-    fit: {{epochs: 3, batch_size: 16, lr: 0.05, schedule: {{kind: one_cycle}}}}
+    fit: {{epochs: 3, batch_size: 16, lr: 0.05, schedule: {{kind: one_cycle}}, views: false}}
   text: {{model: {clip}, weights: fit, prompts: generic, fit: {{epochs: 1, batch_size: 24}}}}
 student: {{model: cifar:resnet8}}
 distill:

@@ -51,6 +51,17 @@ class Recipe(Settings):
             )
         return self
 
+    @property
+    def fits_on_views(self) -> bool:
+        """Whether the visual teacher is fitted on more than the image itself.
+
+        `teacher.visual.fit.views` says so, whatever the method; where it is left open, the method does.
+        """
+        fit = self.teacher.visual.fit
+        if fit is None or not self.distill.views:
+            return False
+        return self.distill.uses_views if fit.views is None else fit.views
+
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out, as plain YAML and JSON values."""
         values = self.model_dump(mode="json", by_alias=True)
@@ -62,6 +73,7 @@ class Recipe(Settings):
         if self.teacher.visual.fit is not None:
             decays = self.teacher.visual.fit.decays_norms_and_biases
             values["teacher"]["visual"]["fit"]["decay_norms_and_biases"] = decays
+            values["teacher"]["visual"]["fit"]["views"] = self.fits_on_views
         return values
 
     def to_yaml(self) -> str:

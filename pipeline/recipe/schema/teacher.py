@@ -25,9 +25,10 @@ from pipeline.training.settings import FitSettings
 class VisualFitSettings(FitSettings):
     """The schedule of the visual teacher."""
 
-    views: bool = Field(
-        default=False,
-        description="Show each image in one view of distill.views or unchanged, sampled again in each epoch.",
+    views: bool | None = Field(
+        default=None,
+        description="Show each image in one view of distill.views or unchanged, sampled again in each epoch;"
+        " null: where distill.method uses the views.",
     )
 
 

@@ -11,7 +11,7 @@ from exporters.core.files import read_json, sha256_file
 from exporters.student.student import load_student
 from pipeline.recipe import load_recipe
 from pipeline.stages.shared.inputs import read_data
-from pipeline.stages.teacher import TeacherStage, weights_file
+from pipeline.stages.teacher import TeacherStage, fit_views, weights_file
 from tests.pipeline.conftest import Outcome, Run, set_
 from tests.pipeline.stages.contexts import context_of
 
@@ -103,11 +103,24 @@ def test_teacher_is_fitted_on_all_views(run: Run) -> None:
 
 
 def test_fit_on_views_of_the_image_alone_is_the_plain_fit(run: Run) -> None:
-    before = sha256_file(run.directory / "teacher" / "student.safetensors")
     gone = {"distill.views.edge": "null", "distill.views.high_frequency": "null"}
-    outcome = run(*set_({"teacher.visual.fit.views": "true", **gone}), "--until", "teacher")
-    assert outcome.stages_run == ["teacher"]
-    assert sha256_file(run.directory / "teacher" / "student.safetensors") == before
+    assert run.plan({"teacher.visual.fit.views": "true", **gone})["teacher"][0] == "reuse"
+
+
+def test_fit_left_open_shows_the_views_that_the_method_uses() -> None:
+    def fit(*overrides: str) -> tuple[bool, list[str], dict]:
+        recipe = load_recipe("quickstart", ["teacher.visual.fit.views=null", *overrides]).recipe
+        lock = recipe.resolved()["teacher"]["visual"]["fit"]["views"]
+        return lock, list(fit_views(recipe).names), dict(TeacherStage().parameters(recipe))
+
+    shown, views, under_tmkd = fit()
+    assert shown is True and views == ["rgb", "edge", "high_frequency"] and "distill.views.edge.strength" in under_tmkd
+    shown, views, under_kd = fit("distill.method=kd")
+    assert shown is False and views == ["rgb"] and not any(key.startswith("distill.views") for key in under_kd)
+    # On the image alone, the teacher of the reference of TMKD is that of the other methods.
+    assert fit("distill.views={edge: null, high_frequency: null}") == (False, ["rgb"], under_kd)
+    assert fit("teacher.visual.fit.views=false") == (False, ["rgb"], under_kd)
+    assert fit("distill.method=kd", "teacher.visual.fit.views=true")[2] == under_tmkd
 
 
 def test_early_stop_of_each_fit_is_reported(run: Run) -> None:
