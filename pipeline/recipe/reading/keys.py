@@ -30,6 +30,8 @@ _NOUNS = {
 
 Node = dict[str, Any]
 
+_VIEWS: KeyPath = ("distill", "views")
+
 
 @cache
 def _root() -> Node:
@@ -84,10 +86,25 @@ def _descend(nodes: list[Node], key: str | int) -> list[Node]:
 
 
 def _nodes(path: KeyPath) -> list[Node]:
-    nodes = _alternatives(_root())
+    if path[:2] == _VIEWS and path[2:3] != () and path[2] in VIEW_KINDS and path[3:] != ("kind",):
+        # A view that is called as a kind is most likely of it; its keys mean other things in other kinds.
+        views = [node for node in _walk_down(path[:3]) if _kind(node) == path[2]]
+        if found := _walk_down(path[3:], views):
+            return found
+    return _walk_down(path)
+
+
+def _walk_down(path: KeyPath, nodes: list[Node] | None = None) -> list[Node]:
+    nodes = _alternatives(_root()) if nodes is None else nodes
     for key in path:
         nodes = _descend(nodes, key)
     return nodes
+
+
+def _kind(node: Node) -> str | None:
+    """The kind of a view's section."""
+    kind: str | None = node.get("properties", {}).get("kind", {}).get("const")
+    return kind
 
 
 def known_keys(path: KeyPath) -> list[str]:
@@ -102,7 +119,7 @@ def all_paths() -> tuple[KeyPath, ...]:
 
 
 def _walk(path: KeyPath) -> Iterator[KeyPath]:
-    for key in VIEW_KINDS if path == ("distill", "views") else known_keys(path):
+    for key in VIEW_KINDS if path == _VIEWS else known_keys(path):
         yield (*path, key)
         yield from _walk((*path, key))
 

@@ -42,6 +42,10 @@ def test_nearest_key_is_suggested(slip: str, meant: list[str]) -> None:
         ("data.augment.flip", "true or false"),
         ("data.augment.scale", "a list of 2 values, each a number > 0 and ≤ 1"),
         ("train.schedule.milestones", "a list, each an integer ≥ 1"),
+        ("distill.views.edge.kind", "edge, high_frequency, flip, zoom, grey or blur"),
+        ("distill.views.edge.strength", "a number ≥ 0 and ≤ 4"),
+        ("distill.views.grey.strength", "a number ≥ 0 and ≤ 1"),
+        ("distill.views.edge.cutoff", "a number ≥ 0 and ≤ 1"),  # of another kind, which it may be
         ("distill.views.anything.kind", "edge, high_frequency, flip, zoom, grey or blur"),
         ("student", "a section with keys such as model, arguments or weights"),
         ("student.arguments", "a section of keys"),
