@@ -1,15 +1,13 @@
 """Stage `teacher`: the visual teacher, loaded and, where the recipe says so, fitted to the data."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters.core.errors import UnavailableError
-from pipeline.models.weight_files import checked_sha256
 from pipeline.recipe.needs import has_views, needs_teacher
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, read_data
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, read_data, weights_file
 from pipeline.stages.shared.networks import build_visual_teacher, teacher_preprocessing
 
 if TYPE_CHECKING:
@@ -138,24 +136,3 @@ def fit_views(recipe: Recipe) -> "Views":
     from pipeline.tmkd.views.views import Views
 
     return Views(recipe.distill.views if recipe.fits_on_views else {})
-
-
-def weights_file(weights: str, sha256: str | None = None, section: str = "") -> dict[str, str]:
-    """The digest of a weights file by name; empty where `weights` names no file that is there.
-
-    It is part of a stage's fingerprint, so that a stage is not reused either where the recipe means another file.
-
-    Args:
-        weights: what a recipe says.
-        sha256: what the file must be; None: anything.
-        section: of the recipe, for the message.
-
-    Raises:
-        UnavailableError: the file is another one.
-    """
-    path = Path(weights).expanduser()
-    try:
-        return {path.name: checked_sha256(path, sha256)} if path.is_file() else {}
-    except UnavailableError as error:
-        error.message = f"{section}: {error.message}"
-        raise

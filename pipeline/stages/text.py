@@ -16,8 +16,8 @@ from pipeline.stages.shared.inputs import (
     class_names_digest,
     make_views,
     read_data,
+    weights_file,
 )
-from pipeline.stages.teacher import weights_file
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

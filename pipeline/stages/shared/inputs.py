@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporters.core.errors import UnavailableError
 from exporters.core.files import read_json, sha256_file
 from exporters.images.preprocessing import Geometry
 from pipeline.class_names.words import class_names_file, class_words
 from pipeline.data.index import DataIndex
+from pipeline.models.weight_files import checked_sha256
 from pipeline.recipe.needs import has_views, needs_image_tower, needs_text_embeddings, weighs_by_text
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import StageContext
@@ -110,6 +112,27 @@ def class_names_digest(recipe: Recipe) -> dict[str, str]:
     source = recipe.teacher.text.class_names
     path = class_names_file(source) if source is not None else None
     return {f"class names {path.name}": sha256_file(path)} if path is not None and path.is_file() else {}
+
+
+def weights_file(weights: str, sha256: str | None = None, section: str = "") -> dict[str, str]:
+    """The digest of a weights file by name; empty where `weights` names no file that is there.
+
+    It is part of a stage's fingerprint, so that a stage is not reused either where the recipe means another file.
+
+    Args:
+        weights: what a recipe says.
+        sha256: what the file must be; None: anything.
+        section: of the recipe, for the message.
+
+    Raises:
+        UnavailableError: the file is another one.
+    """
+    path = Path(weights).expanduser()
+    try:
+        return {path.name: checked_sha256(path, sha256)} if path.is_file() else {}
+    except UnavailableError as error:
+        error.message = f"{section}: {error.message}"
+        raise
 
 
 def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":

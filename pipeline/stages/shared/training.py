@@ -1,6 +1,7 @@
 """Running a stage's training with the stage's checkpoint and metrics."""
 
 from functools import partial
+from pathlib import Path
 
 from lightning_fabric import Fabric
 
@@ -10,20 +11,27 @@ from pipeline.training.loop import Fitted, fit
 from pipeline.training.step import Training
 
 
-def train(context: StageContext, stage: str, training: Training, fabric: Fabric) -> Fitted:
+def train(context: StageContext, label: str, training: Training, fabric: Fabric, folder: Path | None = None) -> Fitted:
     """Run a stage's training, from where an earlier attempt of the same fingerprint stopped.
 
     Each epoch's metrics go to `metrics.jsonl`. The checkpoint stays until `discard_checkpoint`, which is for when the
     results are written.
+
+    Args:
+        context: of the stage.
+        label: name of the training in `metrics.jsonl`: the stage's name where it trains once.
+        training: what is trained and how.
+        fabric: device and precision.
+        folder: where the checkpoint is kept; None: the folder of the stage of that name.
     """
-    log_metrics = partial(context.run.log_metrics, stage)
-    return fit(training, fabric, _checkpoint(context, stage), context.console, log_metrics)
+    log_metrics = partial(context.run.log_metrics, label)
+    return fit(training, fabric, _checkpoint(context, label, folder), context.console, log_metrics)
 
 
-def discard_checkpoint(context: StageContext, stage: str) -> None:
+def discard_checkpoint(context: StageContext, label: str, folder: Path | None = None) -> None:
     """Remove what `train` keeps for another attempt."""
-    _checkpoint(context, stage).remove()
+    _checkpoint(context, label, folder).remove()
 
 
-def _checkpoint(context: StageContext, stage: str) -> Checkpoint:
-    return Checkpoint(context.run.folder(stage) / "checkpoint.pt", context.fingerprint)
+def _checkpoint(context: StageContext, label: str, folder: Path | None) -> Checkpoint:
+    return Checkpoint((folder or context.run.folder(label)) / "checkpoint.pt", context.fingerprint)

@@ -11,7 +11,7 @@ from exporters.core.files import read_json, sha256_file
 from exporters.student.student import load_student
 from pipeline.recipe import load_recipe
 from pipeline.stages.shared.inputs import read_data
-from pipeline.stages.teacher import TeacherStage, fit_views, weights_file
+from pipeline.stages.teacher import TeacherStage, fit_views
 from tests.pipeline.conftest import Outcome, Run, set_
 from tests.pipeline.stages.contexts import context_of
 
@@ -155,9 +155,3 @@ def test_fit_depends_on_more_settings_than_weights_do() -> None:
     as_it_is = load_recipe("quickstart", ["teacher.visual.fit=null", "teacher.visual.weights=imagenet"]).recipe
     assert {"data.split_seed", "data.augment.crop", "train.precision"} <= set(fitted) - set(stage.parameters(as_it_is))
     assert "seed" not in fitted  # seeds of a comparison share their teachers
-
-
-def test_weight_files_are_identified_by_content(tmp_path: Path) -> None:
-    (tmp_path / "w.pt").write_bytes(b"abc")
-    assert weights_file(str(tmp_path / "w.pt")) == {"w.pt": sha256_file(tmp_path / "w.pt")}
-    assert weights_file("imagenet") == weights_file(str(tmp_path)) == weights_file("") == {}

@@ -1,12 +1,15 @@
 """What the stages read of each other."""
 
+from pathlib import Path
+
 import numpy as np
 from safetensors.numpy import load_file
 
+from exporters.core.files import sha256_file
 from pipeline.recipe import load_recipe
 from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.registry import STAGES
-from pipeline.stages.shared.inputs import make_views, read_data, read_text_teacher
+from pipeline.stages.shared.inputs import make_views, read_data, read_text_teacher, weights_file
 from tests.pipeline.conftest import Outcome, Run
 from tests.pipeline.stages.contexts import context_of
 
@@ -59,3 +62,9 @@ def test_text_teacher_is_loaded_frozen(finished: tuple[Run, Outcome]) -> None:
     assert np.array_equal(control.weighing, saved["random"]) and not np.array_equal(saved["random"], saved["text"])
     uniform = read_text_teacher(context_of(finished[0], distill__weighting__by="uniform"))
     assert uniform is not None and uniform.clip is None
+
+
+def test_weight_files_are_identified_by_content(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"abc")
+    assert weights_file(str(tmp_path / "w.pt")) == {"w.pt": sha256_file(tmp_path / "w.pt")}
+    assert weights_file("imagenet") == weights_file(str(tmp_path)) == weights_file("") == {}
