@@ -22,6 +22,7 @@ class MethodEntry:
         needs_teacher: whether it takes anything from a teacher.
         needs_pooled: whether it compares pooled features, so that both must have a linear classifier, which sees them.
         needs_feature_map: whether teacher and student must have a last feature map.
+        needs_places: whether that map must have more than one pixel.
         needs_cam: whether their classifiers must be one linear layer on that map, pooled.
         needs_stages: whether both must have stages, and give their maps.
         can_be_base: whether `tmkd` can plug into it.
@@ -36,6 +37,7 @@ class MethodEntry:
     needs_teacher: bool = True
     needs_pooled: bool = False
     needs_feature_map: bool = False
+    needs_places: bool = False
     needs_cam: bool = False
     needs_stages: bool = False
     can_be_base: bool = True
@@ -70,6 +72,20 @@ METHODS: dict[str, MethodEntry] = {
         logits_weight=9.0,
         logits_temperature=2.0,
     ),
+    "dist": MethodEntry(
+        module="pipeline.distill.methods.dist:CorrelationDistillation",
+        losses=frozenset({"logits"}),
+        ce_weight=1.0,
+        logits_weight=1.0,
+        logits_temperature=4.0,
+    ),
+    "mlld": MethodEntry(
+        module="pipeline.distill.methods.mlld:MultiLevelLogits",
+        losses=frozenset({"logits"}),
+        ce_weight=0.1,
+        logits_weight=0.9,
+        logits_temperature=4.0,
+    ),
     "cat_kd": MethodEntry(
         module="pipeline.distill.methods.cat_kd:ClassAttentionTransfer",
         losses=frozenset({"feature"}),
@@ -84,6 +100,28 @@ METHODS: dict[str, MethodEntry] = {
         ce_weight=1.0,
         feature_weight=0.8,
         needs_pooled=True,
+    ),
+    "rkd": MethodEntry(
+        module="pipeline.distill.methods.rkd:RelationalDistillation",
+        losses=frozenset({"feature"}),
+        ce_weight=1.0,
+        feature_weight=25.0,
+        needs_pooled=True,
+    ),
+    "sp": MethodEntry(
+        module="pipeline.distill.methods.sp:SimilarityPreserving",
+        losses=frozenset({"feature"}),
+        ce_weight=1.0,
+        feature_weight=3000.0,
+        needs_feature_map=True,
+    ),
+    "at": MethodEntry(
+        module="pipeline.distill.methods.at:AttentionTransfer",
+        losses=frozenset({"feature"}),
+        ce_weight=1.0,
+        feature_weight=500.0,
+        needs_feature_map=True,
+        needs_places=True,
     ),
     "fitnet": MethodEntry(
         module="pipeline.distill.methods.fitnet:HintTraining",

@@ -27,7 +27,9 @@ class FeatureSettings(Settings):
     """The loss on feature maps."""
 
     weight: float | None = Field(default=None, ge=0, description="β; null: the base's own.")
-    pool: int = Field(default=2, ge=1, le=32, description="Class activation maps are pooled to pool × pool.")
+    pool: int = Field(
+        default=2, ge=1, le=32, description="Last maps and class activation maps are pooled to pool × pool."
+    )
     normalise: bool = Field(default=True, description="Scale each class activation map to length 1 first.")
     bank: int = Field(
         default=0,

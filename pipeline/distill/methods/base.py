@@ -1,5 +1,6 @@
 """What every distillation method is: tensors in, named and weighted losses out."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -122,11 +123,40 @@ def require_cam(student: NetworkShape, teacher: NetworkShape, what: str) -> None
         UsageError: either net has none, naming it and the bases that do work.
     """
     _refuse_where_missing(
-        "has_cam",
+        lambda shape: shape.has_cam,
         student,
         teacher,
         f"{what} compares class activation maps, and the %s none: they take a last feature map of more than one pixel "
         "whose mean goes into one linear classifier",
+    )
+
+
+def require_feature_map(student: NetworkShape, teacher: NetworkShape, what: str) -> None:
+    """Refuse nets without a last feature map, as `require_cam` does.
+
+    Raises:
+        UsageError: either net has none, naming it and the bases that do work.
+    """
+    _refuse_where_missing(
+        lambda shape: shape.map_size is not None,
+        student,
+        teacher,
+        f"{what} compares last feature maps, and the %s none: they take a convolutional map that is pooled for the "
+        "classifier",
+    )
+
+
+def require_places(student: NetworkShape, teacher: NetworkShape, what: str) -> None:
+    """Refuse nets without a last feature map of more than one pixel, as `require_cam` does.
+
+    Raises:
+        UsageError: either net has none, naming it and the bases that do work.
+    """
+    _refuse_where_missing(
+        _has_places,
+        student,
+        teacher,
+        f"{what} compares where two nets look, and the %s no last feature map of more than one pixel",
     )
 
 
@@ -137,7 +167,7 @@ def require_stages(student: NetworkShape, teacher: NetworkShape, what: str) -> N
         UsageError: either net has none, naming it and the bases that do work.
     """
     _refuse_where_missing(
-        "stages",
+        lambda shape: bool(shape.stages),
         student,
         teacher,
         f"{what} compares the maps of stages, and the %s none: they take convolutional maps of at least two sizes, "
@@ -152,16 +182,22 @@ def require_classifier(student: NetworkShape, teacher: NetworkShape, what: str) 
         UsageError: either net has no linear classifier, naming it and the bases that do work.
     """
     _refuse_where_missing(
-        "has_classifier",
+        lambda shape: shape.has_classifier,
         student,
         teacher,
         f"{what} needs pooled features, and the %s none: they are what goes into a linear classifier",
     )
 
 
-def _refuse_where_missing(has: str, student: NetworkShape, teacher: NetworkShape, message: str) -> None:
+def _has_places(shape: NetworkShape) -> bool:
+    return shape.map_size not in (None, (1, 1))
+
+
+def _refuse_where_missing(
+    has: Callable[[NetworkShape], bool], student: NetworkShape, teacher: NetworkShape, message: str
+) -> None:
     shapes = {"student": student, "teacher": teacher}
-    missing = [name for name, shape in shapes.items() if not getattr(shape, has)]
+    missing = [name for name, shape in shapes.items() if not has(shape)]
     if not missing:
         return
     working = [
@@ -169,6 +205,7 @@ def _refuse_where_missing(has: str, student: NetworkShape, teacher: NetworkShape
         for name, entry in METHODS.items()
         if entry.can_be_base
         and all(shape.map_size is not None for shape in shapes.values() if entry.needs_feature_map)
+        and all(_has_places(shape) for shape in shapes.values() if entry.needs_places)
         and all(shape.has_cam for shape in shapes.values() if entry.needs_cam)
         and all(shape.stages for shape in shapes.values() if entry.needs_stages)
         and all(shape.has_classifier for shape in shapes.values() if entry.needs_pooled)

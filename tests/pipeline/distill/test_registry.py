@@ -17,11 +17,14 @@ def test_entry_agrees_with_its_class(name: str) -> None:
     assert method.has_logits_loss() == ("logits" in entry.losses) == (entry.logits_weight is not None)
     assert (entry.logits_temperature is not None) == ("logits" in entry.losses)
     assert entry.needs_teacher == bool(entry.losses)
-    assert entry.needs_feature_map or not entry.needs_cam
+    assert entry.needs_feature_map or not (entry.needs_cam or entry.needs_places)
 
 
 def test_bases_are_the_methods_with_a_teacher() -> None:
-    assert base_methods() == ("kd", "dkd", "logit_std", "cat_kd", "crd", "fitnet", "reviewkd")
+    assert base_methods() == (
+        *("kd", "dkd", "logit_std", "dist", "mlld"),
+        *("cat_kd", "crd", "rkd", "sp", "at", "fitnet", "reviewkd"),
+    )
 
 
 def test_default_weights_are_the_published_ones() -> None:
@@ -29,6 +32,9 @@ def test_default_weights_are_the_published_ones() -> None:
     assert (METHODS["cat_kd"].ce_weight, METHODS["cat_kd"].feature_weight) == (1, 40)
     assert (METHODS["fitnet"].ce_weight, METHODS["fitnet"].feature_weight) == (1, 100)
     assert (METHODS["reviewkd"].ce_weight, METHODS["reviewkd"].feature_weight) == (1, 1)
+    assert (METHODS["rkd"].ce_weight, METHODS["rkd"].feature_weight) == (1, 25)
+    assert (METHODS["sp"].ce_weight, METHODS["sp"].feature_weight) == (1, 3000)
+    assert (METHODS["at"].ce_weight, METHODS["at"].feature_weight) == (1, 1000 / 2)
 
 
 def test_only_methods_of_several_maps_need_stages() -> None:

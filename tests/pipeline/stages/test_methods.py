@@ -30,7 +30,7 @@ def test_a_network_of_tokens_is_refused_by_methods_of_stages(run: Run) -> None:
     values = {"student.model": "timm:test_vit", "student.arguments": "{img_size: 32, patch_size: 8}"}
     outcome = run(*set_({**values, "distill.base": "fitnet"}), "--until", "distill")
     assert outcome.code == 2, outcome.err
-    assert "the student has none" in outcome.err and "kd, dkd, logit_std, crd (" in outcome.err
+    assert "the student has none" in outcome.err and "kd, dkd, logit_std, dist, mlld, crd, rkd (" in outcome.err
 
 
 @pytest.mark.parametrize("section", ["student", "teacher.visual"])

@@ -107,8 +107,9 @@ def test_extreme_logits_and_features_give_finite_losses_and_gradients(
 
 @pytest.mark.parametrize(("name", "base"), [*((name, "kd") for name in ALONE), *PLUGGED])
 def test_gradients_are_those_of_the_losses(name: str, base: str) -> None:
-    teacher = network_output(1, 2, 3, 3, (1, 1), dtype=torch.float64)
-    first = network_output(0, 2, 3, 2, (1, 1), dtype=torch.float64, learns=True)
+    size = (2, 1) if "at" in (name, base) else (1, 1)
+    teacher = network_output(1, 2, 3, 3, size, dtype=torch.float64)
+    first = network_output(0, 2, 3, 2, size, dtype=torch.float64, learns=True)
     method = build_any(name, base, first, teacher, contrast={"temperature": 0.5}).double()
     labels = torch.tensor([0, 2])
     parameters = tuple(method.parameters())
@@ -150,9 +151,11 @@ def test_a_missing_teacher_is_refused() -> None:
 def test_only_working_bases_are_suggested() -> None:
     tokens = NetworkShape(classes=3, channels=4, map_size=None, has_cam=False)
     no_classifier = NetworkShape(3, 3, None, has_cam=False, has_classifier=False, stages=((4, 8, 8), (3, 4, 4)))
+    one_pixel = NetworkShape(classes=3, channels=4, map_size=(1, 1), has_cam=False)
     for shape, working in (
-        (tokens, "kd, dkd, logit_std, crd"),
-        (no_classifier, "kd, dkd, logit_std, fitnet, reviewkd"),
+        (tokens, "kd, dkd, logit_std, dist, mlld, crd, rkd"),
+        (no_classifier, "kd, dkd, logit_std, dist, mlld, fitnet, reviewkd"),
+        (one_pixel, "kd, dkd, logit_std, dist, mlld, crd, rkd, sp"),
     ):
         with pytest.raises(UsageError) as caught:
             require_cam(shape, shape, "distill: cat_kd")

@@ -64,7 +64,7 @@ def test_nets_without_stages_are_refused() -> None:
         with pytest.raises(UsageError, match=f"fitnet compares the maps of stages, and the {named} has none") as caught:
             HintTraining(SETTINGS, student, teacher)
         assert caught.value.remedy is not None
-        assert "kd, dkd, logit_std, crd (" in caught.value.remedy
+        assert "kd, dkd, logit_std, dist, mlld, crd, rkd (" in caught.value.remedy
     with pytest.raises(UsageError, match="needs a visual teacher"):
         HintTraining(SETTINGS, with_stages, None)
 

@@ -176,9 +176,10 @@ def test_nets_without_class_activation_maps_are_refused_where_line_9_needs_them(
     error = refused("kd", feature={"weight": 1.0})
     assert "distill.feature.weight" in error.message
     assert error.remedy is not None
-    assert "kd, dkd, logit_std, crd" in error.remedy
+    working = "kd, dkd, logit_std, dist, mlld, crd, rkd, sp, at, fitnet, reviewkd"
+    assert f": {working} (" in error.remedy
     output = network_output(0, 2, 3, 4)
-    for base in ("kd", "dkd", "logit_std", "crd"):  # the bases that the message names do work
+    for base in working.split(", "):  # the bases that the message names do work
         distill = DistillSettings.model_validate({"method": "tmkd", "base": base, "contrast": CONTRAST_OFF})
         shape = shape_of(output, has_cam=False)
         build_method(distill, shape, shape, None)(output, output, labels_of(0, 2, 3), 1.0)
