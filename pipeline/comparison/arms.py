@@ -8,6 +8,7 @@ from typing import get_args
 from exporters.core.errors import UsageError
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.recipe import load_recipe
+from pipeline.recipe.references import base_name
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.tmkd.settings import IMAGE_TOWER_WEIGHTINGS, WeightingSettings
 
@@ -20,6 +21,8 @@ _GUIDED = ("distill.weighting.by=teacher_confidence", "distill.weighting.tempera
 _NO_CONTRAST = "distill.contrast.weight=0"
 # A missed gate is reported and does not end a comparison; the last one is about the teacher.
 _WITHOUT_GATES = ("validate.min_top1=0", "validate.max_drop_from_teacher=null", "teacher.on_weak=warn")
+# Plain training and the base are arms of their own.
+_WITHOUT_YARDSTICKS = ("student.baseline=null", "distill.on_no_gain=warn", "distill.reference=none")
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Source:
 
     def load_arm(self, arm: Arm, seed: int) -> Recipe:
         """The recipe of one run: missed gates and a weak teacher are reported and end nothing."""
-        return self.load(*arm.overrides, *_WITHOUT_GATES, f"seed={seed}")
+        return self.load(*arm.overrides, *_WITHOUT_GATES, *_WITHOUT_YARDSTICKS, f"seed={seed}")
 
 
 def make_arms(
@@ -148,9 +151,7 @@ def _on_base(source: Source, recipe: Recipe, base: str) -> list[Arm]:
     losses, own = source.load(*plain).distill.losses, source.load(*alone.overrides).distill.losses
     if losses == own.model_copy(update={"contrast": losses.contrast}):
         return [alone, Arm(f"tmkd on {base}", "tmkd", base, overrides, reference=base)]
-    lines = METHODS[base].losses
-    added = [("kd", "logits", losses.logits.weight), ("cam", "feature", losses.feature.weight)]
-    name = "+".join([base, *(short for short, line, weight in added if line not in lines and weight)])
+    name = base_name(source.load(*plain))
     return [
         Arm(name, "tmkd", base, plain, reference="ce"),
         Arm(f"tmkd on {base}", "tmkd", base, overrides, reference=name),

@@ -17,7 +17,7 @@ from pipeline.comparison.report import console_table, write_report
 from pipeline.comparison.results import ArmResult, Comparison, SeedResult, read_result, widest_teacher
 from pipeline.data.index import DataIndex
 from pipeline.evaluation.gates import judge_student
-from pipeline.evaluation.teacher import teacher_weaknesses
+from pipeline.evaluation.teacher import PlainAccuracy, teacher_weaknesses
 from pipeline.recipe.reading.overrides import parse_override
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _describe_data(dataset: str, runs: Sequence[PlannedRun], failed: dict[str, s
 def _weaknesses(source: Source, results: tuple[ArmResult, ...]) -> list[str]:
     """What a reader must know against the comparison."""
     teacher = widest_teacher(results)
-    plain = next((_mean_validation(arm.seeds) for arm in results if arm.method == "ce"), None)
+    plain = next((PlainAccuracy(_mean_validation(arm.seeds)) for arm in results if arm.method == "ce"), None)
     found = teacher_weaknesses(teacher["validation"], plain) if teacher else []
     gates = source.load().gates
     for arm in results:

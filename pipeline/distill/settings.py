@@ -1,6 +1,6 @@
 """The settings of a distillation: the recipe's section `distill`, and the losses that follow from it. No torch here."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -95,6 +95,16 @@ class DistillSettings(Settings):
         default=None,
         ge=0,
         description="Epochs over which β and γ rise linearly; null: a tenth of train.epochs, 20 at most.",
+    )
+    on_no_gain: Literal["warn", "fall_back", "fail"] = Field(
+        default="warn",
+        description="Response to a distilled student that is less accurate on validation than plain training"
+        " (student.baseline): a warning, the plain student ships in its place, or exit 3.",
+    )
+    reference: Literal["none", "base"] = Field(
+        default="none",
+        description="method: tmkd only: base trains a second student with the same losses on rgb alone, without"
+        " contrast, for the comparison at the end of the run.",
     )
 
     @model_validator(mode="after")

@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 ABOVE_CHANCE = "above chance level"
 """The gate of a recipe that sets no `validate.min_top1`."""
 
-_NEEDED = {"validate.min_top1": "at least", "validate.max_drop_from_teacher": "at most", ABOVE_CHANCE: "more than"}
+NO_GAIN = "distill.on_no_gain"
+"""The gate of a recipe with `distill.on_no_gain: fail`."""
+
+_NEEDED = {
+    "validate.min_top1": "at least",
+    "validate.max_drop_from_teacher": "at most",
+    ABOVE_CHANCE: "more than",
+    NO_GAIN: "at least",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,8 @@ class Gate:
                 f"{self.key} {verdict}: the 95 % interval begins at {self.measured:.4f}, needed {needed}, the share of"
                 " the commonest class"
             )
+        if self.key == NO_GAIN:
+            return f"{self.key} {verdict}: {self.measured:+.4f} against plain training, needed {needed}"
         return f"{self.key} {verdict}: {self.measured:.4f}, needed {needed}"
 
 
@@ -76,3 +86,12 @@ def judge_chance(settings: "ValidateSettings", student: Mapping[str, Any]) -> li
         return []
     low, chance = student["top1_interval"][0], student["chance"]
     return [Gate(ABOVE_CHANCE, chance, low, low > chance)]
+
+
+def judge_gain(difference: float | None) -> list[Gate]:
+    """The gate of `distill.on_no_gain: fail`: the distilled student is at least as accurate as plain training.
+
+    Args:
+        difference: its accuracy on validation less that of plain training, in [-1, 1]; None where nothing was compared.
+    """
+    return [] if difference is None else [Gate(NO_GAIN, 0.0, difference, difference >= 0)]

@@ -1,18 +1,45 @@
 """What the teacher knows before anything is distilled: its accuracy in each view, and fused."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, device
 
-from exporters.parity.chance import chance_level, describe, is_above_chance
+from exporters.parity.chance import chance_level, describe, interval_text, is_above_chance
 from pipeline.tmkd.fusion import fuse
 
 if TYPE_CHECKING:
     from pipeline.data.loading import Batch
     from pipeline.tmkd.teacher import MultiViewTeacher
+
+
+WAY_OUT = (
+    "A teacher a point or two below may still help; one far below does harm. Train it longer or take a stronger one, or"
+    " set distill.on_no_gain=fall_back, which ships the student that is better on validation."
+)
+
+
+@dataclass(frozen=True)
+class PlainAccuracy:
+    """What the student reaches from labels alone, on validation.
+
+    Attributes:
+        top1: in [0, 1].
+        images: on how many images it was measured; None where that is not known.
+        epochs: of how many, such as `3 of 30 epochs`; "" where that is not known.
+    """
+
+    top1: float
+    images: int | None = None
+    epochs: str = ""
+
+    def describe(self) -> str:
+        """Part of a sentence: `84.62 % (81.4–87.3) from labels alone, 3 of 30 epochs`."""
+        interval = "" if self.images is None else f" ({interval_text(self.top1, self.images)})"
+        return f"{100 * self.top1:.2f} %{interval} from labels alone{self.epochs and f', {self.epochs}'}"
 
 
 def measure_teacher(teacher: "MultiViewTeacher", batches: "Iterable[Batch]", on: device) -> dict[str, Any]:
@@ -57,17 +84,17 @@ def measure_teacher(teacher: "MultiViewTeacher", batches: "Iterable[Batch]", on:
     }
 
 
-def teacher_weaknesses(measured: Mapping[str, Any], baseline: float | None) -> list[str]:
+def teacher_weaknesses(measured: Mapping[str, Any], plain: PlainAccuracy | None) -> list[str]:
     """What speaks against learning from this teacher, one plain sentence each; empty where nothing does.
 
     Args:
         measured: of `measure_teacher`, on validation.
-        baseline: the validation accuracy in [0, 1] that the student reaches from labels alone; None: not known.
+        plain: what the student reaches without this teacher; None: not known.
 
     Returns:
         A sentence if what the student learns from (the fused teacher, or the only view) is not above chance level; one
         if fusing several views is not better than the best of them alone, with label-free weights; and one if what the
-        student learns from is less accurate than the baseline.
+        student learns from is less accurate than the plain student.
     """
     several = len(measured["views"]) > 1
     found = []
@@ -76,13 +103,29 @@ def teacher_weaknesses(measured: Mapping[str, Any], baseline: float | None) -> l
         found.append(f"The teacher{', fused,' if several else ''} is at CHANCE LEVEL, with nothing to teach: {score}.")
     if several and _fusion_gain(measured) <= 0:
         found.append(fusion_verdict(measured))
-    if baseline is not None and measured["fused"] < baseline:
+    if plain is not None and measured["fused"] < plain.top1:
         found.append(
             f"The teacher{', fused,' if several else ''} is WEAKER than the student without it on"
-            f" {measured['images']:,} images: {100 * measured['fused']:.2f} % against {100 * baseline:.2f} % from"
-            " labels alone."
+            f" {measured['images']:,} images: {_fused_accuracy(measured)} against {plain.describe()}. {WAY_OUT}"
         )
     return found
+
+
+def against_plain(measured: Mapping[str, Any], plain: PlainAccuracy) -> str:
+    """The teacher and the student without it side by side, in one line.
+
+    Args:
+        measured: of `measure_teacher`, on validation.
+        plain: the student.
+    """
+    return (
+        f"on {measured['images']:,} validation images: the teacher {_fused_accuracy(measured)}, the student"
+        f" {plain.describe()}"
+    )
+
+
+def _fused_accuracy(measured: Mapping[str, Any]) -> str:
+    return f"{100 * measured['fused']:.2f} % ({interval_text(measured['fused'], measured['images'])})"
 
 
 def _fusion_gain(measured: Mapping[str, Any]) -> float:

@@ -58,10 +58,14 @@ def named_paths(recipe: Recipe) -> Iterator[NamedPath]:
     yield from _data(recipe)
     visual, text, student = recipe.teacher.visual, recipe.teacher.text, recipe.student
     weights = "Check the path, or fetch the file; weights: imagenet has published ones."
-    for section, settings, stage in (("teacher.visual", visual, "teacher"), ("student", student, "distill")):
+    students = frozenset({"baseline", "distill", "reference"})
+    for section, settings, stages in (
+        ("teacher.visual", visual, frozenset({"teacher"})),
+        ("student", student, students),
+    ):
         if names_file(settings.weights):
             path = Path(settings.weights).expanduser()
-            yield NamedPath(f"{section}.weights", path, frozenset({stage}), sha256=settings.sha256, remedy=weights)
+            yield NamedPath(f"{section}.weights", path, stages, sha256=settings.sha256, remedy=weights)
     texts = frozenset({"text"})
     clip = texts | {"fusion", "distill"} if needs_image_tower(recipe) else texts
     if names_file(text.weights):

@@ -51,6 +51,23 @@ def check_student(subject: Subject, report: Report) -> None:
     _try(subject, report, "train", f"student {recipe.student.model}", student, recipe.train, step)
 
 
+def check_plain_student(subject: Subject, report: Report) -> None:
+    """Pass a batch through the student and cross-entropy; less than `check_student`, which it leaves the rest to.
+
+    Raises:
+        UsageError: such a batch cannot be trained on.
+    """
+    if "distill" in subject.stages:
+        return
+    recipe, student = subject.recipe, subject.student().tapped
+
+    def step(images: "Tensor", _labels: "Tensor", _indices: "Tensor") -> None:
+        with _training(student):
+            student(images)
+
+    _try(subject, report, "train", f"student {recipe.student.model}", student, recipe.train, step)
+
+
 def check_teacher(subject: Subject, report: Report) -> None:
     """Pass a batch through the visual teacher, where it is fitted.
 

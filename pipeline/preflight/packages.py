@@ -9,10 +9,12 @@ from pipeline.preflight.base import Report, Subject
 _TRAINING = ("torch", "torchvision", "timm", "lightning_fabric", "safetensors")
 _EXPORT = ("torch", "onnx", "onnxscript", "onnxruntime", "safetensors")
 NEEDED = {
+    "baseline": _TRAINING,
     "teacher": _TRAINING,
     "text": (*_TRAINING, "open_clip"),
     "fusion": _TRAINING,
     "distill": _TRAINING,
+    "reference": _TRAINING,
     "validate": _TRAINING,
     "export": _EXPORT,
     "parity": _EXPORT,

@@ -2,7 +2,8 @@
 
 from pipeline.preflight.base import Check
 
-_TRAINING = frozenset({"teacher", "text", "fusion", "distill"})
+_TRAINING = frozenset({"baseline", "teacher", "text", "fusion", "distill", "reference"})
+_STUDENT = frozenset({"baseline", "distill", "reference"})
 
 BEFORE_FIRST_STAGE = (
     Check("pipeline.preflight.packages:check", _TRAINING | {"validate", "export", "parity", "bundle"}),
@@ -19,13 +20,14 @@ BEFORE_FIRST_STAGE = (
 AFTER_DATA = (
     Check("pipeline.preflight.names:check_class_names", frozenset({"text", "distill"})),
     Check("pipeline.preflight.batches:check_steps", frozenset({"teacher", "text", "distill"})),
-    Check("pipeline.preflight.networks:check_student", frozenset({"distill"}), slow=True),
+    Check("pipeline.preflight.networks:check_student", _STUDENT, slow=True),
     Check("pipeline.preflight.networks:check_teacher", frozenset({"teacher"}), slow=True),
-    Check("pipeline.preflight.networks:check_method", frozenset({"distill"}), slow=True),
+    Check("pipeline.preflight.networks:check_method", frozenset({"distill", "reference"}), slow=True),
     Check("pipeline.preflight.embeddings:check", frozenset({"text", "distill"}), slow=True),
-    Check("pipeline.preflight.first_step:check_student", frozenset({"distill"}), slow=True),
+    Check("pipeline.preflight.first_step:check_student", frozenset({"distill", "reference"}), slow=True),
+    Check("pipeline.preflight.first_step:check_plain_student", frozenset({"baseline"}), slow=True),
     Check("pipeline.preflight.first_step:check_teacher", frozenset({"teacher"}), slow=True),
     Check("pipeline.preflight.first_step:check_text", frozenset({"text"}), slow=True),
-    Check("pipeline.preflight.exporting:check", frozenset({"distill"}), slow=True),
+    Check("pipeline.preflight.exporting:check", _STUDENT, slow=True),
 )
 """What also needs the classes and the number of images: made after the stage `data`, before anything is trained."""

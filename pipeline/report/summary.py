@@ -12,6 +12,7 @@ from exporters.parity.chance import describe_score, has_learned, interval_text
 from pipeline.console import Console
 from pipeline.data.index import DataIndex
 from pipeline.data.stores.registry import open_store
+from pipeline.evaluation.gain import gain_in_words
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
@@ -38,6 +39,7 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
         f"in parentheses: 95 % intervals. {deciding:,} validation images chose the epoch and decided the gates;"
         f" {untouched:,} test images decided nothing"
     )
+    _tell_gains(verdict, console)
     whole = parity["whole"]
     console.say(
         f"parity on {whole['images']:,} {parity['split']} images: agreement {100 * whole['top1_agreement']:.3f} %,"
@@ -57,6 +59,27 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
         + ("" if image is None else f"  {command} predict {quote(str(bundle))} {quote(str(image))}\n")
         + f"  cat {quote(str(bundle / 'MODEL_CARD.md'))}"
     )
+
+
+def _tell_gains(verdict: dict[str, Any], console: Console) -> None:
+    """Whether the distilled student beats plain training and its base on test, from the very images, in a line each."""
+    plain, base = verdict["plain"], verdict["base"]
+    subject = "the student"
+    if verdict["why"] is not None and verdict["ships"] == "plain":
+        console.warn(f"the plain student ships: {verdict['why']}")
+        subject = "the distilled student, which does not ship,"
+    if plain is not None:
+        short = plain["epochs"] < plain["of"]
+        other = f"plain training for {plain['epochs']} of {plain['of']} epochs" if short else "plain training"
+        hint = "; student.baseline=full compares at the same budget" if short else ""
+        _tell_gain(f"on test: {gain_in_words(subject, other, plain['gain']['test'])}{hint}", plain, console)
+    if base is not None:
+        other = f"its base, {base['name']} on rgb alone"
+        _tell_gain(f"on test: {gain_in_words(subject, other, base['gain']['test'])}", base, console)
+
+
+def _tell_gain(words: str, other: dict[str, Any], console: Console) -> None:
+    (console.warn if other["gain"]["test"]["verdict"] == "worse" else console.say)(words)
 
 
 def _tell_chance_level(run: RunDirectory, chosen: dict[str, Any], console: Console) -> None:
@@ -81,6 +104,7 @@ def _command() -> str:
 def _accuracy_rows(
     verdict: dict[str, Any], manifest: dict[str, Any], teacher_size: tuple[int, int] | None
 ) -> list[list[str]]:
+    students = verdict["student"]
     rows = []
     teacher = verdict["teacher"]
     if teacher is not None:
@@ -94,18 +118,38 @@ def _accuracy_rows(
             for key, name in (("fused", "label-free"), ("oracle", "oracle")):
                 accuracies = (_accuracy(teacher[s][key], teacher[s]["images"]) for s in _SPLITS)
                 rows.append([f"teacher, fused ({name})", *accuracies, "", ""])
-    students = verdict["student"]
+    rows += [[name, *_student_accuracies(scores), "", ""] for name, scores in _others(verdict)]
+    fell_back = verdict["distilled"] is not None
     model = manifest["files"]["model.onnx"]["size"]
     rows.append(
         [
-            f"student, epoch {verdict['chosen_pass']} (chosen, ships)",
+            f"{'plain student' if fell_back else 'student'}, epoch {verdict['chosen_pass']} (chosen, ships)",
             *_student_accuracies(students["chosen"]),
             f"{manifest['parameters']:,}",
             f"{model / 1e6:.2f} MB",
         ]
     )
-    rows.append(["student, last epoch", *_student_accuracies(students["final"]), "", ""])
+    rows.append(
+        [f"{'plain student' if fell_back else 'student'}, last epoch", *_student_accuracies(students["final"]), "", ""]
+    )
+    chance = (f"{100 * students['chosen'][split]['chance']:.2f}" for split in _SPLITS)
+    rows.append(["chance level (the commonest class)", *chance, "", ""])
     return rows
+
+
+def _others(verdict: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The students that the one that ships is shown beside, each with its row's name and its scores by split."""
+    plain, base, distilled = (verdict[name] for name in ("plain", "base", "distilled"))
+    found = []
+    if plain is not None and distilled is None:  # else it ships, and has rows of its own
+        short = plain["epochs"] < plain["of"]
+        epochs = f", {plain['epochs']} of {plain['of']} epochs" if short else ""
+        found.append((f"plain training{epochs}", plain))
+    if base is not None:
+        found.append((f"base: {base['name']} on rgb alone", base))
+    if distilled is not None:
+        found.append(("distilled student (does not ship)", distilled))
+    return found
 
 
 def _an_image(data: Path) -> Path | None:

@@ -107,6 +107,8 @@ def _facts(context: StageContext, data: Data, student: "TrainedStudent") -> "Bun
     metrics["test top-1, 95 % interval"] = [round(bound, 4) for bound in chosen["test"]["top1_interval"]]
     metrics["test top-1 of always answering the commonest class"] = round(chosen["test"]["chance"], 4)
     metrics["test top-1 after the last pass"] = students["final"]["test"]["top1"]
+    method = "ce" if verdict["ships"] == "plain" else recipe.distill.method
+    why = f" {verdict['why'][0].upper()}{verdict['why'][1:]}." if verdict["ships"] == "plain" and verdict["why"] else ""
     return BundleFacts(
         recipe_sha256=digest(identity(recipe)),
         data_fingerprint=data.index.fingerprint,
@@ -121,7 +123,7 @@ def _facts(context: StageContext, data: Data, student: "TrainedStudent") -> "Bun
         },
         results=_results(context, data),
         command="tmkd-pipeline run recipe.lock.yaml  # of the run that made this bundle",
-        provenance=f"Method: {recipe.distill.method}. {_PROVENANCE.get(recipe.distill.method, '')}".strip(),
+        provenance=f"Method: {method}.{why} {_PROVENANCE.get(method, '')}".strip(),
     )
 
 
@@ -139,7 +141,7 @@ def _teachers(context: StageContext, verdict: Mapping[str, Any]) -> dict[str, An
     """The teachers' identity, as provenance; of files the names alone, since folders tell about this machine."""
     run, recipe = context.run, context.recipe
     teacher: dict[str, Any] = {}
-    if METHODS[recipe.distill.method].needs_teacher:
+    if METHODS[recipe.distill.method].needs_teacher and verdict["ships"] == "distilled":
         report = read_json(run.folder("teacher") / "report.json")
         teacher["visual"] = {key: report[key] for key in ("model", "weights", "weights_sha256", "fitted", "parameters")}
         teacher["visual"]["weights"] = _without_folders(report["weights"], recipe.teacher.visual.weights)

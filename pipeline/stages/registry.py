@@ -1,6 +1,7 @@
 """The stages in their order."""
 
 from pipeline.runner.stage import Stage
+from pipeline.stages.baseline import BaselineStage
 from pipeline.stages.bundle import BundleStage
 from pipeline.stages.data import DataStage
 from pipeline.stages.distill import DistillStage
@@ -8,16 +9,19 @@ from pipeline.stages.export import ExportStage
 from pipeline.stages.fusion import FusionStage
 from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.parity import ParityStage
+from pipeline.stages.reference import ReferenceStage
 from pipeline.stages.teacher import TeacherStage
 from pipeline.stages.text import TextStage
 from pipeline.stages.validate import ValidateStage
 
 STAGES: tuple[Stage, ...] = (
     DataStage(),
+    BaselineStage(),
     TeacherStage(),
     TextStage(),
     FusionStage(),
     DistillStage(),
+    ReferenceStage(),
     ValidateStage(),
     ExportStage(),
     ParityStage(),

@@ -1,6 +1,7 @@
 """Stage `validate`: the verdict on the student; gates on validation, figures on the untouched test split."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,8 +9,15 @@ import numpy as np
 from exporters.core.errors import GateError
 from exporters.core.files import atomic_path, write_json
 from pipeline.recipe.needs import needs_teacher
+from pipeline.recipe.references import (
+    base_name,
+    baseline_epochs,
+    trains_baseline,
+    trains_reference,
+)
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
+from pipeline.stages.distill import NOT_SHIPPED
 from pipeline.stages.shared.inputs import (
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
@@ -30,21 +38,24 @@ class ValidateStage(Stage):
     libraries = TRAINING_LIBRARIES
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
-        """The data, the student, and the teacher's measurement where there is a teacher."""
-        return ("data", "fusion", "distill") if needs_teacher(recipe) else ("data", "distill")
+        """The data, the students, and the teacher's measurement where there is a teacher."""
+        fusion = ("fusion",) if needs_teacher(recipe) else ()
+        return ("data", "baseline", *fusion, "distill", "reference")
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
-        """The gates; what else counts is in the files of the stages before."""
-        return settings(recipe, "validate", *IMAGE_KEYS)
+        """The gates, and what the student is compared with; what else counts is in the files of the stages before."""
+        compared = ("student.baseline", "distill.on_no_gain", "distill.reference", "train.epochs")
+        distilled = compared if recipe.distill.method != "ce" else ()
+        return settings(recipe, "validate", *distilled, *IMAGE_KEYS)
 
     def run(self, context: StageContext) -> dict[str, Any]:
-        """Score the chosen and the final student, then judge.
+        """Score the chosen and the final student and those that it is compared with, then judge.
 
         Raises:
             GateError: a gate failed; the figures are written all the same.
         """
         from exporters.parity.chance import describe_score, has_learned
-        from pipeline.evaluation.gates import ABOVE_CHANCE, judge_chance, judge_student
+        from pipeline.evaluation.gates import ABOVE_CHANCE, NO_GAIN, judge_chance, judge_gain, judge_student
         from pipeline.evaluation.metrics import per_class_accuracy, score
         from pipeline.training.device import make_fabric
 
@@ -53,7 +64,12 @@ class ValidateStage(Stage):
         predictions: dict[str, np.ndarray] = {}
         students: dict[str, Any] = {}
         for which in ("chosen", "final"):
-            logits = _logits(context, data, which, fabric)
+            logits = _logits(context, data, context.run.folder("distill") / which, fabric)
+            if which == "chosen" and not all(np.isfinite(values).all() for values, _labels in logits.values()):
+                raise GateError(
+                    "the student does not pass: its logits are not finite",
+                    remedy="Training diverged: lower train.lr, or set train.gradient_clip; then run again.",
+                )
             students[which] = {split: score(*values) for split, values in logits.items()}
             for split, (values, labels) in logits.items():
                 predictions[f"{which}.{split}"] = values.argmax(axis=1).astype(np.int32)
@@ -62,6 +78,9 @@ class ValidateStage(Stage):
                 students["per_class_test"] = dict(
                     zip(data.index.classes, per_class_accuracy(*logits["test"], len(data.index.classes)), strict=True)
                 )
+        history = read_json_output(context, "distill", "history.json")
+        compared = _compared(context, data, fabric, predictions, history.get("ships", "distilled"))
+        gain = _gain(recipe, students["chosen"] if compared["distilled"] is None else compared["distilled"], compared)
         teacher = None
         if needs_teacher(recipe):
             measured = read_json_output(context, "fusion", "accuracy.json")
@@ -72,12 +91,17 @@ class ValidateStage(Stage):
             chosen["validation"]["top1"],
             teacher["validation"]["views"]["rgb"] if teacher else None,
         )
+        if recipe.distill.method != "ce" and recipe.distill.on_no_gain == "fail":
+            gates += judge_gain(gain)
         verdict = {
             "passed": all(gate.passed for gate in gates),
             "learned": {split: has_learned(chosen[split]) for split in ("validation", "test")},
             "gates": [gate.to_json() for gate in gates],
-            "chosen_pass": read_json_output(context, "distill", "history.json")["chosen_pass"],
+            "chosen_pass": history["chosen_pass"],
+            "ships": history.get("ships", "distilled" if recipe.distill.method != "ce" else "plain"),
+            "why": history.get("why"),
             "student": students,
+            **compared,
             "teacher": teacher,
         }
         write_json(folder / "verdict.json", verdict)
@@ -85,6 +109,7 @@ class ValidateStage(Stage):
             np.savez(stream, **predictions)  # type: ignore[arg-type]
         for gate in gates:
             context.console.say(gate.describe())
+        _tell_gain(context, compared, gain)
         figures = f"{folder / 'verdict.json'} has the figures."
         accuracy = describe_score(chosen["validation"], "validation")
         failed = [gate for gate in gates if not gate.passed]
@@ -93,6 +118,12 @@ class ValidateStage(Stage):
                 f"the student is at chance level: {accuracy}",
                 remedy="Train longer, look at the labels (`data inspect`) and at the losses (metrics.jsonl), or set"
                 f" more images aside (data.validation); validate.min_top1=0 lets any student pass. {figures}",
+            )
+        if [gate.key for gate in failed] == [NO_GAIN]:
+            raise GateError(
+                f"distillation gains nothing: {failed[0].describe()}",
+                remedy="Take a stronger teacher or gentler weights (distill.ce.weight); distill.on_no_gain=fall_back"
+                f" ships the plain student, and warn lets this one pass. {figures}",
             )
         if failed:
             raise GateError(
@@ -104,14 +135,86 @@ class ValidateStage(Stage):
         return {which: students[which]["test"]["top1"] for which in ("chosen", "final")}
 
 
+def _compared(
+    context: StageContext, data: Data, fabric: "Fabric", predictions: dict[str, np.ndarray], ships: str
+) -> dict[str, Any]:
+    """The students that the distilled one is compared with, each scored on both splits; None for those that are not
+    there. Their predictions are added to `predictions`.
+
+    `plain` and `base` have the `gain` of the distilled student over them by split; `distilled` is the distilled
+    student's score, where the plain one ships in its place.
+    """
+    from pipeline.evaluation.gain import paired_gain
+    from pipeline.evaluation.metrics import score
+
+    recipe, run = context.recipe, context.run
+    folders = {
+        "distilled": run.folder("distill") / NOT_SHIPPED / "chosen" if ships == "plain" else None,
+        "plain": run.folder("baseline") / "chosen" if trains_baseline(recipe) else None,
+        "base": run.folder("reference") / "chosen" if trains_reference(recipe) else None,
+    }
+    compared: dict[str, Any] = dict.fromkeys(folders)
+    for name, folder in folders.items():
+        if folder is None:
+            continue
+        logits = _logits(context, data, folder, fabric)
+        compared[name] = {split: score(*values) for split, values in logits.items()}
+        for split, (values, _labels) in logits.items():
+            predictions[f"{name}.{split}"] = values.argmax(axis=1).astype(np.int32)
+    ours = "chosen" if compared["distilled"] is None else "distilled"
+    for name in ("plain", "base"):
+        if compared[name] is not None:
+            compared[name]["gain"] = {
+                split: paired_gain(
+                    *(predictions[f"{student}.{split}"] == predictions[f"labels.{split}"] for student in (ours, name))
+                )
+                for split in ("validation", "test")
+            }
+    if compared["plain"] is not None:
+        compared["plain"] |= {"epochs": baseline_epochs(recipe), "of": recipe.train.epochs}
+    if compared["base"] is not None:
+        compared["base"]["name"] = base_name(recipe)
+    return compared
+
+
+def _gain(recipe: Recipe, distilled: Mapping[str, Any], compared: Mapping[str, Any]) -> float | None:
+    """The distilled student's validation accuracy less that of plain training; None where that is not known."""
+    if recipe.distill.method == "ce":
+        return None
+    if compared["plain"] is not None:
+        return float(compared["plain"]["gain"]["validation"]["mean"])
+    given = recipe.student.baseline
+    return float(distilled["validation"]["top1"]) - given if isinstance(given, int | float) else None
+
+
+def _tell_gain(context: StageContext, compared: Mapping[str, Any], gain: float | None) -> None:
+    """Whether the distilled student is better on validation than plain training, and what follows where it is not."""
+    from pipeline.evaluation.gain import gain_in_words
+
+    console, plain = context.console, compared["plain"]
+    if gain is None:
+        return
+    if plain is None:
+        words = f"against plain training, as student.baseline gives it: {100 * gain:+.2f} points"
+    else:
+        other = f"plain training ({plain['epochs']} of {plain['of']} epochs)"
+        words = gain_in_words("the distilled student", other, plain["gain"]["validation"])
+    if gain < 0 and context.recipe.distill.on_no_gain == "warn":
+        console.warn(
+            f"on validation: {words}. Take a stronger teacher or gentler weights, or set distill.on_no_gain=fall_back,"
+            " which ships the student that is better"
+        )
+    else:
+        console.say(f"on validation: {words}")
+
+
 def _logits(
-    context: StageContext, data: Data, which: str, fabric: "Fabric"
+    context: StageContext, data: Data, folder: Path, fabric: "Fabric"
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     from pipeline.evaluation.metrics import predict
 
-    folder = context.run.folder("distill") / which
     student = read_classifier(folder, context.recipe.student.classifier, "student").to(fabric.device).eval()
-    logits = {
+    return {
         split: predict(
             lambda images: student(images).logits,
             data.loader.evaluation_batches(split, data.geometry),
@@ -119,9 +222,3 @@ def _logits(
         )
         for split in ("validation", "test")
     }
-    if which == "chosen" and not all(np.isfinite(values).all() for values, _labels in logits.values()):
-        raise GateError(
-            "the student does not pass: its logits are not finite",
-            remedy="Training diverged: lower train.lr, or set train.gradient_clip; then run again.",
-        )
-    return logits

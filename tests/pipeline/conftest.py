@@ -44,7 +44,7 @@ teacher:
     weights: none
     fit: {{epochs: 3, batch_size: 16, lr: 0.05, schedule: {{kind: one_cycle}}, views: false}}
   text: {{model: {clip}, weights: fit, prompts: generic, fit: {{epochs: 1, batch_size: 24}}}}
-student: {{model: cifar:resnet8}}
+student: {{model: cifar:resnet8, baseline: null}}
 distill:
   method: tmkd
   base: cat_kd

@@ -51,6 +51,23 @@ class Recipe(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _gain_has_its_baseline(self) -> Self:
+        action, baseline = self.distill.on_no_gain, self.student.baseline
+        if self.distill.method == "ce" or action == "warn" or baseline in ("auto", "full"):
+            return self
+        if action == "fall_back" or baseline is None:
+            got = "null" if baseline is None else f"{baseline:g}"
+            what = "is no plain student to ship" if action == "fall_back" else "is nothing to compare with"
+            raise problem(
+                "distill.on_no_gain",
+                f"expected warn where @student.baseline is {got}, because there {what}, got {action}; or set"
+                " @student.baseline to full",
+                "student.baseline",
+                "distill.method",
+            )
+        return self
+
     @property
     def fits_on_views(self) -> bool:
         """Whether the visual teacher is fitted on more than the image itself.

@@ -1,5 +1,7 @@
 """The section `student` of a recipe."""
 
+from typing import Annotated, Literal
+
 from pydantic import Field
 
 from pipeline.recipe.schema.weights import Model, NetworkSettings, Weights
@@ -10,9 +12,9 @@ class StudentSettings(NetworkSettings):
 
     model: Model = Field(default="mobilenet_v2", description="A torchvision, timm or CIFAR architecture by name.")
     weights: Weights = Field(default="none", description="Initial weights: none, imagenet, or the path of a file.")
-    baseline: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="Its validation accuracy from labels alone, as an earlier run found it: what a teacher must reach.",
+    baseline: Literal["auto", "full"] | Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default="auto",
+        description="What distillation is held against: the same student from labels alone. auto: trained for a tenth"
+        " of train.epochs; full: for all of them; a number: its validation accuracy, as an earlier run found it;"
+        " null: nothing.",
     )

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 STUDENT_LIBRARIES = (*TRAINING_LIBRARIES, "open_clip_torch", "safetensors")
 """Distributions that a trained student follows from."""
 
+YARDSTICKS = frozenset({"student.baseline", "distill.on_no_gain", "distill.reference"})
+"""Settings of what the student is compared with, which change nothing of its training."""
+
 
 def student_upstream(recipe: Recipe) -> tuple[str, ...]:
     """The stages that `train_student` reads: index and teachers, as far as the method uses them."""
@@ -43,13 +46,12 @@ def student_upstream(recipe: Recipe) -> tuple[str, ...]:
 
 def student_parameters(recipe: Recipe) -> Mapping[str, Any]:
     """The settings that `train_student` follows from: everything about the student, its method and its schedule."""
-    plain = ("distill.method", "distill.teacher_cache")
+    plain = ("distill.method", "distill.ce", "distill.teacher_cache")
     taught = ("distill", "teacher.text.anchors", "teacher.visual.classifier")
     method = plain if recipe.distill.method == "ce" else taught
     names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
     followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", *IMAGE_KEYS)
-    # The baseline is a yardstick for the teacher, and changes nothing of the student.
-    return {key: value for key, value in followed.items() if key != "student.baseline"}
+    return {key: value for key, value in followed.items() if key not in YARDSTICKS}
 
 
 def student_files(recipe: Recipe) -> Mapping[str, str]:

@@ -2,6 +2,7 @@ import pytest
 
 from exporters.core.errors import UsageError
 from pipeline.comparison.arms import Arm, Source, make_arms
+from pipeline.recipe.references import falls_back, trains_baseline, trains_reference
 
 QUICKSTART = Source("quickstart")
 
@@ -108,3 +109,11 @@ def test_run_of_an_arm_has_its_seed_and_no_gates() -> None:
     recipe = QUICKSTART.load_arm(named(("ce",))["ce"], 7)
     assert recipe.seed == 7 and recipe.gates.min_top1 == 0 and recipe.gates.max_drop_from_teacher is None
     assert recipe.data.split_seed == QUICKSTART.load().data.split_seed
+    assert (recipe.student.baseline, recipe.distill.on_no_gain, recipe.distill.reference) == (None, "warn", "none")
+
+
+def test_arms_train_no_baseline_whatever_the_recipe_asks_for() -> None:
+    source = Source("quickstart", ("student.baseline=full", "distill.on_no_gain=fall_back", "distill.reference=base"))
+    for arm in named(("ce", "tmkd"), source=source).values():
+        recipe = source.load_arm(arm, 0)
+        assert not trains_baseline(recipe) and not trains_reference(recipe) and not falls_back(recipe)

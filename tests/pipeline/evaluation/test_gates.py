@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluation.gates import ABOVE_CHANCE, Gate, judge_chance, judge_student
+from pipeline.evaluation.gates import ABOVE_CHANCE, NO_GAIN, Gate, judge_chance, judge_gain, judge_student
 from pipeline.recipe.schema.validate import ValidateSettings
 
 SHARES = st.floats(0, 1)
@@ -56,3 +56,10 @@ def test_without_a_bound_of_its_own_a_student_must_be_above_chance_level() -> No
 def test_a_given_bound_stands_in_place_of_chance_level() -> None:
     for bound in (0.0, 0.5):
         assert judge_chance(ValidateSettings(min_top1=bound), {"top1_interval": [0.0, 0.1], "chance": 0.9}) == []
+
+
+def test_a_student_as_accurate_as_plain_training_passes_and_a_worse_one_does_not() -> None:
+    (equal,), (worse,) = judge_gain(0.0), judge_gain(-0.015)
+    assert equal.passed and worse == Gate(NO_GAIN, 0.0, -0.015, False)
+    assert worse.describe() == "distill.on_no_gain FAILED: -0.0150 against plain training, needed at least 0"
+    assert judge_gain(None) == []

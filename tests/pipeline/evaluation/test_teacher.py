@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from exporters.student.architectures import Architecture, build
 from pipeline.data.loading import Batch
-from pipeline.evaluation.teacher import fusion_verdict, measure_teacher, teacher_weaknesses
+from pipeline.evaluation.teacher import (
+    WAY_OUT,
+    PlainAccuracy,
+    against_plain,
+    fusion_verdict,
+    measure_teacher,
+    teacher_weaknesses,
+)
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView
@@ -131,9 +138,9 @@ def test_the_verdict_compares_with_the_best_view():
 
 class TestWeaknesses:
     def test_sound_teacher_has_no_weakness(self):
-        assert teacher_weaknesses(measured(0.85, rgb=0.80, edge=0.825), 0.85) == []
+        assert teacher_weaknesses(measured(0.85, rgb=0.80, edge=0.825), PlainAccuracy(0.85)) == []
         assert teacher_weaknesses(measured(0.85, rgb=0.80, edge=0.825), None) == []
-        assert teacher_weaknesses(measured(0.8, rgb=0.8), 0.8) == []
+        assert teacher_weaknesses(measured(0.8, rgb=0.8), PlainAccuracy(0.8)) == []
 
     @pytest.mark.parametrize("fused", [0.825, 0.81])
     def test_fusion_must_be_above_the_best_view(self, fused: float):
@@ -145,20 +152,33 @@ class TestWeaknesses:
         assert teacher_weaknesses(measured(0.8, rgb=0.8), None) == []
 
     def test_a_single_view_below_the_baseline(self):
-        assert teacher_weaknesses(measured(0.8, rgb=0.8), 0.8125) == [
-            "The teacher is WEAKER than the student without it on 1,234 images: 80.00 % against 81.25 % from labels"
-            " alone."
+        assert teacher_weaknesses(measured(0.8, rgb=0.8), PlainAccuracy(0.8125)) == [
+            "The teacher is WEAKER than the student without it on 1,234 images: 80.00 % (77.7–82.1) against 81.25 %"
+            f" from labels alone. {WAY_OUT}"
         ]
 
+    def test_teacher_and_plain_student_stand_side_by_side_with_intervals(self):
+        plain = PlainAccuracy(0.9, 1234, "3 of 30 epochs")
+        # By SciPy: binomtest(987, 1234) and binomtest(1111, 1234), proportion_ci(method="wilson").
+        assert against_plain(measured(0.8, rgb=0.8), plain) == (
+            "on 1,234 validation images: the teacher 80.00 % (77.7–82.1), the student 90.00 % (88.2–91.6) from labels"
+            " alone, 3 of 30 epochs"
+        )
+        (weakness,) = teacher_weaknesses(measured(0.8, rgb=0.8), plain)
+        assert "against 90.00 % (88.2–91.6) from labels alone, 3 of 30 epochs." in weakness
+
     def test_of_several_views_the_fused_teacher_counts(self):
-        (weakness,) = teacher_weaknesses(measured(0.83, rgb=0.70, edge=0.82), 0.84)
-        assert weakness.startswith("The teacher, fused, is WEAKER") and "83.00 % against 84.00 %" in weakness
+        (weakness,) = teacher_weaknesses(measured(0.83, rgb=0.70, edge=0.82), PlainAccuracy(0.84))
+        assert (
+            weakness.startswith("The teacher, fused, is WEAKER")
+            and "83.00 % (80.8–85.0) against 84.00 % from" in weakness
+        )
         # The student does not learn from the rgb view alone, which is below it.
-        assert teacher_weaknesses(measured(0.83, rgb=0.70, edge=0.82), 0.75) == []
+        assert teacher_weaknesses(measured(0.83, rgb=0.70, edge=0.82), PlainAccuracy(0.75)) == []
 
     def test_both_weaknesses_are_reported_despite_a_high_oracle(self):
         values = measured(0.7, rgb=0.8, edge=0.6) | {"oracle": 0.99}
-        first, second = teacher_weaknesses(values, 0.9)
+        first, second = teacher_weaknesses(values, PlainAccuracy(0.9))
         assert "LOWERS" in first and "WEAKER" in second
 
     def test_teacher_at_chance_level_is_reported(self):
@@ -183,7 +203,7 @@ class TestWeaknesses:
         fused = counts[0] if len(counts) == 1 else fused
         values = measured(fused / 500, **{f"v{number}": count / 500 for number, count in enumerate(counts)})
         values["chance"] = -1.0
-        weaknesses = teacher_weaknesses(values, None if baseline is None else baseline / 500)
+        weaknesses = teacher_weaknesses(values, None if baseline is None else PlainAccuracy(baseline / 500))
         expected = (len(counts) > 1 and fused <= max(counts)) + (baseline is not None and fused < baseline)
         assert len(weaknesses) == expected
         assert all(sentence.endswith((".", "weights.")) for sentence in weaknesses)

@@ -99,3 +99,12 @@ def test_the_networks_are_left_as_they_were(prospect: Prospect) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in tapped.state_dict().items())
     assert torch.equal(state, torch.get_rng_state())
     assert not tapped.tap_stages
+
+
+def test_baseline_alone_is_checked_without_a_teacher(prospect: Prospect) -> None:
+    report = prospect.report(
+        first_step.check_plain_student, *SHRINKING, "train.batch_size=1", stages=("data", "baseline")
+    )
+    (error,) = report.errors
+    assert "train.batch_size: the student resnet18 has batch norms" in error.message
+    assert not prospect.report(first_step.check_plain_student, *SHRINKING, "train.batch_size=1").errors

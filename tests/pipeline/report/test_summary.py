@@ -112,7 +112,7 @@ def test_each_accuracy_has_its_interval_and_the_images_are_counted(run: Run) -> 
     # By SciPy: binomtest(129, 192) and binomtest(430, 640), proportion_ci(method="wilson").
     assert row[:2] == ["67.19 (60.3–73.4)", "67.19 (63.5–70.7)"]
     assert "192 validation images chose the epoch and decided the gates; 640 test images decided nothing" in text
-    assert "chance level" not in text and "verify" in text
+    assert "at chance level" not in text and "verify" in text
 
 
 def test_a_student_at_chance_level_does_not_read_as_a_success(run: Run) -> None:
@@ -123,3 +123,53 @@ def test_a_student_at_chance_level_does_not_read_as_a_success(run: Run) -> None:
     assert "8.12 % (95 % interval 6.2 to 10.5) on 640 test images" in last
     assert "always answering the commonest class gives 6.25 %. Do not use this bundle" in last
     assert " verify " not in last and " predict " not in last and "data inspect" in last
+
+
+def score_of(top1: float) -> dict[str, Any]:
+    return {split: {"images": 200, "top1": top1} for split in ("validation", "test")}
+
+
+def gain_of(mean: float, low: float, high: float) -> dict[str, Any]:
+    verdict = "better" if low > 0 else "worse" if high < 0 else "not distinguishable"
+    gain = {"mean": mean, "interval": [low, high], "verdict": verdict}
+    return {"gain": {"validation": gain, "test": gain}}
+
+
+def test_plain_training_and_base_have_a_row_and_a_sentence_each(run: Run) -> None:
+    plain = {**score_of(0.5), **gain_of(0.04, 0.01, 0.07), "epochs": 3, "of": 30}
+    base = {**score_of(0.6), **gain_of(-0.01, -0.04, 0.02), "name": "cat_kd+kd"}
+    edit(run, "validate/verdict.json", lambda verdict: verdict.update(plain=plain, base=base))
+    text = shown(run)
+    table = rows(text)
+    # 95 % Wilson intervals of 100 and of 120 in 200.
+    assert table["plain training, 3 of 30 epochs"][:2] == ["50.00 (43.1–56.9)"] * 2
+    assert table["base: cat_kd+kd on rgb alone"][:2] == ["60.00 (53.1–66.5)"] * 2
+    assert (
+        "on test: the student beats plain training for 3 of 30 epochs by 4.00 points (paired 95 % interval +1.00 to"
+        " +7.00); student.baseline=full compares at the same budget"
+    ) in text
+    assert "on test: the student cannot be told from its base, cat_kd+kd on rgb alone: -1.00 points" in text
+    assert "WARNING" not in text
+
+
+def test_student_below_plain_training_is_a_warning(run: Run) -> None:
+    plain = {**score_of(0.9), **gain_of(-0.2, -0.3, -0.1), "epochs": 30, "of": 30}
+    edit(run, "validate/verdict.json", lambda verdict: verdict.update(plain=plain))
+    text = shown(run)
+    assert "plain training" in rows(text)
+    assert "WARNING: on test: the student is WORSE than plain training by 20.00 points" in text
+
+
+def test_plain_student_that_ships_is_called_so(run: Run) -> None:
+    plain = {**score_of(0.9), **gain_of(-0.2, -0.3, -0.1), "epochs": 30, "of": 30}
+    fallen = {"plain": plain, "distilled": score_of(0.7), "ships": "plain", "why": "trained from labels alone, because"}
+    edit(run, "validate/verdict.json", lambda verdict: verdict.update(fallen))
+    text = shown(run)
+    assert {"distilled student (does not ship)", "plain student, last epoch"} <= set(rows(text))
+    assert "plain training" not in rows(text)  # it has rows of its own
+    assert "WARNING: the plain student ships: trained from labels alone, because" in text
+    assert "the distilled student, which does not ship, is WORSE than plain training" in text
+
+
+def test_chance_level_stands_in_the_table(run: Run) -> None:
+    assert rows(shown(run))["chance level (the commonest class)"][:2] == ["33.33", "33.33"]

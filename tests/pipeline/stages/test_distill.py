@@ -3,10 +3,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from exporters.core.files import read_json
+from exporters.core.files import read_json, write_json
 from pipeline.recipe import load_recipe
-from pipeline.stages.distill import DistillStage
+from pipeline.stages.distill import DistillStage, choose_student
 from tests.pipeline.conftest import Outcome, Run, set_
+from tests.pipeline.stages.contexts import context_of
 
 
 def test_the_chosen_pass_is_the_best_on_validation(finished: tuple[Run, Outcome]) -> None:
@@ -64,3 +65,68 @@ def test_plain_training_ignores_distillation_settings() -> None:
     assert stage.parameters(plain[0]) == stage.parameters(plain[1])
     taught = [load_recipe("quickstart", [f"distill.logits.temperature={t}"]).recipe for t in (1, 4)]
     assert stage.parameters(taught[0]) != stage.parameters(taught[1])
+
+
+# A teacher that knows nothing, and a student that learns from it alone.
+SPOILT = {
+    "teacher.visual.fit.epochs": 1, "teacher.visual.fit.lr": 1e-5, "distill.method": "kd", "distill.ce.weight": 0,
+    "train.epochs": 4, "distill.on_no_gain": "fall_back", "student.baseline": "auto",
+}  # fmt: skip
+
+
+def test_plain_student_ships_where_a_spoilt_teacher_does_harm(run: Run) -> None:
+    outcome = run(*set_(SPOILT))
+    assert outcome.code == 0, outcome.err
+    told = " ".join(outcome.out.split())
+    assert "The teacher is WEAKER than the student without it" in told
+    assert (
+        "WARNING: the plain student ships, trained from labels alone, because the distilled student was worse" in told
+    )
+    distill, baseline = run.directory / "distill", run.directory / "baseline"
+    histories = [read_json(folder / "history.json") for folder in (distill, baseline, distill / "distilled")]
+    shipped, plain, distilled = histories
+    assert len(plain["passes"]) == 4  # the whole schedule, since something follows from it
+    assert shipped == plain | {"ships": "plain", "why": shipped["why"]}
+    assert distilled["passes"][0].keys() >= {"loss_logits"}
+    for which in ("chosen", "final"):
+        ours, theirs = (load_file(folder / which / "student.safetensors") for folder in (distill, baseline))
+        assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    assert (verdict["ships"], verdict["why"]) == ("plain", shipped["why"])
+    assert verdict["student"]["chosen"]["test"] == verdict["plain"]["test"]
+    gain = verdict["plain"]["gain"]["validation"]["mean"]
+    tops = [verdict[name]["validation"]["top1"] for name in ("distilled", "plain")]
+    assert gain == tops[0] - tops[1] < 0
+    card = (run.directory / "bundle" / "MODEL_CARD.md").read_text()
+    assert "Method: ce. Trained from labels alone, because the distilled student was worse" in " ".join(card.split())
+    manifest = read_json(run.directory / "bundle" / "manifest.json")
+    assert manifest["facts"]["teacher"] == {}
+    assert "distilled student (does not ship)" in outcome.out and "plain student, epoch" in outcome.out
+
+
+def test_distilled_student_ships_where_it_is_as_good(run: Run, tmp_path: Path) -> None:
+    context = context_of(run)
+    for name, scores in (("distill", [0.5, 0.75]), ("plain", [0.75, 0.25])):
+        rows = [{"validation_top1": score} for score in scores]
+        for which in ("chosen", "final"):
+            (tmp_path / name / which).mkdir(parents=True)
+            (tmp_path / name / which / "student.json").write_text(name)
+        chosen = 1 + scores.index(max(scores))
+        write_json(tmp_path / name / "history.json", {"chosen_pass": chosen, "passes": rows})
+    assert choose_student(context, tmp_path / "distill", tmp_path / "plain") == "distilled"
+    history = read_json(tmp_path / "distill" / "history.json")
+    assert history["ships"] == "distilled" and "75.00 %, plain training 75.00 %" in history["why"]
+    assert (tmp_path / "distill" / "chosen" / "student.json").read_text() == "distill"
+    assert not (tmp_path / "distill" / "distilled").exists()
+
+
+def test_only_falling_back_makes_the_student_follow_from_the_baseline() -> None:
+    stage = DistillStage()
+    plain, warn, fail, back = (
+        load_recipe("quickstart", ["student.baseline=full", *overrides]).recipe
+        for overrides in ([], ["distill.on_no_gain=warn", "distill.reference=base"], ["distill.on_no_gain=fail"],
+                          ["distill.on_no_gain=fall_back"])
+    )  # fmt: skip
+    assert stage.parameters(plain) == stage.parameters(warn) == stage.parameters(fail)
+    assert "baseline" not in stage.upstream(fail) and "baseline" in stage.upstream(back)
+    assert stage.parameters(back) == {**stage.parameters(plain), "distill.on_no_gain": "fall_back"}

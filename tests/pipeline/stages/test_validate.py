@@ -85,3 +85,38 @@ def test_a_diverged_student_does_not_pass(run: Run, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments: diverged)
     outcome = run("--force", "validate", "--until", "validate")
     assert outcome.code == 3 and "its logits are not finite" in outcome.err and "train.lr" in outcome.err
+
+
+def test_student_below_plain_training_fails_where_the_recipe_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.arange(12) % 3
+    answers = np.where(np.arange(12) < 9, labels, (labels + 1) % 3)
+    logits = np.eye(3, dtype=np.float32)[answers]
+    monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments: (logits, labels))
+    given = {"student.baseline": 0.8, "distill.on_no_gain": "fail"}
+    outcome = run(*set_(given), "--force", "validate", "--until", "validate")
+    assert outcome.code == 3 and "Traceback" not in outcome.err
+    assert "distillation gains nothing: distill.on_no_gain FAILED: -0.0500 against plain training" in outcome.err
+    assert "distill.on_no_gain=fall_back" in outcome.err
+    gates = read_json(run.directory / "validate" / "verdict.json")["gates"]
+    assert gates[-1]["key"] == "distill.on_no_gain" and gates[-1]["measured"] == pytest.approx(-0.05)
+    # The same under a warning, and with a baseline that it reaches.
+    outcome = run(*set_({"student.baseline": 0.8}), "--until", "validate")
+    assert outcome.code == 0
+    assert "WARNING: on validation: against plain training, as student.baseline gives it: -5.00 points" in outcome.out
+    assert run(*set_({**given, "student.baseline": 0.75}), "--until", "validate").code == 0
+
+
+def test_gain_over_plain_training_is_that_of_the_predictions(run: Run) -> None:
+    outcome = run("--set", "student.baseline=auto", "--until", "validate")
+    assert outcome.code == 0, outcome.err
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    plain = verdict["plain"]
+    assert (plain["epochs"], plain["of"]) == (1, 2)
+    assert (verdict["ships"], verdict["why"], verdict["distilled"]) == ("distilled", None, None)
+    with np.load(run.directory / "validate" / "predictions.npz") as predictions:
+        for split in ("validation", "test"):
+            right = [predictions[f"{name}.{split}"] == predictions[f"labels.{split}"] for name in ("chosen", "plain")]
+            assert plain[split]["top1"] == pytest.approx(right[1].mean())
+            gain = plain["gain"][split]
+            assert gain["mean"] == pytest.approx(right[0].mean() - right[1].mean())
+            assert gain["interval"][0] <= gain["mean"] <= gain["interval"][1]

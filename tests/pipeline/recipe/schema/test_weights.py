@@ -176,12 +176,12 @@ class TestLock:
 
 def test_teacher_judgement_settings_are_read_and_checked() -> None:
     recipe = load_recipe("quickstart").recipe
-    assert (recipe.teacher.on_weak, recipe.student.baseline) == ("warn", None)
+    assert (recipe.teacher.on_weak, recipe.student.baseline) == ("warn", "auto")
     recipe = load_recipe("quickstart", ["teacher.on_weak=fail", "student.baseline=0.61"]).recipe
     assert (recipe.teacher.on_weak, recipe.student.baseline) == ("fail", 0.61)
     lines = mistakes("teacher.on_weak=stop", "student.baseline=61")
     assert "teacher.on_weak: expected warn or fail, got 'stop'" in lines[0]
-    assert "student.baseline: expected a number ≥ 0 and ≤ 1 or null, got 61" in lines[1]
+    assert "student.baseline: expected auto, full, a number ≥ 0 and ≤ 1 or null, got 61" in lines[1]
 
 
 @pytest.mark.parametrize(("size", "taken"), [(16, True), (1024, True), (15, False), (1025, False)])

@@ -18,7 +18,8 @@ NO_VIEWS = "distill.views={edge: null, high_frequency: null}"
 
 def test_stages_follow_those_that_they_read() -> None:
     assert STAGE_NAMES == (
-        "data", "teacher", "text", "fusion", "distill", "validate", "export", "parity", "bundle"
+        "data", "baseline", "teacher", "text", "fusion", "distill", "reference", "validate", "export",
+        "parity", "bundle",
     )  # fmt: skip
     for method in ("ce", "kd", "tmkd"):
         recipe = load_recipe("quickstart", [f"distill.method={method}"]).recipe
