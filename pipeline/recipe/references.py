@@ -4,7 +4,7 @@ Each is the run's own recipe with a few settings changed, so that its student ha
 augmentation.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pipeline.distill.registry import METHODS
 from pipeline.distill.settings import CeSettings
@@ -81,9 +81,13 @@ def shortened(settings: Schedule, epochs: int) -> Schedule:
     if epochs == settings.epochs:
         return settings
     share, schedule = epochs / settings.epochs, settings.schedule
-    scaled = {round(milestone * share) for milestone in schedule.milestones}
-    milestones = sorted(milestone for milestone in scaled if 0 < milestone < epochs)
-    kind = "constant" if schedule.kind == "milestones" and not milestones else schedule.kind
-    own = {"kind": kind, "milestones": tuple(milestones), "warmup": schedule.warmup * share}
-    values = dict(settings) | {"epochs": epochs, "early_stop": None, "schedule": schedule.model_copy(update=own)}
-    return type(settings)(**values)
+    changed: dict[str, Any] = {"epochs": epochs}
+    if settings.early_stop is not None:
+        changed["early_stop"] = None
+    if schedule.milestones or schedule.warmup:
+        scaled = {round(milestone * share) for milestone in schedule.milestones}
+        milestones = tuple(sorted(milestone for milestone in scaled if 0 < milestone < epochs))
+        kind = "constant" if schedule.kind == "milestones" and not milestones else schedule.kind
+        own = {"kind": kind, "milestones": milestones, "warmup": schedule.warmup * share}
+        changed["schedule"] = schedule.model_copy(update=own)
+    return settings.model_copy(update=changed)

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
 from exporters.core.files import read_json, write_json
@@ -96,7 +97,7 @@ def test_plain_student_ships_where_a_spoilt_teacher_does_harm(run: Run) -> None:
     assert verdict["student"]["chosen"]["test"] == verdict["plain"]["test"]
     gain = verdict["plain"]["gain"]["validation"]["mean"]
     tops = [verdict[name]["validation"]["top1"] for name in ("distilled", "plain")]
-    assert gain == tops[0] - tops[1] < 0
+    assert gain == pytest.approx(tops[0] - tops[1]) and gain < 0
     card = (run.directory / "bundle" / "MODEL_CARD.md").read_text()
     assert "Method: ce. Trained from labels alone, because the distilled student was worse" in " ".join(card.split())
     manifest = read_json(run.directory / "bundle" / "manifest.json")

@@ -52,7 +52,9 @@ def test_fusion_depends_on_the_text_teacher_only_where_it_weighs_views() -> None
         for by in ("image_text", "text", "uniform")
     }
     assert upstream == {
-        "image_text": ("data", "teacher", "text"), "text": ("data", "teacher", "text"), "uniform": ("data", "teacher")
+        "image_text": ("data", "baseline", "teacher", "text"),
+        "text": ("data", "baseline", "teacher", "text"),
+        "uniform": ("data", "baseline", "teacher"),
     }  # fmt: skip
 
 
