@@ -82,7 +82,7 @@ def make_arms(
 
     A `tmkd` arm is paired with the same losses on views [rgb] and no contrast: the base itself where its losses are the
     same, else with an arm of its own, such as `cat_kd+kd`. Others are paired with `ce` where it is there.
-    Loss weights that the recipe gives are for its own method and base; arms of others take those of their papers.
+    Loss weights that the recipe gives are for its own method and base; arms of others take the defaults of theirs.
 
     Args:
         source: the recipe.
@@ -159,7 +159,7 @@ def _on_base(source: Source, recipe: Recipe, base: str) -> list[Arm]:
 
 
 def _losses_of_its_own(recipe: Recipe, method: str) -> tuple[str, ...]:
-    """Overrides that give a method its papers' weights, where the recipe's are meant for another."""
+    """Overrides that give a method its default weights, where the recipe's are meant for another."""
     own = {recipe.distill.method, recipe.distill.base} if recipe.distill.method == "tmkd" else {recipe.distill.method}
     if method in own:
         return ()

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from exporters.core.errors import UsageError
+from pipeline.distill.balance import LossBalance
 from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.base import Method
 from pipeline.distill.methods.tmkd import Tmkd
@@ -46,4 +47,6 @@ def build_method(
         method = load_method(distill.method)(losses, student, teacher)
     if training is not None:
         method.prepare(training)
+    if distill.balance == "auto" and METHODS[distill.method].needs_teacher:
+        method.balance = LossBalance()
     return method

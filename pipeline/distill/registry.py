@@ -19,6 +19,8 @@ class MethodEntry:
         feature_weight: default weight of its feature loss, β; None where it has none.
         logits_weight: default weight of its logit loss, α; None where it has none.
         logits_temperature: default temperature of its logit loss; None where it has none.
+        ce_share, feature_share, logits_share: the default weights under `distill.balance: auto`, in units of the
+            cross-entropy's pull on the student's features; `logits_share` also of a logit loss that `tmkd` adds.
         needs_teacher: whether it takes anything from a teacher.
         needs_pooled: whether it compares pooled features, so that both must have a linear classifier, which sees them.
         needs_feature_map: whether teacher and student must have a last feature map.
@@ -34,6 +36,9 @@ class MethodEntry:
     feature_weight: float | None = None
     logits_weight: float | None = None
     logits_temperature: float | None = None
+    ce_share: float = 0.5
+    feature_share: float = 0.5
+    logits_share: float = 0.5
     needs_teacher: bool = True
     needs_pooled: bool = False
     needs_feature_map: bool = False

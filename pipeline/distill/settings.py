@@ -13,6 +13,9 @@ from pipeline.tmkd.views.settings import NamedViews, default_views
 ADDED_LOGITS_WEIGHT, ADDED_LOGITS_TEMPERATURE = 0.9, 4.0
 """Of the logit loss, where `tmkd` adds it to a base that has none."""
 
+LARGEST_SHARE = 10.0
+"""Of a weight under `balance: auto`; tables of published weights hold larger ones, which are no shares."""
+
 METHOD_NAMES, BASE_NAMES = list(METHODS), list(base_methods())
 _WEIGHTS = ("ce.weight", "feature.weight", "logits.weight", "contrast.weight")
 
@@ -55,7 +58,7 @@ class LogitsSettings(Settings):
 class ContrastSettings(Settings):
     """The contrast of the student's features with the text anchors."""
 
-    weight: float = Field(default=0.8, ge=0, description="γ; 0 turns it off.")
+    weight: float = Field(default=0.1, ge=0, description="γ; 0 turns it off.")
     temperature: float = Field(default=0.07, gt=0, description="τ.")
     centre: bool = Field(default=True, description="Subtract the mean of the anchors over the classes.")
 
@@ -78,6 +81,11 @@ class DistillSettings(Settings):
         default="cat_kd",
         description="method: tmkd only: the method that it plugs into.",
         json_schema_extra={"enum": [*BASE_NAMES]},
+    )
+    balance: Literal["auto", "none"] = Field(
+        default="auto",
+        description="auto: each loss is scaled to pull on the student's features as hard as the cross-entropy, so that "
+        "weights are shares; none: weights multiply the losses as they are, as in published tables.",
     )
     ce: CeSettings = Field(default_factory=CeSettings, description="The cross-entropy.")
     views: NamedViews = Field(
@@ -113,6 +121,21 @@ class DistillSettings(Settings):
             resolve_losses(self)
         except UsageError as error:
             raise problem("method", error.message.removeprefix("distill: "), *_WEIGHTS) from error
+        return self
+
+    @model_validator(mode="after")
+    def _balanced_weights_are_shares(self) -> Self:
+        if self.balance == "auto":
+            for name in ("feature", "logits", "contrast"):
+                weight = getattr(self.losses, name).weight
+                if weight > LARGEST_SHARE:
+                    raise problem(
+                        f"{name}.weight",
+                        f"expected a share of at most {LARGEST_SHARE:g} with @balance auto, got {weight:g}; published "
+                        "weights, which multiply the losses as they are, go with none",
+                        "balance",
+                        "method",
+                    )
         return self
 
     @property
@@ -182,10 +205,15 @@ def resolve_losses(distill: DistillSettings, label_smoothing: float = 0.0) -> Lo
         raise UsageError(f"distill.base: tmkd does not plug into {distill.base!r}", remedy=f"Known: {known}.")
     plugged = distill.method == "tmkd"
     own = METHODS[distill.base if plugged else distill.method]
+    defaults: tuple[float, float | None, float | None]
+    if distill.balance == "auto" and own.needs_teacher:
+        defaults = (own.ce_share, own.feature_share if "feature" in own.losses else None, own.logits_share)
+    else:
+        defaults = (own.ce_weight, own.feature_weight, own.logits_weight)
     weights = {
-        "ce": _first(distill.ce.weight, own.ce_weight),
-        "feature": _first(distill.feature.weight, own.feature_weight, 0.0),
-        "logits": _first(distill.logits.weight, own.logits_weight, ADDED_LOGITS_WEIGHT),
+        "ce": _first(distill.ce.weight, defaults[0]),
+        "feature": _first(distill.feature.weight, defaults[1], 0.0),
+        "logits": _first(distill.logits.weight, defaults[2], ADDED_LOGITS_WEIGHT),
         "contrast": distill.contrast.weight if plugged else 0.0,
     }
     if not plugged:

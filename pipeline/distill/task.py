@@ -44,6 +44,10 @@ class DistillationTask(nn.Module):
         """
         return self.method(self.student(images), guidance, labels, ramp, samples)
 
+    def metrics(self) -> dict[str, float]:
+        """Figures of the method for `metrics.jsonl`, taken at the end of an epoch: the scales of its losses."""
+        return {} if self.method.balance is None else self.method.balance.metrics()
+
     def classifier(self) -> Callable[[Tensor], Tensor]:
         """Function of plain images `[B, 3, S, S]` to the student's logits `[B, K]`."""
         return lambda images: self.student(images).logits

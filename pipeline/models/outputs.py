@@ -50,3 +50,8 @@ class NetworkOutput(NamedTuple):
     classifier_weight: Tensor | None = None
     classifier_bias: Tensor | None = None
     stage_maps: tuple[Tensor, ...] = ()
+
+    @property
+    def last_features(self) -> Tensor:
+        """The last feature map; the pooled features where there is none."""
+        return self.pooled if self.feature_map is None else self.feature_map

@@ -78,10 +78,12 @@ class TappedNetwork(nn.Module):
     def _capture_output(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         self._captured["feature_map"] = output
 
-    def _capture_stage(self, name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
-        if self.tap_stages:
-            # A copy, because what follows may work in place.
-            self._captured[name] = output.clone()
+    def _capture_stage(self, name: str, _module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
+        if not self.tap_stages:
+            return None
+        # What follows may work in place, and so gets a copy; the logits still follow from the map that is kept.
+        self._captured[name] = output
+        return output.clone()
 
     def forward(self, images: Tensor) -> NetworkOutput:
         """Images `[B, 3, H, W]`, float in `[0, 1]`, to a `NetworkOutput`; `resize_images` brings other sizes to S."""

@@ -87,6 +87,10 @@ class TextFit(nn.Module):
             losses.append(share * image_text_contrast(embeddings[members], texts[view], labels[members], temperature))
         return torch.stack(losses).sum()
 
+    def metrics(self) -> dict[str, float]:
+        """No figures besides the loss."""
+        return {}
+
     def classifier(self) -> Callable[[Tensor], Tensor]:
         """Function of plain images `[B, 3, S, S]` to their similarity `[B, K]` with the prompts of the present CLIP."""
         plain = Views({})

@@ -149,7 +149,7 @@ def _train_epoch(
                 bar.show(loss=meters.losses()["loss"], **figures)
     metrics = meters.losses()  # waits for the device, so that the seconds are those of the whole epoch
     rate = optimizer.param_groups[0]["lr"]
-    return metrics | {"lr": rate, "images_per_second": meters.images_per_second(bar.seconds)}
+    return metrics | training.task.metrics() | {"lr": rate, "images_per_second": meters.images_per_second(bar.seconds)}
 
 
 def _validate(training: Training, fabric: Fabric) -> float:

@@ -33,7 +33,8 @@ class Training:
         name: in progress lines, in messages, and in the seed of drop-out.
         task: all that is trained, in one module, so that a distributed wrapper sees every parameter. Its `forward`
             takes images, labels, the teacher's output, the warm-up factor and the samples, and gives losses by name;
-            its `classifier` gives the function whose accuracy on validation chooses the epoch.
+            its `classifier` gives the function whose accuracy on validation chooses the epoch, its `metrics` what is
+            logged of an epoch besides.
         loader: of the training and validation splits.
         augmentation: of training images.
         settings: epochs, optimizer and schedule.

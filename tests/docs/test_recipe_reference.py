@@ -99,5 +99,12 @@ def test_the_methods_own_weights_are_those_of_the_registry() -> None:
     assert found == expected_rows
 
 
+def test_shares_are_those_of_the_registry() -> None:
+    (share,) = re.findall(r"each of the three\nweights is a share of ([\d.]+) ", TEXT)
+    for name, entry in METHODS.items():
+        if entry.needs_teacher:
+            assert (entry.ce_share, entry.feature_share, entry.logits_share) == (float(share),) * 3, name
+
+
 def test_shipped_fragments_have_rows() -> None:
     assert sorted(re.findall(r"^\| `base/(\w+)` \| [^|]+ \|$", TEXT, re.MULTILINE)) == list(fragment_names())

@@ -1,11 +1,11 @@
 """What every distillation method is: tensors in, named and weighted losses out."""
 
 from collections.abc import Callable
-from typing import ClassVar
 
 from torch import Tensor, nn
 
 from exporters.core.errors import UsageError
+from pipeline.distill.balance import LossBalance
 from pipeline.distill.losses import cross_entropy
 from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.registry import METHODS
@@ -24,15 +24,19 @@ class Method(nn.Module):
         student: the student's shape.
         teacher: the teacher's, None for a method that takes nothing from a teacher.
 
+    Attributes:
+        balance: scales the losses, so that weights are shares; None: weights are factors of the losses as they are.
+
     Raises:
         UsageError: a student or teacher that the method cannot work with.
     """
 
-    ramps_logits: ClassVar[bool] = False  # whether the logit loss is warmed up as well
+    ramps_logits: bool = False  # whether the logit loss is warmed up as well
 
     def __init__(self, settings: LossSettings, student: NetworkShape, teacher: NetworkShape | None) -> None:
         super().__init__()
         self.settings = settings
+        self.balance: LossBalance | None = None
 
     def prepare(self, training: TrainingSplit) -> None:
         """Make what depends on the training split, once and before the first batch.
@@ -69,6 +73,8 @@ class Method(nn.Module):
     ) -> dict[str, Tensor]:
         """The weighted losses of a batch; the total is their sum.
 
+        With `balance`, each loss but the cross-entropy is scaled by it as well.
+
         Args:
             student: the student's output, with gradient.
             teacher: the teacher's, or the fused views' (`pipeline.tmkd.fusion.fuse_output`), without gradient.
@@ -82,17 +88,39 @@ class Method(nn.Module):
         Raises:
             ValueError: no teacher where the method needs one.
         """
-        losses: dict[str, Tensor] = {}
-        if self.settings.ce.weight:
-            loss = cross_entropy(student.logits, labels, self.settings.label_smoothing)
-            losses["ce"] = self.settings.ce.weight * loss
-        if self.has_logits_loss() and self.settings.logits.weight:
-            weight = self.settings.logits.weight * (ramp if self.ramps_logits else 1.0)
-            losses["logits"] = weight * self.logits_loss(student, self._given(teacher), labels)
-        if self.has_feature_loss() and self.settings.feature.weight:
-            weight = self.settings.feature.weight * ramp
-            losses["feature"] = weight * self.feature_loss(student, self._given(teacher), labels)
+        terms = self.terms(student, teacher, labels, samples)
+        settings = self.settings
+        weights = {
+            "ce": settings.ce.weight,
+            "logits": settings.logits.weight * (ramp if self.ramps_logits else 1.0),
+            "feature": settings.feature.weight * ramp,
+            "contrast": settings.contrast.weight * ramp,
+        }
+        losses = {name: weights[name] * term for name, term in terms.items()}
+        taught = {name: term for name, term in terms.items() if name != "ce"}
+        if self.balance is not None and taught:
+            # The unit of all weights, even where the cross-entropy itself has weight 0.
+            unit = terms["ce"] if "ce" in terms else self.cross_entropy(student, labels)
+            for name, scale in self.balance(unit, taught, student).items():
+                losses[name] = scale * losses[name]
         return losses
+
+    def terms(
+        self, student: NetworkOutput, teacher: NetworkOutput | None, labels: Tensor, samples: Samples | None = None
+    ) -> dict[str, Tensor]:
+        """The losses of a batch before weights, those of weight 0 left out; see `forward`."""
+        terms: dict[str, Tensor] = {}
+        if self.settings.ce.weight:
+            terms["ce"] = self.cross_entropy(student, labels)
+        if self.has_logits_loss() and self.settings.logits.weight:
+            terms["logits"] = self.logits_loss(student, self._given(teacher), labels)
+        if self.has_feature_loss() and self.settings.feature.weight:
+            terms["feature"] = self.feature_loss(student, self._given(teacher), labels)
+        return terms
+
+    def cross_entropy(self, student: NetworkOutput, labels: Tensor) -> Tensor:
+        """The cross-entropy with the true labels, 0-d, not weighted."""
+        return cross_entropy(student.logits, labels, self.settings.label_smoothing)
 
     def _given(self, teacher: NetworkOutput | None) -> NetworkOutput:
         if teacher is None:

@@ -38,17 +38,12 @@ class ContrastiveRepresentation(Method):
         if self.settings.feature.bank and self.settings.feature.weight:
             self.memory = ContrastMemory(training, _WIDTH, self.settings.feature.bank, _TEMPERATURE)
 
-    def forward(
-        self,
-        student: NetworkOutput,
-        teacher: NetworkOutput | None,
-        labels: Tensor,
-        ramp: float,
-        samples: Samples | None = None,
+    def terms(
+        self, student: NetworkOutput, teacher: NetworkOutput | None, labels: Tensor, samples: Samples | None = None
     ) -> dict[str, Tensor]:
-        """See `Method.forward`; with a memory, `samples` are needed."""
+        """See `Method.terms`; with a memory, `samples` are needed."""
         self._samples = samples
-        return super().forward(student, teacher, labels, ramp, samples)
+        return super().terms(student, teacher, labels, samples)
 
     def feature_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
         """Same image together, other classes apart, from the student's side and from the teacher's."""

@@ -1,7 +1,5 @@
 """Decoupled knowledge distillation (Zhao et al. 2022, arXiv 2203.08679)."""
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from exporters.core.errors import UsageError
@@ -18,7 +16,7 @@ class DecoupledDistillation(Method):
         UsageError: two classes, where there is no "among the others".
     """
 
-    ramps_logits: ClassVar[bool] = True
+    ramps_logits = True
 
     def __init__(self, settings: LossSettings, student: NetworkShape, teacher: NetworkShape | None) -> None:
         super().__init__(settings, student, teacher)

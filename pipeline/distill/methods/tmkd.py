@@ -41,6 +41,7 @@ class Tmkd(Method):
     ) -> None:
         super().__init__(settings, student, teacher)
         self.base = base
+        self.ramps_logits = base.ramps_logits
         if settings.feature.weight and not base.has_feature_loss():
             require_cam(student, given_shape(teacher, "tmkd"), "distill.feature.weight: the feature loss")
         if settings.contrast.weight:
@@ -63,25 +64,18 @@ class Tmkd(Method):
         """Prepare the base method; see `Method.prepare`."""
         self.base.prepare(training)
 
-    def forward(
-        self,
-        student: NetworkOutput,
-        teacher: NetworkOutput | None,
-        labels: Tensor,
-        ramp: float,
-        samples: Samples | None = None,
+    def terms(
+        self, student: NetworkOutput, teacher: NetworkOutput | None, labels: Tensor, samples: Samples | None = None
     ) -> dict[str, Tensor]:
-        """The base's losses and the added ones; see `Method.forward`."""
+        """The base's losses and the added ones; see `Method.terms`."""
         fused = self._given(teacher)
         settings = self.settings
-        losses: dict[str, Tensor] = dict(self.base(student, fused, labels, ramp, samples))
+        terms = self.base.terms(student, fused, labels, samples)
         if settings.logits.weight and not self.base.has_logits_loss():
-            kl = kl_logits(student.logits, fused.logits, settings.logits.temperature)
-            losses["logits"] = settings.logits.weight * kl
+            terms["logits"] = kl_logits(student.logits, fused.logits, settings.logits.temperature)
         if settings.feature.weight and not self.base.has_feature_loss():
-            losses["feature"] = settings.feature.weight * ramp * attention_transfer(settings, student, fused)
+            terms["feature"] = attention_transfer(settings, student, fused)
         if settings.contrast.weight:
             embeddings = self.head(student.pooled)
-            contrast = image_text_contrast(embeddings, self.anchors, labels, settings.contrast.temperature)
-            losses["contrast"] = settings.contrast.weight * ramp * contrast
-        return losses
+            terms["contrast"] = image_text_contrast(embeddings, self.anchors, labels, settings.contrast.temperature)
+        return terms

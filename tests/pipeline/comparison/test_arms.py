@@ -50,7 +50,7 @@ def test_weights_of_the_recipe_are_for_its_own_method_and_base() -> None:
         assert (losses[name].ce.weight, losses[name].feature.weight, losses[name].logits.weight) == (0.5, 7, 0.3)
     assert (losses["cat_kd"].feature.weight, losses["cat_kd"].logits.weight) == (7, 0)
     for name in ("kd", "tmkd on kd"):
-        assert (losses[name].ce.weight, losses[name].feature.weight, losses[name].logits.weight) == (0.1, 0, 0.9)
+        assert (losses[name].ce.weight, losses[name].feature.weight, losses[name].logits.weight) == (0.5, 0, 0.5)
 
 
 def test_an_ablation_turns_one_switch_on_the_first_base() -> None:

@@ -57,4 +57,6 @@ def labels_of(seed: int, images: int, classes: int) -> Tensor:
 def loss_settings(**sections: dict[str, object]) -> LossSettings:
     """The settings of the losses, such as `loss_settings(logits={"weight": 2.0})`; weights that are not given are 0."""
     weights = {name: {"weight": 0.0, **sections.get(name, {})} for name in ("ce", "feature", "logits", "contrast")}
-    return resolve_losses(DistillSettings.model_validate({"method": "tmkd", "base": "kd", **weights}))
+    return resolve_losses(
+        DistillSettings.model_validate({"method": "tmkd", "base": "kd", "balance": "none", **weights})
+    )

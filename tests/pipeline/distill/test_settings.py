@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from exporters.core.errors import UsageError
 from pipeline.distill.registry import METHODS, base_methods
@@ -30,7 +31,7 @@ def distill(**values: Any) -> DistillSettings:
     ],
 )
 def test_method_alone_has_its_own_losses_and_weights(method: str, expected: tuple[float, float, float]) -> None:
-    losses = resolve_losses(distill(method=method))
+    losses = resolve_losses(distill(method=method, balance="none"))
     assert (losses.ce.weight, losses.feature.weight, losses.logits.weight) == expected
     assert losses.contrast.weight == 0
     assert losses.logits.temperature == (METHODS[method].logits_temperature or 4.0)
@@ -45,12 +46,49 @@ def test_method_alone_ignores_losses_it_does_not_have(method: str) -> None:
 
 @pytest.mark.parametrize("base", base_methods())
 def test_tmkd_takes_its_bases_weights_and_adds_missing_losses(base: str) -> None:
-    entry, losses = METHODS[base], resolve_losses(distill(method="tmkd", base=base))
+    entry, losses = METHODS[base], resolve_losses(distill(method="tmkd", base=base, balance="none"))
     assert losses.ce.weight == entry.ce_weight
     assert losses.feature.weight == (entry.feature_weight or 0.0)
     assert losses.logits.weight == (entry.logits_weight or 0.9)
     assert losses.logits.temperature == (entry.logits_temperature or 4.0)
-    assert losses.contrast.weight == 0.8
+    assert losses.contrast.weight == distill().contrast.weight
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_balanced_weights_are_shares(method: str) -> None:
+    losses = resolve_losses(distill(method=method, balance="auto"))
+    own = METHODS["cat_kd" if method == "tmkd" else method]
+    if method == "ce":
+        assert (losses.ce.weight, losses.feature.weight, losses.logits.weight) == (1, 0, 0)
+        return
+    assert losses.ce.weight == own.ce_share
+    assert losses.feature.weight == (own.feature_share if "feature" in own.losses else 0)
+    assert losses.logits.weight == (own.logits_share if "logits" in own.losses or method == "tmkd" else 0)
+    assert losses.logits.temperature == (own.logits_temperature or 4.0)
+
+
+def test_feature_loss_is_not_added_to_a_base_of_logits_unasked() -> None:
+    assert distill(base="kd").losses.feature.weight == 0
+    assert distill(base="kd", feature={"weight": 0.2}).losses.feature.weight == 0.2
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"feature": {"weight": 40.0}}, "feature"),
+        ({"base": "kd", "logits": {"weight": 10.5}}, "logits"),
+        ({"contrast": {"weight": 11.0}}, "contrast"),
+    ],
+)
+def test_published_weights_are_refused_as_shares(values: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValidationError, match="expected a share of at most 10 with @balance auto") as caught:
+        distill(**values)
+    assert caught.value.errors()[0]["ctx"]["at"] == f"{key}.weight"
+    assert getattr(distill(balance="none", **values), key).weight > 10
+
+
+def test_large_weight_of_an_unused_loss_is_ignored() -> None:
+    assert distill(method="kd", feature={"weight": 600.0}).losses.feature.weight == 0
 
 
 def test_recipe_values_take_precedence_even_zeros() -> None:

@@ -39,7 +39,7 @@ def test_plain_training_is_cross_entropy():
 def test_every_loss_of_tmkd_reaches_the_student_and_none_the_teacher():
     student, visual = network(0).train(), network(1).eval().requires_grad_(False)
     anchors = torch.randn(CLASSES, 8, generator=torch.Generator().manual_seed(0))
-    method = build_method(DistillSettings(method="tmkd", base="cat_kd"), student.shape, visual.shape, anchors)
+    method = build_method(DistillSettings(method="tmkd", balance="none"), student.shape, visual.shape, anchors)
     task = DistillationTask(student, method)
     images, labels = batch()
     teacher: NetworkOutput = visual(images)

@@ -15,6 +15,8 @@ def test_the_chosen_pass_is_the_best_on_validation(finished: tuple[Run, Outcome]
     run, _ = finished
     history = read_json(run.directory / "distill" / "history.json")
     scores = [row["validation_top1"] for row in history["passes"]]
+    for row in history["passes"]:  # the scales of the balanced losses
+        assert all(row[f"scale_{name}"] > 0 for name in ("logits", "feature", "contrast"))
     assert len(scores) == 2 and history["chosen_pass"] == 1 + scores.index(max(scores))
     chosen, final = (
         load_file(run.directory / "distill" / which / "student.safetensors") for which in ("chosen", "final")

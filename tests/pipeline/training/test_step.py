@@ -132,7 +132,7 @@ def test_teacher_sees_the_batch_of_the_student_in_the_same_precision():
 def test_feature_loss_is_warmed_up_over_the_epochs():
     def losses(epoch: int) -> dict[str, float]:
         student, visual = network(0), network(1).eval().requires_grad_(False)
-        method = build_method(DistillSettings(method="cat_kd"), student.shape, visual.shape, None)
+        method = build_method(DistillSettings(method="cat_kd", balance="none"), student.shape, visual.shape, None)
         task: Any = DistillationTask(student, method).eval()
         training = replace(make_training(), task=task, teacher=lambda images, *_: visual(images), warmup_epochs=4)
         return losses_of_step(training, epoch, STEPS - 1)

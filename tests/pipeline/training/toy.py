@@ -47,6 +47,9 @@ class Task(nn.Module):
     ) -> dict[str, Tensor]:
         return self.losses(self, Call(images, labels, guidance, ramp, samples))
 
+    def metrics(self) -> dict[str, float]:
+        return {}
+
     def classifier(self) -> Callable[[Tensor], Tensor]:
         assert not self.training
         right = round(100 * next(self.scores, 0.5))

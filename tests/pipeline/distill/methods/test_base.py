@@ -20,7 +20,7 @@ ALONE = [name for name in METHODS if name != "tmkd"]
 
 
 def build(method: str, student: NetworkOutput, teacher: NetworkOutput | None, **values: object) -> Method:
-    distill = DistillSettings.model_validate({"method": method, **values})
+    distill = DistillSettings.model_validate({"method": method, "balance": "none", **values})
     return build_method(distill, shape_of(student), None if teacher is None else shape_of(teacher), None)
 
 
@@ -77,7 +77,7 @@ PLUGGED = [("tmkd", base) for base in base_methods()]
 
 def build_any(name: str, base: str, student: NetworkOutput, teacher: NetworkOutput, **values: object) -> Method:
     torch.manual_seed(0)
-    distill = DistillSettings.model_validate({"method": name, "base": base, **values})
+    distill = DistillSettings.model_validate({"method": name, "base": base, "balance": "none", **values})
     anchors = torch.randn(student.logits.shape[1], 6, generator=torch.Generator().manual_seed(5))
     return build_method(distill, shape_of(student), shape_of(teacher), anchors)
 

@@ -47,7 +47,9 @@ def test_both_embeddings_learn() -> None:
 def test_with_a_bank_the_negatives_are_remembered_images(names: dict[str, str]) -> None:
     student, teacher, labels = network_output(0, 4, 3, 5), network_output(1, 4, 3, 9), labels_of(0, 4, 3)
     shapes = shape_of(student), shape_of(teacher)
-    distill = DistillSettings.model_validate({**names, "feature": {"bank": 7}, "contrast": {"weight": 0.0}})
+    distill = DistillSettings.model_validate(
+        {**names, "balance": "none", "feature": {"bank": 7}, "contrast": {"weight": 0.0}}
+    )
     torch.manual_seed(0)
     split = TrainingSplit(np.arange(20) % 3, seed=1)
     method = build_method(distill, *shapes, None, training=split)
@@ -70,5 +72,7 @@ def test_with_a_bank_the_negatives_are_remembered_images(names: dict[str, str]) 
 def test_without_a_bank_nothing_is_remembered() -> None:
     student = network_output(0, 4, 3, 5)
     split = TrainingSplit(np.arange(20) % 3, seed=1)
-    method = build_method(DistillSettings(method="crd"), shape_of(student), shape_of(student), None, training=split)
+    method = build_method(
+        DistillSettings(method="crd", balance="none"), *2 * (shape_of(student),), None, training=split
+    )
     assert not list(method.buffers())

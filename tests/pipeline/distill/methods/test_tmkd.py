@@ -26,7 +26,7 @@ def build(
     student: NetworkOutput, teacher: NetworkOutput, anchors: torch.Tensor | None = None, **values: object
 ) -> Method:
     torch.manual_seed(0)  # crd has embeddings of its own
-    distill = DistillSettings.model_validate(values)
+    distill = DistillSettings.model_validate({"balance": "none", **values})
     return build_method(distill, shape_of(student), shape_of(teacher), anchors)
 
 
@@ -197,7 +197,7 @@ def test_a_contrast_needs_an_anchor_of_each_class(anchors: torch.Tensor | None) 
 def test_all_lines_are_finite_in_autocast_and_train_every_part(base: str, dtype: torch.dtype) -> None:
     student = network_output(0, 4, 3, 5, dtype=dtype, learns=True)
     teacher = network_output(1, 4, 3, 6, dtype=dtype)
-    losses = resolve_losses(DistillSettings(method="tmkd", base=base))
+    losses = resolve_losses(DistillSettings(method="tmkd", base=base, balance="none"))
     method = Tmkd(
         losses,
         shape_of(student),

@@ -162,7 +162,7 @@ def test_resolved_is_complete_and_stays_the_same_when_resolved_again(method: str
 
 
 def test_resolved_takes_the_weights_of_the_base() -> None:
-    distill = make(distill={"base": "kd"}).resolved()["distill"]
+    distill = make(distill={"base": "kd", "balance": "none"}).resolved()["distill"]
     assert distill["ce"]["weight"] == METHODS["kd"].ce_weight
     assert distill["logits"]["weight"] == METHODS["kd"].logits_weight
 
