@@ -29,6 +29,7 @@ NAMES = Names()
     help="Vary these parts of tmkd on the first base: views, weighting, contrast.",
 )
 @click.option("--weightings", type=NAMES, help="Weightings to try with --ablate weighting; default: all available.")
+@click.option("--corruptions", is_flag=True, help="Also score on corrupted test images (validate.corruptions).")
 @OVERRIDES
 @click.option("--run-dir", type=PATH, metavar="DIR", help="Default: runs/<recipe name>-compare.")
 def compare(
@@ -38,6 +39,7 @@ def compare(
     seeds: int,
     ablate: tuple[str, ...] | None,
     weightings: tuple[str, ...] | None,
+    corruptions: bool,
     overrides: tuple[str, ...],
     run_dir: Path | None,
 ) -> None:
@@ -52,7 +54,7 @@ def compare(
     from pipeline.console import Console
 
     run_comparison(
-        Source(recipe, overrides),
+        Source(recipe, (*overrides, *(("validate.corruptions=true",) if corruptions else ()))),
         methods=methods,
         bases=bases,
         seeds=seeds,

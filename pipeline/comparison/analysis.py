@@ -1,7 +1,7 @@
 """From the results of arms to the figures that every report shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.comparison.results import WHICH, ArmResult, Comparison, Which
 from pipeline.evaluation.paired import PairedDifference, Spread, mean_and_std, paired_difference
@@ -20,6 +20,8 @@ class ArmFigures:
             have no seed in common.
         plain: the arm minus plain training (`ce`) on the test split; None for `ce` itself, and where no arm is `ce` or
             the two have no seed in common.
+        nll, ece: of the chosen student on the test split; None unless every seed has it.
+        corrupted: its top-1 by kind of corruption, and `mean`; empty unless every seed has it.
     """
 
     arm: ArmResult
@@ -28,6 +30,9 @@ class ArmFigures:
     seconds_per_epoch: Spread
     paired: Mapping[Which, PairedDifference] | None
     plain: Mapping[Which, PairedDifference] | None = None
+    nll: Spread | None = None
+    ece: Spread | None = None
+    corrupted: Mapping[str, Spread] = field(default_factory=dict)
 
     @property
     def learned_seeds(self) -> int:
@@ -65,7 +70,22 @@ def _figures(arm: ArmResult, arms: Mapping[str, ArmResult]) -> ArmFigures:
         seconds_per_epoch=mean_and_std([result.seconds_per_epoch for result in arm.seeds]),
         paired=paired,
         plain=plain,
+        nll=_spread([result.nll for result in arm.seeds]),
+        ece=_spread([result.ece for result in arm.seeds]),
+        corrupted=_corrupted(arm),
     )
+
+
+def _spread(values: Sequence[float | None]) -> Spread | None:
+    known = [value for value in values if value is not None]
+    return mean_and_std(known) if len(known) == len(values) else None
+
+
+def _corrupted(arm: ArmResult) -> dict[str, Spread]:
+    measured = [result.corrupted for result in arm.seeds if result.corrupted is not None]
+    if len(measured) < len(arm.seeds):
+        return {}
+    return {kind: mean_and_std([values[kind] for values in measured]) for kind in measured[0]}
 
 
 def _is_plain(arm: ArmResult) -> bool:

@@ -8,7 +8,19 @@ from exporters.core.wording import count_of
 from pipeline.comparison.analysis import ArmFigures, ablations, main_arms, plain_arm
 from pipeline.comparison.headline import headline
 from pipeline.comparison.results import Comparison
-from pipeline.comparison.text import NONE, code, difference, interval, p_value, percent, points, seconds, seeds, spread
+from pipeline.comparison.text import (
+    NONE,
+    code,
+    difference,
+    interval,
+    nats,
+    p_value,
+    percent,
+    points,
+    seconds,
+    seeds,
+    spread,
+)
 from pipeline.evaluation.paired import PairedDifference
 
 _ACCURACIES = ("test, chosen epoch", "test, last epoch", "validation, chosen epoch")
@@ -51,6 +63,9 @@ def _document(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> Iterat
             yield f"The first {'row is' if len(whole) == 1 else 'rows are'} of the table above, to compare.\n"
         columns = ("arm", "turns", *_ACCURACIES, *differences, "fused teacher, test", *_COST)
         yield from _table(columns, [_ablation_row(each, to_plain) for each in (*whole, *group)])
+    if any(each.nll is not None for each in figures):
+        yield "\n## Probabilities and corruptions\n"
+        yield from _beyond_accuracy(figures)
     if any(each.arm.reference for each in figures):
         yield "\n## The differences in words\n"
         yield from (f"- {_sentence(each, to_plain)}" for each in figures if each.arm.reference)
@@ -83,6 +98,32 @@ def _row(each: ArmFigures, to_plain: ArmFigures | None) -> list[str]:
         seconds(each.seconds_per_epoch),
         seeds(each),
     ]
+
+
+def _beyond_accuracy(figures: tuple[ArmFigures, ...]) -> Iterator[str]:
+    """The table of likelihood, calibration and, where it was measured, accuracy on corrupted images."""
+    kinds = next((tuple(each.corrupted) for each in figures if each.corrupted), ())
+    kinds = tuple(sorted(kinds, key="mean".__ne__))  # the mean first, the others as they were
+    text = (
+        "Test split, chosen epoch: negative log-likelihood in nats and expected calibration error (15 bins) in per"
+        " cent, both better where they are lower"
+    )
+    if kinds:
+        text += "; top-1 accuracy in per cent on corrupted images, the mean of severities 1, 3 and 5"
+    yield f"{text}.\n"
+    columns = ("arm", "NLL", "ECE", *("corrupted, all" if kind == "mean" else kind.replace("_", " ") for kind in kinds))
+    yield from _table(
+        columns,
+        [
+            [
+                code(each.arm.name),
+                nats(each.nll),
+                NONE if each.ece is None else spread(each.ece),
+                *(spread(each.corrupted[kind]) if each.corrupted else NONE for kind in kinds),
+            ]
+            for each in figures
+        ],
+    )
 
 
 def _plain_cell(each: ArmFigures) -> str:

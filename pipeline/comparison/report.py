@@ -62,6 +62,9 @@ def _arm(each: ArmFigures) -> dict[str, Any]:
         "validation": {which: asdict(each.validation[which]) for which in WHICH},
         "seconds_per_epoch": asdict(each.seconds_per_epoch),
         "learned_seeds": each.learned_seeds,
+        "nll": None if each.nll is None else asdict(each.nll),
+        "ece": None if each.ece is None else asdict(each.ece),
+        "corrupted": {kind: asdict(value) for kind, value in each.corrupted.items()} or None,
         "difference": None if each.paired is None else _differences(each.paired),
         "difference_to_ce": None if each.plain is None else _differences(each.plain),
     }
@@ -76,6 +79,9 @@ def _seeds(arm: ArmResult) -> list[dict[str, Any]]:
             "test": dict(result.test),
             "test_correct": {which: int(result.correct[which].sum()) for which in WHICH},
             "seconds_per_epoch": result.seconds_per_epoch,
+            "nll": result.nll,
+            "ece": result.ece,
+            "corrupted": None if result.corrupted is None else dict(result.corrupted),
             "teacher": None if result.teacher is None else dict(result.teacher),
         }
         for result in arm.seeds

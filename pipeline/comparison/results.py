@@ -31,6 +31,10 @@ class SeedResult:
         correct: for either student, bool `[N]`: whether each test image is right.
         teacher: the teacher on `validation` and `test` as `verdict.json` has it; None where the method has none.
         chance: the accuracy of always answering the commonest class of the test split.
+        nll: of the chosen student on the test split, in nats; None where its logits are not finite.
+        ece: the same student's expected calibration error, in [0, 1]; None like `nll`.
+        corrupted: its top-1 on corrupted test images, by kind of corruption (mean over severities) and `mean`; None
+            where `validate.corruptions` was off.
     """
 
     seed: int
@@ -41,6 +45,9 @@ class SeedResult:
     correct: Mapping[str, np.ndarray]
     teacher: Mapping[str, Any] | None = None
     chance: float = 0.0
+    nll: float | None = None
+    ece: float | None = None
+    corrupted: Mapping[str, float] | None = None
 
     @property
     def learned(self) -> bool:
@@ -124,12 +131,22 @@ def read_result(run_directory: RunDirectory, seed: int, name: str) -> SeedResult
             correct=correct,
             teacher=verdict["teacher"],
             chance=chance,
+            nll=verdict["student"]["chosen"]["test"]["nll"],
+            ece=verdict["student"]["chosen"]["test"]["ece"],
+            corrupted=_corrupted(verdict["corruptions"]),
         )
     except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, yaml.YAMLError) as error:
         raise UnavailableError(
             f"{run_directory.path}: the results cannot be read: {type(error).__name__}: {error}",
             remedy="Run it again; a stage whose files are damaged repeats. Or remove the directory.",
         ) from error
+
+
+def _corrupted(measured: Mapping[str, Any] | None) -> dict[str, float] | None:
+    if measured is None:
+        return None
+    kinds = {name: sum(values.values()) / len(values) for name, values in measured["top1"].items()}
+    return kinds | {"mean": float(measured["mean_top1"])}
 
 
 def _seconds_per_epoch(run: RunDirectory) -> float:

@@ -22,6 +22,13 @@ def spread(values: Spread) -> str:
     return percent(values.mean) if values.std is None else f"{percent(values.mean)} ± {percent(values.std)}"
 
 
+def nats(values: Spread | None) -> str:
+    """`0.812 ± 0.011`, in nats."""
+    if values is None:
+        return NONE
+    return f"{values.mean:.3f}" if values.std is None else f"{values.mean:.3f} ± {values.std:.3f}"
+
+
 def difference(paired: PairedDifference) -> str:
     """`+0.70 ± 0.21`."""
     return points(paired.mean) if paired.std is None else f"{points(paired.mean)} ± {percent(paired.std)}"

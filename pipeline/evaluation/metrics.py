@@ -7,6 +7,7 @@ import numpy as np
 
 from exporters.parity.chance import chance_level
 from exporters.parity.intervals import wilson_interval
+from pipeline.evaluation.probabilities import calibration_error, negative_log_likelihood
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -47,10 +48,12 @@ def top_k_correct(logits: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
 def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Top-1 and top-5 accuracy of a split, with counts and the 95 % interval of top-1, as JSON values.
 
-    `chance` is the accuracy of always answering the commonest class.
+    `chance` is the accuracy of always answering the commonest class; `nll` and `ece` are those of
+    `pipeline.evaluation.probabilities`, None where a logit is not finite.
     """
     correct = int(top_k_correct(logits, labels, 1).sum())
     low, high = wilson_interval(correct, len(labels))
+    finite = bool(np.isfinite(logits).all())
     return {
         "images": len(labels),
         "correct": correct,
@@ -58,6 +61,8 @@ def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         "top1_interval": [low, high],
         "chance": chance_level(labels),
         "top5": float(top_k_correct(logits, labels, min(5, logits.shape[1])).mean()),
+        "nll": negative_log_likelihood(logits, labels) if finite else None,
+        "ece": calibration_error(logits, labels) if finite else None,
     }
 
 

@@ -1,6 +1,7 @@
 """Stage `validate`: the verdict on the student; gates on validation, figures on the untouched test split."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from pipeline.stages.shared.networks import read_classifier
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from torch import Tensor
 
 
 class ValidateStage(Stage):
@@ -103,6 +105,7 @@ class ValidateStage(Stage):
             "student": students,
             **compared,
             "teacher": teacher,
+            "corruptions": _corrupted(context, data, fabric) if recipe.gates.corruptions else None,
         }
         write_json(folder / "verdict.json", verdict)
         with atomic_path(folder / "predictions.npz") as temporary, temporary.open("wb") as stream:
@@ -213,12 +216,24 @@ def _logits(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     from pipeline.evaluation.metrics import predict
 
-    student = read_classifier(folder, context.recipe.student.classifier, "student").to(fabric.device).eval()
+    logits_of = _classifier(context, folder, fabric)
     return {
-        split: predict(
-            lambda images: student(images).logits,
-            data.loader.evaluation_batches(split, data.geometry),
-            fabric.device,
-        )
+        split: predict(logits_of, data.loader.evaluation_batches(split, data.geometry), fabric.device)
         for split in ("validation", "test")
     }
+
+
+def _classifier(context: StageContext, folder: Path, fabric: "Fabric") -> "Callable[[Tensor], Tensor]":
+    student = read_classifier(folder, context.recipe.student.classifier, "student").to(fabric.device).eval()
+    return lambda images: student(images).logits
+
+
+def _corrupted(context: StageContext, data: Data, fabric: "Fabric") -> dict[str, Any]:
+    """The student that ships on corrupted test images."""
+    from pipeline.evaluation.corruptions import accuracy_under_corruptions
+
+    logits_of = _classifier(context, context.run.folder("distill") / "chosen", fabric)
+    batches = partial(data.loader.evaluation_batches, "test", data.geometry)
+    measured = accuracy_under_corruptions(logits_of, batches, fabric.device, context.console)
+    context.console.say(f"student on corrupted test images: top-1 {100 * measured['mean_top1']:.2f} %")
+    return measured

@@ -1,5 +1,7 @@
 """From results to figures, by hand on a few images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,24 @@ def test_figures_equal_those_computed_by_hand() -> None:
     assert second.seconds_per_epoch.mean == 13.0
     assert second.paired["chosen"].differences == (0.25, 0.5)
     assert second.paired["final"].differences == (-0.25, -0.25)
+
+
+def test_likelihood_and_corruptions_are_averaged_where_every_seed_has_them() -> None:
+    one = arm("kd", ["1100", "1000"])
+    values = [(0.5, 0.1, {"blur": 0.2, "mean": 0.3}), (0.7, 0.2, {"blur": 0.4, "mean": 0.5})]
+    known = tuple(
+        replace(seed, nll=nll, ece=ece, corrupted=corrupted)
+        for seed, (nll, ece, corrupted) in zip(one.seeds, values, strict=True)
+    )
+    (figures,) = analyse(comparison(replace(one, seeds=known)))
+    assert figures.nll is not None and figures.ece is not None
+    assert (figures.nll.mean, figures.ece.mean) == pytest.approx((0.6, 0.15))
+    assert figures.nll.std == pytest.approx(0.2 / 2**0.5)
+    assert {kind: spread.mean for kind, spread in figures.corrupted.items()} == pytest.approx(
+        {"blur": 0.3, "mean": 0.4}
+    )
+    (partly,) = analyse(comparison(replace(one, seeds=(known[0], one.seeds[1]))))
+    assert partly.nll is None and partly.ece is None and not partly.corrupted
 
 
 def test_only_common_seeds_are_paired_and_all_are_averaged() -> None:

@@ -117,6 +117,20 @@ def test_tables_have_the_expected_number_of_columns() -> None:
     assert widths == [9] * 4 + [11] * 5
 
 
+def test_likelihood_and_corruptions_have_a_table_of_their_own() -> None:
+    comparison, figures = golden_case()
+    nll, ece = Spread(0.8123, 0.0049, 2), Spread(0.0512, None, 1)
+    corrupted = {"gaussian_noise": Spread(0.401, 0.02, 2), "mean": Spread(0.5, 0.01, 2)}
+    plain = (replace(figures[0], nll=nll, ece=ece), *figures[1:])
+    lines = to_markdown(comparison, plain).splitlines()
+    assert "| arm | NLL | ECE |" in lines and "| `kd` | 0.812 ± 0.005 | 5.12 |" in lines
+    assert "| `tmkd on kd` | — | — |" in lines and not any("corrupted, all" in line for line in lines)
+    lines = to_markdown(comparison, (replace(plain[0], corrupted=corrupted), *figures[1:])).splitlines()
+    assert "| arm | NLL | ECE | corrupted, all | gaussian noise |" in lines
+    assert "| `kd` | 0.812 ± 0.005 | 5.12 | 50.00 ± 1.00 | 40.10 ± 2.00 |" in lines
+    assert "| `tmkd on kd` | — | — | — | — |" in lines
+
+
 def document(comparison: Comparison) -> str:
     return to_markdown(comparison, analyse(comparison))
 

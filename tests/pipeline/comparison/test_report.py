@@ -42,6 +42,21 @@ def test_json_holds_everything_that_the_figures_follow_from() -> None:
         assert (entry["difference"] is None) == (arm.reference is None)
 
 
+def test_likelihood_calibration_and_corruptions_are_in_json() -> None:
+    comparison = large_comparison(2)
+    first = comparison.arms[0]
+    seeds = tuple(
+        replace(seed, nll=0.5 + number, ece=0.1, corrupted={"blur": 0.25, "mean": 0.5})
+        for number, seed in enumerate(first.seeds)
+    )
+    comparison = replace(comparison, arms=(replace(first, seeds=seeds), *comparison.arms[1:]))
+    measured, other = to_json(comparison, analyse(comparison))["arms"][:2]
+    assert measured["nll"]["mean"] == 1.0 and measured["ece"]["mean"] == pytest.approx(0.1)
+    assert measured["corrupted"]["blur"]["mean"] == 0.25
+    assert measured["seeds"][1]["nll"] == 1.5 and measured["seeds"][1]["corrupted"] == {"blur": 0.25, "mean": 0.5}
+    assert other["nll"] is None and other["corrupted"] is None and other["seeds"][0]["ece"] is None
+
+
 def test_differences_in_json_are_those_of_the_seeds() -> None:
     comparison = large_comparison(3)
     arms = {arm["name"]: arm for arm in to_json(comparison, analyse(comparison))["arms"]}

@@ -26,9 +26,18 @@ def test_a_finished_run_is_read(run: Run) -> None:
         assert result.correct[which].dtype == np.bool_ and result.correct[which].shape == (24,)
         assert int(result.correct[which].sum()) == verdict["student"][which]["test"]["correct"]
     assert result.teacher == verdict["teacher"]
+    assert (result.nll, result.ece) == tuple(verdict["student"]["chosen"]["test"][key] for key in ("nll", "ece"))
+    assert result.corrupted is None
     assert result.chance == pytest.approx(8 / 24)
     # 48 training images in batches of 16.
     assert result.seconds_per_epoch == pytest.approx(48 / run.record("distill")["summary"]["images_per_second"])
+
+
+def test_accuracy_under_corruption_is_averaged_over_severities(run: Run) -> None:
+    path = run.directory / "validate" / "verdict.json"
+    top1 = {"blur": {"1": 0.8, "3": 0.5, "5": 0.2}, "jpeg": {"1": 0.9, "3": 0.9, "5": 0.6}}
+    write_json(path, read_json(path) | {"corruptions": {"images": 24, "mean_top1": 0.65, "top1": top1}})
+    assert read(run).corrupted == pytest.approx({"blur": 0.5, "jpeg": 0.8, "mean": 0.65})
 
 
 @pytest.mark.parametrize(("images", "seen"), [(48, 48), (50, 48), (31, 16), (16, 16), (9, 9)])

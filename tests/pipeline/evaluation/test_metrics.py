@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipeline.evaluation.metrics import per_class_accuracy, predict, score, top_k_correct, wilson_interval
+from pipeline.evaluation.probabilities import calibration_error, negative_log_likelihood
 
 
 @st.composite
@@ -81,11 +82,19 @@ def test_score_is_json_of_the_figures() -> None:
     measured = score(logits, labels)
     low, high = wilson_interval(6, 8)
     # Of equal logits the lower classes come first, so that class 5 is the sixth of six where it is wrong.
-    expected = {"images": 8, "correct": 6, "top1": 0.75, "top1_interval": [low, high], "chance": 3 / 8, "top5": 0.75}
+    expected = {
+        "images": 8, "correct": 6, "top1": 0.75, "top1_interval": [low, high], "chance": 3 / 8, "top5": 0.75,
+        "nll": negative_log_likelihood(logits, labels), "ece": calibration_error(logits, labels),
+    }  # fmt: skip
     assert measured == expected
     assert {type(value) for value in measured.values()} == {int, float, list}
     three = score(np.eye(3, dtype=np.float32), np.array([1, 2, 0]))
     assert (three["top1"], three["top5"]) == (0.0, 1.0)
+
+
+def test_logits_that_are_not_finite_have_no_likelihood() -> None:
+    measured = score(np.array([[np.nan, 0.0], [0.0, 1.0]], dtype=np.float32), np.array([0, 1]))
+    assert (measured["nll"], measured["ece"]) == (None, None)
 
 
 @settings(deadline=None, max_examples=60)

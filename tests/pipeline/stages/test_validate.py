@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from exporters.core.files import read_json
+from pipeline.evaluation.corruptions import CORRUPTIONS
 from tests.pipeline.conftest import Outcome, Run, set_
 
 
@@ -31,6 +32,19 @@ def test_the_verdict_is_that_of_the_predictions(finished: tuple[Run, Outcome]) -
     teacher = read_json(run.directory / "teacher" / "report.json")
     assert verdict["teacher"]["validation"]["views"]["rgb"] == pytest.approx(teacher["validation"]["top1"])
     assert verdict["passed"] is True and [gate["key"] for gate in verdict["gates"]] == ["validate.min_top1"]
+
+
+def test_student_is_scored_on_corrupted_test_images_where_asked(run: Run) -> None:
+    path = run.directory / "validate" / "verdict.json"
+    assert read_json(path)["corruptions"] is None
+    outcome = run(*set_({"validate.corruptions": True}), "--until", "validate")
+    assert outcome.code == 0 and outcome.stages_run == ["validate"]
+    measured = read_json(path)["corruptions"]
+    assert measured["images"] == 24 and measured["top1"].keys() == CORRUPTIONS.keys()
+    figures = [value for kind in measured["top1"].values() for value in kind.values()]
+    assert len(figures) == 18 and measured["mean_top1"] == pytest.approx(np.mean(figures))
+    assert all((24 * value) % 1 == pytest.approx(0, abs=1e-9) for value in figures)
+    assert f"top-1 {100 * measured['mean_top1']:.2f} %" in outcome.out
 
 
 def test_a_gate_against_the_teacher_is_judged_on_plain_images(run: Run) -> None:
