@@ -1,9 +1,9 @@
 """What is compared: the arms of a comparison, each a recipe that differs from the given one in a few keys."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Literal, get_args
 
 from exporters.core.errors import UsageError
 from pipeline.distill.registry import METHODS, base_methods
@@ -11,6 +11,7 @@ from pipeline.recipe import load_recipe
 from pipeline.recipe.references import base_name
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.tmkd.settings import IMAGE_TOWER_WEIGHTINGS, WeightingSettings
+from pipeline.tmkd.views.settings import VIEW_KINDS, ViewSettings
 
 ABLATIONS = ("views", "weighting", "contrast")
 """The switches of TMKD that an ablation can turn."""
@@ -147,7 +148,7 @@ def _on_base(source: Source, recipe: Recipe, base: str) -> list[Arm]:
     """The `tmkd` arm on a base, after its reference."""
     alone = _alone(recipe, base)
     overrides = ("distill.method=tmkd", f"distill.base={base}", *_losses_of_its_own(recipe, base))
-    plain = (*overrides, *(f"distill.views.{name}=null" for name in recipe.distill.views), _NO_CONTRAST)
+    plain = (*overrides, "distill.views={}", _NO_CONTRAST)
     losses, own = source.load(*plain).distill.losses, source.load(*alone.overrides).distill.losses
     if losses == own.model_copy(update={"contrast": losses.contrast}):
         return [alone, Arm(f"tmkd on {base}", "tmkd", base, overrides, reference=base)]
@@ -191,10 +192,18 @@ def _ablations(recipe: Recipe, whole: Arm, ablate: Sequence[str], weightings: Se
             yield arm(by, "weighting", *settings)
             if contrasts:
                 yield arm(f"{by}, no contrast", "weighting", *settings, _NO_CONTRAST)
-    if "views" in ablate and len(views) > 1:
+    if "views" in ablate:
+        for kept, overrides in _views_alone(views):
+            yield arm(f"{kept} alone", "views", *overrides)
+
+
+def _views_alone(views: Mapping[str, ViewSettings] | Literal["auto"]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Name → overrides that leave one view beside rgb: each of the recipe's, or under `auto` one of each kind."""
+    if views == "auto":
+        yield from ((kind, (f"distill.views={{{kind}: {{}}}}",)) for kind in VIEW_KINDS)
+    elif len(views) > 1:
         for kept in views:
-            without = [f"distill.views.{name}=null" for name in views if name != kept]
-            yield arm(f"{kept} alone", "views", *without)
+            yield kept, tuple(f"distill.views.{name}=null" for name in views if name != kept)
 
 
 def _served(recipe: Recipe) -> list[str]:

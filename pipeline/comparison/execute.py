@@ -42,7 +42,7 @@ def plan_runs(folder: Path, source: Source, arms: Sequence[Arm], seeds: Sequence
 
     def views(arm: Arm) -> int:
         distill = source.load_arm(arm, seeds[0]).distill
-        return len(distill.views) if distill.method == "tmkd" else 0
+        return len(distill.possible_views) if distill.uses_views else 0
 
     ordered = sorted(arms, key=views, reverse=True)
     return [

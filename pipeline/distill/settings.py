@@ -1,5 +1,6 @@
 """The settings of a distillation: the recipe's section `distill`, and the losses that follow from it. No torch here."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -8,7 +9,8 @@ from exporters.core.errors import UsageError
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.settings import Settings, one_of, problem
 from pipeline.tmkd.settings import WeightingSettings
-from pipeline.tmkd.views.settings import NamedViews, default_views
+from pipeline.tmkd.views.candidates import CANDIDATES
+from pipeline.tmkd.views.settings import ChosenViews, ViewSettings, default_views
 
 ADDED_LOGITS_WEIGHT, ADDED_LOGITS_TEMPERATURE = 0.9, 4.0
 """Of the logit loss, where `tmkd` adds it to a base that has none."""
@@ -88,9 +90,9 @@ class DistillSettings(Settings):
         "weights are shares; none: weights multiply the losses as they are, as in published tables.",
     )
     ce: CeSettings = Field(default_factory=CeSettings, description="The cross-entropy.")
-    views: NamedViews = Field(
+    views: ChosenViews = Field(
         default_factory=default_views,
-        description="The views in addition to rgb, by name; null removes one.",
+        description="The views in addition to rgb, by name; null removes one; auto: chosen on validation.",
     )
     weighting: WeightingSettings = Field(default_factory=WeightingSettings, description="How the views are weighed.")
     feature: FeatureSettings = Field(default_factory=FeatureSettings, description="The loss on feature maps.")
@@ -147,6 +149,16 @@ class DistillSettings(Settings):
     def uses_views(self) -> bool:
         """Whether the method shows the teacher more than the image itself."""
         return self.method == "tmkd" and bool(self.views)
+
+    @property
+    def possible_views(self) -> Mapping[str, ViewSettings]:
+        """Name → view, in addition to rgb: the recipe's, or all among which `auto` chooses."""
+        return CANDIDATES if self.views == "auto" else self.views
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether something about views and weights is decided by what the stage `fusion` measures."""
+        return self.uses_views and (self.views == "auto" or self.weighting.is_fitted)
 
     def warmup_epochs(self, epochs: int) -> int:
         """The epochs over which the weights of the feature loss and the contrast rise, of `epochs` in all."""

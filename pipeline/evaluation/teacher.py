@@ -1,19 +1,20 @@
 """What the teacher knows before anything is distilled: its accuracy in each view, and fused."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, device
+from torch import Tensor
 
 from exporters.parity.chance import chance_level, describe, interval_text, is_above_chance
 from pipeline.tmkd.fusion import fuse
 
 if TYPE_CHECKING:
-    from pipeline.data.loading import Batch
-    from pipeline.tmkd.teacher import MultiViewTeacher
+    from pipeline.evaluation.answers import Answers
+    from pipeline.tmkd.weight_rule import WeightRule
 
 
 WAY_OUT = (
@@ -42,46 +43,66 @@ class PlainAccuracy:
         return f"{100 * self.top1:.2f} %{interval} from labels alone{self.epochs and f', {self.epochs}'}"
 
 
-def measure_teacher(teacher: "MultiViewTeacher", batches: "Iterable[Batch]", on: device) -> dict[str, Any]:
-    """Top-1 accuracy on a split: per view; fused with label-free weights; fused with the true labels as an oracle.
+def measure_teacher(rule: "WeightRule", answers: "Iterable[Answers]") -> dict[str, Any]:
+    """Top-1 accuracy and NLL on a split: per view, and fused with uniform, label-free and guided weights.
 
-    The oracle shows what the weights do on training images, where the label is allowed to guide. It is an upper bound
-    and decides nothing.
+    Guided weights follow the true labels, as they do on training images; elsewhere they are an upper bound, the
+    *oracle*, and decide nothing.
+
+    Args:
+        rule: how the views are weighed.
+        answers: of the teachers on the split, in batches of any size, at least one; all in the same views.
 
     Returns:
         JSON values: `images`, `chance` (the accuracy of always answering the commonest class), `views` (name →
-        accuracy), `fused`, `oracle`, `mean_weights` (view → label-free weight).
+        accuracy), accuracies `uniform`, `fused` (label-free) and `oracle` (guided), `mean_weights` (view → label-free
+        weight), `nll` (in nats: `views`, `uniform`, `fused`, `oracle`), `weights` (`fused` and `oracle` →
+        `distance`, the mean total variation distance from uniform weights, in [0, 1 - 1/V], and `entropy`, the mean
+        entropy as a share of that of uniform weights, in [0, 1]).
     """
-    names = teacher.views.names
     correct: Tensor | float = 0.0
+    losses: Tensor | float = 0.0
     weights_sum: Tensor | float = 0.0
-    total = 0
+    spread: Tensor | float = 0.0
     truth = []
-    for batch in batches:
-        images = batch.images.to(on, non_blocking=True).to(torch.float32).div_(255)
-        truth.append(batch.labels.numpy())
-        labels = batch.labels.to(on)
-        viewed = teacher.look(images)
-        weights = teacher.weigh_label_free(viewed)
-        candidates = torch.stack(
-            [
-                *viewed.output.logits.float(),
-                fuse(weights, viewed.output.logits),
-                fuse(teacher.weigh(viewed, labels), viewed.output.logits),
-            ]
-        )
-        correct = correct + (candidates.argmax(dim=-1) == labels).double().sum(dim=1).cpu()
-        weights_sum = weights_sum + weights.double().sum(dim=0).cpu()
-        total += len(labels)
+    names: tuple[str, ...] = ()
+    for part in answers:
+        names, labels = part.names, part.labels
+        truth.append(labels.numpy())
+        label_free = rule.weigh_label_free(part.embeddings, part.logits)
+        guided = rule.weigh(part.embeddings, part.logits, labels)
+        uniform = torch.full_like(label_free, 1 / len(names))
+        fused = [fuse(weights, part.logits) for weights in (uniform, label_free, guided)]
+        candidates = torch.stack([*part.logits.float(), *fused])
+        correct = correct + (candidates.argmax(dim=-1) == labels).double().sum(dim=1)
+        losses = losses - candidates.double().log_softmax(dim=-1)[:, torch.arange(len(labels)), labels].sum(dim=1)
+        weights_sum = weights_sum + label_free.double().sum(dim=0)
+        spread = spread + torch.stack([_distance_and_entropy(label_free), _distance_and_entropy(guided)])
+    labels_all = np.concatenate(truth)
+    total = len(labels_all)
     accuracies = (torch.as_tensor(correct) / total).tolist()
+    nll = [round(value, 6) for value in (torch.as_tensor(losses) / total).tolist()]
+    fusions = ("uniform", "fused", "oracle")
     return {
         "images": total,
-        "chance": chance_level(np.concatenate(truth)),
+        "chance": chance_level(labels_all),
         "views": dict(zip(names, accuracies, strict=False)),
-        "fused": accuracies[-2],
-        "oracle": accuracies[-1],
+        **dict(zip(fusions, accuracies[-3:], strict=True)),
         "mean_weights": dict(zip(names, (torch.as_tensor(weights_sum) / total).tolist(), strict=True)),
+        "nll": {"views": dict(zip(names, nll, strict=False)), **dict(zip(fusions, nll[-3:], strict=True))},
+        "weights": {
+            name: {"distance": round(distance, 6), "entropy": round(entropy, 6)}
+            for name, (distance, entropy) in zip(fusions[1:], (torch.as_tensor(spread) / total).tolist(), strict=True)
+        },
     }
+
+
+def _distance_and_entropy(weights: Tensor) -> Tensor:
+    """Of weights `[B, V]`, summed over the images: `[2]` float64, each in [0, B]."""
+    values, views = weights.double(), weights.shape[1]
+    distance = (values - 1 / views).abs().sum() / 2
+    entropy = torch.special.entr(values).sum() / math.log(views) if views > 1 else values.sum()
+    return torch.stack([distance, entropy])
 
 
 def teacher_weaknesses(measured: Mapping[str, Any], plain: PlainAccuracy | None) -> list[str]:
@@ -147,4 +168,24 @@ def fusion_verdict(measured: Mapping[str, Any]) -> str:
     return (
         f"Fusing the views LOWERS the teacher's accuracy: {difference:+.2f} points against the best view ({best}) on"
         f" {images:,} images, with weights that know no label."
+    )
+
+
+def weights_verdict(measured: Mapping[str, Any]) -> str:
+    """How far the weights of the views are from uniform ones and what they are worth, in two plain sentences.
+
+    Args:
+        measured: of `measure_teacher`, in several views.
+    """
+
+    def worth(name: str) -> str:
+        points, nats = 100 * (measured[name] - measured["uniform"]), measured["nll"][name] - measured["nll"]["uniform"]
+        return f"{points:+.2f} points, NLL {nats:+.3f}"
+
+    farthest = 1 - 1 / len(measured["views"])
+    distances = [measured["weights"][name]["distance"] for name in ("fused", "oracle")]
+    return (
+        f"Weights are {distances[0]:.2f} from uniform ones where no label guides, {distances[1]:.2f} where it does"
+        f" (0 to {farthest:.2f}). Against uniform weights, they are worth {worth('fused')} without labels,"
+        f" {worth('oracle')} with them, on {measured['images']:,} images."
     )

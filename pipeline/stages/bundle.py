@@ -12,7 +12,7 @@ from exporters.core.versions import installed_packages
 from pipeline.data.listing import SplitName
 from pipeline.data.registry import LICENCES
 from pipeline.distill.registry import METHODS
-from pipeline.recipe.needs import needs_teacher, needs_text_embeddings
+from pipeline.recipe.needs import has_views, needs_teacher, needs_text_embeddings
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.recipe.schema.weights import names_file
 from pipeline.runner.fingerprint import digest
@@ -21,7 +21,7 @@ from pipeline.stages.export import AUDIT
 from pipeline.stages.parity import PARITY, SHIPPED
 from pipeline.stages.shared.artifacts import VARIANTS_FILE
 from pipeline.stages.shared.images import golden_images
-from pipeline.stages.shared.inputs import Data, read_data, read_json_output
+from pipeline.stages.shared.inputs import CHOICE, Data, read_data, read_json_output
 
 if TYPE_CHECKING:
     from exporters.artifacts.ship import Passed
@@ -46,7 +46,7 @@ class BundleStage(Stage):
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
         """Everything: the bundle says where the student came from."""
-        teachers = ("teacher", "text") if needs_teacher(recipe) else ()
+        teachers = ("teacher", "text", "fusion") if needs_teacher(recipe) else ()
         return ("data", *teachers, "distill", "validate", "export", "parity")
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
@@ -146,6 +146,8 @@ def _teachers(context: StageContext, verdict: Mapping[str, Any]) -> dict[str, An
         teacher["visual"] = {key: report[key] for key in ("model", "weights", "weights_sha256", "fitted", "parameters")}
         teacher["visual"]["weights"] = _without_folders(report["weights"], recipe.teacher.visual.weights)
         teacher["visual"]["test"] = verdict["teacher"]["test"]
+        if has_views(recipe):
+            teacher["visual"]["views"] = read_json_output(context, "fusion", CHOICE)["views"]
         if needs_text_embeddings(recipe):
             text = recipe.teacher.text
             report = read_json(run.folder("text") / "report.json")

@@ -1,33 +1,45 @@
 """Stage `fusion`: what the teacher knows before anything is distilled, view by view and fused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from exporters.core.errors import GateError
 from exporters.core.files import write_json
-from pipeline.data.listing import SPLITS
+from pipeline.data.listing import SPLITS, SplitName
 from pipeline.recipe.needs import has_views, needs_teacher, weighs_by_text
 from pipeline.recipe.references import baseline_epochs, trains_baseline
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.shared.history import chosen_score
 from pipeline.stages.shared.inputs import (
+    CHOICE,
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
+    given_choice,
     read_data,
     read_json_output,
-    read_teacher,
+    read_teacher_parts,
 )
+from pipeline.tmkd.choice import FusionChoice
 
 if TYPE_CHECKING:
+    from pipeline.evaluation.answers import Answers
     from pipeline.evaluation.teacher import PlainAccuracy
+    from pipeline.evaluation.view_search import Search
 
 TRAIN_SAMPLE = 1000
 """Training images on which the teacher is measured, at most: enough to see whether fusion helps."""
 
+VALIDATION_SAMPLE = 5000
+"""Validation images on which views and temperature are chosen, at most: their answers in every view are in memory."""
+
 
 class FusionStage(Stage):
-    """Writes `fusion/accuracy.json`: split → accuracy per view, fused without labels, and fused with them."""
+    """Writes `fusion/accuracy.json`: split → what the teacher knows per view, fused without labels, and with them.
+
+    Where the method uses views, also `fusion/views.json`, the views and how they are weighed, of which the recipe may
+    leave parts to this stage; and `fusion/search.json` where it chose the views.
+    """
 
     name = "fusion"
     libraries = (*TRAINING_LIBRARIES, "open_clip_torch", "safetensors")
@@ -47,26 +59,49 @@ class FusionStage(Stage):
         return settings(recipe, *views, "teacher.on_weak", "student.baseline", *IMAGE_KEYS)
 
     def run(self, context: StageContext) -> dict[str, Any]:
-        """Measure on a sample of training, on validation and on test, show the first two, and judge.
+        """Settle views and weights, measure on a sample of training, on validation and on test, show, and judge.
 
         Raises:
             GateError: the teacher is weak and the recipe says to fail; the figures are written all the same.
         """
+        from pipeline.evaluation.answers import ask, joined
+        from pipeline.evaluation.fusion_choice import choose_fusion
         from pipeline.evaluation.teacher import against_plain, measure_teacher, teacher_weaknesses
+        from pipeline.tmkd.weight_rule import WeightRule, in_order
         from pipeline.training.device import describe_device, make_fabric
 
         recipe, data, folder = context.recipe, read_data(context), self.folder(context)
         fabric = make_fabric(recipe.device, "fp32")
-        teacher = read_teacher(context, fabric)
+        parts = read_teacher_parts(context, fabric)
+        choice, search = given_choice(recipe.distill), None
+        teacher = parts.teacher(choice)
+
+        def answers(split: SplitName, limit: int | None = None) -> "Iterator[Answers]":
+            return ask(teacher, data.loader.evaluation_batches(split, data.geometry, limit=limit), fabric.device)
+
+        # What was answered once is not asked again: every figure is made of the same answers.
+        known = {"train": joined(answers("train", TRAIN_SAMPLE))}
+        if recipe.distill.is_fitted:
+            sample = joined(answers("validation", VALIDATION_SAMPLE))
+            settings, views, searches = recipe.distill.weighting, choice.views, recipe.distill.views == "auto"
+            choice, search = choose_fusion(settings, views, searches, parts.weighting, known["train"], sample)
+            teacher = parts.teacher(choice)
+            if len(sample.labels) == len(data.index.splits["validation"]):
+                known["validation"] = sample
+        rule = WeightRule(parts.weighting(choice.names), choice.temperature, in_order(choice.statistics, choice.names))
         measured: dict[str, Any] = {}
         for split in SPLITS:
-            limit = TRAIN_SAMPLE if split == "train" else None
-            batches = data.loader.evaluation_batches(split, data.geometry, limit=limit)
-            measured[split] = measure_teacher(teacher, batches, fabric.device)
+            asked = [known[split].select(choice.names)] if split in known else answers(split)
+            measured[split] = measure_teacher(rule, asked)
         write_json(folder / "accuracy.json", measured)
+        if has_views(recipe):
+            write_json(folder / CHOICE, choice.model_dump(mode="json"))
+        if search is not None:
+            write_json(folder / "search.json", search.to_json())
         validation = measured["validation"]
         plain = plain_accuracy(context, validation["images"])
         weaknesses = teacher_weaknesses(validation, plain)
+        show_choice(context, choice, search)
         show_teacher(context, measured, weaknesses)
         if plain is not None:
             context.console.say(against_plain(validation, plain))
@@ -76,7 +111,24 @@ class FusionStage(Stage):
                 remedy="Change distill.views or distill.weighting, take a stronger teacher, or go on with"
                 " teacher.on_weak=warn.",
             )
-        return {key: validation[key] for key in ("fused", "oracle")} | {"device": describe_device(fabric)}
+        figures = {key: validation[key] for key in ("fused", "oracle")}
+        return figures | {"views": list(choice.names), "device": describe_device(fabric)}
+
+
+def show_choice(context: StageContext, choice: FusionChoice, search: "Search | None") -> None:
+    """The views that were found, and the temperature of their weights where it was fitted."""
+    if search is not None:
+        first = search.steps[0]
+        tried = f"of {len(first)} views tried on validation"
+        if len(choice.names) == 1:
+            context.console.say(f"distill.views: none {tried} lowers the teacher's NLL: rgb alone")
+        else:
+            last = search.steps[len(choice.names) - 2][choice.names[-1]]["nll"]
+            before = first[choice.names[1]]["nll"] + first[choice.names[1]]["gain"]
+            taken = ", ".join(choice.names[1:])
+            context.console.say(f"distill.views: {tried}: {taken}; the teacher's NLL {before:.3f} to {last:.3f}")
+    if context.recipe.distill.weighting.temperature == "auto" and len(choice.names) > 1:
+        context.console.say(f"distill.weighting.temperature: {choice.temperature:g}, fitted on validation")
 
 
 def plain_accuracy(context: StageContext, images: int) -> "PlainAccuracy | None":
@@ -92,25 +144,32 @@ def plain_accuracy(context: StageContext, images: int) -> "PlainAccuracy | None"
 
 
 def show_teacher(context: StageContext, measured: Mapping[str, Any], weaknesses: Sequence[str]) -> None:
-    """The teacher's accuracy on training and validation as a table, and what speaks for or against it."""
-    from pipeline.evaluation.teacher import fusion_verdict
+    """What the teacher knows on training and validation as a table, and what speaks for or against it."""
+    from pipeline.evaluation.teacher import fusion_verdict, weights_verdict
 
+    splits = {split: values for split, values in measured.items() if split != "test"}
     names = sorted(measured["validation"]["views"], key="rgb".__ne__)
-    columns = ["top-1 of the teacher, %", *names, "fused", "oracle", "images"]
+    fusions = {"uniform": "uniform weights", "fused": "weights without labels", "oracle": "weights by labels"}
     rows = [
-        [
-            split,
-            *(f"{100 * values['views'][name]:.2f}" for name in names),
-            *(f"{100 * values[name]:.2f}" for name in ("fused", "oracle")),
-            f"{values['images']:,}",
-        ]
-        for split, values in measured.items()
-        if split != "test"
+        [f"view {name}", *(_cell(values["views"][name], values["nll"]["views"][name]) for values in splits.values())]
+        for name in names
     ]
-    title = "Teacher accuracy before distillation (fused: weights without labels; oracle: with them)"
-    context.console.table(title, columns, rows)
+    if len(names) > 1:
+        rows += [
+            [shown, *(_cell(values[key], values["nll"][key]) for values in splits.values())]
+            for key, shown in fusions.items()
+        ]
+    rows.append(["images", *(f"{values['images']:,}" for values in splits.values())])
+    context.console.table("Teacher accuracy before distillation: top-1 % (NLL)", ["", *splits], rows)
+    if len(names) > 1:
+        for split, values in splits.items():
+            context.console.say(f"{split}: {weights_verdict(values)}")
     verdict = fusion_verdict(measured["validation"])
     if verdict not in weaknesses:
         context.console.say(verdict)
     for weakness in weaknesses:
         context.console.warn(weakness)
+
+
+def _cell(accuracy: float, nll: float) -> str:
+    return f"{100 * accuracy:.2f} ({nll:.3f})"

@@ -7,7 +7,14 @@ from exporters.core.errors import UnavailableError
 from pipeline.recipe.needs import has_views, needs_teacher
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, read_data, weights_file
+from pipeline.stages.shared.inputs import (
+    IMAGE_KEYS,
+    TRAINING_LIBRARIES,
+    Data,
+    make_fitted_views,
+    read_data,
+    weights_file,
+)
 from pipeline.stages.shared.networks import build_visual_teacher, teacher_preprocessing
 
 if TYPE_CHECKING:
@@ -135,4 +142,4 @@ def fit_views(recipe: Recipe) -> "Views":
     """The views that the teacher is trained on: rgb alone, or the recipe's."""
     from pipeline.tmkd.views.views import Views
 
-    return Views(recipe.distill.views if recipe.fits_on_views else {})
+    return make_fitted_views(recipe) if recipe.fits_on_views else Views({})

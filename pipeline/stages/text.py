@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporters.core.files import sha256_file, write_bytes, write_json
 from pipeline.class_names.words import class_words
-from pipeline.recipe.needs import needs_text_embeddings
+from pipeline.recipe.needs import has_views, needs_text_embeddings
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.shared.inputs import (
@@ -14,6 +14,7 @@ from pipeline.stages.shared.inputs import (
     TRAINING_LIBRARIES,
     Data,
     class_names_digest,
+    make_fitted_views,
     make_views,
     read_data,
     weights_file,
@@ -147,9 +148,10 @@ class TextStage(Stage):
         recipe = context.recipe
         # The fit belongs to the data, like the split: the seeds of a comparison share it.
         seed = recipe.data.split_seed
+        views = make_fitted_views(recipe) if has_views(recipe) else make_views(recipe)
         training = Training(
             name="text teacher",
-            task=TextFit(clip, prompts, make_views(recipe), words, seed),
+            task=TextFit(clip, prompts, views, words, seed),
             loader=data.loader,
             augmentation=data.augmentation(recipe, seed),
             settings=recipe.teacher.text.fit,

@@ -8,9 +8,11 @@ from torch import Tensor
 
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
+from pipeline.tmkd.choice import ScoreStatistics
 from pipeline.tmkd.fusion import fuse_output, split_views
 from pipeline.tmkd.views.views import Views
-from pipeline.tmkd.weighting import ViewWeighting, label_free_labels, view_weights
+from pipeline.tmkd.weight_rule import WeightRule
+from pipeline.tmkd.weighting import ViewWeighting
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class MultiViewTeacher:
         weighting: scores the views of each image.
         temperature: τ_w.
         image_tower: images `[n, 3, H, W]` in `[0, 1]` → `[n, D]`, where the weighting asks for embeddings.
+        statistics: of the scores of each view, in their order, where they are standardised.
+
+    Attributes:
+        rule: gives the weights.
     """
 
     def __init__(
@@ -46,12 +52,17 @@ class MultiViewTeacher:
         weighting: ViewWeighting,
         temperature: float,
         image_tower: Callable[[Tensor], Tensor] | None = None,
+        statistics: tuple[ScoreStatistics, ...] | None = None,
     ) -> None:
         self.visual = visual.eval().requires_grad_(False)
         self.views = views
-        self._weighting = weighting
-        self._temperature = temperature
+        self.rule = WeightRule(weighting, temperature, statistics)
         self._image_tower = image_tower
+
+    @property
+    def has_image_tower(self) -> bool:
+        """Whether CLIP looks at the views too."""
+        return self._image_tower is not None
 
     @torch.no_grad()
     def look(self, images: Tensor) -> ViewedBatch:
@@ -62,14 +73,13 @@ class MultiViewTeacher:
             return ViewedBatch(output, None)
         return ViewedBatch(output, self._image_tower(views).unflatten(0, output.logits.shape[:2]))
 
-    @torch.no_grad()
     def weigh(self, viewed: ViewedBatch, labels: Tensor) -> Tensor:
         """View weights `[B, V]` under the given labels `[B]`."""
-        return view_weights(self._weighting(viewed.embeddings, viewed.output.logits, labels), self._temperature)
+        return self.rule.weigh(viewed.embeddings, viewed.output.logits, labels)
 
     def weigh_label_free(self, viewed: ViewedBatch) -> Tensor:
         """Weights `[B, V]` with the argmax of the views' mean logits in the place of the labels."""
-        return self.weigh(viewed, label_free_labels(viewed.output.logits))
+        return self.rule.weigh_label_free(viewed.embeddings, viewed.output.logits)
 
     @torch.no_grad()
     def fuse(self, viewed: ViewedBatch, labels: Tensor) -> NetworkOutput:

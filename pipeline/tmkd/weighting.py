@@ -147,6 +147,21 @@ class _ImageTextWeighting:
         return image_text_scores(embeddings, self._text_embeddings, labels, self._logit_scale, self._score)
 
 
+class _ProductWeighting:
+    """Both teachers: the sum of CLIP's and the visual teacher's log-scores, which multiplies their probabilities.
+
+    Args:
+        image_text: CLIP's.
+    """
+
+    def __init__(self, image_text: _ImageTextWeighting) -> None:
+        self._image_text = image_text
+
+    def __call__(self, embeddings: Tensor | None, logits: Tensor, labels: Tensor) -> Tensor:
+        """See `ViewWeighting`."""
+        return self._image_text(embeddings, logits, labels) + teacher_confidence_scores(logits, labels)
+
+
 class _TextWeighting:
     """How distinctive the class is among the prompts of each view; looks at no image.
 
@@ -179,9 +194,9 @@ def make_view_weighting(
 
     Args:
         settings: the recipe's section `distill.weighting`.
-        text_embeddings: `[V, K, D]`, needed by `image_text`, `random_prompts` and `text`; for `random_prompts` those of
-            the random prompts, which is all that it differs in from `image_text`.
-        logit_scale: of the CLIP whose image tower looks at the views; needed by `image_text` and `random_prompts`.
+        text_embeddings: `[V, K, D]`, needed by `image_text`, `product`, `random_prompts` and `text`; for
+            `random_prompts` those of the random prompts, which is all that it differs in from `image_text`.
+        logit_scale: of the CLIP whose image tower looks at the views; needed by all of these but `text`.
 
     Raises:
         UsageError: the text teacher cannot give what the weighting needs.
@@ -194,4 +209,5 @@ def make_view_weighting(
         raise UsageError(f"distill.weighting.by: {settings.by} needs more than teacher.text has")
     if settings.by == "text" or logit_scale is None:
         return _TextWeighting(text_embeddings)
-    return _ImageTextWeighting(text_embeddings, logit_scale, settings.score)
+    image_text = _ImageTextWeighting(text_embeddings, logit_scale, settings.score)
+    return _ProductWeighting(image_text) if settings.by == "product" else image_text

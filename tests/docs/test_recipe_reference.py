@@ -36,9 +36,10 @@ def leaves(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str
     for key, child in node["properties"].items():
         below = [(f"{path}{key}.", section) for section in sections(child)]
         if f"{path}{key}" == "distill.views":
+            named = next(choice for choice in child["anyOf"] if "additionalProperties" in choice)
             below = [
                 (f"distill.views.{view['properties']['kind']['const']}.", view)
-                for view in sections(child["additionalProperties"])
+                for view in sections(named["additionalProperties"])
             ]
         if not below:
             yield f"{path}{key}", child

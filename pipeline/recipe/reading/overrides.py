@@ -80,7 +80,7 @@ def apply_override(tree: dict[str, Any], override: Override) -> None:
     """Set the value in a tree of plain values, in place; sections on the way are made where they are missing."""
     node = tree
     for depth, key in enumerate(override.path[:-1], start=1):
-        if key not in node and override.path[:depth] == _VIEWS:
+        if override.path[:depth] == _VIEWS and node.get(key, "auto") == "auto":
             # A recipe that names no views has the default ones; changing one of them must keep the other.
             node[key] = DistillSettings().model_dump(mode="json")["views"]
         if not isinstance(node.get(key), dict):

@@ -19,10 +19,12 @@ def _schema() -> dict[str, Any]:
     schema = Recipe.model_json_schema(by_alias=True)
     schema["properties"]["name"].pop("default")  # the loader takes the file's name
     views = schema["$defs"]["DistillSettings"]["properties"]["views"]
-    ((pattern, view),) = views.pop("patternProperties").items()
-    views["propertyNames"] = {"pattern": pattern, "not": {"const": "rgb"}}
+    auto, named = views.pop("oneOf")
+    ((pattern, view),) = named.pop("patternProperties").items()
+    named["propertyNames"] = {"pattern": pattern, "not": {"const": "rgb"}}
     # A view's kind may be left out, so that `oneOf` would find two matches; null removes a view.
-    views["additionalProperties"] = {"anyOf": [*view["oneOf"], {"type": "null"}]}
+    named["additionalProperties"] = {"anyOf": [*view["oneOf"], {"type": "null"}]}
+    views["anyOf"] = [auto, named]
     # Resolved while a file is read, so that a checked recipe has no such key.
     schema["properties"] = {"extends": _EXTENDS} | schema["properties"]
     return {

@@ -1,5 +1,6 @@
 """What the stages read of the ones before them, each in one place."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,11 +10,14 @@ from exporters.core.files import read_json, sha256_file
 from exporters.images.preprocessing import Geometry
 from pipeline.class_names.words import class_names_file, class_words
 from pipeline.data.index import DataIndex
+from pipeline.distill.settings import DistillSettings
 from pipeline.models.weight_files import checked_sha256
 from pipeline.recipe.needs import has_views, needs_image_tower, needs_text_embeddings, weighs_by_text
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import StageContext
 from pipeline.stages.shared.networks import image_geometry, read_classifier
+from pipeline.tmkd.choice import FusionChoice
+from pipeline.tmkd.settings import WeightingSettings
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +26,10 @@ if TYPE_CHECKING:
     from pipeline.data.augmentation import Augmentation
     from pipeline.data.loading import Loader
     from pipeline.models.clip import Clip
+    from pipeline.models.tapped import TappedNetwork
     from pipeline.tmkd.teacher import MultiViewTeacher
     from pipeline.tmkd.views.views import Views
+    from pipeline.tmkd.weighting import ViewWeighting
 
 TRAINING_LIBRARIES = ("torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
 
@@ -62,10 +68,18 @@ def read_data(context: StageContext) -> Data:
 
 
 def make_views(recipe: Recipe) -> "Views":
-    """The views of the recipe under its method: rgb alone where the method has no use of others."""
+    """The views that the method may use: rgb alone where it has no use of others; for `auto`, all candidates."""
     from pipeline.tmkd.views.views import Views
 
-    return Views(recipe.distill.views if recipe.distill.method == "tmkd" else {})
+    return Views(recipe.distill.possible_views if has_views(recipe) else {})
+
+
+def make_fitted_views(recipe: Recipe) -> "Views":
+    """The views that a teacher is fitted on which is to know them; for `auto`, some of each domain."""
+    from pipeline.tmkd.views.candidates import FITTED
+    from pipeline.tmkd.views.views import Views
+
+    return Views(FITTED if recipe.distill.views == "auto" else recipe.distill.views)
 
 
 @dataclass(frozen=True)
@@ -135,23 +149,90 @@ def weights_file(weights: str, sha256: str | None = None, section: str = "") -> 
         raise
 
 
-def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":
-    """The multi-view teacher, on the device."""
-    from pipeline.tmkd.teacher import MultiViewTeacher
-    from pipeline.tmkd.weighting import make_view_weighting, uniform_weighting
+@dataclass(frozen=True)
+class TeacherParts:
+    """The teachers before views and weights are settled.
 
+    Attributes:
+        visual: the visual teacher, on the device.
+        names: of all views that may be used, rgb first.
+        settings: how they are weighed.
+        weighing: `[V, K, D]` on the CPU, what weighs them; None where no text does.
+        logit_scale: of the CLIP whose image tower looks at the views.
+        image_tower: that tower; None where the weights need none.
+    """
+
+    visual: "TappedNetwork"
+    names: tuple[str, ...]
+    settings: WeightingSettings
+    weighing: "torch.Tensor | None"
+    logit_scale: float | None
+    image_tower: "Callable[[torch.Tensor], torch.Tensor] | None"
+
+    def weighting(self, names: tuple[str, ...], device: "torch.device | None" = None) -> "ViewWeighting":
+        """What scores some of the views, on the device; None: the CPU."""
+        from pipeline.tmkd.weighting import make_view_weighting, uniform_weighting
+
+        if len(names) == 1:
+            return uniform_weighting
+        rows = None if self.weighing is None else self.weighing[[self.names.index(name) for name in names]].to(device)
+        return make_view_weighting(self.settings, rows, self.logit_scale)
+
+    def teacher(self, choice: FusionChoice) -> "MultiViewTeacher":
+        """The teacher on the chosen views, weighed as chosen."""
+        from pipeline.tmkd.teacher import MultiViewTeacher
+        from pipeline.tmkd.views.views import Views
+        from pipeline.tmkd.weight_rule import in_order
+
+        device = next(self.visual.parameters()).device
+        return MultiViewTeacher(
+            self.visual,
+            Views(choice.views),
+            self.weighting(choice.names, device),
+            choice.temperature,
+            self.image_tower if len(choice.names) > 1 else None,
+            in_order(choice.statistics, choice.names),
+        )
+
+
+def read_teacher_parts(context: StageContext, fabric: "Fabric") -> TeacherParts:
+    """Both teachers, on the device."""
     recipe = context.recipe
-    classifier = recipe.teacher.visual.classifier
-    visual = read_classifier(context.run.folder("teacher"), classifier, "teacher.visual").to(fabric.device)
-    weighting = recipe.distill.weighting
-    view_weighting, tower = uniform_weighting, None
-    if has_views(recipe):
-        text = read_text_teacher(context) if weighs_by_text(recipe) else None
-        clip = text.clip.to(fabric.device) if text is not None and text.clip is not None else None
-        weighing = text.weighing.to(fabric.device) if text is not None else None
-        view_weighting = make_view_weighting(weighting, weighing, None if clip is None else 1 / clip.temperature.item())
-        tower = None if clip is None else clip.encode_image
-    return MultiViewTeacher(visual, make_views(recipe), view_weighting, weighting.temperature, tower)
+    visual = read_classifier(context.run.folder("teacher"), recipe.teacher.visual.classifier, "teacher.visual")
+    text = read_text_teacher(context) if weighs_by_text(recipe) else None
+    clip = text.clip.to(fabric.device) if text is not None and text.clip is not None else None
+    return TeacherParts(
+        visual=visual.to(fabric.device),
+        names=make_views(recipe).names,
+        settings=recipe.distill.weighting,
+        weighing=None if text is None else text.weighing,
+        logit_scale=None if clip is None else 1 / clip.temperature.item(),
+        image_tower=None if clip is None else clip.encode_image,
+    )
+
+
+CHOICE = "views.json"
+"""Of the stage `fusion`, where the method uses views: a `FusionChoice`."""
+
+
+def read_choice(context: StageContext) -> FusionChoice:
+    """The views and how they are weighed: what the recipe says, or what the stage `fusion` found where it is asked."""
+    distill = context.recipe.distill
+    if distill.is_fitted:
+        return FusionChoice.model_validate(read_json_output(context, "fusion", CHOICE))
+    return given_choice(distill)
+
+
+def given_choice(distill: DistillSettings) -> FusionChoice:
+    """The views and how they are weighed, as the recipe says; what it leaves open does not count."""
+    temperature = distill.weighting.temperature
+    views = dict(distill.possible_views) if distill.uses_views else {}
+    return FusionChoice(views=views, temperature=1.0 if temperature == "auto" else temperature)
+
+
+def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":
+    """The multi-view teacher that the student learns from, on the device."""
+    return read_teacher_parts(context, fabric).teacher(read_choice(context))
 
 
 def read_anchors(context: StageContext, data: Data) -> "torch.Tensor | None":

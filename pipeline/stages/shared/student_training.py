@@ -41,7 +41,9 @@ YARDSTICKS = frozenset({"student.baseline", "distill.on_no_gain", "distill.refer
 
 def student_upstream(recipe: Recipe) -> tuple[str, ...]:
     """The stages that `train_student` reads: index and teachers, as far as the method uses them."""
-    return ("data", "teacher", "text") if METHODS[recipe.distill.method].needs_teacher else ("data",)
+    if not METHODS[recipe.distill.method].needs_teacher:
+        return ("data",)
+    return ("data", "teacher", "text", *(("fusion",) if recipe.distill.is_fitted else ()))
 
 
 def student_parameters(recipe: Recipe) -> Mapping[str, Any]:

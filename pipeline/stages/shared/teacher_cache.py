@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from pipeline.distill.registry import METHODS, needs_stages
-from pipeline.recipe.needs import needs_image_tower
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
@@ -40,7 +39,7 @@ def cached_teacher(
         folder,
         epochs,
         len(data.index.splits["train"]),
-        _kept(context),
+        _kept(context, teacher),
         recipe.distill.feature.pool,
     )
 
@@ -69,7 +68,7 @@ def _key(context: StageContext, fabric: "Fabric") -> str:
     return digest(parts)[:16]
 
 
-def _kept(context: StageContext) -> dict[str, str]:
+def _kept(context: StageContext, teacher: "MultiViewTeacher") -> dict[str, str]:
     """Outputs that the method and the view weighting use: name → name of its files."""
     recipe = context.recipe
     entry = METHODS[recipe.distill.base if recipe.distill.method == "tmkd" else recipe.distill.method]
@@ -78,7 +77,7 @@ def _kept(context: StageContext) -> dict[str, str]:
         kept["pooled"] = "pooled"
     if entry.needs_feature_map or _adds_feature_loss(recipe):
         kept["feature_map"] = f"map{recipe.distill.feature.pool}"
-    if needs_image_tower(recipe):
+    if teacher.has_image_tower:
         kept["embeddings"] = f"embedding-{digest(_outputs(context, 'text'))[:8]}"
     return kept
 

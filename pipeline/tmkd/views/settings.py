@@ -5,7 +5,7 @@ A new kind of view is a class here, among `ViewSettings`, and a function in a fi
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag
 
 from pipeline.settings import Settings, problem
 
@@ -102,6 +102,14 @@ def _not_rgb(views: dict[str, Any]) -> dict[str, Any]:
     return views
 
 
+def _branch(views: Any) -> str:
+    return "auto" if isinstance(views, str) else "views by name"
+
+
 ViewName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
 NamedViews = Annotated[dict[ViewName, ViewSettings], BeforeValidator(_fill_kinds), AfterValidator(_not_rgb)]
 """Views by name, without rgb, the image itself; null removes a view, and a kind that is the name may be left out."""
+ChosenViews = Annotated[
+    Annotated[Literal["auto"], Tag("auto")] | Annotated[NamedViews, Tag("views by name")], Discriminator(_branch)
+]
+"""`NamedViews`, or `auto`: chosen among `candidates.CANDIDATES` by what they are worth on validation."""

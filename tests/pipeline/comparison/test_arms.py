@@ -3,6 +3,7 @@ import pytest
 from exporters.core.errors import UsageError
 from pipeline.comparison.arms import Arm, Source, make_arms
 from pipeline.recipe.references import falls_back, trains_baseline, trains_reference
+from pipeline.tmkd.views.settings import VIEW_KINDS
 
 QUICKSTART = Source("quickstart")
 
@@ -70,6 +71,16 @@ def test_an_ablation_turns_one_switch_on_the_first_base() -> None:
     assert recipes[f"{whole}: uniform, no contrast"].weighting.by == "uniform"
     assert recipes[f"{whole}: teacher_confidence"].weighting.temperature == 0.1
     assert list(recipes[f"{whole}: edge alone"].views) == ["edge"]
+
+
+def test_views_left_open_are_ablated_kind_by_kind() -> None:
+    source = Source("quickstart", ("distill.views=auto",))
+    arms = named(("tmkd",), None, ("views",), source=source)
+    whole, reference = "tmkd on cat_kd", arms["tmkd on cat_kd"].reference
+    assert [name for name, arm in arms.items() if arm.ablates] == [f"{whole}: {kind} alone" for kind in VIEW_KINDS]
+    assert reference is not None and not source.load_arm(arms[reference], 0).distill.views
+    assert source.load_arm(arms[whole], 0).distill.views == "auto"
+    assert list(source.load_arm(arms[f"{whole}: zoom alone"], 0).distill.views) == ["zoom"]
 
 
 def test_weightings_are_those_that_the_text_teacher_can_serve() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from exporters.student.architectures import Architecture, build
 from pipeline.data.loading import Batch
+from pipeline.evaluation.answers import ask
 from pipeline.evaluation.teacher import (
     WAY_OUT,
     PlainAccuracy,
@@ -15,6 +16,7 @@ from pipeline.evaluation.teacher import (
     fusion_verdict,
     measure_teacher,
     teacher_weaknesses,
+    weights_verdict,
 )
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
@@ -69,7 +71,16 @@ def by_hand(tapped: TappedNetwork, batches: list[Batch]) -> dict:
         return weights, (weights[..., None] * logits).sum(axis=0)
 
     weights, label_free = fused(logits.mean(axis=0).argmax(axis=1))
-    _, oracle = fused(labels)
+    guided, oracle = fused(labels)
+    uniform = logits.mean(axis=0)
+
+    def nll(values: np.ndarray) -> np.ndarray:
+        return -np.log(softmax(values, axis=-1))[..., rows, labels].mean(axis=-1)
+
+    def from_uniform(weights: np.ndarray) -> dict[str, float]:
+        entropy = -(weights * np.log(weights)).sum(axis=0).mean() / np.log(3)
+        return {"distance": np.abs(weights - 1 / 3).sum(axis=0).mean() / 2, "entropy": entropy}
+
     return {
         "images": len(labels),
         "chance": max((labels == label).mean() for label in range(CLASSES)),
@@ -77,12 +88,18 @@ def by_hand(tapped: TappedNetwork, batches: list[Batch]) -> dict:
         "fused": (label_free.argmax(axis=1) == labels).mean(),
         "oracle": (oracle.argmax(axis=1) == labels).mean(),
         "mean_weights": dict(zip(Views(SPECS).names, weights.mean(axis=1), strict=True)),
-    }
+        "uniform": (uniform.argmax(axis=1) == labels).mean(),
+        "nll": {
+            "views": dict(zip(Views(SPECS).names, nll(logits), strict=True)),
+            "uniform": nll(uniform), "fused": nll(label_free), "oracle": nll(oracle),
+        },
+        "weights": {"fused": from_uniform(weights), "oracle": from_uniform(guided)},
+    }  # fmt: skip
 
 
 def measure(batches: list[Batch], specs: dict = SPECS) -> dict:
     teacher = MultiViewTeacher(network(), Views(specs), confidence_weighting, TEMPERATURE)
-    return measure_teacher(teacher, batches, torch.device("cpu"))
+    return measure_teacher(teacher.rule, ask(teacher, batches, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("sizes", [[40], [16, 16, 8], [1] * 6 + [34]])
@@ -96,6 +113,11 @@ def test_measured_figures_equal_those_of_numpy(sizes: list[int]):
         assert found[key] == pytest.approx(expected[key], rel=1e-3)
     assert found["fused"] == pytest.approx(expected["fused"])
     assert found["oracle"] == pytest.approx(expected["oracle"])
+    assert found["uniform"] == pytest.approx(expected["uniform"])
+    for key in ("uniform", "fused", "oracle", "views"):
+        assert found["nll"][key] == pytest.approx(expected["nll"][key], rel=1e-3)
+    for key, values in expected["weights"].items():
+        assert found["weights"][key] == pytest.approx(values, rel=1e-3, abs=1e-4)
     assert len(set(found["views"].values())) > 1
     assert found["oracle"] > found["fused"]  # or the test would not tell them apart
 
@@ -115,6 +137,8 @@ def test_one_view_is_the_plain_teacher():
     found = measure(batches, {})
     assert found["views"] == {"rgb": found["fused"]} == {"rgb": found["oracle"]}
     assert found["mean_weights"] == {"rgb": 1.0}
+    assert len({found["nll"]["views"]["rgb"], *(found["nll"][key] for key in ("uniform", "fused", "oracle"))}) == 1
+    assert found["weights"]["oracle"] == {"distance": 0.0, "entropy": 1.0}
     assert found["views"]["rgb"] == pytest.approx(by_hand(network().eval(), batches)["views"]["rgb"])
 
 
@@ -134,6 +158,19 @@ def test_the_verdict_compares_with_the_best_view():
         "No gain from fusing the views: as accurate as the best view (rgb) on 1,234 images."
     )
     assert fusion_verdict(measured(0.8, rgb=0.8)) == "One view: there is nothing to fuse."
+
+
+def test_weights_are_compared_with_uniform_ones():
+    values = {
+        "images": 1234, "views": {"rgb": 0.7, "edge": 0.6, "hf": 0.5}, "uniform": 0.72, "fused": 0.715, "oracle": 0.8,
+        "nll": {"uniform": 0.9, "fused": 0.91, "oracle": 0.6},
+        "weights": {"fused": {"distance": 0.02, "entropy": 0.99}, "oracle": {"distance": 0.4, "entropy": 0.5}},
+    }  # fmt: skip
+    assert weights_verdict(values) == (
+        "Weights are 0.02 from uniform ones where no label guides, 0.40 where it does (0 to 0.67). Against uniform"
+        " weights, they are worth -0.50 points, NLL +0.010 without labels, +8.00 points, NLL -0.300 with them, on"
+        " 1,234 images."
+    )
 
 
 class TestWeaknesses:

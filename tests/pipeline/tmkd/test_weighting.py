@@ -238,6 +238,30 @@ def test_teacher_confidence_needs_no_text():
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("score", ["log_probability", "cosine"])
+def test_product_is_the_sum_of_both_teachers_log_scores(clip: Clip, score: str):
+    views, logits, labels, texts = inputs()
+    scale, embeddings = 1 / clip.temperature.item(), embed(clip, views)
+
+    def scores(by: str) -> np.ndarray:
+        return make_view_weighting(WeightingSettings(by=by, score=score), texts, scale)(embeddings, logits, labels)
+
+    both = scores("image_text").double().numpy() + scores("teacher_confidence").double().numpy()
+    np.testing.assert_allclose(scores("product"), both, rtol=1e-5, atol=1e-6)
+    # So that weights at τ = 1 are the product of the probabilities, normalised over the views.
+    products = np.exp(both - both.max(axis=1, keepdims=True))
+    expected = products / products.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(view_weights(scores("product"), 1.0), expected, atol=1e-5)
+
+
+def test_product_with_a_clip_that_knows_nothing_is_teacher_confidence(clip: Clip):
+    views, logits, labels, texts = inputs()
+    same = texts[:1, :1].expand(VIEWS, CLASSES, WIDTH)
+    product = make_view_weighting(WeightingSettings(by="product"), same, 30.0)(embed(clip, views), logits, labels)
+    alone = teacher_confidence_scores(logits, labels)
+    torch.testing.assert_close(view_weights(product, 0.5), view_weights(alone, 0.5), atol=1e-5, rtol=0)
+
+
 def test_uniform_scores_are_equal():
     _, logits, labels, _ = inputs()
     scores = make_view_weighting(WeightingSettings(by="uniform"))(None, logits, labels)
@@ -245,7 +269,8 @@ def test_uniform_scores_are_equal():
 
 
 @pytest.mark.parametrize(
-    ("by", "with_texts"), [("image_text", True), ("image_text", False), ("text", False), ("random_prompts", True)]
+    ("by", "with_texts"),
+    [("image_text", True), ("image_text", False), ("text", False), ("random_prompts", True), ("product", True)],
 )
 def test_weighting_without_its_text_teacher_is_refused(by: str, with_texts: bool):
     texts = inputs()[3] if with_texts else None

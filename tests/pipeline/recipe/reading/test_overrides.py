@@ -139,3 +139,9 @@ def test_changing_one_default_view_keeps_the_other() -> None:
     assert set(applied({"distill": {"views": {"edge": {}}}}, "distill.views.edge.strength=0")["distill"]["views"]) == {
         "edge"
     }
+
+
+def test_changing_a_view_of_a_recipe_that_leaves_them_open_starts_from_the_default_ones() -> None:
+    views = applied({"distill": {"views": "auto"}}, "distill.views.edge.strength=0")["distill"]["views"]
+    assert set(views) == {"edge", "high_frequency"} and views["edge"]["strength"] == 0
+    assert applied({}, "distill.views=auto") == {"distill": {"views": "auto"}}

@@ -1,7 +1,6 @@
 """The JSON Schema that editors use."""
 
 import json
-from typing import Any
 
 from pipeline.catalog import class_sets, prompt_names
 from pipeline.data.registry import DATASETS, FAMILY_PATTERNS
@@ -43,7 +42,8 @@ def test_every_section_is_closed_and_every_key_is_described_and_optional() -> No
 
 
 def test_a_view_may_be_null_and_may_leave_out_its_kind() -> None:
-    views: dict[str, Any] = recipe_json_schema()["$defs"]["DistillSettings"]["properties"]["views"]
+    auto, views = recipe_json_schema()["$defs"]["DistillSettings"]["properties"]["views"]["anyOf"]
+    assert auto["const"] == "auto"
     assert {"type": "null"} in views["additionalProperties"]["anyOf"]
     assert views["propertyNames"]["pattern"] == "^[a-z0-9_]+$"
 

@@ -3,13 +3,28 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file
 
-from exporters.core.files import sha256_file
+from exporters.core.files import sha256_file, write_json
 from pipeline.recipe import load_recipe
 from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.registry import STAGES
-from pipeline.stages.shared.inputs import make_views, read_data, read_text_teacher, weights_file
+from pipeline.stages.shared.inputs import (
+    make_fitted_views,
+    make_views,
+    read_choice,
+    read_data,
+    read_teacher,
+    read_teacher_parts,
+    read_text_teacher,
+    weights_file,
+)
+from pipeline.tmkd.choice import FusionChoice, ScoreStatistics
+from pipeline.tmkd.teacher import MultiViewTeacher
+from pipeline.tmkd.views.candidates import CANDIDATES, FITTED
+from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView, default_views
+from pipeline.training.device import make_fabric
 from tests.pipeline.conftest import Outcome, Run
 from tests.pipeline.stages.contexts import context_of
 
@@ -42,6 +57,57 @@ def test_only_tmkd_has_views() -> None:
     assert make_views(load_recipe("quickstart").recipe).names == ("rgb", "edge", "high_frequency")
     assert make_views(load_recipe("quickstart", ["distill.method=kd"]).recipe).names == ("rgb",)
     assert make_views(load_recipe("quickstart", [NO_VIEWS]).recipe).names == ("rgb",)
+
+
+def test_views_left_open_may_be_any_candidate_and_teachers_are_fitted_on_some() -> None:
+    recipe = load_recipe("quickstart", ["distill.views=auto"]).recipe
+    assert make_views(recipe).names == ("rgb", *CANDIDATES)
+    assert make_fitted_views(recipe).names == ("rgb", *FITTED)
+    named = load_recipe("quickstart", ["distill.method=kd"]).recipe
+    assert make_fitted_views(named).names == ("rgb", "edge", "high_frequency")  # whatever the method
+
+
+def test_choice_is_the_recipes_where_nothing_is_left_open(finished: tuple[Run, Outcome]) -> None:
+    context = context_of(finished[0], distill__weighting__temperature=0.3)
+    assert read_choice(context) == FusionChoice(views=default_views(), temperature=0.3)
+    assert read_choice(context_of(finished[0], distill__method="kd")).names == ("rgb",)
+
+
+def test_choice_of_the_stage_fusion_is_read_where_something_is_left_open(run: Run) -> None:
+    found = {"views": {"edge": {"kind": "edge", "strength": 0.1}}, "temperature": 0.2,
+             "statistics": {"rgb": {"mean": -1.0, "spread": 2.0}, "edge": {"mean": -3.0, "spread": 0.5}}}  # fmt: skip
+    write_json(run.directory / "fusion" / "views.json", found)
+    choice = read_choice(context_of(run, distill__views="auto"))
+    assert choice.views == {"edge": EdgeView(strength=0.1)} and choice.temperature == 0.2
+    assert choice.statistics == {name: ScoreStatistics(**values) for name, values in found["statistics"].items()}
+    assert read_choice(context_of(run)).views == default_views()
+
+
+def test_weights_read_the_prompts_of_the_chosen_views(finished: tuple[Run, Outcome]) -> None:
+    """The rows of the embeddings go by name, not by place."""
+    fabric = make_fabric("cpu", "fp32")
+    context = context_of(finished[0])
+    parts = read_teacher_parts(context, fabric)
+    data = read_data(context)
+    batch = next(data.loader.evaluation_batches("validation", data.geometry, 8))
+    images = batch.images.float() / 255
+    whole = read_teacher(context, fabric)
+    every = whole.rule.scores(*_answers(whole, images), batch.labels)
+    fine = parts.teacher(FusionChoice(views={"high_frequency": HighFrequencyView()}, temperature=1.0))
+    some = fine.rule.scores(*_answers(fine, images), batch.labels)
+    np.testing.assert_allclose(some, every[:, [0, 2]], atol=1e-4)
+
+
+def _answers(teacher: MultiViewTeacher, images: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
+    viewed = teacher.look(images)
+    return viewed.embeddings, viewed.output.logits
+
+
+def test_clip_looks_at_no_image_where_rgb_is_alone(finished: tuple[Run, Outcome]) -> None:
+    parts = read_teacher_parts(context_of(finished[0]), make_fabric("cpu", "fp32"))
+    assert parts.image_tower is not None
+    assert not parts.teacher(FusionChoice(views={}, temperature=1.0)).has_image_tower
+    assert parts.teacher(FusionChoice(views={"edge": EdgeView()}, temperature=1.0)).has_image_tower
 
 
 def test_data_are_read_at_the_recipes_size(finished: tuple[Run, Outcome]) -> None:
