@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 TRAIN_SAMPLE = 1000
 """Training images on which the teacher is measured, at most: enough to see whether fusion helps."""
 
+MOST_SHOWN = 768
+"""Images that go through the teachers at once, at most, each view counted: memory is as with three views."""
+
 VALIDATION_SAMPLE = 5000
 """Validation images on which views and temperature are chosen, at most: their answers in every view are in memory."""
 
@@ -64,6 +67,7 @@ class FusionStage(Stage):
         Raises:
             GateError: the teacher is weak and the recipe says to fail; the figures are written all the same.
         """
+        from pipeline.data.loading import EVALUATION_BATCH
         from pipeline.evaluation.answers import ask, joined
         from pipeline.evaluation.fusion_choice import choose_fusion
         from pipeline.evaluation.teacher import against_plain, measure_teacher, teacher_weaknesses
@@ -77,7 +81,8 @@ class FusionStage(Stage):
         teacher = parts.teacher(choice)
 
         def answers(split: SplitName, limit: int | None = None) -> "Iterator[Answers]":
-            return ask(teacher, data.loader.evaluation_batches(split, data.geometry, limit=limit), fabric.device)
+            size = min(EVALUATION_BATCH, MOST_SHOWN // len(teacher.views))
+            return ask(teacher, data.loader.evaluation_batches(split, data.geometry, size, limit), fabric.device)
 
         # What was answered once is not asked again: every figure is made of the same answers.
         known = {"train": joined(answers("train", TRAIN_SAMPLE))}
