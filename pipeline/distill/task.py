@@ -51,3 +51,7 @@ class DistillationTask(nn.Module):
     def classifier(self) -> Callable[[Tensor], Tensor]:
         """Function of plain images `[B, 3, S, S]` to the student's logits `[B, K]`."""
         return lambda images: self.student(images).logits
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """The student's parameters but those of its classifier, in groups from its first layers to its last."""
+        return self.student.layers()

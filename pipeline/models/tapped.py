@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from pipeline.models.depth import layer_groups
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.probe import probe
 from pipeline.models.resizing import resize_images
@@ -62,6 +63,7 @@ class TappedNetwork(nn.Module):
         probed = probe(network, image_size, classifier, section)
         self.shape = probed.shape
         self._classifier_name = probed.classifier
+        self._stage_names = probed.stages
         # The last stage is the feature map itself where there is one of its size.
         self._stages = tuple("feature_map" if name == probed.feature_map else name for name in probed.stages)
         if probed.classifier is not None:
@@ -112,3 +114,7 @@ class TappedNetwork(nn.Module):
             return None, None
         classifier = self.network.get_submodule(self._classifier_name)
         return classifier.weight, classifier.bias  # type: ignore[return-value]
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """The network's parameters but those of its classifier, in groups from its first layers to its last."""
+        return layer_groups(self.network, self._classifier_name, self._stage_names)

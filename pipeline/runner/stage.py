@@ -12,6 +12,7 @@ from pipeline.recipe.schema.weights import SECTIONS
 from pipeline.runner.rundir import RunDirectory
 
 _HASHES = frozenset(".".join((*section, "sha256")) for section in SECTIONS)
+_PRESETS = frozenset({"teacher.visual.fit.preset", "train.preset"})
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def settings(recipe: Recipe, *keys: str) -> dict[str, Any]:
     """The recipe's values below some dotted keys, flattened to dotted key → JSON value.
 
     Hashes of weights are left out: a stage follows from the file's content, whether the recipe names its hash or not.
+    So are the names of presets, which stand for the values of other keys.
 
     Example:
         >>> settings(recipe, "data.image_size", "student")
@@ -99,7 +101,7 @@ def settings(recipe: Recipe, *keys: str) -> dict[str, Any]:
         for part in key.split("."):
             value = value[part]
         _flatten(key, value, found)
-    return {key: value for key, value in found.items() if key not in _HASHES}
+    return {key: value for key, value in found.items() if key not in _HASHES | _PRESETS}
 
 
 def _flatten(key: str, value: Any, into: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ What happens within an epoch to one batch is `pipeline.training.step.train_step`
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from pipeline.randomness import generator
+from pipeline.training.averaging import WeightAverage
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import computed_precision, seeded
 from pipeline.training.meters import EpochMeters, accuracy
-from pipeline.training.optimizer import make_optimizer
+from pipeline.training.optimizer import learning_rate, make_optimizer
 from pipeline.training.step import Training, images_to_device, train_step
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ def fit(
 ) -> Fitted:
     """Train, with a checkpoint after each epoch, from where an earlier attempt stopped.
 
+    Where the settings ask for averaged weights (`ema`), these are what is validated, chosen and returned.
+
     With `early_stop`, training ends after so many epochs without a better validation score. The learning rate follows
     the schedule of all `epochs` until then.
 
@@ -90,9 +94,11 @@ def _fit(
     settings = training.settings
     task = training.task.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, optimizer = fabric.setup(task, make_optimizer(task, settings))
+    average = WeightAverage(task, settings.ema) if settings.ema is not None else None
+    body = [each for group in task.layers() for each in group if each.requires_grad] if settings.body_starts else []
     state = _State()
     if (saved := checkpoint.load()) is not None:
-        _restore(saved, task, optimizer, fabric, state)
+        _restore(saved, task, optimizer, fabric, state, average)
         for metrics in state.history:
             log_metrics(int(metrics["pass"]), metrics)
         console.say(f"{training.name}: resuming after epoch {len(state.history)} of {settings.epochs}")
@@ -101,13 +107,16 @@ def _fit(
             console.warn(f"{training.name}: the epochs so far were computed in {before}, the remaining ones in {now}")
 
     while (epoch := len(state.history)) < settings.epochs and not _is_stuck(state, settings.early_stop):
-        metrics = _train_epoch(training, fabric, model, optimizer, epoch, console, state.history)
-        score = _validate(training, fabric)
-        metrics |= {"pass": epoch + 1, "validation_top1": score}
-        state.history.append(metrics)
-        if score > state.chosen_score or not state.chosen_state:
-            state.chosen_epoch, state.chosen_score, state.chosen_state = epoch + 1, score, _cpu_state(task)
-        checkpoint.save(_snapshot(task, optimizer, fabric, state))
+        for parameter in body:
+            parameter.requires_grad_(epoch >= settings.body_starts)
+        metrics = _train_epoch(training, fabric, model, optimizer, epoch, console, state.history, average)
+        with _averaged(average):
+            score = _validate(training, fabric)
+            metrics |= {"pass": epoch + 1, "validation_top1": score}
+            state.history.append(metrics)
+            if score > state.chosen_score or not state.chosen_state:
+                state.chosen_epoch, state.chosen_score, state.chosen_state = epoch + 1, score, _cpu_state(task)
+        checkpoint.save(_snapshot(task, optimizer, fabric, state, average))
         log_metrics(epoch + 1, metrics)
         console.epoch_done(training.name, epoch + 1, settings.epochs, metrics)
     stopped_early = len(state.history) < settings.epochs
@@ -116,8 +125,14 @@ def _fit(
             f"{training.name}: stopped after epoch {len(state.history)} of {settings.epochs},"
             f" no better than epoch {state.chosen_epoch} for {settings.early_stop} epochs"
         )
-    final_state = _cpu_state(task)
+    with _averaged(average):
+        final_state = _cpu_state(task)
     return Fitted(state.chosen_epoch, state.chosen_score, state.chosen_state, final_state, state.history, stopped_early)
+
+
+def _averaged(average: WeightAverage | None) -> AbstractContextManager[None]:
+    """The averaged weights in place, where there are any."""
+    return nullcontext() if average is None else average.applied()
 
 
 def _is_stuck(state: _State, early_stop: int | None) -> bool:
@@ -133,6 +148,7 @@ def _train_epoch(
     epoch: int,
     console: "Console",
     history: list[dict[str, float]],
+    average: WeightAverage | None,
 ) -> dict[str, float]:
     settings, steps = training.settings, training.steps_per_epoch
     figures = {"top-1": history[-1]["validation_top1"]} if history else {}
@@ -143,12 +159,12 @@ def _train_epoch(
     model.train()
     with console.track(f"{training.name} {epoch + 1}/{settings.epochs}", steps) as bar:
         for step, batch in enumerate(batches):
-            train_step(training, fabric, model, optimizer, batch, epoch, step, meters)
+            train_step(training, fabric, model, optimizer, batch, epoch, step, meters, average)
             bar.advance()
             if (step + 1) % 20 == 0 or step + 1 == steps:
                 bar.show(loss=meters.losses()["loss"], **figures)
     metrics = meters.losses()  # waits for the device, so that the seconds are those of the whole epoch
-    rate = optimizer.param_groups[0]["lr"]
+    rate = learning_rate(settings, epoch * steps + steps - 1, steps)
     return metrics | training.task.metrics() | {"lr": rate, "images_per_second": meters.images_per_second(bar.seconds)}
 
 
@@ -166,10 +182,13 @@ def _cpu_state(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone().contiguous() for name, value in module.state_dict().items()}
 
 
-def _snapshot(task: nn.Module, optimizer: Any, fabric: Fabric, state: _State) -> dict[str, Any]:
+def _snapshot(
+    task: nn.Module, optimizer: Any, fabric: Fabric, state: _State, average: WeightAverage | None
+) -> dict[str, Any]:
     return {
         "module": task.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "average": None if average is None else average.state_dict(),
         "precision": fabric.strategy.precision.state_dict(),
         "computed_precision": computed_precision(fabric),
         "random_state": torch.get_rng_state(),
@@ -181,9 +200,18 @@ def _snapshot(task: nn.Module, optimizer: Any, fabric: Fabric, state: _State) ->
     }
 
 
-def _restore(saved: dict[str, Any], task: nn.Module, optimizer: Any, fabric: Fabric, state: _State) -> None:
+def _restore(
+    saved: dict[str, Any],
+    task: nn.Module,
+    optimizer: Any,
+    fabric: Fabric,
+    state: _State,
+    average: WeightAverage | None,
+) -> None:
     task.load_state_dict(saved["module"])
     optimizer.load_state_dict(saved["optimizer"])
+    if average is not None:
+        average.load_state_dict(saved["average"])
     if saved["precision"]:  # only fp16 has a state, the scale of its losses; without one it starts at its default
         fabric.strategy.precision.load_state_dict(saved["precision"])
     torch.set_rng_state(saved["random_state"])

@@ -1,7 +1,8 @@
 """Optimizers by name, and the learning rate as a function of the step, so that a resumed run has nothing to restore."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,16 @@ def make_optimizer(module: nn.Module, settings: "FitSettings") -> torch.optim.Op
     """SGD with momentum, or AdamW, with the recipe's numbers, over the trainable parameters of a module.
 
     Without `decays_norms_and_biases`, parameters that weight decay is not meant for are in a group of their own, with
-    a decay of 0 (see `parameter_groups`).
+    a decay of 0 (see `parameter_groups`). Where `rate_factors` are not all 1, the groups have their factor of the
+    learning rate as `lr_scale`, and `module` is a task whose `layers()` gives the layer groups of its network.
     """
     trainable: list[Any]
-    if settings.decays_norms_and_biases:
+    factors = _rate_factors(module, settings)
+    if settings.decays_norms_and_biases and not factors:
         trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     else:
-        trainable = parameter_groups(module, settings.weight_decay)
+        exempt = 0.0 if not settings.decays_norms_and_biases else settings.weight_decay
+        trainable = parameter_groups(module, settings.weight_decay, exempt, factors)
     # A fused optimizer undoes fp16's gradient scale within its step, which is too late for clipping.
     fused = settings.gradient_clip is None
     if settings.optimizer == "adamw":
@@ -41,8 +45,13 @@ def make_optimizer(module: nn.Module, settings: "FitSettings") -> torch.optim.Op
     )
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The trainable parameters in at most two groups for an optimizer: with weight decay, and without.
+def parameter_groups(
+    module: nn.Module,
+    weight_decay: float,
+    exempt_decay: float = 0.0,
+    factors: Mapping[nn.Parameter, float] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """The trainable parameters in groups for an optimizer: with weight decay and without, for each factor.
 
     Without are biases, whatever belongs to a normalisation layer, scalars and scales of one value a channel (CLIP's
     `logit_scale`, layer scale), and what a network names in `no_weight_decay()`, as those of timm and open_clip do for
@@ -50,18 +59,39 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
 
     Args:
         module: everything that is trained.
-        weight_decay: of the first group.
+        weight_decay: of the first group of each factor.
+        exempt_decay: of the second.
+        factors: of the learning rate, for each trainable parameter; empty: none.
 
     Returns:
-        Groups of PyTorch's optimizers, `params` in the module's order; a group without parameters is left out.
+        Groups of PyTorch's optimizers, `params` in the module's order, with the factor as `lr_scale` where there are
+        factors; a group without parameters is left out.
     """
     exempt = {id(parameter) for parameter in _exempt(module)}
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = (
-        {"params": [each for each in trainable if id(each) not in exempt], "weight_decay": weight_decay},
-        {"params": [each for each in trainable if id(each) in exempt], "weight_decay": 0.0},
-    )
+    groups = []
+    for factor in dict.fromkeys(factors.get(parameter) for parameter in trainable):
+        of_factor = [each for each in trainable if factors.get(each) == factor]
+        scale = {} if factor is None else {"lr_scale": factor}
+        for is_exempt, decay in ((False, weight_decay), (True, exempt_decay)):
+            params = [each for each in of_factor if (id(each) in exempt) is is_exempt]
+            groups.append({"params": params, "weight_decay": decay, **scale})
     return [group for group in groups if group["params"]]
+
+
+def _rate_factors(module: nn.Module, settings: "FitSettings") -> dict[nn.Parameter, float]:
+    """The factor of each parameter's learning rate; empty where all are 1.
+
+    `layer_decay^i` for the i-th layer group of the network from above, counted from 0; `head_lr` for everything else:
+    the classifier, and what the method trains in addition.
+    """
+    head, decay = settings.rate_factors
+    if head == decay == 1:
+        return {}
+    factors = dict.fromkeys(module.parameters(), head)
+    for depth, group in enumerate(reversed(module.layers())):  # type: ignore[operator]
+        factors |= dict.fromkeys(group, decay**depth)
+    return factors
 
 
 def _exempt(module: nn.Module) -> Iterator[nn.Parameter]:
@@ -91,19 +121,25 @@ def learning_rate(settings: "FitSettings", step: int, steps_per_epoch: int) -> f
       (Smith and Topin, 2018; at each step what PyTorch's `OneCycleLR` gives by default).
 
     `warmup` epochs rise linearly to the schedule's own value, for every kind but `one_cycle`, which has its own.
+
+    While the head is trained alone (`body_starts`) the rate stays at `lr`, after the same warm-up; the schedule begins
+    after these epochs, and its milestones count from the first epoch.
     """
     schedule = settings.schedule
-    total = settings.epochs * steps_per_epoch
+    warmup = schedule.warmup * steps_per_epoch
+    step_of_body = step - settings.body_starts * steps_per_epoch
+    total = (settings.epochs - settings.body_starts) * steps_per_epoch
+    if step_of_body < 0:
+        return settings.lr * (min(1.0, (step + 1) / warmup) if step < warmup else 1.0)
     if schedule.kind == "one_cycle":
-        return settings.lr * _one_cycle(step, total)
+        return settings.lr * _one_cycle(step_of_body, total)
     factor = 1.0
     if schedule.kind == "milestones":
         factor = schedule.gamma ** sum(step // steps_per_epoch >= milestone for milestone in schedule.milestones)
     elif schedule.kind == "cosine":
-        factor = 0.5 * (1 + math.cos(math.pi * step / total))
-    warmup = schedule.warmup * steps_per_epoch
-    if step < warmup:
-        factor *= min(1.0, (step + 1) / warmup)
+        factor = 0.5 * (1 + math.cos(math.pi * step_of_body / total))
+    if step_of_body < warmup:
+        factor *= min(1.0, (step_of_body + 1) / warmup)
     return settings.lr * factor
 
 

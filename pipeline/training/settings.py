@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
-from pipeline.settings import Settings, problem
+from pipeline.settings import Settings, problem, unexpected
+from pipeline.training.presets import PRESETS, SCHEDULE_KEYS, Preset, preset_values
 
 
 class ScheduleSettings(Settings):
@@ -67,11 +68,28 @@ class FitSettings(Settings):
     gradient_clip: float | None = Field(
         default=None, gt=0, description="Largest L2 norm of the gradient; null: no limit."
     )
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Decay of the exponential moving average of the weights, which is then what is validated and ships;"
+        " null: no average.",
+    )
     early_stop: int | None = Field(
         default=None,
         ge=1,
         description="Epochs without a better validation score after which training ends; null: never.",
     )
+
+    @property
+    def body_starts(self) -> int:
+        """Epochs in which the head is trained alone, before the whole network is."""
+        return 0
+
+    @property
+    def rate_factors(self) -> tuple[float, float]:
+        """Of the learning rate: of the head, and of each layer group against the one above it; 1 and 1: all alike."""
+        return 1.0, 1.0
 
     @property
     def decays_norms_and_biases(self) -> bool:
@@ -105,3 +123,84 @@ class FitSettings(Settings):
         if self.nesterov and self.momentum == 0:
             raise problem("nesterov", "expected false where @momentum is 0, got true", "momentum")
         return self
+
+
+class NetworkFitSettings(FitSettings):
+    """A training schedule of a classifier; a text in its place is short for `{preset: <text>}`."""
+
+    preset: Preset = Field(
+        default="auto",
+        description="Fills in the keys here that are not given. auto: finetune for pretrained weights and scratch"
+        " otherwise, but none where optimizer, lr or schedule is given.",
+    )
+    head_epochs: int = Field(
+        default=0, ge=0, le=1000, description="The first epochs, in which only the classifier is trained."
+    )
+    head_lr: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=1000,
+        description="Learning rate of the classifier, and of what a method trains in addition to the network, as a"
+        " multiple of lr.",
+    )
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Learning rate of each stage of the network, as a multiple of that of the stage above it.",
+    )
+
+    @property
+    def body_starts(self) -> int:
+        """`head_epochs`."""
+        return self.head_epochs
+
+    @property
+    def rate_factors(self) -> tuple[float, float]:
+        """`head_lr` and `layer_decay`."""
+        return self.head_lr, self.layer_decay
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_text_is_a_preset(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in PRESETS:
+            raise unexpected(f"{', '.join(PRESETS)} or a section of keys", PRESETS)
+        return {"preset": value}
+
+    @model_validator(mode="after")
+    def _head_epochs_fit_the_epochs(self) -> Self:
+        if self.head_epochs >= self.epochs:
+            raise problem(
+                "head_epochs", f"expected fewer than @epochs ({self.epochs}), got {self.head_epochs}", "epochs"
+            )
+        return self
+
+    def chosen(self, pretrained: bool) -> Self:
+        """These settings with the preset's values for the keys that were not given.
+
+        Args:
+            pretrained: whether the network starts from weights, which decides `auto`.
+
+        Returns:
+            Settings whose `preset` is `finetune`, `scratch` or `none`; their own values where it is `none`.
+        """
+        given = self.model_fields_set
+        preset = self.preset
+        if preset == "auto":
+            named = given & SCHEDULE_KEYS
+            preset = "none" if named else "finetune" if pretrained else "scratch"
+        if preset == "none":
+            return self.model_copy(update={"preset": preset})
+        values = preset_values(preset, self.epochs, self.batch_size, self.optimizer if "optimizer" in given else None)
+        if self.momentum == 0:  # Nesterov's momentum needs one
+            values.pop("nesterov", None)
+        schedule: dict[str, Any] = values["schedule"]
+        if "schedule" in given:
+            own = {key: getattr(self.schedule, key) for key in self.schedule.model_fields_set}
+            # A kind of the recipe's own is a whole schedule; one_cycle takes none of the other keys.
+            schedule = own if "kind" in own or schedule["kind"] == "one_cycle" else schedule | own
+        values = {key: value for key, value in values.items() if key not in given}
+        values |= {"schedule": ScheduleSettings(**schedule), "preset": preset}
+        return self.model_copy(update=values)

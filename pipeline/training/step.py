@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.distill.task import DistillationTask
     from pipeline.tmkd.sampled_views import SampledViews
     from pipeline.tmkd.text_fit import TextFit
+    from pipeline.training.averaging import WeightAverage
     from pipeline.training.settings import FitSettings
 
 Teacher = Callable[[Tensor, Tensor, int, Tensor], NetworkOutput]
@@ -69,6 +70,7 @@ def train_step(
     epoch: int,
     step: int,
     meters: EpochMeters,
+    average: "WeightAverage | None" = None,
 ) -> None:
     """Update the weights by one batch, and the meters by its losses.
 
@@ -82,6 +84,7 @@ def train_step(
         epoch: number of the epoch, from 0.
         step: number of the batch in the epoch, from 0.
         meters: of this epoch.
+        average: of the weights, where there is one; follows them.
     """
     settings, steps = training.settings, training.steps_per_epoch
     samples = Samples(batch.indices, epoch)
@@ -99,13 +102,16 @@ def train_step(
     losses: dict[str, Tensor] = model(images, labels, guidance, ramp, samples)
     total = torch.stack(list(losses.values())).sum()
 
-    optimizer.zero_grad(set_to_none=True)
-    fabric.backward(total)
-    if settings.gradient_clip is not None:
-        fabric.clip_gradients(model, optimizer, max_norm=settings.gradient_clip)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(settings, epoch * steps + step, steps)
-    optimizer.step()
+    if total.requires_grad:  # else the losses do not reach the head, which is trained alone in this epoch
+        optimizer.zero_grad(set_to_none=True)
+        fabric.backward(total)
+        if settings.gradient_clip is not None:
+            fabric.clip_gradients(model, optimizer, max_norm=settings.gradient_clip)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(settings, epoch * steps + step, steps) * group.get("lr_scale", 1.0)
+        optimizer.step()
+    if average is not None:
+        average.update()
 
     meters.update(losses, images=len(labels))
 

@@ -12,6 +12,8 @@ from pipeline.recipe.reading.keys import takes_null, takes_only_text
 from pipeline.yaml_document import KeyPath, parse_yaml
 
 _VIEWS: KeyPath = ("distill", "views")
+_PRESETS: tuple[KeyPath, ...] = (("train",), ("teacher", "visual", "fit"))
+"""Sections in whose place a text is short for `{preset: <text>}`."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def apply_override(tree: dict[str, Any], override: Override) -> None:
             # A recipe that names no views has the default ones; changing one of them must keep the other.
             node[key] = DistillSettings().model_dump(mode="json")["views"]
         if not isinstance(node.get(key), dict):
-            node[key] = {}
+            is_preset = override.path[:depth] in _PRESETS and isinstance(node.get(key), str)
+            node[key] = {"preset": node[key]} if is_preset else {}
         node = node[key]
     node[override.path[-1]] = override.value

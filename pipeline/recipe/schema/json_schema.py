@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from pipeline.recipe.schema.recipe import Recipe
+from pipeline.training.presets import PRESETS
 
 _EXTENDS = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
@@ -25,6 +26,10 @@ def _schema() -> dict[str, Any]:
     # A view's kind may be left out, so that `oneOf` would find two matches; null removes a view.
     named["additionalProperties"] = {"anyOf": [*view["oneOf"], {"type": "null"}]}
     views["anyOf"] = [auto, named]
+    for section, key in ((schema, "train"), (schema["$defs"]["VisualTeacherSettings"], "fit")):
+        node = section["properties"][key]
+        whole = node.pop("anyOf") if "anyOf" in node else [{"$ref": node.pop("$ref")}]
+        node["anyOf"] = [*whole, {"enum": [*PRESETS], "type": "string"}]
     # Resolved while a file is read, so that a checked recipe has no such key.
     schema["properties"] = {"extends": _EXTENDS} | schema["properties"]
     return {

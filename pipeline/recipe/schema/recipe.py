@@ -39,6 +39,12 @@ class Recipe(Settings):
     bundle: BundleSettings = Field(default_factory=BundleSettings, description="The bundle.")
 
     @model_validator(mode="after")
+    def _preset_is_chosen(self) -> Self:
+        # In place, because what a recipe says and what a stage reads should be one value.
+        object.__setattr__(self, "train", self.train.chosen(pretrained=self.student.weights != "none"))
+        return self
+
+    @model_validator(mode="after")
     def _weighting_has_its_tower(self) -> Self:
         needs_images = self.distill.method == "tmkd" and self.distill.weighting.by in IMAGE_TOWER_WEIGHTINGS
         if needs_images and not self.teacher.text.has_image_tower:

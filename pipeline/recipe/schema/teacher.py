@@ -19,10 +19,10 @@ from pipeline.recipe.schema.weights import (
     names_file,
 )
 from pipeline.settings import NonEmpty, Settings, any_of, file_or, problem
-from pipeline.training.settings import FitSettings
+from pipeline.training.settings import FitSettings, NetworkFitSettings
 
 
-class VisualFitSettings(FitSettings):
+class VisualFitSettings(NetworkFitSettings):
     """The schedule of the visual teacher."""
 
     views: bool | None = Field(
@@ -58,6 +58,13 @@ class VisualTeacherSettings(NetworkSettings):
     def _has_learned_something(self) -> Self:
         if self.weights == "none" and self.fit is None:
             raise problem("weights", "expected imagenet or a file where @fit is null, got none", "fit")
+        return self
+
+    @model_validator(mode="after")
+    def _preset_is_chosen(self) -> Self:
+        if self.fit is not None:
+            # In place, because what a recipe says and what a stage reads should be one value.
+            object.__setattr__(self, "fit", self.fit.chosen(pretrained=self.weights != "none"))
         return self
 
 

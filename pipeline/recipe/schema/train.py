@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.training.settings import FitSettings
+from pipeline.training.settings import NetworkFitSettings
 
 
-class TrainSettings(FitSettings):
+class TrainSettings(NetworkFitSettings):
     """The schedule of the student."""
 
     epochs: int = Field(default=240, ge=1, le=100_000, description="Epochs over the training split.")

@@ -8,6 +8,8 @@ from lightning_fabric import Fabric
 from pipeline.runner.stage import StageContext
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.loop import Fitted, fit
+from pipeline.training.presets import describe_preset
+from pipeline.training.settings import NetworkFitSettings
 from pipeline.training.step import Training
 
 
@@ -24,6 +26,8 @@ def train(context: StageContext, label: str, training: Training, fabric: Fabric,
         fabric: device and precision.
         folder: where the checkpoint is kept; None: the folder of the stage of that name.
     """
+    if isinstance(training.settings, NetworkFitSettings) and (preset := describe_preset(training.settings)):
+        context.console.say(f"{training.name}: {preset}")
     log_metrics = partial(context.run.log_metrics, label)
     return fit(training, fabric, _checkpoint(context, label, folder), context.console, log_metrics)
 

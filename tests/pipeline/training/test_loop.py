@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.data.loading import Batch
 from pipeline.training.checkpoint import Checkpoint
@@ -36,7 +36,7 @@ def assert_same_outcome(one: Fitted, two: Fitted, folders: tuple[Path, Path]) ->
     left, right = (Checkpoint(folder / "checkpoint.pt", "one").load() for folder in folders)
     assert left is not None
     assert right is not None
-    for key in ("module", "optimizer", "random_state", "chosen_state", "precision"):
+    for key in ("module", "optimizer", "average", "random_state", "chosen_state", "precision"):
         assert same(left[key], right[key]), key
 
 
@@ -50,6 +50,8 @@ class Stopped(Exception):
         ({"schedule": {"kind": "one_cycle"}, "nesterov": True}, "fp32"),
         ({"optimizer": "adamw", "lr": 0.01, "gradient_clip": 0.5}, "fp32"),
         ({"schedule": {"kind": "milestones", "milestones": (1, 3)}}, "bf16"),
+        ({"optimizer": "adamw", "lr": 0.01, "head_epochs": 2, "head_lr": 5.0, "layer_decay": 0.5, "ema": 0.9}, "fp32"),
+        ({"head_epochs": 3, "ema": 0.9}, "bf16"),
     ],
 )
 @pytest.mark.parametrize("where", ["after epoch 2", "within epoch 3", "after the last"])
@@ -288,3 +290,94 @@ def test_early_stop_is_reported(tmp_path: Path):
     training = make_training(settings={"epochs": 8, "early_stop": 2}, scores=EARLY)
     fit(training, make_fabric("cpu", "fp32"), Checkpoint(tmp_path / "checkpoint.pt", "one"), shown)
     assert "toy: stopped after epoch 4 of 8, no better than epoch 2 for 2 epochs" in stream.getvalue()
+
+
+def test_head_is_trained_alone_first(tmp_path: Path):
+    net = Net(1, 0.5)
+    first = {name: value.clone() for name, value in net.named_parameters()}
+    seen: list[dict[str, Tensor]] = []
+
+    def note(_epoch: int, _metrics: dict[str, float]) -> None:
+        seen.append({name: value.detach().clone() for name, value in net.named_parameters()})
+
+    run(make_training(net, settings={"optimizer": "adamw", "lr": 0.01, "head_epochs": 2}), tmp_path, note)
+    for epoch, weights in enumerate(seen):
+        body_moved = any(not torch.equal(weights[name], first[name]) for name in first if name.startswith("body"))
+        assert body_moved == (epoch >= 2)
+        assert not torch.equal(weights["head.weight"], first["head.weight"])
+    saved = Checkpoint(tmp_path / "checkpoint.pt", "one").load()
+    assert saved is not None
+    # The moments of the body begin with its first step, as in a training of two epochs.
+    steps = {float(each["step"]) for each in saved["optimizer"]["state"].values()}
+    assert steps == {2.0 * STEPS, 4.0 * STEPS}
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_losses_that_miss_the_head_leave_everything_as_it_was(tmp_path: Path):
+    net = Net(1, 0.0)
+
+    def losses(task: Any, call: Call) -> dict[str, Tensor]:
+        return {"feature": task.body(call.images).square().mean()}
+
+    first = {name: value.clone() for name, value in net.named_parameters()}
+    seen: list[bool] = []
+
+    def note(_epoch: int, _metrics: dict[str, float]) -> None:
+        seen.append(all(torch.equal(value, first[name]) for name, value in net.named_parameters()))
+
+    run(make_training(net, losses=losses, settings={"epochs": 2, "head_epochs": 1}), tmp_path, note)
+    assert seen == [True, False]
+
+
+def test_averaged_weights_are_validated_and_returned(tmp_path: Path):
+    validated: list[Tensor] = []
+
+    class Watched(Net):
+        def classifier(self) -> Any:
+            validated.append(self.head.weight.detach().clone())
+            return super().classifier()
+
+    expected: list[Tensor] = []
+    net = Watched(1, 0.0)
+    average = net.head.weight.detach().clone()
+    count = 0
+
+    def losses(task: Any, call: Call) -> dict[str, Tensor]:
+        nonlocal average, count
+        if count:  # the weights after the step before
+            kept = min(0.8, (1 + count) / (10 + count))
+            average = average.lerp(task.head.weight.detach(), 1 - kept)
+        if count and count % STEPS == 0:
+            expected.append(average.clone())
+        count += 1
+        return {"ce": nn.functional.cross_entropy(task.logits(call.images), call.labels)}
+
+    fitted = run(make_training(net, losses=losses, settings={"ema": 0.8}, scores=[0.3, 0.9, 0.5, 0.4]), tmp_path)
+    assert len(validated) == 4
+    for found, right in zip(validated, expected, strict=False):
+        torch.testing.assert_close(found, right)
+    assert torch.equal(fitted.chosen_state["head.weight"], validated[1])
+    assert torch.equal(fitted.final_state["head.weight"], validated[3])
+    assert not torch.equal(fitted.final_state["head.weight"], net.head.weight)
+
+
+def test_switched_off_they_change_nothing(tmp_path: Path):
+    """Against a loop of a few lines that knows nothing of heads, layers and averages."""
+    net = Net(1, 0.0)
+    fitted = run(make_training(net, settings={"schedule": {"kind": "constant"}, "momentum": 0.9}), tmp_path)
+    plain = Net(1, 0.0)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True)
+    plain.train()
+    for epoch in range(4):
+        for batch in batches_of(epoch):
+            images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
+            loss = nn.functional.cross_entropy(plain.logits(images), batch.labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    assert same(fitted.final_state, dict(plain.state_dict()))
+    neutral = {"head_epochs": 0, "head_lr": 1.0, "layer_decay": 1.0, "ema": None, "preset": "none"}
+    again = run(
+        make_training(Net(1, 0.0), settings={"schedule": {"kind": "constant"}} | neutral), tmp_path / "neutral"
+    )
+    assert same(fitted.final_state, again.final_state)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.training.optimizer import learning_rate, make_optimizer
-from pipeline.training.settings import FitSettings
+from pipeline.training.settings import FitSettings, NetworkFitSettings
 
 LR = 0.3
 
@@ -235,3 +235,70 @@ def test_a_frozen_network_but_for_its_norms_is_trained_without_decay():
     network[0].requires_grad_(False)
     (group,) = make_optimizer(network, ADAMW).param_groups
     assert group["weight_decay"] == 0 and len(group["params"]) == 2
+
+
+class Deep(nn.Module):
+    """Three layers of a body, a head, and a projection of the method."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1), nn.Linear(1, 1)])
+        self.head = nn.Linear(1, 1)
+        self.projection = nn.Linear(1, 1, bias=False)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        return [list(layer.parameters()) for layer in self.body]
+
+
+def scales_and_decays(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, tuple[float, float]]:
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    return {
+        names[each]: (group.get("lr_scale", 1.0), group["weight_decay"])
+        for group in optimizer.param_groups
+        for each in group["params"]
+    }
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_rates_fall_from_the_head_to_the_first_layer(optimizer: str):
+    deep = Deep()
+    fit = NetworkFitSettings(optimizer=optimizer, weight_decay=0.3, head_lr=10.0, layer_decay=0.5)
+    of_biases = 0.0 if optimizer == "adamw" else 0.3
+    assert scales_and_decays(make_optimizer(deep, fit), deep) == {
+        "body.0.weight": (0.25, 0.3),
+        "body.0.bias": (0.25, of_biases),
+        "body.1.weight": (0.5, 0.3),
+        "body.1.bias": (0.5, of_biases),
+        "body.2.weight": (1.0, 0.3),
+        "body.2.bias": (1.0, of_biases),
+        "head.weight": (10.0, 0.3),
+        "head.bias": (10.0, of_biases),
+        "projection.weight": (10.0, 0.3),
+    }
+
+
+def test_factors_of_1_leave_the_groups_as_they_are():
+    deep, neutral = Deep(), {"head_lr": 1.0, "layer_decay": 1.0}
+    for optimizer, groups in (("sgd", 1), ("adamw", 2)):
+        made = make_optimizer(deep, NetworkFitSettings(optimizer=optimizer, **neutral))
+        plain = make_optimizer(deep, FitSettings(optimizer=optimizer))
+        assert made.state_dict() == plain.state_dict()
+        assert len(made.param_groups) == groups
+
+
+@pytest.mark.parametrize("kind", ["cosine", "one_cycle", "constant"])
+def test_schedule_begins_after_the_epochs_of_the_head(kind: str):
+    def rates_of(epochs: int, head: int) -> list[float]:
+        fit = NetworkFitSettings(lr=LR, epochs=epochs, head_epochs=head, schedule={"kind": kind})
+        return [learning_rate(fit, step, 5) for step in range(epochs * 5)]
+
+    assert rates_of(7, 2) == [LR] * 10 + rates_of(5, 0)
+
+
+def test_milestones_count_from_the_first_epoch_and_warm_up_comes_twice():
+    fit = NetworkFitSettings(
+        lr=LR, epochs=5, head_epochs=1, schedule={"kind": "milestones", "milestones": (3,), "warmup": 0.5}
+    )
+    found = [learning_rate(fit, step, 4) for step in range(20)]
+    warm = [LR / 2, LR, LR, LR]
+    assert found == pytest.approx(warm + warm + [LR] * 4 + [LR / 10] * 8)

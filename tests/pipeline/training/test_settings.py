@@ -1,7 +1,12 @@
+from typing import Any
+
 import pytest
+from hypothesis import given as hypothesis_given
+from hypothesis import settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.training.settings import FitSettings, ScheduleSettings
+from pipeline.training.settings import FitSettings, NetworkFitSettings, ScheduleSettings
 
 
 @pytest.mark.parametrize(
@@ -17,3 +22,79 @@ def test_milestones_imply_their_kind_and_lie_within_the_epochs() -> None:
     assert ScheduleSettings(milestones=[3, 5]).kind == "milestones"
     with pytest.raises(ValidationError, match="before the end of @epochs"):
         FitSettings(epochs=5, schedule=ScheduleSettings(milestones=[3, 5]))
+
+
+@pytest.mark.parametrize(("pretrained", "preset", "optimizer"), [(True, "finetune", "adamw"), (False, "scratch", "sgd")])
+def test_auto_follows_from_the_weights(pretrained: bool, preset: str, optimizer: str) -> None:
+    chosen = NetworkFitSettings(epochs=30).chosen(pretrained)
+    assert (chosen.preset, chosen.optimizer, chosen.epochs) == (preset, optimizer, 30)
+    assert chosen.decays_norms_and_biases is not pretrained
+
+
+@pytest.mark.parametrize("given", [{"optimizer": "sgd"}, {"lr": 0.01}, {"schedule": {"kind": "cosine"}}, {"schedule": {}}])
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_auto_leaves_a_recipe_with_a_schedule_of_its_own_alone(given: dict[str, Any], pretrained: bool) -> None:
+    own = NetworkFitSettings.model_validate(given | {"epochs": 7})
+    assert own.chosen(pretrained) == own.model_copy(update={"preset": "none"})
+    assert {key: value for key, value in own if key in FitSettings.model_fields} == dict(
+        FitSettings.model_validate(given | {"epochs": 7})
+    )
+
+
+KEYS = {
+    "optimizer": st.sampled_from(["sgd", "adamw"]),
+    "lr": st.floats(1e-5, 1.0),
+    "momentum": st.sampled_from([0.0, 0.9]),
+    "weight_decay": st.floats(0, 0.1),
+    "schedule": st.sampled_from(
+        [
+            {"kind": "constant"},
+            {"kind": "one_cycle"},
+            {"warmup": 0.5},
+            {"gamma": 0.5},
+            {"milestones": [2]},
+            {"kind": "cosine", "warmup": 0.25},
+        ]
+    ),
+    "label_smoothing": st.just(0.2),
+    "head_epochs": st.integers(0, 2),
+    "head_lr": st.just(3.0),
+    "layer_decay": st.just(0.9),
+    "ema": st.sampled_from([None, 0.99]),
+    "early_stop": st.just(4),
+}
+
+
+@settings(deadline=None, max_examples=200)
+@hypothesis_given(
+    given=st.fixed_dictionaries({}, optional=KEYS),
+    preset=st.sampled_from(["finetune", "scratch", "auto"]),
+    epochs=st.integers(3, 40),
+    pretrained=st.booleans(),
+)
+def test_a_preset_keeps_every_key_that_is_given_and_can_be_read_again(
+    given: dict[str, Any], preset: str, epochs: int, pretrained: bool
+) -> None:
+    chosen = NetworkFitSettings.model_validate(given | {"preset": preset, "epochs": epochs}).chosen(pretrained)
+    for key, value in given.items():
+        if key == "schedule":
+            assert {name: getattr(chosen.schedule, name) for name in value} == {
+                name: tuple(found) if isinstance(found, list) else found for name, found in value.items()
+            }
+        else:
+            assert getattr(chosen, key) == value, key
+    again = NetworkFitSettings.model_validate(chosen.model_dump(mode="json"))
+    assert again == chosen
+    assert again.chosen(not pretrained) == chosen
+
+
+def test_a_text_is_a_preset() -> None:
+    assert NetworkFitSettings.model_validate("finetune") == NetworkFitSettings(preset="finetune")
+    with pytest.raises(ValidationError, match="expected auto, finetune, scratch, none or a section of keys"):
+        NetworkFitSettings.model_validate("finetunes")
+
+
+def test_head_epochs_leave_epochs_for_the_whole_network() -> None:
+    assert NetworkFitSettings(epochs=3, head_epochs=2).body_starts == 2
+    with pytest.raises(ValidationError, match="fewer than @epochs"):
+        NetworkFitSettings(epochs=3, head_epochs=3)

@@ -97,6 +97,25 @@ def test_each_step_uses_the_learning_rate_of_the_schedule(schedule: dict[str, An
     np.testing.assert_allclose(net.weight.detach().numpy(), [-3 * total, 4 * total], rtol=1e-9)
 
 
+def test_each_layer_moves_by_its_own_rate(tmp_path: Path):
+    class Layered(Weight):
+        def __init__(self) -> None:
+            super().__init__(1.0)
+            self.deep = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+        def loss(self) -> Tensor:
+            return self.weight.sum() + self.deep.sum()
+
+        def layers(self) -> list[list[nn.Parameter]]:
+            return [[self.deep], []]
+
+    net = Layered()
+    changes = PLAIN | {"epochs": 1, "lr": 0.5, "schedule": {"kind": "constant"}, "head_lr": 4.0, "layer_decay": 0.5}
+    run(make_training(net, losses=weight_losses, settings=changes), tmp_path)
+    np.testing.assert_allclose(net.weight.detach().numpy(), -STEPS * 0.5 * 4.0)
+    np.testing.assert_allclose(net.deep.detach().numpy(), -STEPS * 0.5 * 0.5)
+
+
 @pytest.mark.parametrize(("gradient", "clip"), [(10.0, 2.0), (0.1, 2.0), (10.0, None)])
 def test_gradient_is_clipped_to_its_norm(gradient: float, clip: float | None, tmp_path: Path):
     net = Weight(gradient)

@@ -18,7 +18,7 @@ from pipeline.randomness import Samples, generator
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import make_fabric
 from pipeline.training.loop import Fitted, fit
-from pipeline.training.settings import FitSettings
+from pipeline.training.settings import NetworkFitSettings
 from pipeline.training.step import Training
 
 STEPS, BATCH, SIZE, CLASSES = 3, 4, 8, 3
@@ -62,6 +62,9 @@ class Net(Task):
         torch.manual_seed(seed)
         self.body = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(drop))
         self.head = nn.Linear(6, CLASSES)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        return [list(self.body.parameters())]
 
     def logits(self, images: Tensor) -> Tensor:
         return self.head(self.body(images).mean((2, 3)))
@@ -108,7 +111,7 @@ def make_training(task: Task | None = None, drop: float = 0.5, **changes: Any) -
     task = task if task is not None else Net(1, drop)
     task.losses = changes.pop("losses", cross_entropy)
     task.scores = iter(changes.pop("scores", ()))
-    settings = FitSettings(**({"epochs": 4, "batch_size": BATCH, "lr": 0.1} | changes.pop("settings", {})))
+    settings = NetworkFitSettings(**({"epochs": 4, "batch_size": BATCH, "lr": 0.1} | changes.pop("settings", {})))
     loader: Any = Loader(changes.pop("batches", batches_of))
     augmentation = Augmentation(AugmentSettings(), Geometry(SIZE, SIZE), 0)
     given: Any = task

@@ -145,3 +145,11 @@ def test_changing_a_view_of_a_recipe_that_leaves_them_open_starts_from_the_defau
     views = applied({"distill": {"views": "auto"}}, "distill.views.edge.strength=0")["distill"]["views"]
     assert set(views) == {"edge", "high_frequency"} and views["edge"]["strength"] == 0
     assert applied({}, "distill.views=auto") == {"distill": {"views": "auto"}}
+
+
+def test_a_key_is_added_to_a_preset_that_stands_for_its_section() -> None:
+    tree: dict[str, Any] = {"train": "finetune", "teacher": {"visual": {"fit": "scratch"}}}
+    for text in ("train.epochs=3", "teacher.visual.fit.epochs=4"):
+        apply_override(tree, parse_override(text))
+    assert tree["train"] == {"preset": "finetune", "epochs": 3}
+    assert tree["teacher"]["visual"]["fit"] == {"preset": "scratch", "epochs": 4}

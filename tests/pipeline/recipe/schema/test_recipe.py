@@ -188,3 +188,24 @@ def test_data_sets_are_accepted_by_name_and_family(name: str) -> None:
 )
 def test_unknown_data_set_is_refused(name: str, message: str) -> None:
     assert message in message_of(data={"dataset": name, "root": "x"})
+
+
+def test_presets_follow_from_each_networks_weights() -> None:
+    recipe = make(teacher={"visual": {"weights": "imagenet", "fit": {}}}, student={"weights": "none"})
+    assert recipe.teacher.visual.fit is not None
+    assert (recipe.teacher.visual.fit.preset, recipe.teacher.visual.fit.optimizer) == ("finetune", "adamw")
+    assert (recipe.train.preset, recipe.train.optimizer, recipe.train.schedule.kind) == ("scratch", "sgd", "one_cycle")
+    recipe = make(
+        teacher={"visual": {"weights": "none", "fit": "auto"}}, student={"weights": "net.pth"}, train={"epochs": 9}
+    )
+    assert recipe.teacher.visual.fit is not None
+    assert recipe.teacher.visual.fit.preset == "scratch"
+    assert (recipe.train.preset, recipe.train.epochs) == ("finetune", 9)
+
+
+def test_resolved_recipe_has_the_values_of_the_preset_and_gives_the_same_recipe() -> None:
+    recipe = make(student={"weights": "imagenet"}, train="finetune", teacher={"visual": {"fit": {"lr": 0.01}}})
+    resolved = recipe.resolved()
+    assert resolved["train"]["preset"] == "finetune" and resolved["train"]["head_lr"] == 10
+    assert resolved["teacher"]["visual"]["fit"]["preset"] == "none"
+    assert make(**resolved).resolved() == resolved

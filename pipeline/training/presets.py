@@ -1,0 +1,89 @@
+"""Training presets: schedules that suit a network with pretrained weights, and one from scratch.
+
+A preset gives values for the keys of a schedule that the recipe leaves open; see `NetworkFitSettings.chosen`.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from exporters.core.wording import count_of
+
+if TYPE_CHECKING:
+    from pipeline.training.settings import NetworkFitSettings
+
+Preset = Literal["auto", "finetune", "scratch", "none"]
+PRESETS: tuple[Preset, ...] = ("auto", "finetune", "scratch", "none")
+
+SCHEDULE_KEYS = frozenset({"optimizer", "lr", "schedule"})
+"""Keys that belong together: `auto` leaves a recipe alone that gives one of them, since its learning rate was meant for
+the default optimizer, and a schedule for both."""
+
+_BATCH = 64
+"""The batch size that the learning rates below are meant for."""
+
+
+def preset_values(preset: Literal["finetune", "scratch"], epochs: int, batch_size: int, optimizer: str | None) -> dict[str, Any]:
+    """The values of a preset for a training of so many epochs.
+
+    `finetune`: AdamW with decoupled weight decay (Loshchilov and Hutter 2019) on everything but norms and biases; the
+    head alone first, then all under a cosine with a short warm-up; rates that fall from the classifier to the first
+    layers (Howard and Ruder 2018); averaged weights. `scratch`: SGD with Nesterov's momentum under one cycle.
+
+    Learning rates grow with the batch size: by its square root under AdamW (Malladi et al. 2022), in proportion under
+    SGD (Goyal et al. 2017).
+
+    Args:
+        preset: which one.
+        epochs: of the training.
+        batch_size: images per step.
+        optimizer: the recipe's, where it gives one; None: the preset's.
+
+    Returns:
+        Key → value of `NetworkFitSettings`, without `epochs` and `batch_size`.
+    """
+    pretrained = preset == "finetune"
+    optimizer = optimizer or ("adamw" if pretrained else "sgd")
+    growth = batch_size / _BATCH
+    if optimizer == "adamw":
+        rate = (5e-4 if pretrained else 1e-3) * math.sqrt(growth)
+        values: dict[str, Any] = {"optimizer": optimizer, "lr": _rounded(rate), "weight_decay": 0.05}
+    else:
+        rate = (0.01 if pretrained else 0.05) * growth
+        values = {"optimizer": optimizer, "lr": _rounded(min(rate, 1.0)), "weight_decay": 5e-4, "nesterov": True}
+    if not pretrained:
+        return values | {"schedule": {"kind": "one_cycle"}}
+    return values | {
+        "decay_norms_and_biases": False,
+        "schedule": {"kind": "cosine", "warmup": min(1.0, epochs / 10)},
+        "head_epochs": 1 if epochs > 2 else 0,
+        "head_lr": 10.0,
+        "layer_decay": 0.75,
+        "label_smoothing": 0.05,
+        "ema": 0.999,
+    }
+
+
+def _rounded(value: float) -> float:
+    """To three significant digits, so that a recipe.lock.yaml can be read."""
+    return float(f"{value:.3g}")
+
+
+def describe_preset(settings: "NetworkFitSettings") -> str:
+    """What a preset has made of a training, in one line; the empty text where there is none."""
+    if settings.preset in ("auto", "none"):
+        return ""
+    schedule = settings.schedule
+    parts = [f"{settings.optimizer}, lr {settings.lr:g}"]
+    if settings.head_lr != 1:
+        parts.append(f"{settings.head_lr:g} times that for the classifier")
+    if settings.layer_decay != 1:
+        parts.append(f"times {settings.layer_decay:g} for each stage below the last")
+    if settings.head_epochs:
+        parts.append(f"first the classifier alone ({count_of(settings.head_epochs, 'epoch')})")
+    warmup = f" after a warm-up of {schedule.warmup:g} epochs" if schedule.warmup else ""
+    parts += [f"{schedule.kind} schedule{warmup}", f"weight decay {settings.weight_decay:g}"]
+    if settings.label_smoothing:
+        parts.append(f"label smoothing {settings.label_smoothing:g}")
+    if settings.ema is not None:
+        parts.append(f"averaged weights (decay {settings.ema:g})")
+    return f"preset {settings.preset}: {', '.join(parts)}"

@@ -1,0 +1,51 @@
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.training.presets import describe_preset, preset_values
+from pipeline.training.settings import NetworkFitSettings
+
+KEYS = set(NetworkFitSettings.model_fields) - {"preset", "epochs", "batch_size"}
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    preset=st.sampled_from(["finetune", "scratch"]),
+    epochs=st.integers(1, 300),
+    batch_size=st.integers(1, 4096),
+    optimizer=st.sampled_from([None, "sgd", "adamw"]),
+)
+def test_every_preset_is_a_valid_schedule(preset, epochs, batch_size, optimizer):
+    values = preset_values(preset, epochs, batch_size, optimizer)
+    assert set(values) <= KEYS
+    made = NetworkFitSettings(**values, epochs=epochs, batch_size=batch_size)
+    assert made.lr <= 1
+    assert made.optimizer == (optimizer or {"finetune": "adamw", "scratch": "sgd"}[preset])
+    # A rate of SGD would destroy a network under AdamW.
+    assert made.lr < 0.02 or made.optimizer == "sgd" or batch_size > 1024
+
+
+def test_the_rate_follows_the_batch_size():
+    def rate(preset, batch_size):
+        return preset_values(preset, 30, batch_size, None)["lr"]
+
+    assert rate("finetune", 256) == pytest.approx(2 * rate("finetune", 64))
+    assert rate("finetune", 32) == pytest.approx(rate("finetune", 64) / math.sqrt(2), rel=1e-2)
+    assert rate("scratch", 256) == pytest.approx(4 * rate("scratch", 64))
+
+
+def test_a_single_epoch_trains_the_whole_network():
+    assert preset_values("finetune", 1, 64, None)["head_epochs"] == 0
+
+
+def test_a_preset_is_described_in_one_line():
+    made = NetworkFitSettings(preset="finetune", epochs=6).chosen(pretrained=True)
+    text = describe_preset(made)
+    assert text.startswith("preset finetune: adamw, lr 0.0005, 10 times that for the classifier, ")
+    assert "first the classifier alone (1 epoch), cosine schedule after a warm-up of 0.6 epochs, weight decay 0.05" in text
+    assert "\n" not in text
+    assert describe_preset(NetworkFitSettings(preset="none")) == ""
+    scratch = describe_preset(NetworkFitSettings().chosen(pretrained=False))
+    assert scratch == "preset scratch: sgd, lr 0.05, one_cycle schedule, weight decay 0.0005"
