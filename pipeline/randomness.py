@@ -19,10 +19,14 @@ class Samples(NamedTuple):
     Attributes:
         indices: `[B]` int64, positions in the training split, on the CPU; each at most once.
         epoch: number of the epoch, from 0.
+        partners: `[B]` int64, the label of what each image is mixed with; None where images are not mixed.
+        shares: `[B]` float32, the share of its own label in [0.5, 1]; None likewise.
     """
 
     indices: "Tensor"
     epoch: int
+    partners: "Tensor | None" = None
+    shares: "Tensor | None" = None
 
 
 def generator(seed: int, purpose: str, epoch: int = 0, index: int = 0) -> np.random.Generator:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from exporters.images.preprocessing import Geometry, resize_shorter_side
+from pipeline.data.mixing import Mix, draw_mix, mixes
 from pipeline.data.randaugment import rand_augment
 from pipeline.data.settings import AugmentSettings
 from pipeline.randomness import generator
@@ -72,6 +73,21 @@ class Augmentation:
             image = self._jitter(image, epoch, index)
         pixels = np.asarray(image, dtype=np.uint8)
         return self._erase(pixels, epoch, index) if self.settings.erasing > 0 else pixels
+
+    def mix(self, epoch: int, index: int, images: int) -> Mix | None:
+        """How an augmented image is mixed with another of so many training images; None where it is not.
+
+        The partner is augmented as it is at its own place in this epoch.
+        """
+        if not mixes(self.settings):
+            return None
+        if self.cycle:
+            epoch %= self.cycle
+        return draw_mix(self.settings, self.seed, epoch, index, images, self.geometry.size)
+
+    def without_mixing(self) -> "Augmentation":
+        """The same of each image by itself, for a training whose labels cannot be mixed."""
+        return replace(self, settings=self.settings.model_copy(update={"mixup": 0.0, "cutmix": 0.0}))
 
     def _crop(self, image: Image.Image, epoch: int, index: int) -> Image.Image:
         if self.settings.crop == "none":

@@ -27,6 +27,7 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.data.checking import available_processors
 from pipeline.data.index import DataIndex
 from pipeline.data.listing import SplitName
+from pipeline.data.mixing import mixes
 from pipeline.data.stores.registry import open_store
 from pipeline.randomness import generator
 
@@ -42,11 +43,15 @@ class Batch(NamedTuple):
         images: uint8 `[B, 3, S, S]`, RGB, channels last in memory.
         labels: int64 `[B]`.
         indices: int64 `[B]`, positions within the split.
+        partners: int64 `[B]`, the label of what each image is mixed with; None where images are not mixed.
+        shares: float32 `[B]`, the share of `labels` in [0.5, 1], 1 for an image that is not mixed; None likewise.
     """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
+    partners: Tensor | None = None
+    shares: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -75,22 +80,34 @@ class _Images(Dataset[Any]):
         self.decoded: dict[tuple[SplitName, int], bytes] | None = {} if cached else None
 
     def __getitems__(self, request: _Request) -> Batch | _Failure:
-        transform = request.transform
-        pictures = []
+        transform, split = request.transform, self.index.splits[request.split]
+        pictures, partners, shares = [], [], []
         for position in request.indices.tolist():
+            read = position
             try:
                 image = self._decode(request.split, position)
                 if isinstance(transform, Augmentation):
-                    pictures.append(transform(image, request.epoch, position))
+                    picture = transform(image, request.epoch, position)
+                    mix = transform.mix(request.epoch, position, len(split))
+                    if mix is not None:
+                        read = mix.partner
+                        partner = transform(self._decode(request.split, read), request.epoch, read)
+                        picture = mix.blend(picture, partner)
+                    partners.append(read)
+                    shares.append(1.0 if mix is None else mix.share)
                 else:
-                    pictures.append(transform.apply(image))
+                    picture = transform.apply(image)
+                pictures.append(picture)
             except (TmkdError, OSError) as error:
-                name = self.store.describe(self.index.splits[request.split].paths[position])
+                name = self.store.describe(split.paths[read])
                 message = error.message if isinstance(error, TmkdError) else str(error)
                 return _Failure(message if name in message else f"{name}: {message}")
         images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-        labels = torch.from_numpy(self.index.splits[request.split].labels[request.indices])
-        return Batch(images, labels, torch.from_numpy(request.indices))
+        batch = Batch(images, torch.from_numpy(split.labels[request.indices]), torch.from_numpy(request.indices))
+        if isinstance(transform, Augmentation) and mixes(transform.settings):
+            labels = torch.from_numpy(split.labels[np.array(partners)])
+            batch = batch._replace(partners=labels, shares=torch.tensor(shares, dtype=torch.float32))
+        return batch
 
     def _decode(self, name: SplitName, position: int) -> Image.Image:
         split = self.index.splits[name]

@@ -57,6 +57,15 @@ class AugmentSettings(Settings):
         le=1,
         description="Share of the images in which a rectangle is filled with the image's mean colour.",
     )
+    mixup: float = Field(
+        default=0.0, ge=0, le=100, description="α of mixup, which blends an image with another; 0: no mixup."
+    )
+    cutmix: float = Field(
+        default=0.0, ge=0, le=100, description="α of CutMix, which pastes a part of another image; 0: no CutMix."
+    )
+    mix_probability: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the images that are mixed, where mixup or cutmix is on."
+    )
 
     @model_validator(mode="after")
     def _ordered_scale(self) -> Self:

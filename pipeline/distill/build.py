@@ -19,6 +19,7 @@ def build_method(
     anchors: Tensor | None,
     label_smoothing: float = 0.0,
     training: TrainingSplit | None = None,
+    class_weights: tuple[float, ...] | None = None,
 ) -> Method:
     """The method of a run, on the CPU; its parameters are initialised from torch's global generator.
 
@@ -29,11 +30,12 @@ def build_method(
         anchors: `[K, D]` text embeddings of the classes (rgb prompts) for `tmkd`'s contrast, else None.
         label_smoothing: the recipe's `train.label_smoothing`.
         training: the training split, for methods that remember images.
+        class_weights: of the cross-entropy; None: all alike.
 
     Raises:
         UsageError: an unknown method or base, nets or classes that it cannot work with, or no anchors for a contrast.
     """
-    losses = resolve_losses(distill, label_smoothing)
+    losses = resolve_losses(distill, label_smoothing, class_weights)
     if METHODS[distill.method].needs_teacher and teacher is not None and teacher.classes != student.classes:
         raise UsageError(
             f"teacher.visual: it has {teacher.classes} classes, the student {student.classes}",

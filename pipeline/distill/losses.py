@@ -7,10 +7,38 @@ from torch import Tensor
 from pipeline.tmkd.precision import full_precision, widen
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy, 0-d fp32, of `[B, K]` logits and `[B]` int64 labels; `label_smoothing` in [0, 1)."""
+def cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    label_smoothing: float = 0.0,
+    class_weights: Tensor | None = None,
+    mixed: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Mean cross-entropy, weighted by the classes' weights where there are any.
+
+    Args:
+        logits: `[B, K]`.
+        labels: `[B]` int64.
+        label_smoothing: in [0, 1).
+        class_weights: `[K]`; None: all 1.
+        mixed: second labels `[B]` int64, and the share of `labels` `[B]` in [0, 1], the rest being that of the second
+            (Zhang et al. 2018); None: no second labels.
+
+    Returns:
+        0-d fp32 (float64 for float64).
+    """
     with full_precision(logits):
-        return F.cross_entropy(widen(logits), labels, label_smoothing=label_smoothing)
+        scores = widen(logits)
+        weights = None if class_weights is None else class_weights.to(scores)
+        if mixed is None:
+            return F.cross_entropy(scores, labels, weights, label_smoothing=label_smoothing)
+        total = norm = scores.new_zeros(())
+        second, share = mixed
+        for targets, part in ((labels, share.to(scores)), (second, 1 - share.to(scores))):
+            losses = F.cross_entropy(scores, targets, weights, reduction="none", label_smoothing=label_smoothing)
+            total = total + (part * losses).sum()
+            norm = norm + (part if weights is None else part * weights[targets]).sum()
+        return total / norm
 
 
 def kl_logits(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:

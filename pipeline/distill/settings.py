@@ -195,9 +195,14 @@ class LossSettings(Settings):
     logits: ResolvedLogits
     contrast: ContrastSettings
     label_smoothing: float = Field(description="Of the cross-entropy's targets, in [0, 1).")
+    class_weights: tuple[float, ...] | None = Field(
+        default=None, description="Of the cross-entropy, for each class; None: all alike."
+    )
 
 
-def resolve_losses(distill: DistillSettings, label_smoothing: float = 0.0) -> LossSettings:
+def resolve_losses(
+    distill: DistillSettings, label_smoothing: float = 0.0, class_weights: tuple[float, ...] | None = None
+) -> LossSettings:
     """Fill in the weights that a recipe leaves open with the method's own (the base's, for `tmkd`).
 
     A method alone has only its own losses: settings of others are ignored, so that one recipe serves every method of a
@@ -206,6 +211,7 @@ def resolve_losses(distill: DistillSettings, label_smoothing: float = 0.0) -> Lo
     Args:
         distill: the recipe's `distill`.
         label_smoothing: the recipe's `train.label_smoothing`.
+        class_weights: as `pipeline.training.class_weights` gives them.
 
     Raises:
         UsageError: a method or base that does not exist or does not fit, or all losses switched off.
@@ -242,6 +248,7 @@ def resolve_losses(distill: DistillSettings, label_smoothing: float = 0.0) -> Lo
         logits=ResolvedLogits(**dict(distill.logits) | {"weight": weights["logits"], "temperature": temperature}),
         contrast=distill.contrast.model_copy(update={"weight": weights["contrast"]}),
         label_smoothing=label_smoothing,
+        class_weights=class_weights,
     )
 
 

@@ -1,8 +1,9 @@
-"""What prompts are made of: the templates, and the words for the classes."""
+"""What prompts are made of, the templates and the words for the classes; and classes that are weighted by name."""
 
 from pipeline.class_names.words import class_words, code_name_warning
 from pipeline.preflight.base import Report, Subject
 from pipeline.tmkd.prompts import Prompts
+from pipeline.training.class_weights import class_weights
 
 
 def check_prompts(subject: Subject, report: Report) -> None:
@@ -28,3 +29,17 @@ def check_class_names(subject: Subject, report: Report) -> None:
     words = class_words(text.class_names, subject.classes)
     if text.has_image_tower and (warning := code_name_warning(words)) is not None:
         report.warn(f"text: {warning}")
+
+
+def check_class_weights(subject: Subject, report: Report) -> None:
+    """Look for the classes that have weights of their own.
+
+    Raises:
+        UsageError: one that the data set does not have.
+    """
+    labels = subject.index.splits["train"].labels
+    fit = subject.recipe.teacher.visual.fit
+    if fit is not None and "teacher" in subject.stages:
+        class_weights(fit.class_weights, labels, subject.classes, "teacher.visual.fit")
+    if "distill" in subject.stages:
+        class_weights(subject.recipe.train.class_weights, labels, subject.classes, "train")

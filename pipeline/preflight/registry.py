@@ -19,6 +19,7 @@ BEFORE_FIRST_STAGE = (
 
 AFTER_DATA = (
     Check("pipeline.preflight.names:check_class_names", frozenset({"text", "distill"})),
+    Check("pipeline.preflight.names:check_class_weights", frozenset({"teacher", "distill"})),
     Check("pipeline.preflight.batches:check_steps", frozenset({"teacher", "text", "distill"})),
     Check("pipeline.preflight.networks:check_student", _STUDENT, slow=True),
     Check("pipeline.preflight.networks:check_teacher", frozenset({"teacher"}), slow=True),

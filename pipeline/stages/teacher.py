@@ -116,12 +116,15 @@ class TeacherStage(Stage):
         from pipeline.distill.task import DistillationTask
         from pipeline.stages.shared.training import train
         from pipeline.tmkd.sampled_views import SampledViews
+        from pipeline.training.class_weights import class_weights
         from pipeline.training.step import Training
 
         fit_settings = context.recipe.teacher.visual.fit
         assert fit_settings is not None
         distill, smoothing = DistillSettings(method="ce"), fit_settings.label_smoothing
-        method = build_method(distill, model.tapped.shape, None, None, smoothing)
+        labels, classes = data.index.splits["train"].labels, data.index.classes
+        weights = class_weights(fit_settings.class_weights, labels, classes, "teacher.visual.fit")
+        method = build_method(distill, model.tapped.shape, None, None, smoothing, class_weights=weights)
         seed = context.recipe.data.split_seed
         views = SampledViews(fit_views(context.recipe), seed, "view for the visual teacher")
         training = Training(

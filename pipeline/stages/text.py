@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pipeline.tmkd.prompts import Prompts
     from pipeline.tmkd.views.views import Views
 
+_MIXING = frozenset({"data.augment.mixup", "data.augment.cutmix", "data.augment.mix_probability"})
+
 
 class TextStage(Stage):
     """Writes `text/embeddings.safetensors`, `text/report.json` and, with a fit, `text/clip.safetensors`."""
@@ -49,7 +51,8 @@ class TextStage(Stage):
         keys += ["distill.views", "data.split_seed"]
         if recipe.teacher.text.weights == "fit":
             keys += ["teacher.text.fit", "data.augment", "train.precision", *IMAGE_KEYS]
-        return settings(recipe, *keys)
+        # The contrast takes one label of each image, so that this fit mixes none.
+        return {key: value for key, value in settings(recipe, *keys).items() if key not in _MIXING}
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
         """Prompts, class names, model description and weights, as far as they are files; weights as they are meant."""
@@ -153,7 +156,7 @@ class TextStage(Stage):
             name="text teacher",
             task=TextFit(clip, prompts, views, words, seed),
             loader=data.loader,
-            augmentation=data.augmentation(recipe, seed),
+            augmentation=data.augmentation(recipe, seed).without_mixing(),
             settings=recipe.teacher.text.fit,
             seed=seed,
         )

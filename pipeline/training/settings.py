@@ -149,6 +149,11 @@ class NetworkFitSettings(FitSettings):
         le=1,
         description="Learning rate of each stage of the network, as a multiple of that of the stage above it.",
     )
+    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(
+        default="none",
+        description="Weights of the classes in the cross-entropy: balanced gives rare classes more, so that all have"
+        " the same share; or weights by class name, 1 for those not named.",
+    )
 
     @property
     def body_starts(self) -> int:

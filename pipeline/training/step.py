@@ -87,7 +87,7 @@ def train_step(
         average: of the weights, where there is one; follows them.
     """
     settings, steps = training.settings, training.steps_per_epoch
-    samples = Samples(batch.indices, epoch)
+    samples = Samples(batch.indices, epoch, batch.partners, batch.shares)
     images = images_to_device(batch.images, fabric.device)
     labels = batch.labels.to(fabric.device, non_blocking=True)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from exporters.core.errors import UsageError
@@ -31,12 +32,15 @@ class Method(nn.Module):
         UsageError: a student or teacher that the method cannot work with.
     """
 
+    class_weights: Tensor | None
     ramps_logits: bool = False  # whether the logit loss is warmed up as well
 
     def __init__(self, settings: LossSettings, student: NetworkShape, teacher: NetworkShape | None) -> None:
         super().__init__()
         self.settings = settings
         self.balance: LossBalance | None = None
+        weights = None if settings.class_weights is None else torch.tensor(settings.class_weights)
+        self.register_buffer("class_weights", weights, persistent=False)
 
     def prepare(self, training: TrainingSplit) -> None:
         """Make what depends on the training split, once and before the first batch.
@@ -78,9 +82,9 @@ class Method(nn.Module):
         Args:
             student: the student's output, with gradient.
             teacher: the teacher's, or the fused views' (`pipeline.tmkd.fusion.fuse_output`), without gradient.
-            labels: `[B]` int64.
+            labels: `[B]` int64; of mixed images the dominant ones, which is what all losses but the cross-entropy take.
             ramp: warm-up in [0, 1], a factor of the feature and contrast terms.
-            samples: which training images these are, for methods that remember images.
+            samples: which training images these are and what was mixed into them.
 
         Returns:
             Name (`ce`, `logits`, `feature`, `contrast`) → 0-d fp32; terms of weight 0 are left out.
@@ -100,7 +104,7 @@ class Method(nn.Module):
         taught = {name: term for name, term in terms.items() if name != "ce"}
         if self.balance is not None and taught:
             # The unit of all weights, even where the cross-entropy itself has weight 0.
-            unit = terms["ce"] if "ce" in terms else self.cross_entropy(student, labels)
+            unit = terms["ce"] if "ce" in terms else self.cross_entropy(student, labels, samples)
             for name, scale in self.balance(unit, taught, student).items():
                 losses[name] = scale * losses[name]
         return losses
@@ -111,21 +115,29 @@ class Method(nn.Module):
         """The losses of a batch before weights, those of weight 0 left out; see `forward`."""
         terms: dict[str, Tensor] = {}
         if self.settings.ce.weight:
-            terms["ce"] = self.cross_entropy(student, labels)
+            terms["ce"] = self.cross_entropy(student, labels, samples)
         if self.has_logits_loss() and self.settings.logits.weight:
             terms["logits"] = self.logits_loss(student, self._given(teacher), labels)
         if self.has_feature_loss() and self.settings.feature.weight:
             terms["feature"] = self.feature_loss(student, self._given(teacher), labels)
         return terms
 
-    def cross_entropy(self, student: NetworkOutput, labels: Tensor) -> Tensor:
-        """The cross-entropy with the true labels, 0-d, not weighted."""
-        return cross_entropy(student.logits, labels, self.settings.label_smoothing)
+    def cross_entropy(self, student: NetworkOutput, labels: Tensor, samples: Samples | None = None) -> Tensor:
+        """The cross-entropy with the true labels, of mixed images with both, 0-d, not weighted."""
+        mixed = None if samples is None else _mixed(samples, labels.device)
+        return cross_entropy(student.logits, labels, self.settings.label_smoothing, self.class_weights, mixed)
 
     def _given(self, teacher: NetworkOutput | None) -> NetworkOutput:
         if teacher is None:
             raise ValueError(f"{type(self).__name__} needs a teacher's output")
         return teacher
+
+
+def _mixed(samples: Samples, device: torch.device) -> tuple[Tensor, Tensor] | None:
+    """The labels of what was mixed into each image, and the share of the image's own label."""
+    if samples.partners is None or samples.shares is None:
+        return None
+    return samples.partners.to(device), samples.shares.to(device)
 
 
 def given_shape(teacher: NetworkShape | None, method: str) -> NetworkShape:

@@ -165,7 +165,10 @@ def _task(
     from pipeline.distill.memory import TrainingSplit
     from pipeline.distill.task import DistillationTask
     from pipeline.randomness import generator
+    from pipeline.training.class_weights import class_weights
 
+    labels = data.index.splits["train"].labels
+    weights = class_weights(recipe.train.class_weights, labels, data.index.classes, "train")
     if teacher is not None:
         wanted = needs_stages(recipe.distill.method, recipe.distill.base)
         student.tapped.tap_stages = teacher.visual.tap_stages = wanted
@@ -177,6 +180,7 @@ def _task(
             teacher.visual.shape if teacher is not None else None,
             anchors,
             recipe.train.label_smoothing,
-            TrainingSplit(data.index.splits["train"].labels, recipe.seed),
+            TrainingSplit(labels, recipe.seed),
+            weights,
         )
     return DistillationTask(student.tapped, method)

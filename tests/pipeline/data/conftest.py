@@ -26,6 +26,9 @@ class Augment:
     jitter: float = 0.0
     randaugment: RandAugment | None = None
     erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_probability: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from PIL import Image
 from exporters.core.errors import UnavailableError
 from exporters.images.decoding import open_rgb
 from exporters.images.preprocessing import Geometry
+from pipeline.data import loading
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index
@@ -40,7 +41,9 @@ def by_index(batches: Iterator[Batch]) -> dict[int, tuple[int, bytes]]:
 
 def same(one: list[Batch], two: list[Batch]) -> bool:
     return len(one) == len(two) and all(
-        torch.equal(left, right) for a, b in zip(one, two, strict=True) for left, right in zip(a, b, strict=True)
+        (left is right is None) or torch.equal(left, right)
+        for a, b in zip(one, two, strict=True)
+        for left, right in zip(a, b, strict=True)
     )
 
 
@@ -102,6 +105,77 @@ def test_workers_and_cache_change_no_bit(index: DataIndex):
     assert same(reference[:5], reference[-7:-2])  # epoch 0 is the same when it is repeated
     for loader in loaders[1:]:
         assert same(everything(loader), reference)
+
+
+MIXED = Augmentation(Augment(mixup=0.4, cutmix=1.0, mix_probability=0.8), GEOMETRY, seed=5, cycle=2)
+
+
+def test_mixed_batches_are_the_same_with_1_and_3_workers_and_in_any_order(index: DataIndex):
+    def everything(workers: int, batch_size: int, epochs: tuple[int, ...]) -> list[Batch]:
+        with Loader(index, index.root, workers, cache_bytes=0) as loader:
+            return [b for epoch in epochs for b in loader.training_batches(MIXED, batch_size, seed=1, epoch=epoch)]
+
+    reference = everything(0, 3, (0, 1))
+    assert same(everything(1, 3, (0, 1)), reference)
+    assert same(everything(3, 3, (0, 1)), reference)
+
+    def by_image(batches: list[Batch]) -> dict[int, tuple[bytes, int, float]]:
+        found = {}
+        for batch in batches:
+            assert batch.partners is not None and batch.shares is not None
+            for i, image, partner, share in zip(
+                batch.indices.tolist(), batch.images, batch.partners.tolist(), batch.shares.tolist(), strict=True
+            ):
+                found[i] = (image.contiguous().numpy().tobytes(), partner, share)
+        return found
+
+    # Not which images are in a batch but (epoch, index) decides; after the cycle the same comes again.
+    first = by_image(everything(0, 3, (0,)))
+    assert by_image(everything(0, 13, (0,))) == first
+    assert by_image(everything(0, 4, (2,))) == first != by_image(everything(0, 4, (1,)))
+
+
+def test_mixed_image_is_made_of_both_augmented_images_and_has_both_labels(index: DataIndex):
+    split = index.splits["train"]
+    kinds = set()
+    for batch in Loader(index, index.root).training_batches(MIXED, 4, seed=5, epoch=1):
+        assert batch.partners is not None and batch.shares is not None
+        for row, i in enumerate(batch.indices.tolist()):
+            own = MIXED(open_rgb(index.root / split.paths[i]), 1, i)
+            mix = MIXED.mix(1, i, len(split))
+            image = batch.images[row].permute(1, 2, 0).numpy()
+            assert batch.labels[row] == split.labels[i]
+            if mix is None:
+                kinds.add("plain")
+                np.testing.assert_array_equal(image, own)
+                assert batch.shares[row] == 1 and batch.partners[row] == split.labels[i]
+                continue
+            kinds.add("mixup" if mix.box is None else "cutmix")
+            partner = MIXED(open_rgb(index.root / split.paths[mix.partner]), 1, mix.partner)
+            np.testing.assert_array_equal(image, mix.blend(own, partner))
+            assert batch.partners[row] == split.labels[mix.partner]
+            assert batch.shares[row].item() == pytest.approx(mix.share)
+    assert kinds == {"plain", "mixup", "cutmix"}
+
+
+def test_without_mixing_a_batch_has_no_second_labels(index: DataIndex):
+    off = Augmentation(Augment(mixup=0.4, cutmix=1.0, mix_probability=0.0), GEOMETRY, seed=5)
+    plain = Augmentation(Augment(), GEOMETRY, seed=5)
+    batches = [list(Loader(index, index.root).training_batches(each, 4, seed=5, epoch=0)) for each in (off, plain)]
+    assert same(*batches)
+    assert all(batch.partners is None and batch.shares is None for batch in batches[0])
+
+
+def test_a_broken_partner_is_named(index: DataIndex):
+    mixed = Augmentation(Augment(mixup=1.0), GEOMETRY, seed=5)
+    mix = mixed.mix(0, 0, 13)
+    assert mix is not None
+    broken = index.root / index.splits["train"].paths[mix.partner]
+    broken.write_bytes(b"no image")
+    loader = Loader(index, index.root, 0)
+    request = loading._Request("train", mixed, 0, np.array([0]))
+    failure = loader._images.__getitems__(request)
+    assert isinstance(failure, loading._Failure) and broken.name in failure.message
 
 
 @hypothesis_settings(deadline=None, max_examples=15)

@@ -294,3 +294,41 @@ def test_losses_stay_finite_and_fp32_at_extreme_values_in_autocast(dtype: torch.
     for leaf in (student, embeddings):
         assert leaf.grad is not None
         assert leaf.grad.isfinite().all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=seeds, smoothing=st.sampled_from([0.0, 0.1]), weighted=st.booleans(), mixes=st.booleans())
+def test_cross_entropy_of_mixed_labels_and_weighted_classes(seed: int, smoothing: float, weighted: bool, mixes: bool):
+    random = np.random.default_rng(seed)
+    images, classes = 6, 4
+    logits = random.normal(size=(images, classes))
+    labels, second = random.integers(0, classes, (2, images))
+    share = random.uniform(0.5, 1, images)
+    weights = random.uniform(0.1, 3, classes) if weighted else np.ones(classes)
+    log_p = np.log(softmax(logits))
+    total = norm = 0.0
+    for row in range(images):
+        parts = [(labels[row], share[row]), (second[row], 1 - share[row])] if mixes else [(labels[row], 1.0)]
+        for label, part in parts:
+            target = np.full(classes, smoothing / classes)
+            target[label] += 1 - smoothing
+            total += part * -(weights * target * log_p[row]).sum()
+            norm += part * weights[label]
+    found = cross_entropy(
+        torch.from_numpy(logits),
+        torch.from_numpy(labels),
+        smoothing,
+        torch.from_numpy(weights) if weighted else None,
+        (torch.from_numpy(second), torch.from_numpy(share)) if mixes else None,
+    )
+    assert found.item() == pytest.approx(total / norm, rel=1e-6)
+
+
+def test_second_labels_without_a_share_and_equal_weights_change_nothing():
+    logits, labels, second = logits_of(3, 5, 4)[0], np.arange(5) % 4, (np.arange(5) + 1) % 4
+    given_labels = torch.from_numpy(labels)
+    plain = cross_entropy(torch.from_numpy(logits), given_labels, 0.1)
+    mixed = (torch.from_numpy(second), torch.ones(5))
+    assert cross_entropy(torch.from_numpy(logits), given_labels, 0.1, torch.ones(4), mixed).item() == pytest.approx(
+        plain.item(), rel=1e-12
+    )

@@ -14,6 +14,7 @@ from pipeline.distill.methods.base import Method, given_shape, require_cam
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.distill.settings import DistillSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
+from pipeline.randomness import Samples
 from tests.pipeline.distill.networks import extreme_output, labels_of, network_output, shape_of
 
 ALONE = [name for name in METHODS if name != "tmkd"]
@@ -204,3 +205,17 @@ def test_label_smoothing_reaches_the_cross_entropy() -> None:
     smooth = cross_entropy(student.logits, labels, 0.2)
     assert method(student, None, labels, 0.0)["ce"].item() == smooth.item()
     assert not math.isclose(smooth.item(), cross_entropy(student.logits, labels).item())
+
+
+def test_class_weights_and_mixed_labels_reach_the_cross_entropy() -> None:
+    student, weights = network_output(0, 4, 3, 4), (0.5, 1.0, 2.0)
+    labels, partners, shares = torch.tensor([0, 1, 2, 0]), torch.tensor([1, 1, 0, 2]), torch.tensor([0.5, 1, 0.7, 0.9])
+    method = build_method(DistillSettings(method="ce"), shape_of(student), None, None, class_weights=weights)
+    samples = Samples(torch.arange(4), 0, partners, shares)
+    found = method(student, None, labels, 0.0, samples)["ce"].item()
+    assert found == cross_entropy(student.logits, labels, 0.0, torch.tensor(weights), (partners, shares)).item()
+    assert "class_weights" not in method.state_dict()
+    plain = build_method(DistillSettings(method="ce"), shape_of(student), None, None)
+    assert plain(student, None, labels, 0.0, Samples(torch.arange(4), 0))["ce"].item() == (
+        cross_entropy(student.logits, labels).item()
+    )
