@@ -71,8 +71,8 @@ def draw_mix(settings: AugmentSettings, seed: int, epoch: int, index: int, image
     share = max(share, 1 - share)
     if name == "mixup":
         return Mix(partner, share)
-    half = size * math.sqrt(1 - share) / 2
-    x, y = across * size, down * size
-    left, right = (round(min(max(edge, 0), size)) for edge in (x - half, x + half))
-    top, bottom = (round(min(max(edge, 0), size)) for edge in (y - half, y + half))
+    side = int(size * math.sqrt(1 - share))  # rounded down, so that the image itself keeps the larger part
+    left, top = (int(place * size) - side // 2 for place in (across, down))
+    right, bottom = min(left + side, size), min(top + side, size)
+    left, top = max(left, 0), max(top, 0)
     return Mix(partner, 1 - (right - left) * (bottom - top) / size**2, (left, top, right, bottom))

@@ -95,7 +95,8 @@ def _fit(
     task = training.task.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, optimizer = fabric.setup(task, make_optimizer(task, settings))
     average = WeightAverage(task, settings.ema) if settings.ema is not None else None
-    body = [each for group in task.layers() for each in group if each.requires_grad] if settings.body_starts else []
+    groups = task.layers() if settings.body_starts else []  # type: ignore[operator]
+    body = [each for group in groups for each in group if each.requires_grad]
     state = _State()
     if (saved := checkpoint.load()) is not None:
         _restore(saved, task, optimizer, fabric, state, average)

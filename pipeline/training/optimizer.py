@@ -1,8 +1,7 @@
 """Optimizers by name, and the learning rate as a function of the step, so that a resumed run has nothing to restore."""
 
 import math
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +20,17 @@ def make_optimizer(module: nn.Module, settings: "FitSettings") -> torch.optim.Op
     """SGD with momentum, or AdamW, with the recipe's numbers, over the trainable parameters of a module.
 
     Without `decays_norms_and_biases`, parameters that weight decay is not meant for are in a group of their own, with
-    a decay of 0 (see `parameter_groups`). Where `rate_factors` are not all 1, the groups have their factor of the
-    learning rate as `lr_scale`, and `module` is a task whose `layers()` gives the layer groups of its network.
+    a decay of 0 (see `parameter_groups`). Where layers have rates of their own, or the head is trained alone at
+    first, the groups are those of layers, with their factor of the learning rate as `lr_scale`; `module` is then a task
+    whose `layers()` gives the layer groups of its network.
     """
     trainable: list[Any]
-    factors = _rate_factors(module, settings)
-    if settings.decays_norms_and_biases and not factors:
+    layers = _layers(module, settings)
+    if settings.decays_norms_and_biases and not layers:
         trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     else:
-        exempt = 0.0 if not settings.decays_norms_and_biases else settings.weight_decay
-        trainable = parameter_groups(module, settings.weight_decay, exempt, factors)
+        exempt_decay = settings.weight_decay if settings.decays_norms_and_biases else 0.0
+        trainable = parameter_groups(module, settings.weight_decay, exempt_decay, layers)
     # A fused optimizer undoes fp16's gradient scale within its step, which is too late for clipping.
     fused = settings.gradient_clip is None
     if settings.optimizer == "adamw":
@@ -49,9 +49,9 @@ def parameter_groups(
     module: nn.Module,
     weight_decay: float,
     exempt_decay: float = 0.0,
-    factors: Mapping[nn.Parameter, float] = MappingProxyType({}),
+    layers: Sequence[tuple[float, Iterable[nn.Parameter]]] = (),
 ) -> list[dict[str, Any]]:
-    """The trainable parameters in groups for an optimizer: with weight decay and without, for each factor.
+    """The trainable parameters in groups for an optimizer: with weight decay and without, for each layer.
 
     Without are biases, whatever belongs to a normalisation layer, scalars and scales of one value a channel (CLIP's
     `logit_scale`, layer scale), and what a network names in `no_weight_decay()`, as those of timm and open_clip do for
@@ -59,39 +59,39 @@ def parameter_groups(
 
     Args:
         module: everything that is trained.
-        weight_decay: of the first group of each factor.
+        weight_decay: of the first group of each layer.
         exempt_decay: of the second.
-        factors: of the learning rate, for each trainable parameter; empty: none.
+        layers: factor of the learning rate, and parameters; all of the module's together. Empty: one layer.
 
     Returns:
-        Groups of PyTorch's optimizers, `params` in the module's order, with the factor as `lr_scale` where there are
-        factors; a group without parameters is left out.
+        Groups of PyTorch's optimizers, `params` in the module's order, with the factor as `lr_scale` where layers are
+        given; a group without parameters is left out.
     """
     exempt = {id(parameter) for parameter in _exempt(module)}
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = []
-    for factor in dict.fromkeys(factors.get(parameter) for parameter in trainable):
-        of_factor = [each for each in trainable if factors.get(each) == factor]
-        scale = {} if factor is None else {"lr_scale": factor}
+    parts: list[tuple[dict[str, float], Iterable[nn.Parameter]]]
+    parts = [({"lr_scale": factor}, parameters) for factor, parameters in layers] or [({}, module.parameters())]
+    groups: list[dict[str, Any]] = []
+    for scale, parameters in parts:
+        trainable = [parameter for parameter in parameters if parameter.requires_grad]
         for is_exempt, decay in ((False, weight_decay), (True, exempt_decay)):
-            params = [each for each in of_factor if (id(each) in exempt) is is_exempt]
+            params = [each for each in trainable if (id(each) in exempt) is is_exempt]
             groups.append({"params": params, "weight_decay": decay, **scale})
     return [group for group in groups if group["params"]]
 
 
-def _rate_factors(module: nn.Module, settings: "FitSettings") -> dict[nn.Parameter, float]:
-    """The factor of each parameter's learning rate; empty where all are 1.
+def _layers(module: nn.Module, settings: "FitSettings") -> list[tuple[float, list[nn.Parameter]]]:
+    """The layers with the factor of each one's learning rate; none where all are trained alike.
 
     `layer_decay^i` for the i-th layer group of the network from above, counted from 0; `head_lr` for everything else:
     the classifier, and what the method trains in addition.
     """
     head, decay = settings.rate_factors
-    if head == decay == 1:
-        return {}
-    factors = dict.fromkeys(module.parameters(), head)
-    for depth, group in enumerate(reversed(module.layers())):  # type: ignore[operator]
-        factors |= dict.fromkeys(group, decay**depth)
-    return factors
+    if head == decay == 1 and not settings.body_starts:
+        return []
+    groups: list[list[nn.Parameter]] = module.layers()  # type: ignore[operator]
+    body = {parameter for group in groups for parameter in group}
+    layers = [(decay**depth, group) for depth, group in enumerate(reversed(groups))]
+    return [(head, [parameter for parameter in module.parameters() if parameter not in body]), *layers]
 
 
 def _exempt(module: nn.Module) -> Iterator[nn.Parameter]:

@@ -22,7 +22,9 @@ _BATCH = 64
 """The batch size that the learning rates below are meant for."""
 
 
-def preset_values(preset: Literal["finetune", "scratch"], epochs: int, batch_size: int, optimizer: str | None) -> dict[str, Any]:
+def preset_values(
+    preset: Literal["finetune", "scratch"], epochs: int, batch_size: int, optimizer: str | None
+) -> dict[str, Any]:
     """The values of a preset for a training of so many epochs.
 
     `finetune`: AdamW with decoupled weight decay (Loshchilov and Hutter 2019) on everything but norms and biases; the

@@ -377,7 +377,5 @@ def test_switched_off_they_change_nothing(tmp_path: Path):
             optimizer.step()
     assert same(fitted.final_state, dict(plain.state_dict()))
     neutral = {"head_epochs": 0, "head_lr": 1.0, "layer_decay": 1.0, "ema": None, "preset": "none"}
-    again = run(
-        make_training(Net(1, 0.0), settings={"schedule": {"kind": "constant"}} | neutral), tmp_path / "neutral"
-    )
+    again = run(make_training(Net(1, 0.0), settings={"schedule": {"kind": "constant"}} | neutral), tmp_path / "neutral")
     assert same(fitted.final_state, again.final_state)

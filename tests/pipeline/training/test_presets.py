@@ -44,7 +44,9 @@ def test_a_preset_is_described_in_one_line():
     made = NetworkFitSettings(preset="finetune", epochs=6).chosen(pretrained=True)
     text = describe_preset(made)
     assert text.startswith("preset finetune: adamw, lr 0.0005, 10 times that for the classifier, ")
-    assert "first the classifier alone (1 epoch), cosine schedule after a warm-up of 0.6 epochs, weight decay 0.05" in text
+    assert (
+        "first the classifier alone (1 epoch), cosine schedule after a warm-up of 0.6 epochs, weight decay 0.05" in text
+    )
     assert "\n" not in text
     assert describe_preset(NetworkFitSettings(preset="none")) == ""
     scratch = describe_preset(NetworkFitSettings().chosen(pretrained=False))

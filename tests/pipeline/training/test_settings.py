@@ -24,14 +24,18 @@ def test_milestones_imply_their_kind_and_lie_within_the_epochs() -> None:
         FitSettings(epochs=5, schedule=ScheduleSettings(milestones=[3, 5]))
 
 
-@pytest.mark.parametrize(("pretrained", "preset", "optimizer"), [(True, "finetune", "adamw"), (False, "scratch", "sgd")])
+@pytest.mark.parametrize(
+    ("pretrained", "preset", "optimizer"), [(True, "finetune", "adamw"), (False, "scratch", "sgd")]
+)
 def test_auto_follows_from_the_weights(pretrained: bool, preset: str, optimizer: str) -> None:
     chosen = NetworkFitSettings(epochs=30).chosen(pretrained)
     assert (chosen.preset, chosen.optimizer, chosen.epochs) == (preset, optimizer, 30)
     assert chosen.decays_norms_and_biases is not pretrained
 
 
-@pytest.mark.parametrize("given", [{"optimizer": "sgd"}, {"lr": 0.01}, {"schedule": {"kind": "cosine"}}, {"schedule": {}}])
+@pytest.mark.parametrize(
+    "given", [{"optimizer": "sgd"}, {"lr": 0.01}, {"schedule": {"kind": "cosine"}}, {"schedule": {}}]
+)
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_auto_leaves_a_recipe_with_a_schedule_of_its_own_alone(given: dict[str, Any], pretrained: bool) -> None:
     own = NetworkFitSettings.model_validate(given | {"epochs": 7})

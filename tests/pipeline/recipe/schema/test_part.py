@@ -24,12 +24,19 @@ def test_every_key_has_a_schema_that_takes_its_default(path: tuple[str, ...]) ->
 
 
 def test_a_part_has_its_keys_at_the_top_and_refuses_what_the_recipe_refuses() -> None:
-    part = schema_part(SCHEMA, "train")
-    assert list(part["properties"]) == known_keys(("train",)) and "$ref" not in part
+    part = schema_part(SCHEMA, "data")
+    assert list(part["properties"]) == known_keys(("data",)) and "$ref" not in part
     validator = jsonschema.Draft202012Validator(part)
-    assert validator.is_valid({"epochs": 3}) and not validator.is_valid({"epochs": 0})
-    assert not validator.is_valid({"epoch": 3})
-    assert set(part["$defs"]) == {"ScheduleSettings"}
+    assert validator.is_valid({"image_size": 32}) and not validator.is_valid({"image_size": 0})
+    assert not validator.is_valid({"image_sizes": 32})
+    assert set(part["$defs"]) == {"AugmentSettings", "RandAugmentSettings"}
+
+
+def test_a_schedule_is_a_section_or_the_name_of_a_preset() -> None:
+    for key in ("train", "teacher.visual.fit"):
+        validator = jsonschema.Draft202012Validator(schema_part(SCHEMA, key))
+        assert validator.is_valid({"epochs": 3}) and not validator.is_valid({"epochs": 0})
+        assert validator.is_valid("finetune") and not validator.is_valid("finetunes")
 
 
 def test_free_names_have_a_schema() -> None:
