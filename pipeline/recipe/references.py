@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pipeline.distill.registry import METHODS
 from pipeline.distill.settings import CeSettings
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.training.settings import FitSettings
+from pipeline.training.settings import FitSettings, NetworkFitSettings
 
 Schedule = TypeVar("Schedule", bound=FitSettings)
 
@@ -69,7 +69,7 @@ def falls_back(recipe: Recipe) -> bool:
 
 
 def shortened(settings: Schedule, epochs: int) -> Schedule:
-    """A schedule of its own that ends after fewer epochs: warm-up and milestones at the same shares of it.
+    """A schedule of its own that ends after fewer epochs: warm-up, head epochs and milestones at the same shares.
 
     Milestones that would fall together are one, and those that would fall at the beginning or the end are left out.
     There is no early stop. All the epochs give the settings as they are.
@@ -84,6 +84,8 @@ def shortened(settings: Schedule, epochs: int) -> Schedule:
     changed: dict[str, Any] = {"epochs": epochs}
     if settings.early_stop is not None:
         changed["early_stop"] = None
+    if isinstance(settings, NetworkFitSettings) and settings.head_epochs:
+        changed["head_epochs"] = min(round(settings.head_epochs * share), epochs - 1)
     if schedule.milestones or schedule.warmup:
         scaled = {round(milestone * share) for milestone in schedule.milestones}
         milestones = tuple(sorted(milestone for milestone in scaled if 0 < milestone < epochs))

@@ -17,7 +17,8 @@ def class_weights(
     class then has the same share in the loss, and the mean weight of an image is 1.
 
     Args:
-        wanted: `none`, `balanced`, or weights by class name; classes that are not named have 1.
+        wanted: `none`, `balanced`, or weights by the name of a class or its folder; classes that are
+            not named have 1.
         labels: `[N]` int64, of the training split.
         classes: K names, in the order of the labels.
         section: of the recipe, for the message.
@@ -33,10 +34,14 @@ def class_weights(
             return None
         counts = np.bincount(labels, minlength=len(classes))
         return tuple((len(labels) / (len(classes) * np.maximum(counts, 1))).tolist())
-    for name in wanted:
-        if name not in classes:
+    named: dict[str, float] = {}
+    for name, weight in wanted.items():
+        # Class folders are called wood_duck where the class is called "wood duck".
+        spoken = name if name in classes else name.replace("_", " ")
+        named[spoken] = float(weight)
+        if spoken not in classes:
             near = difflib.get_close_matches(name, classes, n=1)
             some = ", ".join(classes[:5]) + (", …" if len(classes) > 5 else "")
             hint = f"Did you mean {near[0]}?" if near else f"Its classes: {some}."
             raise UsageError(f"{section}.class_weights: {name!r} is no class of the data set", remedy=hint)
-    return tuple(float(wanted.get(name, 1.0)) for name in classes)
+    return tuple(named.get(name, 1.0) for name in classes)

@@ -11,9 +11,6 @@ from exporters.core.wording import count_of
 if TYPE_CHECKING:
     from pipeline.training.settings import NetworkFitSettings
 
-Preset = Literal["auto", "finetune", "scratch", "none"]
-PRESETS: tuple[Preset, ...] = ("auto", "finetune", "scratch", "none")
-
 SCHEDULE_KEYS = frozenset({"optimizer", "lr", "schedule"})
 """Keys that belong together: `auto` leaves a recipe alone that gives one of them, since its learning rate was meant for
 the default optimizer, and a schedule for both."""

@@ -5,7 +5,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, Strict, model_validator
 
 from pipeline.settings import Settings, problem, unexpected
-from pipeline.training.presets import PRESETS, SCHEDULE_KEYS, Preset, preset_values
+from pipeline.training.presets import SCHEDULE_KEYS, preset_values
+
+Preset = Literal["auto", "finetune", "scratch", "none"]
+PRESETS: tuple[Preset, ...] = ("auto", "finetune", "scratch", "none")
 
 
 class ScheduleSettings(Settings):

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.training.presets import PRESETS
+from pipeline.training.settings import PRESETS
 
 _EXTENDS = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],

@@ -8,7 +8,8 @@ from tests.pipeline.data.conftest import Augment
 
 
 def draws(count: int, **changes: object) -> list[Mix | None]:
-    return [draw_mix(Augment(**changes), 3, 1, index, 50, 32) for index in range(count)]  # type: ignore[arg-type]
+    addresses = ((number // 50, number % 50) for number in range(count))
+    return [draw_mix(Augment(**changes), 3, *address, 50, 32) for address in addresses]  # type: ignore[arg-type]
 
 
 @settings(deadline=None, max_examples=150)

@@ -41,7 +41,7 @@ def test_broken_prompts_file_is_reported_first(prospect: Prospect, tmp_path: Pat
 def test_weights_of_unknown_classes_are_refused(prospect: Prospect) -> None:
     (error,) = prospect.report(names.check_class_weights, "train.class_weights={blue_bra: 2}").errors
     assert error.exit_code == 2 and "train.class_weights: 'blue_bra' is no class" in error.message
-    assert error.remedy == "Did you mean blue_bar?"
+    assert error.remedy == "Did you mean blue bar?"
     assert not prospect.report(names.check_class_weights, "train.class_weights={blue_bar: 2}").errors
     section = "teacher.visual.fit.class_weights"
     (error,) = prospect.report(names.check_class_weights, f"{section}={{x: 2}}").errors

@@ -18,7 +18,7 @@ from pipeline.recipe.references import (
 )
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.stages.shared.student_training import student_parameters
-from pipeline.training.settings import FitSettings
+from pipeline.training.settings import FitSettings, NetworkFitSettings
 
 FULL = "student.baseline=full"
 
@@ -114,6 +114,13 @@ def test_milestones_that_fall_together_or_away_leave_a_constant_rate() -> None:
     whole = FitSettings(epochs=30, schedule={"milestones": [1, 28, 29]})
     assert shortened(whole, 3).schedule.kind == "constant"
     assert shortened(FitSettings(epochs=30, schedule={"milestones": [14, 16]}), 4).schedule.milestones == (2,)
+
+
+@pytest.mark.parametrize(("epochs", "head"), [(60, 10), (12, 2), (3, 0), (1, 0)])
+def test_head_alone_keeps_its_share_of_a_short_schedule(epochs: int, head: int) -> None:
+    whole = NetworkFitSettings(epochs=60, head_epochs=10)
+    assert shortened(whole, epochs).head_epochs == head
+    assert shortened(NetworkFitSettings(epochs=2, head_epochs=1), 1).head_epochs == 0
 
 
 @given(

@@ -41,3 +41,7 @@ def test_unknown_class_is_named_with_the_nearest_one():
     with pytest.raises(UsageError) as caught:
         class_weights({"zzz": 2.0}, np.array([0]), CLASSES, "train")
     assert caught.value.remedy == "Its classes: red_disc, green_square, blue_bar."
+
+
+def test_folder_names_stand_for_their_classes():
+    assert class_weights({"wood_duck": 2.0, "teal": 3.0}, np.array([0]), ("teal", "wood duck"), "train") == (3.0, 2.0)
