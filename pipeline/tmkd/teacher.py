@@ -84,7 +84,12 @@ class MultiViewTeacher:
     @torch.no_grad()
     def fuse(self, viewed: ViewedBatch, labels: Tensor) -> NetworkOutput:
         """The views of training images as one teacher, weighted under their true labels."""
-        return fuse_output(self.weigh(viewed, labels), viewed.output)
+        output, align = viewed.output, self.views.aligned
+        output = output._replace(
+            feature_map=None if output.feature_map is None else align(output.feature_map),
+            stage_maps=tuple(align(maps) for maps in output.stage_maps),
+        )
+        return fuse_output(self.weigh(viewed, labels), output)
 
     def __call__(self, images: Tensor, labels: Tensor, epoch: int = 0, indices: Tensor | None = None) -> NetworkOutput:
         """The fused teacher on training images.

@@ -30,6 +30,9 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 }
 """Kind → images `[B, 3, H, W]` and the settings of the kind → the view, of the same shape."""
 
+_UNDO: dict[str, Callable[..., Tensor]] = {"flip": flip_view}
+"""Kinds that move what is in the image → what brings a map of the view, `[B, C, h, w]`, back to the image's places."""
+
 
 class Views:
     """The views of a recipe, rgb first, made in one call.
@@ -48,6 +51,11 @@ class Views:
         self.names = tuple(self.kinds)
         self.identities = ("rgb", *map(_identity, settings.values()))
         self._functions = [partial(_FUNCTIONS[view.kind], settings=view) for view in settings.values()]
+        self._undo = {
+            number: partial(_UNDO[view.kind], settings=view)
+            for number, view in enumerate(settings.values(), start=1)
+            if view.kind in _UNDO
+        }
 
     def __len__(self) -> int:
         return len(self.names)
@@ -62,6 +70,21 @@ class Views:
             `[V, B, 3, H, W]` in [0, 1], dtype and device of `images`; the first is `images` itself.
         """
         return torch.stack([images, *(function(images) for function in self._functions)])
+
+    def aligned(self, maps: Tensor) -> Tensor:
+        """Feature maps of the views with every place where it is in the image: those of a mirrored view mirrored back.
+
+        A zoomed view's map stays as it is, since it has nothing of the image's border.
+
+        Args:
+            maps: `[V, B, C, h, w]`.
+
+        Returns:
+            The same shape and dtype; `maps` itself where no view moves anything.
+        """
+        if not self._undo:
+            return maps
+        return torch.stack([self._undo[v](view) if v in self._undo else view for v, view in enumerate(maps)])
 
 
 def _identity(view: ViewSettings) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor
 from exporters.student.architectures import Architecture, build
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
-from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView
+from pipeline.tmkd.views.settings import EdgeView, FlipView, HighFrequencyView
 from pipeline.tmkd.views.views import Views
 from pipeline.tmkd.weighting import ViewWeighting, confidence_weighting, uniform_weighting
 
@@ -72,6 +72,21 @@ def test_the_fused_teacher_is_the_weighted_sum_of_its_views(temperature: float):
     weight, bias = found.classifier_weight.detach(), found.classifier_bias.detach()
     torch.testing.assert_close(found.feature_map.mean((2, 3)) @ weight.T + bias, found.logits, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found.pooled, found.feature_map.mean((2, 3)))
+
+
+def test_maps_of_a_mirrored_view_are_mirrored_back_before_they_are_fused():
+    tapped = visual()
+    tapped.tap_stages = True
+    images, labels = batch()
+    teacher = MultiViewTeacher(tapped, Views({"flip": FlipView()}), uniform_weighting, 1.0)
+    found = teacher(images, labels)
+    with torch.no_grad():
+        plain, mirrored = tapped(images), tapped(images.flip(-1))
+    torch.testing.assert_close(found.feature_map, (plain.feature_map + mirrored.feature_map.flip(-1)) / 2)
+    for fused, own, other in zip(found.stage_maps, plain.stage_maps, mirrored.stage_maps, strict=True):
+        torch.testing.assert_close(fused, (own + other.flip(-1)) / 2)
+    weight, bias = found.classifier_weight.detach(), found.classifier_bias.detach()
+    torch.testing.assert_close(found.feature_map.mean((2, 3)) @ weight.T + bias, found.logits, rtol=1e-4, atol=1e-4)
 
 
 def test_stage_maps_are_fused_where_they_are_tapped():

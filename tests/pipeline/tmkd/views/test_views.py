@@ -4,7 +4,7 @@ import torch
 from pipeline.tmkd.views import views as views_module
 from pipeline.tmkd.views.edge import edge_view
 from pipeline.tmkd.views.high_frequency import high_frequency_view
-from pipeline.tmkd.views.settings import VIEW_CLASSES, VIEW_KINDS, EdgeView, HighFrequencyView
+from pipeline.tmkd.views.settings import VIEW_CLASSES, VIEW_KINDS, EdgeView, FlipView, HighFrequencyView, ZoomView
 from pipeline.tmkd.views.views import Views
 from tests.pipeline.tmkd.views.images import random_images
 
@@ -51,3 +51,17 @@ def test_identity_follows_from_the_settings_and_not_from_the_name() -> None:
     # Caches of teachers on disk are found by these names.
     assert identities[:2] == ("rgb", "edge-5c4b0a4d")
     assert identities[1] == identities[2] != identities[3]
+
+
+def test_maps_of_mirrored_views_alone_are_moved_back():
+    views = Views({"edge": EdgeView(), "flip": FlipView(), "turned": FlipView(axis="vertical"), "zoom": ZoomView()})
+    maps = torch.rand(len(views), 2, 3, 4, 5)
+    aligned = views.aligned(maps)
+    for number, name in enumerate(views.names):
+        axes = {"flip": [-1], "turned": [-2]}.get(name, [])
+        assert torch.equal(aligned[number], maps[number].flip(axes))
+
+
+def test_maps_of_views_that_move_nothing_are_left_as_they_are():
+    maps = torch.rand(2, 1, 3, 4, 4)
+    assert Views({"edge": EdgeView()}).aligned(maps) is maps
