@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from exporters.core.errors import UsageError
-from pipeline.distill.registry import METHODS, base_methods
+from pipeline.distill.registry import base_methods
+from pipeline.distill.settings import AUTO, METHOD_NAMES
 from pipeline.recipe import load_recipe
 from pipeline.recipe.references import base_name
 from pipeline.recipe.schema.recipe import Recipe
@@ -98,7 +99,7 @@ def make_arms(
             arm that is no valid recipe.
     """
     recipe = source.load()
-    _check_names("--methods", methods, tuple(METHODS))
+    _check_names("--methods", methods, METHOD_NAMES)
     plugged = "tmkd" in methods
     if bases is not None and not plugged:
         raise UsageError("--bases: only tmkd plugs into a base, and --methods has no tmkd")
@@ -161,7 +162,9 @@ def _on_base(source: Source, recipe: Recipe, base: str) -> list[Arm]:
 
 def _losses_of_its_own(recipe: Recipe, method: str) -> tuple[str, ...]:
     """Overrides that give a method its default weights, where the recipe's are meant for another."""
-    own = {recipe.distill.method, recipe.distill.base} if recipe.distill.method == "tmkd" else {recipe.distill.method}
+    own = {recipe.distill.method}
+    if recipe.distill.may_use_tmkd:
+        own |= {AUTO, recipe.distill.base}
     if method in own:
         return ()
     distill = recipe.distill

@@ -1,6 +1,7 @@
 """`compare.md`: a comparison for people, saying where an arm is worse as plainly as where it is better."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -56,6 +57,7 @@ def _document(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> Iterat
     yield "Top-1 accuracy in per cent, mean ± standard deviation over seeds.\n"
     columns: tuple[str, ...] = ("arm", *_ACCURACIES, *differences, *_COST)
     yield from _table(columns, [_row(each, to_plain) for each in main_arms(figures)])
+    yield from (f"\n{_choices(each)}" for each in figures if any(result.chose for result in each.arm.seeds))
     for base, group in ablations(figures).items():
         yield f"\n## Ablation on {code(base)}\n"
         whole = [each for each in main_arms(figures) if each.arm.base == base]
@@ -124,6 +126,13 @@ def _beyond_accuracy(figures: tuple[ArmFigures, ...]) -> Iterator[str]:
             for each in figures
         ],
     )
+
+
+def _choices(each: ArmFigures) -> str:
+    """What an arm of `auto` chose, and under how many seeds."""
+    chosen = Counter(result.chose for result in each.arm.seeds if result.chose)
+    found = ", ".join(f"{code(name)} ({count_of(number, 'seed')})" for name, number in chosen.most_common())
+    return f"{code(each.arm.name)} chose {found}."
 
 
 def _plain_cell(each: ArmFigures) -> str:

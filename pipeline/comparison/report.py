@@ -83,6 +83,7 @@ def _seeds(arm: ArmResult) -> list[dict[str, Any]]:
             "ece": result.ece,
             "corrupted": None if result.corrupted is None else dict(result.corrupted),
             "teacher": None if result.teacher is None else dict(result.teacher),
+            **({} if result.chose is None else {"chose": result.chose}),
         }
         for result in arm.seeds
     ]

@@ -35,6 +35,7 @@ class SeedResult:
         ece: the same student's expected calibration error, in [0, 1]; None like `nll`.
         corrupted: its top-1 on corrupted test images, by kind of corruption (mean over severities) and `mean`; None
             where `validate.corruptions` was off.
+        chose: under `distill.method: auto` the winner of the race, such as `tmkd on kd`; else None.
     """
 
     seed: int
@@ -48,6 +49,7 @@ class SeedResult:
     nll: float | None = None
     ece: float | None = None
     corrupted: Mapping[str, float] | None = None
+    chose: str | None = None
 
     @property
     def learned(self) -> bool:
@@ -134,6 +136,7 @@ def read_result(run_directory: RunDirectory, seed: int, name: str) -> SeedResult
             nll=verdict["student"]["chosen"]["test"]["nll"],
             ece=verdict["student"]["chosen"]["test"]["ece"],
             corrupted=_corrupted(verdict["corruptions"]),
+            chose=_winner(run_directory),
         )
     except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, yaml.YAMLError) as error:
         raise UnavailableError(
@@ -147,6 +150,12 @@ def _corrupted(measured: Mapping[str, Any] | None) -> dict[str, float] | None:
         return None
     kinds = {name: sum(values.values()) / len(values) for name, values in measured["top1"].items()}
     return kinds | {"mean": float(measured["mean_top1"])}
+
+
+def _winner(run: RunDirectory) -> str | None:
+    """Which method won the race of the run; None where there was no race."""
+    record = run.record("race")
+    return None if record is None or record.status != "done" else str(record.summary["winner"])
 
 
 def _seconds_per_epoch(run: RunDirectory) -> float:

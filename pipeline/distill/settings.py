@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from exporters.core.errors import UsageError
+from pipeline.distill.race.candidates import PLAIN, Candidate, candidate, default_candidates
+from pipeline.distill.race.settings import AutoSettings
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.settings import Settings, one_of, problem
 from pipeline.tmkd.settings import WeightingSettings
@@ -18,7 +20,10 @@ ADDED_LOGITS_WEIGHT, ADDED_LOGITS_TEMPERATURE = 0.9, 4.0
 LARGEST_SHARE = 10.0
 """Of a weight under `balance: auto`; tables of published weights hold larger ones, which are no shares."""
 
-METHOD_NAMES, BASE_NAMES = list(METHODS), list(base_methods())
+AUTO = "auto"
+"""The method that is chosen in a race; `DistillSettings.candidates` has what takes part."""
+
+METHOD_NAMES, BASE_NAMES = [*METHODS, AUTO], list(base_methods())
 _WEIGHTS = ("ce.weight", "feature.weight", "logits.weight", "contrast.weight")
 
 
@@ -84,6 +89,7 @@ class DistillSettings(Settings):
         description="method: tmkd only: the method that it plugs into.",
         json_schema_extra={"enum": [*BASE_NAMES]},
     )
+    auto: AutoSettings = Field(default_factory=AutoSettings, description="The race in which method: auto chooses.")
     balance: Literal["auto", "none"] = Field(
         default="auto",
         description="auto: each loss is scaled to pull on the student's features as hard as the cross-entropy, so that "
@@ -120,16 +126,17 @@ class DistillSettings(Settings):
     @model_validator(mode="after")
     def _teaches_something(self) -> Self:
         try:
-            resolve_losses(self)
+            for each in self.candidates:
+                resolve_losses(self.of(each))
         except UsageError as error:
             raise problem("method", error.message.removeprefix("distill: "), *_WEIGHTS) from error
         return self
 
     @model_validator(mode="after")
     def _balanced_weights_are_shares(self) -> Self:
-        if self.balance == "auto":
+        for losses in (self.of(each).losses for each in self.candidates if self.balance == "auto"):
             for name in ("feature", "logits", "contrast"):
-                weight = getattr(self.losses, name).weight
+                weight = getattr(losses, name).weight
                 if weight > LARGEST_SHARE:
                     raise problem(
                         f"{name}.weight",
@@ -141,6 +148,37 @@ class DistillSettings(Settings):
         return self
 
     @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What may be trained: the method, or everything that races under `auto`, plain training first."""
+        if self.method != AUTO:
+            return (Candidate(self.method, self.base if self.method == "tmkd" else None),)
+        if self.auto.candidates is None:
+            return default_candidates(self.base)
+        return tuple(candidate(name) for name in dict.fromkeys((PLAIN, *self.auto.candidates)))
+
+    @property
+    def may_use_tmkd(self) -> bool:
+        """Whether TMKD is the method, or races for it."""
+        return any(each.method == "tmkd" for each in self.candidates)
+
+    def of(self, chosen: Candidate) -> "DistillSettings":
+        """These settings with a candidate in the place of `auto`; unchanged under any other method.
+
+        Weights and temperature of losses that the recipe gives are meant for `base`; candidates that have nothing to do
+        with it take those of their own papers.
+        """
+        if self.method != AUTO:
+            return self
+        changes: dict[str, object] = {"method": chosen.method, "base": chosen.base or self.base}
+        if (chosen.base or chosen.method) != self.base:
+            changes |= {
+                "ce": self.ce.model_copy(update={"weight": None}),
+                "feature": self.feature.model_copy(update={"weight": None}),
+                "logits": self.logits.model_copy(update={"weight": None, "temperature": None}),
+            }
+        return self.model_copy(update=changes)
+
+    @property
     def losses(self) -> "LossSettings":
         """The settings of the losses, those that are left open filled in with the method's own."""
         return resolve_losses(self)
@@ -148,7 +186,7 @@ class DistillSettings(Settings):
     @property
     def uses_views(self) -> bool:
         """Whether the method shows the teacher more than the image itself."""
-        return self.method == "tmkd" and bool(self.views)
+        return self.may_use_tmkd and bool(self.views)
 
     @property
     def possible_views(self) -> Mapping[str, ViewSettings]:

@@ -14,10 +14,10 @@ def check(subject: Subject, report: Report) -> None:
     text = subject.recipe.teacher.text
     files = {
         "teacher.text.weights": text.weights if "text" in subject.stages and not text.has_image_tower else None,
-        "teacher.text.anchors": text.anchors if "distill" in subject.stages else None,
+        "teacher.text.anchors": text.anchors if subject.stages & {"race", "distill"} else None,
     }
     for key, file in files.items():
-        if file is None or subject.recipe.distill.method != "tmkd":
+        if file is None or not subject.recipe.distill.may_use_tmkd:
             continue
         with report.collecting():
             words = class_words(text.class_names, subject.classes)

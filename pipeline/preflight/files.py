@@ -58,7 +58,7 @@ def named_paths(recipe: Recipe) -> Iterator[NamedPath]:
     yield from _data(recipe)
     visual, text, student = recipe.teacher.visual, recipe.teacher.text, recipe.student
     weights = "Check the path, or fetch the file; weights: imagenet has published ones."
-    students = frozenset({"baseline", "distill", "reference"})
+    students = frozenset({"baseline", "race", "distill", "reference"})
     for section, settings, stages in (
         ("teacher.visual", visual, frozenset({"teacher"})),
         ("student", student, students),
@@ -67,7 +67,7 @@ def named_paths(recipe: Recipe) -> Iterator[NamedPath]:
             path = Path(settings.weights).expanduser()
             yield NamedPath(f"{section}.weights", path, stages, sha256=settings.sha256, remedy=weights)
     texts = frozenset({"text"})
-    clip = texts | {"fusion", "distill"} if needs_image_tower(recipe) else texts
+    clip = texts | {"fusion", "race", "distill"} if needs_image_tower(recipe) else texts
     if names_file(text.weights):
         path = Path(text.weights).expanduser()
         remedy = "Check the path, or train a small CLIP: teacher.text: {model: tiny, weights: fit}"
@@ -81,11 +81,11 @@ def named_paths(recipe: Recipe) -> Iterator[NamedPath]:
     if text.class_names is not None and text.class_names not in class_sets():
         path = Path(text.class_names).expanduser()
         remedy = f"Check the path; these ship: {', '.join(class_sets())}."
-        yield NamedPath("teacher.text.class_names", path, texts | {"distill"}, remedy=remedy)
+        yield NamedPath("teacher.text.class_names", path, texts | {"race", "distill"}, remedy=remedy)
     if text.anchors is not None:
         path = Path(text.anchors).expanduser()
         remedy = "Check the path, or leave the key out: the prompts give anchors too."
-        yield NamedPath("teacher.text.anchors", path, frozenset({"distill"}), remedy=remedy)
+        yield NamedPath("teacher.text.anchors", path, frozenset({"race", "distill"}), remedy=remedy)
 
 
 def _data(recipe: Recipe) -> Iterator[NamedPath]:

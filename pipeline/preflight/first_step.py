@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from exporters.core.errors import TmkdError, UsageError
 from pipeline.distill.registry import METHODS, needs_stages
+from pipeline.distill.settings import DistillSettings
 from pipeline.preflight.base import Report, Subject
 from pipeline.preflight.batches import more_images, single_image_warning
-from pipeline.preflight.networks import make_method
+from pipeline.preflight.networks import make_methods
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pipeline.distill.methods.base import Method
     from pipeline.training.settings import FitSettings
 
 _ONE_VALUE = "more than 1 value per channel"  # torch's words
@@ -23,18 +25,22 @@ _MOST_IMAGES = 2
 
 
 def check_student(subject: Subject, report: Report) -> None:
-    """Pass a batch through the student and the losses of the method.
+    """Pass a batch through the student and the losses of the method, under `auto` through those of each candidate.
 
     Raises:
         UsageError: such a batch cannot be trained on.
     """
+    for distill, method in make_methods(subject):
+        _check_method(subject, report, distill, method)
+
+
+def _check_method(subject: Subject, report: Report, distill: DistillSettings, method: "Method") -> None:
     from pipeline.distill.task import DistillationTask
     from pipeline.randomness import Samples
 
-    recipe = subject.recipe
-    student, method = subject.student().tapped, make_method(subject)
-    teacher = subject.teacher() if METHODS[recipe.distill.method].needs_teacher else None
-    stages = needs_stages(recipe.distill.method, recipe.distill.base)
+    recipe, student = subject.recipe, subject.student().tapped
+    teacher = subject.teacher() if METHODS[distill.method].needs_teacher else None
+    stages = needs_stages(distill.method, distill.base)
 
     def step(images: "Tensor", labels: "Tensor", indices: "Tensor") -> None:
         tapped = [network for network in (student, teacher) if network is not None]
@@ -57,7 +63,7 @@ def check_plain_student(subject: Subject, report: Report) -> None:
     Raises:
         UsageError: such a batch cannot be trained on.
     """
-    if "distill" in subject.stages:
+    if subject.stages & {"race", "distill"}:
         return
     recipe, student = subject.recipe, subject.student().tapped
 

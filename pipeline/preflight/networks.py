@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from pipeline.distill.race.refusals import workable_candidates
 from pipeline.distill.registry import METHODS
+from pipeline.distill.settings import DistillSettings
 from pipeline.preflight.base import Report, Subject
 
 if TYPE_CHECKING:
@@ -31,29 +33,37 @@ def check_method(subject: Subject, report: Report) -> None:
     """Let the method refuse nets that it cannot work with, such as those without class activation maps.
 
     Raises:
-        UsageError: as `pipeline.distill.build.build_method`.
+        UsageError: as `make_methods`.
     """
-    make_method(subject)
+    make_methods(subject)
 
 
-def make_method(subject: Subject) -> "Method":
-    """The method for the untrained student, with random anchors where it asks for some.
+def make_methods(subject: Subject) -> "list[tuple[DistillSettings, Method]]":
+    """The method, or under `auto` every candidate that the networks allow, for the untrained student; with random
+    anchors where it asks for some.
 
     Raises:
-        UsageError, UnavailableError: a network cannot be had, or the method cannot work with them.
+        UsageError, UnavailableError: a network cannot be had, or the method cannot work with them; under `auto`, one
+            that the recipe names, or each that learns from a teacher.
     """
+    made: list[tuple[DistillSettings, Method]] = []
+    workable_candidates(subject.recipe.distill, lambda distill: made.append((distill, _make_method(subject, distill))))
+    return made
+
+
+def _make_method(subject: Subject, distill: DistillSettings) -> "Method":
     import torch
 
     from pipeline.distill.build import build_method
     from pipeline.distill.memory import TrainingSplit
 
     recipe, classes = subject.recipe, len(subject.classes)
-    teacher = subject.teacher().shape if METHODS[recipe.distill.method].needs_teacher else None
+    teacher = subject.teacher().shape if METHODS[distill.method].needs_teacher else None
     student = subject.student().tapped.shape
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         return build_method(
-            recipe.distill,
+            distill,
             student,
             teacher,
             torch.randn(classes, 8),

@@ -13,6 +13,7 @@ NEEDED = {
     "teacher": _TRAINING,
     "text": (*_TRAINING, "open_clip"),
     "fusion": _TRAINING,
+    "race": _TRAINING,
     "distill": _TRAINING,
     "reference": _TRAINING,
     "validate": _TRAINING,

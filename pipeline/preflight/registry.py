@@ -2,8 +2,9 @@
 
 from pipeline.preflight.base import Check
 
-_TRAINING = frozenset({"baseline", "teacher", "text", "fusion", "distill", "reference"})
-_STUDENT = frozenset({"baseline", "distill", "reference"})
+_TRAINING = frozenset({"baseline", "teacher", "text", "fusion", "race", "distill", "reference"})
+_TAUGHT = frozenset({"race", "distill", "reference"})
+_STUDENT = _TAUGHT | {"baseline"}
 
 BEFORE_FIRST_STAGE = (
     Check("pipeline.preflight.packages:check", _TRAINING | {"validate", "export", "parity", "bundle"}),
@@ -13,19 +14,19 @@ BEFORE_FIRST_STAGE = (
     Check("pipeline.preflight.runtimes:check_library", frozenset({"export"})),
     Check("pipeline.preflight.runtimes:check_engines", frozenset({"parity"})),
     Check("pipeline.preflight.device:check", _TRAINING, slow=True),
-    Check("pipeline.preflight.clip:check", frozenset({"text", "fusion", "distill"}), slow=True),
+    Check("pipeline.preflight.clip:check", frozenset({"text", "fusion", "race", "distill"}), slow=True),
 )
 """What follows from the recipe and the machine alone."""
 
 AFTER_DATA = (
-    Check("pipeline.preflight.names:check_class_names", frozenset({"text", "distill"})),
-    Check("pipeline.preflight.names:check_class_weights", frozenset({"teacher", "distill"})),
+    Check("pipeline.preflight.names:check_class_names", frozenset({"text", "race", "distill"})),
+    Check("pipeline.preflight.names:check_class_weights", frozenset({"teacher", "race", "distill"})),
     Check("pipeline.preflight.batches:check_steps", frozenset({"teacher", "text", "distill"})),
     Check("pipeline.preflight.networks:check_student", _STUDENT, slow=True),
     Check("pipeline.preflight.networks:check_teacher", frozenset({"teacher"}), slow=True),
-    Check("pipeline.preflight.networks:check_method", frozenset({"distill", "reference"}), slow=True),
-    Check("pipeline.preflight.embeddings:check", frozenset({"text", "distill"}), slow=True),
-    Check("pipeline.preflight.first_step:check_student", frozenset({"distill", "reference"}), slow=True),
+    Check("pipeline.preflight.networks:check_method", _TAUGHT, slow=True),
+    Check("pipeline.preflight.embeddings:check", frozenset({"text", "race", "distill"}), slow=True),
+    Check("pipeline.preflight.first_step:check_student", _TAUGHT, slow=True),
     Check("pipeline.preflight.first_step:check_plain_student", frozenset({"baseline"}), slow=True),
     Check("pipeline.preflight.first_step:check_teacher", frozenset({"teacher"}), slow=True),
     Check("pipeline.preflight.first_step:check_text", frozenset({"text"}), slow=True),

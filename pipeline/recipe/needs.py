@@ -1,4 +1,4 @@
-"""What a recipe needs: which teachers, which of CLIP's towers, views or not."""
+"""What a recipe needs: which teachers, which of CLIP's towers, views or not; under `auto` what any candidate does."""
 
 from pipeline.distill.registry import METHODS
 from pipeline.recipe.schema.recipe import Recipe
@@ -7,7 +7,8 @@ from pipeline.tmkd.settings import IMAGE_TOWER_WEIGHTINGS
 
 def needs_teacher(recipe: Recipe) -> bool:
     """Whether the visual teacher is used: by the method, or as the yardstick of a gate."""
-    return METHODS[recipe.distill.method].needs_teacher or recipe.gates.max_drop_from_teacher is not None
+    taught = any(METHODS[each.method].needs_teacher for each in recipe.distill.candidates)
+    return taught or recipe.gates.max_drop_from_teacher is not None
 
 
 def has_views(recipe: Recipe) -> bool:
@@ -22,7 +23,7 @@ def weighs_by_text(recipe: Recipe) -> bool:
 
 def needs_text_embeddings(recipe: Recipe) -> bool:
     """Whether the text teacher is used: by the weights of the views, or by the contrast."""
-    contrasts = recipe.distill.method == "tmkd" and recipe.distill.contrast.weight > 0
+    contrasts = recipe.distill.may_use_tmkd and recipe.distill.contrast.weight > 0
     return weighs_by_text(recipe) or (contrasts and recipe.teacher.text.anchors is None)
 
 

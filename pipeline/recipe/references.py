@@ -7,7 +7,7 @@ augmentation.
 from typing import Any, TypeVar
 
 from pipeline.distill.registry import METHODS
-from pipeline.distill.settings import CeSettings
+from pipeline.distill.settings import AUTO, CeSettings
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.training.settings import FitSettings, NetworkFitSettings
 
@@ -18,7 +18,9 @@ SHORT_SHARE = 10
 
 
 def trains_baseline(recipe: Recipe) -> bool:
-    """Whether the run trains a plain student beside the distilled one."""
+    """Whether the run trains a plain student beside the distilled one; `auto` does in any case."""
+    if recipe.distill.method == AUTO:
+        return True
     return recipe.distill.method != "ce" and recipe.student.baseline in ("auto", "full")
 
 
@@ -26,10 +28,10 @@ def baseline_epochs(recipe: Recipe) -> int:
     """Epochs of the plain student: all of the schedule, or under `student.baseline: auto` about a tenth of it.
 
     Where something follows from the comparison (`distill.on_no_gain` other than `warn`), `auto` means all: only
-    students of the same budget can be compared.
+    students of the same budget can be compared. So it is with `distill.method: auto`.
     """
     epochs = recipe.train.epochs
-    whole = recipe.student.baseline == "full" or recipe.distill.on_no_gain != "warn"
+    whole = recipe.distill.method == AUTO or recipe.student.baseline == "full" or recipe.distill.on_no_gain != "warn"
     return epochs if whole else max(1, round(epochs / SHORT_SHARE))
 
 
@@ -64,7 +66,9 @@ def base_name(recipe: Recipe) -> str:
 
 
 def falls_back(recipe: Recipe) -> bool:
-    """Whether the plain student ships where the distilled one is worse on validation."""
+    """Whether the plain student ships where the distilled one is worse on validation; `auto` implies it."""
+    if recipe.distill.method == AUTO:
+        return recipe.distill.on_no_gain != "fail"
     return recipe.distill.method != "ce" and recipe.distill.on_no_gain == "fall_back"
 
 

@@ -16,6 +16,7 @@ from pipeline.evaluation.gain import gain_in_words
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
+from pipeline.stages.shared.race import SECONDS, race_table, race_verdict, read_race
 
 _SPLITS = ("validation", "test")
 
@@ -39,6 +40,7 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
         f"in parentheses: 95 % intervals. {deciding:,} validation images chose the epoch and decided the gates;"
         f" {untouched:,} test images decided nothing"
     )
+    _tell_race(run, recipe, console)
     _tell_gains(verdict, console)
     whole = parity["whole"]
     console.say(
@@ -61,11 +63,21 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
     )
 
 
+def _tell_race(run: RunDirectory, recipe: Recipe, console: Console) -> None:
+    """The race of `distill.method: auto`, and what it chose."""
+    race = read_race(run, recipe)
+    if race is None:
+        return
+    title, columns, rows, words = race_table(race, read_json(run.folder("race") / SECONDS))
+    console.table(title, columns, rows, words=words)
+    console.say(race_verdict(race))
+
+
 def _tell_gains(verdict: dict[str, Any], console: Console) -> None:
     """Whether the distilled student beats plain training and its base on test, from the very images, in a line each."""
     plain, base = verdict["plain"], verdict["base"]
     subject = "the student"
-    if verdict["why"] is not None and verdict["ships"] == "plain":
+    if verdict["distilled"] is not None:
         console.warn(f"the plain student ships: {verdict['why']}")
         subject = "the distilled student, which does not ship,"
     if plain is not None:

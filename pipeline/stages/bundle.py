@@ -11,6 +11,7 @@ from exporters.core.licences import CODE_LICENCE
 from exporters.core.versions import installed_packages
 from pipeline.data.listing import SplitName
 from pipeline.data.registry import LICENCES
+from pipeline.distill.race.candidates import Candidate
 from pipeline.distill.registry import METHODS
 from pipeline.recipe.needs import has_views, needs_teacher, needs_text_embeddings
 from pipeline.recipe.schema.recipe import Recipe
@@ -22,6 +23,7 @@ from pipeline.stages.parity import PARITY, SHIPPED
 from pipeline.stages.shared.artifacts import VARIANTS_FILE
 from pipeline.stages.shared.images import golden_images
 from pipeline.stages.shared.inputs import CHOICE, Data, read_data, read_json_output
+from pipeline.stages.shared.race import decided_recipe, race_verdict, read_race
 
 if TYPE_CHECKING:
     from exporters.artifacts.ship import Passed
@@ -47,7 +49,7 @@ class BundleStage(Stage):
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
         """Everything: the bundle says where the student came from."""
         teachers = ("teacher", "text", "fusion") if needs_teacher(recipe) else ()
-        return ("data", *teachers, "distill", "validate", "export", "parity")
+        return ("data", *teachers, "race", "distill", "validate", "export", "parity")
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """The recipe, whose digest the manifest holds."""
@@ -107,8 +109,11 @@ def _facts(context: StageContext, data: Data, student: "TrainedStudent") -> "Bun
     metrics["test top-1, 95 % interval"] = [round(bound, 4) for bound in chosen["test"]["top1_interval"]]
     metrics["test top-1 of always answering the commonest class"] = round(chosen["test"]["chance"], 4)
     metrics["test top-1 after the last pass"] = students["final"]["test"]["top1"]
-    method = "ce" if verdict["ships"] == "plain" else recipe.distill.method
-    why = f" {verdict['why'][0].upper()}{verdict['why'][1:]}." if verdict["ships"] == "plain" and verdict["why"] else ""
+    history = read_json_output(context, "distill", "history.json")
+    method, race = history["method"], read_race(context.run, recipe)
+    why = verdict["why"] if verdict["ships"] == "plain" else None if race is None else race_verdict(race)
+    name = Candidate(method, history["base"]).name
+    sentences = (f"Method: {name}.", why and f"{why[0].upper()}{why[1:]}.", _PROVENANCE.get(method))
     return BundleFacts(
         recipe_sha256=digest(identity(recipe)),
         data_fingerprint=data.index.fingerprint,
@@ -123,7 +128,7 @@ def _facts(context: StageContext, data: Data, student: "TrainedStudent") -> "Bun
         },
         results=_results(context, data),
         command="tmkd-pipeline run recipe.lock.yaml  # of the run that made this bundle",
-        provenance=f"Method: {method}.{why} {_PROVENANCE.get(method, '')}".strip(),
+        provenance=" ".join(sentence for sentence in sentences if sentence),
     )
 
 
@@ -139,7 +144,7 @@ def _licences(recipe: Recipe) -> dict[str, str | None]:
 
 def _teachers(context: StageContext, verdict: Mapping[str, Any]) -> dict[str, Any]:
     """The teachers' identity, as provenance; of files the names alone, since folders tell about this machine."""
-    run, recipe = context.run, context.recipe
+    run, recipe = context.run, decided_recipe(context.run, context.recipe)
     teacher: dict[str, Any] = {}
     if METHODS[recipe.distill.method].needs_teacher and verdict["ships"] == "distilled":
         report = read_json(run.folder("teacher") / "report.json")

@@ -2,14 +2,18 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from exporters.core.files import atomic_directory, read_json, write_json
+from pipeline.distill.race.candidates import PLAIN
+from pipeline.distill.settings import AUTO
 from pipeline.recipe.references import falls_back
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.shared.history import chosen_score
+from pipeline.stages.shared.race import decided_recipe, race_verdict, read_race
 from pipeline.stages.shared.student_training import (
     STUDENT_LIBRARIES,
     student_files,
@@ -27,14 +31,17 @@ class DistillStage(Stage):
     """Writes the students `chosen/` and `final/`, and `distill/history.json`.
 
     `chosen/` is what ships. Under `distill.on_no_gain: fall_back` that is the plain student where it is more accurate
-    on validation; the distilled one is then in `distilled/`.
+    on validation; the distilled one is then in `distilled/`. Under `distill.method: auto` the student is that of the
+    method that won the race, or else the plain one too.
     """
 
     name = "distill"
     libraries = STUDENT_LIBRARIES
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
-        """Index and teachers, as far as the method uses them, and the plain student where it may ship."""
+        """Index and teachers, as far as the method uses them; the race, and the plain student where it may ship."""
+        if recipe.distill.method == AUTO:
+            return (*student_upstream(recipe), "race", "baseline")
         return (*student_upstream(recipe), *(("baseline",) if falls_back(recipe) else ()))
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
@@ -47,16 +54,32 @@ class DistillStage(Stage):
         return student_files(recipe)
 
     def modules(self, recipe: Recipe) -> tuple[str, ...]:
-        """The chosen method, which is found by name."""
+        """The method, or under `auto` each candidate's, which are found by name."""
         return student_modules(recipe)
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Train the student, save what was chosen and what came last; let the plain student ship if need be."""
-        folder = self.folder(context)
-        summary = train_student(context, self.name, folder)
+        folder, plain = self.folder(context), context.run.folder("baseline")
+        race = read_race(context.run, context.recipe)
+        if race is not None and race["winner"] == PLAIN:
+            return _take_plain(context, folder, race_verdict(race))
+        if race is not None:
+            context.console.say(race_verdict(race))
+        decided = decided_recipe(context.run, context.recipe)
+        summary = train_student(replace(context, recipe=decided), self.name, folder)
         if falls_back(context.recipe):
-            summary["ships"] = choose_student(context, folder, context.run.folder("baseline"))
+            summary["ships"] = choose_student(context, folder, plain)
         return summary
+
+
+def _take_plain(context: StageContext, folder: Path, why: str) -> dict[str, Any]:
+    """Take the plain student, which won the race and is trained already, and the figures of its training."""
+    plain, record = context.run.folder("baseline"), context.run.record("baseline")
+    assert record is not None
+    _copy_students(plain, folder)
+    write_json(folder / "history.json", read_json(plain / "history.json") | {"ships": "plain", "why": why})
+    context.console.say(f"{why}; it is trained already (stage baseline)")
+    return record.summary | {"ships": "plain"}
 
 
 def choose_student(context: StageContext, folder: Path, plain: Path) -> str:
@@ -83,12 +106,14 @@ def choose_student(context: StageContext, folder: Path, plain: Path) -> str:
         for which in ("chosen", "final"):
             shutil.copytree(folder / which, kept / which)
         write_json(kept / "history.json", distilled_history)
-    for which in ("chosen", "final"):
-        with atomic_directory(folder / which) as target:
-            shutil.copytree(plain / which, target, dirs_exist_ok=True)
+    _copy_students(plain, folder)
     write_json(folder / "history.json", plain_history | {"ships": "plain", "why": why})
-    context.console.warn(
-        f"the plain student ships, {why} (distill.on_no_gain: fall_back); the distilled one is in"
-        f" {folder / NOT_SHIPPED}"
-    )
+    cause = "distill.method: auto" if context.recipe.distill.method == AUTO else "distill.on_no_gain: fall_back"
+    context.console.warn(f"the plain student ships, {why} ({cause}); the distilled one is in {folder / NOT_SHIPPED}")
     return "plain"
+
+
+def _copy_students(source: Path, target: Path) -> None:
+    for which in ("chosen", "final"):
+        with atomic_directory(target / which) as folder:
+            shutil.copytree(source / which, folder, dirs_exist_ok=True)

@@ -9,6 +9,7 @@ from pipeline.stages.export import ExportStage
 from pipeline.stages.fusion import FusionStage
 from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.parity import ParityStage
+from pipeline.stages.race import RaceStage
 from pipeline.stages.reference import ReferenceStage
 from pipeline.stages.teacher import TeacherStage
 from pipeline.stages.text import TextStage
@@ -20,6 +21,7 @@ STAGES: tuple[Stage, ...] = (
     TeacherStage(),
     TextStage(),
     FusionStage(),
+    RaceStage(),
     DistillStage(),
     ReferenceStage(),
     ValidateStage(),

@@ -9,6 +9,7 @@ import numpy as np
 
 from exporters.core.errors import GateError
 from exporters.core.files import atomic_path, write_json
+from pipeline.distill.race.candidates import PLAIN
 from pipeline.recipe.needs import needs_teacher
 from pipeline.recipe.references import (
     base_name,
@@ -27,6 +28,7 @@ from pipeline.stages.shared.inputs import (
     read_json_output,
 )
 from pipeline.stages.shared.networks import read_classifier
+from pipeline.stages.shared.race import read_race
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -42,7 +44,7 @@ class ValidateStage(Stage):
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
         """The data, the students, and the teacher's measurement where there is a teacher."""
         fusion = ("fusion",) if needs_teacher(recipe) else ()
-        return ("data", "baseline", *fusion, "distill", "reference")
+        return ("data", "baseline", *fusion, "race", "distill", "reference")
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """The gates, and what the student is compared with; what else counts is in the files of the stages before."""
@@ -145,15 +147,18 @@ def _compared(
     there. Their predictions are added to `predictions`.
 
     `plain` and `base` have the `gain` of the distilled student over them by split; `distilled` is the distilled
-    student's score, where the plain one ships in its place.
+    student's score, where the plain one ships in its place. Where the plain one won the race of `auto`, there is no
+    other.
     """
     from pipeline.evaluation.gain import paired_gain
     from pipeline.evaluation.metrics import score
 
     recipe, run = context.recipe, context.run
+    race = read_race(run, recipe)
+    won_by_plain = race is not None and race["winner"] == PLAIN
     folders = {
-        "distilled": run.folder("distill") / NOT_SHIPPED / "chosen" if ships == "plain" else None,
-        "plain": run.folder("baseline") / "chosen" if trains_baseline(recipe) else None,
+        "distilled": run.folder("distill") / NOT_SHIPPED / "chosen" if ships == "plain" and not won_by_plain else None,
+        "plain": run.folder("baseline") / "chosen" if trains_baseline(recipe) and not won_by_plain else None,
         "base": run.folder("reference") / "chosen" if trains_reference(recipe) else None,
     }
     compared: dict[str, Any] = dict.fromkeys(folders)

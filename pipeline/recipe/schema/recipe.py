@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from pipeline.data.settings import DataSettings
-from pipeline.distill.settings import DistillSettings
+from pipeline.distill.settings import AUTO, DistillSettings
 from pipeline.recipe.schema.bundle import BundleSettings
 from pipeline.recipe.schema.export import ExportSettings
 from pipeline.recipe.schema.parity import ParitySettings
@@ -46,7 +46,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _weighting_has_its_tower(self) -> Self:
-        needs_images = self.distill.method == "tmkd" and self.distill.weighting.by in IMAGE_TOWER_WEIGHTINGS
+        needs_images = self.distill.may_use_tmkd and self.distill.weighting.by in IMAGE_TOWER_WEIGHTINGS
         if needs_images and not self.teacher.text.has_image_tower:
             raise problem(
                 "distill.weighting.by",
@@ -60,7 +60,7 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _gain_has_its_baseline(self) -> Self:
         action, baseline = self.distill.on_no_gain, self.student.baseline
-        if self.distill.method == "ce" or action == "warn" or baseline in ("auto", "full"):
+        if self.distill.method in ("ce", AUTO) or action == "warn" or baseline in ("auto", "full"):
             return self
         if action == "fall_back" or baseline is None:
             got = "null" if baseline is None else f"{baseline:g}"
@@ -89,7 +89,8 @@ class Recipe(Settings):
         """The recipe with every default written out, as plain YAML and JSON values."""
         values = self.model_dump(mode="json", by_alias=True)
         values["data"]["resize"] = self.data.resize_to
-        values["distill"] |= self.distill.losses.model_dump(mode="json", include={"ce", "feature", "logits"})
+        if self.distill.method != AUTO:  # each candidate has weights of its own
+            values["distill"] |= self.distill.losses.model_dump(mode="json", include={"ce", "feature", "logits"})
         values["distill"]["warmup"] = self.distill.warmup_epochs(self.train.epochs)
         values["train"]["decay_norms_and_biases"] = self.train.decays_norms_and_biases
         values["teacher"]["text"]["fit"]["decay_norms_and_biases"] = self.teacher.text.fit.decays_norms_and_biases

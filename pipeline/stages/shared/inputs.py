@@ -240,7 +240,7 @@ def read_anchors(context: StageContext, data: Data) -> "torch.Tensor | None":
     from pipeline.models.embeddings import read_embeddings
 
     recipe, classes = context.recipe, data.index.classes
-    if recipe.distill.method != "tmkd" or recipe.distill.contrast.weight == 0:
+    if not recipe.distill.may_use_tmkd or recipe.distill.contrast.weight == 0:
         return None
     if recipe.teacher.text.anchors is not None:
         words = class_words(recipe.teacher.text.class_names, classes)

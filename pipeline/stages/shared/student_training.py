@@ -1,6 +1,6 @@
 """Training a student as a recipe says, from its teachers to the files of the student; for all stages that train one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ YARDSTICKS = frozenset({"student.baseline", "distill.on_no_gain", "distill.refer
 
 def student_upstream(recipe: Recipe) -> tuple[str, ...]:
     """The stages that `train_student` reads: index and teachers, as far as the method uses them."""
-    if not METHODS[recipe.distill.method].needs_teacher:
+    if not any(METHODS[each.method].needs_teacher for each in recipe.distill.candidates):
         return ("data",)
     return ("data", "teacher", "text", *(("fusion",) if recipe.distill.is_fitted else ()))
 
@@ -53,6 +53,7 @@ def student_parameters(recipe: Recipe) -> Mapping[str, Any]:
     method = plain if recipe.distill.method == "ce" else taught
     names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
     followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", *IMAGE_KEYS)
+    followed = {key: value for key, value in followed.items() if not key.startswith("distill.auto.")}
     return {key: value for key, value in followed.items() if key not in YARDSTICKS}
 
 
@@ -64,16 +65,16 @@ def student_files(recipe: Recipe) -> Mapping[str, str]:
 
 
 def student_modules(recipe: Recipe) -> tuple[str, ...]:
-    """The chosen method's modules, which are found by name."""
-    names = {recipe.distill.method} | ({recipe.distill.base} if recipe.distill.method == "tmkd" else set())
+    """The chosen method's modules, or those of each candidate, which are found by name."""
+    names = {name for each in recipe.distill.candidates for name in (each.method, each.base) if name is not None}
     return tuple(METHODS[name].module.partition(":")[0] for name in sorted(names))
 
 
 def _has_anchors(recipe: Recipe) -> bool:
-    return recipe.distill.method == "tmkd" and recipe.teacher.text.anchors is not None
+    return recipe.distill.may_use_tmkd and recipe.teacher.text.anchors is not None
 
 
-def train_student(context: StageContext, label: str, folder: Path) -> dict[str, Any]:
+def train_student(context: StageContext, label: str, folder: Path, rivals: Sequence[Recipe] = ()) -> dict[str, Any]:
     """Train the student of `context.recipe`, and write `chosen/`, `final/` and `history.json` into a folder.
 
     A student of another recipe than the run's is trained with `dataclasses.replace(context, recipe=other)`; the other
@@ -86,6 +87,8 @@ def train_student(context: StageContext, label: str, folder: Path) -> dict[str, 
             trains several.
         folder: the stage's own, or one below it. It also keeps the checkpoint, so that an interrupted training goes on
             after its last epoch.
+        rivals: recipes of students that will be trained under the same key of the teacher cache; it keeps for them
+            what they use. Of no effect on this student.
 
     Returns:
         For the record of the stage: `chosen_pass` (from 1), `validation_top1` of that epoch in [0, 1],
@@ -109,7 +112,7 @@ def train_student(context: StageContext, label: str, folder: Path) -> dict[str, 
     student = build_student(recipe, len(data.index.classes))
     for note in student.notes:
         context.console.say(note)
-    cached = cached_teacher(context, data, teacher, fabric) if teacher is not None else None
+    cached = cached_teacher(context, data, teacher, fabric, rivals) if teacher is not None else None
     training = Training(
         name="student",
         task=_task(recipe, data, student, teacher, anchors),
@@ -131,6 +134,8 @@ def train_student(context: StageContext, label: str, folder: Path) -> dict[str, 
         classes, target = data.index.classes, folder / which
         save_student(network, student.architecture, classes, preprocessing, target, name=recipe.name)
     history = {
+        "method": recipe.distill.method,
+        "base": recipe.distill.base if recipe.distill.method == "tmkd" else None,
         "chosen_pass": fitted.chosen_epoch,
         "stopped_early": fitted.stopped_early,
         "passes": [{k: v for k, v in row.items() if k != "images_per_second"} for row in fitted.history],

@@ -1,8 +1,12 @@
 """The teacher cache of a run: its folder, its key, and which of the teachers' outputs it keeps."""
 
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.distill.registry import METHODS, needs_stages
+from pipeline.recipe.needs import has_views
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
@@ -16,11 +20,19 @@ if TYPE_CHECKING:
 
 
 def cached_teacher(
-    context: StageContext, data: Data, teacher: "MultiViewTeacher", fabric: "Fabric"
+    context: StageContext, data: Data, teacher: "MultiViewTeacher", fabric: "Fabric", others: Sequence[Recipe] = ()
 ) -> "CachedTeacher | None":
     """The teacher with its cache; None where the recipe asks for none, or the method uses more than is kept.
 
     Runs with the same key may share the folder.
+
+    Args:
+        context: of the stage, with the recipe of the student that is trained.
+        data: of the run.
+        teacher: the teacher.
+        fabric: device and precision.
+        others: recipes of students that will be trained after this one under the same key; what they use is kept too,
+            where this teacher sees all of their views, so that the teacher sees each image once for all of them.
     """
     from pipeline.training.teacher_cache import CachedTeacher, cache_size
 
@@ -31,7 +43,7 @@ def cached_teacher(
     if needs_stages(recipe.distill.method, recipe.distill.base):
         context.console.say("teacher cache: not used, because the feature maps of several stages would fill the disk")
         return None
-    folder = context.run.cache / "teacher" / _key(context, fabric)
+    folder = _folder(context, fabric)
     if folder.is_dir():
         context.console.say(f"teacher cache: {cache_size(folder) / 1e6:.0f} MB are there from an earlier run")
     return CachedTeacher(
@@ -39,9 +51,40 @@ def cached_teacher(
         folder,
         epochs,
         len(data.index.splits["train"]),
-        _kept(context, teacher),
+        _kept(context, teacher, others),
         recipe.distill.feature.pool,
     )
+
+
+def cache_bytes(
+    recipes: Sequence[Recipe], images: int, views: int, classes: int, channels: int, text_width: int
+) -> int:
+    """Bytes on the disk of a cache that serves several recipes in all epochs of its cycle.
+
+    Args:
+        recipes: they agree in `distill.teacher_cache` and `distill.feature.pool`.
+        images: training images.
+        views: that the teacher sees, rgb among them.
+        classes, channels: of the visual teacher, K and C.
+        text_width: of CLIP's embeddings, D; 0 where its image tower is not used.
+    """
+    pool = recipes[0].distill.feature.pool
+    widths = {"logits": classes, "pooled": channels, "feature_map": channels * pool**2}
+    kept = {name for recipe in recipes if _is_served(recipe) for name in _used(recipe)}
+    numbers = sum(widths[name] for name in kept) + (text_width if kept else 0)
+    return 4 * images * views * numbers * recipes[0].distill.teacher_cache.passes
+
+
+def discard_cache(context: StageContext) -> None:
+    """Remove the cache of a recipe that no later training will use."""
+    from pipeline.training.device import make_fabric
+
+    recipe = context.recipe
+    shutil.rmtree(_folder(context, make_fabric(recipe.device, recipe.train.precision)), ignore_errors=True)
+
+
+def _folder(context: StageContext, fabric: "Fabric") -> Path:
+    return context.run.cache / "teacher" / _key(context, fabric)
 
 
 def _key(context: StageContext, fabric: "Fabric") -> str:
@@ -68,18 +111,33 @@ def _key(context: StageContext, fabric: "Fabric") -> str:
     return digest(parts)[:16]
 
 
-def _kept(context: StageContext, teacher: "MultiViewTeacher") -> dict[str, str]:
-    """Outputs that the method and the view weighting use: name → name of its files."""
+def _kept(context: StageContext, teacher: "MultiViewTeacher", others: Sequence[Recipe]) -> dict[str, str]:
+    """Outputs that the methods and the view weighting use: name → name of its files."""
     recipe = context.recipe
-    entry = METHODS[recipe.distill.base if recipe.distill.method == "tmkd" else recipe.distill.method]
-    kept = {"logits": "logits"}
-    if entry.needs_pooled:
-        kept["pooled"] = "pooled"
-    if entry.needs_feature_map or _adds_feature_loss(recipe):
-        kept["feature_map"] = f"map{recipe.distill.feature.pool}"
+    served = [other for other in others if _is_served(other) and (has_views(recipe) or not has_views(other))]
+    used = {name for each in (recipe, *served) for name in _used(each)}
+    files = {"logits": "logits", "pooled": "pooled", "feature_map": f"map{recipe.distill.feature.pool}"}
+    kept = {name: file for name, file in files.items() if name in used}
     if teacher.has_image_tower:
         kept["embeddings"] = f"embedding-{digest(_outputs(context, 'text'))[:8]}"
     return kept
+
+
+def _is_served(recipe: Recipe) -> bool:
+    """Whether a cache keeps all that the method takes from a teacher."""
+    distill = recipe.distill
+    return METHODS[distill.method].needs_teacher and not needs_stages(distill.method, distill.base)
+
+
+def _used(recipe: Recipe) -> set[str]:
+    """Names of the visual teacher's outputs that a recipe's method uses."""
+    entry = METHODS[recipe.distill.base if recipe.distill.method == "tmkd" else recipe.distill.method]
+    used = {"logits"}
+    if entry.needs_pooled:
+        used.add("pooled")
+    if entry.needs_feature_map or _adds_feature_loss(recipe):
+        used.add("feature_map")
+    return used
 
 
 def _adds_feature_loss(recipe: Recipe) -> bool:

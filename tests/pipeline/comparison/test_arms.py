@@ -54,6 +54,17 @@ def test_weights_of_the_recipe_are_for_its_own_method_and_base() -> None:
         assert (losses[name].ce.weight, losses[name].feature.weight, losses[name].logits.weight) == (0.5, 0, 0.5)
 
 
+def test_auto_is_an_arm_that_keeps_the_weights_of_the_recipes_base() -> None:
+    source = Source("quickstart", ("distill.logits.weight=0.3",))
+    arms = named(("ce", "auto", "tmkd"), ("kd",), source=source)
+    assert (arms["auto"].method, arms["auto"].base, arms["auto"].reference) == ("auto", None, "ce")
+    distill = source.load_arm(arms["auto"], 0).distill
+    assert distill.method == "auto" and distill.logits.weight == 0.3
+    # Those of a recipe for another method than TMKD are not for its distill.base.
+    source = Source("quickstart", ("distill.method=kd", "distill.logits.weight=0.3"))
+    assert source.load_arm(named(("auto",), source=source)["auto"], 0).distill.logits.weight is None
+
+
 def test_an_ablation_turns_one_switch_on_the_first_base() -> None:
     arms = named(("tmkd",), ("cat_kd", "kd"), ("views", "weighting", "contrast"), ("uniform", "teacher_confidence"))
     turned = {name: arm.ablates for name, arm in arms.items() if arm.ablates}

@@ -213,3 +213,14 @@ def test_the_overview_counts_in_plain_words(verdicts: list[str], expected: str) 
 
 def test_seeds_are_counted_and_named() -> None:
     assert "| 1 (seed 0) |" in document(small(arm("kd", ["01"]), arm("ce", ["11"])))
+
+
+def test_arm_of_auto_says_what_it_chose() -> None:
+    comparison = large_comparison()
+    first, *_ = comparison.arms
+    chose = ("tmkd on kd", "kd", "tmkd on kd")
+    seeds = tuple(replace(seed, chose=won) for seed, won in zip(first.seeds, chose, strict=True))
+    arms = (replace(first, name="auto", method="auto", reference=None, seeds=seeds),)
+    document = to_markdown(replace(comparison, arms=arms), analyse(replace(comparison, arms=arms)))
+    assert "\n`auto` chose `tmkd on kd` (2 seeds), `kd` (1 seed).\n" in document
+    assert " chose " not in to_markdown(comparison, analyse(comparison)).partition("## How to read")[0]

@@ -82,3 +82,13 @@ def test_the_teacher_with_most_views_is_shown() -> None:
     arms = (arm(), arm("rgb"), arm("edge", "rgb"), arm("high_frequency", "rgb"))
     assert set(widest_teacher(arms)["test"]["views"]) == {"edge", "rgb"}
     assert widest_teacher((arm(),)) == {}
+
+
+def test_winner_of_a_race_is_read_from_its_record(run: Run) -> None:
+    assert read(run).chose is None
+    record = read_json(run.directory / "stages" / "distill.json")
+    path = run.directory / "stages" / "race.json"
+    write_json(path, record | {"stage": "race", "summary": {"winner": "tmkd on kd", "candidates": 5}})
+    assert read(run).chose == "tmkd on kd"
+    write_json(path, record | {"stage": "race", "status": "skipped", "summary": {}})
+    assert read(run).chose is None

@@ -120,3 +120,39 @@ def test_all_zero_weights_are_refused() -> None:
 def test_unknown_names_are_refused(change: dict[str, str], expected: str) -> None:
     with pytest.raises(UsageError, match=expected):
         resolve_losses(distill().model_copy(update=change))
+
+
+def test_auto_gives_the_recipes_weights_to_its_base_and_papers_weights_to_others() -> None:
+    settings = distill(
+        method="auto",
+        base="kd",
+        ce={"weight": 0.5},
+        logits={"weight": 0.5, "temperature": 2.0},
+        contrast={"weight": 0.3},
+    )
+    of = {each.name: settings.of(each) for each in settings.candidates}
+    for name in ("kd", "tmkd on kd"):
+        assert (of[name].losses.ce.weight, of[name].losses.logits.weight) == (0.5, 0.5)
+        assert of[name].losses.logits.temperature == 2.0
+    assert of["tmkd on kd"].losses.contrast.weight == 0.3
+    for name in ("ce", "dkd", "tmkd on dkd", "cat_kd", "logit_std"):
+        alone = DistillSettings(method=of[name].method, base=of[name].base, contrast=settings.contrast)
+        assert of[name].losses == alone.losses
+
+
+def test_method_that_is_given_is_its_only_candidate_and_unchanged() -> None:
+    for settings in (distill(method="tmkd", base="crd"), distill(method="kd", logits={"weight": 2.0})):
+        (only,) = settings.candidates
+        assert settings.of(only) is settings and settings.may_use_tmkd is (settings.method == "tmkd")
+
+
+def test_plain_training_races_whether_it_is_named_or_not() -> None:
+    for names in (["kd"], ["kd", "ce"], ["ce", "kd"]):
+        assert [each.name for each in distill(method="auto", auto={"candidates": names}).candidates] == ["ce", "kd"]
+    assert not distill(method="auto", auto={"candidates": ["kd"]}).may_use_tmkd
+    assert distill(method="auto").may_use_tmkd
+
+
+def test_auto_candidate_without_any_loss_is_refused() -> None:
+    with pytest.raises(ValidationError, match="weight 0"):
+        distill(method="auto", base="kd", ce={"weight": 0.0}, logits={"weight": 0.0})

@@ -13,6 +13,6 @@ def test_method_is_the_recipes_and_leaves_the_global_seed(prospect: Prospect) ->
     import torch
 
     before = torch.get_rng_state()
-    method = networks.make_method(prospect.subject("distill.method=kd"))
+    ((_, method),) = networks.make_methods(prospect.subject("distill.method=kd"))
     assert type(method).__name__ == "KnowledgeDistillation"
     assert torch.equal(torch.get_rng_state(), before)

@@ -30,6 +30,9 @@ NO_VIEWS = "distill.views={edge: null, high_frequency: null}"
         (("distill.weighting.by=text", "distill.contrast.weight=0"), True, True, False),
         ((NO_VIEWS,), True, True, False),
         ((NO_VIEWS, "distill.contrast.weight=0"), True, False, False),
+        (("distill.method=auto",), True, True, True),  # what any candidate needs
+        (("distill.method=auto", "distill.auto.candidates=[kd, crd]"), True, False, False),
+        (("distill.method=auto", "distill.auto.candidates=[tmkd on kd]", NO_VIEWS), True, True, False),
     ],
 )
 def test_teachers_are_made_only_where_they_are_used(
@@ -39,7 +42,7 @@ def test_teachers_are_made_only_where_they_are_used(
     assert needs_teacher(recipe) is teacher
     assert needs_text_embeddings(recipe) is embeddings
     assert needs_image_tower(recipe) is tower
-    skipped = {stage.name for stage in STAGES if stage.skipped(recipe) is not None} - {"baseline", "reference"}
+    skipped = {stage.name for stage in STAGES if stage.skipped(recipe) is not None} - {"baseline", "race", "reference"}
     assert skipped == ({"teacher", "fusion"} if not teacher else set()) | ({"text"} if not embeddings else set())
 
 

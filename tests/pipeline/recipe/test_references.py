@@ -61,6 +61,7 @@ def test_base_is_named_by_its_losses(overrides: tuple[str, ...], name: str) -> N
         (("distill.method=ce", FULL), False, False),
         (("distill.method=kd", "distill.reference=base"), True, False),
         (("distill.reference=base",), True, True),
+        (("distill.method=auto", "student.baseline=null"), True, False),
     ],
 )
 def test_students_that_are_trained_for_comparison(overrides: tuple[str, ...], baseline: bool, reference: bool) -> None:
@@ -78,6 +79,7 @@ def test_students_that_are_trained_for_comparison(overrides: tuple[str, ...], ba
         (30, (FULL,), 30),
         (30, ("distill.on_no_gain=fall_back",), 30),
         (30, ("distill.on_no_gain=fail",), 30),
+        (30, ("distill.method=auto",), 30),
     ],
 )
 def test_baseline_takes_a_tenth_unless_something_follows_from_it(
@@ -100,6 +102,8 @@ def test_consequence_needs_something_to_compare_with(action: str, baseline: str,
         with pytest.raises(UsageError, match=f"distill.on_no_gain: expected warn where student.baseline is {baseline}"):
             quickstart(*overrides)
     assert not falls_back(quickstart(*overrides, "distill.method=ce"))
+    # `auto` trains its own plain student, whatever student.baseline says.
+    assert falls_back(quickstart(*overrides, "distill.method=auto")) is (action != "fail")
 
 
 def test_milestones_and_warmup_keep_their_shares() -> None:

@@ -16,7 +16,7 @@ from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.names import STAGE_NAMES
 from tests.pipeline.conftest import CLASSES, Outcome, Run, draw, run_command, set_, start_command
 
-NOT_ASKED = {"baseline", "reference"}  # by the tiny recipe
+NOT_ASKED = {"baseline", "race", "reference"}  # by the tiny recipe
 ALL = [name for name in STAGE_NAMES if name not in NOT_ASKED]
 
 

@@ -21,7 +21,7 @@ def test_registered_names_are_listed() -> None:
     named, *families = definitions["DataSettings"]["properties"]["dataset"]["anyOf"]
     assert named["enum"] == sorted(DATASETS)
     assert [family["pattern"] for family in families] == list(FAMILY_PATTERNS.values())
-    assert definitions["DistillSettings"]["properties"]["method"]["enum"] == list(METHODS)
+    assert definitions["DistillSettings"]["properties"]["method"]["enum"] == [*METHODS, "auto"]
     assert "tmkd" not in definitions["DistillSettings"]["properties"]["base"]["enum"]
 
 

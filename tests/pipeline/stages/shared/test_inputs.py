@@ -33,10 +33,10 @@ NO_VIEWS = "distill.views={edge: null, high_frequency: null}"
 
 def test_stages_follow_those_that_they_read() -> None:
     assert STAGE_NAMES == (
-        "data", "baseline", "teacher", "text", "fusion", "distill", "reference", "validate", "export",
+        "data", "baseline", "teacher", "text", "fusion", "race", "distill", "reference", "validate", "export",
         "parity", "bundle",
     )  # fmt: skip
-    for method in ("ce", "kd", "tmkd"):
+    for method in ("ce", "kd", "tmkd", "auto"):
         recipe = load_recipe("quickstart", [f"distill.method={method}"]).recipe
         for number, stage in enumerate(STAGES):
             assert set(stage.upstream(recipe)) <= set(STAGE_NAMES[:number])
