@@ -100,6 +100,11 @@ class DistillSettings(Settings):
         default_factory=default_views,
         description="The views in addition to rgb, by name; null removes one; auto: chosen on validation.",
     )
+    student_views: bool = Field(
+        default=False,
+        description="Show the student each image in one view or unchanged, sampled again in each epoch; in a view it"
+        " learns the teacher's answer to that view.",
+    )
     weighting: WeightingSettings = Field(default_factory=WeightingSettings, description="How the views are weighed.")
     feature: FeatureSettings = Field(default_factory=FeatureSettings, description="The loss on feature maps.")
     logits: LogitsSettings = Field(default_factory=LogitsSettings, description="The loss on logits.")

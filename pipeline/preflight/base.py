@@ -120,6 +120,23 @@ class Subject:
             return build_visual_teacher(self.recipe, len(self.classes)).tapped
         return read_classifier(self.run.folder("teacher"), self.recipe.teacher.visual.classifier, "teacher.visual")
 
+    def text_tower(self) -> "TappedNetwork":
+        """The network that the text teacher looks at images by, which its stage does not train; only after `data`.
+
+        Leave it as it was, like the student.
+
+        Raises:
+            TmkdError: it cannot be had, or has no pooled features.
+        """
+        from pipeline.stages.shared.text_tower import build_text_tower, require_features
+
+        tower = self.recipe.teacher.text.tower
+        assert tower is not None
+        if not tower.is_teacher:
+            return self._once("text tower", lambda: build_text_tower(self.recipe, len(self.classes)).tapped)
+        require_features(self.teacher())
+        return self.teacher()
+
     def clip(self) -> "Clip":
         """CLIP as its stage begins with it: pretrained, or at its random initialisation where it is fitted.
 

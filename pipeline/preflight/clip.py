@@ -12,7 +12,7 @@ def check(subject: Subject, report: Report) -> None:
         UnavailableError: the weights are not here and cannot be fetched, or do not fit.
     """
     text = subject.recipe.teacher.text
-    if not text.has_image_tower:
-        return
+    if not text.has_image_tower or (text.tower is not None and not text.has_text_tower):
+        return  # a file has the classes, and no model is asked
     if "text" in subject.stages or (text.weights != "fit" and needs_image_tower(subject.recipe)):
         subject.clip()

@@ -12,9 +12,10 @@ def check(subject: Subject, report: Report) -> None:
     from pipeline.models.embeddings import read_embeddings
 
     text = subject.recipe.teacher.text
+    anchored = subject.stages & {"race", "distill"} or ("text" in subject.stages and text.tower is not None)
     files = {
         "teacher.text.weights": text.weights if "text" in subject.stages and not text.has_image_tower else None,
-        "teacher.text.anchors": text.anchors if subject.stages & {"race", "distill"} else None,
+        "teacher.text.anchors": text.anchors if anchored else None,
     }
     for key, file in files.items():
         if file is None or not subject.recipe.distill.may_use_tmkd:

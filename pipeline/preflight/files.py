@@ -72,6 +72,9 @@ def named_paths(recipe: Recipe) -> Iterator[NamedPath]:
         path = Path(text.weights).expanduser()
         remedy = "Check the path, or train a small CLIP: teacher.text: {model: tiny, weights: fit}"
         yield NamedPath("teacher.text.weights", path, clip, sha256=text.sha256, remedy=remedy)
+    if text.tower is not None and names_file(text.tower.weights):
+        path = Path(text.tower.weights).expanduser()
+        yield NamedPath("teacher.text.tower.weights", path, texts, sha256=text.tower.sha256, remedy=weights)
     if text.model not in clip_models() and Path(text.model).suffix == ".json":
         path = Path(text.model).expanduser()
         yield NamedPath("teacher.text.model", path, clip, remedy=f"Check the path; {', '.join(clip_models())} ships.")
@@ -85,7 +88,8 @@ def named_paths(recipe: Recipe) -> Iterator[NamedPath]:
     if text.anchors is not None:
         path = Path(text.anchors).expanduser()
         remedy = "Check the path, or leave the key out: the prompts give anchors too."
-        yield NamedPath("teacher.text.anchors", path, frozenset({"race", "distill"}), remedy=remedy)
+        readers = frozenset({"race", "distill"} if text.tower is None else {"race", "distill", "text"})
+        yield NamedPath("teacher.text.anchors", path, readers, remedy=remedy)
 
 
 def _data(recipe: Recipe) -> Iterator[NamedPath]:

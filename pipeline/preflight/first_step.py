@@ -93,13 +93,13 @@ def check_teacher(subject: Subject, report: Report) -> None:
 
 
 def check_text(subject: Subject, report: Report) -> None:
-    """Pass a batch through CLIP's image tower, where it is fitted.
+    """Pass a batch through CLIP's image tower, where it is fitted; another network as its tower is not.
 
     Raises:
         UsageError: such a batch cannot be trained on.
     """
     text = subject.recipe.teacher.text
-    if text.weights != "fit":
+    if text.weights != "fit" or text.tower is not None:
         return
     clip = subject.clip()
 

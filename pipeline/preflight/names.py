@@ -13,7 +13,7 @@ def check_prompts(subject: Subject, report: Report) -> None:
         UsageError: no such file, or one with mistakes.
     """
     text = subject.recipe.teacher.text
-    if text.has_image_tower:
+    if text.has_text_tower:
         Prompts.load(text.prompts)
 
 
@@ -27,7 +27,7 @@ def check_class_names(subject: Subject, report: Report) -> None:
     if "text" not in subject.stages and text.anchors is None:
         return
     words = class_words(text.class_names, subject.classes)
-    if text.has_image_tower and (warning := code_name_warning(words)) is not None:
+    if text.has_text_tower and (warning := code_name_warning(words)) is not None:
         report.warn(f"text: {warning}")
 
 

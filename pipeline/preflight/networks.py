@@ -29,6 +29,16 @@ def check_teacher(subject: Subject, report: Report) -> None:
     subject.teacher()
 
 
+def check_text_tower(subject: Subject, report: Report) -> None:
+    """Build the tower of the text teacher, where that is a network of its own.
+
+    Raises:
+        UsageError, UnavailableError: as `pipeline.stages.shared.text_tower.build_text_tower`.
+    """
+    if subject.recipe.teacher.text.tower is not None:
+        subject.text_tower()
+
+
 def check_method(subject: Subject, report: Report) -> None:
     """Let the method refuse nets that it cannot work with, such as those without class activation maps.
 

@@ -24,6 +24,7 @@ AFTER_DATA = (
     Check("pipeline.preflight.batches:check_steps", frozenset({"teacher", "text", "distill"})),
     Check("pipeline.preflight.networks:check_student", _STUDENT, slow=True),
     Check("pipeline.preflight.networks:check_teacher", frozenset({"teacher"}), slow=True),
+    Check("pipeline.preflight.networks:check_text_tower", frozenset({"text"}), slow=True),
     Check("pipeline.preflight.networks:check_method", _TAUGHT, slow=True),
     Check("pipeline.preflight.embeddings:check", frozenset({"text", "race", "distill"}), slow=True),
     Check("pipeline.preflight.first_step:check_student", _TAUGHT, slow=True),

@@ -32,6 +32,12 @@ def needs_image_tower(recipe: Recipe) -> bool:
     return has_views(recipe) and recipe.distill.weighting.by in IMAGE_TOWER_WEIGHTINGS
 
 
+def tower_image_size(recipe: Recipe) -> int:
+    """Side of the square that the text teacher's tower sees, where that is a network of the recipe's own."""
+    tower = recipe.teacher.text.tower
+    return (tower.image_size if tower is not None else None) or recipe.data.image_size
+
+
 def teacher_image_size(recipe: Recipe) -> int:
     """Side of the square that the visual teacher sees."""
     return recipe.teacher.visual.image_size or recipe.data.image_size

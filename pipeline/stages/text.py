@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exporters.core.files import sha256_file, write_bytes, write_json
 from pipeline.class_names.words import class_words
@@ -19,20 +19,40 @@ from pipeline.stages.shared.inputs import (
     read_data,
     weights_file,
 )
+from pipeline.stages.shared.networks import resized_preprocessing
+from pipeline.stages.shared.text_tower import FOLDER, SECTION, build_text_tower, read_text_tower, require_features
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor
 
     from pipeline.models.clip import Clip
-    from pipeline.tmkd.prompts import Prompts
+    from pipeline.models.tapped import TappedNetwork
+    from pipeline.tmkd.class_texts import ClassTexts
     from pipeline.tmkd.views.views import Views
 
 _MIXING = frozenset({"data.augment.mixup", "data.augment.cutmix", "data.augment.mix_probability"})
 
 
+class _TextTeacher(NamedTuple):
+    """A text teacher that can look at images.
+
+    Attributes:
+        clip: on the device, frozen.
+        embeddings: `[V, K, D]`, of the classes in each view, on the device.
+        report: of its model and weights, as JSON values.
+    """
+
+    clip: "Clip"
+    embeddings: "Tensor"
+    report: dict[str, Any]
+
+
 class TextStage(Stage):
-    """Writes `text/embeddings.safetensors`, `text/report.json` and, with a fit, `text/clip.safetensors`."""
+    """Writes `text/embeddings.safetensors`, `text/report.json` and, with a fit, `text/clip.safetensors`.
+
+    With a tower that is not the visual teacher, it is in `text/tower`.
+    """
 
     name = "text"
     libraries = (*TRAINING_LIBRARIES, "open_clip_torch", "safetensors")
@@ -42,15 +62,19 @@ class TextStage(Stage):
         return None if needs_text_embeddings(recipe) else "neither the views' weights nor a contrast asks for text"
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
-        """The index."""
-        return ("data",)
+        """The index, and the visual teacher where it is the tower."""
+        tower = recipe.teacher.text.tower
+        return ("data", "teacher") if tower is not None and tower.is_teacher else ("data",)
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """Model, prompts and views; with a fit, all that it depends on. Its seed is the split's: seeds share it."""
-        keys = [f"teacher.text.{key}" for key in ("model", "weights", "prompts", "class_names")]
-        keys += ["distill.views", "data.split_seed"]
-        if recipe.teacher.text.weights == "fit":
-            keys += ["teacher.text.fit", "data.augment", "train.precision", *IMAGE_KEYS]
+        text = recipe.teacher.text
+        keys = ["weights", "class_names", *(("model", "prompts") if text.has_text_tower or text.tower is None else ())]
+        keys = [f"teacher.text.{key}" for key in keys] + ["distill.views", "data.split_seed"]
+        if text.weights == "fit":
+            keys += ["teacher.text.fit", "teacher.text.tower", "train.precision", *IMAGE_KEYS]
+            # A tower looks at each image once, as it is.
+            keys += ["data.augment"] if text.tower is None else ["teacher.visual.classifier"]
         # The contrast takes one label of each image, so that this fit mixes none.
         return {key: value for key, value in settings(recipe, *keys).items() if key not in _MIXING}
 
@@ -63,15 +87,16 @@ class TextStage(Stage):
         found = weights_file(text.weights, text.sha256, "teacher.text")
         for name in (text.prompts, text.model, *map(str, shipped)):
             found |= weights_file(name)
+        if text.tower is not None:
+            found |= weights_file(text.tower.weights, text.tower.sha256, SECTION) | weights_file(text.anchors or "")
         return found | class_names_digest(recipe)
 
     def run(self, context: StageContext) -> dict[str, Any]:
-        """Load or fit, embed the prompts, measure zero-shot accuracy per view, save."""
+        """Load or fit, embed the classes, measure zero-shot accuracy per view, save."""
         from safetensors.torch import save
 
-        from exporters.parity.chance import chance_level, describe, is_above_chance
         from pipeline.stages.shared.training import discard_checkpoint
-        from pipeline.tmkd.prompts import Prompts, encode_prompts, encode_random_prompts
+        from pipeline.tmkd.prompts import encode_random_prompts
         from pipeline.training.device import describe_device, make_fabric
 
         recipe, text = context.recipe, context.recipe.teacher.text
@@ -79,94 +104,195 @@ class TextStage(Stage):
         classes = data.index.classes
         words = class_words(text.class_names, classes)
         named = dict(zip(classes, words, strict=True))
+        views = make_views(recipe)
         if not text.has_image_tower:
-            views = make_views(recipe)
-            from pipeline.models.embeddings import read_embeddings
-
-            path = Path(text.weights).expanduser()
-            embeddings = read_embeddings(path, classes, words)
+            embeddings = _read_classes(text.weights, classes, words)
             stacked = embeddings.expand(len(views), -1, -1).contiguous()
             write_bytes(folder / "embeddings.safetensors", save({"text": stacked}))
+            path = Path(text.weights).expanduser()
             source = {"source": path.name, "weights_sha256": sha256_file(path)}
             write_json(folder / "report.json", source | {"class_names": named, "zero_shot": None})
             return {"source": path.name}
 
-        from pipeline.models.clip import build_clip, fetched_sha256, load_clip
-
-        prompts = Prompts.load(text.prompts)
         fabric = make_fabric(recipe.device, recipe.train.precision)
-        fits = text.weights == "fit"
-        with context.console.track(f"loading {text.model}", None):
-            clip = build_clip(text.model, recipe.data.split_seed) if fits else load_clip(text.model, text.weights)
-            clip = clip.to(fabric.device)
-        stopped_early = False
-        if fits:
-            stopped_early = self._fit(context, data, clip, prompts, words, fabric)
-            state = {key: value.detach().cpu().contiguous() for key, value in clip.model.state_dict().items()}
-            write_bytes(folder / "clip.safetensors", save(state))
-        clip.eval().requires_grad_(False)
-        views = make_views(recipe)
-        with context.console.track("encoding prompts", None):
-            embeddings = encode_prompts(clip.encode_text, prompts, words, views.kinds)
-        zero_shot = _measure(clip, embeddings, views, data, fabric)
-        by_view = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
-        context.console.say(f"text teacher {text.model}: validation top-1 from prompts alone: {by_view}")
-        labels = data.index.splits["validation"].labels
-        best, chance = max(zero_shot.values()), chance_level(labels)
-        if not is_above_chance(round(best * len(labels)), len(labels), chance):
-            context.console.warn(
-                "the text teacher is at chance level, so that its weights of the views are noise:"
-                f" {describe(best, len(labels), chance, 'validation')}"
+        make = self._load if text.weights != "fit" else self._fit if text.tower is None else self._fit_tower
+        clip, embeddings, report = make(context, data, words, fabric)
+        tensors = {"text": embeddings}
+        if text.has_text_tower:
+            # The control of line 5 lies beside them, so that a change of the weighting makes no new text teacher.
+            tensors["random"] = encode_random_prompts(
+                clip.encode_text, recipe.data.split_seed, len(classes), views.names
             )
-        # The control of line 5 lies beside them, so that a change of the weighting makes no new text teacher.
-        random = encode_random_prompts(clip.encode_text, recipe.data.split_seed, len(classes), views.names)
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in (("text", embeddings), ("random", random))}
-        write_bytes(folder / "embeddings.safetensors", save(tensors))
-        report = {
-            "source": f"{text.model} {text.weights}",
-            "weights_sha256": None if fits else fetched_sha256(text.model, text.weights),
-            "prompts": text.prompts,
-            "class_names": named,
-            "zero_shot": zero_shot,
-            "stopped_early": stopped_early,
-        }
-        write_json(folder / "report.json", report)
+        zero_shot = _measure(context, data, clip, embeddings, fabric)
+        saved = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+        write_bytes(folder / "embeddings.safetensors", saved)
+        write_json(folder / "report.json", report | {"class_names": named, "zero_shot": zero_shot})
         discard_checkpoint(context, self.name)
         return {"zero_shot": zero_shot, "device": describe_device(fabric)}
 
-    def _fit(
-        self,
-        context: StageContext,
-        data: Data,
-        clip: "Clip",
-        prompts: "Prompts",
-        words: Sequence[str],
-        fabric: "Fabric",
-    ) -> bool:
-        """Train the CLIP; returns whether training stopped early."""
+    def _load(self, context: StageContext, data: Data, words: Sequence[str], fabric: "Fabric") -> _TextTeacher:
+        """A pretrained CLIP."""
+        from pipeline.models.clip import fetched_sha256, load_clip
+
+        text = context.recipe.teacher.text
+        with context.console.track(f"loading {text.model}", None):
+            clip = load_clip(text.model, text.weights).to(fabric.device)
+        report = {"weights_sha256": fetched_sha256(text.model, text.weights), "stopped_early": False}
+        return self._with_prompts(context, clip, words, report)
+
+    def _fit(self, context: StageContext, data: Data, words: Sequence[str], fabric: "Fabric") -> _TextTeacher:
+        """A small CLIP, trained from scratch."""
+        from pipeline.models.clip import build_clip
         from pipeline.stages.shared.training import train
+        from pipeline.tmkd.prompts import Prompts
         from pipeline.tmkd.text_fit import TextFit
         from pipeline.training.step import Training
 
-        recipe = context.recipe
+        recipe, text = context.recipe, context.recipe.teacher.text
         # The fit belongs to the data, like the split: the seeds of a comparison share it.
         seed = recipe.data.split_seed
-        views = make_fitted_views(recipe) if has_views(recipe) else make_views(recipe)
+        clip = build_clip(text.model, seed).to(fabric.device)
         training = Training(
             name="text teacher",
-            task=TextFit(clip, prompts, views, words, seed),
+            task=TextFit(clip, Prompts.load(text.prompts), _fitted_views(recipe), words, seed),
             loader=data.loader,
             augmentation=data.augmentation(recipe, seed).without_mixing(),
-            settings=recipe.teacher.text.fit,
+            settings=text.fit,
             seed=seed,
         )
         fitted = train(context, self.name, training, fabric)
         training.task.load_state_dict(fitted.chosen_state)
-        return fitted.stopped_early
+        self._save_clip(context, clip)
+        report = {"weights_sha256": None, "stopped_early": fitted.stopped_early}
+        return self._with_prompts(context, clip, words, report)
+
+    def _fit_tower(self, context: StageContext, data: Data, words: Sequence[str], fabric: "Fabric") -> _TextTeacher:
+        """Another network's features, with a projection into the text space that is trained."""
+        from pipeline.models.clip_tower import TowerClip, build_projected_clip
+        from pipeline.stages.shared.training import train
+        from pipeline.tmkd.class_texts import AnchorTexts, PromptTexts
+        from pipeline.tmkd.prompts import Prompts
+        from pipeline.tmkd.tower_fit import TowerFit
+        from pipeline.training.feature_batches import FeatureLoader
+        from pipeline.training.step import Training
+
+        recipe, text = context.recipe, context.recipe.teacher.text
+        seed, views = recipe.data.split_seed, _fitted_views(recipe)
+        tower, report = self._tower(context, data)
+        tower = tower.to(fabric.device).eval().requires_grad_(False)
+        channels, classes = tower.shape.channels, data.index.classes
+        texts: ClassTexts
+        if text.anchors is not None:
+            anchors = _read_classes(text.anchors, classes, words).to(fabric.device)
+            clip = build_projected_clip(None, channels, seed, anchors.shape[1]).to(fabric.device)
+            texts = AnchorTexts(anchors, len(views))
+        else:
+            clip = build_projected_clip(text.model, channels, seed).to(fabric.device)
+            texts = PromptTexts(clip, Prompts.load(text.prompts), views, words, seed)
+        features = FeatureLoader(data.loader, data.geometry, views, lambda images: tower(images).pooled, fabric.device)
+        count = len(data.index.splits["train"])
+        if features.images < count:
+            context.console.say(
+                f"text teacher: fitted on {features.images:,} of {count:,} training images, as many as are kept"
+            )
+        training = Training(
+            name="text teacher",
+            task=TowerFit(clip, texts, views, seed),
+            loader=features,
+            augmentation=data.augmentation(recipe, seed).without_mixing(),
+            settings=text.fit,
+            seed=seed,
+        )
+        fitted = train(context, self.name, training, fabric)
+        training.task.load_state_dict(fitted.chosen_state)
+        self._save_clip(context, clip)
+        report |= {"fitted_on_images": features.images, "stopped_early": fitted.stopped_early}
+        whole = TowerClip(clip, tower).to(fabric.device)
+        if text.anchors is None:
+            return self._with_prompts(context, whole, words, report)
+        report |= {"source": f"{Path(text.anchors).name} {text.weights}", "prompts": None}
+        return _TextTeacher(whole.eval().requires_grad_(False), texts.embeddings(make_views(recipe)), report)
+
+    def _tower(self, context: StageContext, data: Data) -> "tuple[TappedNetwork, dict[str, Any]]":
+        """The tower on the CPU, and what the report says of it; saved where it is not the visual teacher."""
+        from exporters.student.student import save_student
+
+        recipe, tower = context.recipe, context.recipe.teacher.text.tower
+        assert tower is not None
+        if tower.is_teacher:
+            found = read_text_tower(recipe, context.run)
+            require_features(found)
+            return found, {"weights_sha256": None, "tower": {"model": tower.model}}
+        with context.console.track(f"loading {tower.model}", None):
+            model = build_text_tower(recipe, len(data.index.classes))
+        for note in model.notes:
+            context.console.say(note)
+        preprocessing = resized_preprocessing(recipe, model.tapped.image_size, model.mean, model.std)
+        folder = self.folder(context) / FOLDER
+        folder.mkdir(exist_ok=True)
+        network = model.tapped.network
+        save_student(network, model.architecture, data.index.classes, preprocessing, folder, name=tower.model)
+        assert model.weights is not None
+        described = {"model": tower.model, "weights": model.weights.source, "mean": model.mean, "std": model.std}
+        return model.tapped, {"weights_sha256": model.weights.sha256, "tower": described}
+
+    def _save_clip(self, context: StageContext, clip: "Clip") -> None:
+        from safetensors.torch import save
+
+        state = {key: value.detach().cpu().contiguous() for key, value in clip.model.state_dict().items()}
+        write_bytes(self.folder(context) / "clip.safetensors", save(state))
+
+    def _with_prompts(
+        self, context: StageContext, clip: "Clip", words: Sequence[str], report: dict[str, Any]
+    ) -> _TextTeacher:
+        """The text teacher with the embeddings of its prompts."""
+        from pipeline.tmkd.prompts import Prompts, encode_prompts
+
+        text = context.recipe.teacher.text
+        clip.eval().requires_grad_(False)
+        with context.console.track("encoding prompts", None):
+            kinds = make_views(context.recipe).kinds
+            embeddings = encode_prompts(clip.encode_text, Prompts.load(text.prompts), words, kinds)
+        report = {"source": f"{text.model} {text.weights}", "prompts": text.prompts} | report
+        return _TextTeacher(clip, embeddings, report)
 
 
-def _measure(clip: "Clip", embeddings: "Tensor", views: "Views", data: Data, fabric: "Fabric") -> dict[str, float]:
+def _fitted_views(recipe: Recipe) -> "Views":
+    """The views that a fit shows: some of each domain where the recipe leaves open which will be used."""
+    return make_fitted_views(recipe) if has_views(recipe) else make_views(recipe)
+
+
+def _read_classes(file: str, classes: Sequence[str], words: Sequence[str]) -> "Tensor":
+    """Embeddings `[K, D]` of the classes from a file."""
+    from pipeline.models.embeddings import read_embeddings
+
+    return read_embeddings(Path(file).expanduser(), classes, words)
+
+
+def _measure(
+    context: StageContext, data: Data, clip: "Clip", embeddings: "Tensor", fabric: "Fabric"
+) -> dict[str, float]:
+    """Accuracy by prompts alone on validation, per view; said, with what to do where it is no better than chance."""
+    from exporters.parity.chance import chance_level, describe, is_above_chance
     from pipeline.evaluation.zero_shot import zero_shot_accuracy
 
+    text, views = context.recipe.teacher.text, make_views(context.recipe)
     batches = data.loader.evaluation_batches("validation", data.geometry)
-    return zero_shot_accuracy(clip, embeddings.to(fabric.device), views, batches, fabric.device)
+    zero_shot = zero_shot_accuracy(clip, embeddings.to(fabric.device), views, batches, fabric.device)
+    by_view = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
+    tower = "" if text.tower is None else f" with the tower {text.tower.model}"
+    context.console.say(f"text teacher {text.model}{tower}: validation top-1 from prompts alone: {by_view}")
+    labels = data.index.splits["validation"].labels
+    chance, count = chance_level(labels), len(labels)
+    silent = [view for view, top1 in zero_shot.items() if not is_above_chance(round(top1 * count), count, chance)]
+    if silent:
+        where = "" if len(silent) == len(zero_shot) else f" in the view {', '.join(silent)}"
+        best = describe(max(zero_shot[view] for view in silent), count, chance, "validation")
+        remedy = "real CLIP weights (teacher.text.weights: laion2b_s34b_b79k for ViT-B-32)"
+        if text.weights == "fit" and text.tower is None:
+            remedy += " or a trained network as its tower (teacher.text.tower: teacher)"
+        context.console.warn(
+            f"the text teacher says nothing about the images{where}, being at chance level: {best}."
+            f" What helps is {remedy}"
+        )
+    return zero_shot

@@ -31,6 +31,22 @@ def fuse(weights: Tensor, values: Tensor) -> Tensor:
         return fused
 
 
+def own_view_weights(weights: Tensor, shown: Tensor) -> Tensor:
+    """Weights for a student that is shown views: all on the view that an image is shown in, except for rgb.
+
+    An image that is shown as it is keeps its weights, so that its answer is still the fused one.
+
+    Args:
+        weights: `[B, V]`, rows sum to 1; the first view is rgb.
+        shown: `[B]` int64 in [0, V), the view of each image.
+
+    Returns:
+        `[B, V]`, rows sum to 1.
+    """
+    own = torch.nn.functional.one_hot(shown, weights.shape[1]).to(weights)
+    return torch.where((shown == 0).unsqueeze(1), weights, own)
+
+
 def split_views(output: NetworkOutput, views: int) -> NetworkOutput:
     """The same output with views and images apart: `[V·B, …]` → `[V, B, …]`, from one pass over all views (line 3)."""
 

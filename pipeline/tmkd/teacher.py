@@ -9,7 +9,7 @@ from torch import Tensor
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.choice import ScoreStatistics
-from pipeline.tmkd.fusion import fuse_output, split_views
+from pipeline.tmkd.fusion import fuse_output, own_view_weights, split_views
 from pipeline.tmkd.views.views import Views
 from pipeline.tmkd.weight_rule import WeightRule
 from pipeline.tmkd.weighting import ViewWeighting
@@ -82,21 +82,44 @@ class MultiViewTeacher:
         return self.rule.weigh_label_free(viewed.embeddings, viewed.output.logits)
 
     @torch.no_grad()
-    def fuse(self, viewed: ViewedBatch, labels: Tensor) -> NetworkOutput:
-        """The views of training images as one teacher, weighted under their true labels."""
-        output, align = viewed.output, self.views.aligned
-        output = output._replace(
-            feature_map=None if output.feature_map is None else align(output.feature_map),
-            stage_maps=tuple(align(maps) for maps in output.stage_maps),
-        )
-        return fuse_output(self.weigh(viewed, labels), output)
-
-    def __call__(self, images: Tensor, labels: Tensor, epoch: int = 0, indices: Tensor | None = None) -> NetworkOutput:
-        """The fused teacher on training images.
+    def fuse(self, viewed: ViewedBatch, labels: Tensor, shown: Tensor | None = None) -> NetworkOutput:
+        """The views of training images as one teacher, weighted under their true labels.
 
         Args:
-            images: `[B, 3, H, W]` in `[0, 1]`, on the device.
+            viewed: of `look`.
+            labels: `[B]` int64, the true ones.
+            shown: `[B]` int64, the view in which the student sees each image. Where that is not rgb, the answer is the
+                teacher's own on this very view, not the fused one. None: the student sees rgb everywhere.
+        """
+        weights, output = self.weigh(viewed, labels), viewed.output
+        if shown is not None:
+            shown = shown.to(weights.device)
+            weights = own_view_weights(weights, shown)
+        output = output._replace(
+            feature_map=None if output.feature_map is None else self._in_place(output.feature_map, shown),
+            stage_maps=tuple(self._in_place(maps, shown) for maps in output.stage_maps),
+        )
+        return fuse_output(weights, output)
+
+    def _in_place(self, maps: Tensor, shown: Tensor | None) -> Tensor:
+        """Maps `[V, B, C, h, w]` with every place where it is in what the student sees: the image, or the shown view."""
+        aligned = self.views.aligned(maps)
+        return aligned if shown is None else torch.where((shown == 0).view(1, -1, 1, 1, 1), aligned, maps)
+
+    def __call__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        epoch: int = 0,
+        indices: Tensor | None = None,
+        shown: Tensor | None = None,
+    ) -> NetworkOutput:
+        """The teacher's answer to training images.
+
+        Args:
+            images: `[B, 3, H, W]` in `[0, 1]`, on the device, plain.
             labels: `[B]` int64, the true ones.
             epoch, indices: not used; a `CachedTeacher` has the same signature.
+            shown: as for `fuse`.
         """
-        return self.fuse(self.look(images), labels)
+        return self.fuse(self.look(images), labels, shown)

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from pipeline.models.clip import Clip
 from pipeline.models.outputs import NetworkOutput
-from pipeline.randomness import Samples, generator
+from pipeline.randomness import Samples
+from pipeline.tmkd.class_texts import PromptTexts
 from pipeline.tmkd.contrast import image_text_contrast
-from pipeline.tmkd.prompts import Prompts, encode_prompts
+from pipeline.tmkd.prompts import Prompts
 from pipeline.tmkd.sampled_views import SampledViews
 from pipeline.tmkd.views.views import Views
 
@@ -32,15 +33,8 @@ class TextFit(nn.Module):
     def __init__(self, clip: Clip, prompts: Prompts, views: Views, classes: Sequence[str], seed: int) -> None:
         super().__init__()
         self.clip = clip
-        self._prompts = prompts
-        self._classes = classes
         self._views = SampledViews(views, seed, "view for the text teacher")
-        self._seed = seed
-        # view → [templates, K, context]
-        self._tokens = [
-            torch.stack([clip.tokenize([template.replace("{}", name) for name in classes]) for template in templates])
-            for templates in (prompts.templates(view, kind) for view, kind in views.kinds.items())
-        ]
+        self._texts = PromptTexts(clip, prompts, views, classes, seed)
 
     def sample_views(self, samples: Samples) -> Tensor:
         """The view in which each image is shown: int64 `[B]`, on the CPU."""
@@ -48,8 +42,7 @@ class TextFit(nn.Module):
 
     def sample_tokens(self, samples: Samples) -> Tensor:
         """One template a view, by the batch's first sample: int64 `[V, K, context]`, on the CPU."""
-        random = generator(self._seed, "template for the text teacher", samples.epoch, int(samples.indices[0]))
-        return torch.stack([tokens[int(random.integers(len(tokens)))] for tokens in self._tokens])
+        return self._texts.sample_tokens(samples)
 
     def forward(
         self, images: Tensor, labels: Tensor, guidance: NetworkOutput | None, ramp: float, samples: Samples
@@ -78,14 +71,7 @@ class TextFit(nn.Module):
             tokens: `[V, K, context]` int64, the prompt of each class in each view.
         """
         embeddings = self.clip.encode_image(self._views(images, views))
-        texts = self.clip.encode_tokens(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
-        temperature = self.clip.temperature
-        losses = []
-        for view in views.unique().tolist():
-            members = views == view
-            share = members.float().mean()
-            losses.append(share * image_text_contrast(embeddings[members], texts[view], labels[members], temperature))
-        return torch.stack(losses).sum()
+        return contrast_in_views(embeddings, self._texts.encode(tokens), labels, views, self.clip.temperature)
 
     def metrics(self) -> dict[str, float]:
         """No figures besides the loss."""
@@ -94,10 +80,30 @@ class TextFit(nn.Module):
     def classifier(self) -> Callable[[Tensor], Tensor]:
         """Function of plain images `[B, 3, S, S]` to their similarity `[B, K]` with the prompts of the present CLIP."""
         plain = Views({})
-        texts = encode_prompts(self.clip.encode_text, self._prompts, self._classes, plain.kinds)
+        texts = self._texts.embeddings(plain)
 
         def similarities(images: Tensor) -> Tensor:
             embeddings = self.clip.encode_image(plain(images)[0])
             return torch.einsum("bd,kd->bk", embeddings, texts[0].to(embeddings))
 
         return similarities
+
+
+def contrast_in_views(
+    embeddings: Tensor, texts: Tensor, labels: Tensor, views: Tensor, temperature: float | Tensor
+) -> Tensor:
+    """The image-text contrast within each view, weighted by the share of the images in it: 0-d float32.
+
+    Args:
+        embeddings: `[B, D]`, of each image in its view.
+        texts: `[V, K, D]`, of each class in each view.
+        labels: `[B]` int64.
+        views: `[B]` int64, the view of each image.
+        temperature: τ above 0.
+    """
+    losses = []
+    for view in views.unique().tolist():
+        members = views == view
+        share = members.float().mean()
+        losses.append(share * image_text_contrast(embeddings[members], texts[view], labels[members], temperature))
+    return torch.stack(losses).sum()

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from pipeline.distill.task import DistillationTask
     from pipeline.tmkd.sampled_views import SampledViews
     from pipeline.tmkd.text_fit import TextFit
+    from pipeline.tmkd.tower_fit import TowerFit
     from pipeline.training.averaging import WeightAverage
+    from pipeline.training.feature_batches import FeatureLoader
     from pipeline.training.settings import FitSettings
 
-Teacher = Callable[[Tensor, Tensor, int, Tensor], NetworkOutput]
-"""Images, labels, epoch and sample indices to the teacher's output: a `MultiViewTeacher`, or a `CachedTeacher`."""
+Teacher = Callable[[Tensor, Tensor, int, Tensor, Tensor | None], NetworkOutput]
+"""Images, labels, epoch, sample indices, and the view that each image is shown in (None: rgb) to the teacher's output:
+a `MultiViewTeacher`, or a `CachedTeacher`."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +39,19 @@ class Training:
             takes images, labels, the teacher's output, the warm-up factor and the samples, and gives losses by name;
             its `classifier` gives the function whose accuracy on validation chooses the epoch, its `metrics` what is
             logged of an epoch besides.
-        loader: of the training and validation splits.
+        loader: of the training and validation splits; of a `FeatureLoader`, images are features `[B, V, C]`.
         augmentation: of training images.
         settings: epochs, optimizer and schedule.
         seed: of the order of images and of drop-out.
         teacher: what the task learns from; None for a task without a teacher.
-        views: the view in which the task sees each image; None for the image itself.
+        views: the view in which the task sees each image, which is also what the teacher is asked about; None for the
+            image itself.
         warmup_epochs: epochs over which the feature loss and the contrast rise to their weights.
     """
 
     name: str
-    task: "DistillationTask | TextFit"
-    loader: "Loader"
+    task: "DistillationTask | TextFit | TowerFit"
+    loader: "Loader | FeatureLoader"
     augmentation: "Augmentation"
     settings: "FitSettings"
     seed: int
@@ -91,12 +95,13 @@ def train_step(
     images = images_to_device(batch.images, fabric.device)
     labels = batch.labels.to(fabric.device, non_blocking=True)
 
+    shown = training.views.sample(samples) if training.views is not None else None
     guidance = None
     if training.teacher is not None:
         with fabric.autocast():
-            guidance = training.teacher(images, labels, epoch, batch.indices)
-    if training.views is not None:
-        images = training.views(images, training.views.sample(samples)).contiguous(memory_format=torch.channels_last)
+            guidance = training.teacher(images, labels, epoch, batch.indices, shown)
+    if training.views is not None and shown is not None:
+        images = training.views(images, shown).contiguous(memory_format=torch.channels_last)
 
     ramp = warmup_ramp(epoch + (step + 1) / steps, training.warmup_epochs)
     losses: dict[str, Tensor] = model(images, labels, guidance, ramp, samples)
@@ -117,7 +122,9 @@ def train_step(
 
 
 def images_to_device(images: Tensor, device: torch.device) -> Tensor:
-    """uint8 images `[B, 3, S, S]` as float32 in `[0, 1]`, channels last, on a device."""
+    """uint8 images `[B, 3, S, S]` as float32 in `[0, 1]`, channels last, on a device; features as they are."""
+    if images.is_floating_point():
+        return images.to(device, non_blocking=True)
     pixels = images.to(device, non_blocking=True).to(torch.float32).div_(255)
     return pixels.contiguous(memory_format=torch.channels_last)
 

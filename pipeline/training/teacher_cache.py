@@ -81,14 +81,17 @@ class CachedTeacher:
         self._columns: dict[Path, CacheColumn] = {}
         self._epoch = -1
 
-    def __call__(self, images: Tensor, labels: Tensor, epoch: int, indices: Tensor) -> NetworkOutput:
-        """The fused teacher on training images.
+    def __call__(
+        self, images: Tensor, labels: Tensor, epoch: int, indices: Tensor, shown: Tensor | None = None
+    ) -> NetworkOutput:
+        """The teacher's answer to training images.
 
         Args:
             images: `[B, 3, H, W]` in `[0, 1]`, on the device.
             labels: `[B]` int64, on the device.
             epoch: number of the epoch, from 0; epoch and epoch + cycle have the same augmentation.
             indices: `[B]` int64, positions in the training split, on the CPU.
+            shown: `[B]` int64, the view in which the student sees each image; None: rgb everywhere.
 
         Returns:
             As `MultiViewTeacher.fuse`, the feature map pooled, and empty what is not kept.
@@ -102,7 +105,7 @@ class CachedTeacher:
             found = self._reduced(self._teacher.look(images))
             self._keep(*place, found)
         viewed = self._viewed({name: values.to(labels.device) for name, values in found.items()})
-        return self._teacher.fuse(viewed, labels)
+        return self._teacher.fuse(viewed, labels, shown)
 
     def commit(self) -> None:
         """Write what was computed so far to the disk, so that it outlives the process."""

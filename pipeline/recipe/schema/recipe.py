@@ -74,6 +74,20 @@ class Recipe(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _random_prompts_can_be_read(self) -> Self:
+        text, wanted = self.teacher.text, self.distill.weighting.by == "random_prompts"
+        if self.distill.may_use_tmkd and wanted and text.has_image_tower and not text.has_text_tower:
+            raise problem(
+                "distill.weighting.by",
+                "expected image_text, teacher_confidence, text or uniform, because with the file of "
+                "@teacher.text.anchors no text tower is fitted that could read random prompts, got random_prompts",
+                "teacher.text.anchors",
+                "teacher.text.tower",
+                "distill.method",
+            )
+        return self
+
     @property
     def fits_on_views(self) -> bool:
         """Whether the visual teacher is fitted on more than the image itself.

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from exporters.student.architectures.names import nearest_names
 from pipeline.catalog import class_sets, clip_models, prompt_names
 from pipeline.recipe.schema.clip_names import clip_list_is_complete, shipped_clip_names
+from pipeline.recipe.schema.tower import Tower
 from pipeline.recipe.schema.weights import (
     SHA256,
     Model,
@@ -88,8 +89,21 @@ class TextTeacherSettings(Settings):
         description="Names of the classes in prompts; null: the data set's own names; "
         f"a set ({', '.join(class_sets())}) or the path of a file (YAML, JSON, CSV, text): label and words, or a list.",
     )
-    anchors: NonEmpty | None = Field(default=None, description="An .npz file of text anchors for the contrast.")
+    anchors: NonEmpty | None = Field(
+        default=None,
+        description="An .npz file of text anchors: for the contrast, and with a tower in place of the prompts.",
+    )
+    tower: Tower = Field(
+        default=None,
+        description="weights: fit only: a trained network as the image tower, whose pooled features are projected into"
+        " the text space; null: the model's own tower, trained from scratch.",
+    )
     fit: TextFitSettings = Field(default_factory=TextFitSettings, description="weights: fit only: how it is trained.")
+
+    @property
+    def has_text_tower(self) -> bool:
+        """Whether it can read prompts: of an embeddings file, or of anchors that a tower is fitted to, it cannot."""
+        return self.has_image_tower and (self.tower is None or self.anchors is None)
 
     @property
     def has_image_tower(self) -> bool:
@@ -127,6 +141,12 @@ class TextTeacherSettings(Settings):
             more = f" and {len(tags) - len(some)} more" if len(tags) > len(some) else ""
             known = f"a tag of open_clip ({', '.join(some)}{more}) or a file" if tags else "fit or a file"
             raise problem("weights", f"expected {known} for @model {self.model}, got {self.weights!r}", "model")
+        return self
+
+    @model_validator(mode="after")
+    def _tower_is_fitted(self) -> Self:
+        if self.tower is not None and self.weights != "fit":
+            raise problem("tower", f"expected null for @weights {self.weights}, which has one of its own", "weights")
         return self
 
     @model_validator(mode="after")

@@ -13,7 +13,12 @@ from exporters.student.checkpoint_file import KNOWN_SUFFIXES, has_weights_suffix
 from pipeline.settings import NonEmpty, Settings, file_or, problem, unexpected
 
 
-def _known_model(name: str) -> str:
+def known_model(name: str) -> str:
+    """The name of a network, checked.
+
+    Raises:
+        PydanticCustomError: the mistake that no library has it; names the nearest.
+    """
     try:
         check_name(name)
     except UnknownNameError as error:
@@ -25,7 +30,7 @@ def _known_model(name: str) -> str:
     return name
 
 
-Model = Annotated[NonEmpty, AfterValidator(_known_model)]
+Model = Annotated[NonEmpty, AfterValidator(known_model)]
 """A network by name."""
 
 
@@ -51,8 +56,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
 
 SHA256 = "SHA-256 of a weights file, checked before it is loaded (exit 4); filled in by recipe.lock.yaml."
 
-SECTIONS = (("teacher", "visual"), ("teacher", "text"), ("student",))
-"""The sections of a recipe that have the keys `weights` and `sha256`."""
+SECTIONS = (("teacher", "visual"), ("teacher", "text"), ("teacher", "text", "tower"), ("student",))
+"""The sections of a recipe that may have the keys `weights` and `sha256`."""
 
 NAMES = ("imagenet", "none", "fit")
 """What the key `weights` may say other than a tag of open_clip and a file."""
@@ -119,9 +124,11 @@ class NetworkSettings(Settings):
 def fill_in_hashes(resolved: dict[str, Any]) -> None:
     """Put the SHA-256 of each weights file that is here into a resolved recipe, where none was given."""
     for path in SECTIONS:
-        section = resolved
+        section: Any = resolved
         for key in path:
             section = section[key]
+        if section is None or "weights" not in section:  # no tower, or one that has none of its own
+            continue
         file = Path(section["weights"]).expanduser()
         if section["sha256"] is None and names_file(section["weights"]) and file.is_file():
             section["sha256"] = sha256_file(file)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.data.loading import Loader
     from pipeline.models.clip import Clip
     from pipeline.models.tapped import TappedNetwork
+    from pipeline.tmkd.sampled_views import SampledViews
     from pipeline.tmkd.teacher import MultiViewTeacher
     from pipeline.tmkd.views.views import Views
     from pipeline.tmkd.weighting import ViewWeighting
@@ -108,11 +109,14 @@ def read_text_teacher(context: StageContext) -> TextTeacher | None:
     folder = context.run.folder("text")
     saved = load_file(folder / "embeddings.safetensors")
     weighing = saved["random" if recipe.distill.weighting.by == "random_prompts" else "text"]
-    clip = None
+    clip: Clip | None = None
     if needs_image_tower(recipe):
         from pipeline.models.clip import build_clip, load_clip
+        from pipeline.stages.shared.text_tower import read_tower_clip
 
-        if recipe.teacher.text.weights == "fit":
+        if recipe.teacher.text.tower is not None:
+            clip = read_tower_clip(recipe, context.run)
+        elif recipe.teacher.text.weights == "fit":
             clip = build_clip(recipe.teacher.text.model)
             clip.model.load_state_dict(load_file(folder / "clip.safetensors"))
         else:
@@ -233,6 +237,15 @@ def given_choice(distill: DistillSettings) -> FusionChoice:
 def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":
     """The multi-view teacher that the student learns from, on the device."""
     return read_teacher_parts(context, fabric).teacher(read_choice(context))
+
+
+def student_views(recipe: Recipe, teacher: "MultiViewTeacher | None") -> "SampledViews | None":
+    """The view, of the teacher's, in which the student sees each image; None where it sees the image itself."""
+    from pipeline.tmkd.sampled_views import SampledViews
+
+    if teacher is None or len(teacher.views) == 1 or not recipe.distill.student_views:
+        return None
+    return SampledViews(teacher.views, recipe.seed, "view for the student")
 
 
 def read_anchors(context: StageContext, data: Data) -> "torch.Tensor | None":

@@ -32,7 +32,13 @@ def teacher_preprocessing(
 
     Within a run, the teacher takes what was cropped for the student, and resizes that (`resize_images`).
     """
-    size = teacher_image_size(recipe)
+    return resized_preprocessing(recipe, teacher_image_size(recipe), mean, std)
+
+
+def resized_preprocessing(
+    recipe: Recipe, size: int, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Preprocessing:
+    """How an image becomes the input of a network of another size than the student's: the student's crop, resized."""
     if size == recipe.data.image_size:
         return student_preprocessing(recipe, mean, std)
     resize = min(round(recipe.data.resize_to * size / recipe.data.image_size), 8192)  # the largest that it may be

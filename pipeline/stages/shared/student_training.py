@@ -19,6 +19,7 @@ from pipeline.stages.shared.inputs import (
     read_anchors,
     read_data,
     read_teacher,
+    student_views,
     weights_file,
 )
 from pipeline.stages.shared.networks import build_student, student_preprocessing
@@ -121,6 +122,7 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
         settings=recipe.train,
         seed=recipe.seed,
         teacher=cached or teacher,
+        views=student_views(recipe, teacher),
         warmup_epochs=recipe.distill.warmup_epochs(recipe.train.epochs),
     )
     folder.mkdir(parents=True, exist_ok=True)

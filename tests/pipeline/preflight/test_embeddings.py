@@ -14,3 +14,6 @@ def test_files_of_anchors_without_the_classes_are_reported_with_their_key(prospe
     assert error.message.startswith("teacher.text.anchors: ")
     assert not prospect.report(embeddings.check, anchors, "distill.method=kd").errors
     assert not prospect.report(embeddings.check, anchors, stages=("data", "teacher")).errors
+    # A tower is fitted to them, which comes before the student.
+    assert not prospect.report(embeddings.check, anchors, stages=("data", "text")).errors
+    assert prospect.report(embeddings.check, anchors, "teacher.text.tower=teacher", stages=("data", "text")).errors

@@ -23,6 +23,14 @@ PATHS = {
 }
 
 
+def test_weights_of_a_tower_and_its_anchors_are_read_by_the_stage_text(tiny_recipe: Path) -> None:
+    tower = "teacher.text.tower={model: resnet18, weights: missing/t.pth}"
+    recipe = load_recipe(tiny_recipe, [tower, "teacher.text.anchors=missing/g.npz"]).recipe
+    found = {named.key: error.message for named, error in missing_paths(recipe, ["text"])}
+    assert set(found) == {"teacher.text.tower.weights", "teacher.text.anchors"}
+    assert "missing/t.pth does not exist" in found["teacher.text.tower.weights"]
+
+
 @pytest.mark.parametrize("key", PATHS)
 def test_missing_file_is_reported_for_each_key(key: str, tiny_recipe: Path) -> None:
     text, stage = PATHS[key]

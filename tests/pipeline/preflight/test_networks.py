@@ -16,3 +16,11 @@ def test_method_is_the_recipes_and_leaves_the_global_seed(prospect: Prospect) ->
     ((_, method),) = networks.make_methods(prospect.subject("distill.method=kd"))
     assert type(method).__name__ == "KnowledgeDistillation"
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_tower_of_the_text_teacher_is_built(prospect: Prospect) -> None:
+    assert not prospect.report(networks.check_text_tower).errors
+    assert not prospect.report(networks.check_text_tower, "teacher.text.tower=teacher").errors
+    wrong = "teacher.text.tower={model: resnet18, weights: no-such.pth, arguments: {no_such: 1}}"
+    (error,) = prospect.report(networks.check_text_tower, wrong).errors
+    assert error.message.startswith("teacher.text.tower: ") and "no_such" in error.message

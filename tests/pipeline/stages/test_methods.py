@@ -11,7 +11,7 @@ from tests.pipeline.conftest import Run, set_
 @pytest.mark.parametrize(
     "values",
     [
-        {"distill.base": "fitnet"},
+        {"distill.base": "fitnet", "distill.student_views": "true"},
         {"distill.base": "reviewkd"},
         {"distill.method": "reviewkd"},
         {"distill.base": "crd", "distill.feature.bank": "30"},

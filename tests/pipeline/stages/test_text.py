@@ -142,6 +142,60 @@ def test_class_names_that_are_codes_are_warned_of(own_data: Run) -> None:
     )
 
 
+def test_visual_teacher_is_the_tower_of_the_text_teacher(run: Run) -> None:
+    values = {"teacher.text.tower": "teacher"}
+    assert "teacher.text.tower" in run.plan(values)["text"][1]
+    outcome = run(*set_(values), "--until", "fusion")
+    assert outcome.code == 0 and outcome.stages_run == ["text", "fusion"], outcome.err
+    assert "with the tower teacher" in outcome.out
+    folder = run.directory / "text"
+    saved = load_file(folder / "clip.safetensors")
+    # What is saved is the projection and the text tower; the teacher is where its stage has left it.
+    assert saved["visual.projection.weight"].shape == (16, 64) and not (folder / "tower").exists()
+    assert not any(key.startswith("network") for key in saved)
+    report = read_json(folder / "report.json")
+    assert report["tower"] == {"model": "teacher"} and report["fitted_on_images"] == 48
+    clip = read_text_teacher(context_of(run, teacher__text__tower="teacher")).clip
+    found = load_file(folder / "embeddings.safetensors")
+    assert set(found) == {"text", "random"}
+    words = ["blue bar", "green square", "red disc"]
+    expected = encode_prompts(clip.encode_text, Prompts.load("generic"), words, ["rgb"])
+    assert found["text"][0] == pytest.approx(expected[0].numpy(), abs=1e-5)
+    before = sha256_file(folder / "clip.safetensors")
+    again = run(*set_(values), "--force", "text", "--until", "text")
+    assert again.code == 0 and sha256_file(folder / "clip.safetensors") == before
+    # Another teacher is another tower; the augmentation, of which the tower sees nothing, is no matter.
+    assert run.plan(values | {"teacher.visual.fit.lr": 0.04})["text"][0] == "wait"
+    recipe = load_recipe(run.recipe, ["teacher.text.tower=teacher"]).recipe
+    assert not any(key.startswith("data.augment") for key in TextStage().parameters(recipe))
+
+
+def test_network_from_a_file_is_fitted_to_anchors(run: Run, embeddings_file: Path) -> None:
+    weights = run.directory / "teacher" / "student.safetensors"
+    tower = f"{{model: cifar:resnet8, weights: {weights}, mean: [0.4, 0.5, 0.6], std: [0.2, 0.2, 0.2], image_size: 48}}"
+    values = {"teacher.text.tower": tower, "teacher.text.anchors": embeddings_file}
+    outcome = run(*set_(values), "--until", "fusion")
+    assert outcome.code == 0 and outcome.stages_run == ["text", "fusion"], outcome.err
+    folder = run.directory / "text"
+    report = read_json(folder / "report.json")
+    assert report["tower"]["mean"] == [0.4, 0.5, 0.6] and report["weights_sha256"] == sha256_file(weights)
+    kept = load_student(folder / "tower")
+    assert (kept.preprocessing.size, kept.preprocessing.mean) == (48, (0.4, 0.5, 0.6))
+    found = load_file(folder / "embeddings.safetensors")
+    with np.load(embeddings_file) as arrays:
+        rows, names = arrays["embeddings"].astype(np.float64), arrays["class_names"].tolist()
+    expected = [rows[names.index(name)] for name in ("blue bar", "green square", "red disc")]
+    expected = np.stack([row / np.linalg.norm(row) for row in expected])
+    expected -= expected.mean(axis=0)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert set(found) == {"text"} and found["text"] == pytest.approx(np.stack([expected] * 3), abs=1e-6)
+    assert set(load_file(folder / "clip.safetensors")) >= {"visual.projection.weight", "logit_scale"}
+    # No text tower is used, so neither model nor prompts count; the anchors and the tower's file do.
+    recipe = load_recipe(run.recipe, [f"{key}={value}" for key, value in values.items()]).recipe
+    assert not {"teacher.text.model", "teacher.text.prompts"} & set(TextStage().parameters(recipe))
+    assert {embeddings_file.name, weights.name} <= set(TextStage().files(recipe))
+
+
 def test_missing_model_description_is_refused(run: Run) -> None:
     outcome = run(*set_({"teacher.text.model": "absent.json"}), "--until", "text")
     assert outcome.code == 4 and "absent.json" in outcome.err and "Traceback" not in outcome.err

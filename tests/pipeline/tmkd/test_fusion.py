@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.models.outputs import NetworkOutput
-from pipeline.tmkd.fusion import fuse, fuse_output, split_views
+from pipeline.tmkd.fusion import fuse, fuse_output, own_view_weights, split_views
 from pipeline.tmkd.weighting import view_weights
 
 
@@ -91,3 +91,11 @@ def test_fusion_keeps_fp32_in_autocast_and_has_gradients() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert fuse(weights.float(), values.bfloat16()).dtype == torch.float32
     assert torch.autograd.gradcheck(fuse, (weights.requires_grad_(), values.requires_grad_()))
+
+
+def test_own_view_weights_keep_the_weights_of_images_shown_as_they_are() -> None:
+    weights = view_weights(torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), 1.0)
+    found = own_view_weights(weights, torch.tensor([0, 2, 1, 0, 2]))
+    assert torch.equal(found[[0, 3]], weights[[0, 3]])
+    assert found[[1, 2, 4]].tolist() == [[0, 0, 1], [0, 1, 0], [0, 0, 1]]
+    assert found.dtype == weights.dtype

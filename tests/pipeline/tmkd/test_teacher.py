@@ -231,3 +231,34 @@ def test_views_are_made_at_the_student_size_and_then_resized():
             expected.append(tapped(torch.from_numpy(np.asarray(bands)).clamp(0, 1)).logits)
     torch.testing.assert_close(viewed.output.logits, torch.stack(expected), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(teacher(images, labels).logits, torch.stack(expected).mean(0), rtol=1e-3, atol=1e-4)
+
+
+def test_answer_for_a_shown_view_is_the_output_on_that_view():
+    tapped = visual()
+    images, labels = batch()
+    teacher = MultiViewTeacher(tapped, Views(SPECS), confidence_weighting, 0.5)
+    shown = torch.tensor([0, 1, 2, 2, 0])
+    found, fused = teacher(images, labels, 0, None, shown), teacher(images, labels)
+    own = teacher.look(images).output
+    for row, view in enumerate(shown.tolist()):
+        expected = fused if view == 0 else own
+        at = row if view == 0 else (view, row)
+        for name in ("logits", "pooled", "feature_map"):
+            assert torch.equal(getattr(found, name)[row], getattr(expected, name)[at]), (name, row)
+    assert not torch.equal(found.logits[1], fused.logits[1])
+    # Without shown views nothing changes, and neither where each image is shown as it is.
+    for same in (teacher(images, labels, 0, None, None), teacher(images, labels, 0, None, torch.zeros(5).long())):
+        assert torch.equal(same.logits, fused.logits) and torch.equal(same.feature_map, fused.feature_map)
+
+
+def test_map_of_a_shown_mirrored_view_stays_mirrored():
+    tapped = visual()
+    images, labels = batch()
+    teacher = MultiViewTeacher(tapped, Views({"flip": FlipView()}), uniform_weighting, 1.0)
+    found = teacher(images, labels, 0, None, torch.tensor([1, 0, 1, 0, 0]))
+    with torch.no_grad():
+        mirrored, plain = tapped(images.flip(-1)).feature_map, tapped(images).feature_map
+    for row in (0, 2):
+        torch.testing.assert_close(found.feature_map[row], mirrored[row])
+    for row in (1, 3, 4):
+        torch.testing.assert_close(found.feature_map[row], (plain[row] + mirrored[row].flip(-1)) / 2)

@@ -132,7 +132,8 @@ def test_teacher_sees_the_batch_of_the_student_in_the_same_precision():
     asked: list[tuple[Tensor, Tensor, int, Tensor]] = []
     dtypes: list[torch.dtype] = []
 
-    def teacher(images: Tensor, labels: Tensor, epoch: int, indices: Tensor) -> NetworkOutput:
+    def teacher(images: Tensor, labels: Tensor, epoch: int, indices: Tensor, shown: Tensor | None) -> NetworkOutput:
+        assert shown is None
         asked.append((images, labels, epoch, indices))
         output = visual(images)
         dtypes.append(output.logits.dtype)
@@ -176,6 +177,25 @@ def test_task_is_shown_each_image_in_its_sampled_view():
     torch.testing.assert_close(calls[0].images, expected)
     assert calls[0].images.is_contiguous(memory_format=torch.channels_last)
     assert not torch.equal(expected, batch.images.float() / 255) and len(expected) == BATCH
+
+
+def test_teacher_is_asked_about_the_view_that_the_student_is_shown():
+    views = SampledViews(Views({"edge": EdgeView(strength=0.5)}), 3, "a")
+    student, visual = network(0), network(1).eval().requires_grad_(False)
+    asked: list[tuple[Tensor, Tensor | None]] = []
+
+    def teacher(images: Tensor, _labels: Tensor, _epoch: int, _indices: Tensor, shown: Tensor | None) -> NetworkOutput:
+        asked.append((images, shown))
+        return visual(images)
+
+    method = build_method(DistillSettings(method="kd"), student.shape, visual.shape, None)
+    training: Any = replace(make_training(), task=DistillationTask(student, method), teacher=teacher, views=views)
+    losses_of_step(training, epoch=1, step=0)
+    batch = next(batches_of(0))
+    ((images, shown),) = asked
+    # The teacher makes its views itself, of the plain images.
+    np.testing.assert_allclose(images.numpy(), batch.images.numpy() / 255.0, rtol=1e-6)
+    assert shown is not None and torch.equal(shown, views.sample(Samples(batch.indices, 1)))
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,15 @@ def test_cached_and_uncached_teacher_give_the_same_lesson(tmp_path: Path, views:
             assert_same_lesson(behind(images, labels, epoch, indices), plain(images, labels))
 
 
+def test_cached_answers_to_shown_views_are_those_of_the_teacher(tmp_path: Path):
+    plain, behind = teacher(), cached(tmp_path, teacher())
+    images, labels, indices = batch([3, 1, 4, 0], 0)
+    for shown in (None, torch.tensor([0, 1, 2, 1]), torch.tensor([2, 0, 0, 1])):  # each draw from the same cache
+        expected = plain(images, labels, 0, indices, shown)
+        assert_same_lesson(behind(images, labels, 0, indices, shown), expected)
+        behind.commit()
+
+
 def test_teacher_sees_each_augmented_image_once(tmp_path: Path):
     looks_at = teacher()
     seen, behind = count_looks(looks_at), cached(tmp_path, looks_at)

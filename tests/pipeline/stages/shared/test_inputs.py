@@ -7,6 +7,7 @@ import torch
 from safetensors.numpy import load_file
 
 from exporters.core.files import sha256_file, write_json
+from pipeline.randomness import Samples
 from pipeline.recipe import load_recipe
 from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.registry import STAGES
@@ -18,12 +19,16 @@ from pipeline.stages.shared.inputs import (
     read_teacher,
     read_teacher_parts,
     read_text_teacher,
+    student_views,
     weights_file,
 )
+from pipeline.stages.shared.networks import read_classifier
 from pipeline.tmkd.choice import FusionChoice, ScoreStatistics
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.candidates import CANDIDATES, FITTED
 from pipeline.tmkd.views.settings import EdgeView, HighFrequencyView, default_views
+from pipeline.tmkd.views.views import Views
+from pipeline.tmkd.weighting import uniform_weighting
 from pipeline.training.device import make_fabric
 from tests.pipeline.conftest import Outcome, Run
 from tests.pipeline.stages.contexts import context_of
@@ -51,6 +56,23 @@ def test_every_setting_is_a_part_of_some_fingerprint() -> None:
     # What it is called, where and how fast it runs, and what is told of the data.
     free = {"name", "device", "data.workers", "data.licence"}
     assert every - covered - free == set()
+
+
+def test_student_sees_the_teachers_views_only_where_the_recipe_asks_for_it(finished: tuple[Run, Outcome]) -> None:
+    shown, plain = load_recipe("quickstart", ["distill.student_views=true"]).recipe, load_recipe("quickstart").recipe
+    visual = read_classifier(finished[0].directory / "teacher")
+    teachers = [MultiViewTeacher(visual, Views(views), uniform_weighting, 1.0) for views in (default_views(), {})]
+    assert student_views(plain, teachers[0]) is None
+    assert student_views(shown, None) is None and student_views(shown, teachers[1]) is None
+    draws = []
+    for seed in (0, 0, 1):
+        views = student_views(
+            load_recipe("quickstart", ["distill.student_views=true", f"seed={seed}"]).recipe, teachers[0]
+        )
+        assert views is not None
+        draws.append(views.sample(Samples(torch.arange(200), 4)))
+    assert set(draws[0].tolist()) == {0, 1, 2}
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
 
 
 def test_only_tmkd_has_views() -> None:

@@ -1,0 +1,105 @@
+"""Batches of a frozen network's features in the place of images: it looks at each image and view once, not each epoch.
+
+Features are of plain images, without augmentation, and are kept in memory: all that `MEMORY_BYTES` has room for.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from exporters.images.preprocessing import Geometry
+from pipeline.data.listing import SplitName
+from pipeline.data.loading import Batch, Loader, epoch_order
+from pipeline.tmkd.views.views import Views
+
+if TYPE_CHECKING:
+    from pipeline.data.augmentation import Augmentation
+
+MEMORY_BYTES = 512 * 2**20
+"""Of the features of one split."""
+
+
+class FeatureLoader:
+    """Gives batches like a `Loader`, with features `[B, V, C]` float32 for images.
+
+    Args:
+        loader: gives the images.
+        geometry: resize and crop of the images.
+        views: V views.
+        features_of: images `[n, 3, S, S]` in `[0, 1]` on the device → features `[n, C]`; without gradient.
+        device: where images are looked at.
+        memory_bytes: for the features of each split. Where they need more, an even selection of the images is taken.
+
+    Attributes:
+        images: training images whose features are kept.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        geometry: Geometry,
+        views: Views,
+        features_of: Callable[[Tensor], Tensor],
+        device: torch.device,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        self._loader = loader
+        self._geometry = geometry
+        self._features_of = features_of
+        self._device = device
+        self._memory_bytes = memory_bytes
+        self._train = self._look("train", views)
+        self._validation = self._look("validation", Views({}))
+        self.images = len(self._train.labels)
+
+    def training_batches(
+        self, augmentation: "Augmentation", batch_size: int, seed: int, epoch: int, drop_last: bool = False
+    ) -> Iterator[Batch]:
+        """One epoch over the training features, in the order `epoch_order(seed, epoch, N)`.
+
+        Args:
+            augmentation: not used.
+            batch_size, seed, epoch, drop_last: as for a `Loader`.
+        """
+        order = torch.from_numpy(epoch_order(seed, epoch, self.images))
+        if drop_last and len(order) > batch_size:
+            order = order[: len(order) // batch_size * batch_size]
+        for chosen in order.split(batch_size):
+            yield Batch(*(values[chosen] for values in self._train))
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """How many batches `training_batches` gives with `drop_last`."""
+        return max(1, self.images // batch_size)
+
+    def evaluation_batches(self, split: SplitName, geometry: Geometry) -> Iterator[Batch]:
+        """The features `[N, 1, C]` of the validation split in its order, of rgb alone, in one batch.
+
+        Raises:
+            ValueError: another split, or another geometry.
+        """
+        if split != "validation" or geometry != self._geometry:
+            raise ValueError(f"there are no features of {split} images at {geometry}")
+        yield self._validation
+
+    def _look(self, split: SplitName, views: Views) -> Batch:
+        """Features `[N, V, C]`, labels and indices of a split, as far as there is room."""
+        limit: int | None = None
+        features, labels, indices = [], [], []
+        for batch in self._loader.evaluation_batches(split, self._geometry, batch_size=1, limit=1):
+            row_bytes = 4 * self._seen(batch.images, views).numel()
+            limit = max(1, self._memory_bytes // row_bytes)
+        for batch in self._loader.evaluation_batches(split, self._geometry, limit=limit):
+            features.append(self._seen(batch.images, views))
+            labels.append(batch.labels)
+            indices.append(batch.indices)
+        return Batch(torch.cat(features), torch.cat(labels), torch.cat(indices))
+
+    @torch.no_grad()
+    def _seen(self, images: Tensor, views: Views) -> Tensor:
+        """uint8 images `[B, 3, S, S]` → features `[B, V, C]` float32 on the CPU, a view at a time."""
+        pixels = images.to(self._device).to(torch.float32).div_(255)
+        shown = [view.contiguous(memory_format=torch.channels_last) for view in views(pixels)]
+        found = [self._features_of(view).float().cpu() for view in shown]
+        return torch.stack(found, dim=1)
