@@ -67,7 +67,7 @@ class FeatureLoader:
         if drop_last and len(order) > batch_size:
             order = order[: len(order) // batch_size * batch_size]
         for chosen in order.split(batch_size):
-            yield Batch(*(values[chosen] for values in self._train))
+            yield Batch(self._train.images[chosen], self._train.labels[chosen], self._train.indices[chosen])
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """How many batches `training_batches` gives with `drop_last`."""
