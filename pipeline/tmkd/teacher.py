@@ -102,7 +102,7 @@ class MultiViewTeacher:
         return fuse_output(weights, output)
 
     def _in_place(self, maps: Tensor, shown: Tensor | None) -> Tensor:
-        """Maps `[V, B, C, h, w]` with every place where it is in what the student sees: the image, or the shown view."""
+        """Maps `[V, B, C, h, w]` with places as in what the student sees: the image, or the shown view."""
         aligned = self.views.aligned(maps)
         return aligned if shown is None else torch.where((shown == 0).view(1, -1, 1, 1, 1), aligned, maps)
 
