@@ -28,8 +28,8 @@ class Search:
 
     Attributes:
         names: the chosen views, rgb first.
-        steps: for each round, candidate → NLL and top-1 of the teacher that has it too, its gain in NLL and that
-            gain's standard error; JSON values.
+        steps: for each round, candidate → NLL and top-1 of the teacher that has it too, with uniform weights, its
+            gain in NLL and that gain's standard error; JSON values.
         taken: the view that each round took; None for the last one, where it took none.
     """
 
@@ -47,10 +47,12 @@ def search_views(
 ) -> Search:
     """Add views to rgb one by one, each time the one that lowers the fused teacher's NLL most.
 
-    Weights are label-free: labels only say what an answer was worth. A view is taken if the NLL falls by `LEAST_GAIN`
-    and by `LEAST_ERRORS` standard errors (over the same images, so that noise is not taken for a gain), and if the
-    top-1 accuracy is not below that of rgb alone. So the fused teacher is never worse than its rgb view on the images
-    of the search, in NLL and in accuracy; where nothing helps, rgb stays alone. Of each kind one view is taken.
+    The NLL is that of uniform weights: what a view says beside the others. Weights that know no label follow the views'
+    common guess instead, and confirm it; they would judge that, and not the view. A view is taken if the NLL falls by
+    `LEAST_GAIN` and by `LEAST_ERRORS` standard errors (over the same images, so that noise is not taken for a gain),
+    and if the top-1 accuracy is not below that of rgb alone, with uniform weights and with label-free ones. So, on the
+    images of the search, the fused teacher is never worse than its rgb view; where nothing helps, rgb stays alone. Of
+    each kind one view is taken.
 
     Args:
         answers: on validation images in rgb and all candidates.
@@ -58,7 +60,7 @@ def search_views(
         rule_of: views, rgb first → how they are weighed.
     """
     names: tuple[str, ...] = ("rgb",)
-    losses, plain = _label_free(answers, names, rule_of)
+    losses, plain = _uniform(answers.select(names))
     steps: list[dict[str, dict[str, float]]] = []
     taken: list[str | None] = []
     while len(names) < MOST_VIEWS:
@@ -68,13 +70,15 @@ def search_views(
         for candidate, kind in kinds.items():
             if kind in used:
                 continue
-            tried, top1 = _label_free(answers, (*names, candidate), rule_of)
+            shown = answers.select((*names, candidate))
+            tried, top1 = _uniform(shown)
             gains = losses - tried
             error = gains.std(unbiased=False).item() / math.sqrt(len(gains))
             gain = gains.mean().item()
             figures = {"nll": tried.mean().item(), "top1": top1, "gain": gain, "standard_error": error}
             step[candidate] = {key: round(value, 6) for key, value in figures.items()}
-            if gain >= max(LEAST_GAIN, LEAST_ERRORS * error) and top1 >= plain:
+            gained = gain >= max(LEAST_GAIN, LEAST_ERRORS * error)
+            if gained and min(top1, _label_free(shown, rule_of(shown.names))) >= plain:
                 found[candidate] = tried
         best = min(found, key=lambda name: found[name].mean().item(), default=None)
         if step:
@@ -86,11 +90,18 @@ def search_views(
     return Search(names, tuple(steps), tuple(taken))
 
 
-def _label_free(
-    answers: Answers, names: tuple[str, ...], rule_of: Callable[[tuple[str, ...]], WeightRule]
-) -> tuple[Tensor, float]:
-    """NLL of each image `[N]` float64, and top-1 accuracy, of the teacher on some views with label-free weights."""
-    shown = answers.select(names)
-    fused = fuse(rule_of(names).weigh_label_free(shown.embeddings, shown.logits), shown.logits)
-    losses = functional.cross_entropy(fused.double(), shown.labels, reduction="none")
-    return losses, (fused.argmax(dim=-1) == shown.labels).double().mean().item()
+def _uniform(answers: Answers) -> tuple[Tensor, float]:
+    """NLL of each image `[N]` float64, and top-1 accuracy, of the mean logits of all views."""
+    fused = answers.logits.double().mean(dim=0)
+    losses = functional.cross_entropy(fused, answers.labels, reduction="none")
+    return losses, _top1(fused, answers.labels)
+
+
+def _label_free(answers: Answers, rule: WeightRule) -> float:
+    """Top-1 accuracy of all views with label-free weights."""
+    weights = rule.weigh_label_free(answers.embeddings, answers.logits)
+    return _top1(fuse(weights, answers.logits), answers.labels)
+
+
+def _top1(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(dim=-1) == labels).double().mean().item()
