@@ -44,7 +44,7 @@ def test_cached_outputs_serve_other_weights_and_weightings(run: Run) -> None:
     assert run(*set_(CACHED), "--until", "distill").code == 0
     kept = files(run)
     for values in (
-        {"distill.logits.weight": 0.5},
+        {"distill.logits.weight": 0.25},
         {"distill.weighting.by": "teacher_confidence"},
         {"distill.method": "kd"},
     ):
