@@ -13,7 +13,7 @@ TERMS = ("logits", "feature", "contrast")
 
 SMALLEST_SCALE, LARGEST_SCALE = 1e-4, 1e4
 DENSE_STEPS, INTERVAL = 16, 8
-"""Gradients are measured in each of the first steps, then in every eighth."""
+"""Gradients are measured in each of the first steps that train the body, then in every eighth."""
 MOMENTUM = 0.9
 
 
@@ -64,7 +64,8 @@ class LossBalance(nn.Module):
         if self.training and torch.is_grad_enabled():
             if self._steps < DENSE_STEPS or self._steps % INTERVAL == 0:
                 self._measure(cross_entropy, terms, student)
-            self._steps += 1
+            if student.last_features.requires_grad:  # what was measured on a frozen body says little of the body
+                self._steps += 1
         scales = self._scales()
         return {name: scales[TERMS.index(name)] for name in terms}
 

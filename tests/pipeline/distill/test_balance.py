@@ -220,6 +220,11 @@ def test_frozen_body_is_compared_at_the_logits() -> None:
         name: torch.autograd.grad(loss, output.logits, retain_graph=True)[0].norm() for name, loss in losses.items()
     }
     assert pulls["logits"].item() == pytest.approx(pulls["ce"].item(), rel=1e-4)
+    balance = task.method.balance
+    assert balance is not None and balance.get_extra_state().item() == 0  # the first steps are still to come
+    student.requires_grad_(True)
+    task(images, labels, teacher(images), 1.0)
+    assert balance.get_extra_state().item() == 1
 
 
 @pytest.mark.parametrize(("method", "base"), METHODS_AND_BASES)
