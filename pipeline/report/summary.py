@@ -42,6 +42,7 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
     )
     _tell_race(run, recipe, console)
     _tell_gains(verdict, console)
+    _tell_probabilities(verdict, console)
     whole = parity["whole"]
     console.say(
         f"parity on {whole['images']:,} {parity['split']} images: agreement {100 * whole['top1_agreement']:.3f} %,"
@@ -71,6 +72,18 @@ def _tell_race(run: RunDirectory, recipe: Recipe, console: Console) -> None:
     title, columns, rows, words = race_table(race, read_json(run.folder("race") / SECONDS))
     console.table(title, columns, rows, words=words)
     console.say(race_verdict(race))
+
+
+def _tell_probabilities(verdict: dict[str, Any], console: Console) -> None:
+    """How good the probabilities of the student that ships are, and what it is worth on corrupted images."""
+    test, corrupted = verdict["student"]["chosen"]["test"], verdict["corruptions"]
+    parts = []
+    if test["nll"] is not None:
+        parts = [f"NLL {test['nll']:.3f} nats", f"calibration error {100 * test['ece']:.2f} %"]
+    if corrupted is not None:
+        parts.append(f"top-1 on corrupted images {100 * corrupted['mean_top1']:.2f} %")
+    if parts:
+        console.say(f"student on test: {', '.join(parts)}")
 
 
 def _tell_gains(verdict: dict[str, Any], console: Console) -> None:

@@ -105,6 +105,16 @@ def set_student(run: Run, correct: int) -> None:
     edit(run, "validate/verdict.json", change)
 
 
+def test_likelihood_calibration_and_corruptions_have_a_line(run: Run) -> None:
+    def measured(verdict: dict[str, Any]) -> None:
+        verdict["student"]["chosen"]["test"] |= {"nll": 0.8123, "ece": 0.0412}
+
+    edit(run, "validate/verdict.json", measured)
+    assert "student on test: NLL 0.812 nats, calibration error 4.12 %\n" in shown(run)
+    edit(run, "validate/verdict.json", lambda verdict: verdict.update(corruptions={"mean_top1": 0.5}))
+    assert "calibration error 4.12 %, top-1 on corrupted images 50.00 %\n" in shown(run)
+
+
 def test_each_accuracy_has_its_interval_and_the_images_are_counted(run: Run) -> None:
     set_student(run, 430)
     text = shown(run)
