@@ -184,17 +184,18 @@ def _ablations(recipe: Recipe, whole: Arm, ablate: Sequence[str], weightings: Se
         return replace(whole, name=f"{whole.name}: {turned}", overrides=(*whole.overrides, *overrides), ablates=switch)
 
     views = recipe.distill.views
-    contrasts = "contrast" in ablate and recipe.distill.contrast.weight > 0
-    if contrasts:
-        yield arm("no contrast", "contrast", _NO_CONTRAST)
-        if recipe.distill.contrast.centre:
+    contrasted = recipe.distill.contrast.weight > 0
+    name, contrast = ("no contrast", _NO_CONTRAST) if contrasted else ("with contrast", _contrast(recipe))
+    if "contrast" in ablate:
+        yield arm(name, "contrast", contrast)
+        if contrasted and recipe.distill.contrast.centre:
             yield arm("uncentred contrast", "contrast", "distill.contrast.centre=false")
     if "weighting" in ablate and views:
         for by in _served(recipe) if weightings is None else weightings:
             settings = _GUIDED if by == "teacher_confidence" else (f"distill.weighting.by={by}",)
             yield arm(by, "weighting", *settings)
-            if contrasts:
-                yield arm(f"{by}, no contrast", "weighting", *settings, _NO_CONTRAST)
+            if "contrast" in ablate:
+                yield arm(f"{by}, {name}", "weighting", *settings, contrast)
     if "views" in ablate:
         for kept, overrides in _views_alone(views):
             yield arm(f"{kept} alone", "views", *overrides)
@@ -207,6 +208,11 @@ def _views_alone(views: Mapping[str, ViewSettings] | Literal["auto"]) -> Iterato
     elif len(views) > 1:
         for kept in views:
             yield kept, tuple(f"distill.views.{name}=null" for name in views if name != kept)
+
+
+def _contrast(recipe: Recipe) -> str:
+    """The override that turns the contrast on: a small share, or the weight that TMKD's published numbers have."""
+    return f"distill.contrast.weight={0.1 if recipe.distill.balance == 'auto' else 0.8}"
 
 
 def _served(recipe: Recipe) -> list[str]:

@@ -65,7 +65,7 @@ class LogitsSettings(Settings):
 class ContrastSettings(Settings):
     """The contrast of the student's features with the text anchors."""
 
-    weight: float = Field(default=0.1, ge=0, description="γ; 0 turns it off.")
+    weight: float = Field(default=0.0, ge=0, description="γ; 0: off.")
     temperature: float = Field(default=0.07, gt=0, description="τ.")
     centre: bool = Field(default=True, description="Subtract the mean of the anchors over the classes.")
 

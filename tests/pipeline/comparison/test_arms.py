@@ -6,6 +6,7 @@ from pipeline.recipe.references import falls_back, trains_baseline, trains_refer
 from pipeline.tmkd.views.settings import VIEW_KINDS
 
 QUICKSTART = Source("quickstart")
+CONTRASTED = Source("quickstart", ("distill.contrast.weight=0.1",))
 
 
 def named(*arguments: object, source: Source = QUICKSTART) -> dict[str, Arm]:
@@ -25,10 +26,10 @@ def test_a_difference_is_paired_with_the_same_losses() -> None:
 
 @pytest.mark.parametrize("base", ["kd", "dkd", "logit_std", "cat_kd", "crd"])
 def test_the_reference_has_no_views_no_contrast_and_equal_losses(base: str) -> None:
-    arms = named(("tmkd",), (base,))
+    arms = named(("tmkd",), (base,), source=CONTRASTED)
     tmkd = arms[f"tmkd on {base}"]
     assert tmkd.reference is not None
-    ours, theirs = (QUICKSTART.load_arm(arm, 0).distill for arm in (tmkd, arms[tmkd.reference]))
+    ours, theirs = (CONTRASTED.load_arm(arm, 0).distill for arm in (tmkd, arms[tmkd.reference]))
     assert theirs.method != "tmkd" or (not theirs.views and theirs.base == base)
     assert theirs.losses.contrast.weight == 0 < ours.losses.contrast.weight
     for section in ("ce", "feature", "logits"):
@@ -66,7 +67,8 @@ def test_auto_is_an_arm_that_keeps_the_weights_of_the_recipes_base() -> None:
 
 
 def test_an_ablation_turns_one_switch_on_the_first_base() -> None:
-    arms = named(("tmkd",), ("cat_kd", "kd"), ("views", "weighting", "contrast"), ("uniform", "teacher_confidence"))
+    switches, weightings = ("views", "weighting", "contrast"), ("uniform", "teacher_confidence")
+    arms = named(("tmkd",), ("cat_kd", "kd"), switches, weightings, source=CONTRASTED)
     turned = {name: arm.ablates for name, arm in arms.items() if arm.ablates}
     whole = "tmkd on cat_kd"
     assert turned == {
@@ -76,12 +78,25 @@ def test_an_ablation_turns_one_switch_on_the_first_base() -> None:
         f"{whole}: edge alone": "views", f"{whole}: high_frequency alone": "views",
     }  # fmt: skip
     assert {arms[name].reference for name in turned} == {"cat_kd+kd"}
-    recipes = {name: QUICKSTART.load_arm(arms[name], 0).distill for name in turned}
+    recipes = {name: CONTRASTED.load_arm(arms[name], 0).distill for name in turned}
     assert recipes[f"{whole}: no contrast"].contrast.weight == 0
     assert not recipes[f"{whole}: uncentred contrast"].contrast.centre
     assert recipes[f"{whole}: uniform, no contrast"].weighting.by == "uniform"
     assert recipes[f"{whole}: teacher_confidence"].weighting.temperature == 0.1
     assert list(recipes[f"{whole}: edge alone"].views) == ["edge"]
+
+
+@pytest.mark.parametrize(("balance", "weight"), [("auto", 0.1), ("none", 0.8)])
+def test_a_recipe_without_contrast_is_turned_to_one_with_it(balance: str, weight: float) -> None:
+    source = Source("quickstart", (f"distill.balance={balance}",))
+    arms = named(("tmkd",), None, ("weighting", "contrast"), ("uniform",), source=source)
+    whole = "tmkd on cat_kd"
+    assert [name for name, arm in arms.items() if arm.ablates] == [
+        f"{whole}: with contrast", f"{whole}: uniform", f"{whole}: uniform, with contrast",
+    ]  # fmt: skip
+    weights = {name: source.load_arm(arm, 0).distill.contrast.weight for name, arm in arms.items()}
+    assert weights[whole] == weights[f"{whole}: uniform"] == 0
+    assert weights[f"{whole}: with contrast"] == weights[f"{whole}: uniform, with contrast"] == weight
 
 
 def test_views_left_open_are_ablated_kind_by_kind() -> None:

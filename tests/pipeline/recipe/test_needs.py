@@ -12,6 +12,7 @@ from pipeline.recipe.needs import (
 from pipeline.stages.registry import STAGES
 
 NO_VIEWS = "distill.views={edge: null, high_frequency: null}"
+CONTRAST = "distill.contrast.weight=0.1"
 
 
 @pytest.mark.parametrize(
@@ -22,17 +23,16 @@ NO_VIEWS = "distill.views={edge: null, high_frequency: null}"
         (("distill.method=ce", "validate.max_drop_from_teacher=null"), False, False, False),
         (("distill.method=kd",), True, False, False),
         (("distill.weighting.by=text",), True, True, False),
-        (("distill.weighting.by=random_prompts", "distill.contrast.weight=0"), True, True, True),
-        (("distill.weighting.by=random_prompts", NO_VIEWS), True, True, False),
-        (("distill.weighting.by=uniform",), True, True, False),  # the contrast
-        (("distill.weighting.by=uniform", "distill.contrast.weight=0"), True, False, False),
-        (("distill.weighting.by=uniform", "teacher.text.anchors=a.npz"), True, False, False),
-        (("distill.weighting.by=text", "distill.contrast.weight=0"), True, True, False),
-        ((NO_VIEWS,), True, True, False),
-        ((NO_VIEWS, "distill.contrast.weight=0"), True, False, False),
+        (("distill.weighting.by=random_prompts",), True, True, True),
+        (("distill.weighting.by=random_prompts", NO_VIEWS, CONTRAST), True, True, False),
+        (("distill.weighting.by=uniform", CONTRAST), True, True, False),
+        (("distill.weighting.by=uniform",), True, False, False),
+        (("distill.weighting.by=uniform", CONTRAST, "teacher.text.anchors=a.npz"), True, False, False),
+        ((NO_VIEWS, CONTRAST), True, True, False),
+        ((NO_VIEWS,), True, False, False),
         (("distill.method=auto",), True, True, True),  # what any candidate needs
         (("distill.method=auto", "distill.auto.candidates=[kd, crd]"), True, False, False),
-        (("distill.method=auto", "distill.auto.candidates=[tmkd on kd]", NO_VIEWS), True, True, False),
+        (("distill.method=auto", "distill.auto.candidates=[tmkd on kd]", NO_VIEWS, CONTRAST), True, True, False),
     ],
 )
 def test_teachers_are_made_only_where_they_are_used(
