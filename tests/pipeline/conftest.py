@@ -48,7 +48,7 @@ student: {{model: cifar:resnet8, baseline: null}}
 distill:
   method: tmkd
   base: cat_kd
-  contrast: {weight: 0.1}
+  contrast: {{weight: 0.1}}
 train: {{epochs: 2, batch_size: 16, lr: 0.05, schedule: {{kind: constant}}}}
 validate: {{min_top1: 0.0}}
 bundle: {{licence: CC0-1.0}}
