@@ -121,7 +121,9 @@ class TestReuse:
         assert before == {path: path.stat().st_mtime_ns for path in (run.directory / "bundle").rglob("*")}
 
     def test_plan_names_what_changed(self, run: Run) -> None:
-        assert {action for action, _ in run.plan().values()} == {"reuse"}
+        planned = run.plan()
+        assert {stage for stage, (action, _) in planned.items() if action == "reuse"} == set(ALL)
+        assert {stage for stage, (action, _) in planned.items() if action == "skip"} == NOT_ASKED
         changed = run.plan({"train.epochs": 3, "train.lr": 0.1})
         assert [changed[stage][0] for stage in ("data", "teacher", "text", "distill")] == ["reuse"] * 3 + ["run"]
         assert changed["distill"][1] == "train.epochs was 2, is 3; train.lr was 0.05, is 0.1"

@@ -176,7 +176,7 @@ class TestLock:
 
 def test_teacher_judgement_settings_are_read_and_checked() -> None:
     recipe = load_recipe("quickstart").recipe
-    assert (recipe.teacher.on_weak, recipe.student.baseline) == ("warn", "auto")
+    assert (recipe.teacher.on_weak, recipe.student.baseline) == ("warn", "full")
     recipe = load_recipe("quickstart", ["teacher.on_weak=fail", "student.baseline=0.61"]).recipe
     assert (recipe.teacher.on_weak, recipe.student.baseline) == ("fail", 0.61)
     lines = mistakes("teacher.on_weak=stop", "student.baseline=61")
