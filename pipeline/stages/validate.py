@@ -48,9 +48,10 @@ class ValidateStage(Stage):
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """The gates, and what the student is compared with; what else counts is in the files of the stages before."""
-        compared = ("student.baseline", "distill.on_no_gain", "distill.reference", "train.epochs")
+        compared = ("student.baseline", "distill.on_no_gain", "distill.reference")
         distilled = compared if recipe.distill.method != "ce" else ()
-        return settings(recipe, "validate", *distilled, *IMAGE_KEYS)
+        epochs = ("train.epochs",) if trains_baseline(recipe) else ()  # how short the baseline is
+        return settings(recipe, "validate", *distilled, *epochs, *IMAGE_KEYS)
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Score the chosen and the final student and those that it is compared with, then judge.
