@@ -6,6 +6,8 @@ from pydantic import ValidationError
 from exporters.core.errors import UsageError
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.distill.settings import DistillSettings, resolve_losses
+from pipeline.tmkd.views.candidates import CANDIDATES
+from pipeline.tmkd.views.settings import default_views
 
 
 def distill(**values: Any) -> DistillSettings:
@@ -156,3 +158,25 @@ def test_plain_training_races_whether_it_is_named_or_not() -> None:
 def test_auto_candidate_without_any_loss_is_refused() -> None:
     with pytest.raises(ValidationError, match="weight 0"):
         distill(method="auto", base="kd", ce={"weight": 0.0}, logits={"weight": 0.0})
+
+
+def test_views_left_open_may_be_any_candidate() -> None:
+    assert distill(views="auto").possible_views == CANDIDATES
+    assert distill().possible_views == default_views()
+    assert distill(views={}).possible_views == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "fitted"),
+    [
+        ({}, False),
+        ({"views": "auto"}, True),
+        ({"weighting": {"temperature": "auto"}}, True),
+        ({"weighting": {"standardise": True}}, True),
+        ({"views": "auto", "method": "kd"}, False),
+        ({"views": {}, "weighting": {"temperature": "auto"}}, False),  # of one view there is nothing to weigh
+    ],
+    ids=str,
+)
+def test_fusion_decides_where_something_is_left_open_and_views_are_used(values: dict[str, Any], fitted: bool) -> None:
+    assert distill(**values).is_fitted is fitted

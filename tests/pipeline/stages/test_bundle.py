@@ -43,6 +43,7 @@ def test_manifest_states_where_the_student_came_from(finished: tuple[Run, Outcom
     assert facts["licences"] == {"weights": "CC0-1.0", "data": None, "code": "Apache-2.0"}
     assert facts["data"] == {"name": "folder", "classes": 3, "train": 48, "validation": 12, "test": 24}
     assert facts["teacher"]["visual"]["model"] == "cifar:resnet8" and "text" in facts["teacher"]
+    assert facts["teacher"]["visual"]["views"] == read_json(run.directory / "fusion" / "views.json")["views"]
     assert "arXiv 2603.24208" in facts["provenance"] and "our reconstruction" in facts["provenance"]
     verdict = read_json(run.directory / "validate" / "verdict.json")
     assert facts["metrics"]["test top-1"] == verdict["student"]["chosen"]["test"]["top1"]

@@ -53,6 +53,15 @@ def test_views_are_default_or_given_by_name() -> None:
     assert make(distill={"views": {}}).distill.views == {}
 
 
+def test_what_is_left_open_about_views_stays_open_in_the_lock() -> None:
+    left_open = {"views": "auto", "weighting": {"temperature": "auto", "standardise": True}}
+    recipe = make(distill=left_open)
+    lock = recipe.resolved()
+    assert lock["distill"]["views"] == "auto" and lock["distill"]["weighting"]["temperature"] == "auto"
+    assert Recipe.model_validate(lock).distill == make(**lock).distill
+    assert Recipe.model_validate(lock).distill.views == "auto"
+
+
 def test_a_view_of_its_own_name_needs_no_kind_but_others_do() -> None:
     assert make(distill={"views": {"edge": {"strength": 1}}}).distill.views == {"edge": EdgeView(strength=1)}
     assert "kind" in message_of(distill={"views": {"contour": {"strength": 1}}})

@@ -15,9 +15,13 @@ from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
 from pipeline.runner.stage import StageContext
 from pipeline.stages.distill import DistillStage
-from pipeline.stages.shared.teacher_cache import _key
+from pipeline.stages.shared.inputs import read_teacher_parts
+from pipeline.stages.shared.teacher_cache import _kept, _key
+from pipeline.tmkd.choice import FusionChoice
+from pipeline.tmkd.views.settings import EdgeView
 from pipeline.training.device import make_fabric
 from tests.pipeline.conftest import Outcome, Run, set_
+from tests.pipeline.stages.contexts import context_of
 
 CACHED = {"distill.teacher_cache.passes": 2}
 
@@ -105,6 +109,15 @@ def test_cache_of_one_precision_is_never_read_in_another(tmp_path: Path) -> None
     # `auto` is the first on one card, the second on another.
     assert len({_folder(tmp_path, "auto", fabric) for fabric in (bf16, fp16, fp32)}) == 3
     assert _folder(tmp_path, "auto", bf16) == _folder(tmp_path, "bf16", bf16)  # however it was asked for
+
+
+def test_embeddings_are_kept_only_where_clip_looks_at_the_chosen_views(finished: tuple[Run, Outcome]) -> None:
+    """Views left open may end as rgb alone: a column that is never written would never be found complete."""
+    context = context_of(finished[0], distill__views="auto")
+    parts = read_teacher_parts(context_of(finished[0]), make_fabric("cpu", "fp32"))
+    for views, kept in (({}, False), ({"edge": EdgeView()}, True)):
+        teacher = parts.teacher(FusionChoice(views=views, temperature=1.0))
+        assert ("embeddings" in _kept(context, teacher, ())) is kept
 
 
 def test_cache_is_not_a_stage_output(run: Run) -> None:
