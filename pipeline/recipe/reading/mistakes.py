@@ -26,6 +26,8 @@ from pipeline.settings import any_of
 from pipeline.yaml_document import KeyPath, dotted, dump_yaml
 
 _LONGEST_VALUE = 60
+_SECTION = "a section of keys"
+_GOT_SECTION = f"got {_SECTION}"
 _SWITCHES = {"yes": True, "no": False, "on": True, "off": False}
 _NUMBER = re.compile(r"[-+]?[0-9][0-9,_ ]*")
 
@@ -113,7 +115,15 @@ def _remove(tree: dict[str, Any], path: KeyPath) -> bool:
 def _translate(error: ValidationError, tree: dict[str, Any]) -> list[Mistake]:
     found = (_mistake(details, tree) for details in error.errors(include_url=False))
     # Each branch of a choice such as `integer or auto` gives an error of its own, with the same words here.
-    return list(dict.fromkeys(found))
+    mistakes = list(dict.fromkeys(found))
+    # Of `a name or a section`, a section is the one that was meant: what is wrong in it says enough.
+    return [mistake for mistake in mistakes if not (_GOT_SECTION in mistake.message and _has_more(mistake, mistakes))]
+
+
+def _has_more(mistake: Mistake, mistakes: list[Mistake]) -> bool:
+    """Whether another mistake lies below this one."""
+    depth = len(mistake.path)
+    return any(len(other.path) > depth and other.path[:depth] == mistake.path for other in mistakes)
 
 
 def _mistake(details: ErrorDetails, tree: dict[str, Any]) -> Mistake:
@@ -181,7 +191,7 @@ def _shown(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, dict):
-        return "a section of keys"
+        return _SECTION
     if isinstance(value, str):
         return repr(value) if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]!r}…"
     if isinstance(value, list):

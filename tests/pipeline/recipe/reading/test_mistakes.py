@@ -17,3 +17,14 @@ def test_all_mistakes_are_found_at_once_without_their_consequences() -> None:
         "seed": "expected an integer ≥ 0 and < 4294967296",
     }
     assert all(isinstance(mistake, Mistake) and not mistake.involves for mistake in mistakes)
+
+
+def test_mistake_in_a_section_that_may_also_be_a_name_is_told_once() -> None:
+    _, mistakes = validate({"train": {"class_weights": {"teal": -1}}})
+    assert [(dotted(mistake.path), mistake.message) for mistake in mistakes] == [
+        ("train.class_weights.teal", "expected a number > 0 and ≤ 1000, got -1")
+    ]
+    _, mistakes = validate({"train": {"class_weights": "balance"}})
+    assert [mistake.message for mistake in mistakes] == [
+        "expected none, balanced or a section of keys, got 'balance'; did you mean balanced?"
+    ]

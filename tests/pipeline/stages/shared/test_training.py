@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,15 @@ from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
 from pipeline.runner.stage import StageContext
 from pipeline.stages.shared.training import discard_checkpoint, train
+from pipeline.tmkd.teacher import MultiViewTeacher
+from pipeline.tmkd.views.views import Views
+from pipeline.tmkd.weighting import uniform_weighting
+from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import make_fabric
-from pipeline.training.settings import FitSettings
-from pipeline.training.step import Training
+from pipeline.training.loop import Fitted, fit
+from pipeline.training.settings import FitSettings, NetworkFitSettings
+from pipeline.training.step import Training, images_to_device
+from pipeline.training.teacher_cache import CachedTeacher
 from tests.pipeline.distill.networks import loss_settings
 
 SIZE = 16
@@ -89,3 +96,55 @@ def test_attempt_of_another_fingerprint_starts_over(loader: Loader, tmp_path: Pa
         assert len(fitted.history) == 1
     assert stream.getvalue().count("toy: resuming after epoch 1 of 1") == 1
     assert stream.getvalue().count("toy 1/1") == 2
+
+
+class Stopped(Exception):
+    """The end of a process."""
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_mixed_images_are_the_same_on_1_and_3_workers_and_after_resume(loader: Loader, tmp_path: Path) -> None:
+    settings = NetworkFitSettings(
+        epochs=3, batch_size=8, lr=0.01, optimizer="adamw", head_epochs=1, head_lr=3.0, layer_decay=0.5, ema=0.9
+    )
+    mixed = AugmentSettings(crop="shift", mixup=0.4, cutmix=1.0, mix_probability=0.9)
+
+    def run_once(name: str, workers: int, stop: bool = False) -> Fitted:
+        with Loader(loader.index, loader.index.root, workers, cache_bytes=0) as own:
+            plain = make_training(own, 3)
+            training = replace(plain, settings=settings, augmentation=Augmentation(mixed, GEOMETRY, 3))
+            checkpoint = Checkpoint(tmp_path / name, "one")
+
+            def note(epoch: int, _metrics: dict[str, float]) -> None:
+                if stop and epoch == 2:
+                    raise Stopped
+
+            console = Console(io.StringIO(), plain=True)
+            return fit(training, make_fabric("cpu", "fp32"), checkpoint, console, note)
+
+    whole = run_once("one", 0)
+    with pytest.raises(Stopped):
+        run_once("three", 3, stop=True)
+    resumed = run_once("three", 1)
+    for name, value in whole.final_state.items():
+        assert torch.equal(value, resumed.final_state[name]), name
+    assert whole.chosen_epoch == resumed.chosen_epoch
+
+
+def test_cached_teacher_answers_about_the_mixed_image(loader: Loader, tmp_path: Path) -> None:
+    mixed = Augmentation(AugmentSettings(crop="shift", mixup=0.4, cutmix=1.0), GEOMETRY, 3, cycle=2)
+    torch.manual_seed(1)
+    visual = TappedNetwork(build(Architecture("resnet8", "cifar"), 2), (0.5,) * 3, (0.2,) * 3, SIZE).eval()
+    teacher = MultiViewTeacher(visual, Views({}), uniform_weighting, 1.0)
+    looks: list[int] = []
+    visual.register_forward_pre_hook(lambda _module, inputs: looks.append(len(inputs[0])))
+    cached = CachedTeacher(teacher, tmp_path, 2, len(loader.index.splits["train"]), {"logits": "logits"}, pool=2)
+    for batch in loader.training_batches(mixed, 8, 3, 0):
+        cached(images_to_device(batch.images, torch.device("cpu")), batch.labels, 0, batch.indices)
+    seen = len(looks)
+    for batch in loader.training_batches(mixed, 8, 3, 2):  # the same images in another order
+        images = images_to_device(batch.images, torch.device("cpu"))
+        found = cached(images, batch.labels, 2, batch.indices)
+        assert len(looks) == seen
+        torch.testing.assert_close(found.logits, teacher(images, batch.labels).logits)
+        seen = len(looks)
