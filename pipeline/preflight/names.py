@@ -41,5 +41,5 @@ def check_class_weights(subject: Subject, report: Report) -> None:
     fit = subject.recipe.teacher.visual.fit
     if fit is not None and "teacher" in subject.stages:
         class_weights(fit.class_weights, labels, subject.classes, "teacher.visual.fit")
-    if "distill" in subject.stages:
+    if subject.stages & {"race", "distill"}:
         class_weights(subject.recipe.train.class_weights, labels, subject.classes, "train")

@@ -1,5 +1,6 @@
 """Stage `race`: `distill.method: auto` chooses its method, by successive halving on the validation split."""
 
+import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from pipeline.recipe.needs import has_views, needs_image_tower, needs_teacher
 from pipeline.recipe.references import shortened
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
+from pipeline.stages.shared.history import chosen_score
 from pipeline.stages.shared.inputs import Data, read_anchors, read_choice, read_data, read_text_teacher
 from pipeline.stages.shared.networks import build_student, read_classifier
 from pipeline.stages.shared.race import RACE, SECONDS, race_table, race_verdict
@@ -104,7 +106,7 @@ class RaceStage(Stage):
                     replace(context, recipe=recipes[name]), name, place, tuple(recipes.values())
                 )
                 seconds[name].append(took)
-            scores = {name: score for name in racing if (score := results[name]["validation_top1"]) is not None}
+            scores = {name: _standing(results[name]) for name in racing if results[name]["validation_top1"] is not None}
             last = number == len(lengths)
             kept = (winner(scores),) if last else survivors(scores, recipe.distill.auto.reduction)
             ordered = [{"candidate": name, **results[name], "goes_on": name in kept} for name in racing]
@@ -137,7 +139,7 @@ def _train(context: StageContext, name: str, place: Path, rivals: Sequence[Recip
     Returns:
         Its line of `race.json`, and the seconds of the attempt that finished it.
     """
-    history, clock = place / "history.json", place / "seconds.json"
+    history, measured = place / "history.json", place / "measured.json"
     if not history.is_file():
         started = time.monotonic()
         try:
@@ -147,17 +149,44 @@ def _train(context: StageContext, name: str, place: Path, rivals: Sequence[Recip
                 raise
             context.console.warn(f"race: {name} is out: {error.message}")
             write_json(history, {"chosen_pass": 0, "passes": [], "message": error.message})
-        write_json(clock, {"seconds": round(time.monotonic() - started, 1)})
+        seconds = round(time.monotonic() - started, 1)
     else:
         context.console.say(f"   {name}: finished before")
+        seconds = 0.0
     found = read_json(history)
-    took = float(read_json(clock)["seconds"]) if clock.is_file() else 0.0
+    if not measured.is_file():
+        write_json(measured, {"seconds": seconds, "nll": _nll(context, place / "chosen") if found["passes"] else None})
+    figures = read_json(measured)
     if not found["passes"]:
-        return {"validation_top1": None, "interval": None, "chosen_pass": None, "message": found["message"]}, took
-    top1 = found["passes"][found["chosen_pass"] - 1]["validation_top1"]
+        left = {"validation_top1": None, "validation_nll": None, "interval": None, "chosen_pass": None}
+        return left | {"message": found["message"]}, figures["seconds"]
+    top1 = chosen_score(found)
     images = len(read_data(context).index.splits["validation"])
-    interval = wilson_interval(round(top1 * images), images)
-    return {"validation_top1": top1, "interval": list(interval), "chosen_pass": found["chosen_pass"]}, took
+    line = {
+        "validation_top1": top1,
+        "validation_nll": figures["nll"],
+        "interval": list(wilson_interval(round(top1 * images), images)),
+        "chosen_pass": found["chosen_pass"],
+    }
+    return line, figures["seconds"]
+
+
+def _nll(context: StageContext, student: Path) -> float | None:
+    """Negative log-likelihood of a student's answers on validation, in nats; None where a logit is not finite."""
+    from pipeline.evaluation.metrics import predict, score
+    from pipeline.training.device import make_fabric
+
+    data, recipe = read_data(context), context.recipe
+    device = make_fabric(recipe.device, "fp32").device
+    network = read_classifier(student, recipe.student.classifier, "student").to(device).eval()
+    batches = data.loader.evaluation_batches("validation", data.geometry)
+    return score(*predict(lambda images: network(images).logits, batches, device))["nll"]
+
+
+def _standing(line: Mapping[str, Any]) -> tuple[float, float]:
+    """What candidates are ranked by, higher is better: accuracy on validation, of equals the likelihood."""
+    nll = line["validation_nll"]
+    return line["validation_top1"], -math.inf if nll is None else -nll
 
 
 def _shapes(context: StageContext, classes: int) -> "tuple[NetworkShape, NetworkShape | None]":

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from pipeline.distill.race.candidates import PLAIN
 
+Score = tuple[float, float]
+
 FEWEST_EPOCHS = 2
 """Of a rung: after a single epoch the order of candidates is mostly chance."""
 FEWEST_SURVIVORS = 2
@@ -35,11 +37,12 @@ def rung_epochs(epochs: int, rungs: int, reduction: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(lengths))
 
 
-def survivors(scores: Mapping[str, float], reduction: int) -> tuple[str, ...]:
+def survivors(scores: Mapping[str, Score], reduction: int) -> tuple[str, ...]:
     """The candidates that go on to the next rung: one in `reduction`, `FEWEST_SURVIVORS` at least, and plain training.
 
     Args:
-        scores: candidate → validation accuracy, plain candidates before elaborate ones; of equals the first is better.
+        scores: candidate → validation accuracy and what decides between equal ones, both better where they are higher;
+            plain candidates before elaborate ones, since of equals in both the first is better.
         reduction: η.
 
     Returns:
@@ -47,11 +50,11 @@ def survivors(scores: Mapping[str, float], reduction: int) -> tuple[str, ...]:
     """
     others = [name for name in scores if name != PLAIN]
     count = max(FEWEST_SURVIVORS, len(others) // reduction)
-    best = sorted(others, key=lambda name: -scores[name])[:count]  # stable: of equals the first stays first
+    best = sorted(others, key=lambda name: scores[name], reverse=True)[:count]  # stable: the first stays first
     return tuple(name for name in scores if name == PLAIN or name in best)
 
 
-def winner(scores: Mapping[str, float]) -> str:
+def winner(scores: Mapping[str, Score]) -> str:
     """The candidate with the highest score; of equals the first.
 
     Args:

@@ -59,11 +59,15 @@ def race_table(
         cells, key=lambda name: (len(scores[name]), scores[name][-1], name == race["winner"]), reverse=True
     )
     rows = [
-        [name, *cells[name], *[""] * (len(rungs) - len(cells[name])), f"{sum(seconds.get(name, ())):,.0f}"]
+        [name, *cells[name], *[""] * (len(rungs) - len(cells[name])), _seconds(sum(seconds.get(name, ())))]
         for name in best_first
     ]
     columns = ["", *(count_of(rung["epochs"], "epoch") for rung in rungs), "seconds"]
     return "Race: validation top-1, % (95 % interval)", columns, rows, 1
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.1f}" if seconds < 100 else f"{seconds:,.0f}"
 
 
 def _shown(row: Mapping[str, Any], *, with_interval: bool) -> str:

@@ -16,6 +16,7 @@ from pipeline.stages import distill as distill_file
 from pipeline.stages import race as stage_file
 from pipeline.stages.race import RaceStage, race_recipe
 from tests.pipeline.conftest import Outcome, Run, assert_one_clear_error, set_
+from tests.pipeline.stages.contexts import context_of
 
 AUTO = {
     "distill.method": "auto",
@@ -58,11 +59,11 @@ def test_best_half_goes_on_and_the_best_of_the_last_rung_wins(raced: tuple[Run, 
     first, last = race["rungs"]
     assert (first["epochs"], last["epochs"]) == (2, 4)
     assert [row["candidate"] for row in first["results"]] == NAMES
-    scores = {row["candidate"]: row["validation_top1"] for row in first["results"]}
+    scores = {row["candidate"]: (row["validation_top1"], -row["validation_nll"]) for row in first["results"]}
     on = [row["candidate"] for row in first["results"] if row["goes_on"]]
     assert on == [row["candidate"] for row in last["results"]] and on[0] == "ce" and len(on) == 3
     assert min(scores[name] for name in on[1:]) >= max(scores[name] for name in scores if name not in on)
-    finals = {row["candidate"]: row["validation_top1"] for row in last["results"]}
+    finals = {row["candidate"]: (row["validation_top1"], -row["validation_nll"]) for row in last["results"]}
     assert race["winner"] == max(finals, key=lambda name: finals[name])
     assert [row["candidate"] for row in last["results"] if row["goes_on"]] == [race["winner"]]
     assert (
@@ -264,3 +265,10 @@ def test_plain_student_ships_where_the_winner_is_worse_in_the_end(run: Run, monk
     assert outcome.code == 0 and "the plain student ships" in outcome.out, outcome.err
     assert students(run.directory / "distill") == students(run.directory / "baseline")
     assert read_json(run.directory / "validate" / "verdict.json")["distilled"] is not None
+
+
+def test_likelihood_is_that_of_the_verdict(finished: tuple[Run, Outcome]) -> None:
+    run, _ = finished
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    nll = stage_file._nll(context_of(run), run.directory / "distill" / "chosen")
+    assert nll == pytest.approx(verdict["student"]["chosen"]["validation"]["nll"], rel=1e-6)

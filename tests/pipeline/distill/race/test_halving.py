@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 
 from pipeline.distill.race.halving import rung_epochs, survivors, winner
 
-SCORES = st.dictionaries(st.sampled_from([f"method {n}" for n in range(20)]), st.integers(0, 5), min_size=1).map(
-    lambda scores: {"ce": 3.0, **{name: float(score) for name, score in scores.items()}}
+PAIRS = st.tuples(st.integers(0, 3).map(float), st.integers(-3, 0).map(float))
+SCORES = st.dictionaries(st.sampled_from([f"method {n}" for n in range(20)]), PAIRS, min_size=1).map(
+    lambda scores: {"ce": (2.0, -1.0), **scores}
 )
 
 
@@ -34,19 +35,28 @@ def test_rungs_rise_and_stay_within_the_schedule(epochs: int, rungs: int, reduct
         assert len(lengths) == rungs and lengths[-1] == pytest.approx(epochs / reduction, abs=0.51)
 
 
+def alone(**accuracies: float) -> dict[str, tuple[float, float]]:
+    """Accuracies that nothing else decides between."""
+    return {name: (accuracy, 0.0) for name, accuracy in accuracies.items()}
+
+
 def test_best_third_goes_on_with_plain_training() -> None:
-    scores = {"ce": 0.1, "a": 0.5, "b": 0.9, "c": 0.4, "d": 0.7, "e": 0.6, "f": 0.2, "g": 0.3, "h": 0.8, "i": 0.65}
+    scores = alone(ce=0.1, a=0.5, b=0.9, c=0.4, d=0.7, e=0.6, f=0.2, g=0.3, h=0.8, i=0.65)
     assert survivors(scores, 3) == ("ce", "b", "d", "h")
     assert survivors(scores, 10) == ("ce", "b", "h")  # two at least
 
 
-def test_of_equals_the_first_goes_on_and_wins() -> None:
-    assert survivors({"ce": 0.5, "a": 0.5, "b": 0.5, "c": 0.5}, 3) == ("ce", "a", "b")
-    assert winner({"ce": 0.5, "a": 0.5}) == "ce" and winner({"ce": 0.5, "a": 0.6, "b": 0.6}) == "a"
+def test_of_equals_the_more_likely_goes_on_and_wins_and_then_the_first() -> None:
+    scores = {"ce": (0.5, -0.4), "a": (0.5, -0.4), "b": (0.5, -0.5), "c": (0.5, -0.3), "d": (0.4, -0.1)}
+    assert survivors(scores, 3) == ("ce", "a", "c") and winner(scores) == "c"
+    assert survivors(alone(ce=0.5, a=0.5, b=0.5, c=0.5), 3) == ("ce", "a", "b")
+    assert winner(alone(ce=0.5, a=0.5)) == "ce" and winner(alone(ce=0.5, a=0.6, b=0.6)) == "a"
 
 
 @given(SCORES, st.integers(2, 10))
-def test_nothing_that_goes_on_is_worse_than_what_is_left_out(scores: dict[str, float], reduction: int) -> None:
+def test_nothing_that_goes_on_is_worse_than_what_is_left_out(
+    scores: dict[str, tuple[float, float]], reduction: int
+) -> None:
     kept = survivors(scores, reduction)
     others = [name for name in kept if name != "ce"]
     assert "ce" in kept and len(others) == min(len(scores) - 1, max(2, (len(scores) - 1) // reduction))

@@ -31,11 +31,11 @@ def test_table_has_the_winner_first_and_every_candidate_once() -> None:
     _, columns, rows, words = race_table(RACE, SECONDS)
     assert columns == ["", "27 epochs", "80 epochs", "seconds"] and words == 1
     assert rows == [
-        ["tmkd on logit_std", "55.00", "70.00 (60–80)", "30"],
+        ["tmkd on logit_std", "55.00", "70.00 (60–80)", "30.0"],
         ["ce", "50.00", "62.50 (52–72)", "1,300"],
-        ["kd", "62.50", "60.00 (50–70)", "3"],
-        ["dkd", "25.00", "", "3"],
-        ["crd", "diverged", "", "0"],
+        ["kd", "62.50", "60.00 (50–70)", "3.0"],
+        ["dkd", "25.00", "", "3.0"],
+        ["crd", "diverged", "", "0.5"],
     ]
 
 
