@@ -170,6 +170,18 @@ def test_visual_teacher_is_the_tower_of_the_text_teacher(run: Run) -> None:
     assert not any(key.startswith("data.augment") for key in TextStage().parameters(recipe))
 
 
+def test_text_teacher_that_says_nothing_is_warned_of_with_what_helps(run: Run) -> None:
+    outcome = run(*set_({"teacher.text.fit.lr": 1e-9, "teacher.text.tower": "teacher"}), "--until", "text")
+    assert outcome.code == 0, outcome.err
+    message = " ".join((outcome.out + outcome.err).split())
+    assert "the text teacher says nothing about the images" in message and "being at chance level: " in message
+    assert "What helps is real CLIP weights (teacher.text.weights: laion2b_s34b_b79k for ViT-B-32)" in message
+    assert "tower: teacher" not in message  # it is there already
+    outcome = run(*set_({"teacher.text.fit.lr": 1e-9}), "--until", "text")
+    message = " ".join((outcome.out + outcome.err).split())
+    assert outcome.code == 0 and "a trained network as its tower (teacher.text.tower: teacher)" in message
+
+
 def test_network_from_a_file_is_fitted_to_anchors(run: Run, embeddings_file: Path) -> None:
     weights = run.directory / "teacher" / "student.safetensors"
     tower = f"{{model: cifar:resnet8, weights: {weights}, mean: [0.4, 0.5, 0.6], std: [0.2, 0.2, 0.2], image_size: 48}}"
