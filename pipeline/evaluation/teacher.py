@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 WAY_OUT = (
-    "A teacher a point or two below may still help; one far below does harm. Train it longer or take a stronger one, or"
-    " set distill.on_no_gain=fall_back, which ships the student that is better on validation."
+    "A teacher a point or two below may still help; one far below usually does harm. Train it longer or take a stronger"
+    " one, or set distill.on_no_gain=fall_back, which ships the student that is better on validation."
 )
 
 

@@ -97,14 +97,12 @@ def _tell_gains(verdict: dict[str, Any], console: Console) -> None:
         short = plain["epochs"] < plain["of"]
         other = f"plain training for {plain['epochs']} of {plain['of']} epochs" if short else "plain training"
         hint = "; student.baseline=full compares at the same budget" if short else ""
-        _tell_gain(f"on test: {gain_in_words(subject, other, plain['gain']['test'])}{hint}", plain, console)
+        words = gain_in_words(subject, other, plain["gain"]["test"])
+        worse = plain["gain"]["test"]["verdict"] == "worse" and verdict["distilled"] is None
+        (console.warn if worse else console.say)(f"on test: {words}{hint}")
     if base is not None:
         other = f"its base, {base['name']} on rgb alone"
-        _tell_gain(f"on test: {gain_in_words(subject, other, base['gain']['test'])}", base, console)
-
-
-def _tell_gain(words: str, other: dict[str, Any], console: Console) -> None:
-    (console.warn if other["gain"]["test"]["verdict"] == "worse" else console.say)(words)
+        console.say(f"on test: {gain_in_words(subject, other, base['gain']['test'])}")
 
 
 def _tell_chance_level(run: RunDirectory, chosen: dict[str, Any], console: Console) -> None:
