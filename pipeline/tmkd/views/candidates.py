@@ -30,9 +30,7 @@ CANDIDATES: Mapping[str, ViewSettings] = MappingProxyType(
 )
 """Name → view: each kind as it is by default, called as its kind, and each that has a strength once more, weaker."""
 
-FITTED: Mapping[str, ViewSettings] = MappingProxyType(
-    {name: CANDIDATES[name] for name in ("edge", "high_frequency")}
-)
+FITTED: Mapping[str, ViewSettings] = MappingProxyType({name: CANDIDATES[name] for name in ("edge", "high_frequency")})
 """What teachers are fitted on, beside the image itself, before anything is chosen.
 
 The fewer views, the more plain images are seen; and images without colours or texture lack what classes differ in: with
