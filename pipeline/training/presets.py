@@ -4,6 +4,7 @@ A preset gives values for the keys of a schedule that the recipe leaves open; se
 """
 
 import math
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from exporters.core.wording import count_of
@@ -15,18 +16,24 @@ SCHEDULE_KEYS = frozenset({"optimizer", "lr", "schedule"})
 """Keys that belong together: `auto` leaves a recipe alone that gives one of them, since its learning rate was meant for
 the default optimizer, and a schedule for both."""
 
+_LAYER_NORMS = re.compile(
+    r"(?:timm:|torchvision:)?(?:vit|deit3?|beit(?:v2)?|eva|swin|swinv2|convnext|convnextv2|cait|xcit|mixer|resmlp|gmlp|hiera)_.+"
+)
+"""Names of networks that normalise by layers: transformers, and nets of convolutions built like them."""
+
 _BATCH = 64
 """The batch size that the learning rates below are meant for."""
 
 
 def preset_values(
-    preset: Literal["finetune", "scratch"], epochs: int, batch_size: int, optimizer: str | None
+    preset: Literal["finetune", "scratch"], epochs: int, batch_size: int, optimizer: str | None, model: str = ""
 ) -> dict[str, Any]:
     """The values of a preset for a training of so many epochs.
 
     `finetune`: AdamW with decoupled weight decay (Loshchilov and Hutter 2019) on everything but norms and biases; the
-    head alone first, then all under a cosine with a short warm-up; rates that fall from the classifier to the first
-    layers (Howard and Ruder 2018); averaged weights. `scratch`: SGD with Nesterov's momentum under one cycle.
+    head alone first, then all under a cosine with a short warm-up; a higher rate for the head; averaged weights.
+    Networks with layer norms take a tenth of the rate of those with batch norms, falling from the classifier to the
+    first layers (Howard and Ruder 2018; Bao et al. 2022). `scratch`: SGD with Nesterov's momentum under one cycle.
 
     Learning rates grow with the batch size: by its square root under AdamW (Malladi et al. 2022), in proportion under
     SGD (Goyal et al. 2017).
@@ -36,18 +43,21 @@ def preset_values(
         epochs: of the training.
         batch_size: images per step.
         optimizer: the recipe's, where it gives one; None: the preset's.
+        model: the network's name.
 
     Returns:
         Key → value of `NetworkFitSettings`, without `epochs` and `batch_size`.
     """
     pretrained = preset == "finetune"
+    by_layers = _LAYER_NORMS.fullmatch(model) is not None
     optimizer = optimizer or ("adamw" if pretrained else "sgd")
     growth = batch_size / _BATCH
+    gentle = 0.1 if pretrained and by_layers else 1.0
     if optimizer == "adamw":
-        rate = (5e-4 if pretrained else 1e-3) * math.sqrt(growth)
+        rate = 1e-3 * gentle * math.sqrt(growth)
         values: dict[str, Any] = {"optimizer": optimizer, "lr": _rounded(rate), "weight_decay": 0.05}
     else:
-        rate = (0.01 if pretrained else 0.05) * growth
+        rate = (0.01 if pretrained else 0.05) * gentle * growth
         values = {"optimizer": optimizer, "lr": _rounded(min(rate, 1.0)), "weight_decay": 5e-4, "nesterov": True}
     if not pretrained:
         return values | {"schedule": {"kind": "one_cycle"}}
@@ -55,8 +65,8 @@ def preset_values(
         "decay_norms_and_biases": False,
         "schedule": {"kind": "cosine", "warmup": min(1.0, epochs / 10)},
         "head_epochs": 1 if epochs > 2 else 0,
-        "head_lr": 10.0,
-        "layer_decay": 0.75,
+        "head_lr": 10.0 if by_layers else 5.0,
+        "layer_decay": 0.75 if by_layers else 1.0,
         "label_smoothing": 0.05,
         "ema": 0.999,
     }

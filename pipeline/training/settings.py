@@ -185,11 +185,12 @@ class NetworkFitSettings(FitSettings):
             )
         return self
 
-    def chosen(self, pretrained: bool) -> Self:
+    def chosen(self, pretrained: bool, model: str = "") -> Self:
         """These settings with the preset's values for the keys that were not given.
 
         Args:
             pretrained: whether the network starts from weights, which decides `auto`.
+            model: the network's name.
 
         Returns:
             Settings whose `preset` is `finetune`, `scratch` or `none`; their own values where it is `none`.
@@ -201,7 +202,8 @@ class NetworkFitSettings(FitSettings):
             preset = "none" if named else "finetune" if pretrained else "scratch"
         if preset == "none":
             return self.model_copy(update={"preset": preset})
-        values = preset_values(preset, self.epochs, self.batch_size, self.optimizer if "optimizer" in given else None)
+        optimizer = self.optimizer if "optimizer" in given else None
+        values = preset_values(preset, self.epochs, self.batch_size, optimizer, model)
         if self.momentum == 0:  # Nesterov's momentum needs one
             values.pop("nesterov", None)
         schedule: dict[str, Any] = values["schedule"]

@@ -41,7 +41,7 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _preset_is_chosen(self) -> Self:
         # In place, because what a recipe says and what a stage reads should be one value.
-        object.__setattr__(self, "train", self.train.chosen(pretrained=self.student.weights != "none"))
+        object.__setattr__(self, "train", self.train.chosen(self.student.weights != "none", self.student.model))
         return self
 
     @model_validator(mode="after")

@@ -65,7 +65,7 @@ class VisualTeacherSettings(NetworkSettings):
     def _preset_is_chosen(self) -> Self:
         if self.fit is not None:
             # In place, because what a recipe says and what a stage reads should be one value.
-            object.__setattr__(self, "fit", self.fit.chosen(pretrained=self.weights != "none"))
+            object.__setattr__(self, "fit", self.fit.chosen(self.weights != "none", self.model))
         return self
 
 

@@ -36,6 +36,26 @@ def test_the_rate_follows_the_batch_size():
     assert rate("scratch", 256) == pytest.approx(4 * rate("scratch", 64))
 
 
+@pytest.mark.parametrize(
+    ("model", "by_layers"),
+    [
+        ("timm:vit_tiny_patch16_224", True),
+        ("vit_b_16", True),
+        ("convnext_tiny", True),
+        ("swin_tiny_patch4_window7_224", True),
+        ("resnet18", False),
+        ("timm:tf_efficientnet_lite0", False),
+        ("mobilevit_xxs", False),
+        ("cifar:resnet20", False),
+        ("", False),
+    ],
+)
+def test_networks_with_layer_norms_are_finetuned_gently(model: str, by_layers: bool):
+    values = preset_values("finetune", 30, 64, None, model)
+    assert (values["lr"], values["layer_decay"]) == ((1e-4, 0.75) if by_layers else (1e-3, 1.0))
+    assert preset_values("scratch", 30, 64, None, model) == preset_values("scratch", 30, 64, None)
+
+
 def test_a_single_epoch_trains_the_whole_network():
     assert preset_values("finetune", 1, 64, None)["head_epochs"] == 0
 
@@ -43,7 +63,7 @@ def test_a_single_epoch_trains_the_whole_network():
 def test_a_preset_is_described_in_one_line():
     made = NetworkFitSettings(preset="finetune", epochs=6).chosen(pretrained=True)
     text = describe_preset(made)
-    assert text.startswith("preset finetune: adamw, lr 0.0005, 10 times that for the classifier, ")
+    assert text.startswith("preset finetune: adamw, lr 0.001, 5 times that for the classifier, ")
     assert (
         "first the classifier alone (1 epoch), cosine schedule after a warm-up of 0.6 epochs, weight decay 0.05" in text
     )

@@ -215,6 +215,6 @@ def test_presets_follow_from_each_networks_weights() -> None:
 def test_resolved_recipe_has_the_values_of_the_preset_and_gives_the_same_recipe() -> None:
     recipe = make(student={"weights": "imagenet"}, train="finetune", teacher={"visual": {"fit": {"lr": 0.01}}})
     resolved = recipe.resolved()
-    assert resolved["train"]["preset"] == "finetune" and resolved["train"]["head_lr"] == 10
+    assert resolved["train"]["preset"] == "finetune" and resolved["train"]["head_lr"] == 5
     assert resolved["teacher"]["visual"]["fit"]["preset"] == "none"
     assert make(**resolved).resolved() == resolved
