@@ -145,8 +145,8 @@ class DistillSettings(Settings):
                 if weight > LARGEST_SHARE:
                     raise problem(
                         f"{name}.weight",
-                        f"expected a share of at most {LARGEST_SHARE:g} with @balance auto, got {weight:g}; published "
-                        "weights, which multiply the losses as they are, go with none",
+                        f"expected a share of at most {LARGEST_SHARE:g} with @balance auto, got {weight:g}; set "
+                        "@balance to none for published weights, which multiply the losses as they are",
                         "balance",
                         "method",
                     )
