@@ -168,12 +168,12 @@ class TextStage(Stage):
 
     def _fit_tower(self, context: StageContext, data: Data, words: Sequence[str], fabric: "Fabric") -> _TextTeacher:
         """Another network's features, with a projection into the text space that is trained."""
+        from pipeline.data.feature_batches import FeatureLoader
         from pipeline.models.clip_tower import TowerClip, build_projected_clip
         from pipeline.stages.shared.training import train
         from pipeline.tmkd.class_texts import AnchorTexts, PromptTexts
         from pipeline.tmkd.prompts import Prompts
         from pipeline.tmkd.tower_fit import TowerFit
-        from pipeline.training.feature_batches import FeatureLoader
         from pipeline.training.step import Training
 
         recipe, text = context.recipe, context.recipe.teacher.text

@@ -15,13 +15,13 @@ from pipeline.training.optimizer import learning_rate
 
 if TYPE_CHECKING:
     from pipeline.data.augmentation import Augmentation
+    from pipeline.data.feature_batches import FeatureLoader
     from pipeline.data.loading import Batch, Loader
     from pipeline.distill.task import DistillationTask
     from pipeline.tmkd.sampled_views import SampledViews
     from pipeline.tmkd.text_fit import TextFit
     from pipeline.tmkd.tower_fit import TowerFit
     from pipeline.training.averaging import WeightAverage
-    from pipeline.training.feature_batches import FeatureLoader
     from pipeline.training.settings import FitSettings
 
 Teacher = Callable[[Tensor, Tensor, int, Tensor, Tensor | None], NetworkOutput]

@@ -12,10 +12,12 @@ from torch import Tensor
 from exporters.images.preprocessing import Geometry
 from pipeline.data.listing import SplitName
 from pipeline.data.loading import Batch, Loader, epoch_order
-from pipeline.tmkd.views.views import Views
 
 if TYPE_CHECKING:
     from pipeline.data.augmentation import Augmentation
+
+MakeViews = Callable[[Tensor], Tensor]
+"""Images `[B, 3, S, S]` → their views `[V, B, 3, S, S]`, such as a `pipeline.tmkd.views.views.Views`."""
 
 MEMORY_BYTES = 512 * 2**20
 """Of the features of one split."""
@@ -27,7 +29,7 @@ class FeatureLoader:
     Args:
         loader: gives the images.
         geometry: resize and crop of the images.
-        views: V views.
+        views: of training images; validation images are seen as they are.
         features_of: images `[n, 3, S, S]` in `[0, 1]` on the device → features `[n, C]`; without gradient.
         device: where images are looked at.
         memory_bytes: for the features of each split. Where they need more, an even selection of the images is taken.
@@ -40,7 +42,7 @@ class FeatureLoader:
         self,
         loader: Loader,
         geometry: Geometry,
-        views: Views,
+        views: MakeViews,
         features_of: Callable[[Tensor], Tensor],
         device: torch.device,
         memory_bytes: int = MEMORY_BYTES,
@@ -51,7 +53,7 @@ class FeatureLoader:
         self._device = device
         self._memory_bytes = memory_bytes
         self._train = self._look("train", views)
-        self._validation = self._look("validation", Views({}))
+        self._validation = self._look("validation", _as_they_are)
         self.images = len(self._train.labels)
 
     def training_batches(
@@ -83,7 +85,7 @@ class FeatureLoader:
             raise ValueError(f"there are no features of {split} images at {geometry}")
         yield self._validation
 
-    def _look(self, split: SplitName, views: Views) -> Batch:
+    def _look(self, split: SplitName, views: MakeViews) -> Batch:
         """Features `[N, V, C]`, labels and indices of a split, as far as there is room."""
         limit: int | None = None
         features, labels, indices = [], [], []
@@ -97,9 +99,13 @@ class FeatureLoader:
         return Batch(torch.cat(features), torch.cat(labels), torch.cat(indices))
 
     @torch.no_grad()
-    def _seen(self, images: Tensor, views: Views) -> Tensor:
+    def _seen(self, images: Tensor, views: MakeViews) -> Tensor:
         """uint8 images `[B, 3, S, S]` → features `[B, V, C]` float32 on the CPU, a view at a time."""
         pixels = images.to(self._device).to(torch.float32).div_(255)
         shown = [view.contiguous(memory_format=torch.channels_last) for view in views(pixels)]
         found = [self._features_of(view).float().cpu() for view in shown]
         return torch.stack(found, dim=1)
+
+
+def _as_they_are(images: Tensor) -> Tensor:
+    return images[None]

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
+from pipeline.data.feature_batches import FeatureLoader
 from pipeline.data.indexing import build_index
 from pipeline.data.loading import Loader, epoch_order
 from pipeline.data.settings import AugmentSettings
 from pipeline.tmkd.views.settings import default_views
 from pipeline.tmkd.views.views import Views
-from pipeline.training.feature_batches import FeatureLoader
 from tests.pipeline.data.conftest import Data, folders, settings  # noqa: F401 (fixtures)
 
 GEOMETRY, VIEWS, CPU = Geometry(16, 20), Views(default_views()), torch.device("cpu")
