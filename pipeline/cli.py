@@ -7,9 +7,11 @@ from pipeline.commands.group import LazyGroup
 
 COMMANDS = {
     "run": "pipeline.commands.run:run",
+    "train": "pipeline.commands.train:train",
     "plan": "pipeline.commands.plan:plan",
     "check": "pipeline.commands.check:check",
     "recipes": "pipeline.commands.recipes:recipes",
+    "models": "pipeline.commands.models:models",
     "schema": "pipeline.commands.schema:schema",
     "data": "pipeline.commands.data:data",
     "compare": "pipeline.commands.compare:compare",
@@ -32,7 +34,7 @@ COMMANDS = {
 def cli() -> None:
     """Distil a strong teacher into a small image classifier, and ship only the student.
 
-    First steps: `tmkd-pipeline run quickstart`, then `tmkd-pipeline recipes copy cub_mobilenet my.yaml`.
+    First steps: `tmkd-pipeline run quickstart`, then `tmkd-pipeline train PHOTOS` on your own images.
 
     Exit codes: 0 done, 1 internal error, 2 usage or recipe, 3 a gate failed, 4 something needed is missing here.
     """

@@ -19,6 +19,13 @@ def run(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, until: st
     Finished stages are reused; an interrupted run resumes where it stopped. RECIPE is a path, or the name of a
     shipped recipe (`tmkd-pipeline recipes list`).
     """
+    run_recipe(recipe, overrides, run_dir, until, force)
+
+
+def run_recipe(
+    recipe: str, overrides: tuple[str, ...], run_dir: Path | None, until: str | None, force: str | None
+) -> None:
+    """Do what `run` does, for other commands too."""
     from pipeline.console import Console
     from pipeline.preflight import Preflight
     from pipeline.recipe import load_recipe

@@ -49,23 +49,24 @@ def nearest_names(name: str, known: Iterable[str]) -> list[str]:
     """
     known = list(known)
     bare = name.partition(".")[0]  # what timm's tags stand behind, as in `resnet50.a1_in1k`
-    wanted = _plain(bare if bare in known else name)
-    plain = {other: _plain(other) for other in known}
-    same = [other for other, text in plain.items() if text == wanted]
+    wanted = plain(bare if bare in known else name)
+    by_name = {other: plain(other) for other in known}
+    same = [other for other, text in by_name.items() if text == wanted]
     if same:
         return sorted(same)[:_MOST]
 
     def distance(other: str) -> tuple[float, int, str]:
-        ratio = difflib.SequenceMatcher(None, wanted, plain[other]).ratio()
+        ratio = difflib.SequenceMatcher(None, wanted, by_name[other]).ratio()
         return -ratio, len(other), other
 
-    longer = [other for other, text in plain.items() if len(wanted) > 3 and text.startswith(wanted)]
-    close = set(difflib.get_close_matches(wanted, plain.values(), n=_MOST, cutoff=0.7))
-    others = [other for other, text in plain.items() if text in close and other not in longer]
+    longer = [other for other, text in by_name.items() if len(wanted) > 3 and text.startswith(wanted)]
+    close = set(difflib.get_close_matches(wanted, by_name.values(), n=_MOST, cutoff=0.7))
+    others = [other for other, text in by_name.items() if text in close and other not in longer]
     return [*sorted(longer, key=distance)[:3], *sorted(others, key=distance)][:_MOST]
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name without case and separators, as names are compared by."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized, path_on_disk
+from exporters.images.scan import Scan
 from exporters.images.splits import split_of
 from pipeline.data.listing import Listing, ReadSettings, SplitName
 from pipeline.data.readers.common import notes_on_test, readable_names
@@ -70,6 +71,24 @@ def read_labelled(root: Path, labels: str, settings: ReadSettings) -> Listing:
     if given and "test" not in given:
         notes += notes_on_test({"test": "validation"})
     return Listing(root, names, splits, sampled_test=not given, notes=notes)
+
+
+def find_tables(root: Path) -> list[str]:
+    """Names of the files in a folder that are tables of images by suffix and header, sorted.
+
+    Raises:
+        UnavailableError: the folder cannot be listed.
+    """
+    files, _ = Scan(root).entries(root)
+    return [name for name in files if name.lower().endswith((".csv", ".tsv", ".tab")) and _has_columns(root / name)]
+
+
+def _has_columns(path: Path) -> bool:
+    try:
+        place, header = next(_records(path), (Place(path, 1), []))
+        return bool(_columns(place, header))
+    except UnavailableError:
+        return False
 
 
 def _one_class(spellings: Mapping[str, Place]) -> str:

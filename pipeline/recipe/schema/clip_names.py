@@ -1,6 +1,6 @@
 """Names of open_clip's models and the tags of their weights, without open_clip: a list that ships.
 
-`make names` writes it from the installed open_clip, and the list of networks beside it.
+`make names` writes it from the installed open_clip, and the lists of networks beside it.
 """
 
 import importlib.metadata
@@ -35,5 +35,8 @@ def installed_clip_names() -> dict[str, list[str]]:
 
 def main() -> None:
     """Write the lists from what is installed."""
+    from exporters.student.architectures.facts import write_facts
+
     write_list()
+    write_facts()
     write_json(LIST, {"version": importlib.metadata.version(LIBRARY), "models": installed_clip_names()})

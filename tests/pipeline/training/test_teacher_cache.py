@@ -8,6 +8,8 @@ from torch import Tensor
 from exporters.core.errors import UnavailableError
 from exporters.student.architectures import Architecture, build
 from pipeline.distill.losses import class_attention_loss
+from pipeline.distill.methods.at import attention_loss
+from pipeline.distill.methods.sp import similarity_loss
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
@@ -57,6 +59,9 @@ def assert_same_lesson(found: NetworkOutput, expected: NetworkOutput) -> None:
         for output in (found, expected)
     ]
     torch.testing.assert_close(losses[0], losses[1])
+    for loss in (attention_loss, similarity_loss):
+        on_maps = [loss(student, maps, 2) for maps in (found.feature_map, expected.feature_map) if maps is not None]
+        torch.testing.assert_close(on_maps[0], on_maps[1])
 
 
 @pytest.mark.parametrize("views", [{}, SPECS])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from exporters.core.errors import UnavailableError
 from pipeline.data.listing import Listing
 from pipeline.data.readers.folder import read
+from pipeline.data.readers.labels_table import find_tables
 from tests.pipeline.data.conftest import Data
 from tests.pipeline.data.readers.layouts import images
 
@@ -266,3 +267,14 @@ def test_any_content_gives_a_clear_error(tmp_path_factory, content: bytes, heade
     (root / "labels.csv").write_bytes(header + content)
     with pytest.raises(UnavailableError, match=r"labels\.csv"):  # no image is there
         read(root, SETTINGS)
+
+
+def test_tables_are_found_by_suffix_and_header(root: Path) -> None:
+    for name, text in {
+        "labels.csv": "filename;class\na.jpg;wren\n", "b.TSV": "path\tlabel\tsplit\n", "weather.csv": "day,rain\n1,2\n",
+        "empty.csv": "", "labels.txt": "path,label\n", ".hidden.csv": "path,label\n",
+    }.items():  # fmt: skip
+        (root / name).write_text(text)
+    (root / "folder.csv").mkdir()
+    (root / "binary.csv").write_bytes(b"\xff\xfe\x00path,label")
+    assert find_tables(root) == ["b.TSV", "labels.csv"]

@@ -1,0 +1,71 @@
+"""The command `train`: from a folder of photographs to a verified bundle, without a recipe."""
+
+import platform
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import OVERRIDES, PATH, STAGE
+
+
+@click.command()
+@click.argument("photos", type=PATH)
+@click.option("--student", metavar="MODEL", help="Network that ships; default: mobilenet_v3_small.")
+@click.option("--teacher", metavar="MODEL", help="Network that teaches; default: a ResNet that suits the machine.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of the student; default: by its first weights.")
+@click.option("--image-size", type=click.IntRange(16, 1024), help="Side in pixels; default: 128, on a GPU 224.")
+@OVERRIDES
+@click.option("--run-dir", type=PATH, metavar="DIR", help="Where files go; default: runs/<name of the folder>.")
+@click.option("--until", type=STAGE, help="Stop after this stage.")
+@click.option("--force", type=STAGE, help="Run this stage again even if nothing changed.")
+def train(
+    photos: Path,
+    student: str | None,
+    teacher: str | None,
+    epochs: int | None,
+    image_size: int | None,
+    overrides: tuple[str, ...],
+    run_dir: Path | None,
+    until: str | None,
+    force: str | None,
+) -> None:
+    """Train a classifier on the folder PHOTOS, without a recipe.
+
+    Writes a commented recipe into the run directory, says what it chose, and runs it as `run` does. PHOTOS has class
+    folders, split folders with class folders in them, or a table of labels (`path,label`). Networks start from
+    published weights where these are in the local cache or can be fetched. `tmkd-pipeline models list` names networks.
+    """
+    from pipeline.commands.run import run_recipe
+    from pipeline.recipe.draft import Wishes, check_draft, draft_recipe, name_of, write_draft
+    from pipeline.recipe.reading.overrides import parse_override
+    from pipeline.runner.rundir import RunDirectory
+
+    keys = {parse_override(override).path for override in overrides}
+    wishes = Wishes(
+        photos=photos,
+        student=student,
+        teacher=teacher,
+        epochs=epochs,
+        image_size=image_size,
+        labels=("data", "labels") in keys,
+        accelerated=_has_accelerator(),
+    )
+    name = name_of(photos)
+    directory = run_dir or Path("runs") / name
+    draft, recipe = draft_recipe(name, wishes), directory / "recipe.yaml"
+    check_draft(draft, overrides)
+    with RunDirectory(directory).held():
+        write_draft(draft, recipe)
+    for note in draft.notes:
+        click.echo(note)
+    options = [f"--run-dir {shlex.quote(str(directory))}", *(f"--set {shlex.quote(change)}" for change in overrides)]
+    click.echo(f"recipe: {recipe}; the same again: tmkd-pipeline run {shlex.quote(str(recipe))} {' '.join(options)}")
+    run_recipe(str(recipe), overrides, directory, until, force)
+
+
+def _has_accelerator() -> bool:
+    """A guess without torch, so that mistakes are told at once; the run looks properly."""
+    return shutil.which("nvidia-smi") is not None or (sys.platform, platform.machine()) == ("darwin", "arm64")

@@ -1,0 +1,154 @@
+"""What `train` chooses, and the recipe that it writes."""
+
+from pathlib import Path
+
+import pytest
+
+from exporters.core.errors import UnavailableError, UsageError
+from exporters.student.architectures.facts import facts_of
+from pipeline.recipe import draft as draft_module
+from pipeline.recipe.draft import Draft, Wishes, check_draft, draft_recipe, name_of, write_draft
+from pipeline.recipe.needs import needs_text_embeddings
+from pipeline.recipe.reading.load import load_recipe
+from pipeline.recipe.schema.recipe import Recipe
+
+
+@pytest.fixture(autouse=True)
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(draft_module, "can_be_fetched", lambda _weights: False)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "my photos"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "1.jpg").write_bytes(b"")
+    return folder
+
+
+def cache_weights(tmp_path: Path, *models: str) -> None:
+    for model in models:
+        facts = facts_of(model)
+        assert facts is not None and facts.weights is not None
+        file = tmp_path / "torch" / "hub" / "checkpoints" / facts.weights.rpartition("/")[2]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"weights")
+
+
+def written(wishes: Wishes, tmp_path: Path) -> tuple[Recipe, str]:
+    draft = draft_recipe("mine", wishes)
+    path = tmp_path / "written.yaml"
+    path.write_text(draft.text)
+    return load_recipe(path).recipe, " | ".join(draft.notes)
+
+
+def test_without_weights_at_hand_everything_is_from_scratch(photos: Path, tmp_path: Path) -> None:
+    recipe, notes = written(Wishes(photos), tmp_path)
+    assert (recipe.student.model, recipe.student.weights, recipe.train.epochs) == ("mobilenet_v3_small", "none", 40)
+    assert recipe.teacher.visual.fit is not None
+    assert (recipe.teacher.visual.model, recipe.teacher.visual.weights) == ("resnet18", "none")
+    assert recipe.teacher.visual.fit.epochs == 30 and recipe.data.image_size == 128
+    assert recipe.distill.method == "auto" and not needs_text_embeddings(recipe)
+    assert "mobilenet_v3_small, from scratch (its published weights are not here and cannot be fetched)" in notes
+
+
+def test_weights_of_the_cache_are_taken(photos: Path, tmp_path: Path) -> None:
+    cache_weights(tmp_path, "mobilenet_v3_small", "resnet34")
+    recipe, notes = written(Wishes(photos), tmp_path)
+    assert (recipe.student.weights, recipe.train.epochs) == ("imagenet", 12)
+    assert (recipe.teacher.visual.model, recipe.teacher.visual.weights) == ("resnet34", "imagenet")
+    assert "with its published weights from the local cache" in notes
+
+
+def test_weights_that_can_be_fetched_are_taken(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draft_module, "can_be_fetched", lambda weights: weights is not None)
+    recipe, notes = written(Wishes(photos, accelerated=True), tmp_path)
+    assert (recipe.student.weights, recipe.teacher.visual.weights) == ("imagenet", "imagenet")
+    assert recipe.teacher.visual.model == "resnet50" and recipe.data.image_size == 224
+    assert "which are fetched" in notes
+
+
+def test_wishes_are_followed(photos: Path, tmp_path: Path) -> None:
+    wishes = Wishes(photos, student="cifar:resnet20", teacher="timm:resnet18", epochs=5, image_size=48)
+    recipe, notes = written(wishes, tmp_path)
+    assert (recipe.student.model, recipe.teacher.visual.model) == ("cifar:resnet20", "timm:resnet18")
+    assert recipe.teacher.visual.fit is not None
+    assert (recipe.train.epochs, recipe.teacher.visual.fit.epochs, recipe.data.image_size) == (5, 5, 48)
+    assert recipe.data.root == str(photos) and recipe.name == "mine"
+    assert "cifar:resnet20, from scratch (no weights are published for it)" in notes
+
+
+@pytest.mark.parametrize("option", ["student", "teacher"])
+def test_unknown_network_is_named_with_its_option(photos: Path, option: str) -> None:
+    with pytest.raises(UsageError, match=rf"^--{option}: no model named 'resnet-18'") as caught:
+        draft_recipe("mine", Wishes(photos, **{option: "resnet-18"}))  # type: ignore[arg-type]
+    assert caught.value.remedy is not None and "resnet18" in caught.value.remedy
+
+
+def labels_of(recipe_of: Wishes, tmp_path: Path) -> str | None:
+    return written(recipe_of, tmp_path)[0].data.labels
+
+
+def test_table_of_labels_is_found_where_folders_are_no_classes(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    (photos / "images").mkdir(parents=True)
+    (photos / "images" / "1.jpg").write_bytes(b"")
+    (photos / "notes.csv").write_text("day,weather\n1,rain\n")
+    assert labels_of(Wishes(photos), tmp_path) is None
+    (photos / "labels.csv").write_text("filename;class\nimages/1.jpg;cat\n")
+    assert labels_of(Wishes(photos), tmp_path) == "labels.csv"
+    recipe, _ = written(Wishes(photos / "labels.csv"), tmp_path)
+    assert (recipe.data.root, recipe.data.labels) == (str(photos), "labels.csv")
+    (photos / "more.csv").write_text("path,label\nimages/1.jpg,cat\n")
+    with pytest.raises(UsageError, match=r"several tables of labels: labels\.csv, more\.csv"):
+        draft_recipe("mine", Wishes(photos))
+    assert labels_of(Wishes(photos, labels=True), tmp_path) is None  # --set names it
+
+
+def test_class_folders_go_before_a_table(photos: Path, tmp_path: Path) -> None:
+    (photos / "labels.csv").write_text("path,label\ncat/1.jpg,cat\n")
+    recipe, notes = written(Wishes(photos), tmp_path)
+    assert recipe.data.labels is None and "labels.csv is not read" in notes
+
+
+def test_missing_photos_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="nothing does not exist"):
+        draft_recipe("mine", Wishes(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("My photos (2)", "My-photos-2"), (".hidden", "hidden"), ("…", "photos"), ("birds.v2", "birds.v2")],
+)
+def test_run_is_called_after_the_folder(folder: str, name: str, tmp_path: Path) -> None:
+    assert name_of(tmp_path / folder) == name
+
+
+def test_odd_paths_are_read_back(tmp_path: Path) -> None:
+    photos = tmp_path / "a: 'b' #c \"d\""
+    for name in ("cat", "dog"):
+        (photos / name).mkdir(parents=True)
+    recipe, _ = written(Wishes(photos), tmp_path)
+    assert recipe.data.root == str(photos)
+
+
+def test_mistakes_of_overrides_are_found_before_writing(photos: Path) -> None:
+    draft = draft_recipe("mine", Wishes(photos))
+    check_draft(draft, ("train.epochs=3",))
+    with pytest.raises(UsageError, match=r"--set train\.epoch=3"):
+        check_draft(draft, ("train.epoch=3",))
+
+
+def test_recipe_that_someone_wrote_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    write_draft(Draft("name: one\n", ()), path)
+    write_draft(Draft("name: two\n", ()), path)
+    assert load_recipe(path).recipe.name == "two"
+    for text in (path.read_text().replace("two", "three"), "name: mine\n", ""):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="has been changed"):
+            write_draft(Draft("name: four\n", ()), path)
+        assert path.read_text() == text
