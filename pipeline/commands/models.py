@@ -43,7 +43,7 @@ def _show(text: str, source: str | None, cached: bool) -> None:
     from exporters.core.errors import UsageError
     from exporters.student.architectures.facts import known_networks
     from exporters.student.architectures.names import nearest_names, plain
-    from pipeline.models.weights_cache import WeightsCache
+    from exporters.student.architectures.weights_cache import WeightsCache
 
     networks = [network for network in known_networks() if source in (None, network.source)]
     wanted = plain(text) or text

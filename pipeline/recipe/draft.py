@@ -15,8 +15,8 @@ from exporters.images.class_folders import find_split_folders
 from exporters.images.scan import Scan
 from exporters.student.architectures import check_name
 from exporters.student.architectures.facts import facts_of
+from exporters.student.architectures.weights_cache import WeightsCache, can_be_fetched
 from pipeline.data.readers.labels_table import find_tables
-from pipeline.models.weights_cache import WeightsCache, can_be_fetched
 from pipeline.recipe.reading.load import load_recipe
 from pipeline.yaml_document import dump_yaml
 

@@ -5,13 +5,14 @@ import torch
 from exporters.student.architectures import Architecture, build
 from pipeline.distill.build import build_method
 from pipeline.distill.methods.ce import CrossEntropy
-from pipeline.distill.settings import DistillSettings
+from pipeline.distill.settings import ContrastSettings, DistillSettings
 from pipeline.distill.task import DistillationTask
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
 from tests.pipeline.distill.networks import loss_settings
 
 CLASSES = 5
+CONTRAST = ContrastSettings(weight=0.8)
 
 
 def network(seed: int) -> TappedNetwork:
@@ -39,7 +40,9 @@ def test_plain_training_is_cross_entropy():
 def test_every_loss_of_tmkd_reaches_the_student_and_none_the_teacher():
     student, visual = network(0).train(), network(1).eval().requires_grad_(False)
     anchors = torch.randn(CLASSES, 8, generator=torch.Generator().manual_seed(0))
-    method = build_method(DistillSettings(method="tmkd", balance="none"), student.shape, visual.shape, anchors)
+    method = build_method(
+        DistillSettings(method="tmkd", balance="none", contrast=CONTRAST), student.shape, visual.shape, anchors
+    )
     task = DistillationTask(student, method)
     images, labels = batch()
     teacher: NetworkOutput = visual(images)
@@ -58,7 +61,7 @@ def test_every_loss_of_tmkd_reaches_the_student_and_none_the_teacher():
 def test_the_parameters_are_those_of_student_and_method():
     student = network(0)
     anchors = torch.randn(CLASSES, 8)
-    method = build_method(DistillSettings(method="tmkd"), student.shape, network(1).shape, anchors)
+    method = build_method(DistillSettings(method="tmkd", contrast=CONTRAST), student.shape, network(1).shape, anchors)
     names = {name for name, _ in DistillationTask(student, method).named_parameters()}
     own = {f"student.{name}" for name, _ in student.named_parameters()}
     assert own < names

@@ -170,7 +170,7 @@ def test_only_working_bases_are_suggested() -> None:
 @pytest.mark.parametrize(("method", "base"), [("crd", "kd"), ("tmkd", "crd"), ("tmkd", "kd")])
 def test_nets_without_pooled_features_are_refused_where_those_are_used(method: str, base: str) -> None:
     shape = NetworkShape(3, 3, None, has_cam=False, has_classifier=False)
-    distill = DistillSettings.model_validate({"method": method, "base": base})
+    distill = DistillSettings.model_validate({"method": method, "base": base, "contrast": {"weight": 0.8}})
     with pytest.raises(UsageError, match=r"needs (the student's )?pooled features") as caught:
         build_method(distill, shape, shape, torch.randn(3, 4))
     assert caught.value.exit_code == 2

@@ -189,7 +189,7 @@ def test_nets_without_class_activation_maps_are_refused_where_line_9_needs_them(
 def test_a_contrast_needs_an_anchor_of_each_class(anchors: torch.Tensor | None) -> None:
     output = network_output(0, 2, 3, 4)
     with pytest.raises(UsageError, match=r"distill\.contrast\.weight: expected text anchors of 3 classes"):
-        build(output, output, anchors, method="tmkd")
+        build(output, output, anchors, method="tmkd", contrast={"weight": 0.8})
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

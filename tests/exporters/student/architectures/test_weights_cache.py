@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from pipeline.models.weights_cache import WeightsCache, can_be_fetched, hub_cache, torch_checkpoints
+from exporters.student.architectures.weights_cache import WeightsCache, can_be_fetched, hub_cache, torch_checkpoints
 
 RESNET = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 HUB = "hub:timm/resnet18.a1_in1k"
