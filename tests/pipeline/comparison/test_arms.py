@@ -76,6 +76,7 @@ def test_an_ablation_turns_one_switch_on_the_first_base() -> None:
         f"{whole}: uniform": "weighting", f"{whole}: uniform, no contrast": "weighting",
         f"{whole}: teacher_confidence": "weighting", f"{whole}: teacher_confidence, no contrast": "weighting",
         f"{whole}: edge alone": "views", f"{whole}: high_frequency alone": "views",
+        f"{whole}: zoom alone": "views", f"{whole}: flip alone": "views",
     }  # fmt: skip
     assert {arms[name].reference for name in turned} == {"cat_kd+kd"}
     recipes = {name: CONTRASTED.load_arm(arms[name], 0).distill for name in turned}
@@ -115,7 +116,7 @@ def test_weightings_are_those_that_the_text_teacher_can_serve() -> None:
         return {name.partition(": ")[2] for name, arm in arms.items() if arm.ablates}
 
     assert weightings() >= {"uniform", "teacher_confidence", "text"}
-    file = ("teacher.text.weights=a.npz", "distill.weighting.by=uniform")
+    file = ("teacher.text.weights=a.npz", "teacher.text.tower=null", "distill.weighting.by=uniform")
     assert weightings(*file) == {"teacher_confidence", "text"}
 
 

@@ -15,8 +15,8 @@ TOWER = "teacher.text.tower"
 
 
 def recipe(*overrides: str) -> Recipe:
-    """The quickstart, whose text teacher is fitted."""
-    return load_recipe("quickstart", overrides).recipe
+    """The quickstart, whose text teacher is fitted, without its tower."""
+    return load_recipe("quickstart", [f"{TOWER}=null", *overrides]).recipe
 
 
 def test_a_name_stands_for_the_network_with_published_weights() -> None:

@@ -18,11 +18,12 @@ from pipeline.recipe.schema.weights import names_file
 Write = Callable[[str], str]
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 DIGEST = "0a" * 32
+NO_TOWER = "teacher.text.tower=null"
 
 
 def mistakes(*overrides: str) -> list[str]:
     with pytest.raises(UsageError) as caught:
-        load_recipe("quickstart", overrides)
+        load_recipe("quickstart", [NO_TOWER, *overrides])
     return caught.value.message.splitlines()
 
 
@@ -125,7 +126,8 @@ class TestHash:
     @pytest.mark.parametrize("section", ["student", "teacher.visual", "teacher.text"])
     @pytest.mark.parametrize("digest", [DIGEST, DIGEST.upper()])
     def test_hash_of_a_file_is_accepted(self, section: str, digest: str) -> None:
-        recipe: Any = load_recipe("quickstart", [f"{section}.weights=w.pth", f"{section}.sha256={digest}"]).recipe
+        given = [NO_TOWER, f"{section}.weights=w.pth", f"{section}.sha256={digest}"]
+        recipe: Any = load_recipe("quickstart", given).recipe
         for part in section.split("."):
             recipe = getattr(recipe, part)
         assert recipe.weights == "w.pth" and recipe.sha256.lower() == DIGEST.lower()
@@ -156,7 +158,8 @@ class TestLock:
         files = {section: tmp_path / f"{section}.pth" for section in ("student", "teacher.visual", "teacher.text")}
         for section, path in files.items():
             path.write_bytes(section.encode())
-        recipe = load_recipe("quickstart", [f"{section}.weights={path}" for section, path in files.items()]).recipe
+        given = [f"{section}.weights={path}" for section, path in files.items()]
+        recipe = load_recipe("quickstart", [NO_TOWER, *given]).recipe
         assert hashes_in(recipe) == {name: hashlib.sha256(name.encode()).hexdigest() for name in files}
         assert recipe.resolved()["student"]["sha256"] is None  # the recipe itself stays as it was written
         again = load_recipe(write(recipe.to_yaml())).recipe
