@@ -4,6 +4,7 @@ import platform
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -39,7 +40,7 @@ def train(
     published weights where these are in the local cache or can be fetched. `tmkd-pipeline models list` names networks.
     """
     from pipeline.commands.run import run_recipe
-    from pipeline.recipe.draft import Wishes, check_draft, draft_recipe, name_of, write_draft
+    from pipeline.recipe.draft import Wishes, check_draft, draft_recipe, name_of, training_images, write_draft
     from pipeline.recipe.reading.overrides import parse_override
     from pipeline.runner.rundir import RunDirectory
 
@@ -55,7 +56,8 @@ def train(
     )
     name = name_of(photos)
     directory = run_dir or Path("runs") / name
-    draft, recipe = draft_recipe(name, wishes), directory / "recipe.yaml"
+    recipe = directory / "recipe.yaml"
+    draft = draft_recipe(name, replace(wishes, images=training_images(wishes, overrides)))
     check_draft(draft, overrides)
     with RunDirectory(directory).held():
         write_draft(draft, recipe)

@@ -6,6 +6,7 @@ from exporters.core.wording import count_of
 from exporters.student.architectures import has_batch_norm
 from pipeline.preflight.base import Report, Subject
 from pipeline.recipe.schema.recipe import Recipe
+from pipeline.training.settings import fewer_images_a_step, steps_an_epoch
 
 
 def single_image_notes(recipe: Recipe, stages: Collection[str]) -> Iterator[str]:
@@ -40,14 +41,6 @@ def more_images(section: str) -> str:
     return f"Set {section}.batch_size to 2 or more."
 
 
-_FEW_STEPS = 10
-"""Steps an epoch; below, momentum and a schedule by epochs move in jumps."""
-_SHORT_SCHEDULE = 500
-"""Steps in all; a network trained from scratch has hardly moved by then."""
-_SMALLEST_ADVISED = 16
-"""Images a step; the statistics of batch norms become noisy below."""
-
-
 def check_steps(subject: Subject, report: Report) -> None:
     """Warn of schedules with few steps: small data sets at a batch size for large ones."""
     recipe, images = subject.recipe, len(subject.index.splits["train"])
@@ -74,13 +67,11 @@ def few_steps_warning(section: str, images: int, batch_size: int, epochs: int) -
         batch_size: images a step.
         epochs: of the schedule.
     """
-    steps = max(1, images // batch_size)  # the last batch is left out where it is not full
-    if steps >= _FEW_STEPS or steps * epochs >= _SHORT_SCHEDULE:
+    better = fewer_images_a_step(images, batch_size, epochs)
+    if better is None:
         return None
-    better = max(1 << max(0, (images // _FEW_STEPS).bit_length() - 1), _SMALLEST_ADVISED)
-    if 2 * better > batch_size:
-        return None
+    steps, more = steps_an_epoch(images, batch_size), steps_an_epoch(images, better)
     return (
         f"only {count_of(steps, 'step')} an epoch ({count_of(images, 'image')}, {section}.batch_size {batch_size}),"
-        f" {steps * epochs:,} in all: set {section}.batch_size to {better} for {max(1, images // better)} an epoch"
+        f" {steps * epochs:,} in all: set {section}.batch_size to {better} for {more} an epoch"
     )

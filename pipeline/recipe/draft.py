@@ -11,13 +11,18 @@ from tempfile import TemporaryDirectory
 from exporters.core.errors import UnavailableError, UsageError
 from exporters.core.files import sha256_bytes, write_text
 from exporters.core.names import path_on_disk
+from exporters.core.wording import count_of
 from exporters.images.class_folders import find_split_folders
 from exporters.images.scan import Scan
 from exporters.student.architectures import check_name
 from exporters.student.architectures.facts import facts_of
 from exporters.student.architectures.weights_cache import WeightsCache, can_be_fetched
+from pipeline.data.indexing import read_listing
 from pipeline.data.readers.labels_table import find_tables
 from pipeline.recipe.reading.load import load_recipe
+from pipeline.recipe.reading.overrides import parse_override
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.training.settings import FitSettings, fewer_images_a_step
 from pipeline.yaml_document import dump_yaml
 
 STUDENT = "mobilenet_v3_small"
@@ -39,6 +44,7 @@ class Wishes:
         image_size: side of the student's input, in pixels.
         labels: whether a table of labels is named elsewhere, so that none is looked for.
         accelerated: whether training runs on a GPU.
+        images: in the training split; None leaves the size of batches as it is by default.
     """
 
     photos: Path
@@ -48,6 +54,7 @@ class Wishes:
     image_size: int | None = None
     labels: bool = False
     accelerated: bool = False
+    images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,16 +88,14 @@ def draft_recipe(name: str, wishes: Wishes) -> Draft:
     size = wishes.image_size or (224 if wishes.accelerated else 128)
     epochs = wishes.epochs or EPOCHS[student.weights][0]
     fit_epochs = min(epochs, EPOCHS[teacher.weights][1])
-    data: dict[str, object] = {"dataset": "folder", "root": str(root)}
-    if labels is not None:
-        data["labels"] = labels
-    data["image_size"] = size
+    data = {**_data(root, labels), "image_size": size}
     taught = {"model": teacher.model, "weights": teacher.weights}
+    batch, fit_batch = (_batch_size(wishes.images, number) for number in (epochs, fit_epochs))
     sections = [
         ("The images. Whatever is not split on disk is split by the run.", {"data": data}),
         (
             "The teacher, fitted to the images before the student sees them.",
-            {"teacher": {"visual": {**taught, "fit": {"epochs": fit_epochs}}}},
+            {"teacher": {"visual": {**taught, "fit": {"epochs": fit_epochs, **fit_batch}}}},
         ),
         ("The network that ships.", {"student": {"model": student.model, "weights": student.weights}}),
         (
@@ -104,7 +109,10 @@ def draft_recipe(name: str, wishes: Wishes) -> Draft:
                 }
             },
         ),
-        ("The student's schedule; optimizer and rates follow from its weights.", {"train": {"epochs": epochs}}),
+        (
+            "The student's schedule; optimizer and rates follow from its weights.",
+            {"train": {"epochs": epochs, **batch}},
+        ),
     ]
     head = (
         f"Written by `tmkd-pipeline train` for {root}. Change what you like, and go on with `tmkd-pipeline run`;"
@@ -114,10 +122,11 @@ def draft_recipe(name: str, wishes: Wishes) -> Draft:
     parts += [f"\n{_comment(why)}{dump_yaml(section, compact=True)}" for why, section in sections]
     notes = (
         *data_notes,
-        f"student {student.model}, {student.why}, {epochs} epochs",
-        f"teacher {teacher.model}, {teacher.why}, {fit_epochs} epochs",
+        f"student {student.model}, {student.why}, {count_of(epochs, 'epoch')}",
+        f"teacher {teacher.model}, {teacher.why}, {count_of(fit_epochs, 'epoch')}",
         "method auto: plain training and methods of distillation race, and the best on validation ships",
         f"images of {size} × {size} pixels" + ("" if wishes.image_size else _why_size(wishes.accelerated)),
+        *(f"batches of {number} images, because there are few for training" for number in batch.values()),
     )
     return Draft("".join(parts), notes)
 
@@ -183,8 +192,17 @@ def _photos(wishes: Wishes) -> tuple[Path, str | None, list[str]]:
     return photos, tables[0], [f"classes are those of the table {tables[0]}"]
 
 
-def check_draft(draft: Draft, overrides: Sequence[str]) -> None:
+def _batch_size(images: int | None, epochs: int) -> dict[str, int]:
+    """The key `batch_size` where the default leaves few steps an epoch."""
+    better = None if images is None else fewer_images_a_step(images, FitSettings().batch_size, epochs)
+    return {} if better is None else {"batch_size": better}
+
+
+def check_draft(draft: Draft, overrides: Sequence[str]) -> Recipe:
     """Find the mistakes of `--set`s before anything is written.
+
+    Returns:
+        The recipe, overrides applied.
 
     Raises:
         UsageError: as `load_recipe`.
@@ -192,7 +210,34 @@ def check_draft(draft: Draft, overrides: Sequence[str]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "recipe.yaml"
         path.write_text(draft.text, "utf-8")
-        load_recipe(path, overrides)
+        return load_recipe(path, overrides).recipe
+
+
+def training_images(wishes: Wishes, overrides: Sequence[str]) -> int | None:
+    """How many images there are to learn from, by their names alone; None where another data set is named.
+
+    Args:
+        wishes: what a person gave.
+        overrides: `--set`s; those of `data` count.
+
+    Raises:
+        UsageError: as `draft_recipe` and `load_recipe`.
+        UnavailableError: `photos` is not there, or has no images as `data.dataset: folder` reads them.
+    """
+    root, labels, _ = _photos(wishes)
+    of_data = [override for override in overrides if parse_override(override).path[:1] == ("data",)]
+    data = check_draft(Draft(dump_yaml({"data": _data(root, labels)}), ()), of_data).data
+    if data.dataset != "folder":
+        return None
+    splits = read_listing(data).splits
+    images = len(splits["train"])
+    if "validation" not in splits:
+        images -= round(images * data.validation)
+    return min(images, data.train_images or images)
+
+
+def _data(root: Path, labels: str | None) -> dict[str, object]:
+    return {"dataset": "folder", "root": str(root), **({} if labels is None else {"labels": labels})}
 
 
 def write_draft(draft: Draft, path: Path) -> None:

@@ -157,7 +157,7 @@ class UnknownNameError(UsageError):
             f"no model named {name!r} in {', '.join(sources)}",
             remedy=f"Nearest: {', '.join(nearest)}."
             if nearest
-            else "`timm.list_models()` lists the largest collection.",
+            else "`tmkd-pipeline models search TEXT` finds networks by a part of their names.",
         )
         self.nearest = nearest
 

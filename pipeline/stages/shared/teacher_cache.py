@@ -45,7 +45,7 @@ def cached_teacher(
         return None
     folder = _folder(context, fabric)
     if folder.is_dir():
-        context.console.say(f"teacher cache: {cache_size(folder) / 1e6:.0f} MB are there from an earlier run")
+        context.console.say(f"teacher cache: {cache_size(folder) / 1e6:.2f} MB are there from before")
     return CachedTeacher(
         teacher,
         folder,

@@ -68,6 +68,7 @@ def test_data_stage_reads_a_table_of_labels(tiny_data: Path, tmp_path: Path) -> 
         (("--teacher", "resnet 50"), 2, ("--teacher: 'resnet 50' is not a model name",)),
         (("--epochs", "0"), 2, ("--epochs",)),
         (("--image-size", "8"), 2, ("--image-size",)),
+        (("--set", "train"), 2, ("--set train",)),
         (("--set", "train.epoch=3"), 2, ("--set train.epoch=3: train.epoch: unknown key",)),
     ],
 )
@@ -84,6 +85,21 @@ def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     outcome = run_command("train", tmp_path / "nothing", "--run-dir", tmp_path / "run")
     assert_one_clear_error(outcome, 4)
     assert str(tmp_path / "nothing") in outcome.err and "class folders" in outcome.err
+
+
+@pytest.mark.parametrize(("folders", "words"), [((), "has no class folders"), (("cat",), "1 class found")])
+def test_folder_without_classes_is_refused_before_anything_is_written(
+    tmp_path: Path, folders: tuple[str, ...], words: str
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in folders:
+        (photos / name).mkdir()
+        for number in range(3):
+            (photos / name / f"{number}.jpg").write_bytes(b"")
+    outcome = run_command("train", photos, "--run-dir", tmp_path / "run")
+    assert_one_clear_error(outcome, 4)
+    assert words in outcome.err and not outcome.out and not (tmp_path / "run").exists()
 
 
 def test_folder_of_something_else_is_no_run_directory(tiny_data: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from exporters.core.errors import UnavailableError, UsageError
 from exporters.student.architectures.facts import facts_of
 from pipeline.recipe import draft as draft_module
-from pipeline.recipe.draft import Draft, Wishes, check_draft, draft_recipe, name_of, write_draft
+from pipeline.recipe.draft import Draft, Wishes, check_draft, draft_recipe, name_of, training_images, write_draft
 from pipeline.recipe.needs import needs_text_embeddings
 from pipeline.recipe.reading.load import load_recipe
 from pipeline.recipe.schema.recipe import Recipe
@@ -79,6 +79,31 @@ def test_wishes_are_followed(photos: Path, tmp_path: Path) -> None:
     assert (recipe.train.epochs, recipe.teacher.visual.fit.epochs, recipe.data.image_size) == (5, 5, 48)
     assert recipe.data.root == str(photos) and recipe.name == "mine"
     assert "cifar:resnet20, from scratch (no weights are published for it)" in notes
+
+
+@pytest.mark.parametrize(("images", "size"), [(90, 16), (330, 32), (600, 32), (700, 64), (None, 64)])
+def test_batches_are_small_where_images_are_few(photos: Path, tmp_path: Path, images: int | None, size: int) -> None:
+    recipe, notes = written(Wishes(photos, epochs=5, images=images), tmp_path)
+    assert recipe.teacher.visual.fit is not None
+    assert (recipe.train.batch_size, recipe.teacher.visual.fit.batch_size) == (size, size)
+    assert (f"batches of {size} images" in notes) == (size < 64)
+
+
+def test_training_images_are_those_that_the_splits_leave(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (photos / name).mkdir(parents=True)
+        for number in range(50):
+            (photos / name / f"{number}.jpg").write_bytes(b"")
+    assert training_images(Wishes(photos), ()) == 72  # a fifth for testing, and a tenth of the rest for validation
+    assert training_images(Wishes(photos), ("data.validation=0.25", "train.epochs=3")) == 60
+    assert training_images(Wishes(photos), ("data.train_images=30",)) == 30
+    assert training_images(Wishes(photos), ("data.dataset=birds_demo",)) is None
+
+
+def test_one_epoch_is_not_many(photos: Path, tmp_path: Path) -> None:
+    _, notes = written(Wishes(photos, epochs=1), tmp_path)
+    assert notes.count(", 1 epoch |") == 2
 
 
 @pytest.mark.parametrize("option", ["student", "teacher"])

@@ -25,7 +25,7 @@ def test_unknown_names_suggest_the_nearest() -> None:
     assert "Nearest: mobilenet_v2," in str(caught.value)
     with pytest.raises(UsageError, match="no model named"):
         resolve("cifar:mobilenet_v3_small")
-    with pytest.raises(UsageError, match="list_models"):
+    with pytest.raises(UsageError, match="models search"):
         resolve("qqqqqqqqqqqq")
 
 

@@ -53,7 +53,7 @@ def test_cached_outputs_serve_other_weights_and_weightings(run: Run) -> None:
         {"distill.method": "kd"},
     ):
         outcome = run(*set_(CACHED | values), "--until", "distill")
-        assert outcome.code == 0 and "MB are there from an earlier run" in outcome.out
+        assert outcome.code == 0 and "MB are there from before" in outcome.out
         assert files(run) == kept
 
 
