@@ -14,7 +14,7 @@ class WeightingSettings(Settings):
     """How much each view of an image counts."""
 
     by: Literal["image_text", "teacher_confidence", "product", "text", "uniform", "random_prompts"] = Field(
-        default="image_text",
+        default="product",
         description="What scores a view: CLIP, the visual teacher, both (product), the prompts alone, nothing, "
         "or (a control) CLIP with prompts that say nothing.",
     )
@@ -27,7 +27,7 @@ class WeightingSettings(Settings):
         " view that scores higher in general is not preferred for every image.",
     )
     temperature: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
-        default=1.0,
+        default=0.3,
         description="τ_w; large values give every view the same weight; auto: fitted on validation.",
     )
 

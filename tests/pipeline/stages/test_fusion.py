@@ -32,7 +32,7 @@ def test_the_teacher_is_measured_before_training(finished: tuple[Run, Outcome]) 
                 "kind": "high_frequency", "cutoff": 0.25, "strength": 0.5, "filter": "fft", "mode": "enhance"
             },
         },
-        "temperature": 1.0,
+        "temperature": 0.3,
         "statistics": None,
     }  # fmt: skip
 
