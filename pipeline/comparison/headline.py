@@ -44,7 +44,7 @@ def _best(learned: Sequence[ArmFigures], plain: ArmFigures | None, images: int) 
             " here says whether a teacher helps."
         )
     if plain not in learned:
-        return f"**{name} has the highest accuracy**, {of}; plain training ({_ce(plain)}) did not learn."
+        return f"**{name} has the highest accuracy**, {of}; plain training ({_ce(plain)}) did not learn{_under(plain)}."
     if highest is plain:
         return f"**Plain training ({name}) is best here**, with {of}: no other arm is above it."
     better = [each for each in learned if each.plain is not None and each.plain["chosen"].verdict == "better"]
@@ -89,9 +89,14 @@ def _failures(failed: Sequence[ArmFigures], arms: int) -> str:
 
 
 def _failure(each: ArmFigures) -> str:
-    seeds = len(each.arm.seeds)
-    part = f" (under {seeds - each.learned_seeds} of {seeds} seeds)" if each.learned_seeds else ""
-    return f"{code(each.arm.name)}{part}"
+    under = _under(each)
+    return code(each.arm.name) + (f" ({under.lstrip()})" if under else "")
+
+
+def _under(failed: ArmFigures) -> str:
+    """Under how many seeds an arm did not learn; nothing where that is all of them."""
+    seeds = len(failed.arm.seeds)
+    return f" under {seeds - failed.learned_seeds} of {seeds} seeds" if failed.learned_seeds else ""
 
 
 def _accuracy(figures: ArmFigures) -> float:

@@ -18,7 +18,7 @@ from exporters.student.architectures import check_name
 from exporters.student.architectures.facts import facts_of
 from exporters.student.architectures.weights_cache import WeightsCache, can_be_fetched
 from pipeline.data.indexing import read_listing
-from pipeline.data.readers.labels_table import find_tables
+from pipeline.data.readers.labels_table import SUFFIXES, find_tables
 from pipeline.recipe.reading.load import load_recipe
 from pipeline.recipe.reading.overrides import parse_override
 from pipeline.recipe.schema.recipe import Recipe
@@ -168,12 +168,12 @@ def _why_size(accelerated: bool) -> str:
 def _photos(wishes: Wishes) -> tuple[Path, str | None, list[str]]:
     """The root, the table of labels where there is one, and what to say of them."""
     photos = path_on_disk(wishes.photos.expanduser()).absolute()
-    if photos.is_file():
+    if photos.is_file() and photos.suffix.lower() in SUFFIXES:
         return photos.parent, photos.name, []
     if not photos.is_dir():
         raise UnavailableError(
-            f"{photos} {'is no folder' if photos.exists() else 'does not exist'}",
-            remedy="Give a folder with class folders (<class>/*.jpg), or with a table of labels.",
+            f"{photos} {'is neither a folder nor a table of labels' if photos.exists() else 'does not exist'}",
+            remedy="Give a folder with class folders (<class>/*.jpg), or a table of labels (.csv).",
         )
     tables = [] if wishes.labels else find_tables(photos)
     if not tables:

@@ -97,7 +97,7 @@ def choose_student(context: StageContext, folder: Path, plain: Path) -> str:
     ours, theirs = (chosen_score(history) for history in (distilled_history, plain_history))
     figures = f"on validation it reached {100 * ours:.2f} %, plain training {100 * theirs:.2f} %"
     if ours >= theirs:
-        why = f"the distilled student ships: {figures}"
+        why = f"the distilled student is taken, not the plain one: {figures}"
         write_json(folder / "history.json", distilled_history | {"ships": "distilled", "why": why})
         context.console.say(why)
         return "distilled"

@@ -13,6 +13,7 @@ from exporters.images.class_folders import (
     read_class_folders,
     refuse_other_layouts,
 )
+from exporters.images.left_out import describe_left_out
 from exporters.images.scan import Scan
 from exporters.images.splits import SplitName, with_test
 from exporters.images.suffixes import IMAGE_SUFFIXES
@@ -133,7 +134,7 @@ def _images(scan: Scan, folder: Path) -> list[ClassFolder]:
         raise UnavailableError(f"{folder}: has no class folders", remedy=REMEDY)
     for found in classes:
         if not found.images:
-            passed_over = ", ".join(f"{count:,} {kind}" for kind, count in (scan.left_out.counts - before).items())
+            passed_over = describe_left_out(scan.left_out.counts - before, {})
             raise UnavailableError(
                 f"{folder / found.name}: the class folder has no images"
                 + (f" (passed over in {folder}: {passed_over})" if passed_over else ""),

@@ -89,4 +89,8 @@ def apply_override(tree: dict[str, Any], override: Override) -> None:
             is_preset = override.path[:depth] in _PRESETS and isinstance(node.get(key), str)
             node[key] = {"preset": node[key]} if is_preset else {}
         node = node[key]
-    node[override.path[-1]] = override.value
+    last = override.path[-1]
+    if override.path in _PRESETS and isinstance(override.value, str) and isinstance(node.get(last), dict):
+        node[last]["preset"] = override.value  # what else the section says, such as its epochs, stays
+    else:
+        node[last] = override.value

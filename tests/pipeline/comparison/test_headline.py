@@ -96,6 +96,10 @@ def test_plain_training_that_did_not_learn_is_no_yardstick() -> None:
         "**`dkd` has the highest accuracy**, 77.50 % of 400 test images; plain training (`ce`, 23.12 %) did not learn."
     )
     assert second.startswith("**1 of 3 arms did not learn**: `ce`;")
+    others = arm("kd", 300, 300, reference="ce"), arm("dkd", 310, 310, reference="ce")
+    first, second = sentences(arm("ce", 116, 300), *others)
+    assert first.endswith("plain training (`ce`, 52.00 %) did not learn under 1 of 2 seeds.")
+    assert second.startswith("**1 of 3 arms did not learn**: `ce` (under 1 of 2 seeds);")
 
 
 def test_nothing_learned_at_all() -> None:

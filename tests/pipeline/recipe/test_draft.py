@@ -142,6 +142,9 @@ def test_class_folders_go_before_a_table(photos: Path, tmp_path: Path) -> None:
 def test_missing_photos_are_named(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="nothing does not exist"):
         draft_recipe("mine", Wishes(tmp_path / "nothing"))
+    (tmp_path / "cat.jpg").write_bytes(b"")
+    with pytest.raises(UnavailableError, match=r"cat\.jpg is neither a folder nor a table of labels"):
+        draft_recipe("mine", Wishes(tmp_path / "cat.jpg"))
 
 
 @pytest.mark.parametrize(

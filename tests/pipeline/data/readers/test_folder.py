@@ -143,10 +143,11 @@ def test_a_loop_of_links_ends(folders: Path):
 
 def test_an_empty_class_folder_is_named(folders: Path):
     (folders / "train/smew").mkdir()
-    (folders / "train/smew/list.csv").write_text("x")
+    for name in ("1.jpg", "2.jpg"):
+        (folders / "train" / name).write_text("x")
     with pytest.raises(UnavailableError, match=r"train/smew: the class folder has no images") as caught:
         read(folders, SETTINGS)
-    assert caught.value.exit_code == 4
+    assert caught.value.exit_code == 4 and "2 files outside a class folder" in caught.value.message
     assert caught.value.remedy
 
 

@@ -147,6 +147,13 @@ def test_changing_a_view_of_a_recipe_that_leaves_them_open_starts_from_the_defau
     assert applied({}, "distill.views=auto") == {"distill": {"views": "auto"}}
 
 
+def test_a_preset_keeps_what_its_section_says() -> None:
+    tree: dict[str, Any] = {"train": {"epochs": 3}, "teacher": {"visual": {"fit": None}}}
+    for text in ("train=finetune", "teacher.visual.fit=scratch"):
+        apply_override(tree, parse_override(text))
+    assert tree == {"train": {"epochs": 3, "preset": "finetune"}, "teacher": {"visual": {"fit": "scratch"}}}
+
+
 def test_a_key_is_added_to_a_preset_that_stands_for_its_section() -> None:
     tree: dict[str, Any] = {"train": "finetune", "teacher": {"visual": {"fit": "scratch"}}}
     for text in ("train.epochs=3", "teacher.visual.fit.epochs=4"):
