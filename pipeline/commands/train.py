@@ -4,7 +4,6 @@ import platform
 import shlex
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -40,7 +39,7 @@ def train(
     published weights where these are in the local cache or can be fetched. `tmkd-pipeline models list` names networks.
     """
     from pipeline.commands.run import run_recipe
-    from pipeline.recipe.draft import Wishes, check_draft, draft_recipe, name_of, training_images, write_draft
+    from pipeline.recipe.draft import Wishes, check_draft, counted, draft_recipe, name_of, write_draft
     from pipeline.recipe.reading.overrides import parse_override
     from pipeline.runner.rundir import RunDirectory
 
@@ -57,7 +56,7 @@ def train(
     name = name_of(photos)
     directory = run_dir or Path("runs") / name
     recipe = directory / "recipe.yaml"
-    draft = draft_recipe(name, replace(wishes, images=training_images(wishes, overrides)))
+    draft = draft_recipe(name, counted(wishes, overrides))
     check_draft(draft, overrides)
     with RunDirectory(directory).held():
         write_draft(draft, recipe)

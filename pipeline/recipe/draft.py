@@ -1,10 +1,11 @@
 """A recipe for a folder of photographs, with what was chosen and why: what the command `train` writes."""
 
+import math
 import re
 import shlex
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +31,8 @@ TEACHERS = ("resnet18", "resnet34", "resnet50")
 """Visual teachers to choose from, the lightest first."""
 EPOCHS = {"imagenet": (12, 8), "none": (40, 30)}
 """Initial weights → epochs of a student and of a teacher."""
+_VALIDATION, _LARGEST_SHARE = 50, 0.3
+"""Images to choose on that are wanted, and the largest share of the training images that is taken for them."""
 _MARK = "\n# As written, sha256 of all above: "
 
 
@@ -45,6 +48,7 @@ class Wishes:
         labels: whether a table of labels is named elsewhere, so that none is looked for.
         accelerated: whether training runs on a GPU.
         images: in the training split; None leaves the size of batches as it is by default.
+        validation: the share of the training images to set aside; None: the default.
     """
 
     photos: Path
@@ -55,6 +59,7 @@ class Wishes:
     labels: bool = False
     accelerated: bool = False
     images: int | None = None
+    validation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ def draft_recipe(name: str, wishes: Wishes) -> Draft:
     epochs = wishes.epochs or EPOCHS[student.weights][0]
     fit_epochs = min(epochs, EPOCHS[teacher.weights][1])
     data = {**_data(root, labels), "image_size": size}
+    if wishes.validation is not None:
+        data["validation"] = wishes.validation
     taught = {"model": teacher.model, "weights": teacher.weights}
     batch, fit_batch = (_batch_size(wishes.images, number) for number in (epochs, fit_epochs))
     sections = [
@@ -126,6 +133,11 @@ def draft_recipe(name: str, wishes: Wishes) -> Draft:
         f"teacher {teacher.model}, {teacher.why}, {count_of(fit_epochs, 'epoch')}",
         "method auto: plain training and methods of distillation race, and the best on validation ships",
         f"images of {size} × {size} pixels" + ("" if wishes.image_size else _why_size(wishes.accelerated)),
+        *(
+            [f"{100 * wishes.validation:.0f} % set aside to choose on, because a tenth would be a few images"]
+            if wishes.validation is not None
+            else []
+        ),
         *(f"batches of {number} images, because there are few for training" for number in batch.values()),
     )
     return Draft("".join(parts), notes)
@@ -213,8 +225,8 @@ def check_draft(draft: Draft, overrides: Sequence[str]) -> Recipe:
         return load_recipe(path, overrides).recipe
 
 
-def training_images(wishes: Wishes, overrides: Sequence[str]) -> int | None:
-    """How many images there are to learn from, by their names alone; None where another data set is named.
+def counted(wishes: Wishes, overrides: Sequence[str]) -> Wishes:
+    """The wishes with the images that there are, by their names alone; as they are where another data set is named.
 
     Args:
         wishes: what a person gave.
@@ -228,12 +240,15 @@ def training_images(wishes: Wishes, overrides: Sequence[str]) -> int | None:
     of_data = [override for override in overrides if parse_override(override).path[:1] == ("data",)]
     data = check_draft(Draft(dump_yaml({"data": _data(root, labels)}), ()), of_data).data
     if data.dataset != "folder":
-        return None
+        return wishes
     splits = read_listing(data).splits
-    images = len(splits["train"])
+    images, share = len(splits["train"]), data.validation
     if "validation" not in splits:
-        images -= round(images * data.validation)
-    return min(images, data.train_images or images)
+        if round(images * share) < _VALIDATION and share == type(data)().validation:
+            share = min(_LARGEST_SHARE, math.ceil(20 * _VALIDATION / images) / 20)
+        images -= round(images * share)
+    validation = None if share == data.validation else share
+    return replace(wishes, images=min(images, data.train_images or images), validation=validation)
 
 
 def _data(root: Path, labels: str | None) -> dict[str, object]:

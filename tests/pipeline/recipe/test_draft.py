@@ -7,7 +7,7 @@ import pytest
 from exporters.core.errors import UnavailableError, UsageError
 from exporters.student.architectures.facts import facts_of
 from pipeline.recipe import draft as draft_module
-from pipeline.recipe.draft import Draft, Wishes, check_draft, draft_recipe, name_of, training_images, write_draft
+from pipeline.recipe.draft import Draft, Wishes, check_draft, counted, draft_recipe, name_of, write_draft
 from pipeline.recipe.needs import needs_text_embeddings
 from pipeline.recipe.reading.load import load_recipe
 from pipeline.recipe.schema.recipe import Recipe
@@ -95,10 +95,21 @@ def test_training_images_are_those_that_the_splits_leave(tmp_path: Path) -> None
         (photos / name).mkdir(parents=True)
         for number in range(50):
             (photos / name / f"{number}.jpg").write_bytes(b"")
-    assert training_images(Wishes(photos), ()) == 72  # a fifth for testing, and a tenth of the rest for validation
-    assert training_images(Wishes(photos), ("data.validation=0.25", "train.epochs=3")) == 60
-    assert training_images(Wishes(photos), ("data.train_images=30",)) == 30
-    assert training_images(Wishes(photos), ("data.dataset=birds_demo",)) is None
+    found = counted(Wishes(photos), ())  # a fifth is for testing; of 80, a tenth would be 8 to choose on
+    assert (found.images, found.validation) == (56, 0.3)
+    found = counted(Wishes(photos), ("data.validation=0.25", "train.epochs=3"))
+    assert (found.images, found.validation) == (60, None)
+    assert counted(Wishes(photos), ("data.train_images=30",)).images == 30
+    assert counted(Wishes(photos), ("data.dataset=birds_demo",)) == Wishes(photos)
+    for number in range(50, 350):
+        (photos / "cat" / f"{number}.jpg").write_bytes(b"")
+    found = counted(Wishes(photos), ())
+    assert (found.images, found.validation) == (256, 0.2)
+
+
+def test_more_is_set_aside_where_images_are_few(photos: Path, tmp_path: Path) -> None:
+    recipe, notes = written(Wishes(photos, epochs=5, validation=0.25), tmp_path)
+    assert recipe.data.validation == 0.25 and "25 % set aside to choose on" in notes
 
 
 def test_one_epoch_is_not_many(photos: Path, tmp_path: Path) -> None:
