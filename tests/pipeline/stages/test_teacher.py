@@ -114,7 +114,8 @@ def test_fit_left_open_shows_the_views_that_the_method_uses() -> None:
         return lock, list(fit_views(recipe).names), dict(TeacherStage().parameters(recipe))
 
     shown, views, under_tmkd = fit()
-    assert shown is True and views == ["rgb", "edge", "high_frequency"] and "distill.views.edge.strength" in under_tmkd
+    five = ["rgb", "edge", "high_frequency", "zoom", "flip"]
+    assert shown is True and views == five and "distill.views.edge.strength" in under_tmkd
     shown, views, under_kd = fit("distill.method=kd")
     assert shown is False and views == ["rgb"] and not any(key.startswith("distill.views") for key in under_kd)
     # On the image alone, the teacher of the reference of TMKD is that of the other methods.
