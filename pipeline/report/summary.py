@@ -79,7 +79,8 @@ def _tell_probabilities(verdict: dict[str, Any], console: Console) -> None:
     test, corrupted = verdict["student"]["chosen"]["test"], verdict["corruptions"]
     parts = []
     if test["nll"] is not None:
-        parts = [f"NLL {test['nll']:.3f} nats", f"calibration error {100 * test['ece']:.2f} %"]
+        nll = f"{test['nll']:.3f}" if test["nll"] < 1000 else f"{test['nll']:.3g}"
+        parts = [f"NLL {nll} nats", f"calibration error {100 * test['ece']:.2f} %"]
     if corrupted is not None:
         parts.append(f"top-1 on corrupted images {100 * corrupted['mean_top1']:.2f} %")
     if parts:

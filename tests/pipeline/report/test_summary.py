@@ -111,6 +111,9 @@ def test_likelihood_calibration_and_corruptions_have_a_line(run: Run) -> None:
 
     edit(run, "validate/verdict.json", measured)
     assert "student on test: NLL 0.812 nats, calibration error 4.12 %\n" in shown(run)
+    diverged = {"nll": 1.2e22, "ece": 0.0412}
+    edit(run, "validate/verdict.json", lambda verdict: verdict["student"]["chosen"]["test"].update(diverged))
+    assert "student on test: NLL 1.2e+22 nats" in shown(run)
     edit(run, "validate/verdict.json", lambda verdict: verdict.update(corruptions={"mean_top1": 0.5}))
     assert "calibration error 4.12 %, top-1 on corrupted images 50.00 %\n" in shown(run)
 
