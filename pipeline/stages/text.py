@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor
 
+    from pipeline.data.feature_batches import FeatureLoader
+    from pipeline.data.loading import Loader
     from pipeline.models.clip import Clip
     from pipeline.models.tapped import TappedNetwork
     from pipeline.tmkd.class_texts import ClassTexts
+    from pipeline.tmkd.text_fit import TextFit
+    from pipeline.tmkd.tower_fit import TowerFit
     from pipeline.tmkd.views.views import Views
 
 _MIXING = frozenset({"data.augment.mixup", "data.augment.cutmix", "data.augment.mix_probability"})
@@ -143,38 +147,24 @@ class TextStage(Stage):
     def _fit(self, context: StageContext, data: Data, words: Sequence[str], fabric: "Fabric") -> _TextTeacher:
         """A small CLIP, trained from scratch."""
         from pipeline.models.clip import build_clip
-        from pipeline.stages.shared.training import train
         from pipeline.tmkd.prompts import Prompts
         from pipeline.tmkd.text_fit import TextFit
-        from pipeline.training.step import Training
 
         recipe, text = context.recipe, context.recipe.teacher.text
         # The fit belongs to the data, like the split: the seeds of a comparison share it.
         seed = recipe.data.split_seed
         clip = build_clip(text.model, seed).to(fabric.device)
-        training = Training(
-            name="text teacher",
-            task=TextFit(clip, Prompts.load(text.prompts), _fitted_views(recipe), words, seed),
-            loader=data.loader,
-            augmentation=data.augmentation(recipe, seed).without_mixing(),
-            settings=text.fit,
-            seed=seed,
-        )
-        fitted = train(context, self.name, training, fabric)
-        training.task.load_state_dict(fitted.chosen_state)
-        self._save_clip(context, clip)
-        report = {"weights_sha256": None, "stopped_early": fitted.stopped_early}
+        task = TextFit(clip, Prompts.load(text.prompts), _fitted_views(recipe), words, seed)
+        report = {"weights_sha256": None, "stopped_early": self._train(context, data, task, data.loader, fabric)}
         return self._with_prompts(context, clip, words, report)
 
     def _fit_tower(self, context: StageContext, data: Data, words: Sequence[str], fabric: "Fabric") -> _TextTeacher:
         """Another network's features, with a projection into the text space that is trained."""
         from pipeline.data.feature_batches import FeatureLoader
         from pipeline.models.clip_tower import TowerClip, build_projected_clip
-        from pipeline.stages.shared.training import train
         from pipeline.tmkd.class_texts import AnchorTexts, PromptTexts
         from pipeline.tmkd.prompts import Prompts
         from pipeline.tmkd.tower_fit import TowerFit
-        from pipeline.training.step import Training
 
         recipe, text = context.recipe, context.recipe.teacher.text
         seed, views = recipe.data.split_seed, _fitted_views(recipe)
@@ -195,18 +185,8 @@ class TextStage(Stage):
             context.console.say(
                 f"text teacher: fitted on {features.images:,} of {count:,} training images, as many as are kept"
             )
-        training = Training(
-            name="text teacher",
-            task=TowerFit(clip, texts, views, seed),
-            loader=features,
-            augmentation=data.augmentation(recipe, seed).without_mixing(),
-            settings=text.fit,
-            seed=seed,
-        )
-        fitted = train(context, self.name, training, fabric)
-        training.task.load_state_dict(fitted.chosen_state)
-        self._save_clip(context, clip)
-        report |= {"fitted_on_images": features.images, "stopped_early": fitted.stopped_early}
+        stopped_early = self._train(context, data, TowerFit(clip, texts, views, seed), features, fabric)
+        report |= {"fitted_on_images": features.images, "stopped_early": stopped_early}
         whole = TowerClip(clip, tower).to(fabric.device)
         if text.anchors is None:
             return self._with_prompts(context, whole, words, report)
@@ -236,11 +216,34 @@ class TextStage(Stage):
         described = {"model": tower.model, "weights": model.weights.source, "mean": model.mean, "std": model.std}
         return model.tapped, {"weights_sha256": model.weights.sha256, "tower": described}
 
-    def _save_clip(self, context: StageContext, clip: "Clip") -> None:
+    def _train(
+        self,
+        context: StageContext,
+        data: Data,
+        task: "TextFit | TowerFit",
+        loader: "Loader | FeatureLoader",
+        fabric: "Fabric",
+    ) -> bool:
+        """Train a CLIP, leave it as the chosen epoch had it, save it; gives whether training stopped early."""
         from safetensors.torch import save
 
-        state = {key: value.detach().cpu().contiguous() for key, value in clip.model.state_dict().items()}
+        from pipeline.stages.shared.training import train
+        from pipeline.training.step import Training
+
+        recipe = context.recipe
+        training = Training(
+            name="text teacher",
+            task=task,
+            loader=loader,
+            augmentation=data.augmentation(recipe, recipe.data.split_seed).without_mixing(),
+            settings=recipe.teacher.text.fit,
+            seed=recipe.data.split_seed,
+        )
+        fitted = train(context, self.name, training, fabric)
+        task.load_state_dict(fitted.chosen_state)
+        state = {key: value.detach().cpu().contiguous() for key, value in task.clip.model.state_dict().items()}
         write_bytes(self.folder(context) / "clip.safetensors", save(state))
+        return fitted.stopped_early
 
     def _with_prompts(
         self, context: StageContext, clip: "Clip", words: Sequence[str], report: dict[str, Any]
