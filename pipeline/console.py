@@ -5,9 +5,9 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 from rich.console import Console as RichConsole
 from rich.progress import (
@@ -28,6 +28,8 @@ from rich.text import Text
 from pipeline.tables import fitting_table
 
 _LONGEST_SILENCE = 20.0  # seconds; away from a terminal, running work says how far it is
+
+_WORTH_SAYING = 10.0  # per cent of an epoch spent waiting for data
 
 _UNLIMITED = 10_000
 
@@ -181,12 +183,14 @@ class Console:
             return line
         return textwrap.fill(line, self._rich.width, break_long_words=False, break_on_hyphens=False)
 
-    def epoch_done(self, name: str, number: int, total: int, metrics: dict[str, float]) -> None:
+    def epoch_done(self, name: str, number: int, total: int, metrics: Mapping[str, Any]) -> None:
         """One line for a finished epoch; on a narrow terminal, as much of it as fits."""
         terms = "  ".join(f"{key[5:]} {value:.3f}" for key, value in metrics.items() if key.startswith("loss_"))
         begin = f"{name} {number:>{len(str(total))}}/{total}  loss {metrics['loss']:.4f}"
         top1 = f"top-1 {100 * metrics['validation_top1']:.2f} %"
-        speed = f"  {metrics['images_per_second']:.0f} images/s"
+        speed = f"  {metrics['time']['images_per_second']:.0f} images/s"
+        if (waiting := metrics["time"]["waiting_for_data"]) >= _WORTH_SAYING:
+            speed += f", {waiting:.0f} % of the time waiting for data"
         lines = [
             f"{begin}  validation {top1}  ({terms}){speed}",
             f"{begin}  {top1}  ({terms}){speed}",

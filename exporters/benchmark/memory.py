@@ -10,6 +10,11 @@ def resident_bytes(status: Path = Path("/proc/self/status")) -> int | None:
     return _kibibytes(status, "VmRSS")
 
 
+def peak_resident_bytes(status: Path = Path("/proc/self/status")) -> int | None:
+    """The most resident memory that this process has had so far."""
+    return _kibibytes(status, "VmHWM")
+
+
 def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP) -> int | None:
     """Available memory of the machine, or of the container if that is less."""
     free = _kibibytes(meminfo, "MemAvailable")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
+from pipeline.timing import PartTimer
 from pipeline.tmkd.choice import ScoreStatistics
 from pipeline.tmkd.fusion import fuse_output, own_view_weights, split_views
 from pipeline.tmkd.views.views import Views
@@ -43,6 +44,7 @@ class MultiViewTeacher:
 
     Attributes:
         rule: gives the weights.
+        timer: on which it marks its parts `views` and `clip`.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class MultiViewTeacher:
         self.visual = visual.eval().requires_grad_(False)
         self.views = views
         self.rule = WeightRule(weighting, temperature, statistics)
+        self.timer = PartTimer()
         self._image_tower = image_tower
 
     @property
@@ -67,11 +70,13 @@ class MultiViewTeacher:
     @torch.no_grad()
     def look(self, images: Tensor) -> ViewedBatch:
         """The teachers' outputs on all views of a batch `[B, 3, H, W]` in `[0, 1]`, in one batch of `V·B` images."""
-        views = self.views(images).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        with self.timer.part("views"):
+            views = self.views(images).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         output = split_views(self.visual(views), len(self.views))
         if self._image_tower is None:
             return ViewedBatch(output, None)
-        return ViewedBatch(output, self._image_tower(views).unflatten(0, output.logits.shape[:2]))
+        with self.timer.part("clip"):
+            return ViewedBatch(output, self._image_tower(views).unflatten(0, output.logits.shape[:2]))
 
     def weigh(self, viewed: ViewedBatch, labels: Tensor) -> Tensor:
         """View weights `[B, V]` under the given labels `[B]`."""

@@ -24,7 +24,7 @@ from pipeline.training.step import Training, images_to_device, train_step
 if TYPE_CHECKING:
     from pipeline.console import Console
 
-LogMetrics = Callable[[int, dict[str, float]], None]
+LogMetrics = Callable[[int, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Fitted:
         chosen_score: its score.
         chosen_state: the task's state after that epoch, on the CPU.
         final_state: the task's state after the last epoch, on the CPU.
-        history: one mapping an epoch: losses, score, learning rate, images per second.
+        history: one mapping an epoch: losses, score, learning rate, and as `time` what `EpochMeters.time` gives.
         stopped_early: whether training ended because the score no longer rose (`early_stop`).
     """
 
@@ -44,7 +44,7 @@ class Fitted:
     chosen_score: float
     chosen_state: dict[str, Tensor]
     final_state: dict[str, Tensor]
-    history: list[dict[str, float]]
+    history: list[dict[str, Any]]
     stopped_early: bool = False
 
 
@@ -52,7 +52,7 @@ class Fitted:
 class _State:
     """What a resumed training must know of the epochs before it, besides weights, optimizer and generators."""
 
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
     chosen_epoch: int = 0
     chosen_score: float = -math.inf
     chosen_state: dict[str, Tensor] = field(default_factory=dict)
@@ -110,13 +110,16 @@ def _fit(
     while (epoch := len(state.history)) < settings.epochs and not _is_stuck(state, settings.early_stop):
         for parameter in body:
             parameter.requires_grad_(epoch >= settings.body_starts)
-        metrics = _train_epoch(training, fabric, model, optimizer, epoch, console, state.history, average)
-        with _averaged(average):
-            score = _validate(training, fabric)
-            metrics |= {"pass": epoch + 1, "validation_top1": score}
-            state.history.append(metrics)
-            if score > state.chosen_score or not state.chosen_state:
-                state.chosen_epoch, state.chosen_score, state.chosen_state = epoch + 1, score, _cpu_state(task)
+        meters = EpochMeters(training.name, epoch, getattr(training.teacher, "timer", None))
+        with meters.measured(fabric.device):
+            metrics = _train_epoch(training, fabric, model, optimizer, epoch, meters, console, state.history, average)
+            with _averaged(average), meters.part("evaluation"):
+                score = _validate(training, fabric)
+                metrics |= {"pass": epoch + 1, "validation_top1": score}
+                state.history.append(metrics)
+                if score > state.chosen_score or not state.chosen_state:
+                    state.chosen_epoch, state.chosen_score, state.chosen_state = epoch + 1, score, _cpu_state(task)
+        metrics["time"] = meters.time(fabric.device)
         checkpoint.save(_snapshot(task, optimizer, fabric, state, average))
         log_metrics(epoch + 1, metrics)
         console.epoch_done(training.name, epoch + 1, settings.epochs, metrics)
@@ -147,26 +150,32 @@ def _train_epoch(
     model: Any,
     optimizer: Any,
     epoch: int,
+    meters: EpochMeters,
     console: "Console",
-    history: list[dict[str, float]],
+    history: list[dict[str, Any]],
     average: WeightAverage | None,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     settings, steps = training.settings, training.steps_per_epoch
     figures = {"top-1": history[-1]["validation_top1"]} if history else {}
-    meters = EpochMeters(training.name, epoch)
     batches = training.loader.training_batches(
         training.augmentation, settings.batch_size, training.seed, epoch, drop_last=True
     )
     model.train()
     with console.track(f"{training.name} {epoch + 1}/{settings.epochs}", steps) as bar:
-        for step, batch in enumerate(batches):
+        for step, batch in enumerate(meters.waiting(batches)):
             train_step(training, fabric, model, optimizer, batch, epoch, step, meters, average)
             bar.advance()
             if (step + 1) % 20 == 0 or step + 1 == steps:
-                bar.show(loss=meters.losses()["loss"], **figures)
-    metrics = meters.losses()  # waits for the device, so that the seconds are those of the whole epoch
+                bar.show(loss=meters.losses()["loss"], **figures, **_speed(meters))
+    metrics = meters.losses()
     rate = learning_rate(settings, epoch * steps + steps - 1, steps)
-    return metrics | training.task.metrics() | {"lr": rate, "images_per_second": meters.images_per_second(bar.seconds)}
+    return metrics | training.task.metrics() | {"lr": rate}
+
+
+def _speed(meters: EpochMeters) -> dict[str, float]:
+    """How fast the epoch goes so far, for the bar."""
+    speed = meters.speed(wait=False)
+    return {"images/s": speed["images_per_second"], "waiting %": speed["waiting_for_data"]}
 
 
 def _validate(training: Training, fabric: Fabric) -> float:

@@ -1,23 +1,40 @@
-"""Measured while training: the mean of each loss, images per second, and accuracy on validation."""
+"""Measured while training: the mean of each loss, where the time goes, and accuracy on validation."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from exporters.benchmark.memory import peak_resident_bytes
 from exporters.core.errors import GateError
+from pipeline.timing import OUTSIDE, PartTimer
+
+PARTS = ("data", "views", "teacher", "clip", "cache", "forward", "backward", "optimizer", "evaluation", OUTSIDE)
+"""What the time of an epoch is divided into.
+
+`data`: waiting for a batch, and bringing it to the device. `views`: making the views of images. `teacher`: the visual
+teacher's network and the fusion of its views. `clip`: CLIP's image tower. `cache`: reading and writing the teacher
+cache. `forward`, `backward`: the student with its losses, and the gradients with their clipping. `optimizer`: the step,
+and the average of the weights. `evaluation`: accuracy on validation images. `other`: the rest.
+"""
+
+T = TypeVar("T")
 
 
 class EpochMeters:
-    """Means of the losses over one epoch, summed on the device so that no step waits for it.
+    """Losses and time of one epoch, summed on the device so that no step waits for it.
 
     Args:
         name: of the training, for messages.
         epoch: number of the epoch, from 0.
+        timer: what the teacher marks its parts on; None: one of its own.
     """
 
-    def __init__(self, name: str, epoch: int) -> None:
+    def __init__(self, name: str, epoch: int, timer: PartTimer | None = None) -> None:
+        self._timer = timer if timer is not None else PartTimer()
         self._name = name
         self._epoch = epoch
         self._steps = 0
@@ -56,9 +73,56 @@ class EpochMeters:
             )
         return {f"loss_{name}": mean for name, mean in means.items()} | {"loss": sum(means.values())}
 
-    def images_per_second(self, seconds: float) -> float:
-        """Images of the steps so far over the seconds that they took."""
-        return round(self._images / max(seconds, 1e-9), 1)
+    def measured(self, device: torch.device) -> AbstractContextManager[None]:
+        """The block of the epoch, in which time is measured."""
+        return self._timer.measured(device)
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """A block whose seconds count for one of `PARTS`; a block within another counts for itself alone."""
+        return self._timer.part(name)
+
+    def waiting(self, batches: Iterable[T]) -> Iterator[T]:
+        """The batches, with the time until each one is there as `data`."""
+        iterator, end = iter(batches), object()
+        while True:
+            with self.part("data"):
+                batch = next(iterator, end)
+            if batch is end:
+                return
+            yield batch  # type: ignore[misc]
+
+    def speed(self, wait: bool = True) -> dict[str, float]:
+        """Images trained on a second, and the percentage of the training's time that went into waiting for them.
+
+        Args:
+            wait: for a GPU to end its work; else what it has done so far counts.
+        """
+        seconds = self._timer.seconds(wait)
+        training = max(sum(seconds.values()) - seconds.get("evaluation", 0.0), 1e-9)
+        return {
+            "images_per_second": round(self._images / training, 1),
+            "waiting_for_data": round(100 * seconds.get("data", 0.0) / training, 1),
+        }
+
+    def time(self, device: torch.device) -> dict[str, Any]:
+        """What an epoch's line in `metrics.jsonl` has as `time`: everything that differs between equal runs.
+
+        Returns:
+            `seconds` of the epoch with its evaluation; `parts`, the seconds of each of `PARTS` that took some;
+            `images_per_second` without evaluation; `waiting_for_data` in per cent of the same time;
+            `peak_memory_bytes`, the most that this process has had resident so far, None where the system does not
+            say; on CUDA `peak_gpu_memory_bytes`, the most that tensors have taken so far.
+        """
+        speed, seconds = self.speed(), self._timer.seconds()
+        measured: dict[str, Any] = {
+            "seconds": round(sum(seconds.values()), 3),
+            "parts": {name: round(seconds[name], 3) for name in PARTS if name in seconds},
+            **speed,
+            "peak_memory_bytes": peak_resident_bytes(),
+        }
+        if device.type == "cuda":
+            measured["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+        return measured
 
 
 @torch.no_grad()

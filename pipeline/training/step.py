@@ -92,31 +92,37 @@ def train_step(
     """
     settings, steps = training.settings, training.steps_per_epoch
     samples = Samples(batch.indices, epoch, batch.partners, batch.shares)
-    images = images_to_device(batch.images, fabric.device)
-    labels = batch.labels.to(fabric.device, non_blocking=True)
+    with meters.part("data"):
+        images = images_to_device(batch.images, fabric.device)
+        labels = batch.labels.to(fabric.device, non_blocking=True)
 
     shown = training.views.sample(samples) if training.views is not None else None
     guidance = None
     if training.teacher is not None:
-        with fabric.autocast():
+        with meters.part("teacher"), fabric.autocast():
             guidance = training.teacher(images, labels, epoch, batch.indices, shown)
     if training.views is not None and shown is not None:
-        images = training.views(images, shown).contiguous(memory_format=torch.channels_last)
+        with meters.part("views"):
+            images = training.views(images, shown).contiguous(memory_format=torch.channels_last)
 
     ramp = warmup_ramp(epoch + (step + 1) / steps, training.warmup_epochs)
-    losses: dict[str, Tensor] = model(images, labels, guidance, ramp, samples)
-    total = torch.stack(list(losses.values())).sum()
+    with meters.part("forward"):
+        losses: dict[str, Tensor] = model(images, labels, guidance, ramp, samples)
+        total = torch.stack(list(losses.values())).sum()
 
     if total.requires_grad:  # else the losses do not reach the head, which is trained alone in this epoch
-        optimizer.zero_grad(set_to_none=True)
-        fabric.backward(total)
-        if settings.gradient_clip is not None:
-            fabric.clip_gradients(model, optimizer, max_norm=settings.gradient_clip)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(settings, epoch * steps + step, steps) * group.get("lr_scale", 1.0)
-        optimizer.step()
+        with meters.part("backward"):
+            optimizer.zero_grad(set_to_none=True)
+            fabric.backward(total)
+            if settings.gradient_clip is not None:
+                fabric.clip_gradients(model, optimizer, max_norm=settings.gradient_clip)
+        with meters.part("optimizer"):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(settings, epoch * steps + step, steps) * group.get("lr_scale", 1.0)
+            optimizer.step()
     if average is not None:
-        average.update()
+        with meters.part("optimizer"):
+            average.update()
 
     meters.update(losses, images=len(labels))
 

@@ -68,12 +68,16 @@ class CachedTeacher:
         kept: what is kept of the teachers, name → name of its files: `logits` always, and of `pooled`, `feature_map`
             and `embeddings` what the method and the weights ask for.
         pool: feature maps are kept pooled to pool × pool, which is all that the feature loss uses.
+
+    Attributes:
+        timer: the teacher's, on which the cache marks its own part, `cache`.
     """
 
     def __init__(
         self, teacher: MultiViewTeacher, folder: Path, epochs: int, images: int, kept: Mapping[str, str], pool: int
     ) -> None:
         self._teacher = teacher
+        self.timer = teacher.timer
         self._folder = folder
         self._keys = (epochs, images)
         self._kept = dict(kept)
@@ -100,10 +104,12 @@ class CachedTeacher:
             self.commit()
             self._epoch = epoch
         place = (epoch % self._keys[0], indices.numpy())
-        found = self._recall(*place)
+        with self.timer.part("cache"):
+            found = self._recall(*place)
         if found is None:
             found = self._reduced(self._teacher.look(images))
-            self._keep(*place, found)
+            with self.timer.part("cache"):
+                self._keep(*place, found)
         viewed = self._viewed({name: values.to(labels.device) for name, values in found.items()})
         return self._teacher.fuse(viewed, labels, shown)
 

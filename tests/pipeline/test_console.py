@@ -177,7 +177,12 @@ def test_an_epoch_is_one_line_on_any_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     out = Terminal()
-    metrics = {"loss": 49.3824, **terms, "validation_top1": 1.0, "images_per_second": 12345.6}
+    metrics = {
+        "loss": 49.3824,
+        **terms,
+        "validation_top1": 1.0,
+        "time": {"images_per_second": 12345.6, "waiting_for_data": 9.9},
+    }
     Console(out).epoch_done(name, 7, 240, metrics)
     (line,) = out.getvalue().splitlines()
     assert len(line) <= columns and line.startswith(f"{name}   7/240  loss 49.3824  ") and "top-1 100.00 %" in line
@@ -215,11 +220,12 @@ def test_a_terminal_has_a_bar_that_goes_away() -> None:
 
 def test_epoch_is_one_line_of_figures() -> None:
     out = io.StringIO()
-    metrics = {"loss": 1.5, "loss_ce": 0.5, "loss_logits": 1.0, "validation_top1": 0.625, "images_per_second": 99.6}
+    time = {"images_per_second": 99.6, "waiting_for_data": 9.9}
+    metrics = {"loss": 1.5, "loss_ce": 0.5, "loss_logits": 1.0, "validation_top1": 0.625, "time": time}
+    line = "student  3/12  loss 1.5000  validation top-1 62.50 %  (ce 0.500  logits 1.000)  100 images/s"
     Console(out).epoch_done("student", 3, 12, metrics)
-    assert out.getvalue() == (
-        "student  3/12  loss 1.5000  validation top-1 62.50 %  (ce 0.500  logits 1.000)  100 images/s\n"
-    )
+    Console(out).epoch_done("student", 3, 12, metrics | {"time": time | {"waiting_for_data": 41.7}})
+    assert out.getvalue() == f"{line}\n{line}, 42 % of the time waiting for data\n"
 
 
 @pytest.mark.parametrize(("total", "expected"), [(10_000_000, "a.tgz: 2.5 of 10.0 MB"), (None, "a.tgz: 2.5 MB")])

@@ -140,7 +140,7 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
         "base": recipe.distill.base if recipe.distill.method == "tmkd" else None,
         "chosen_pass": fitted.chosen_epoch,
         "stopped_early": fitted.stopped_early,
-        "passes": [{k: v for k, v in row.items() if k != "images_per_second"} for row in fitted.history],
+        "passes": [{k: v for k, v in row.items() if k != "time"} for row in fitted.history],
         "weights": student.weights.source if student.weights else "none",
         "weights_sha256": student.weights.sha256 if student.weights else None,
     }
@@ -153,7 +153,7 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
     return {
         "chosen_pass": fitted.chosen_epoch,
         "validation_top1": fitted.chosen_score,
-        "images_per_second": float(np.median([row["images_per_second"] for row in fitted.history])),
+        "images_per_second": float(np.median([row["time"]["images_per_second"] for row in fitted.history])),
         "device": describe_device(fabric),
     }
 

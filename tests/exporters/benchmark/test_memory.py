@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from exporters.benchmark.memory import available_bytes, resident_bytes
+from exporters.benchmark.memory import available_bytes, peak_resident_bytes, resident_bytes
 
 
 def write(path: Path, text: str) -> Path:
@@ -11,7 +11,8 @@ def write(path: Path, text: str) -> Path:
 
 def test_resident_memory_is_read_from_the_status_file(tmp_path: Path) -> None:
     assert resident_bytes(write(tmp_path / "status", "Name:\tx\nVmHWM:\t 900 kB\nVmRSS:\t  512 kB\n")) == 512 * 1024
-    assert resident_bytes(tmp_path / "absent") is None
+    assert peak_resident_bytes(tmp_path / "status") == 900 * 1024
+    assert resident_bytes(tmp_path / "absent") is None and peak_resident_bytes(tmp_path / "absent") is None
     assert resident_bytes(write(tmp_path / "odd", "VmRSS:\tmuch kB\n")) is None
 
 

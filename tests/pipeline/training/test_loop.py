@@ -25,7 +25,7 @@ def same(one: Any, two: Any) -> bool:
 
 
 def timeless(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{key: value for key, value in row.items() if key != "images_per_second"} for row in history]
+    return [{key: value for key, value in row.items() if key != "time"} for row in history]
 
 
 def assert_same_outcome(one: Fitted, two: Fitted, folders: tuple[Path, Path]) -> None:

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from exporters.core.errors import GateError
+from pipeline.timing import PartTimer
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.meters import EpochMeters, accuracy
 from pipeline.training.optimizer import learning_rate
@@ -48,7 +50,12 @@ def test_history_holds_the_mean_of_each_loss(tmp_path: Path):
         assert [row["loss_feature"], row["loss_logits"]] == pytest.approx(means.tolist(), rel=1e-5)
         assert row["loss"] == pytest.approx(means.sum(), rel=1e-5)
         assert row["lr"] == learning_rate(settings, (number + 1) * STEPS - 1, STEPS)
-        assert row["images_per_second"] > 0
+        # A toy's epoch has no teacher; every second of it is in one part.
+        time = row["time"]
+        assert set(time["parts"]) == {"data", "forward", "backward", "optimizer", "evaluation", "other"}
+        assert sum(time["parts"].values()) == pytest.approx(time["seconds"], abs=0.005)
+        assert time["images_per_second"] > 0 and 0 < time["waiting_for_data"] < 100
+        assert time["peak_memory_bytes"] > 2**20
 
 
 def test_losses_that_break_in_the_same_step_are_all_named():
@@ -64,8 +71,43 @@ def test_images_per_second_counts_every_image():
     meters = EpochMeters("student", 0)
     for images in (4, 4, 1):
         meters.update({"ce": torch.tensor(0.0)}, images)
-    assert meters.images_per_second(2.0) == 4.5
-    assert math.isfinite(meters.images_per_second(0.0))
+    assert meters.speed() == {"images_per_second": 9e9, "waiting_for_data": 0.0}  # nothing was measured
+
+
+def test_speed_leaves_evaluation_out_and_counts_waiting(monkeypatch: pytest.MonkeyPatch):
+    meters, now = EpochMeters("student", 0), [0.0]
+    monkeypatch.setattr("pipeline.timing._HostClock.__init__.__defaults__", (lambda: now[0],))
+
+    def batches() -> Iterator[int]:
+        for number in range(3):
+            now[0] += 0.5  # what a batch takes to come
+            yield number
+        now[0] += 0.5
+
+    with meters.measured(torch.device("cpu")):
+        for _ in meters.waiting(batches()):
+            with meters.part("forward"):
+                now[0] += 2.0
+            meters.update({"ce": torch.tensor(0.0)}, images=4)
+        with meters.part("evaluation"):
+            now[0] += 100.0
+        now[0] += 2.0
+    assert meters.speed() == {"images_per_second": 1.2, "waiting_for_data": 20.0}
+    time = meters.time(torch.device("cpu"))
+    assert time["seconds"] == 110.0
+    assert time["parts"] == {"data": 2.0, "forward": 6.0, "evaluation": 100.0, "other": 2.0}
+
+
+def test_parts_of_the_teacher_are_measured_by_its_own_timer(tmp_path: Path):
+    class Teacher:
+        timer = PartTimer()
+
+        def __call__(self, images: Tensor, *_: Any) -> None:
+            with self.timer.part("clip"):
+                images.square().sum()
+
+    row = run(make_training(teacher=Teacher()), tmp_path).history[0]
+    assert {"teacher", "clip", "forward"} <= set(row["time"]["parts"])
 
 
 def test_accuracy_counts_the_first_of_equal_scores():
