@@ -38,8 +38,143 @@ def generator(seed: int, purpose: str, epoch: int = 0, index: int = 0) -> np.ran
         epoch: number of the epoch, from 0.
         index: the sample's index in its split, from 0.
     """
-    purpose_key = int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
-    key = np.array([seed & 0xFFFF_FFFF_FFFF_FFFF, purpose_key], dtype=np.uint64)
     # The first word of the counter is the stream's own position.
     counter = np.array([0, index, epoch, 0], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+    return np.random.Generator(np.random.Philox(key=_key(seed, purpose), counter=counter))
+
+
+def batch_generator(seed: int, purpose: str, epoch: int, indices: np.ndarray) -> "BatchGenerator":
+    """The streams `generator(seed, purpose, epoch, index)` of many samples, drawn from together.
+
+    Args:
+        seed, purpose, epoch: as for `generator`.
+        indices: int64 `[B]`, 0 or more.
+
+    Raises:
+        OverflowError: a negative epoch or index.
+    """
+    if epoch < 0 or (len(indices) and int(indices.min()) < 0):
+        raise OverflowError("can't convert negative value to unsigned int")
+    return BatchGenerator(_key(seed, purpose), epoch, indices)
+
+
+class BatchGenerator:
+    """Draws from the streams of many samples, the same numbers to the bit as each sample's own `generator` gives.
+
+    Philox4x64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") over arrays, and what numpy's
+    `Generator` makes of its words. Making one generator a sample costs several microseconds each; this, for a few
+    thousand samples at once, a tenth of one. Made by `batch_generator`.
+    """
+
+    def __init__(self, key: np.ndarray, epoch: int, indices: np.ndarray) -> None:
+        self._key = key
+        self._epoch = np.uint64(epoch)
+        self._indices = indices.astype(np.uint64)
+        self._words = np.empty((len(indices), 0), dtype=np.uint64)
+        self._used = np.zeros(len(indices), dtype=np.int64)  # words of each stream
+        # numpy takes 32-bit integers from one half of a word, and keeps the other half for the next.
+        self._half = np.zeros(len(indices), dtype=np.uint64)
+        self._has_half = np.zeros(len(indices), dtype=bool)
+
+    def random(self, size: int) -> np.ndarray:
+        """float64 `[B, size]`, uniform in [0, 1), as `Generator.random(size)` gives each row."""
+        every = np.arange(len(self._indices))
+        words = np.stack([self._next_word(every) for _ in range(size)], axis=1)
+        return (words >> np.uint64(11)).astype(np.float64) / 2**53
+
+    def uniform(self, low: float, high: float, size: int) -> np.ndarray:
+        """float64 `[B, size]`, uniform in [low, high), as `Generator.uniform(low, high, size)` gives each row."""
+        return low + (high - low) * self.random(size)
+
+    def integers(self, low: int | np.ndarray, high: int | np.ndarray, size: int) -> np.ndarray:
+        """int64 `[B, size]`, uniform in [low, high), as `Generator.integers(low, high, size)` gives each row.
+
+        Args:
+            low, high: one for all, or `[B]`; fewer than 2^32 - 1 apart.
+            size: numbers from each stream.
+
+        Raises:
+            ValueError: `high` is not above `low`, or too far.
+        """
+        low, span = np.broadcast_to(low, self._used.shape), np.broadcast_to(np.subtract(high, low), self._used.shape)
+        if len(span) and not 0 < int(span.min()) <= int(span.max()) < 2**32 - 1:
+            raise ValueError("need high above low, by less than 2^32 - 1")
+        return np.stack([low + self._below(span.astype(np.uint64)) for _ in range(size)], axis=1)
+
+    def permutation(self, count: int) -> np.ndarray:
+        """int64 `[B, count]`: in each row 0 to count - 1 in the order of `Generator.permutation(count)`."""
+        permuted = np.tile(np.arange(count), (len(self._indices), 1))
+        rows = np.arange(len(permuted))
+        for last in range(count - 1, 0, -1):  # Fisher and Yates
+            chosen = self._up_to(last)
+            permuted[rows, chosen], permuted[:, last] = permuted[:, last], permuted[rows, chosen]
+        return permuted
+
+    def _below(self, span: np.ndarray) -> np.ndarray:
+        """int64 `[B]` below a span `[B]`, by Lemire's method (2019, arXiv 1805.10941); a span of 1 draws nothing."""
+        drawn = np.zeros(len(span), dtype=np.int64)
+        rows = np.flatnonzero(span > 1)
+        while len(rows):
+            product = self._next_half(rows) * span[rows]
+            drawn[rows] = product >> _32
+            rows = rows[(product & _LOW) < (np.uint64(2**32) - span[rows]) % span[rows]]  # drawn again: one in many
+        return drawn
+
+    def _up_to(self, last: int) -> np.ndarray:
+        """int64 `[B]` in 0 to `last`: as many low bits as that needs, again where they are more."""
+        drawn = np.zeros(len(self._indices), dtype=np.int64)
+        rows = np.arange(len(drawn))
+        mask = np.uint64(2 ** last.bit_length() - 1)
+        while len(rows):
+            drawn[rows] = self._next_half(rows) & mask
+            rows = rows[drawn[rows] > last]
+        return drawn
+
+    def _next_half(self, rows: np.ndarray) -> np.ndarray:
+        """The next 32 bits of the streams in some rows, as uint64."""
+        halves = self._half[rows]
+        had = self._has_half[rows]
+        fresh = rows[~had]
+        if len(fresh):
+            words = self._next_word(fresh)
+            halves[~had], self._half[fresh] = words & _LOW, words >> _32
+        self._has_half[rows] = ~had
+        return halves
+
+    def _next_word(self, rows: np.ndarray) -> np.ndarray:
+        """The next 64 bits of the streams in some rows."""
+        used = self._used[rows]
+        while len(used) and int(used.max()) >= self._words.shape[1]:
+            self._words = np.concatenate([self._words, self._block(self._words.shape[1] // 4 + 1)], axis=1)
+        self._used[rows] += 1
+        return self._words[rows, used]
+
+    def _block(self, number: int) -> np.ndarray:
+        """uint64 `[B, 4]`: a block of each stream, from 1; numpy counts up before it computes."""
+        x = [np.full_like(self._indices, number), self._indices]
+        x += [np.full_like(self._indices, self._epoch), np.zeros_like(self._indices)]
+        key = [int(word) for word in self._key]
+        for _ in range(10):
+            (high0, low0), (high1, low1) = _multiply(x[0], _MULTIPLIERS[0]), _multiply(x[2], _MULTIPLIERS[1])
+            x = [high1 ^ x[1] ^ np.uint64(key[0]), low1, high0 ^ x[3] ^ np.uint64(key[1]), low0]
+            key = [(word + weyl) % 2**64 for word, weyl in zip(key, _WEYL, strict=True)]
+        return np.stack(x, axis=1)
+
+
+_MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
+_WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
+_32, _LOW = np.uint64(32), np.uint64(2**32 - 1)
+
+
+def _multiply(words: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """The upper and lower 64 bits of products of 128."""
+    high, low = words >> _32, words & _LOW
+    factor_high, factor_low = np.uint64(factor >> 32), np.uint64(factor & 0xFFFF_FFFF)
+    across = high * factor_low
+    middle = (low * factor_low >> _32) + (across & _LOW) + low * factor_high
+    return high * factor_high + (across >> _32) + (middle >> _32), words * np.uint64(factor)
+
+
+def _key(seed: int, purpose: str) -> np.ndarray:
+    purpose_key = int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
+    return np.array([seed & 0xFFFF_FFFF_FFFF_FFFF, purpose_key], dtype=np.uint64)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pipeline.randomness import Samples, generator
+from pipeline.randomness import Samples, batch_generator
 from pipeline.tmkd.views.views import Views
 
 
@@ -23,11 +23,8 @@ class SampledViews:
 
     def sample(self, samples: Samples) -> Tensor:
         """The view of each image: int64 `[B]` in 0 to V-1, on the CPU."""
-        draws = [
-            int(generator(self._seed, self._purpose, samples.epoch, index).integers(len(self._views)))
-            for index in samples.indices.tolist()
-        ]
-        return torch.tensor(draws)
+        random = batch_generator(self._seed, self._purpose, samples.epoch, samples.indices.numpy())
+        return torch.from_numpy(random.integers(0, len(self._views), 1)[:, 0])
 
     @torch.no_grad()
     def __call__(self, images: Tensor, sampled: Tensor) -> Tensor:

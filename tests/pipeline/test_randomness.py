@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.randomness import generator
+from pipeline.randomness import batch_generator, generator
 
 SEEDS = st.integers(0, 2**32 - 1)
 INDICES = st.integers(0, 2**40)
@@ -53,3 +53,58 @@ def test_negative_addresses_are_refused() -> None:
     for address in ((0, "crop", -1, 0), (0, "crop", 0, -1)):
         with pytest.raises(OverflowError):
             generator(*address)
+
+
+DRAWS = st.one_of(
+    st.tuples(st.just("random"), st.integers(1, 9)),
+    st.tuples(st.just("integers"), st.integers(-(2**40), 2**40), st.integers(1, 2**32 - 2), st.integers(1, 5)),
+    st.tuples(st.just("uniform"), st.floats(-10, 10), st.floats(0, 10), st.integers(1, 5)),
+    st.tuples(st.just("permutation"), st.integers(1, 8)),
+)
+
+
+@settings(deadline=None, max_examples=120)
+@given(seed=st.integers(0, 2**64 - 1), epoch=st.integers(0, 10**6), draws=st.lists(DRAWS, min_size=1, max_size=6),
+       indices=st.lists(INDICES, min_size=1, max_size=9))  # fmt: skip
+def test_batch_gives_the_numbers_of_each_samples_own_generator(seed: int, epoch: int, draws: list, indices: list):
+    together = batch_generator(seed, "crop", epoch, np.array(indices))
+    alone = [generator(seed, "crop", epoch, index) for index in indices]
+    for name, *numbers in draws:
+        if name in ("integers", "uniform"):
+            numbers[1] += numbers[0]  # width to upper end
+        expected = np.stack([getattr(one, name)(*numbers) for one in alone])
+        drawn = getattr(together, name)(*numbers)
+        assert drawn.dtype == expected.dtype
+        np.testing.assert_array_equal(drawn, expected)
+
+
+@settings(deadline=None, max_examples=60)
+@given(spans=st.lists(st.tuples(st.integers(-100, 100), st.integers(1, 2**32 - 2)), min_size=1, max_size=20))
+def test_each_sample_of_a_batch_may_have_its_own_range(spans: list[tuple[int, int]]) -> None:
+    low, width = np.array(spans).T
+    together = batch_generator(3, "crop", 1, np.arange(len(spans)))
+    alone = [generator(3, "crop", 1, index) for index in range(len(spans))]
+    for _ in range(3):  # a range of one number consumes nothing
+        expected = [one.integers(lowest, lowest + size) for one, (lowest, size) in zip(alone, spans, strict=True)]
+        assert together.integers(low, low + width, 1)[:, 0].tolist() == expected
+
+
+def test_integers_drawn_again_are_those_of_numpy() -> None:
+    """Of a range just above half of 2^32, every second number is drawn again."""
+    together = batch_generator(0, "crop", 0, np.arange(300))
+    expected = [generator(0, "crop", 0, index).integers(2**31 + 1, size=4) for index in range(300)]
+    np.testing.assert_array_equal(together.integers(0, 2**31 + 1, 4), expected)
+
+
+def test_batch_refuses_what_it_cannot_draw() -> None:
+    for epoch, indices in ((-1, [0]), (0, [3, -1])):
+        with pytest.raises(OverflowError):
+            batch_generator(0, "crop", epoch, np.array(indices))
+    for high in (0, 2**32):
+        with pytest.raises(ValueError, match="high above low"):
+            batch_generator(0, "crop", 0, np.arange(2)).integers(0, high, 1)
+
+
+def test_batch_of_no_samples_draws_nothing() -> None:
+    nobody = batch_generator(0, "crop", 0, np.arange(0))
+    assert nobody.random(3).shape == nobody.integers(0, 5, 3).shape == nobody.permutation(3).shape == (0, 3)
