@@ -69,8 +69,12 @@ class Source:
         return load_recipe(self.recipe, [*self.overrides, *more]).recipe
 
     def load_arm(self, arm: Arm, seed: int) -> Recipe:
-        """The recipe of one run: missed gates and a weak teacher are reported and end nothing."""
-        return self.load(*arm.overrides, *_WITHOUT_GATES, *_WITHOUT_YARDSTICKS, f"seed={seed}")
+        """The recipe of one run: missed gates and a weak teacher are reported and end nothing; seeds share a teacher
+        cache unless the recipe says otherwise."""
+        overrides = (*arm.overrides, *_WITHOUT_GATES, *_WITHOUT_YARDSTICKS, f"seed={seed}")
+        if self.load(*arm.overrides).distill.teacher_cache.share == "auto":
+            overrides += ("distill.teacher_cache.share=seeds",)
+        return self.load(*overrides)
 
 
 def make_arms(

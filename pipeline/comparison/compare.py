@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from pipeline.console import Console
 
 
+SHARED_AUGMENTATION = (
+    "The seeds share their augmentation, so that the teachers look at each image once for all of them"
+    " (distill.teacher_cache.share): a seed varies initialisation and order alone, and what is told of the scatter over"
+    " seeds leaves augmentation out. distill.teacher_cache.share=none gives each seed its own."
+)
+"""What a reader must know of a comparison whose seeds share a teacher cache."""
+
+
 def compare(
     source: Source,
     *,
@@ -133,6 +141,8 @@ def _weaknesses(source: Source, results: tuple[ArmResult, ...]) -> list[str]:
     teacher = widest_teacher(results)
     plain = next((PlainAccuracy(_mean_validation(arm.seeds)) for arm in results if arm.method == "ce"), None)
     found = teacher_weaknesses(teacher["validation"], plain) if teacher else []
+    if any(len(arm.seeds) > 1 for arm in results) and _seeds_share_augmentation(source):
+        found.append(SHARED_AUGMENTATION)
     gates = source.load().gates
     for arm in results:
         teacher_top1 = teacher["validation"]["views"]["rgb"] if teacher else None
@@ -144,6 +154,11 @@ def _weaknesses(source: Source, results: tuple[ArmResult, ...]) -> list[str]:
         if missed:
             found.append(f"{arm.name} would not pass the recipe's gates on average: {'; '.join(missed)}.")
     return found
+
+
+def _seeds_share_augmentation(source: Source) -> bool:
+    cache = source.load().distill.teacher_cache
+    return cache.passes > 0 and cache.share != "none"
 
 
 def _mean_validation(seeds: Sequence[SeedResult]) -> float:

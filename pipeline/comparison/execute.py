@@ -72,6 +72,7 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[PlannedRun], conso
     directories = {run.directory.path: run.directory for run in runs}
     finished = {run.label for run in runs if _is_finished(run, source.load_arm(run.arm, run.seed))}
     _check_arms(source, [run for run in runs if run.label not in finished], console)
+    arms = {run.arm.name: source.load_arm(run.arm, run.seed) for run in runs}
     for number, run in enumerate(runs, start=1):
         recipe = source.load_arm(run.arm, run.seed)
         progress = f"run {number} of {len(runs)}: {run.label}"
@@ -81,7 +82,8 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[PlannedRun], conso
         console.say(f"══ {progress}")
         try:
             donors = [other for other in _runs_in(folder, directories) if other.path != run.directory.path]
-            execute(STAGES, recipe, run.directory, console, Preflight, until=LAST_STAGE, donors=donors)
+            rivals = tuple(arms.values())
+            execute(STAGES, recipe, run.directory, console, Preflight, LAST_STAGE, donors=donors, rivals=rivals)
         except GateError as error:  # training diverged: a result like any other
             console.warn(f"{run.label}: {error.message}")
             failed[run.label] = error.message

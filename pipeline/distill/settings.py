@@ -76,6 +76,16 @@ class TeacherCacheSettings(Settings):
     passes: int = Field(
         default=0, ge=0, le=10_000, description="Epochs in the augmentation cycle; 0: no cache, no replay."
     )
+    share: Literal["auto", "seeds", "none"] = Field(
+        default="auto",
+        description="seeds: the augmentation of the cycle follows data.split_seed in place of seed, so that runs that"
+        " differ in seed alone share a cache; auto: seeds in a comparison, else none.",
+    )
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the augmentation of the cycle is the same under every seed."""
+        return self.passes > 0 and self.share == "seeds"
 
 
 class DistillSettings(Settings):

@@ -32,6 +32,7 @@ def execute(
     until: str | None = None,
     force: str | None = None,
     donors: Sequence[RunDirectory] = (),
+    rivals: "Sequence[Recipe]" = (),
 ) -> None:
     """Run what has to run, in order, and reuse the rest.
 
@@ -44,6 +45,7 @@ def execute(
         until: stop after this stage.
         force: run this stage again.
         donors: other run directories; a stage that one of them has finished from the same inputs is taken over.
+        rivals: recipes of other runs with the same cache; see `StageContext`.
 
     Raises:
         UsageError: `force` names a stage that would not be reached.
@@ -63,7 +65,7 @@ def execute(
             reason = stage.skipped(recipe)
             if reason is None:
                 stage.prepare(recipe, console)
-                _run_or_reuse(stage, recipe, run, console, needed, donors, checks, forced=stage.name == force)
+                _run_or_reuse(stage, recipe, run, console, needed, donors, rivals, checks, forced=stage.name == force)
             elif (record := run.record(stage.name)) is None or record.status != "done":
                 # What was done under another method stays, for the day it is asked for again.
                 run.write_record(StageRecord(stage.name, "skipped", fingerprint="", message=reason))
@@ -120,6 +122,7 @@ def _run_or_reuse(
     console: "Console",
     needed: set[str],
     donors: Sequence[RunDirectory],
+    rivals: "Sequence[Recipe]",
     checks: "Checks",
     *,
     forced: bool,
@@ -152,7 +155,7 @@ def _run_or_reuse(
         run.write_record(fresh)
         try:
             with interrupts_kept(), shown_by(console.track), console.track(stage.name, None):
-                summary = stage.run(StageContext(recipe, run, console, fresh.fingerprint))
+                summary = stage.run(StageContext(recipe, run, console, fresh.fingerprint, tuple(rivals)))
         except Exception as error:
             if isinstance(error, GateError):
                 # A bundle in the run directory is of a student that passed; when a gate fails there is none.

@@ -24,12 +24,15 @@ class StageContext:
         run: the run directory; a stage reads the folders of the stages before it and writes its own.
         console: for what a person should see.
         fingerprint: of this stage, now; binds checkpoints to it.
+        rivals: recipes of other runs that share this one's cache, which may keep for them what they use; of no effect
+            on what this run makes.
     """
 
     recipe: Recipe
     run: RunDirectory
     console: Console
     fingerprint: str
+    rivals: tuple[Recipe, ...] = ()
 
 
 class Stage(ABC):

@@ -1,7 +1,6 @@
 """Training a student as a recipe says, from its teachers to the files of the student; for all stages that train one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from pipeline.stages.shared.inputs import (
     weights_file,
 )
 from pipeline.stages.shared.networks import build_student, student_preprocessing
-from pipeline.stages.shared.teacher_cache import cached_teacher
+from pipeline.stages.shared.teacher_cache import cached_teacher, student_augmentation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +88,7 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
         folder: the stage's own, or one below it. It also keeps the checkpoint, so that an interrupted training goes on
             after its last epoch.
         rivals: recipes of students that will be trained under the same key of the teacher cache; it keeps for them
-            what they use. Of no effect on this student.
+            what they use. Of no effect on this student. Empty: those of the context.
 
     Returns:
         For the record of the stage: `chosen_pass` (from 1), `validation_top1` of that epoch in [0, 1],
@@ -113,12 +112,12 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
     student = build_student(recipe, len(data.index.classes))
     for note in student.notes:
         context.console.say(note)
-    cached = cached_teacher(context, data, teacher, fabric, rivals) if teacher is not None else None
+    cached = cached_teacher(context, data, teacher, fabric, rivals or context.rivals) if teacher is not None else None
     training = Training(
         name="student",
         task=_task(recipe, data, student, teacher, anchors),
         loader=data.loader,
-        augmentation=replace(data.augmentation(recipe, recipe.seed), cycle=recipe.distill.teacher_cache.passes),
+        augmentation=student_augmentation(recipe, data),
         settings=recipe.train,
         seed=recipe.seed,
         teacher=cached or teacher,

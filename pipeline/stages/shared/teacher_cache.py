@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from pipeline.data.augmentation import Augmentation
     from pipeline.tmkd.teacher import MultiViewTeacher
     from pipeline.training.teacher_cache import CachedTeacher
 
@@ -54,6 +56,18 @@ def cached_teacher(
         _kept(context, teacher, others),
         recipe.distill.feature.pool,
     )
+
+
+def student_augmentation(recipe: Recipe, data: Data) -> "Augmentation":
+    """The augmentation of the student's images, in a cycle where there is a teacher cache.
+
+    A cycle that seeds share follows the seed of the split, as the teachers do; initialisation and order follow `seed`.
+    """
+    return replace(data.augmentation(recipe, _augmentation_seed(recipe)), cycle=recipe.distill.teacher_cache.passes)
+
+
+def _augmentation_seed(recipe: Recipe) -> int:
+    return recipe.data.split_seed if recipe.distill.teacher_cache.is_shared else recipe.seed
 
 
 def cache_bytes(
@@ -97,12 +111,12 @@ def _key(context: StageContext, fabric: "Fabric") -> str:
         "libraries": libraries_digest(TRAINING_LIBRARIES),
         "settings": settings(
             recipe,
-            "seed",
             "data.augment",
-            "distill.teacher_cache",
+            "distill.teacher_cache.passes",
             "teacher.visual.classifier",
             *IMAGE_KEYS,
         ),
+        "augmentation_seed": _augmentation_seed(recipe),
         "device": fabric.device.type,
         "precision": computed_precision(fabric),  # `train.precision: auto` is bf16 on one card and fp16 on another
         "data": _outputs(context, "data"),

@@ -155,3 +155,11 @@ def test_arms_train_no_baseline_whatever_the_recipe_asks_for() -> None:
     for arm in named(("ce", "tmkd"), source=source).values():
         recipe = source.load_arm(arm, 0)
         assert not trains_baseline(recipe) and not trains_reference(recipe) and not falls_back(recipe)
+
+
+@pytest.mark.parametrize(("said", "share"), [(None, "seeds"), ("none", "none"), ("seeds", "seeds")])
+def test_seeds_share_a_teacher_cache_unless_the_recipe_says_otherwise(said: str | None, share: str) -> None:
+    source = Source("quickstart", () if said is None else (f"distill.teacher_cache.share={said}",))
+    assert {
+        source.load_arm(arm, 1).distill.teacher_cache.share for arm in named(("ce", "kd"), source=source).values()
+    } == {share}

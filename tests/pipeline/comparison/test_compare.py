@@ -13,9 +13,10 @@ import pytest
 from exporters.core.errors import UnavailableError
 from exporters.core.files import read_json
 from exporters.core.locks import held
+from pipeline.comparison.compare import SHARED_AUGMENTATION
 from tests.pipeline.conftest import Outcome, Run, run_command, set_, start_command
 
-SHORT = {"train.epochs": 1, "teacher.visual.fit.epochs": 1}
+SHORT = {"train.epochs": 1, "teacher.visual.fit.epochs": 1, "distill.teacher_cache.passes": 1}
 ARGUMENTS = ("--methods", "ce,tmkd", "--bases", "kd", "--seeds", "2", *set_(SHORT))
 ARMS = ["ce", "kd", "tmkd on kd"]
 
@@ -94,6 +95,13 @@ def test_teachers_are_made_once(compared_once: Compared) -> None:
         records = [read_json(path) for path in compared_once.folder.glob(f"runs/*/*/stages/{stage}.json")]
         assert len({record["fingerprint"] for record in records if record["status"] == "done"}) == 1
         assert compared_once.outcome.out.count(f"── {stage}\n") == 1
+
+
+def test_seeds_and_arms_share_one_teacher_cache_and_the_report_says_so(compared_once: Compared) -> None:
+    assert len(list((compared_once.folder / "cache" / "teacher").iterdir())) == 1
+    assert compared_once.outcome.out.count("MB are there from before") == 3  # of four students that have a teacher
+    assert SHARED_AUGMENTATION in read_json(compared_once.folder / "compare.json")["weaknesses"]
+    assert SHARED_AUGMENTATION in (compared_once.folder / "compare.md").read_text()
 
 
 def test_finished_comparison_trains_nothing(compared: Compared) -> None:

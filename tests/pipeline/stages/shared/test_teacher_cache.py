@@ -15,8 +15,9 @@ from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
 from pipeline.runner.stage import StageContext
 from pipeline.stages.distill import DistillStage
-from pipeline.stages.shared.inputs import read_teacher_parts
-from pipeline.stages.shared.teacher_cache import _kept, _key
+from pipeline.stages.shared.inputs import Data, read_teacher_parts
+from pipeline.stages.shared.networks import image_geometry
+from pipeline.stages.shared.teacher_cache import _kept, _key, student_augmentation
 from pipeline.tmkd.choice import FusionChoice
 from pipeline.tmkd.views.settings import EdgeView
 from pipeline.training.device import make_fabric
@@ -72,6 +73,38 @@ def test_another_teacher_seed_augmentation_or_view_has_entries_of_its_own(run: R
     kept = set((run.directory / "cache").rglob("*.npy"))
     assert run(*set_(CACHED | values), "--until", "distill").code == 0
     assert set((run.directory / "cache").rglob("*.npy")) > kept
+
+
+def _seeded(seed: int, share: str, tmp_path: Path, passes: int = 2) -> tuple[str, int]:
+    """Key of the cache, and seed of the augmentation, of a recipe whose splits have the seed 7."""
+    cache = {"passes": passes, "share": share}
+    recipe = Recipe.model_validate({"seed": seed, "data": {"split_seed": 7}, "distill": {"teacher_cache": cache}})
+    context = StageContext(recipe, RunDirectory(tmp_path), Console(io.StringIO(), plain=True), "fingerprint")
+    augmentation = student_augmentation(recipe, Data(None, None, image_geometry(recipe)))  # type: ignore[arg-type]
+    assert augmentation.cycle == passes
+    return _key(context, make_fabric("cpu", "fp32")), augmentation.seed
+
+
+@pytest.mark.parametrize(("share", "seeds"), [("none", (3, 4)), ("auto", (3, 4)), ("seeds", (7, 7))])
+def test_seeds_share_a_cache_and_its_augmentation_only_where_asked(
+    share: str, seeds: tuple[int, int], tmp_path: Path
+) -> None:
+    keys, augmented = zip(*(_seeded(seed, share, tmp_path) for seed in (3, 4)), strict=True)
+    assert augmented == seeds
+    assert (keys[0] == keys[1]) is (share == "seeds")
+
+
+def test_without_a_cache_augmentation_follows_the_seed(tmp_path: Path) -> None:
+    assert _seeded(3, "seeds", tmp_path, passes=0)[1] == 3
+
+
+def test_another_seed_finds_a_shared_cache_and_gives_another_student(run: Run) -> None:
+    shared = CACHED | {"distill.teacher_cache.share": "seeds"}
+    assert run(*set_(shared), "--until", "distill").code == 0
+    kept, losses = files(run), last_losses(run)
+    outcome = run(*set_(shared | {"seed": 5}), "--until", "distill")
+    assert outcome.code == 0 and "MB are there from before" in outcome.out
+    assert files(run) == kept and last_losses(run) != losses
 
 
 def test_plain_training_replays_the_same_images(run: Run) -> None:
