@@ -49,7 +49,8 @@ test-slow: $(INSTALLED) ## the tests that take minutes
 fuzz: $(INSTALLED) ## the property-based tests on newly drawn examples; `make test` takes the same ones each time
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest --quiet -m 'hypothesis and not slow and not gpu and not network'
 
-bench: $(INSTALLED) ## what loading and parity cost, as ratios to the bare work
+bench: $(INSTALLED) ## what training, loading and parity cost, as ratios to peers and to the bare work
+	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.loading
 	@$(BIN)/python -m benchmarks.parity
 
