@@ -10,6 +10,7 @@ from exporters.core.files import write_json
 from pipeline.distill.registry import METHODS, needs_stages
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import StageContext, settings
+from pipeline.stages.shared.bottleneck import describe_bottleneck
 from pipeline.stages.shared.inputs import (
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
@@ -149,6 +150,8 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
         f"student {recipe.student.model}: epoch {fitted.chosen_epoch} of {len(fitted.history)} was chosen,"
         f" validation top-1 {100 * fitted.chosen_score:.2f} %"
     )
+    spent = describe_bottleneck(recipe, fitted.history, fabric.device.type, data.loader.workers)
+    context.console.say(f"student {recipe.student.model}: {spent}")
     return {
         "chosen_pass": fitted.chosen_epoch,
         "validation_top1": fitted.chosen_score,

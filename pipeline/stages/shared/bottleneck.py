@@ -1,0 +1,83 @@
+"""One sentence on where the time of a training went, and the key that would help."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exporters.core.wording import count_of
+from pipeline.data.checking import available_processors
+from pipeline.distill.registry import METHODS, needs_stages
+from pipeline.recipe.schema.recipe import Recipe
+
+_TEACHER = ("views", "teacher", "clip")
+_SHARES: dict[str, tuple[str, ...]] = {
+    "waiting for images": ("data",),
+    "the teacher": _TEACHER,
+    "reading and writing the teacher cache": ("cache",),
+    "the student's own forward and backward passes": ("forward", "backward"),
+    "the optimizer": ("optimizer",),
+    "the accuracy on validation images": ("evaluation",),
+    "other work": ("other",),
+}
+"""What is named → parts of the time, of `pipeline.training.meters.PARTS`."""
+
+_CYCLE = 6
+"""Epochs of a teacher cache that are proposed, at most half of the training's."""
+
+
+def describe_bottleneck(recipe: Recipe, history: Sequence[Mapping[str, Any]], device: str, workers: int) -> str:
+    """What took most of a student's training, and the key that helps where there is one.
+
+    Args:
+        recipe: of the training.
+        history: its epochs, each with the seconds of its `parts` under `time`.
+        device: type of the device.
+        workers: processes that made the images.
+
+    Returns:
+        Such as "61 % of the time went into the teacher (clip 30, teacher 26, views 5): distill.teacher_cache.passes: 6
+        would compute it in 6 epochs of 240".
+    """
+    seconds: dict[str, float] = {}
+    for row in history:
+        for part, spent in row["time"]["parts"].items():
+            seconds[part] = seconds.get(part, 0.0) + spent
+    total = max(sum(seconds.values()), 1e-9)
+    shares = {name: sum(seconds.get(part, 0.0) for part in parts) / total for name, parts in _SHARES.items()}
+    name = max(shares, key=lambda each: shares[each])
+    told = sorted((part for part in _SHARES[name] if part in seconds), key=lambda part: -seconds[part])
+    divided = ", ".join(f"{part} {100 * seconds[part] / total:.0f}" for part in told) if len(told) > 1 else ""
+    sentence = f"{100 * shares[name]:.0f} % of the time went into {name}" + (f" ({divided})" if divided else "")
+    remedy = _remedy(name, recipe, device, workers)
+    return f"{sentence}: {remedy}" if remedy else sentence
+
+
+def _remedy(name: str, recipe: Recipe, device: str, workers: int) -> str:
+    if name == "waiting for images":
+        processors = available_processors()
+        if workers < processors and (workers or device != "cpu"):
+            return f"data.workers: {processors} would make them in {processors} processes beside the training"
+        return ""
+    if name == "the teacher":
+        return _cache_remedy(recipe) or _precision_remedy(recipe, device)
+    if name.startswith("the student's"):
+        return _precision_remedy(recipe, device)
+    if name == "the optimizer":
+        return "a larger train.batch_size has fewer steps"
+    return "a smaller data.validation has fewer of them" if name.startswith("the accuracy") else ""
+
+
+def _cache_remedy(recipe: Recipe) -> str:
+    distill, epochs = recipe.distill, recipe.train.epochs
+    proposed = min(_CYCLE, epochs // 2)
+    if not METHODS[distill.method].needs_teacher or needs_stages(distill.method, distill.base):
+        return ""
+    if not proposed or 0 < distill.teacher_cache.passes <= proposed:
+        return ""
+    return (
+        f"distill.teacher_cache.passes: {proposed} would compute it in {count_of(proposed, 'epoch')} of {epochs},"
+        " whose images then come again"
+    )
+
+
+def _precision_remedy(recipe: Recipe, device: str) -> str:
+    return "train.precision: auto is faster on a GPU" if device == "cuda" and recipe.train.precision == "fp32" else ""

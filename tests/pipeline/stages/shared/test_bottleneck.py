@@ -1,0 +1,76 @@
+from typing import Any
+
+import pytest
+
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.stages.shared import bottleneck
+from pipeline.stages.shared.bottleneck import describe_bottleneck
+from pipeline.training.meters import PARTS
+
+
+def described(recipe: dict[str, Any], *epochs: dict[str, float], device: str = "cpu", workers: int = 0) -> str:
+    history = [{"time": {"parts": parts}} for parts in epochs]
+    return describe_bottleneck(Recipe.model_validate(recipe), history, device, workers)
+
+
+def tmkd(passes: int = 0, epochs: int = 240, base: str = "cat_kd") -> dict[str, Any]:
+    return {
+        "distill": {"method": "tmkd", "base": base, "teacher_cache": {"passes": passes}},
+        "train": {"epochs": epochs},
+    }
+
+
+TAUGHT = {"data": 3.0, "views": 5.0, "teacher": 26.0, "clip": 30.0, "forward": 12.0, "backward": 20.0, "other": 4.0}
+
+
+def test_parts_of_all_epochs_count_and_the_key_that_helps_is_named() -> None:
+    assert described(tmkd(), TAUGHT, TAUGHT) == (
+        "61 % of the time went into the teacher (clip 30, teacher 26, views 5): distill.teacher_cache.passes: 6 would"
+        " compute it in 6 epochs of 240, whose images then come again"
+    )
+    cached = TAUGHT | {"views": 0.0, "teacher": 0.0, "clip": 0.0}
+    assert described(tmkd(passes=1), TAUGHT, *[cached] * 9).startswith("71 % of the time went into the student's own")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        (tmkd(epochs=5), "distill.teacher_cache.passes: 2 would compute it in 2 epochs of 5"),
+        (tmkd(epochs=3), "distill.teacher_cache.passes: 1 would compute it in 1 epoch of 3"),
+        (tmkd(passes=240), "distill.teacher_cache.passes: 6 would"),
+        (tmkd(epochs=1), ""),
+        (tmkd(passes=4), ""),  # it is in use
+        (tmkd(base="fitnet"), ""),  # the cache keeps no maps of stages
+    ],
+)
+def test_cache_is_proposed_where_it_would_help(recipe: dict[str, Any], expected: str) -> None:
+    _, _, remedy = described(recipe, TAUGHT).partition("views 5)")
+    assert remedy.removeprefix(": ").startswith(expected) and bool(remedy) == bool(expected)
+
+
+def test_processes_are_proposed_where_there_are_processors_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bottleneck, "available_processors", lambda: 8)
+    spent, plain = {"data": 6.0, "forward": 3.0, "other": 1.0}, {"distill": {"method": "ce"}}
+    share = "60 % of the time went into waiting for images"
+    proposed = f"{share}: data.workers: 8 would make them in 8 processes beside the training"
+    assert described(plain, spent, workers=2) == proposed
+    assert described(plain, spent, device="cuda") == proposed
+    assert described(plain, spent, workers=8) == share
+    assert described(plain, spent) == share  # in memory, on the processors that train
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "remedy"),
+    [("cuda", "fp32", ": train.precision: auto is faster on a GPU"), ("cuda", "auto", ""), ("cpu", "fp32", "")],
+)
+def test_student_is_computed_in_half_precision_on_a_gpu(device: str, precision: str, remedy: str) -> None:
+    found = described({"train": {"precision": precision}}, {"forward": 1.0, "backward": 3.0}, device=device)
+    share = "100 % of the time went into the student's own forward and backward passes"
+    assert found == f"{share} (backward 75, forward 25){remedy}"
+
+
+def test_every_part_has_a_name() -> None:
+    named = [part for parts in bottleneck._SHARES.values() for part in parts]
+    assert sorted(named) == sorted(PARTS)
+    for part in PARTS:
+        assert described({}, {part: 1.0}).startswith("100 % of the time went into ")
