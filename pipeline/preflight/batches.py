@@ -52,26 +52,32 @@ def check_steps(subject: Subject, report: Report) -> None:
     )
     for stage, section, schedule in schedules:
         if stage in subject.stages and schedule is not None:
-            warning = few_steps_warning(section, images, schedule.batch_size, schedule.epochs)
+            warning = few_steps_warning(
+                section, images, schedule.batch_size, schedule.epochs, schedule.batches_per_update
+            )
             if warning is not None:
                 report.warn(warning)
 
 
-def few_steps_warning(section: str, images: int, batch_size: int, epochs: int) -> str | None:
+def few_steps_warning(section: str, images: int, batch_size: int, epochs: int, accumulate: int = 1) -> str | None:
     """The warning about a schedule with few steps; None where there are enough, or no advisable batch size
     gives twice as many.
 
     Args:
         section: of the recipe that has the batch size.
         images: in the training split.
-        batch_size: images a step.
+        batch_size: images a batch.
         epochs: of the schedule.
+        accumulate: batches a step.
     """
-    better = fewer_images_a_step(images, batch_size, epochs)
+    better = fewer_images_a_step(images, batch_size * accumulate, epochs)
     if better is None:
         return None
-    steps, more = steps_an_epoch(images, batch_size), steps_an_epoch(images, better)
+    steps, more = steps_an_epoch(images, batch_size * accumulate), steps_an_epoch(images, better)
+    batches = f" times {section}.accumulate {accumulate}" if accumulate > 1 else ""
+    remedy = f"{section}.batch_size to {better}" + (f" and {section}.accumulate to 1" if batches else "")
     return (
-        f"only {count_of(steps, 'step')} an epoch ({count_of(images, 'image')}, {section}.batch_size {batch_size}),"
-        f" {steps * epochs:,} in all: set {section}.batch_size to {better} for {more} an epoch"
+        f"only {count_of(steps, 'step')} an epoch"
+        f" ({count_of(images, 'image')}, {section}.batch_size {batch_size}{batches}),"
+        f" {steps * epochs:,} in all: set {remedy} for {more} an epoch"
     )

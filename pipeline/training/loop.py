@@ -168,7 +168,8 @@ def _train_epoch(
             if (step + 1) % 20 == 0 or step + 1 == steps:
                 bar.show(loss=meters.losses()["loss"], **figures, **_speed(meters))
     metrics = meters.losses()
-    rate = learning_rate(settings, epoch * steps + steps - 1, steps)
+    updates = training.updates_per_epoch
+    rate = learning_rate(settings, epoch * updates + updates - 1, updates)
     return metrics | training.task.metrics() | {"lr": rate}
 
 

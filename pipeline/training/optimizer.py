@@ -34,10 +34,10 @@ def make_optimizer(module: nn.Module, settings: "FitSettings") -> torch.optim.Op
     # A fused optimizer undoes fp16's gradient scale within its step, which is too late for clipping.
     fused = settings.gradient_clip is None
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(trainable, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
+        return torch.optim.AdamW(trainable, lr=settings.peak_lr, weight_decay=settings.weight_decay, fused=fused)
     return torch.optim.SGD(
         trainable,
-        lr=settings.lr,
+        lr=settings.peak_lr,
         momentum=settings.momentum,
         nesterov=settings.nesterov,
         weight_decay=settings.weight_decay,
@@ -112,7 +112,7 @@ def _exempt(module: nn.Module) -> Iterator[nn.Parameter]:
 
 
 def learning_rate(settings: "FitSettings", step: int, steps_per_epoch: int) -> float:
-    """The learning rate of a step, counted from 0 over all epochs.
+    """The learning rate of a step of the optimizer, counted from 0 over all epochs; `lr` is the settings' `peak_lr`.
 
     * `constant`: `lr`.
     * `milestones`: `lr · gamma^(number of milestones reached)`, milestones in epochs.
@@ -130,9 +130,9 @@ def learning_rate(settings: "FitSettings", step: int, steps_per_epoch: int) -> f
     step_of_body = step - settings.body_starts * steps_per_epoch
     total = (settings.epochs - settings.body_starts) * steps_per_epoch
     if step_of_body < 0:
-        return settings.lr * (min(1.0, (step + 1) / warmup) if step < warmup else 1.0)
+        return settings.peak_lr * (min(1.0, (step + 1) / warmup) if step < warmup else 1.0)
     if schedule.kind == "one_cycle":
-        return settings.lr * _one_cycle(step_of_body, total)
+        return settings.peak_lr * _one_cycle(step_of_body, total)
     factor = 1.0
     if schedule.kind == "milestones":
         factor = schedule.gamma ** sum(step // steps_per_epoch >= milestone for milestone in schedule.milestones)
@@ -140,7 +140,7 @@ def learning_rate(settings: "FitSettings", step: int, steps_per_epoch: int) -> f
         factor = 0.5 * (1 + math.cos(math.pi * step_of_body / total))
     if step_of_body < warmup:
         factor *= min(1.0, (step_of_body + 1) / warmup)
-    return settings.lr * factor
+    return settings.peak_lr * factor
 
 
 def _one_cycle(step: int, total: int, start: float = 1 / 25, end: float = 1 / 25e4) -> float:

@@ -22,11 +22,15 @@ _LAYER_NORMS = re.compile(
 """Names of networks that normalise by layers: transformers, and nets of convolutions built like them."""
 
 _BATCH = 64
-"""The batch size that the learning rates below are meant for."""
+"""The images a step that the learning rates below are meant for."""
+
+
+REFERENCE_BATCH = 256
+"""The images a step that a recipe's learning rate is meant for where `scale_lr` scales it."""
 
 
 def preset_values(
-    preset: Literal["finetune", "scratch"], epochs: int, batch_size: int, optimizer: str | None, model: str = ""
+    preset: Literal["finetune", "scratch"], epochs: int, images: int, optimizer: str | None, model: str = ""
 ) -> dict[str, Any]:
     """The values of a preset for a training of so many epochs.
 
@@ -35,13 +39,13 @@ def preset_values(
     Networks with layer norms take a tenth of the rate of those with batch norms, falling from the classifier to the
     first layers (Howard and Ruder 2018; Bao et al. 2022). `scratch`: SGD with Nesterov's momentum under one cycle.
 
-    Learning rates grow with the batch size: by its square root under AdamW (Malladi et al. 2022), in proportion under
-    SGD (Goyal et al. 2017).
+    Learning rates grow with the images of a step: by their square root under AdamW (Malladi et al. 2022), in proportion
+    under SGD (Goyal et al. 2017).
 
     Args:
         preset: which one.
         epochs: of the training.
-        batch_size: images per step.
+        images: in a step of the optimizer.
         optimizer: the recipe's, where it gives one; None: the preset's.
         model: the network's name.
 
@@ -51,7 +55,7 @@ def preset_values(
     pretrained = preset == "finetune"
     by_layers = _LAYER_NORMS.fullmatch(model) is not None
     optimizer = optimizer or ("adamw" if pretrained else "sgd")
-    growth = batch_size / _BATCH
+    growth = images / _BATCH
     gentle = 0.1 if pretrained and by_layers else 1.0
     if optimizer == "adamw":
         rate = 1e-3 * gentle * math.sqrt(growth)
@@ -96,3 +100,14 @@ def describe_preset(settings: "NetworkFitSettings") -> str:
     if settings.ema is not None:
         parts.append(f"averaged weights (decay {settings.ema:g})")
     return f"preset {settings.preset}: {', '.join(parts)}"
+
+
+def describe_scaling(settings: "NetworkFitSettings") -> str:
+    """What `scale_lr` has made of the learning rate, in one line; the empty text where it is as it was given."""
+    if not settings.scale_lr:
+        return ""
+    rule = "in proportion" if settings.optimizer == "sgd" else "by the square root"
+    return (
+        f"learning rate {settings.peak_lr:.4g} for {settings.images_per_update} images a step,"
+        f" scaled {rule} from {settings.lr:g} for {REFERENCE_BATCH}"
+    )

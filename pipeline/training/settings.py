@@ -1,11 +1,12 @@
 """The settings of a training: epochs, optimizer, learning rate and its schedule."""
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
 from pipeline.settings import Settings, problem, unexpected
-from pipeline.training.presets import SCHEDULE_KEYS, preset_values
+from pipeline.training.presets import REFERENCE_BATCH, SCHEDULE_KEYS, preset_values
 
 Preset = Literal["auto", "finetune", "scratch", "none"]
 PRESETS: tuple[Preset, ...] = ("auto", "finetune", "scratch", "none")
@@ -55,7 +56,7 @@ class FitSettings(Settings):
     """A training schedule."""
 
     epochs: int = Field(default=60, ge=1, le=100_000, description="Passes over the training split.")
-    batch_size: int = Field(default=64, ge=1, le=65_536, description="Images per step, over all devices.")
+    batch_size: int = Field(default=64, ge=1, le=65_536, description="Images a batch, over all devices.")
     optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="The optimizer.")
     lr: float = Field(default=0.01, gt=0, le=100, description="Highest learning rate.")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="optimizer: sgd only.")
@@ -83,6 +84,21 @@ class FitSettings(Settings):
         ge=1,
         description="Epochs without a better validation score after which training ends; null: never.",
     )
+
+    @property
+    def batches_per_update(self) -> int:
+        """Batches whose gradients are added up for one step of the optimizer."""
+        return 1
+
+    @property
+    def images_per_update(self) -> int:
+        """Images whose gradients make one step of the optimizer."""
+        return self.batches_per_update * self.batch_size
+
+    @property
+    def peak_lr(self) -> float:
+        """The highest learning rate, as the optimizer gets it."""
+        return self.lr
 
     @property
     def body_starts(self) -> int:
@@ -136,6 +152,17 @@ class NetworkFitSettings(FitSettings):
         description="Fills in the keys here that are not given. auto: finetune for pretrained weights and scratch"
         " otherwise, but none where optimizer, lr or schedule is given.",
     )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Batches whose gradients are averaged for one step of the optimizer: large steps in little memory.",
+    )
+    scale_lr: bool = Field(
+        default=False,
+        description="lr is meant for 256 images a step, and grows with those that there are: in proportion under sgd,"
+        " by the square root under adamw.",
+    )
     head_epochs: int = Field(
         default=0, ge=0, le=1000, description="The first epochs, in which only the classifier is trained."
     )
@@ -157,6 +184,17 @@ class NetworkFitSettings(FitSettings):
         description="Weights of the classes in the cross-entropy: balanced gives rare classes more, so that all have"
         " the same share; or weights by class name, 1 for those not named.",
     )
+
+    @property
+    def batches_per_update(self) -> int:
+        """`accumulate`."""
+        return self.accumulate
+
+    @property
+    def peak_lr(self) -> float:
+        """`lr`, scaled with the images of a step if `scale_lr` (Goyal et al. 2017; Malladi et al. 2022)."""
+        growth = self.images_per_update / REFERENCE_BATCH
+        return self.lr * (1 if not self.scale_lr else growth if self.optimizer == "sgd" else math.sqrt(growth))
 
     @property
     def body_starts(self) -> int:
@@ -203,7 +241,7 @@ class NetworkFitSettings(FitSettings):
         if preset == "none":
             return self.model_copy(update={"preset": preset})
         optimizer = self.optimizer if "optimizer" in given else None
-        values = preset_values(preset, self.epochs, self.batch_size, optimizer, model)
+        values = preset_values(preset, self.epochs, self.images_per_update, optimizer, model)
         if self.momentum == 0:  # Nesterov's momentum needs one
             values.pop("nesterov", None)
         schedule: dict[str, Any] = values["schedule"]
@@ -213,6 +251,8 @@ class NetworkFitSettings(FitSettings):
             schedule = own if "kind" in own or schedule["kind"] == "one_cycle" else schedule | own
         values = {key: value for key, value in values.items() if key not in given}
         values |= {"schedule": ScheduleSettings(**schedule), "preset": preset}
+        if "lr" in values:  # it follows the images of a step already
+            values["scale_lr"] = False
         return self.model_copy(update=values)
 
 

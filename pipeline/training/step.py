@@ -64,6 +64,11 @@ class Training:
         """Batches in an epoch."""
         return self.loader.steps_per_epoch(self.settings.batch_size)
 
+    @property
+    def updates_per_epoch(self) -> int:
+        """Steps of the optimizer in an epoch: one for `accumulate` batches, and one for those left over at its end."""
+        return -(-self.steps_per_epoch // self.settings.batches_per_update)
+
 
 def train_step(
     training: Training,
@@ -77,6 +82,8 @@ def train_step(
     average: "WeightAverage | None" = None,
 ) -> None:
     """Update the weights by one batch, and the meters by its losses.
+
+    With `accumulate`, batches add up their gradients, and the last one of a group updates the weights by the mean.
 
     Args:
         training: what is trained and how.
@@ -106,21 +113,30 @@ def train_step(
             images = training.views(images, shown).contiguous(memory_format=torch.channels_last)
 
     ramp = warmup_ramp(epoch + (step + 1) / steps, training.warmup_epochs)
-    with meters.part("forward"):
-        losses: dict[str, Tensor] = model(images, labels, guidance, ramp, samples)
-        total = torch.stack(list(losses.values())).sum()
+    update, place = divmod(step, settings.batches_per_update)
+    group_size = min(settings.batches_per_update, steps - (step - place))  # the last group may be short
+    updates_now = place + 1 == group_size
+    with fabric.no_backward_sync(model, enabled=not updates_now):
+        with meters.part("forward"):
+            losses: dict[str, Tensor] = model(images, labels, guidance, ramp, samples)
+            total = torch.stack(list(losses.values())).sum()
+        if total.requires_grad:  # else the losses do not reach the head, which is trained alone in this epoch
+            with meters.part("backward"):
+                if place == 0:
+                    optimizer.zero_grad(set_to_none=True)
+                fabric.backward(total if group_size == 1 else total / group_size)
 
-    if total.requires_grad:  # else the losses do not reach the head, which is trained alone in this epoch
-        with meters.part("backward"):
-            optimizer.zero_grad(set_to_none=True)
-            fabric.backward(total)
-            if settings.gradient_clip is not None:
+    if updates_now and total.requires_grad:
+        if settings.gradient_clip is not None:
+            with meters.part("backward"):
                 fabric.clip_gradients(model, optimizer, max_norm=settings.gradient_clip)
         with meters.part("optimizer"):
+            updates = training.updates_per_epoch
+            rate = learning_rate(settings, epoch * updates + update, updates)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, epoch * steps + step, steps) * group.get("lr_scale", 1.0)
+                group["lr"] = rate * group.get("lr_scale", 1.0)
             optimizer.step()
-    if average is not None:
+    if updates_now and average is not None:
         with meters.part("optimizer"):
             average.update()
 

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 from pipeline.runner.stage import StageContext
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.loop import Fitted, fit
-from pipeline.training.presets import describe_preset
+from pipeline.training.presets import describe_preset, describe_scaling
 from pipeline.training.settings import NetworkFitSettings
 from pipeline.training.step import Training
 
@@ -28,6 +28,8 @@ def train(context: StageContext, label: str, training: Training, fabric: Fabric,
     """
     if isinstance(training.settings, NetworkFitSettings) and (preset := describe_preset(training.settings)):
         context.console.say(f"{training.name}: {preset}")
+    if isinstance(training.settings, NetworkFitSettings) and (scaled := describe_scaling(training.settings)):
+        context.console.say(f"{training.name}: {scaled}")
     log_metrics = partial(context.run.log_metrics, label)
     return fit(training, fabric, _checkpoint(context, label, folder), context.console, log_metrics)
 

@@ -12,6 +12,10 @@ def test_few_steps_name_a_better_batch_size() -> None:
         "only 2 steps an epoch (160 images, train.batch_size 64), 60 in all: set train.batch_size to 16 for 10 an epoch"
     )
     assert (few_steps_warning("train", 50, 64, 30) or "").startswith("only 1 step an epoch (50 images, ")
+    assert few_steps_warning("train", 160, 8, 30, accumulate=8) == (
+        "only 2 steps an epoch (160 images, train.batch_size 8 times train.accumulate 8), 60 in all:"
+        " set train.batch_size to 16 and train.accumulate to 1 for 10 an epoch"
+    )
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class Stopped(Exception):
         ({"optimizer": "adamw", "lr": 0.01, "gradient_clip": 0.5}, "fp32"),
         ({"schedule": {"kind": "milestones", "milestones": (1, 3)}}, "bf16"),
         ({"optimizer": "adamw", "lr": 0.01, "head_epochs": 2, "head_lr": 5.0, "layer_decay": 0.5, "ema": 0.9}, "fp32"),
-        ({"head_epochs": 3, "ema": 0.9}, "bf16"),
+        ({"head_epochs": 3, "ema": 0.9, "accumulate": 2}, "bf16"),
     ],
 )
 @pytest.mark.parametrize("where", ["after epoch 2", "within epoch 3", "after the last"])

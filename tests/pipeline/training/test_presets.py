@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.training.presets import describe_preset, preset_values
+from pipeline.training.presets import describe_preset, describe_scaling, preset_values
 from pipeline.training.settings import NetworkFitSettings
 
 KEYS = set(NetworkFitSettings.model_fields) - {"preset", "epochs", "batch_size"}
@@ -71,3 +71,14 @@ def test_a_preset_is_described_in_one_line():
     assert describe_preset(NetworkFitSettings(preset="none")) == ""
     scratch = describe_preset(NetworkFitSettings().chosen(pretrained=False))
     assert scratch == "preset scratch: sgd, lr 0.05, one_cycle schedule, weight decay 0.0005"
+
+
+def test_a_scaled_rate_is_told():
+    values = {"lr": 0.1, "batch_size": 64, "accumulate": 8}
+    assert describe_scaling(NetworkFitSettings(**values)) == ""
+    assert describe_scaling(NetworkFitSettings(**values, scale_lr=True)) == (
+        "learning rate 0.2 for 512 images a step, scaled in proportion from 0.1 for 256"
+    )
+    assert "0.1414 for 512 images a step, scaled by the square root" in describe_scaling(
+        NetworkFitSettings(**values, scale_lr=True, optimizer="adamw")
+    )

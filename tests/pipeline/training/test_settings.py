@@ -102,3 +102,26 @@ def test_head_epochs_leave_epochs_for_the_whole_network() -> None:
     assert NetworkFitSettings(epochs=3, head_epochs=2).body_starts == 2
     with pytest.raises(ValidationError, match="fewer than @epochs"):
         NetworkFitSettings(epochs=3, head_epochs=3)
+
+
+@hypothesis_given(
+    lr=st.floats(1e-5, 1.0),
+    batch=st.integers(1, 4096),
+    accumulate=st.integers(1, 64),
+    optimizer=st.sampled_from(["sgd", "adamw"]),
+)
+def test_rate_is_scaled_with_the_images_of_a_step(lr: float, batch: int, accumulate: int, optimizer: str) -> None:
+    values: Any = {"lr": lr, "batch_size": batch, "accumulate": accumulate, "optimizer": optimizer}
+    assert NetworkFitSettings(**values).peak_lr == lr
+    scaled = NetworkFitSettings(**values, scale_lr=True).peak_lr
+    growth = (scaled / lr) ** (2 if optimizer == "adamw" else 1)
+    assert growth == pytest.approx(batch * accumulate / 256)
+
+
+def test_rate_of_a_preset_is_not_scaled_twice() -> None:
+    chosen = NetworkFitSettings(preset="scratch", batch_size=128, accumulate=2, scale_lr=True).chosen(pretrained=False)
+    assert chosen.peak_lr == chosen.lr == pytest.approx(0.05 * 4) and not chosen.scale_lr
+    own = NetworkFitSettings(preset="scratch", batch_size=128, lr=0.1, scale_lr=True).chosen(pretrained=False)
+    assert own.peak_lr == pytest.approx(0.05) and own.scale_lr
+    again = NetworkFitSettings.model_validate(own.model_dump()).chosen(pretrained=False)  # as from recipe.lock.yaml
+    assert again == own

@@ -1,5 +1,6 @@
 """One training step, alone and with real students, teachers and views."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from pipeline.training.meters import EpochMeters
 from pipeline.training.optimizer import learning_rate, make_optimizer
 from pipeline.training.settings import FitSettings
 from pipeline.training.step import Training, train_step, warmup_ramp
-from tests.pipeline.training.toy import BATCH, CLASSES, STEPS, Call, Task, batches_of, make_training, run
+from tests.pipeline.training.toy import BATCH, CLASSES, STEPS, Call, Net, Task, batches_of, make_training, run
 
 
 def network(seed: int) -> TappedNetwork:
@@ -125,6 +126,60 @@ def test_gradient_is_clipped_to_its_norm(gradient: float, clip: float | None, tm
     length = norm if clip is None else min(norm, clip)
     moved = -net.weight.detach().numpy() / STEPS
     np.testing.assert_allclose(moved, np.array([3.0, -4.0]) / 5 * length, rtol=1e-5)
+
+
+class Bare(Net):
+    """Without drop-out and batch norms, whose statistics are those of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 0.0)
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.Tanh())
+
+
+@pytest.mark.parametrize(
+    "settings", [{"nesterov": True}, {"optimizer": "adamw", "weight_decay": 0.1, "gradient_clip": 0.2}], ids=str
+)
+@pytest.mark.parametrize("accumulate", [1, 2, 3, 5])
+def test_batches_add_up_to_one_step(accumulate: int, settings: dict[str, Any], tmp_path: Path):
+    changes = settings | {"epochs": 3, "accumulate": accumulate, "schedule": {"kind": "cosine", "warmup": 1}}
+    training = make_training(Bare(), settings=changes)
+    run(training, tmp_path)
+
+    # The same in plain PyTorch, on batches put together; of 3 batches an epoch, groups of 2 leave one over.
+    net, schedule, steps = (
+        Bare(),
+        FitSettings(**({"lr": 0.1} | settings | {"epochs": 3, "schedule": changes["schedule"]})),
+        0,
+    )
+    optimizer, per_epoch = make_optimizer(net, schedule), math.ceil(STEPS / accumulate)
+    for epoch in range(3):
+        batches = list(batches_of(epoch))
+        for start in range(0, STEPS, accumulate):
+            group = batches[start : start + accumulate]
+            images = torch.cat([batch.images for batch in group]).float() / 255
+            loss = nn.functional.cross_entropy(net.logits(images), torch.cat([batch.labels for batch in group]))
+            optimizer.zero_grad()
+            loss.backward()
+            if "gradient_clip" in settings:
+                nn.utils.clip_grad_norm_(net.parameters(), settings["gradient_clip"])
+            optimizer.param_groups[0]["lr"] = optimizer.param_groups[-1]["lr"] = learning_rate(
+                schedule, steps, per_epoch
+            )
+            optimizer.step()
+            steps += 1
+    assert steps == 3 * training.updates_per_epoch
+    for name, weight in net.state_dict().items():
+        torch.testing.assert_close(training.task.state_dict()[name], weight, rtol=0, atol=1e-6)
+
+
+def test_average_counts_steps_and_not_batches(tmp_path: Path):
+    net = Weight(1.0)
+    changes = PLAIN | {"epochs": 1, "lr": 1.0, "schedule": {"kind": "constant"}, "ema": 0.9, "accumulate": 2}
+    fitted = run(make_training(net, losses=weight_losses, settings=changes), tmp_path)
+    # Two steps of (-3, 4); decays (1 + t)/(10 + t) after each.
+    expected = (1 - 2 / 11) * 1.0
+    expected += (1 - 3 / 12) * (2.0 - expected)
+    np.testing.assert_allclose(fitted.final_state["weight"].numpy(), expected * np.array([-3.0, 4.0]), rtol=1e-9)
 
 
 def test_teacher_sees_the_batch_of_the_student_in_the_same_precision():
