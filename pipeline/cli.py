@@ -14,6 +14,7 @@ COMMANDS = {
     "models": "pipeline.commands.models:models",
     "schema": "pipeline.commands.schema:schema",
     "data": "pipeline.commands.data:data",
+    "cache": "pipeline.commands.cache:cache",
     "compare": "pipeline.commands.compare:compare",
     "export": "pipeline.commands.export:export",
     "verify": "pipeline.commands.verify:verify",

@@ -1,4 +1,7 @@
-"""Lock files: one process at a time writes into a folder; the error of a second one names the first."""
+"""Lock files: one process at a time writes into a folder; the error of a second one names the first.
+
+Several processes may also hold a lock together, which keeps away whoever wants it alone.
+"""
 
 import fcntl
 import os
@@ -27,7 +30,7 @@ def held(lock: Path, refusal: Callable[[str], TmkdError], *, lasting: bool = Fal
         TmkdError: `refusal(…)`, while another process holds it.
         UnavailableError: the file cannot be made, or the file system has no locks.
     """
-    with _locked(lock, refusal) as stream:
+    with _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, refusal) as stream:
         with writing(lock):
             stream.truncate(0)
             stream.write(str(os.getpid()))
@@ -39,7 +42,37 @@ def held(lock: Path, refusal: Callable[[str], TmkdError], *, lasting: bool = Fal
                 lock.unlink(missing_ok=True)  # still held: whoever waits for it makes a new one
 
 
-def _locked(lock: Path, refusal: Callable[[str], TmkdError]) -> TextIO:
+@contextmanager
+def held_together(lock: Path) -> Iterator[None]:
+    """Hold a lock file beside others that do so too, until the block ends; `held` is refused meanwhile.
+
+    Waits for a process that holds it alone. The file stays.
+
+    Raises:
+        UnavailableError: the file cannot be made, or the file system has no locks.
+    """
+    with _locked(lock, fcntl.LOCK_SH, None):
+        yield
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds a lock file, alone or together with others; makes no file."""
+    try:
+        stream = lock.open("rb")
+    except OSError:
+        return False
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def _locked(lock: Path, how: int, refusal: Callable[[str], TmkdError] | None) -> TextIO:
+    """The open lock file, locked; without a `refusal`, `how` waits."""
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -47,8 +80,9 @@ def _locked(lock: Path, refusal: Callable[[str], TmkdError]) -> TextIO:
         except OSError as error:
             raise UnavailableError(WriteError(lock.parent, error).message, remedy=_ELSEWHERE) from error
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, how)
         except BlockingIOError as error:
+            assert refusal is not None
             with stream:
                 stream.seek(0)
                 raise refusal(stream.read().strip() or "unknown") from error

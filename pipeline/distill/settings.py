@@ -82,6 +82,16 @@ class TeacherCacheSettings(Settings):
         " differ in seed alone share a cache; auto: seeds in a comparison, else none.",
     )
 
+    storage: Literal["float32", "float16"] = Field(
+        default="float32", description="How numbers are kept; float16: half the size, rounded to 11 bits."
+    )
+    max_gb: float | None = Field(
+        default=None, gt=0, description="Gigabytes (10^9 bytes) that the cache may take; a larger one is refused."
+    )
+    stages: bool = Field(
+        default=False, description="fitnet and reviewkd only: keep the feature maps of all stages, which are large."
+    )
+
     @property
     def is_shared(self) -> bool:
         """Whether the augmentation of the cycle is the same under every seed."""

@@ -26,6 +26,7 @@ AFTER_DATA = (
     Check("pipeline.preflight.networks:check_teacher", frozenset({"teacher"}), slow=True),
     Check("pipeline.preflight.networks:check_text_tower", frozenset({"text"}), slow=True),
     Check("pipeline.preflight.networks:check_method", _TAUGHT, slow=True),
+    Check("pipeline.preflight.cache:check_room", frozenset({"distill", "reference"}), slow=True),
     Check("pipeline.preflight.embeddings:check", frozenset({"text", "race", "distill"}), slow=True),
     Check("pipeline.preflight.first_step:check_student", _TAUGHT, slow=True),
     Check("pipeline.preflight.first_step:check_plain_student", frozenset({"baseline"}), slow=True),

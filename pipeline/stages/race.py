@@ -19,8 +19,9 @@ from pipeline.recipe.needs import has_views, needs_image_tower, needs_teacher
 from pipeline.recipe.references import shortened
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
+from pipeline.stages.shared.cache_size import cache_bytes, is_served, kept_outputs
 from pipeline.stages.shared.history import chosen_score
-from pipeline.stages.shared.inputs import Data, read_anchors, read_choice, read_data, read_text_teacher
+from pipeline.stages.shared.inputs import Data, read_anchors, read_choice, read_data, text_width
 from pipeline.stages.shared.networks import build_student, read_classifier
 from pipeline.stages.shared.race import RACE, SECONDS, race_table, race_verdict
 from pipeline.stages.shared.student_training import (
@@ -31,7 +32,7 @@ from pipeline.stages.shared.student_training import (
     student_upstream,
     train_student,
 )
-from pipeline.stages.shared.teacher_cache import cache_bytes, discard_cache
+from pipeline.stages.shared.teacher_cache import discard_cache
 
 if TYPE_CHECKING:
     from pipeline.models.outputs import NetworkShape
@@ -227,15 +228,12 @@ def _own_passes(
     recipes = [race_recipe(recipe, each, epochs, passes) for each in candidates]
     if teacher is None:
         return 0
-    text = read_text_teacher(context) if needs_image_tower(recipe) else None
-    needed = cache_bytes(
-        recipes,
-        images=len(data.index.splits["train"]),
-        views=len(read_choice(context).names),
-        classes=teacher.classes,
-        channels=teacher.channels,
-        text_width=0 if text is None else text.embeddings.shape[-1],
-    )
+    if not (served := [each for each in recipes if is_served(each)]):
+        return 0
+    kept, views, width = list(kept_outputs(served, teacher)), len(read_choice(context).names), 0
+    if needs_image_tower(recipe) and views > 1:
+        kept, width = [*kept, "embeddings"], text_width(context)
+    needed = cache_bytes(recipes[0], kept, len(data.index.splits["train"]), views, teacher, width)
     free = shutil.disk_usage(context.run.path).free
     if needed > _CACHE_SHARE * free:
         context.console.say(

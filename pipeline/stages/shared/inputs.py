@@ -125,6 +125,16 @@ def read_text_teacher(context: StageContext) -> TextTeacher | None:
     return TextTeacher(saved["text"].to(torch.float32), weighing.to(torch.float32), clip)
 
 
+def text_width(context: StageContext) -> int:
+    """Width D of the text teacher's embeddings, read without loading it; 0 where the recipe has no use of one."""
+    from safetensors import safe_open
+
+    if not needs_text_embeddings(context.recipe):
+        return 0
+    with safe_open(context.run.folder("text") / "embeddings.safetensors", "np") as saved:
+        return int(saved.get_slice("text").get_shape()[-1])
+
+
 def class_names_digest(recipe: Recipe) -> dict[str, str]:
     """The digest of the file of class names, where there is one."""
     source = recipe.teacher.text.class_names

@@ -55,7 +55,7 @@ def student_parameters(recipe: Recipe) -> Mapping[str, Any]:
     names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
     followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", *IMAGE_KEYS)
     followed = {key: value for key, value in followed.items() if not key.startswith("distill.auto.")}
-    return {key: value for key, value in followed.items() if key not in YARDSTICKS}
+    return {key: value for key, value in followed.items() if key not in YARDSTICKS | {"distill.teacher_cache.max_gb"}}
 
 
 def student_files(recipe: Recipe) -> Mapping[str, str]:
@@ -113,22 +113,20 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
     student = build_student(recipe, len(data.index.classes))
     for note in student.notes:
         context.console.say(note)
-    cached = cached_teacher(context, data, teacher, fabric, rivals or context.rivals) if teacher is not None else None
-    training = Training(
-        name="student",
-        task=_task(recipe, data, student, teacher, anchors),
-        loader=data.loader,
-        augmentation=student_augmentation(recipe, data),
-        settings=recipe.train,
-        seed=recipe.seed,
-        teacher=cached or teacher,
-        views=student_views(recipe, teacher),
-        warmup_epochs=recipe.distill.warmup_epochs(recipe.train.epochs),
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    fitted = train(context, label, training, fabric, folder)
-    if cached is not None:
-        cached.commit()
+    with cached_teacher(context, data, teacher, fabric, rivals or context.rivals) as cached:
+        training = Training(
+            name="student",
+            task=_task(recipe, data, student, teacher, anchors),
+            loader=data.loader,
+            augmentation=student_augmentation(recipe, data),
+            settings=recipe.train,
+            seed=recipe.seed,
+            teacher=cached or teacher,
+            views=student_views(recipe, teacher),
+            warmup_epochs=recipe.distill.warmup_epochs(recipe.train.epochs),
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        fitted = train(context, label, training, fabric, folder)
     preprocessing = student_preprocessing(recipe, student.mean, student.std)
     for which, state in (("chosen", fitted.chosen_state), ("final", fitted.final_state)):
         training.task.load_state_dict(state)

@@ -1,17 +1,20 @@
 """The teacher cache of a run: its folder, its key, and which of the teachers' outputs it keeps."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.distill.registry import METHODS, needs_stages
+from exporters.core.errors import UnavailableError, UsageError
+from pipeline.distill.registry import needs_stages
 from pipeline.recipe.needs import has_views
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
-from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data
+from pipeline.stages.shared.cache_size import SIZE_KEYS, cache_bytes, is_served, kept_outputs, room_problem
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, text_width
+from pipeline.tmkd.cache_folders import CacheFolder
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -21,12 +24,17 @@ if TYPE_CHECKING:
     from pipeline.training.teacher_cache import CachedTeacher
 
 
+@contextmanager
 def cached_teacher(
-    context: StageContext, data: Data, teacher: "MultiViewTeacher", fabric: "Fabric", others: Sequence[Recipe] = ()
-) -> "CachedTeacher | None":
-    """The teacher with its cache; None where the recipe asks for none, or the method uses more than is kept.
+    context: StageContext,
+    data: Data,
+    teacher: "MultiViewTeacher | None",
+    fabric: "Fabric",
+    others: Sequence[Recipe] = (),
+) -> "Iterator[CachedTeacher | None]":
+    """The teacher with its cache, for a training; None where the recipe asks for none, or there is no teacher.
 
-    Runs with the same key may share the folder.
+    Runs with the same key may share the folder, at the same time too; it cannot be removed meanwhile.
 
     Args:
         context: of the stage, with the recipe of the student that is trained.
@@ -35,27 +43,51 @@ def cached_teacher(
         fabric: device and precision.
         others: recipes of students that will be trained after this one under the same key; what they use is kept too,
             where this teacher sees all of their views, so that the teacher sees each image once for all of them.
-    """
-    from pipeline.training.teacher_cache import CachedTeacher, cache_size
 
-    recipe = context.recipe
-    epochs = recipe.distill.teacher_cache.passes
-    if not epochs:
-        return None
-    if needs_stages(recipe.distill.method, recipe.distill.base):
-        context.console.say("teacher cache: not used, because the feature maps of several stages would fill the disk")
-        return None
-    folder = _folder(context, fabric)
-    if folder.is_dir():
-        context.console.say(f"teacher cache: {cache_size(folder) / 1e6:.2f} MB are there from before")
-    return CachedTeacher(
-        teacher,
-        folder,
-        epochs,
-        len(data.index.splits["train"]),
-        _kept(context, teacher, others),
-        recipe.distill.feature.pool,
-    )
+    Raises:
+        UsageError: it would take more than `distill.teacher_cache.max_gb`.
+        UnavailableError: it would take more than the disk has.
+    """
+    recipe, console = context.recipe, context.console
+    cache = recipe.distill.teacher_cache
+    if not cache.passes or teacher is None:
+        yield None
+        return
+    if not is_served(recipe):
+        console.say(
+            "teacher cache: not used, because the feature maps of several stages would fill the disk"
+            " (distill.teacher_cache.stages: true keeps them)"
+        )
+        yield None
+        return
+    from pipeline.training.teacher_cache import CachedTeacher
+
+    folder = CacheFolder(_path(context, fabric))
+    kept = _kept(context, teacher, others)
+    images = len(data.index.splits["train"])
+    width = text_width(context) if "embeddings" in kept else 0
+    needed = cache_bytes(recipe, kept, images, len(teacher.views), teacher.visual.shape, width)
+    with folder.in_use():
+        there = folder.bytes if folder.path.is_dir() else 0
+        console.say(
+            f"teacher cache: {_amount(needed)} on the disk once it is full: {', '.join(kept)} of {images:,} images in"
+            f" {len(teacher.views)} views and {cache.passes} epochs, as {cache.storage};"
+            f" {there / 1e6:.2f} MB are there from before"
+        )
+        _check_room(context, needed, there)
+        folder.open(_about(context, data, fabric), context.run.path)
+        cached = CachedTeacher(
+            teacher, folder.path, cache.passes, images, kept, recipe.distill.feature.pool, cache.storage
+        )
+        try:
+            yield cached
+        finally:
+            cached.commit()
+        if cached.largest_error:
+            console.say(
+                f"teacher cache: numbers were rounded to {cache.storage} with an error of at most"
+                f" {100 * cached.largest_error:.3f} % of the largest of each output"
+            )
 
 
 def student_augmentation(recipe: Recipe, data: Data) -> "Augmentation":
@@ -70,34 +102,34 @@ def _augmentation_seed(recipe: Recipe) -> int:
     return recipe.data.split_seed if recipe.distill.teacher_cache.is_shared else recipe.seed
 
 
-def cache_bytes(
-    recipes: Sequence[Recipe], images: int, views: int, classes: int, channels: int, text_width: int
-) -> int:
-    """Bytes on the disk of a cache that serves several recipes in all epochs of its cycle.
-
-    Args:
-        recipes: they agree in `distill.teacher_cache` and `distill.feature.pool`.
-        images: training images.
-        views: that the teacher sees, rgb among them.
-        classes, channels: of the visual teacher, K and C.
-        text_width: of CLIP's embeddings, D; 0 where its image tower is not used.
-    """
-    pool = recipes[0].distill.feature.pool
-    widths = {"logits": classes, "pooled": channels, "feature_map": channels * pool**2}
-    kept = {name for recipe in recipes if _is_served(recipe) for name in _used(recipe)}
-    numbers = sum(widths[name] for name in kept) + (text_width if kept else 0)
-    return 4 * images * views * numbers * recipes[0].distill.teacher_cache.passes
-
-
 def discard_cache(context: StageContext) -> None:
-    """Remove the cache of a recipe that no later training will use."""
+    """Remove the cache of a recipe that no later training will use, unless another run is using it."""
     from pipeline.training.device import make_fabric
 
     recipe = context.recipe
-    shutil.rmtree(_folder(context, make_fabric(recipe.device, recipe.train.precision)), ignore_errors=True)
+    folder = CacheFolder(_path(context, make_fabric(recipe.device, recipe.train.precision)))
+    if folder.path.is_dir() and not folder.is_in_use:
+        folder.remove()
 
 
-def _folder(context: StageContext, fabric: "Fabric") -> Path:
+def _check_room(context: StageContext, needed: int, there: int) -> None:
+    if problem := room_problem(context.recipe.distill.teacher_cache, needed):
+        message, remedy = problem
+        raise UsageError(message, remedy=remedy)
+    free = shutil.disk_usage(context.run.path).free
+    if needed - there > free:
+        raise UnavailableError(
+            f"the teacher cache takes {_amount(needed - there)} more and the disk has {_amount(free)}",
+            remedy="Lower distill.teacher_cache.passes (0 turns it off), set distill.teacher_cache.storage to float16,"
+            " or choose another --run-dir.",
+        )
+
+
+def _amount(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.2f} MB"
+
+
+def _path(context: StageContext, fabric: "Fabric") -> Any:
     return context.run.cache / "teacher" / _key(context, fabric)
 
 
@@ -109,13 +141,7 @@ def _key(context: StageContext, fabric: "Fabric") -> str:
     parts = {
         "code": code_digest(["pipeline.training.teacher_cache", "pipeline.data.augmentation"]),
         "libraries": libraries_digest(TRAINING_LIBRARIES),
-        "settings": settings(
-            recipe,
-            "data.augment",
-            "distill.teacher_cache.passes",
-            "teacher.visual.classifier",
-            *IMAGE_KEYS,
-        ),
+        "settings": settings(recipe, "data.augment", *SIZE_KEYS, "teacher.visual.classifier", *IMAGE_KEYS),
         "augmentation_seed": _augmentation_seed(recipe),
         "device": fabric.device.type,
         "precision": computed_precision(fabric),  # `train.precision: auto` is bf16 on one card and fp16 on another
@@ -125,39 +151,39 @@ def _key(context: StageContext, fabric: "Fabric") -> str:
     return digest(parts)[:16]
 
 
+def _about(context: StageContext, data: Data, fabric: "Fabric") -> dict[str, Any]:
+    """What the cache is made from, for people."""
+    from pipeline.training.device import computed_precision
+
+    recipe = context.recipe
+    cache = recipe.distill.teacher_cache
+    return {
+        "data": recipe.data.dataset,
+        "images": len(data.index.splits["train"]),
+        "epochs": cache.passes,
+        "teacher": recipe.teacher.visual.model,
+        "image_size": recipe.data.image_size,
+        "augmentation_seed": _augmentation_seed(recipe),
+        "storage": cache.storage,
+        "device": fabric.device.type,
+        "precision": computed_precision(fabric),
+    }
+
+
 def _kept(context: StageContext, teacher: "MultiViewTeacher", others: Sequence[Recipe]) -> dict[str, str]:
     """Outputs that the methods and the view weighting use: name → name of its files."""
     recipe = context.recipe
-    served = [other for other in others if _is_served(other) and (has_views(recipe) or not has_views(other))]
-    used = {name for each in (recipe, *served) for name in _used(each)}
-    files = {"logits": "logits", "pooled": "pooled", "feature_map": f"map{recipe.distill.feature.pool}"}
-    kept = {name: file for name, file in files.items() if name in used}
+    served = [
+        other
+        for other in others
+        if is_served(other)
+        and not needs_stages(other.distill.method, other.distill.base)
+        and (has_views(recipe) or not has_views(other))
+    ]
+    kept = kept_outputs((recipe, *served), teacher.visual.shape)
     if teacher.has_image_tower:
         kept["embeddings"] = f"embedding-{digest(_outputs(context, 'text'))[:8]}"
     return kept
-
-
-def _is_served(recipe: Recipe) -> bool:
-    """Whether a cache keeps all that the method takes from a teacher."""
-    distill = recipe.distill
-    return METHODS[distill.method].needs_teacher and not needs_stages(distill.method, distill.base)
-
-
-def _used(recipe: Recipe) -> set[str]:
-    """Names of the visual teacher's outputs that a recipe's method uses."""
-    entry = METHODS[recipe.distill.base if recipe.distill.method == "tmkd" else recipe.distill.method]
-    used = {"logits"}
-    if entry.needs_pooled:
-        used.add("pooled")
-    if entry.needs_feature_map or _adds_feature_loss(recipe):
-        used.add("feature_map")
-    return used
-
-
-def _adds_feature_loss(recipe: Recipe) -> bool:
-    """Whether `tmkd` adds the feature loss to a base that has none."""
-    base = METHODS[recipe.distill.base]
-    return recipe.distill.method == "tmkd" and "feature" not in base.losses and recipe.distill.losses.feature.weight > 0
 
 
 def _outputs(context: StageContext, stage: str) -> dict[str, str]:

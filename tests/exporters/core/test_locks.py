@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporters.core.errors import UnavailableError
-from exporters.core.locks import held
+from exporters.core.locks import held, held_together, is_held
 
 HOLD = """
 import sys, time
@@ -57,3 +57,15 @@ def test_lock_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match="cannot be written"), held(tmp_path / "file" / ".lock", refusal):
         pass
+
+
+def test_several_hold_a_lock_together_and_keep_away_who_wants_it_alone(tmp_path: Path) -> None:
+    lock = tmp_path / "below" / ".lock"
+    assert not is_held(lock) and not lock.parent.exists()
+    with held_together(lock):
+        with held_together(lock), pytest.raises(UnavailableError, match="held by"), held(lock, refusal):
+            pass
+        assert is_held(lock)
+    assert not is_held(lock) and lock.is_file()
+    with held(lock, refusal):
+        assert is_held(lock)

@@ -52,7 +52,13 @@ def test_the_classifier_by_name_is_the_one_that_is_found_and_trains_no_other_tea
     assert all(np.array_equal(before[key], after[key]) for key in before)
 
 
-def test_maps_of_stages_are_not_kept_in_the_teacher_cache(run: Run) -> None:
+def test_maps_of_stages_are_kept_in_the_teacher_cache_only_where_asked(run: Run) -> None:
     values = {"distill.base": "fitnet", "distill.teacher_cache.passes": 1, "train.epochs": 1}
     outcome = run(*set_(values), "--until", "distill")
     assert outcome.code == 0 and "teacher cache: not used" in outcome.out, outcome.err
+    losses = (run.directory / "distill" / "history.json").read_bytes()
+    outcome = run(*set_(values | {"distill.teacher_cache.stages": "true"}), "--until", "distill")
+    assert outcome.code == 0 and {"stage0-rgb.npy", "logits-edge"} & {
+        p.name for p in run.directory.rglob("cache/*/*/*")
+    }
+    assert (run.directory / "distill" / "history.json").read_bytes() == losses

@@ -31,8 +31,23 @@ def test_written_rows_are_read_back(
     np.testing.assert_array_equal(np.load(path), expected)
     for opened in (file, ArrayFile(path, expected.shape, dtype)):
         np.testing.assert_array_equal(opened.read(1, np.arange(5)), expected[1])
+        np.testing.assert_array_equal(opened.read_all(0), expected[0])
         np.testing.assert_array_equal(opened.read(0, np.array([4, 1])), expected[0, [4, 1]])
     assert row_shape(path) == row
+
+
+def test_rows_are_the_same_through_memory_and_by_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).random((3, 7, 4), np.float32)
+    writer, mapped = (ArrayFile(tmp_path / "x.npy", values.shape, np.float32) for _ in range(2))
+    for epoch in (0, 2, 1, 0):
+        assert not mapped.read(epoch, np.arange(7)).any() or epoch == 0
+        writer.write(epoch, np.arange(7), values[epoch])  # seen through a map that was made before
+        for limit in (2**20, 0):
+            monkeypatch.setattr("pipeline.tmkd.cache_files._MAPPED_BYTES", limit)
+            found = mapped.read(epoch, np.array([6, 0, 3]))
+            np.testing.assert_array_equal(found, values[epoch, [6, 0, 3]])
+            found[:] = 0  # a copy
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize(("pass_", "index"), [(2, 0), (-1, 0), (0, 5), (0, -1)])
@@ -50,7 +65,7 @@ def test_full_disk_while_writing_is_reported(tmp_path: Path) -> None:
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
         "from exporters.core.write_errors import WriteError\n"
-        "from pipeline.training.teacher_cache import CacheColumn\n"
+        "from pipeline.tmkd.cache_columns import CacheColumn\n"
         "folder = Path(sys.argv[1])\n"
         "column = CacheColumn(folder / 'logits-rgb', 4, 64, (1000,))\n"  # 1 MB
         "column.write(0, np.arange(8), np.full((8, 1000), 1, np.float32))\n"
@@ -59,14 +74,14 @@ def test_full_disk_while_writing_is_reported(tmp_path: Path) -> None:
         "try:\n"
         "    while filler.write(bytes(4096)) == 4096: pass\n"
         "except OSError: pass\n"
-        "assert column.read(1, np.arange(8)) is None\n"  # a hole of the file
+        "assert not column.known(1, np.arange(8)).any()\n"  # a hole of the file
         "try:\n"
         "    column.write(1, np.arange(64), np.full((64, 1000), 2, np.float32))\n"
         "except WriteError as error:\n"
         "    print(error)\n"
         "filler.truncate(0)\n"
         "again = CacheColumn(folder / 'logits-rgb', 4, 64, (1000,))\n"
-        "assert again.read(0, np.arange(8)).sum() == 8000 and again.read(1, np.arange(8)) is None\n"
+        "assert again.read(0, np.arange(8)).sum() == 8000 and not again.known(1, np.arange(8)).any()\n"
         "again.write(1, np.arange(64), np.full((64, 1000), 2, np.float32))\n"
         "again.commit()\n"
         "assert (again.read(1, np.arange(64)) == 2).all()\n"

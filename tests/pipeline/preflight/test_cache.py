@@ -1,0 +1,28 @@
+"""A teacher cache that the recipe does not allow is refused before anything is trained."""
+
+import pytest
+
+from exporters.core.errors import UsageError
+from pipeline.preflight.cache import check_room
+from tests.pipeline.preflight.conftest import Prospect
+
+CACHED = "distill.teacher_cache.passes=2"
+
+
+def test_a_cache_larger_than_allowed_is_refused_before_training(prospect: Prospect) -> None:
+    error, _ = prospect.before_training(CACHED, "distill.teacher_cache.max_gb=0.000001")
+    assert isinstance(error, UsageError)
+    assert error.message.startswith("distill.teacher_cache.max_gb: the teacher cache would take ")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (CACHED,),
+        (CACHED, "distill.teacher_cache.max_gb=1"),
+        ("distill.teacher_cache.max_gb=0.000001",),
+        (CACHED, "distill.teacher_cache.max_gb=0.000001", "distill.method=ce"),
+    ],
+)
+def test_without_a_bound_or_a_cache_nothing_is_refused(prospect: Prospect, overrides: tuple[str, ...]) -> None:
+    assert prospect.report(check_room, *overrides).errors == []
