@@ -13,8 +13,11 @@ from pipeline.commands.options import OVERRIDES, RECIPE, RUN_DIRECTORY, STAGE
 @RUN_DIRECTORY
 @click.option("--force", type=STAGE, help="Plan as `run --force` would.")
 @click.option("--verbose", is_flag=True, help="List everything that changed, one line each.")
-def plan(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: str | None, verbose: bool) -> None:
-    """Show which stages `run` would reuse, and why others must run.
+@click.option("--cost", is_flag=True, help="Also estimate minutes and gigabytes, by trying each network for a moment.")
+def plan(
+    recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: str | None, verbose: bool, cost: bool
+) -> None:
+    """Show which stages `run` would reuse, and why others must run; with --cost, what they will take.
 
     Nothing is run. RECIPE and --run-dir are as for `run`.
     """
@@ -27,8 +30,16 @@ def plan(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: s
 
     loaded = load_recipe(recipe, overrides)
     directory = RunDirectory(run_dir or Path("runs") / loaded.recipe.name)
-    rows = [
-        [planned.stage, planned.action, "\n".join(planned.why) if verbose else brief(planned.why)]
-        for planned in make_plan(STAGES, loaded.recipe, directory, force)
-    ]
-    Console().table(f"{loaded.recipe.name} in {directory.path}", ["stage", "action", "why"], rows, words=3)
+    steps = make_plan(STAGES, loaded.recipe, directory, force)
+    rows = [[step.stage, step.action, "\n".join(step.why) if verbose else brief(step.why)] for step in steps]
+    console = Console()
+    console.table(f"{loaded.recipe.name} in {directory.path}", ["stage", "action", "why"], rows, words=3)
+    if cost:
+        from pipeline.costs.estimate import estimate_run
+        from pipeline.costs.table import cost_table, price_lines
+
+        with console.track("trying each network", None):
+            estimate = estimate_run(loaded.recipe, directory, steps)
+        console.table(*cost_table(estimate))
+        for line in price_lines(estimate):
+            console.say(line)

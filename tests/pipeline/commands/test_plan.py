@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.pipeline.conftest import Run, run_command, set_
 
 
@@ -26,3 +28,16 @@ def test_plan_names_three_changes_and_all_under_verbose(run: Run) -> None:
     verbose = run_command(*arguments, "--verbose").out
     reasons = verbose[verbose.index("│ distill") : verbose.index("│ validate")]
     assert len(reasons.splitlines()) > 10 and "more (" not in reasons
+
+
+def test_plan_estimates_what_is_still_to_be_done(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.costs.probe.LONGEST", 0.0)
+    arguments = ("plan", run.recipe, "--run-dir", run.directory, "--cost", *set_({"train.epochs": 3}))
+    before = sorted(path for path in run.directory.rglob("*"))
+    outcome = run_command(*arguments)
+    assert outcome.code == 0
+    table = outcome.out[outcome.out.index("Estimated for 48 training, 12 validation and 24 test images") :]
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in table.splitlines()]
+    stages = [row[0] for row in rows if len(row) == 5]
+    assert stages[0] == "distill" and "data" not in stages and stages[-1] == "all"
+    assert sorted(path for path in run.directory.rglob("*")) == before

@@ -1,0 +1,310 @@
+"""The networks of a recipe at random initialisation, in the trainings that its stages make of them.
+
+Speed does not depend on the values of weights, so that none are read or fetched.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.class_names.words import class_words
+from pipeline.data.augmentation import Augmentation
+from pipeline.distill.build import build_method
+from pipeline.distill.memory import TrainingSplit
+from pipeline.distill.registry import METHODS, needs_stages
+from pipeline.distill.settings import AUTO, DistillSettings
+from pipeline.distill.task import DistillationTask
+from pipeline.models.build import build_model
+from pipeline.models.outputs import NetworkOutput
+from pipeline.recipe.needs import needs_image_tower, needs_teacher, teacher_image_size, tower_image_size
+from pipeline.recipe.references import base_recipe, plain_recipe, trains_reference
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.stages.shared.inputs import make_fitted_views, make_views
+from pipeline.stages.shared.networks import image_geometry
+from pipeline.stages.shared.teacher_cache import cache_bytes
+from pipeline.tmkd.sampled_views import SampledViews
+from pipeline.tmkd.teacher import MultiViewTeacher, ViewedBatch
+from pipeline.tmkd.weighting import make_view_weighting, uniform_weighting
+from pipeline.training.step import Training
+
+if TYPE_CHECKING:
+    from pipeline.models.clip import Clip
+    from pipeline.models.tapped import TappedNetwork
+    from pipeline.recipe.schema.weights import NetworkSettings
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Stands for a loader, of which a step asks only how long an epoch is."""
+
+    steps: int
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        return self.steps
+
+
+class _Remembered:
+    """A teacher that answers from what was seen once, as a cached one does.
+
+    Args:
+        teacher: fuses and weighs.
+        seen: of one look.
+        pool: maps are pooled to pool × pool, as a cache keeps them; None: they stay whole.
+    """
+
+    def __init__(self, teacher: MultiViewTeacher, seen: ViewedBatch, pool: int | None) -> None:
+        self._teacher = teacher
+        maps = seen.output.feature_map
+        if pool is not None and maps is not None:
+            pooled = functional.adaptive_avg_pool2d(maps.flatten(0, 1), pool).unflatten(0, maps.shape[:2])
+            seen = ViewedBatch(seen.output._replace(feature_map=pooled), seen.embeddings)
+        self._seen = seen
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, epoch: int, indices: Tensor, shown: Tensor | None = None
+    ) -> NetworkOutput:
+        output = self._seen.output
+
+        def of_batch(values: Tensor) -> Tensor:
+            return values[:, :1].expand(-1, len(images), *values.shape[2:])
+
+        found = output._replace(
+            logits=of_batch(output.logits),
+            pooled=of_batch(output.pooled),
+            feature_map=None if output.feature_map is None else of_batch(output.feature_map),
+            stage_maps=tuple(map(of_batch, output.stage_maps)),
+        )
+        embeddings = None if self._seen.embeddings is None else of_batch(self._seen.embeddings)
+        return self._teacher.fuse(ViewedBatch(found, embeddings), labels, shown)
+
+
+class Networks:
+    """What a recipe trains and asks.
+
+    Args:
+        recipe: the recipe.
+        classes: the data set's names.
+        images: training images.
+    """
+
+    def __init__(self, recipe: Recipe, classes: Sequence[str], images: int) -> None:
+        self._recipe = recipe
+        self._classes = classes
+        self._split = TrainingSplit(np.arange(images) % len(classes), recipe.seed)
+        self.possible_views = len(make_views(recipe))
+
+    @cached_property
+    def student(self) -> "TappedNetwork":
+        """The student."""
+        return self._build(self._recipe.student, self._recipe.data.image_size, "student")
+
+    @cached_property
+    def visual(self) -> "TappedNetwork | None":
+        """The visual teacher; None for a recipe without one."""
+        if not needs_teacher(self._recipe):
+            return None
+        return self._build(self._recipe.teacher.visual, teacher_image_size(self._recipe), "teacher.visual")
+
+    @cached_property
+    def clip(self) -> "Clip | None":
+        """CLIP, where an image tower is part of the recipe; with another network as its tower, that network in it."""
+        from pipeline.models.clip import build_clip
+        from pipeline.models.clip_tower import TowerClip
+
+        text = self._recipe.teacher.text
+        if self.visual is None or not text.has_image_tower or not self.has_text:
+            return None
+        if text.tower is None:
+            return build_clip(text.model)
+        return TowerClip(self._projected, self._tower)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the recipe has a stage `text` that looks at images."""
+        from pipeline.recipe.needs import needs_text_embeddings
+
+        return needs_text_embeddings(self._recipe)
+
+    @property
+    def looks_by_clip(self) -> bool:
+        """Whether CLIP looks at the views of each training image."""
+        return needs_image_tower(self._recipe)
+
+    @property
+    def feature_width(self) -> int:
+        """Numbers that a tower gives of an image."""
+        return self._tower.shape.channels
+
+    @cached_property
+    def _tower(self) -> "TappedNetwork":
+        tower = self._recipe.teacher.text.tower
+        assert tower is not None
+        if tower.is_teacher:
+            assert self.visual is not None
+            return self.visual
+        return self._build(tower, tower_image_size(self._recipe), "teacher.text.tower")
+
+    @cached_property
+    def _projected(self) -> "Clip":
+        from pipeline.models.clip_tower import build_projected_clip
+
+        text = self._recipe.teacher.text
+        model, width = (text.model, None) if text.has_text_tower else (None, self._text_width)
+        return build_projected_clip(model, self._tower.shape.channels, width=width)
+
+    @property
+    def _text_width(self) -> int:
+        """Width of text embeddings where a file has them; 512, as of most CLIPs."""
+        return 512
+
+    @cached_property
+    def teacher(self) -> MultiViewTeacher | None:
+        """The multi-view teacher in all views that the recipe may use; None for a recipe without a teacher."""
+        visual = self.visual
+        if visual is None:
+            return None
+        views, settings = make_views(self._recipe), self._recipe.distill.weighting
+        if len(views) == 1:
+            return MultiViewTeacher(visual, views, uniform_weighting, 1.0)
+        clip = self.clip if self.looks_by_clip else None
+        texts = torch.nn.functional.normalize(torch.randn(len(views), len(self._classes), self._width_of(clip)), dim=-1)
+        scale = None if clip is None else 1 / clip.temperature.item()
+        temperature = 1.0 if settings.temperature == "auto" else settings.temperature
+        tower = None if clip is None else clip.encode_image
+        return MultiViewTeacher(visual, views, make_view_weighting(settings, texts, scale), temperature, tower)
+
+    def _width_of(self, clip: "Clip | None") -> int:
+        if clip is None:
+            return self._text_width
+        size = clip.size or self._recipe.data.image_size
+        with torch.no_grad():
+            return clip.encode_image(torch.zeros(1, 3, size, size)).shape[1]
+
+    @property
+    def taught(self) -> tuple[str, ...]:
+        """Of `method` and `base`, those that the recipe trains."""
+        distill = self._recipe.distill
+        taught = distill.method == AUTO or METHODS[distill.method].needs_teacher
+        return (*(("method",) if taught else ()), *(("base",) if trains_reference(self._recipe) else ()))
+
+    def cached_numbers(self, seen: ViewedBatch) -> int:
+        """Numbers that the teacher cache keeps of an image in one view."""
+        distill = self._recipe.distill
+        one = distill.teacher_cache.model_copy(update={"passes": 1})
+        recipe = self._recipe.model_copy(
+            update={"distill": self._settings("method").model_copy(update={"teacher_cache": one})}
+        )
+        output, text = seen.output, seen.embeddings
+        channels = output.pooled.shape[-1]
+        return (
+            cache_bytes([recipe], 1, 1, output.logits.shape[-1], channels, 0 if text is None else text.shape[-1]) // 4
+        )
+
+    def _settings(self, name: str) -> DistillSettings:
+        """The settings of a student's training; of a race, those of its most elaborate candidate."""
+        distill = self._recipe.distill
+        if name == "plain":
+            return plain_recipe(self._recipe).distill
+        if name == "base":
+            return base_recipe(self._recipe).distill
+        if distill.method != AUTO:
+            return distill
+        return distill.of(next((each for each in distill.candidates if each.method == "tmkd"), distill.candidates[-1]))
+
+    def training(self, name: str) -> Training:
+        """A training by the operation that it is the price of: `plain`, `method`, `base` or `teacher fit`."""
+        if name == "teacher fit":
+            return self._teacher_fit()
+        recipe, distill = self._recipe, self._settings(name)
+        student = copy.deepcopy(self.student)
+        teacher = self.teacher if name != "plain" else None
+        remembered, shape = None, None
+        if teacher is not None:
+            student.tap_stages = teacher.visual.tap_stages = needs_stages(distill.method, distill.base)
+            shape = teacher.visual.shape
+            remembered = self._remembered(teacher, distill, rgb=name == "base")
+        anchors = None
+        if distill.method == "tmkd" and distill.contrast.weight:
+            clip = self.clip if self.clip is not None else None
+            anchors = torch.randn(len(self._classes), self._width_of(clip))
+        method = build_method(distill, student.shape, shape, anchors, recipe.train.label_smoothing, self._split)
+        views = None
+        if name == "method" and teacher is not None and len(teacher.views) > 1 and recipe.distill.student_views:
+            views = SampledViews(teacher.views, recipe.seed, "view for the student")
+        return self._training(DistillationTask(student, method), recipe.train, remembered, views)
+
+    def _remembered(self, teacher: MultiViewTeacher, distill: DistillSettings, rgb: bool) -> _Remembered:
+        from pipeline.tmkd.views.views import Views
+
+        size = self._recipe.data.image_size
+        noise = torch.rand(2, 3, size, size, device=next(teacher.visual.parameters()).device)
+        if rgb:
+            teacher = MultiViewTeacher(teacher.visual, Views({}), uniform_weighting, 1.0)
+        with torch.no_grad():
+            seen = teacher.look(noise)
+        is_cached = bool(distill.teacher_cache.passes) or self._recipe.distill.method == AUTO
+        return _Remembered(teacher, seen, distill.feature.pool if is_cached else None)
+
+    def _teacher_fit(self) -> Training:
+        recipe, visual = self._recipe, copy.deepcopy(self.visual)
+        fit = recipe.teacher.visual.fit
+        assert fit is not None and visual is not None
+        visual = visual.requires_grad_(True)
+        method = build_method(DistillSettings(method="ce"), visual.shape, None, None, fit.label_smoothing)
+        views = (
+            SampledViews(make_fitted_views(recipe), 0, "view for the visual teacher") if recipe.fits_on_views else None
+        )
+        return self._training(DistillationTask(visual, method), fit, None, views)
+
+    def text_training(self) -> Training:
+        """The fit of the text teacher; with a tower, on features `[B, V, C]`."""
+        from pipeline.tmkd.class_texts import AnchorTexts, PromptTexts
+        from pipeline.tmkd.prompts import Prompts
+        from pipeline.tmkd.text_fit import TextFit
+        from pipeline.tmkd.tower_fit import TowerFit
+
+        recipe, text = self._recipe, self._recipe.teacher.text
+        words = class_words(text.class_names, list(self._classes))
+        views = make_views(recipe)
+        assert self.clip is not None
+        task: Any
+        if text.tower is None:
+            clip = copy.deepcopy(self.clip).requires_grad_(True)
+            task = TextFit(clip, Prompts.load(text.prompts), views, words, 0)
+        else:
+            clip = copy.deepcopy(self._projected).requires_grad_(True)
+            texts: Any = (
+                AnchorTexts(torch.randn(len(words), self._text_width), len(views))
+                if text.anchors is not None
+                else PromptTexts(clip, Prompts.load(text.prompts), views, words, 0)
+            )
+            task = TowerFit(clip, texts, views, 0)
+        return self._training(task, text.fit, None, None)
+
+    def _training(self, task: Any, fit: Any, teacher: Any, views: SampledViews | None) -> Training:
+        recipe = self._recipe
+        loader: Any = _Steps(10**9)  # the rate of learning hardly changes over a few steps
+        augmentation = Augmentation(recipe.data.augment, image_geometry(recipe), recipe.seed)
+        return Training("probe", task, loader, augmentation, fit, recipe.seed, teacher, views)
+
+    def _build(self, network: "NetworkSettings", size: int, section: str) -> "TappedNetwork":
+        return build_model(
+            network.model,
+            network.arguments,
+            "none",
+            len(self._classes),
+            size,
+            seed=0,
+            purpose=section,
+            replace_head=True,
+            mean=network.mean,
+            std=network.std,
+            classifier=network.classifier,
+        ).tapped

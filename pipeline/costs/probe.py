@@ -1,0 +1,243 @@
+"""The price of each operation on this machine, measured in seconds of trial with the recipe's own networks."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.costs.counts import Counts
+from pipeline.costs.flops import NetworkSize, measure_size
+from pipeline.costs.networks import Networks
+from pipeline.costs.seconds import Seconds
+from pipeline.data.loading import Batch
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.tmkd.cache_files import ArrayFile
+from pipeline.training.device import make_fabric
+from pipeline.training.meters import EpochMeters
+from pipeline.training.optimizer import make_optimizer
+from pipeline.training.step import Training, train_step
+
+LONGEST = 1.2
+"""Seconds that a single operation is tried for, at least two trials apart."""
+MOST_FLOPS = 4e10
+"""Of one trial on the CPU; larger batches are tried in part, since they cost in proportion."""
+FIXED = {"export": 6.0, "variant": 40.0, "bundle": 6.0}
+"""Processor seconds of what no trial of a second tells: an export with its audit; a variant with its calibration and
+search; packing, measuring and verifying a bundle. As on one core of 2024, for a student of some 100 layers."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What a machine asks.
+
+    Attributes:
+        prices: operation → seconds of one.
+        sizes: network → its size.
+        device: in words.
+        cache_row: bytes of an image in the teacher cache, all views together.
+        took: seconds that finding out took.
+    """
+
+    prices: dict[str, Seconds]
+    sizes: dict[str, NetworkSize]
+    device: str
+    cache_row: int = 0
+    took: float = 0.0
+    notes: tuple[str, ...] = field(default=())
+
+
+def repeated(work: Callable[[], object], device: torch.device, longest: float | None = None) -> Seconds:
+    """The median cost of a piece of work, after one that does not count.
+
+    Args:
+        work: may leave kernels running on a GPU; they are waited for.
+        device: where.
+        longest: seconds after which no further trial begins, by default `LONGEST`; there are two to nine.
+    """
+    longest = LONGEST if longest is None else longest
+
+    def once() -> Seconds:
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
+
+    once()
+    found, started = [once(), once()], time.perf_counter()
+    while len(found) < 9 and time.perf_counter() - started < longest:
+        found.append(once())
+    return Seconds(
+        float(np.median([each.wall for each in found])),
+        float(np.median([each.cpu for each in found])),
+    )
+
+
+def probe_networks(recipe: Recipe, counts: Counts, networks: Networks) -> Prices:
+    """Try each network of a recipe on noise.
+
+    Args:
+        recipe: the recipe.
+        counts: of its images.
+        networks: its networks, at random initialisation.
+
+    Returns:
+        Prices of all operations but those of loading.
+    """
+    return _Trials(recipe, counts, networks).all()
+
+
+class _Trials:
+    def __init__(self, recipe: Recipe, counts: Counts, networks: Networks) -> None:
+        self.recipe, self.counts, self.networks = recipe, counts, networks
+        self.fabric = make_fabric(recipe.device, recipe.train.precision)
+        self.device = self.fabric.device
+        self.prices: dict[str, Seconds] = {}
+        self.sizes: dict[str, NetworkSize] = {}
+        self.started = time.perf_counter()
+
+    def all(self) -> Prices:
+        """Everything that the recipe has a use of."""
+        self._student()
+        row = 0
+        if self.networks.teacher is not None:
+            self._teacher()
+            row = self._look()
+        if self.networks.clip is not None:
+            self._clip()
+        self.prices |= {name: Seconds(value, value) for name, value in FIXED.items()}
+        described = str(self.device) if self.device.type != "cuda" else torch.cuda.get_device_name(self.device)
+        if self.device.type == "cpu":
+            described = f"cpu, {torch.get_num_threads()} threads"
+        return Prices(self.prices, self.sizes, described, row, time.perf_counter() - self.started)
+
+    def _images(self, wanted: int, flops: float) -> Tensor:
+        """A batch of noise, uint8: no larger than asked for, and on a CPU than takes a second or so."""
+        most = wanted if self.device.type == "cuda" else max(2, int(MOST_FLOPS / max(flops, 1.0)))
+        size = self.recipe.data.image_size
+        noise = torch.randint(0, 256, (min(wanted, most), 3, size, size), dtype=torch.uint8)
+        return noise.contiguous(memory_format=torch.channels_last)
+
+    def _floats(self, wanted: int, flops: float) -> Tensor:
+        images = self._images(wanted, flops).to(self.device)
+        return images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+
+    def _passes(self, name: str, function: Callable[[Tensor], object], flops: float, batch: int = 256) -> None:
+        """The price of an image through a network without gradient."""
+        images = self._floats(batch, flops)
+
+        def work() -> None:
+            with torch.no_grad(), self.fabric.autocast():
+                function(images)
+
+        self.prices[name] = repeated(work, self.device) * (1 / len(images))
+
+    def _trains(self, name: str, training: Training, flops: float) -> None:
+        """The price of an image in a training step; of the optimizer's step, the image's part of a whole batch."""
+        settings = training.settings
+        task = training.task.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model, optimizer = self.fabric.setup(task, make_optimizer(task, settings))
+        model.train()
+        images = self._images(min(settings.batch_size, self.counts.train), flops)
+        labels = torch.arange(len(images)) % self.counts.classes
+        batch = Batch(images, labels, torch.arange(len(images)))
+        meters = EpochMeters("probe", 0)
+        step = iter(range(10**9))
+
+        def work() -> None:
+            # A step far along, where losses are balanced as they mostly are.
+            train_step(training, self.fabric, model, optimizer, batch, 0, next(step), meters)
+
+        whole = repeated(work, self.device)
+        if len(images) < settings.batch_size:
+            update = repeated(optimizer.step, self.device, longest=LONGEST / 4)
+            share = len(images) / settings.batch_size
+            whole = Seconds(whole.wall - update.wall * (1 - share), whole.cpu - update.cpu * (1 - share))
+        self.prices[name] = whole * (1 / len(images))
+
+    def _student(self) -> None:
+        student = self.networks.student.to(self.device)
+        size = measure_size(student, self._floats(2, 1), lambda images: student(images).logits)
+        self.sizes["student"] = size
+        self._trains("plain", self.networks.training("plain"), size.training)
+        self._passes("student", lambda images: student(images).logits, size.forward)
+
+    def _teacher(self) -> None:
+        teacher = self.networks.teacher
+        assert teacher is not None
+        visual = teacher.visual.to(self.device)
+        self.sizes["teacher"] = size = measure_size(visual, self._floats(2, 1), lambda images: visual(images).logits)
+        visual.eval().requires_grad_(False)
+        self._passes("teacher", lambda images: visual(images).logits, size.forward)
+        if self.recipe.teacher.visual.fit is not None:
+            self._trains("teacher fit", self.networks.training("teacher fit"), size.training)
+
+    def _look(self) -> int:
+        """Looks, and the student's steps with what was seen; gives the bytes of a cached image."""
+        teacher = self.networks.teacher
+        assert teacher is not None
+        forward = len(teacher.views) * self.sizes["teacher"].forward
+        if self.networks.clip is not None and self.networks.looks_by_clip:
+            clip = self.networks.clip.to(self.device)
+            self.sizes["clip"] = size = measure_size(clip, self._floats(2, 1), clip.encode_image)
+            clip.eval().requires_grad_(False)
+            forward += len(teacher.views) * size.forward
+        self._passes("look", teacher.look, forward, self.recipe.train.batch_size)
+        with torch.no_grad():
+            seen = teacher.look(self._floats(2, 1))
+        numbers = self.networks.cached_numbers(seen)
+        self._disk(numbers * len(teacher.views))
+        for name in self.networks.taught:
+            self._trains(name, self.networks.training(name), self.sizes["student"].training)
+        return 4 * numbers * len(teacher.views)
+
+    def _disk(self, numbers: int) -> None:
+        """A row of the teacher cache written, with its part of bringing all to the disk; and read."""
+        images = 256
+        rows = np.zeros((images, numbers), np.float32)
+        order = np.random.default_rng(0).permutation(images)
+        with TemporaryDirectory() as folder:
+            file = ArrayFile(Path(folder) / "probe.npy", (1, images, numbers), np.float32)
+
+            def write() -> None:
+                file.write(0, order, rows)
+                file.flush()
+
+            self.prices["write"] = repeated(write, torch.device("cpu"), LONGEST / 4) * (1 / images)
+            self.prices["read"] = repeated(lambda: file.read(0, order), torch.device("cpu"), LONGEST / 4) * (1 / images)
+
+    def _clip(self) -> None:
+        clip: Any = self.networks.clip
+        clip = clip.to(self.device)
+        if "clip" not in self.sizes:
+            self.sizes["clip"] = measure_size(clip, self._floats(2, 1), clip.encode_image)
+        forward = self.sizes["clip"].forward
+        self._passes("clip", clip.encode_image, forward)
+        self.prices["features"] = self.prices["clip"]
+        if self.recipe.teacher.text.weights == "fit":
+            training = self.networks.text_training()
+            if self.recipe.teacher.text.tower is None:
+                self._trains("text fit", training, 3 * forward)
+            else:
+                self._trains_on_features(training)
+
+    def _trains_on_features(self, training: Training) -> None:
+        settings = training.settings
+        task = training.task.to(self.device)
+        model, optimizer = self.fabric.setup(task, make_optimizer(task, settings))
+        model.train()
+        count = min(settings.batch_size, self.counts.train)
+        features = torch.randn(count, self.networks.possible_views, self.networks.feature_width)
+        batch = Batch(features, torch.arange(count) % self.counts.classes, torch.arange(count))
+        meters, step = EpochMeters("probe", 0), iter(range(10**9))
+
+        def work() -> None:
+            train_step(training, self.fabric, model, optimizer, batch, 0, next(step), meters)
+
+        self.prices["text fit"] = repeated(work, self.device) * (1 / count)

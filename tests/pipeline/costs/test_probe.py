@@ -1,0 +1,41 @@
+"""Trials of every kind of recipe give each operation a price that its work asks for."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.costs import probe
+from pipeline.costs.counts import Counts
+from pipeline.costs.networks import Networks
+from pipeline.costs.probe import probe_networks, repeated
+from pipeline.costs.work import work_of
+from tests.pipeline.costs.recipes import KINDS, small_recipe
+
+COUNTS = Counts(train=64, validation=20, test=40, classes=10)
+OF_LOADING = {"index", "decode", "augment", "prepare"}
+NAMES = [f"class {number}" for number in range(10)]
+
+
+@pytest.mark.parametrize("kind", ["cached", "cold", "plain", "race", "without clip", "pretrained"])
+def test_every_operation_of_the_work_has_a_price(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "LONGEST", 0.0)
+    monkeypatch.setattr(probe, "MOST_FLOPS", 1e8)
+    recipe = small_recipe(tmp_path, "device=cpu", *KINDS[kind])
+    found = probe_networks(recipe, COUNTS, Networks(recipe, NAMES, COUNTS.train))
+    work = work_of(recipe, COUNTS, cached=True)
+    wanted = {name for amounts in work.values() for name, amount in amounts.items() if amount}
+    assert wanted <= set(found.prices) | OF_LOADING
+    assert all(price.wall > 0 for price in found.prices.values())
+    assert found.sizes["student"].parameters > 0
+    if kind == "cached":
+        # Logits, class maps of 2 x 2 places from 64 channels, and CLIP's embedding, in three views.
+        assert found.cache_row == 4 * 3 * (10 + 4 * 64 + 64)
+
+
+def test_first_trial_does_not_count_and_the_median_of_the_others_does() -> None:
+    import time
+
+    pauses = iter([0.3, 0.05, 0.05])
+    took = repeated(lambda: time.sleep(next(pauses)), torch.device("cpu"), longest=0)
+    assert 0.05 <= took.wall < 0.3

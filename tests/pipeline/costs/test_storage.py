@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.costs.counts import Counts
+from pipeline.costs.storage import bytes_of
+from tests.pipeline.costs.recipes import KINDS, small_recipe
+
+COUNTS = Counts(train=1000, validation=200, test=300, classes=10)
+PARAMETERS = {"student": 100, "teacher": 5000, "clip": 40000}
+
+
+def test_cache_is_rows_of_all_images_in_each_epoch_of_its_cycle(tmp_path: Path) -> None:
+    cached = bytes_of(small_recipe(tmp_path), COUNTS, PARAMETERS, cache_row=64)
+    cold = bytes_of(small_recipe(tmp_path, *KINDS["cold"]), COUNTS, PARAMETERS, cache_row=64)
+    assert cached["distill"] - cold["distill"] == 4 * 1000 * 64
+    assert cold["distill"] == 5 * 400
+    race = bytes_of(small_recipe(tmp_path, *KINDS["race"]), COUNTS, PARAMETERS, cache_row=64)
+    assert race["race"] == 4 * 1000 * 64 and race["distill"] == 5 * 400
+
+
+@pytest.mark.parametrize(
+    ("fit", "copies"), [("null", 1), ("{epochs: 2, optimizer: adamw}", 5), ("{epochs: 2, optimizer: sgd}", 4)]
+)
+def test_teacher_that_is_fitted_has_a_checkpoint(tmp_path: Path, fit: str, copies: int) -> None:
+    recipe = small_recipe(tmp_path, "teacher.visual.weights=imagenet", f"teacher.visual.fit={fit}")
+    assert bytes_of(recipe, COUNTS, PARAMETERS, 0)["teacher"] == copies * 4 * 5000

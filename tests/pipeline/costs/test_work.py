@@ -1,0 +1,73 @@
+"""Amounts against counting by hand: 100 training images in batches of 30 are 90 an epoch."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.costs.counts import Counts
+from pipeline.costs.work import OPERATIONS, work_of
+from pipeline.recipe.needs import needs_teacher
+from pipeline.stages.registry import STAGES
+from tests.pipeline.costs.recipes import KINDS, small_recipe
+
+COUNTS = Counts(train=100, validation=20, test=40, classes=10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_stage_that_runs_has_work_and_no_other(tmp_path: Path, kind: str) -> None:
+    recipe = small_recipe(tmp_path, *KINDS[kind])
+    work = work_of(recipe, COUNTS, cached=True)
+    assert set(work) == {stage.name for stage in STAGES if stage.skipped(recipe) is None}
+    assert {operation for amounts in work.values() for operation in amounts} <= set(OPERATIONS)
+    assert all(amount >= 0 for amounts in work.values() for amount in amounts.values())
+    assert needs_teacher(recipe) == any("look" in amounts for amounts in work.values())
+
+
+def test_plain_training_counts_steps_validation_and_one_decoding(tmp_path: Path) -> None:
+    work = work_of(small_recipe(tmp_path, *KINDS["plain"]), COUNTS, cached=True)
+    assert work["distill"] == {"decode": 110, "augment": 900, "prepare": 200, "plain": 900, "student": 200}
+    assert work["data"] == {"index": 160}
+    read_again = work_of(small_recipe(tmp_path, *KINDS["plain"]), COUNTS, cached=False)
+    assert read_again["distill"]["decode"] == 1100
+
+
+def test_cached_epochs_are_looked_at_once_and_read_ever_after(tmp_path: Path) -> None:
+    distill = work_of(small_recipe(tmp_path), COUNTS, cached=True)["distill"]
+    assert (distill["method"], distill["look"], distill["write"], distill["read"]) == (900, 360, 360, 540)
+
+
+def test_cycle_longer_than_the_training_is_filled_as_far_as_it_gets(tmp_path: Path) -> None:
+    distill = work_of(small_recipe(tmp_path, "distill.teacher_cache.passes=50"), COUNTS, cached=True)["distill"]
+    assert (distill["look"], distill["read"]) == (900, 0)
+
+
+@pytest.mark.parametrize("kind", ["cold", "stages"])
+def test_without_a_cache_teachers_look_at_each_image_in_each_epoch(tmp_path: Path, kind: str) -> None:
+    work = work_of(small_recipe(tmp_path, *KINDS[kind]), COUNTS, cached=True)
+    assert work["distill"]["look"] == 900
+    assert not {"read", "write"} & set(work["distill"])
+    if kind == "cold":
+        assert work["reference"]["teacher"] == 900
+
+
+def test_reference_reads_one_of_three_views(tmp_path: Path) -> None:
+    reference = work_of(small_recipe(tmp_path, *KINDS["reference"]), COUNTS, cached=True)["reference"]
+    assert (reference["base"], reference["read"]) == (900, 300)
+
+
+def test_teachers_are_fitted_by_their_own_schedules(tmp_path: Path) -> None:
+    work = work_of(small_recipe(tmp_path), COUNTS, cached=True)
+    assert (work["teacher"]["teacher fit"], work["teacher"]["teacher"]) == (4 * 96, 4 * 20 + 20)
+    # Features of three views once, an epoch on them costs no image; then prompts are tried on validation.
+    assert (work["text"]["text fit"], work["text"]["features"], work["text"]["clip"]) == (5 * 96, 320, 60)
+
+
+def test_rungs_of_a_race_are_added_up_and_their_cache_serves_the_winner(tmp_path: Path) -> None:
+    recipe = small_recipe(
+        tmp_path, *KINDS["race"], "distill.auto.candidates=[kd, cat_kd, tmkd on kd]", "distill.auto.rungs=1"
+    )
+    work = work_of(recipe, COUNTS, cached=True)
+    # One rung of round(10 / 3) epochs: plain training and three others.
+    assert (work["race"]["plain"], work["race"]["method"]) == (270, 810)
+    assert (work["race"]["look"], work["race"]["read"]) == (270, 540)
+    assert (work["distill"]["look"], work["distill"]["read"]) == (90, 810)
