@@ -7,7 +7,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,9 +26,9 @@ from pipeline.models.outputs import NetworkOutput
 from pipeline.recipe.needs import needs_image_tower, needs_teacher, teacher_image_size, tower_image_size
 from pipeline.recipe.references import base_recipe, plain_recipe, trains_reference
 from pipeline.recipe.schema.recipe import Recipe
+from pipeline.stages.shared.cache_size import cache_bytes, kept_outputs
 from pipeline.stages.shared.inputs import make_fitted_views, make_views
 from pipeline.stages.shared.networks import image_geometry
-from pipeline.stages.shared.teacher_cache import cache_bytes
 from pipeline.tmkd.sampled_views import SampledViews
 from pipeline.tmkd.teacher import MultiViewTeacher, ViewedBatch
 from pipeline.tmkd.weighting import make_view_weighting, uniform_weighting
@@ -83,6 +83,13 @@ class _Remembered:
         )
         embeddings = None if self._seen.embeddings is None else of_batch(self._seen.embeddings)
         return self._teacher.fuse(ViewedBatch(found, embeddings), labels, shown)
+
+
+class CachedRow(NamedTuple):
+    """An image in one view and epoch of a teacher cache: its bytes, and the files that they are in."""
+
+    bytes: int
+    files: int
 
 
 class Networks:
@@ -194,18 +201,17 @@ class Networks:
         taught = distill.method == AUTO or METHODS[distill.method].needs_teacher
         return (*(("method",) if taught else ()), *(("base",) if trains_reference(self._recipe) else ()))
 
-    def cached_numbers(self, seen: ViewedBatch) -> int:
-        """Numbers that the teacher cache keeps of an image in one view."""
-        distill = self._recipe.distill
-        one = distill.teacher_cache.model_copy(update={"passes": 1})
-        recipe = self._recipe.model_copy(
-            update={"distill": self._settings("method").model_copy(update={"teacher_cache": one})}
-        )
-        output, text = seen.output, seen.embeddings
-        channels = output.pooled.shape[-1]
-        return (
-            cache_bytes([recipe], 1, 1, output.logits.shape[-1], channels, 0 if text is None else text.shape[-1]) // 4
-        )
+    def cached(self, seen: ViewedBatch) -> "CachedRow":
+        """What the teacher cache keeps of an image in one view and epoch, after a look at any batch."""
+        distill = self._settings("method")
+        cache = distill.teacher_cache.model_copy(update={"passes": 1})
+        recipe = self._recipe.model_copy(update={"distill": distill.model_copy(update={"teacher_cache": cache})})
+        assert self.visual is not None
+        shape, kept = self.visual.shape, dict(kept_outputs((recipe,), self.visual.shape))
+        width = 0
+        if seen.embeddings is not None:
+            kept["embeddings"], width = "embedding", seen.embeddings.shape[-1]
+        return CachedRow(cache_bytes(recipe, kept, 1, 1, shape, width), len(kept))
 
     def _settings(self, name: str) -> DistillSettings:
         """The settings of a student's training; of a race, those of its most elaborate candidate."""

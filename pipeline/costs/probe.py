@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.costs.counts import Counts
 from pipeline.costs.flops import NetworkSize, measure_size
-from pipeline.costs.networks import Networks
+from pipeline.costs.networks import CachedRow, Networks
 from pipeline.costs.seconds import Seconds
 from pipeline.data.loading import Batch
 from pipeline.recipe.schema.recipe import Recipe
@@ -191,26 +191,37 @@ class _Trials:
         self._passes("look", teacher.look, forward, self.recipe.train.batch_size)
         with torch.no_grad():
             seen = teacher.look(self._floats(2, 1))
-        numbers = self.networks.cached_numbers(seen)
-        self._disk(numbers * len(teacher.views))
+        row = self.networks.cached(seen)
+        self._disk(row, len(teacher.views))
         for name in self.networks.taught:
             self._trains(name, self.networks.training(name), self.sizes["student"].training)
-        return 4 * numbers * len(teacher.views)
+        return row.bytes * len(teacher.views)
 
-    def _disk(self, numbers: int) -> None:
-        """A row of the teacher cache written, with its part of bringing all to the disk; and read."""
-        images = 256
-        rows = np.zeros((images, numbers), np.float32)
-        order = np.random.default_rng(0).permutation(images)
+    def _disk(self, row: CachedRow, views: int) -> None:
+        """Writing an image's outputs in all views, with its part of bringing files to the disk; and reading them."""
+        images, cpu = 256, torch.device("cpu")
+        width = max(1, row.bytes // row.files)
+        rows, order = np.zeros((images, width), np.uint8), np.random.default_rng(0).permutation(images)
         with TemporaryDirectory() as folder:
-            file = ArrayFile(Path(folder) / "probe.npy", (1, images, numbers), np.float32)
+            paths = [Path(folder) / f"{number}.npy" for number in range(row.files * views)]
+            files = [ArrayFile(path, (1, images, width), np.uint8) for path in paths]
 
             def write() -> None:
-                file.write(0, order, rows)
-                file.flush()
+                for file in files:
+                    file.write(0, order, rows)
 
-            self.prices["write"] = repeated(write, torch.device("cpu"), LONGEST / 4) * (1 / images)
-            self.prices["read"] = repeated(lambda: file.read(0, order), torch.device("cpu"), LONGEST / 4) * (1 / images)
+            def flush() -> None:
+                for file in files:
+                    file.flush()
+
+            def read() -> None:
+                for file in files:
+                    file.read(0, order)
+
+            # What an epoch writes is brought to the disk together; a few rows of it take as long as many.
+            flushed = repeated(flush, cpu, 0.0) * (1 / max(images, self.counts.train))
+            self.prices["write"] = repeated(write, cpu, LONGEST / 4) * (1 / images) + flushed
+            self.prices["read"] = repeated(read, cpu, LONGEST / 4) * (1 / images)
 
     def _clip(self) -> None:
         clip: Any = self.networks.clip

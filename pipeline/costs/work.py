@@ -8,12 +8,13 @@ from typing import Literal, get_args
 
 from pipeline.costs.counts import Counts
 from pipeline.distill.race.halving import FEWEST_SURVIVORS, rung_epochs
-from pipeline.distill.registry import METHODS, needs_stages
+from pipeline.distill.registry import METHODS
 from pipeline.distill.settings import AUTO
 from pipeline.recipe.needs import has_views, needs_teacher, needs_text_embeddings
 from pipeline.recipe.references import baseline_epochs, trains_baseline, trains_reference
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.stages.fusion import TRAIN_SAMPLE, VALIDATION_SAMPLE
+from pipeline.stages.shared.cache_size import is_served
 from pipeline.training.settings import steps_an_epoch
 
 Operation = Literal[
@@ -168,7 +169,7 @@ def _fusion(recipe: Recipe, counts: Counts) -> _Work:
 
 def may_cache(recipe: Recipe) -> bool:
     """Whether a teacher cache holds all that the method takes; candidates of a race that take more are left out."""
-    return recipe.distill.method == AUTO or not needs_stages(recipe.distill.method, recipe.distill.base)
+    return recipe.distill.method == AUTO or is_served(recipe)
 
 
 def _possible_views(recipe: Recipe) -> int:

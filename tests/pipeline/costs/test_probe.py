@@ -29,8 +29,8 @@ def test_every_operation_of_the_work_has_a_price(tmp_path: Path, kind: str, monk
     assert all(price.wall > 0 for price in found.prices.values())
     assert found.sizes["student"].parameters > 0
     if kind == "cached":
-        # Logits, class maps of 2 x 2 places from 64 channels, and CLIP's embedding, in three views.
-        assert found.cache_row == 4 * 3 * (10 + 4 * 64 + 64)
+        # Logits, a map of 2 x 2 places in 64 channels and CLIP's embedding, each with a mark, in three views.
+        assert found.cache_row == 3 * (4 * (10 + 4 * 64 + 64) + 3)
 
 
 def test_first_trial_does_not_count_and_the_median_of_the_others_does() -> None:
