@@ -1,31 +1,31 @@
-"""Augmentation of a training image: a pure function of (seed, epoch, index), in whichever process and order."""
+"""Augmentation of training images: a pure function of (seed, epoch, index), in whichever process, batch and order."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from PIL import Image, ImageEnhance
+import torch
+from PIL import Image
+from torch import Tensor
 
-from exporters.images.preprocessing import Geometry, resize_shorter_side
-from pipeline.data.mixing import Mix, draw_mix, mixes
+from exporters.images.preprocessing import Geometry
+from pipeline.data.draws import ERASED, ERASED_ASPECT, Draws, area_boxes, rectangles, window_boxes
+from pipeline.data.mixing import Mixes, draw_mixes, mixes
+from pipeline.data.pixels import erase, jitter
+from pipeline.data.preparation import FILTERS, Preparation
 from pipeline.data.randaugment import rand_augment
 from pipeline.data.settings import AugmentSettings
-from pipeline.randomness import generator
-
-ASPECT = (3 / 4, 4 / 3)
-ERASED = (0.02, 0.33)
-ERASED_ASPECT = (0.3, 3.3)
-ATTEMPTS = 10
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-_ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+from pipeline.randomness import batch_generator, generator
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Crop, mirror, RandAugment, colour and erasing of one training image, in this order.
+    """Crop, mirror, RandAugment, colour and erasing of training images, in this order.
 
-    Each has its own random stream, so that changing one leaves the draws of the others as they were.
+    Each has its own random stream, so that changing one leaves the draws of the others as they were. All of a batch is
+    drawn at once (`draw`); then a square is cut out of each prepared image (`preparation`, `cut`) and the squares are
+    varied together, on any device (`vary`).
 
     * `resized`: a share of the area within `scale` and an aspect ratio within 3/4 to 4/3 (log-uniform), scaled to the
       square; the whole centre where ten draws do not fit (Szegedy et al. 2015, as the field runs it).
@@ -50,7 +50,7 @@ class Augmentation:
     cycle: int = 0
 
     def __call__(self, image: Image.Image, epoch: int, index: int) -> np.ndarray:
-        """Augment an image.
+        """Augment an image by itself.
 
         Args:
             image: mode RGB, any size.
@@ -60,108 +60,107 @@ class Augmentation:
         Returns:
             uint8 `[size, size, 3]`.
         """
-        if self.cycle:
-            epoch %= self.cycle
-        image = self._crop(image, epoch, index)
-        if self.settings.flip and generator(self.seed, "flip", epoch, index).random() < 0.5:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        if self.settings.randaugment is not None:
-            random = generator(self.seed, "randaugment", epoch, index)
-            operations, magnitude = self.settings.randaugment.operations, self.settings.randaugment.magnitude
-            image = rand_augment(image, random, operations, magnitude)
-        if self.settings.jitter > 0:
-            image = self._jitter(image, epoch, index)
-        pixels = np.asarray(image, dtype=np.uint8)
-        return self._erase(pixels, epoch, index) if self.settings.erasing > 0 else pixels
+        draws = self.draw(epoch, np.array([index]), np.array([image.size]))
+        crops = self.cut([self.preparation.apply(image)], draws)
+        return self.vary(crops, draws)[0].numpy()
 
-    def mix(self, epoch: int, index: int, images: int) -> Mix | None:
-        """How an augmented image is mixed with another of so many training images; None where it is not.
+    def draw(self, epoch: int, indices: np.ndarray, sizes: np.ndarray) -> Draws:
+        """How images are varied in an epoch.
 
-        The partner is augmented as it is at its own place in this epoch.
+        Args:
+            epoch: number of the epoch, from 0.
+            indices: int64 `[B]`, positions in the training split.
+            sizes: `[B, 2]`, widths and heights of the images as decoded.
+        """
+        epoch, settings, size = self._in_cycle(epoch), self.settings, self.geometry.size
+        sizes = self.preparation.sizes(sizes)
+        random = batch_generator(self.seed, "crop", epoch, indices)
+        if settings.crop == "none":
+            boxes = np.tile(np.array([0, 0, size, size], dtype=np.int64), (len(indices), 1))
+        elif settings.crop == "resized":
+            boxes = area_boxes(random, sizes, settings.scale)
+        else:
+            boxes = window_boxes(random, sizes, size, settings.padding if settings.crop == "shift" else 0)
+        mirrored = np.zeros(len(indices), dtype=bool)
+        if settings.flip:
+            mirrored = batch_generator(self.seed, "flip", epoch, indices).random(1)[:, 0] < 0.5
+        drawn = Draws(epoch, indices, boxes, mirrored)
+        if settings.jitter > 0:
+            random = batch_generator(self.seed, "jitter", epoch, indices)
+            factors = random.uniform(1 - settings.jitter, 1 + settings.jitter, 3)
+            drawn = replace(drawn, factors=factors, order=random.permutation(3))
+        return replace(drawn, erased=self._erased(epoch, indices)) if settings.erasing > 0 else drawn
+
+    def draw_mixes(self, epoch: int, indices: np.ndarray, images: int) -> Mixes | None:
+        """How augmented images are mixed with others of so many training images; None where none are.
+
+        A partner is augmented as it is at its own place in this epoch.
         """
         if not mixes(self.settings):
             return None
-        if self.cycle:
-            epoch %= self.cycle
-        return draw_mix(self.settings, self.seed, epoch, index, images, self.geometry.size)
+        return draw_mixes(self.settings, self.seed, self._in_cycle(epoch), indices, images, self.geometry.size)
+
+    @cached_property
+    def preparation(self) -> Preparation:
+        """What precedes the crop."""
+        match self.settings.crop:
+            case "none":
+                return Preparation("centre", self.geometry)
+            case "shift":
+                return Preparation("centre", replace(self.geometry, resize=self.geometry.size))
+            case "random":
+                return Preparation("resized", self.geometry)
+            case _:
+                return Preparation("whole", self.geometry)
+
+    def cut(self, prepared: Sequence[Image.Image], draws: Draws) -> Tensor:
+        """The squares `[B, size, size, 3]` uint8 of prepared images, mirrored where that was drawn."""
+        size, resampling = self.geometry.size, FILTERS[self.geometry.interpolation]
+        crops = np.empty((len(prepared), size, size, 3), dtype=np.uint8)
+        for row, (image, box, mirrored) in enumerate(
+            zip(prepared, draws.boxes.tolist(), draws.mirrored.tolist(), strict=True)
+        ):
+            # Cropped first: resizing a box would let pixels outside it bleed in. Black where it reaches outside.
+            cropped = image.crop(box)
+            pixels = np.asarray(cropped if cropped.size == (size, size) else cropped.resize((size, size), resampling))
+            crops[row] = pixels[:, ::-1] if mirrored else pixels
+        return torch.from_numpy(crops)
+
+    def vary(self, crops: Tensor, draws: Draws) -> Tensor:
+        """All that follows the crop, to squares `[B, size, size, 3]` uint8 on any device; may change them in place."""
+        if self.settings.randaugment is not None:
+            crops = self._rand_augmented(crops, draws)
+        if draws.factors is not None and draws.order is not None:
+            crops = jitter(crops, draws.factors, draws.order)
+        return crops if draws.erased is None else erase(crops, draws.erased)
 
     def without_mixing(self) -> "Augmentation":
         """The same of each image by itself, for a training whose labels cannot be mixed."""
         return replace(self, settings=self.settings.model_copy(update={"mixup": 0.0, "cutmix": 0.0}))
 
-    def _crop(self, image: Image.Image, epoch: int, index: int) -> Image.Image:
-        if self.settings.crop == "none":
-            return Image.fromarray(self.geometry.apply(image))
-        random = generator(self.seed, "crop", epoch, index)
-        size, resampling = self.geometry.size, _FILTERS[self.geometry.interpolation]
-        if self.settings.crop == "resized":
-            box = _resized_box(random, image.width, image.height, self.settings.scale)
-            # Cropped first: resizing a box would let pixels outside it bleed in.
-            return image.crop(box).resize((size, size), resampling)
-        if self.settings.crop == "random":
-            image = resize_shorter_side(image, self.geometry.resize, resampling)
-            padding = 0
-        else:
-            image = Image.fromarray(self._centre.apply(image))
-            padding = self.settings.padding
-        left, top = (int(random.integers(-padding, side + padding - size + 1)) for side in image.size)
-        return image.crop((left, top, left + size, top + size))  # black where it reaches outside
+    def _in_cycle(self, epoch: int) -> int:
+        return epoch % self.cycle if self.cycle else epoch
 
-    @cached_property
-    def _centre(self) -> Geometry:
-        return replace(self.geometry, resize=self.geometry.size)
+    def _erased(self, epoch: int, indices: np.ndarray) -> np.ndarray:
+        boxes = np.zeros((len(indices), 4), dtype=np.int64)
+        chosen = batch_generator(self.seed, "erasing", epoch, indices).random(1)[:, 0] < self.settings.erasing
+        random = batch_generator(self.seed, "erasing", epoch, indices[chosen])
+        random.random(1)  # which chose them
+        sizes = np.full((int(chosen.sum()), 2), self.geometry.size, dtype=np.int64)
+        boxes[chosen] = rectangles(random, sizes, ERASED, ERASED_ASPECT)
+        return boxes
 
-    def _jitter(self, image: Image.Image, epoch: int, index: int) -> Image.Image:
-        random = generator(self.seed, "jitter", epoch, index)
-        factors = random.uniform(1 - self.settings.jitter, 1 + self.settings.jitter, size=3)
-        for i in random.permutation(3).tolist():
-            image = _ENHANCERS[i](image).enhance(float(factors[i]))
-        return image
-
-    def _erase(self, pixels: np.ndarray, epoch: int, index: int) -> np.ndarray:
-        random = generator(self.seed, "erasing", epoch, index)
-        if random.random() >= self.settings.erasing:
-            return pixels
-        height, width = pixels.shape[:2]
-        box = _random_box(random, width, height, ERASED, ERASED_ASPECT)
-        if box is None:
-            return pixels
-        left, top, right, bottom = box
-        erased = pixels.copy()
-        erased[top:bottom, left:right] = np.rint(pixels.mean(axis=(0, 1), dtype=np.float64)).astype(np.uint8)
-        return erased
-
-
-def _resized_box(
-    random: np.random.Generator, width: int, height: int, scale: tuple[float, float]
-) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the crop: the whole centre where no attempt fits."""
-    box = _random_box(random, width, height, scale, ASPECT)
-    if box is not None:
-        return box
-    aspect = min(max(width / height, ASPECT[0]), ASPECT[1])
-    box_width = min(width, max(1, round(height * aspect)))
-    box_height = min(height, max(1, round(width / aspect)))
-    left, top = (width - box_width) // 2, (height - box_height) // 2
-    return left, top, left + box_width, top + box_height
-
-
-def _random_box(
-    random: np.random.Generator, width: int, height: int, scale: tuple[float, float], aspects: tuple[float, float]
-) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of a rectangle with a share of the area in `scale` and an aspect ratio in `aspects`.
-
-    None where no attempt fits. The number of draws is fixed, however many attempts fit.
-    """
-    draws = random.random(2 * ATTEMPTS + 2).tolist()
-    across, down = draws[:2]
-    lowest, highest = math.log(aspects[0]), math.log(aspects[1])
-    for attempt in range(ATTEMPTS):
-        share, position = draws[2 + 2 * attempt : 4 + 2 * attempt]
-        area = (scale[0] + share * (scale[1] - scale[0])) * width * height
-        aspect = math.exp(lowest + position * (highest - lowest))
-        box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 1 <= box_width <= width and 1 <= box_height <= height:
-            left, top = int(across * (width - box_width + 1)), int(down * (height - box_height + 1))
-            return left, top, left + box_width, top + box_height
-    return None
+    def _rand_augmented(self, crops: Tensor, draws: Draws) -> Tensor:
+        """Image by image, by Pillow, on the CPU."""
+        assert self.settings.randaugment is not None
+        operations, magnitude = self.settings.randaugment.operations, self.settings.randaugment.magnitude
+        varied = [
+            rand_augment(
+                Image.fromarray(square),
+                generator(self.seed, "randaugment", draws.epoch, index),
+                operations,
+                magnitude,
+            )
+            for square, index in zip(crops.cpu().numpy(), draws.indices.tolist(), strict=True)
+        ]
+        return torch.from_numpy(np.stack([np.asarray(image) for image in varied])).to(crops.device)

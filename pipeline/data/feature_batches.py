@@ -57,13 +57,20 @@ class FeatureLoader:
         self.images = len(self._train.labels)
 
     def training_batches(
-        self, augmentation: "Augmentation", batch_size: int, seed: int, epoch: int, drop_last: bool = False
+        self,
+        augmentation: "Augmentation",
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        drop_last: bool = False,
+        device: torch.device | None = None,
     ) -> Iterator[Batch]:
         """One epoch over the training features, in the order `epoch_order(seed, epoch, N)`.
 
         Args:
             augmentation: not used.
             batch_size, seed, epoch, drop_last: as for a `Loader`.
+            device: not used; features are kept on the CPU.
         """
         order = torch.from_numpy(epoch_order(seed, epoch, self.images))
         if drop_last and len(order) > batch_size:

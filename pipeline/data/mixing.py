@@ -8,7 +8,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from pipeline.data.draws import Rows
+from pipeline.data.pixels import blend, paste
 from pipeline.data.settings import AugmentSettings
 from pipeline.randomness import generator
 
@@ -27,15 +31,36 @@ class Mix:
     share: float
     box: tuple[int, int, int, int] | None = None
 
-    def blend(self, image: np.ndarray, partner: np.ndarray) -> np.ndarray:
-        """Both images, augmented, uint8 `[S, S, 3]`, as one of the same kind."""
-        if self.box is None:
-            mixed = self.share * image.astype(np.float64) + (1 - self.share) * partner
-            return np.rint(mixed).astype(np.uint8)
-        left, top, right, bottom = self.box
-        blended = image.copy()
-        blended[top:bottom, left:right] = partner[top:bottom, left:right]
-        return blended
+
+@dataclass(frozen=True)
+class Mixes(Rows):
+    """How the images of a batch are mixed.
+
+    Attributes:
+        partners: int64 `[B]`, the other image's index in the training split; the image's own where it is not mixed.
+        shares: float64 `[B]`, of the image itself in the label, in [0.5, 1].
+        boxes: int64 `[B, 4]`, what is taken from the partner (CutMix); an empty one for mixup.
+        pasted: bool `[B]`, whether it is CutMix.
+    """
+
+    partners: np.ndarray
+    shares: np.ndarray
+    boxes: np.ndarray
+    pasted: np.ndarray
+
+    @property
+    def mixed(self) -> np.ndarray:
+        """int64 `[M]`, the rows that are mixed."""
+        return np.flatnonzero(self.shares < 1)
+
+    def mix(self, images: Tensor, partners: Tensor) -> Tensor:
+        """Images with their partners, all augmented, uint8 `[B, S, S, 3]`, as images of the same kind."""
+        mixed = torch.empty_like(images)
+        for chosen, function, how in ((self.pasted, paste, self.boxes), (~self.pasted, blend, self.shares)):
+            rows = torch.from_numpy(np.flatnonzero(chosen)).to(images.device)
+            if len(rows):
+                mixed[rows] = function(images[rows], partners[rows], how[chosen])
+        return mixed
 
 
 def mixes(settings: AugmentSettings) -> bool:
@@ -76,3 +101,14 @@ def draw_mix(settings: AugmentSettings, seed: int, epoch: int, index: int, image
     right, bottom = min(left + side, size), min(top + side, size)
     left, top = max(left, 0), max(top, 0)
     return Mix(partner, 1 - (right - left) * (bottom - top) / size**2, (left, top, right, bottom))
+
+
+def draw_mixes(settings: AugmentSettings, seed: int, epoch: int, indices: np.ndarray, images: int, size: int) -> Mixes:
+    """`draw_mix` of each of the indices int64 `[B]`."""
+    drawn = [draw_mix(settings, seed, epoch, index, images, size) for index in indices.tolist()]
+    return Mixes(
+        np.array([index if mix is None else mix.partner for index, mix in zip(indices.tolist(), drawn, strict=True)]),
+        np.array([1.0 if mix is None else mix.share for mix in drawn]),
+        np.array([(0, 0, 0, 0) if mix is None or mix.box is None else mix.box for mix in drawn]),
+        np.array([mix is not None and mix.box is not None for mix in drawn]),
+    )

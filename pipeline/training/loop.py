@@ -158,7 +158,7 @@ def _train_epoch(
     settings, steps = training.settings, training.steps_per_epoch
     figures = {"top-1": history[-1]["validation_top1"]} if history else {}
     batches = training.loader.training_batches(
-        training.augmentation, settings.batch_size, training.seed, epoch, drop_last=True
+        training.augmentation, settings.batch_size, training.seed, epoch, drop_last=True, device=fabric.device
     )
     model.train()
     with console.track(f"{training.name} {epoch + 1}/{settings.epochs}", steps) as bar:

@@ -90,8 +90,8 @@ def train_step(
         fabric: device and precision.
         model: `training.task` as wrapped by Fabric, in train mode.
         optimizer: as wrapped by Fabric.
-        batch: uint8 images on the CPU. The loader has augmented them already, in its worker processes
-            (`pipeline.data.augmentation`), as (seed, epoch, index) says.
+        batch: uint8 images. The loader has augmented them already (`pipeline.data.augmentation`), as (seed, epoch,
+            index) says, and on the device, where that is not the CPU.
         epoch: number of the epoch, from 0.
         step: number of the batch in the epoch, from 0.
         meters: of this epoch.

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exporters.images.preprocessing import Geometry
-from pipeline.data.augmentation import Augmentation, _resized_box
+from pipeline.data.augmentation import Augmentation
 from pipeline.data.randaugment import rand_augment
 from pipeline.randomness import generator
 from tests.pipeline.data.conftest import Augment, RandAugment
+from tests.pipeline.data.reference import augmented
 
 GEOMETRY = Geometry(16, 20)
 CROPS = ("random", "resized", "shift", "none")
@@ -98,33 +99,37 @@ def test_random_is_a_window_of_the_resized_image():
     assert drawn == windows
 
 
-@settings(deadline=None, max_examples=200)
-@given(
-    width=st.integers(1, 500),
-    height=st.integers(1, 500),
-    scale=st.tuples(st.floats(0.05, 1), st.floats(0.05, 1)).map(sorted).map(tuple),
-    index=st.integers(0, 10_000),
+AUGMENTS = st.builds(
+    Augment,
+    crop=st.sampled_from(CROPS),
+    scale=st.sampled_from([(0.08, 1.0), (0.5, 0.6)]),
+    padding=st.integers(1, 20),
+    flip=st.booleans(),
+    jitter=st.sampled_from([0.0, 0.4, 1.0]),
+    randaugment=st.sampled_from([None, None, RandAugment(2, 14)]),
+    erasing=st.sampled_from([0.0, 0.6]),
 )
-def test_a_resized_box_lies_inside_with_area_and_aspect_in_range(width, height, scale, index):
-    left, top, right, bottom = _resized_box(generator(0, "crop", 0, index), width, height, scale)
-    assert 0 <= left < right <= width
-    assert 0 <= top < bottom <= height
-    box_width, box_height = right - left, bottom - top
-    if min(width, height) >= 100:
-        assert 0.75 - 0.1 <= box_width / box_height <= 4 / 3 + 0.1
-        if 3 / 4 <= width / height <= 4 / 3 and scale[1] < 0.7:  # some attempt fits
-            assert scale[0] - 0.02 <= box_width * box_height / (width * height) <= scale[1] + 0.02
+SHAPES = st.tuples(st.integers(1, 50), st.integers(1, 50))
 
 
-def test_resized_boxes_are_spread_over_scales_and_places():
-    boxes = np.array([_resized_box(generator(0, "crop", 0, i), 200, 200, (0.25, 0.5)) for i in range(2000)])
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / 40_000
-    assert abs(areas.mean() - 0.375) < 0.01
-    assert abs(areas.std() - 0.25 / 12**0.5) < 0.01
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    np.testing.assert_allclose(centres.mean(axis=0), 100, atol=2)
-    assert (boxes[:, 0] == 0).any()
-    assert (boxes[:, 2] == 200).any()
+@settings(deadline=None, max_examples=150)
+@given(
+    augment=AUGMENTS,
+    shapes=st.lists(SHAPES, min_size=1, max_size=6),
+    interpolation=st.sampled_from(["bilinear", "bicubic"]),
+    seed=st.integers(0, 2**32 - 1),
+    epoch=st.integers(0, 1000),
+)
+def test_batch_is_what_pillow_makes_of_each_image_to_the_bit(augment, shapes, interpolation, seed, epoch):
+    geometry = Geometry(16, 20, interpolation)
+    images = [noise(*shape, seed=row) for row, shape in enumerate(shapes)]
+    indices = np.random.default_rng(seed).choice(10**6, len(images), replace=False)
+    together = Augmentation(augment, geometry, seed)  # type: ignore[arg-type]
+    draws = together.draw(epoch, indices, np.array(shapes))
+    crops = together.cut([together.preparation.apply(image) for image in images], draws)
+    varied = together.vary(crops, draws).numpy()
+    for image, index, found in zip(images, indices.tolist(), varied, strict=True):
+        np.testing.assert_array_equal(found, augmented(image, augment, geometry, seed, epoch, index))
 
 
 def test_jitter_moves_colours_within_its_strength():

@@ -1,6 +1,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,18 @@ from PIL import Image
 from exporters.core.errors import UnavailableError
 from exporters.images.decoding import open_rgb
 from exporters.images.preprocessing import Geometry
-from pipeline.data import loading
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index
 from pipeline.data.loading import Batch, Loader, epoch_order
+from pipeline.data.mixing import draw_mix
 from tests.pipeline.conftest import CLASSES, Run, draw
 from tests.pipeline.data.conftest import Augment, Data, RandAugment, write_image
+from tests.pipeline.data.reference import augmented, blended
 
 GEOMETRY = Geometry(16, 20)
-AUGMENTATION = Augmentation(Augment(jitter=0.3, randaugment=RandAugment(), erasing=0.5), GEOMETRY, seed=5)
+AUGMENT = Augment(jitter=0.3, randaugment=RandAugment(), erasing=0.5)
+AUGMENTATION = Augmentation(AUGMENT, GEOMETRY, seed=5)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def test_training_batches_hold_what_the_files_hold(index: DataIndex):
         assert batch.images.is_contiguous(memory_format=torch.channels_last)
         for i, label, image in zip(batch.indices.tolist(), batch.labels.tolist(), batch.images, strict=True):
             assert label == split.labels[i]
-            expected = AUGMENTATION(open_rgb(index.root / split.paths[i]), 2, i)
+            expected = augmented(open_rgb(index.root / split.paths[i]), AUGMENT, GEOMETRY, 5, 2, i)
             np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), expected)
 
 
@@ -107,7 +110,22 @@ def test_workers_and_cache_change_no_bit(index: DataIndex):
         assert same(everything(loader), reference)
 
 
-MIXED = Augmentation(Augment(mixup=0.4, cutmix=1.0, mix_probability=0.8), GEOMETRY, seed=5, cycle=2)
+MIXING = Augment(mixup=0.4, cutmix=1.0, mix_probability=0.8)
+MIXED = Augmentation(MIXING, GEOMETRY, seed=5, cycle=2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("crop", ["random", "resized", "shift", "none"])
+def test_images_kept_in_memory_are_varied_to_the_same_bits(index: DataIndex, crop: str):
+    varied = replace(MIXING, crop=crop, jitter=0.4, erasing=0.5, padding=3)
+    augmentation = Augmentation(varied, GEOMETRY, seed=5)  # type: ignore[arg-type]
+    whole = 3 * sum(int(split.sizes.prod(axis=1).sum()) for split in index.splits.values())
+    kept, tight, read = (Loader(index, index.root, 0, cache_bytes=size) for size in (2**20, whole, 0))
+    assert (kept.cached, tight.cached, read.cached) == (True, True, False)
+    expected = [b for epoch in (0, 1, 0) for b in read.training_batches(augmentation, 3, seed=1, epoch=epoch)]
+    for loader in (kept, tight):
+        assert same(
+            [b for epoch in (0, 1, 0) for b in loader.training_batches(augmentation, 3, seed=1, epoch=epoch)], expected
+        )
 
 
 def test_mixed_batches_are_the_same_with_1_and_3_workers_and_in_any_order(index: DataIndex):
@@ -141,8 +159,8 @@ def test_mixed_image_is_made_of_both_augmented_images_and_has_both_labels(index:
     for batch in Loader(index, index.root).training_batches(MIXED, 4, seed=5, epoch=1):
         assert batch.partners is not None and batch.shares is not None
         for row, i in enumerate(batch.indices.tolist()):
-            own = MIXED(open_rgb(index.root / split.paths[i]), 1, i)
-            mix = MIXED.mix(1, i, len(split))
+            own = augmented(open_rgb(index.root / split.paths[i]), MIXING, GEOMETRY, 5, 1, i)
+            mix = draw_mix(MIXING, 5, 1, i, len(split), 16)  # type: ignore[arg-type]
             image = batch.images[row].permute(1, 2, 0).numpy()
             assert batch.labels[row] == split.labels[i]
             if mix is None:
@@ -151,8 +169,9 @@ def test_mixed_image_is_made_of_both_augmented_images_and_has_both_labels(index:
                 assert batch.shares[row] == 1 and batch.partners[row] == split.labels[i]
                 continue
             kinds.add("mixup" if mix.box is None else "cutmix")
-            partner = MIXED(open_rgb(index.root / split.paths[mix.partner]), 1, mix.partner)
-            np.testing.assert_array_equal(image, mix.blend(own, partner))
+            other = open_rgb(index.root / split.paths[mix.partner])
+            partner = augmented(other, MIXING, GEOMETRY, 5, 1, mix.partner)
+            np.testing.assert_array_equal(image, blended(mix, own, partner))
             assert batch.partners[row] == split.labels[mix.partner]
             assert batch.shares[row].item() == pytest.approx(mix.share)
     assert kinds == {"plain", "mixup", "cutmix"}
@@ -164,18 +183,6 @@ def test_without_mixing_a_batch_has_no_second_labels(index: DataIndex):
     batches = [list(Loader(index, index.root).training_batches(each, 4, seed=5, epoch=0)) for each in (off, plain)]
     assert same(*batches)
     assert all(batch.partners is None and batch.shares is None for batch in batches[0])
-
-
-def test_a_broken_partner_is_named(index: DataIndex):
-    mixed = Augmentation(Augment(mixup=1.0), GEOMETRY, seed=5)
-    mix = mixed.mix(0, 0, 13)
-    assert mix is not None
-    broken = index.root / index.splits["train"].paths[mix.partner]
-    broken.write_bytes(b"no image")
-    loader = Loader(index, index.root, 0)
-    request = loading._Request("train", mixed, 0, np.array([0]))
-    failure = loader._images.__getitems__(request)
-    assert isinstance(failure, loading._Failure) and broken.name in failure.message
 
 
 @hypothesis_settings(deadline=None, max_examples=15)

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.mixing import Mix, draw_mix, mixes
+from pipeline.data.mixing import Mix, draw_mix, draw_mixes, mixes
 from tests.pipeline.data.conftest import Augment
+from tests.pipeline.data.reference import blended
 
 
 def draws(count: int, **changes: object) -> list[Mix | None]:
@@ -31,19 +33,19 @@ def test_a_mix_is_reproducible_and_leaves_the_larger_part(mixup, cutmix, images,
     assert mix is not None
     assert mix.partner in set(range(images)) - {index}
     ones, zeros = np.full((size, size, 3), 255, np.uint8), np.zeros((size, size, 3), np.uint8)
-    blended = mix.blend(ones, zeros)
-    assert blended.shape == (size, size, 3) and blended.dtype == np.uint8
+    both = blended(mix, ones, zeros)
+    assert both.shape == (size, size, 3) and both.dtype == np.uint8
     assert 0.5 <= mix.share <= 1
     if mix.box is None:
         assert mixup
-        assert abs(blended.mean() / 255 - mix.share) <= 0.5 / 255 + 1e-9
+        assert abs(both.mean() / 255 - mix.share) <= 0.5 / 255 + 1e-9
     else:
         assert cutmix
         left, top, right, bottom = mix.box
         assert 0 <= left <= right <= size and 0 <= top <= bottom <= size
         # The label follows the pixels exactly.
-        assert blended.mean() / 255 == pytest.approx(mix.share)
-        assert not blended[top:bottom, left:right].any()
+        assert both.mean() / 255 == pytest.approx(mix.share)
+        assert not both[top:bottom, left:right].any()
     assert (ones == 255).all() and (zeros == 0).all()
 
 
@@ -75,3 +77,22 @@ def test_another_seed_epoch_or_image_gives_another_mix():
     addresses = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
     found = {draw_mix(Augment(mixup=1.0), *address, 1000, 32) for address in addresses}  # type: ignore[arg-type]
     assert len(found) == 4
+
+
+@pytest.mark.parametrize("kinds", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_batch_is_mixed_as_each_image_by_itself(kinds: dict[str, float]):
+    settings, random, indices = Augment(mix_probability=0.7, **kinds), np.random.default_rng(1), np.arange(40)
+    images, partners = random.integers(0, 256, (2, 40, 17, 17, 3), dtype=np.uint8)
+    together = draw_mixes(settings, 3, 2, indices, 50, 17)  # type: ignore[arg-type]
+    mixed = together.mixed
+    found = together.rows(mixed).mix(torch.from_numpy(images[mixed]), torch.from_numpy(partners[mixed])).numpy()
+    alone = [draw_mix(settings, 3, 2, index, 50, 17) for index in indices.tolist()]  # type: ignore[arg-type]
+    assert mixed.tolist() == [row for row, mix in enumerate(alone) if mix is not None and mix.share < 1]
+    assert 15 < len(mixed) < 40
+    for row, image in zip(mixed.tolist(), found, strict=True):
+        mix = alone[row]
+        assert mix is not None
+        assert (together.partners[row], together.shares[row]) == (mix.partner, mix.share)
+        np.testing.assert_array_equal(image, blended(mix, images[row], partners[row]))
+    still = np.setdiff1d(indices, mixed)
+    assert (together.shares[still] == 1).all()

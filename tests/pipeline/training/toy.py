@@ -78,7 +78,13 @@ class Loader:
         self.asked: list[tuple[int, int, int]] = []
 
     def training_batches(
-        self, augmentation: Augmentation, batch_size: int, seed: int, epoch: int, drop_last: bool = False
+        self,
+        augmentation: Augmentation,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        drop_last: bool = False,
+        device: torch.device | None = None,
     ) -> Iterator[Batch]:
         assert drop_last
         self.asked.append((batch_size, seed, epoch))

@@ -1,0 +1,96 @@
+"""Changes to the pixels of many images at once, on any device: what Pillow gives for each, to the bit.
+
+Brightness, contrast and saturation are computed in float32 as Pillow's `ImageEnhance` does, with a rounding after each
+product. Where Pillow was built with fused products (as on ARM), a level may differ by 1 of 255.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_GREY = (19595, 38470, 7471)
+"""ITU-R 601-2 luma of red, green and blue, in 1/65536."""
+
+
+def jitter(images: Tensor, factors: np.ndarray, order: np.ndarray) -> Tensor:
+    """Brightness, contrast and saturation of each image by its factors, in its order.
+
+    Args:
+        images: uint8 `[B, H, W, 3]`.
+        factors: float64 `[B, 3]`, 0 or more; 1 changes nothing.
+        order: int64 `[B, 3]`, a permutation of 0 (brightness), 1 (contrast) and 2 (saturation) in each row.
+
+    Returns:
+        uint8 `[B, H, W, 3]`.
+    """
+    # A plane for each colour, of whole numbers as float32: several times as fast as pixel by pixel.
+    planes = images.permute(3, 0, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    rows = np.arange(len(order))
+    for place in range(3):
+        operation, factor = order[:, place], factors[rows, order[:, place]]
+        of_contrast, of_saturation, strength = (
+            torch.from_numpy(each).to(images.device, torch.float32).view(-1, 1, 1)
+            for each in (operation == 1, operation == 2, factor)
+        )
+        # What an image would be without brightness (black), contrast (its mean grey) or saturation (grey).
+        grey = _grey(planes)
+        mean = (_exact_sum(grey) / grey[0].numel() + 0.5).floor().to(torch.float32).view(-1, 1, 1)
+        without = grey.mul_(of_saturation).add_(mean * of_contrast)
+        planes.sub_(without).mul_(strength).add_(without).clamp_(0, 255).floor_()
+    changed = torch.empty_like(images)
+    for colour, plane in enumerate(planes):
+        changed[..., colour] = plane
+    return changed
+
+
+def _grey(planes: Tensor) -> Tensor:
+    """The luma `[B, H, W]` of planes `[3, B, H, W]`: all products and sums are whole numbers below 2^24, so exact."""
+    red, green, blue = (plane * weight for plane, weight in zip(planes, _GREY, strict=True))
+    return red.add_(green).add_(blue).add_(0x8000).mul_(2**-16).floor_()
+
+
+def erase(images: Tensor, boxes: np.ndarray) -> Tensor:
+    """Fill a rectangle of each image with the image's mean colour; in place.
+
+    Args:
+        images: uint8 `[B, H, W, 3]`.
+        boxes: int64 `[B, 4]`, left, top, right, bottom; nothing is filled where it is empty.
+    """
+    chosen = np.flatnonzero(boxes[:, 2] > boxes[:, 0])
+    if len(chosen):
+        rows = torch.from_numpy(chosen).to(images.device)
+        picked = images.index_select(0, rows)
+        height, width = picked.shape[1:3]
+        mean = (_exact_sum(picked) / (height * width)).round().to(torch.uint8)
+        filled = _combined(picked, mean[:, None, None, :].expand_as(picked), boxes[chosen])
+        images.index_copy_(0, rows, filled)
+    return images
+
+
+def paste(images: Tensor, partners: Tensor, boxes: np.ndarray) -> Tensor:
+    """Each image uint8 `[B, H, W, 3]` with what its partner shows in a box `[B, 4]` (CutMix)."""
+    return _combined(images, partners, boxes)
+
+
+def blend(images: Tensor, partners: Tensor, shares: np.ndarray) -> Tensor:
+    """Each image uint8 `[B, H, W, 3]` and its partner, by the image's share float64 `[B]` (mixup), rounded."""
+    own = torch.from_numpy(shares).to(images.device).view(-1, 1, 1, 1)
+    return (own * images.to(torch.float64)).add_((1 - own) * partners).round_().to(torch.uint8)
+
+
+def _combined(outside: Tensor, inside: Tensor, boxes: np.ndarray) -> Tensor:
+    """Images uint8 `[B, H, W, 3]`, within their boxes `[B, 4]` as others are."""
+    left, top, right, bottom = torch.from_numpy(boxes).to(outside.device).view(-1, 4, 1).unbind(dim=1)
+    rows, columns = (torch.arange(side, device=outside.device) for side in outside.shape[1:3])
+    columns = columns.repeat_interleave(3)  # one for each colour: products of long lines are several times as fast
+    down, across = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
+    within = (down[:, :, None] & across[:, None, :]).to(torch.uint8)
+    lines = [images.reshape(*images.shape[:2], -1) for images in (outside, inside)]
+    return (lines[0] * (1 - within)).add_(lines[1] * within).view(outside.shape)
+
+
+def _exact_sum(levels: Tensor) -> Tensor:
+    """The sum of levels of up to 255 over height and width, `[B, H, W]` or `[B, H, W, C]`, as float64."""
+    small = 255 * levels.shape[1] * levels.shape[2] < 2**24  # each sum a whole number that float32 holds
+    lines = levels.reshape(*levels.shape[:2], -1).to(torch.float32 if small else torch.float64).sum(dim=1)
+    return lines.view(len(levels), levels.shape[2], *levels.shape[3:]).sum(dim=1).to(torch.float64)

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
+
+from pipeline.data.pixels import blend, erase, jitter, paste
+
+ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+
+
+def noise(count: int, height: int, width: int, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    levels = random.integers(0, 256, (count, height, width, 3))
+    return (levels * random.random((count, 1, 1, 3))).astype(np.uint8)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    factors=st.lists(st.tuples(*[st.one_of(st.just(1.0), st.just(0.0), st.floats(0, 3))] * 3), min_size=1, max_size=6),
+    shape=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    seed=st.integers(0, 99),
+)
+def test_colours_are_changed_as_pillow_changes_them(factors, shape, seed):
+    images = noise(len(factors), *shape, seed)
+    order = np.stack([np.random.default_rng(seed + row).permutation(3) for row in range(len(factors))])
+    changed = jitter(torch.from_numpy(images), np.array(factors), order).numpy()
+    for image, strengths, operations, found in zip(images, factors, order.tolist(), changed, strict=True):
+        expected = Image.fromarray(image)
+        for operation in operations:
+            expected = ENHANCERS[operation](expected).enhance(strengths[operation])
+        np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+@pytest.mark.parametrize("side", [3, 32, 300])  # 300: sums beyond what float32 holds exactly
+def test_rectangle_is_filled_with_the_mean_of_each_colour(side: int):
+    images = noise(4, side, side, 3)
+    boxes = np.array([[0, 1, 2, 3], [0, 0, 0, 0], [0, 0, side, side], [1, 1, 2, 2]])
+    filled = erase(torch.from_numpy(images.copy()), boxes).numpy()
+    for image, (left, top, right, bottom), found in zip(images, boxes.tolist(), filled, strict=True):
+        expected = image.copy()
+        expected[top:bottom, left:right] = np.rint(image.reshape(-1, 3).mean(axis=0, dtype=np.float64))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_box_is_taken_from_the_partner_and_a_blend_is_rounded():
+    images, partners = noise(2, 6, 5, 0), noise(2, 6, 5, 1)
+    pasted = paste(torch.from_numpy(images), torch.from_numpy(partners), np.array([[1, 2, 4, 6], [0, 0, 0, 0]])).numpy()
+    assert (pasted[0, 2:6, 1:4] == partners[0, 2:6, 1:4]).all()
+    pasted[0, 2:6, 1:4] = images[0, 2:6, 1:4]
+    np.testing.assert_array_equal(pasted, images)
+    shares = np.array([0.5, 0.9])
+    mixed = blend(torch.from_numpy(images), torch.from_numpy(partners), shares).numpy()
+    expected = shares[:, None, None, None] * images + (1 - shares)[:, None, None, None] * partners
+    np.testing.assert_array_equal(mixed, np.rint(expected))
