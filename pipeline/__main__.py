@@ -8,9 +8,10 @@ from contextlib import suppress
 
 import click
 
-from exporters.core.errors import TmkdError
+from exporters.core.errors import TmkdError, UsageError
 from exporters.core.interrupts import Terminated, interrupt_in, interrupts_kept, raise_on_termination
 from exporters.core.write_errors import describe_os_error
+from pipeline.distributed.ranks import LAUNCHED, is_one_of_several, this_rank
 from pipeline.streams import flush_streams, protect_streams
 
 
@@ -25,6 +26,9 @@ def main() -> None:
         for name in ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS"):
             os.environ.setdefault(name, "1")
     # A traceback is for those who ask for one, wherever on the line they do.
+    if _is_one_of_several():
+        # Warnings of C++ code about how gradients are exchanged would come once from each process.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     raise_on_termination()
@@ -40,13 +44,15 @@ def main() -> None:
         code = error.exit_code
     except TmkdError as error:
         code = error.exit_code
-        _report(f"error: {error}", debug)
+        if error.message:  # else whoever met it has said it
+            _report(f"error: {error}", debug)
     except (KeyboardInterrupt, click.Abort) as error:
         interrupt = interrupt_in(error)
         terminated = interrupt.number if isinstance(interrupt, Terminated) else None
         code = 128 + (terminated or signal.SIGINT)
         cause = "terminated" if terminated else "interrupted"
-        _report(f"{cause}; nothing is half-written, and the same command can be run again", debug)
+        if not _is_told_elsewhere():
+            _report(f"{cause}; nothing is half-written, and the same command can be run again", debug)
     except ModuleNotFoundError as error:
         code = _missing(error, debug)
     except OSError as error:
@@ -57,7 +63,22 @@ def main() -> None:
         _report(f"internal error: {type(error).__name__}: {error}\n  Run again with --debug for the traceback.", debug)
     with suppress(OSError):
         flush_streams()
-    sys.exit(code if isinstance(code, int) else 0)
+    code = code if isinstance(code, int) else 0
+    if _is_one_of_several():
+        os._exit(code)  # threads of a process group abort the interpreter at its end
+    sys.exit(code)
+
+
+def _is_one_of_several() -> bool:
+    try:
+        return is_one_of_several()
+    except UsageError:  # it is the error that ends this command
+        return False
+
+
+def _is_told_elsewhere() -> bool:
+    """Whether an interrupt is reported by the process that has started this one, or by the first of several."""
+    return LAUNCHED in os.environ or (_is_one_of_several() and not this_rank().leads)
 
 
 def _missing(error: ModuleNotFoundError, debug: bool) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.commands.devices import DEVICES, on_devices
 from pipeline.commands.options import OVERRIDES, PATH, RECIPE
 from pipeline.commands.types import Names
 
@@ -32,6 +33,7 @@ NAMES = Names()
 @click.option("--corruptions", is_flag=True, help="Also score on corrupted test images (validate.corruptions).")
 @OVERRIDES
 @click.option("--run-dir", type=PATH, metavar="DIR", help="Default: runs/<recipe name>-compare.")
+@DEVICES
 def compare(
     recipe: str,
     methods: tuple[str, ...],
@@ -42,6 +44,7 @@ def compare(
     corruptions: bool,
     overrides: tuple[str, ...],
     run_dir: Path | None,
+    devices: int | None,
 ) -> None:
     """Train a student under several methods and seeds, and compare.
 
@@ -53,14 +56,19 @@ def compare(
     from pipeline.comparison.compare import compare as run_comparison
     from pipeline.console import Console
 
-    run_comparison(
-        Source(recipe, (*overrides, *(("validate.corruptions=true",) if corruptions else ()))),
-        methods=methods,
-        bases=bases,
-        seeds=seeds,
-        ablate=ablate,
-        weightings=weightings,
-        folder=run_dir,
-        command=["tmkd-pipeline", *sys.argv[1:]],
-        console=Console(),
-    )
+    source = Source(recipe, (*overrides, *(("validate.corruptions=true",) if corruptions else ())))
+
+    def work() -> None:
+        run_comparison(
+            source,
+            methods=methods,
+            bases=bases,
+            seeds=seeds,
+            ablate=ablate,
+            weightings=weightings,
+            folder=run_dir,
+            command=["tmkd-pipeline", *sys.argv[1:]],
+            console=Console(),
+        )
+
+    on_devices(devices, lambda: source.load().device, work)

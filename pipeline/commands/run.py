@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.commands.devices import DEVICES, on_devices
 from pipeline.commands.options import OVERRIDES, RECIPE, RUN_DIRECTORY, STAGE
 
 
@@ -13,13 +14,27 @@ from pipeline.commands.options import OVERRIDES, RECIPE, RUN_DIRECTORY, STAGE
 @RUN_DIRECTORY
 @click.option("--until", type=STAGE, help="Stop after this stage.")
 @click.option("--force", type=STAGE, help="Run this stage again even if nothing changed.")
-def run(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, until: str | None, force: str | None) -> None:
+@DEVICES
+def run(
+    recipe: str,
+    overrides: tuple[str, ...],
+    run_dir: Path | None,
+    until: str | None,
+    force: str | None,
+    devices: int | None,
+) -> None:
     """Run every stage of RECIPE to a verified bundle.
 
     Finished stages are reused; an interrupted run resumes where it stopped. RECIPE is a path, or the name of a
     shipped recipe (`tmkd-pipeline recipes list`).
     """
-    run_recipe(recipe, overrides, run_dir, until, force)
+    from pipeline.recipe import load_recipe
+
+    on_devices(
+        devices,
+        lambda: load_recipe(recipe, overrides).recipe.device,
+        lambda: run_recipe(recipe, overrides, run_dir, until, force),
+    )
 
 
 def run_recipe(

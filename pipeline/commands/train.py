@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.commands.devices import DEVICES, on_devices
 from pipeline.commands.options import OVERRIDES, PATH, STAGE
 
 
@@ -21,6 +22,7 @@ from pipeline.commands.options import OVERRIDES, PATH, STAGE
 @click.option("--run-dir", type=PATH, metavar="DIR", help="Where files go; default: runs/<name of the folder>.")
 @click.option("--until", type=STAGE, help="Stop after this stage.")
 @click.option("--force", type=STAGE, help="Run this stage again even if nothing changed.")
+@DEVICES
 def train(
     photos: Path,
     student: str | None,
@@ -31,6 +33,7 @@ def train(
     run_dir: Path | None,
     until: str | None,
     force: str | None,
+    devices: int | None,
 ) -> None:
     """Train a classifier on the folder PHOTOS, without a recipe.
 
@@ -38,6 +41,27 @@ def train(
     folders, split folders with class folders in them, or a table of labels (`path,label`). Networks start from
     published weights where these are in the local cache or can be fetched. `tmkd-pipeline models list` names networks.
     """
+    from pipeline.recipe.reading.overrides import parse_override
+
+    given = {parse_override(override).path: parse_override(override).value for override in overrides}
+    on_devices(
+        devices,
+        lambda: given.get(("device",), "auto"),
+        lambda: _train(photos, student, teacher, epochs, image_size, overrides, run_dir, until, force),
+    )
+
+
+def _train(
+    photos: Path,
+    student: str | None,
+    teacher: str | None,
+    epochs: int | None,
+    image_size: int | None,
+    overrides: tuple[str, ...],
+    run_dir: Path | None,
+    until: str | None,
+    force: str | None,
+) -> None:
     from pipeline.commands.run import run_recipe
     from pipeline.recipe.draft import Wishes, check_draft, counted, draft_recipe, name_of, write_draft
     from pipeline.recipe.reading.overrides import parse_override

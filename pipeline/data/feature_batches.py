@@ -12,6 +12,7 @@ from torch import Tensor
 from exporters.images.preprocessing import Geometry
 from pipeline.data.listing import SplitName
 from pipeline.data.loading import Batch, Loader, epoch_order
+from pipeline.distributed.parts import WHOLE, Part, own_batches, own_images
 
 if TYPE_CHECKING:
     from pipeline.data.augmentation import Augmentation
@@ -64,33 +65,35 @@ class FeatureLoader:
         epoch: int,
         drop_last: bool = False,
         device: torch.device | None = None,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         """One epoch over the training features, in the order `epoch_order(seed, epoch, N)`.
 
         Args:
             augmentation: not used.
-            batch_size, seed, epoch, drop_last: as for a `Loader`.
+            batch_size, seed, epoch, drop_last, part: as for a `Loader`.
             device: not used; features are kept on the CPU.
         """
-        order = torch.from_numpy(epoch_order(seed, epoch, self.images))
+        order = epoch_order(seed, epoch, self.images)
         if drop_last and len(order) > batch_size:
             order = order[: len(order) // batch_size * batch_size]
-        for chosen in order.split(batch_size):
+        order, batch_size = own_images(order, batch_size, part)
+        for chosen in torch.from_numpy(order).split(batch_size):
             yield Batch(self._train.images[chosen], self._train.labels[chosen], self._train.indices[chosen])
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """How many batches `training_batches` gives with `drop_last`."""
         return max(1, self.images // batch_size)
 
-    def evaluation_batches(self, split: SplitName, geometry: Geometry) -> Iterator[Batch]:
-        """The features `[N, 1, C]` of the validation split in its order, of rgb alone, in one batch.
+    def evaluation_batches(self, split: SplitName, geometry: Geometry, part: Part = WHOLE) -> Iterator[Batch]:
+        """The features `[N, 1, C]` of the validation split in its order, of rgb alone, in one batch: the first part's.
 
         Raises:
             ValueError: another split, or another geometry.
         """
         if split != "validation" or geometry != self._geometry:
             raise ValueError(f"there are no features of {split} images at {geometry}")
-        yield self._validation
+        yield from own_batches([self._validation], part)
 
     def _look(self, split: SplitName, views: MakeViews) -> Batch:
         """Features `[N, V, C]`, labels and indices of a split, as far as there is room."""

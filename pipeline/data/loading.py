@@ -25,6 +25,8 @@ from pipeline.data.batches import CPU, Batch, BatchMaker, Crops, Failure, Reques
 from pipeline.data.checking import available_processors
 from pipeline.data.index import DataIndex
 from pipeline.data.listing import SplitName
+from pipeline.distributed.parts import WHOLE, Part, own_batches, own_images
+from pipeline.distributed.ranks import this_rank
 from pipeline.randomness import generator
 
 CACHE_BYTES = 512 * 2**20
@@ -62,7 +64,7 @@ class Loader:
         index: the data.
         root: where its images are, `index.root` unless they moved.
         workers: processes that decode, `data.workers`; `auto` is none where everything fits into `cache_bytes`, else
-            one for each processor, 8 at most.
+            one for each processor, 8 at most, of which processes that train together have a share each.
         cache_bytes: decoded pixels that may be kept; only without worker processes, each of which would keep its own.
     """
 
@@ -72,7 +74,9 @@ class Loader:
         decoded_bytes = sum(3 * int(split.sizes.astype(np.int64).prod(axis=1).sum()) for split in index.splits.values())
         fits = decoded_bytes <= cache_bytes
         self.index = index
-        self.workers = (0 if fits else available_processors()) if workers == "auto" else workers
+        self.workers = (
+            (0 if fits else max(1, available_processors() // this_rank().local_count)) if workers == "auto" else workers
+        )
         self.cached = fits and self.workers == 0
         self._maker = BatchMaker(index, root, cache_bytes if self.cached else 0)
         self._requests = _Requests()
@@ -96,6 +100,7 @@ class Loader:
         epoch: int,
         drop_last: bool = False,
         device: torch.device = CPU,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         """One epoch over the training split, in the order `epoch_order(seed, epoch, N)`.
 
@@ -106,6 +111,7 @@ class Loader:
             epoch: number of the epoch, from 0.
             drop_last: leave out a last batch that is not full, unless it is the only one.
             device: where images are varied, and kept where they are kept; where the images of the batches are.
+            part: of each batch, the images that one of several processes takes.
 
         Raises:
             UnavailableError: an image vanished or broke since it was indexed; names it.
@@ -113,7 +119,8 @@ class Loader:
         order = epoch_order(seed, epoch, len(self.index.splits["train"]))
         if drop_last and len(order) > batch_size:
             order = order[: len(order) // batch_size * batch_size]
-        return self._batches("train", augmentation, epoch, order, batch_size, device)
+        own, size = own_images(order, batch_size, part)
+        return self._batches("train", augmentation, epoch, own, size, device)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """How many batches `training_batches` gives with `drop_last`."""
@@ -125,6 +132,7 @@ class Loader:
         geometry: Geometry,
         batch_size: int = EVALUATION_BATCH,
         limit: int | None = None,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         """A split once, in its own order, each image as `Geometry.apply` gives it: what validates is what ships.
 
@@ -133,6 +141,7 @@ class Loader:
             geometry: the student's.
             batch_size: images in a batch.
             limit: at most so many images, evenly spread over the split.
+            part: of the batches, those that one of several processes takes.
 
         Raises:
             UnavailableError: an image vanished or broke since it was indexed; names it.
@@ -140,8 +149,8 @@ class Loader:
         count = len(self.index.splits[split])
         chosen = count if limit is None else min(count, limit)
         order = np.arange(chosen, dtype=np.int64) * count // chosen
-        batches = self._batches(split, geometry, 0, order, batch_size)
-        return counted(batches, f"{split} images", chosen, lambda batch: len(batch.labels))
+        batches = self._batches(split, geometry, 0, order, batch_size, part=part)
+        return counted(batches, f"{split} images", chosen, lambda batch: part.count * len(batch.labels))
 
     def _batches(
         self,
@@ -151,8 +160,9 @@ class Loader:
         order: np.ndarray,
         batch_size: int,
         device: torch.device = CPU,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
-        starts = range(0, len(order), batch_size)
+        starts = own_batches(range(0, len(order), batch_size), part)
         requests = [Request(split, transform, epoch, order[start : start + batch_size], device) for start in starts]
         for made in self._from_memory(requests) if self.cached else self._from_loader(requests):
             if isinstance(made, Failure):

@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
+from pipeline.distributed.collectives import process_count, summed
 from pipeline.models.outputs import NetworkOutput
 
 TERMS = ("logits", "feature", "contrast")
@@ -31,7 +32,8 @@ class LossBalance(nn.Module):
 
     The means are exponential, over measured steps. They begin at zero, which cancels in the ratio, so that no bias
     correction is needed. Measuring goes back through the loss and the classifier only, not through the network. What
-    is not finite (fp16) is not counted. Several processes average their norms, so that all have the same scales.
+    is not finite (fp16) is not counted. Of several processes each measures its part of the batch; the norms are those
+    of the whole, and all have the same scales.
     Means and step count are part of the state, so that a resumed training goes on alike.
     """
 
@@ -94,7 +96,7 @@ class LossBalance(nn.Module):
                     found.append(torch.stack([reference, norm]))
                     break
         if rows:
-            self._remember(rows, _mean_over_processes(torch.stack(found)))
+            self._remember(rows, _of_whole_batch(torch.stack(found)))
 
     @torch.no_grad()
     def _remember(self, rows: list[int], measured: Tensor) -> None:
@@ -119,8 +121,6 @@ def gradient_norm(loss: Tensor, place: Tensor) -> Tensor | None:
     return None if gradient is None else torch.linalg.vector_norm(gradient, dtype=torch.float32) / factor
 
 
-def _mean_over_processes(values: Tensor) -> Tensor:
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(values)
-        values = values / distributed.get_world_size()
-    return values
+def _of_whole_batch(norms: Tensor) -> Tensor:
+    """The norms of the gradient of the whole batch's mean, from those of each process's part."""
+    return norms if process_count() == 1 else summed(norms.square()).sqrt() / process_count()

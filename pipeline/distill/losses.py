@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.distributed.collectives import averaged, process_count
 from pipeline.tmkd.precision import full_precision, widen
 
 
@@ -31,14 +32,20 @@ def cross_entropy(
         scores = widen(logits)
         weights = None if class_weights is None else class_weights.to(scores)
         if mixed is None:
-            return F.cross_entropy(scores, labels, weights, label_smoothing=label_smoothing)
+            loss = F.cross_entropy(scores, labels, weights, label_smoothing=label_smoothing)
+            return loss if weights is None else loss * _share_of_batch(weights[labels].sum())
         total = norm = scores.new_zeros(())
         second, share = mixed
         for targets, part in ((labels, share.to(scores)), (second, 1 - share.to(scores))):
             losses = F.cross_entropy(scores, targets, weights, reduction="none", label_smoothing=label_smoothing)
             total = total + (part * losses).sum()
             norm = norm + (part if weights is None else part * weights[targets]).sum()
-        return total / norm
+        return total / averaged(norm)
+
+
+def _share_of_batch(norm: Tensor) -> Tensor | float:
+    """The factor of a mean that was divided by `norm` of this process's images, and not by that of the whole batch."""
+    return 1.0 if process_count() == 1 else norm / averaged(norm)
 
 
 def kl_logits(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:

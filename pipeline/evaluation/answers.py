@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, device
 
+from pipeline.distributed.collectives import interleaved
+
 if TYPE_CHECKING:
     from pipeline.data.loading import Batch
     from pipeline.tmkd.teacher import MultiViewTeacher
@@ -51,8 +53,8 @@ def ask(teacher: "MultiViewTeacher", batches: "Iterable[Batch]", on: device) -> 
 
 
 def joined(answers: Iterable[Answers]) -> Answers:
-    """Several batches as one; at least one batch, all in the same views."""
-    parts = list(answers)
+    """Several batches as one, those of all processes; at least one batch, all in the same views."""
+    parts = interleaved(list(answers))
     embeddings = [part.embeddings for part in parts if part.embeddings is not None]
     return Answers(
         parts[0].names,

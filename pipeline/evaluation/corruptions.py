@@ -121,7 +121,11 @@ def corrupted_batches(batches: "Iterable[Batch]", name: str, severity: int) -> "
 
 
 def accuracy_under_corruptions(
-    logits_of: "Callable[[Tensor], Tensor]", batches: "Callable[[], Iterable[Batch]]", on: "device", console: "Console"
+    logits_of: "Callable[[Tensor], Tensor]",
+    batches: "Callable[[], Iterable[Batch]]",
+    on: "device",
+    console: "Console",
+    shared: bool = False,
 ) -> dict[str, Any]:
     """Top-1 of a classifier under each corruption and severity, as JSON values.
 
@@ -130,6 +134,7 @@ def accuracy_under_corruptions(
         batches: gives the split anew, for each of 18 passes.
         on: the device.
         console: shows progress.
+        shared: as of `predict`.
 
     Returns:
         `images`, `mean_top1` over all kinds and severities, and `top1`: kind → severity, as text → accuracy.
@@ -141,7 +146,7 @@ def accuracy_under_corruptions(
     with console.track("corrupted test images", len(CORRUPTIONS) * len(SEVERITIES)) as bar:
         for name in CORRUPTIONS:
             for severity in SEVERITIES:
-                logits, labels = predict(logits_of, corrupted_batches(batches(), name, severity), on)
+                logits, labels = predict(logits_of, corrupted_batches(batches(), name, severity), on, shared)
                 top1[name][str(severity)] = float(top_k_correct(logits, labels, 1).mean())
                 images = len(labels)
                 bar.advance()

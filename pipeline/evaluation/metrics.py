@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    logits_of: "Callable[[Tensor], Tensor]", batches: "Iterable[Batch]", on: "device"
+    logits_of: "Callable[[Tensor], Tensor]", batches: "Iterable[Batch]", on: "device", shared: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits of a whole split, in fp32 and without gradient.
 
@@ -24,11 +24,14 @@ def predict(
         logits_of: images `[B, 3, S, S]`, float32 in `[0, 1]`, on the device → logits `[B, K]`; in eval mode.
         batches: uint8 images and labels.
         on: the device.
+        shared: whether several processes, where there are any, each give their part of the batches.
 
     Returns:
         Logits `[N, K]` float32 and labels `[N]` int64.
     """
     import torch
+
+    from pipeline.distributed.collectives import interleaved
 
     logits, labels = [], []
     with torch.no_grad():
@@ -36,6 +39,8 @@ def predict(
             images = batch.images.to(on, non_blocking=True).to(torch.float32).div_(255)
             logits.append(logits_of(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
             labels.append(batch.labels.numpy())
+    if shared:
+        logits, labels = interleaved(logits), interleaved(labels)
     return np.concatenate(logits), np.concatenate(labels)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from exporters.parity.chance import chance_level, describe, interval_text, is_above_chance
+from pipeline.distributed.collectives import interleaved
 from pipeline.tmkd.fusion import fuse
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class PlainAccuracy:
         return f"{100 * self.top1:.2f} %{interval} from labels alone{self.epochs and f', {self.epochs}'}"
 
 
-def measure_teacher(rule: "WeightRule", answers: "Iterable[Answers]") -> dict[str, Any]:
+def measure_teacher(rule: "WeightRule", answers: "Iterable[Answers]", shared: bool = False) -> dict[str, Any]:
     """Top-1 accuracy and NLL on a split: per view, and fused with uniform, label-free and guided weights.
 
     Guided weights follow the true labels, as they do on training images; elsewhere they are an upper bound, the
@@ -52,6 +53,7 @@ def measure_teacher(rule: "WeightRule", answers: "Iterable[Answers]") -> dict[st
     Args:
         rule: how the views are weighed.
         answers: of the teachers on the split, in batches of any size, at least one; all in the same views.
+        shared: whether several processes, where there are any, each give their part of the batches.
 
     Returns:
         JSON values: `images`, `chance` (the accuracy of always answering the commonest class), `views` (name →
@@ -64,21 +66,13 @@ def measure_teacher(rule: "WeightRule", answers: "Iterable[Answers]") -> dict[st
     losses: Tensor | float = 0.0
     weights_sum: Tensor | float = 0.0
     spread: Tensor | float = 0.0
-    truth = []
-    names: tuple[str, ...] = ()
-    for part in answers:
-        names, labels = part.names, part.labels
-        truth.append(labels.numpy())
-        label_free = rule.weigh_label_free(part.embeddings, part.logits)
-        guided = rule.weigh(part.embeddings, part.logits, labels)
-        uniform = torch.full_like(label_free, 1 / len(names))
-        fused = [fuse(weights, part.logits) for weights in (uniform, label_free, guided)]
-        candidates = torch.stack([*part.logits.float(), *fused])
-        correct = correct + (candidates.argmax(dim=-1) == labels).double().sum(dim=1)
-        losses = losses - candidates.double().log_softmax(dim=-1)[:, torch.arange(len(labels)), labels].sum(dim=1)
-        weights_sum = weights_sum + label_free.double().sum(dim=0)
-        spread = spread + torch.stack([_distance_and_entropy(label_free), _distance_and_entropy(guided)])
-    labels_all = np.concatenate(truth)
+    sums = [_sums(rule, part) for part in answers]
+    found = interleaved(sums) if shared else sums
+    names = found[0].names
+    for part in found:
+        correct, losses = correct + part.correct, losses - part.losses
+        weights_sum, spread = weights_sum + part.weights, spread + part.spread
+    labels_all = np.concatenate([part.labels for part in found])
     total = len(labels_all)
     accuracies = (torch.as_tensor(correct) / total).tolist()
     nll = [round(value, 6) for value in (torch.as_tensor(losses) / total).tolist()]
@@ -95,6 +89,35 @@ def measure_teacher(rule: "WeightRule", answers: "Iterable[Answers]") -> dict[st
             for name, (distance, entropy) in zip(fusions[1:], (torch.as_tensor(spread) / total).tolist(), strict=True)
         },
     }
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What is summed over the images of a batch, in float64; of each view, and fused in three ways."""
+
+    names: tuple[str, ...]
+    labels: np.ndarray
+    correct: Tensor
+    losses: Tensor
+    weights: Tensor
+    spread: Tensor
+
+
+def _sums(rule: "WeightRule", part: "Answers") -> _Sums:
+    labels = part.labels
+    label_free = rule.weigh_label_free(part.embeddings, part.logits)
+    guided = rule.weigh(part.embeddings, part.logits, labels)
+    uniform = torch.full_like(label_free, 1 / len(part.names))
+    fused = [fuse(weights, part.logits) for weights in (uniform, label_free, guided)]
+    candidates = torch.stack([*part.logits.float(), *fused])
+    return _Sums(
+        part.names,
+        labels.numpy(),
+        correct=(candidates.argmax(dim=-1) == labels).double().sum(dim=1),
+        losses=candidates.double().log_softmax(dim=-1)[:, torch.arange(len(labels)), labels].sum(dim=1),
+        weights=label_free.double().sum(dim=0),
+        spread=torch.stack([_distance_and_entropy(label_free), _distance_and_entropy(guided)]),
+    )
 
 
 def _distance_and_entropy(weights: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, device
 
+from pipeline.distributed.collectives import summed
+
 if TYPE_CHECKING:
     from pipeline.data.loading import Batch
     from pipeline.models.clip import Clip
@@ -22,11 +24,11 @@ def zero_shot_accuracy(
         clip: in eval mode, on the device.
         embeddings: `[V, K, D]`, on the device.
         views: in the order of the embeddings.
-        batches: uint8 images and labels.
+        batches: uint8 images and labels; of several processes, each gives its part.
         on: the device.
     """
     correct = torch.zeros(len(views), dtype=torch.float64)
-    total = 0
+    total = torch.zeros(1, dtype=torch.float64)
     for batch in batches:
         images = batch.images.to(on).to(torch.float32).div_(255)
         shown = views(images)
@@ -34,4 +36,4 @@ def zero_shot_accuracy(
         best = torch.einsum("vbd,vkd->vbk", found, embeddings.to(found.dtype)).argmax(dim=-1).cpu()
         correct += (best == batch.labels).double().sum(dim=1)
         total += len(batch.labels)
-    return dict(zip(views.names, (correct / total).tolist(), strict=True))
+    return dict(zip(views.names, (summed(correct) / summed(total)).tolist(), strict=True))

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterator
 
+from exporters.core.errors import UsageError
 from exporters.core.wording import count_of
 from exporters.student.architectures import has_batch_norm
+from pipeline.distributed.ranks import this_rank
 from pipeline.preflight.base import Report, Subject
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.training.settings import fewer_images_a_step, steps_an_epoch
+from pipeline.training.settings import FitSettings, fewer_images_a_step, steps_an_epoch
 
 
 def single_image_notes(recipe: Recipe, stages: Collection[str]) -> Iterator[str]:
@@ -43,20 +45,54 @@ def more_images(section: str) -> str:
 
 def check_steps(subject: Subject, report: Report) -> None:
     """Warn of schedules with few steps: small data sets at a batch size for large ones."""
-    recipe, images = subject.recipe, len(subject.index.splits["train"])
+    images = len(subject.index.splits["train"])
+    for section, schedule in _schedules(subject):
+        warning = few_steps_warning(section, images, schedule.batch_size, schedule.epochs, schedule.batches_per_update)
+        if warning is not None:
+            report.warn(warning)
+
+
+def _schedules(subject: Subject) -> Iterator[tuple[str, FitSettings]]:
+    """Section → schedule of what the stages train."""
+    recipe = subject.recipe
     text = recipe.teacher.text
-    schedules = (
+    schedules: tuple[tuple[str, str, FitSettings | None], ...] = (
         ("distill", "train", recipe.train),
         ("teacher", "teacher.visual.fit", recipe.teacher.visual.fit),
         ("text", "teacher.text.fit", text.fit if text.weights == "fit" else None),
     )
     for stage, section, schedule in schedules:
         if stage in subject.stages and schedule is not None:
-            warning = few_steps_warning(
-                section, images, schedule.batch_size, schedule.epochs, schedule.batches_per_update
-            )
-            if warning is not None:
-                report.warn(warning)
+            yield section, schedule
+
+
+def check_parts(subject: Subject, report: Report) -> None:
+    """Refuse batches that several processes cannot divide into equal parts."""
+    count, images = this_rank().count, len(subject.index.splits["train"])
+    for section, schedule in _schedules(subject):
+        error = uneven_parts(section, images, schedule.batch_size, count)
+        if error is not None:
+            report.add(error)
+
+
+def uneven_parts(section: str, images: int, batch_size: int, processes: int) -> UsageError | None:
+    """The error of batches that cannot be divided into equal parts; None where they can.
+
+    Args:
+        section: of the recipe that has the batch size.
+        images: in the training split.
+        batch_size: images a step, over all processes.
+        processes: that train together.
+    """
+    batch = min(batch_size, images)  # a batch that is not full is left out, unless it is the only one
+    if batch % processes == 0:
+        return None
+    lower, upper = batch // processes * processes, -(-batch // processes) * processes
+    sizes = [str(size) for size in (lower, upper) if 0 < size <= images]
+    return UsageError(
+        f"{section}.batch_size: {count_of(batch, 'image')} a step cannot be divided among {processes} processes",
+        remedy=f"Set it to {' or '.join(sizes)}." if sizes else "Use fewer processes.",
+    )
 
 
 def few_steps_warning(section: str, images: int, batch_size: int, epochs: int, accumulate: int = 1) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from exporters.core.errors import TmkdError, UsageError
 from pipeline.distill.registry import METHODS, needs_stages
 from pipeline.distill.settings import DistillSettings
+from pipeline.distributed.ranks import this_rank
 from pipeline.preflight.base import Report, Subject
 from pipeline.preflight.batches import more_images, single_image_warning
 from pipeline.preflight.networks import make_methods
@@ -124,7 +125,7 @@ def _try(
 
     labels = subject.index.splits["train"].labels
     # An epoch leaves its last batch out where that is not full, unless it is the only one.
-    smallest = min(settings.batch_size, len(labels))
+    smallest = max(1, min(settings.batch_size, len(labels)) // this_rank().count)
     count, side = min(smallest, _MOST_IMAGES), subject.recipe.data.image_size
     random = torch.Generator().manual_seed(0)
     images = torch.rand(count, 3, side, side, generator=random)

@@ -22,6 +22,7 @@ AFTER_DATA = (
     Check("pipeline.preflight.names:check_class_names", frozenset({"text", "race", "distill"})),
     Check("pipeline.preflight.names:check_class_weights", frozenset({"teacher", "race", "distill"})),
     Check("pipeline.preflight.batches:check_steps", frozenset({"teacher", "text", "distill"})),
+    Check("pipeline.preflight.batches:check_parts", frozenset({"teacher", "text", "distill"})),
     Check("pipeline.preflight.networks:check_student", _STUDENT, slow=True),
     Check("pipeline.preflight.networks:check_teacher", frozenset({"teacher"}), slow=True),
     Check("pipeline.preflight.networks:check_text_tower", frozenset({"text"}), slow=True),

@@ -128,6 +128,7 @@ def _run_or_reuse(
     forced: bool,
 ) -> None:
     from pipeline.runner.stage import StageContext
+    from pipeline.runner.together import run_stage
 
     inputs = stage_inputs(stage, recipe, run, needed)
     record = run.record(stage.name)
@@ -155,7 +156,7 @@ def _run_or_reuse(
         run.write_record(fresh)
         try:
             with interrupts_kept(), shown_by(console.track), console.track(stage.name, None):
-                summary = stage.run(StageContext(recipe, run, console, fresh.fingerprint, tuple(rivals)))
+                summary = run_stage(stage, StageContext(recipe, run, console, fresh.fingerprint, tuple(rivals)))
         except Exception as error:
             if isinstance(error, GateError):
                 # A bundle in the run directory is of a student that passed; when a gate fails there is none.

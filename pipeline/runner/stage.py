@@ -26,6 +26,7 @@ class StageContext:
         fingerprint: of this stage, now; binds checkpoints to it.
         rivals: recipes of other runs that share this one's cache, which may keep for them what they use; of no effect
             on what this run makes.
+        leads: whether this process decides and writes; of several that train together, the first one does.
     """
 
     recipe: Recipe
@@ -33,6 +34,7 @@ class StageContext:
     console: Console
     fingerprint: str
     rivals: tuple[Recipe, ...] = ()
+    leads: bool = True
 
 
 class Stage(ABC):
@@ -48,6 +50,8 @@ class Stage(ABC):
     """Outputs outside the stage's folder, by name in the run directory."""
     local: ClassVar[tuple[str, ...]] = ()
     """Files that speak of this machine and are no part of the result."""
+    shared: ClassVar[bool] = False
+    """Whether all processes that train together do its work; in those that do not lead, `run` writes nothing."""
 
     def skipped(self, recipe: Recipe) -> str | None:
         """Why the recipe has no need of this stage; None where it has."""

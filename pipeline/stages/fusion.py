@@ -46,6 +46,7 @@ class FusionStage(Stage):
 
     name = "fusion"
     libraries = (*TRAINING_LIBRARIES, "open_clip_torch", "safetensors")
+    shared = True
 
     def skipped(self, recipe: Recipe) -> str | None:
         """Without a teacher there is nothing to measure."""
@@ -68,6 +69,7 @@ class FusionStage(Stage):
             GateError: the teacher is weak and the recipe says to fail; the figures are written all the same.
         """
         from pipeline.data.loading import EVALUATION_BATCH
+        from pipeline.distributed.collectives import this_part
         from pipeline.evaluation.answers import ask, joined
         from pipeline.evaluation.fusion_choice import choose_fusion
         from pipeline.evaluation.teacher import against_plain, measure_teacher, teacher_weaknesses
@@ -82,7 +84,8 @@ class FusionStage(Stage):
 
         def answers(split: SplitName, limit: int | None = None) -> "Iterator[Answers]":
             size = min(EVALUATION_BATCH, MOST_SHOWN // len(teacher.views))
-            return ask(teacher, data.loader.evaluation_batches(split, data.geometry, size, limit), fabric.device)
+            batches = data.loader.evaluation_batches(split, data.geometry, size, limit, this_part())
+            return ask(teacher, batches, fabric.device)
 
         # What was answered once is not asked again: every figure is made of the same answers.
         known = {"train": joined(answers("train", TRAIN_SAMPLE))}
@@ -97,7 +100,9 @@ class FusionStage(Stage):
         measured: dict[str, Any] = {}
         for split in SPLITS:
             asked = [known[split].select(choice.names)] if split in known else answers(split)
-            measured[split] = measure_teacher(rule, asked)
+            measured[split] = measure_teacher(rule, asked, shared=split not in known)
+        if not context.leads:
+            return {}
         write_json(folder / "accuracy.json", measured)
         if has_views(recipe):
             write_json(folder / CHOICE, choice.model_dump(mode="json"))

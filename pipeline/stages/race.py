@@ -19,6 +19,7 @@ from pipeline.recipe.needs import has_views, needs_image_tower, needs_teacher
 from pipeline.recipe.references import shortened
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
+from pipeline.runner.together import together
 from pipeline.stages.shared.cache_size import cache_bytes, is_served, kept_outputs
 from pipeline.stages.shared.history import chosen_score
 from pipeline.stages.shared.inputs import Data, read_anchors, read_choice, read_data, text_width
@@ -172,16 +173,18 @@ def _train(context: StageContext, name: str, place: Path, rivals: Sequence[Recip
     return line, figures["seconds"]
 
 
+@together
 def _nll(context: StageContext, student: Path) -> float | None:
     """Negative log-likelihood of a student's answers on validation, in nats; None where a logit is not finite."""
+    from pipeline.distributed.collectives import this_part
     from pipeline.evaluation.metrics import predict, score
     from pipeline.training.device import make_fabric
 
     data, recipe = read_data(context), context.recipe
     device = make_fabric(recipe.device, "fp32").device
     network = read_classifier(student, recipe.student.classifier, "student").to(device).eval()
-    batches = data.loader.evaluation_batches("validation", data.geometry)
-    return score(*predict(lambda images: network(images).logits, batches, device))["nll"]
+    batches = data.loader.evaluation_batches("validation", data.geometry, part=this_part())
+    return score(*predict(lambda images: network(images).logits, batches, device, shared=True))["nll"]
 
 
 def _standing(line: Mapping[str, Any]) -> tuple[float, float]:

@@ -30,6 +30,7 @@ class TeacherStage(Stage):
 
     name = "teacher"
     libraries = TRAINING_LIBRARIES
+    shared = True
 
     def skipped(self, recipe: Recipe) -> str | None:
         """A method that learns from labels alone has no teacher."""
@@ -60,6 +61,7 @@ class TeacherStage(Stage):
         from exporters.core.files import write_json
         from exporters.parity.chance import describe_score, has_learned
         from exporters.student.student import save_student
+        from pipeline.distributed.collectives import this_part
         from pipeline.evaluation.metrics import predict, score
         from pipeline.stages.shared.training import discard_checkpoint
         from pipeline.training.device import describe_device, make_fabric
@@ -75,8 +77,8 @@ class TeacherStage(Stage):
         fitted = self._fit(context, data, model, fabric) if visual.fit is not None else None
         rows = fitted.history if fitted is not None else []
         tapped.eval()
-        batches = data.loader.evaluation_batches("validation", data.geometry)
-        measured = score(*predict(lambda images: tapped(images).logits, batches, fabric.device))
+        batches = data.loader.evaluation_batches("validation", data.geometry, part=this_part())
+        measured = score(*predict(lambda images: tapped(images).logits, batches, fabric.device, shared=True))
         context.console.say(f"visual teacher {visual.model}: validation top-1 {100 * measured['top1']:.2f} %")
         mapped = model.weights.mapped if model.weights is not None and fitted is None else 0
         if mapped and has_learned(measured):
@@ -90,6 +92,8 @@ class TeacherStage(Stage):
         if not has_learned(measured):
             accuracy = describe_score(measured, "validation")
             context.console.warn(f"the visual teacher is at chance level, with nothing to teach: {accuracy}")
+        if not context.leads:
+            return {}
         folder = self.folder(context)
         preprocessing = teacher_preprocessing(recipe, model.mean, model.std)
         save_student(tapped.network, model.architecture, data.index.classes, preprocessing, folder, name=visual.model)

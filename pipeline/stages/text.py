@@ -60,6 +60,7 @@ class TextStage(Stage):
 
     name = "text"
     libraries = (*TRAINING_LIBRARIES, "open_clip_torch", "safetensors")
+    shared = True
 
     def skipped(self, recipe: Recipe) -> str | None:
         """Only the weights of views and the contrast ask for text."""
@@ -110,6 +111,8 @@ class TextStage(Stage):
         named = dict(zip(classes, words, strict=True))
         views = make_views(recipe)
         if not text.has_image_tower:
+            if not context.leads:
+                return {}
             embeddings = _read_classes(text.weights, classes, words)
             stacked = embeddings.expand(len(views), -1, -1).contiguous()
             write_bytes(folder / "embeddings.safetensors", save({"text": stacked}))
@@ -128,6 +131,8 @@ class TextStage(Stage):
                 clip.encode_text, recipe.data.split_seed, len(classes), views.names
             )
         zero_shot = _measure(context, data, clip, embeddings, fabric)
+        if not context.leads:
+            return {}
         saved = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
         write_bytes(folder / "embeddings.safetensors", saved)
         write_json(folder / "report.json", report | {"class_names": named, "zero_shot": zero_shot})
@@ -208,10 +213,11 @@ class TextStage(Stage):
         for note in model.notes:
             context.console.say(note)
         preprocessing = resized_preprocessing(recipe, model.tapped.image_size, model.mean, model.std)
-        folder = self.folder(context) / FOLDER
-        folder.mkdir(exist_ok=True)
-        network = model.tapped.network
-        save_student(network, model.architecture, data.index.classes, preprocessing, folder, name=tower.model)
+        if context.leads:
+            folder = self.folder(context) / FOLDER
+            folder.mkdir(exist_ok=True)
+            network = model.tapped.network
+            save_student(network, model.architecture, data.index.classes, preprocessing, folder, name=tower.model)
         assert model.weights is not None
         described = {"model": tower.model, "weights": model.weights.source, "mean": model.mean, "std": model.std}
         return model.tapped, {"weights_sha256": model.weights.sha256, "tower": described}
@@ -242,7 +248,8 @@ class TextStage(Stage):
         fitted = train(context, self.name, training, fabric)
         task.load_state_dict(fitted.chosen_state)
         state = {key: value.detach().cpu().contiguous() for key, value in task.clip.model.state_dict().items()}
-        write_bytes(self.folder(context) / "clip.safetensors", save(state))
+        if context.leads:
+            write_bytes(self.folder(context) / "clip.safetensors", save(state))
         return fitted.stopped_early
 
     def _with_prompts(
@@ -277,10 +284,11 @@ def _measure(
 ) -> dict[str, float]:
     """Accuracy by prompts alone on validation, per view; said, with what to do where it is no better than chance."""
     from exporters.parity.chance import chance_level, describe, is_above_chance
+    from pipeline.distributed.collectives import this_part
     from pipeline.evaluation.zero_shot import zero_shot_accuracy
 
     text, views = context.recipe.teacher.text, make_views(context.recipe)
-    batches = data.loader.evaluation_batches("validation", data.geometry)
+    batches = data.loader.evaluation_batches("validation", data.geometry, part=this_part())
     zero_shot = zero_shot_accuracy(clip, embeddings.to(fabric.device), views, batches, fabric.device)
     by_view = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
     tower = "" if text.tower is None else f" with the tower {text.tower.model}"

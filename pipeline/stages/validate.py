@@ -40,6 +40,7 @@ class ValidateStage(Stage):
 
     name = "validate"
     libraries = TRAINING_LIBRARIES
+    shared = True
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
         """The data, the students, and the teacher's measurement where there is a teacher."""
@@ -110,6 +111,8 @@ class ValidateStage(Stage):
             "teacher": teacher,
             "corruptions": _corrupted(context, data, fabric) if recipe.gates.corruptions else None,
         }
+        if not context.leads:
+            return {}
         write_json(folder / "verdict.json", verdict)
         with atomic_path(folder / "predictions.npz") as temporary, temporary.open("wb") as stream:
             np.savez(stream, **predictions)  # type: ignore[arg-type]
@@ -220,11 +223,17 @@ def _tell_gain(context: StageContext, compared: Mapping[str, Any], gain: float |
 def _logits(
     context: StageContext, data: Data, folder: Path, fabric: "Fabric"
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    from pipeline.distributed.collectives import this_part
     from pipeline.evaluation.metrics import predict
 
     logits_of = _classifier(context, folder, fabric)
     return {
-        split: predict(logits_of, data.loader.evaluation_batches(split, data.geometry), fabric.device)
+        split: predict(
+            logits_of,
+            data.loader.evaluation_batches(split, data.geometry, part=this_part()),
+            fabric.device,
+            shared=True,
+        )
         for split in ("validation", "test")
     }
 
@@ -236,10 +245,11 @@ def _classifier(context: StageContext, folder: Path, fabric: "Fabric") -> "Calla
 
 def _corrupted(context: StageContext, data: Data, fabric: "Fabric") -> dict[str, Any]:
     """The student that ships on corrupted test images."""
+    from pipeline.distributed.collectives import this_part
     from pipeline.evaluation.corruptions import accuracy_under_corruptions
 
     logits_of = _classifier(context, context.run.folder("distill") / "chosen", fabric)
-    batches = partial(data.loader.evaluation_batches, "test", data.geometry)
-    measured = accuracy_under_corruptions(logits_of, batches, fabric.device, context.console)
+    batches = partial(data.loader.evaluation_batches, "test", data.geometry, part=this_part())
+    measured = accuracy_under_corruptions(logits_of, batches, fabric.device, context.console, shared=True)
     context.console.say(f"student on corrupted test images: top-1 {100 * measured['mean_top1']:.2f} %")
     return measured

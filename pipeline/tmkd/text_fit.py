@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from pipeline.distributed.collectives import gathered, gathered_samples
 from pipeline.models.clip import Clip
 from pipeline.models.outputs import NetworkOutput
 from pipeline.randomness import Samples
@@ -58,7 +59,8 @@ class TextFit(nn.Module):
         Returns:
             `{"contrast": 0-d float32}`.
         """
-        views, tokens = self.sample_views(samples), self.sample_tokens(samples)
+        # Of several processes each has a part of the batch: the prompts are those of the whole.
+        views, tokens = self.sample_views(samples), self.sample_tokens(gathered_samples(samples))
         return {"contrast": self.contrast(images, labels, views.to(images.device), tokens.to(images.device))}
 
     def contrast(self, images: Tensor, labels: Tensor, views: Tensor, tokens: Tensor) -> Tensor:
@@ -71,6 +73,7 @@ class TextFit(nn.Module):
             tokens: `[V, K, context]` int64, the prompt of each class in each view.
         """
         embeddings = self.clip.encode_image(self._views(images, views))
+        embeddings, labels, views = gathered(embeddings), gathered(labels), gathered(views)
         return contrast_in_views(embeddings, self._texts.encode(tokens), labels, views, self.clip.temperature)
 
     def metrics(self) -> dict[str, float]:

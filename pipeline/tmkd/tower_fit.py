@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from pipeline.distributed.collectives import gathered, gathered_samples
 from pipeline.models.clip import Clip
 from pipeline.models.clip_tower import encode_features
 from pipeline.models.outputs import NetworkOutput
@@ -50,7 +51,8 @@ class TowerFit(nn.Module):
         """
         views = self._views.sample(samples).to(images.device)
         seen = images[torch.arange(len(images), device=images.device), views]
-        embeddings, texts = encode_features(self.clip, seen), self._texts.sampled(samples)
+        embeddings, texts = gathered(encode_features(self.clip, seen)), self._texts.sampled(gathered_samples(samples))
+        labels, views = gathered(labels), gathered(views)
         return {"contrast": contrast_in_views(embeddings, texts, labels, views, self.clip.temperature)}
 
     def metrics(self) -> dict[str, float]:

@@ -1,14 +1,19 @@
 """The device and the precision that training runs on, through Lightning Fabric: one code for CUDA, MPS and CPU."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from exporters.core.errors import UnavailableError
 from exporters.core.process_state import quiet
+from pipeline.distributed.collectives import process_count
+from pipeline.distributed.ranks import this_rank
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -17,7 +22,7 @@ _FABRIC_PRECISION: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "f
 
 
 def make_fabric(device: Device, precision: Precision) -> Fabric:
-    """A Fabric on one device.
+    """A Fabric on one device: of several processes on a machine, each has a GPU of its own.
 
     `auto` takes CUDA, else MPS, else the CPU; and mixed bf16 on CUDA where the card has it (fp16 where not), fp32
     elsewhere, because autocast makes training on a CPU slower, not faster.
@@ -26,10 +31,49 @@ def make_fabric(device: Device, precision: Precision) -> Fabric:
         UnavailableError: the device that was asked for is not there.
     """
     chosen, precision = choose_device(device, precision)
+    rank = this_rank()
+    devices: list[int] | int = 1
+    if rank.count > 1 and chosen == "cuda":
+        devices = [rank.local]
+        if rank.local >= torch.cuda.device_count():
+            raise UnavailableError(
+                f"device: {rank.describe()} needs GPU {rank.local} of its machine, which has"
+                f" {torch.cuda.device_count()}",
+                remedy="Start one process a GPU.",
+            )
+    # What is between the processes is ours: Fabric would look at Slurm's variables and start processes itself.
+    plugins: list[Any] | None = [LightningEnvironment()] if rank.count > 1 else None
     with quiet():
-        fabric = Fabric(accelerator=chosen, devices=1, precision=_FABRIC_PRECISION[precision])
+        fabric = Fabric(accelerator=chosen, devices=devices, precision=_FABRIC_PRECISION[precision], plugins=plugins)
         fabric.launch()
     return fabric
+
+
+def distributed_task(task: nn.Module) -> nn.Module:
+    """A task whose gradients are the means over all processes (DDP); with one process, the task itself.
+
+    Buffers stay each process's own: what a batch norm saw, `average_statistics` averages; what a method remembers is
+    computed alike in all.
+    """
+    if process_count() == 1:
+        return task
+    # A head that is trained alone, or a view that no image of a batch is shown in, leaves parameters without gradient.
+    with quiet():  # newer versions have another name for the first of these
+        return DistributedDataParallel(task, broadcast_buffers=False, find_unused_parameters=True)
+
+
+def gradients_kept(fabric: Fabric, model: Any, enabled: bool) -> AbstractContextManager[Any]:
+    """A block whose gradients are added up in each process, to be exchanged with those of a later batch.
+
+    Args:
+        fabric: device and precision.
+        model: a `distributed_task` as wrapped by Fabric.
+        enabled: whether that is so; else the block is as any other.
+    """
+    inner = getattr(model, "module", None)
+    if isinstance(inner, DistributedDataParallel):
+        return inner.no_sync() if enabled else nullcontext()
+    return fabric.no_backward_sync(model, enabled=enabled)
 
 
 def choose_device(
@@ -102,4 +146,5 @@ def describe_device(fabric: Fabric) -> str:
         if fabric.device.type == "cpu"
         else fabric.device.type
     )
-    return f"{name}, {fabric.strategy.precision.precision}"
+    several = f"{process_count()} × " if process_count() > 1 else ""
+    return f"{several}{name}, {fabric.strategy.precision.precision}"

@@ -9,14 +9,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from exporters.core.errors import UnavailableError
+from pipeline.distributed.collectives import average_statistics, of_all, process_number, this_part
 from pipeline.randomness import generator
 from pipeline.training.averaging import WeightAverage
 from pipeline.training.checkpoint import Checkpoint
-from pipeline.training.device import computed_precision, seeded
+from pipeline.training.device import computed_precision, distributed_task, seeded
 from pipeline.training.meters import EpochMeters, accuracy
 from pipeline.training.optimizer import learning_rate, make_optimizer
 from pipeline.training.step import Training, images_to_device, train_step
@@ -84,8 +87,13 @@ def fit(
         GateError: a loss is not finite.
     """
     # Drop-out and stochastic depth draw from PyTorch's own generators.
-    with seeded(fabric.device, int(generator(training.seed, f"state of {training.name}").integers(2**63))):
+    with seeded(fabric.device, int(_state_stream(training).integers(2**63))):
         return _fit(training, fabric, checkpoint, console, log_metrics)
+
+
+def _state_stream(training: Training) -> np.random.Generator:
+    """Of the seed of drop-out, which each of several processes has for itself."""
+    return generator(training.seed, f"state of {training.name}", index=process_number())
 
 
 def _fit(
@@ -93,12 +101,14 @@ def _fit(
 ) -> Fitted:
     settings = training.settings
     task = training.task.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model, optimizer = fabric.setup(task, make_optimizer(task, settings))
+    model, optimizer = fabric.setup(distributed_task(task), make_optimizer(task, settings))
     average = WeightAverage(task, settings.ema) if settings.ema is not None else None
     groups = task.layers() if settings.body_starts else []  # type: ignore[operator]
     body = [each for group in groups for each in group if each.requires_grad]
     state = _State()
-    if (saved := checkpoint.load()) is not None:
+    saved = checkpoint.load()
+    _check_agreement(training.name, saved)
+    if saved is not None:
         _restore(saved, task, optimizer, fabric, state, average)
         for metrics in state.history:
             log_metrics(int(metrics["pass"]), metrics)
@@ -113,14 +123,18 @@ def _fit(
         meters = EpochMeters(training.name, epoch, getattr(training.teacher, "timer", None))
         with meters.measured(fabric.device):
             metrics = _train_epoch(training, fabric, model, optimizer, epoch, meters, console, state.history, average)
+            average_statistics(task)
             with _averaged(average), meters.part("evaluation"):
+                average_statistics(task)
                 score = _validate(training, fabric)
                 metrics |= {"pass": epoch + 1, "validation_top1": score}
                 state.history.append(metrics)
                 if score > state.chosen_score or not state.chosen_state:
                     state.chosen_epoch, state.chosen_score, state.chosen_state = epoch + 1, score, _cpu_state(task)
         metrics["time"] = meters.time(fabric.device)
-        checkpoint.save(_snapshot(task, optimizer, fabric, state, average))
+        snapshot = _snapshot(task, optimizer, fabric, state, average)
+        if process_number() == 0:
+            checkpoint.save(snapshot)
         log_metrics(epoch + 1, metrics)
         console.epoch_done(training.name, epoch + 1, settings.epochs, metrics)
     stopped_early = len(state.history) < settings.epochs
@@ -158,7 +172,13 @@ def _train_epoch(
     settings, steps = training.settings, training.steps_per_epoch
     figures = {"top-1": history[-1]["validation_top1"]} if history else {}
     batches = training.loader.training_batches(
-        training.augmentation, settings.batch_size, training.seed, epoch, drop_last=True, device=fabric.device
+        training.augmentation,
+        settings.batch_size,
+        training.seed,
+        epoch,
+        drop_last=True,
+        device=fabric.device,
+        part=this_part(),
     )
     model.train()
     with console.track(f"{training.name} {epoch + 1}/{settings.epochs}", steps) as bar:
@@ -182,7 +202,7 @@ def _speed(meters: EpochMeters) -> dict[str, float]:
 def _validate(training: Training, fabric: Fabric) -> float:
     """Accuracy of the task on plain validation images."""
     training.task.eval()
-    batches = training.loader.evaluation_batches("validation", training.augmentation.geometry)
+    batches = training.loader.evaluation_batches("validation", training.augmentation.geometry, part=this_part())
     with torch.no_grad():
         classifier = training.task.classifier()
     on_device = ((images_to_device(batch.images, fabric.device), batch.labels) for batch in batches)
@@ -202,13 +222,31 @@ def _snapshot(
         "average": None if average is None else average.state_dict(),
         "precision": fabric.strategy.precision.state_dict(),
         "computed_precision": computed_precision(fabric),
-        "random_state": torch.get_rng_state(),
-        "random_state_cuda": torch.cuda.get_rng_state() if fabric.device.type == "cuda" else None,
+        "random_states": of_all(_random_state(fabric.device)),  # each process has its own drop-out
         "history": state.history,
         "chosen_epoch": state.chosen_epoch,
         "chosen_score": state.chosen_score,
         "chosen_state": state.chosen_state,
     }
+
+
+def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Of PyTorch's generator on the CPU, and of that on this GPU."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state() if device.type == "cuda" else None
+
+
+def _check_agreement(name: str, saved: dict[str, Any] | None) -> None:
+    """Refuse to go on where the processes have not read the same checkpoint.
+
+    Raises:
+        UnavailableError: they do not share a disk.
+    """
+    epochs = of_all(0 if saved is None else len(saved["history"]))
+    if len(set(epochs)) > 1:
+        raise UnavailableError(
+            f"{name}: the processes resume after different epochs, {min(epochs)} and {max(epochs)}",
+            remedy="They do not read the same files: choose a --run-dir on a disk that all machines share.",
+        )
 
 
 def _restore(
@@ -225,9 +263,11 @@ def _restore(
         average.load_state_dict(saved["average"])
     if saved["precision"]:  # only fp16 has a state, the scale of its losses; without one it starts at its default
         fabric.strategy.precision.load_state_dict(saved["precision"])
-    torch.set_rng_state(saved["random_state"])
-    if saved["random_state_cuda"] is not None and fabric.device.type == "cuda":
-        torch.cuda.set_rng_state(saved["random_state_cuda"])
+    if process_number() < len(saved["random_states"]):  # else there were fewer processes, and this one is new
+        cpu, cuda = saved["random_states"][process_number()]
+        torch.set_rng_state(cpu)
+        if cuda is not None and fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(cuda)
     state.history = saved["history"]
     state.chosen_epoch = saved["chosen_epoch"]
     state.chosen_score = saved["chosen_score"]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from exporters.benchmark.memory import peak_resident_bytes
 from exporters.core.errors import GateError
+from pipeline.distributed.collectives import averaged, process_count, summed
 from pipeline.timing import OUTSIDE, PartTimer
 
 PARTS = ("data", "views", "teacher", "clip", "cache", "forward", "backward", "optimizer", "evaluation", OUTSIDE)
@@ -61,7 +62,7 @@ class EpochMeters:
         Raises:
             GateError: a loss is not finite; names it, with the step at which that began.
         """
-        means = {name: (total / self._steps).item() for name, total in self._sums.items()}
+        means = {name: (averaged(total) / self._steps).item() for name, total in self._sums.items()}
         if not all(math.isfinite(mean) for mean in means.values()):
             # From the next step on, the first loss to break has spoilt the weights for all the others.
             finite = {name: int(steps) for name, steps in self._finite_steps.items()}
@@ -100,7 +101,7 @@ class EpochMeters:
         seconds = self._timer.seconds(wait)
         training = max(sum(seconds.values()) - seconds.get("evaluation", 0.0), 1e-9)
         return {
-            "images_per_second": round(self._images / training, 1),
+            "images_per_second": round(process_count() * self._images / training, 1),
             "waiting_for_data": round(100 * seconds.get("data", 0.0) / training, 1),
         }
 
@@ -131,10 +132,11 @@ def accuracy(classifier: Callable[[Tensor], Tensor], batches: Iterable[tuple[Ten
 
     Args:
         classifier: images `[B, 3, S, S]` in `[0, 1]` to scores `[B, K]`; of equal scores the first counts.
-        batches: images, and labels `[B]` on the CPU.
+        batches: images, and labels `[B]` on the CPU; of several processes, each gives its part.
     """
     correct = total = 0
     for images, labels in batches:
         correct += int((classifier(images).argmax(dim=-1).cpu() == labels).sum())
         total += len(labels)
-    return correct / total
+    counts = summed(torch.tensor([correct, total]))
+    return int(counts[0]) / int(counts[1])

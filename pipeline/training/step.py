@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.models.outputs import NetworkOutput
 from pipeline.randomness import Samples
+from pipeline.training.device import gradients_kept
 from pipeline.training.meters import EpochMeters
 from pipeline.training.optimizer import learning_rate
 
@@ -116,7 +117,7 @@ def train_step(
     update, place = divmod(step, settings.batches_per_update)
     group_size = min(settings.batches_per_update, steps - (step - place))  # the last group may be short
     updates_now = place + 1 == group_size
-    with fabric.no_backward_sync(model, enabled=not updates_now):
+    with gradients_kept(fabric, model, enabled=not updates_now):
         with meters.part("forward"):
             losses: dict[str, Tensor] = model(images, labels, guidance, ramp, samples)
             total = torch.stack(list(losses.values())).sum()

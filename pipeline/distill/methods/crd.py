@@ -6,6 +6,7 @@ from pipeline.distill.losses import representation_contrast
 from pipeline.distill.memory import ContrastMemory, TrainingSplit
 from pipeline.distill.methods.base import Method, given_shape, require_classifier
 from pipeline.distill.settings import LossSettings
+from pipeline.distributed.collectives import gathered, gathered_samples
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.randomness import Samples
 from pipeline.tmkd.precision import full_precision
@@ -53,5 +54,5 @@ class ContrastiveRepresentation(Method):
         if self.settings.feature.bank:
             if self.memory is None or self._samples is None:
                 raise ValueError("a memory needs the training split (prepare) and the samples of each batch")
-            return self.memory(ours, theirs, self._samples)
-        return representation_contrast(ours, theirs, labels, _TEMPERATURE)
+            return self.memory(gathered(ours), gathered(theirs), gathered_samples(self._samples))
+        return representation_contrast(gathered(ours), gathered(theirs), gathered(labels), _TEMPERATURE)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.distill.methods.base import Method
+from pipeline.distributed.collectives import gathered
 from pipeline.models.outputs import NetworkOutput
 from pipeline.tmkd.precision import full_precision, widen
 
@@ -19,7 +20,7 @@ class CorrelationDistillation(Method):
     def logits_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
         """`T²·(inter + intra)`, both parts of `correlation_losses`."""
         temperature = self.settings.logits.temperature
-        inter, intra = correlation_losses(student.logits, teacher.logits, temperature)
+        inter, intra = correlation_losses(gathered(student.logits), gathered(teacher.logits), temperature)
         return temperature**2 * (inter + intra)
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pipeline.distill.losses import kl_logits
 from pipeline.distill.methods.base import Method
+from pipeline.distributed.collectives import gathered
 from pipeline.models.outputs import NetworkOutput
 from pipeline.tmkd.precision import full_precision, widen
 
@@ -22,13 +23,14 @@ class MultiLevelLogits(Method):
 
     def logits_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
         """The sum of the three levels over temperatures ½, ¾, 1, 1¼ and 1½ times T."""
+        ours, theirs = gathered(student.logits), gathered(teacher.logits)
         temperatures = [factor * self.settings.logits.temperature for factor in _TEMPERATURES]
         levels = [
             loss
             for temperature in temperatures
             for loss in (
-                kl_logits(student.logits, teacher.logits, temperature),
-                *alignment_losses(student.logits, teacher.logits, temperature),
+                kl_logits(ours, theirs, temperature),
+                *alignment_losses(ours, theirs, temperature),
             )
         ]
         return torch.stack(levels).sum()

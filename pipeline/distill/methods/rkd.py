@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pipeline.distill.methods.base import Method, given_shape, require_classifier
 from pipeline.distill.settings import LossSettings
+from pipeline.distributed.collectives import gathered
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.tmkd.precision import full_precision, widen
 
@@ -27,8 +28,8 @@ class RelationalDistillation(Method):
 
     def feature_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: Tensor) -> Tensor:
         """`distance_loss + 2·angle_loss`."""
-        distance = distance_loss(student.pooled, teacher.pooled)
-        return distance + _ANGLE * angle_loss(student.pooled, teacher.pooled)
+        ours, theirs = gathered(student.pooled), gathered(teacher.pooled)
+        return distance_loss(ours, theirs) + _ANGLE * angle_loss(ours, theirs)
 
 
 def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:

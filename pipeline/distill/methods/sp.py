@@ -5,6 +5,7 @@ from torch import Tensor
 
 from pipeline.distill.methods.base import Method, given_shape, require_feature_map
 from pipeline.distill.settings import LossSettings
+from pipeline.distributed.collectives import gathered, process_count
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.tmkd.precision import full_precision, widen
 
@@ -27,7 +28,11 @@ class SimilarityPreserving(Method):
         """Mean squared difference of the batch's similarities; 0 for one image."""
         assert student.feature_map is not None
         assert teacher.feature_map is not None
-        return similarity_loss(student.feature_map, teacher.feature_map, self.settings.feature.pool)
+        pool = self.settings.feature.pool
+        if process_count() > 1:  # what is compared is exchanged, and no more
+            ours, theirs = (F.adaptive_avg_pool2d(widen(x), pool) for x in (student.feature_map, teacher.feature_map))
+            return similarity_loss(gathered(ours), gathered(theirs), pool)
+        return similarity_loss(student.feature_map, teacher.feature_map, pool)
 
 
 def similarity_loss(student: Tensor, teacher: Tensor, pool: int) -> Tensor:

@@ -8,6 +8,7 @@ from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.base import Method, given_shape, require_cam
 from pipeline.distill.methods.cat_kd import attention_transfer
 from pipeline.distill.settings import LossSettings
+from pipeline.distributed.collectives import gathered
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.randomness import Samples
 from pipeline.tmkd.contrast import ContrastHead, centre_anchors, image_text_contrast
@@ -76,6 +77,6 @@ class Tmkd(Method):
         if settings.feature.weight and not self.base.has_feature_loss():
             terms["feature"] = attention_transfer(settings, student, fused)
         if settings.contrast.weight:
-            embeddings = self.head(student.pooled)
-            terms["contrast"] = image_text_contrast(embeddings, self.anchors, labels, settings.contrast.temperature)
+            embeddings, shown = gathered(self.head(student.pooled)), gathered(labels)
+            terms["contrast"] = image_text_contrast(embeddings, self.anchors, shown, settings.contrast.temperature)
         return terms

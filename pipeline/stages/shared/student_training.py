@@ -10,6 +10,7 @@ from exporters.core.files import write_json
 from pipeline.distill.registry import METHODS, needs_stages
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import StageContext, settings
+from pipeline.runner.together import together
 from pipeline.stages.shared.bottleneck import describe_bottleneck
 from pipeline.stages.shared.inputs import (
     IMAGE_KEYS,
@@ -75,6 +76,7 @@ def _has_anchors(recipe: Recipe) -> bool:
     return recipe.distill.may_use_tmkd and recipe.teacher.text.anchors is not None
 
 
+@together
 def train_student(context: StageContext, label: str, folder: Path, rivals: Sequence[Recipe] = ()) -> dict[str, Any]:
     """Train the student of `context.recipe`, and write `chosen/`, `final/` and `history.json` into a folder.
 
@@ -127,6 +129,8 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
         )
         folder.mkdir(parents=True, exist_ok=True)
         fitted = train(context, label, training, fabric, folder)
+    if not context.leads:
+        return {}
     preprocessing = student_preprocessing(recipe, student.mean, student.std)
     for which, state in (("chosen", fitted.chosen_state), ("final", fitted.final_state)):
         training.task.load_state_dict(state)

@@ -30,8 +30,10 @@ def train(context: StageContext, label: str, training: Training, fabric: Fabric,
         context.console.say(f"{training.name}: {preset}")
     if isinstance(training.settings, NetworkFitSettings) and (scaled := describe_scaling(training.settings)):
         context.console.say(f"{training.name}: {scaled}")
-    log_metrics = partial(context.run.log_metrics, label)
-    return fit(training, fabric, _checkpoint(context, label, folder), context.console, log_metrics)
+    checkpoint = _checkpoint(context, label, folder)
+    if not context.leads:
+        return fit(training, fabric, checkpoint, context.console)
+    return fit(training, fabric, checkpoint, context.console, partial(context.run.log_metrics, label))
 
 
 def discard_checkpoint(context: StageContext, label: str, folder: Path | None = None) -> None:

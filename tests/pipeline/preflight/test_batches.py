@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.preflight import batches
-from pipeline.preflight.batches import few_steps_warning
+from pipeline.preflight.batches import few_steps_warning, uneven_parts
 from tests.pipeline.preflight.conftest import Prospect
 
 
@@ -33,3 +33,31 @@ def test_every_schedule_that_will_run_is_checked(prospect: Prospect) -> None:
         "train", "teacher.visual.fit", "teacher.text.fit"
     ]  # fmt: skip
     assert prospect.report(batches.check_steps, *large, stages=("fusion",)).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "processes", "remedy"),
+    [(640, 64, 3, "Set it to 63 or 66."), (50, 64, 4, "Set it to 48."), (100, 2, 4, "Set it to 4."), (3, 64, 8, "Use")],
+)
+def test_batches_that_processes_cannot_divide_are_refused(
+    images: int, batch_size: int, processes: int, remedy: str
+) -> None:
+    error = uneven_parts("train", images, batch_size, processes)
+    assert error is not None and error.remedy is not None
+    assert f"cannot be divided among {processes} processes" in error.message
+    assert error.remedy.startswith(remedy)
+
+
+@pytest.mark.parametrize(("images", "batch_size", "processes"), [(640, 64, 1), (7, 64, 1), (640, 64, 4), (8, 64, 4)])
+def test_batches_that_processes_can_divide_are_not(images: int, batch_size: int, processes: int) -> None:
+    assert uneven_parts("train", images, batch_size, processes) is None
+
+
+def test_parts_of_every_schedule_are_checked(prospect: Prospect, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert prospect.report(batches.check_parts).errors == []
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    errors = prospect.report(batches.check_parts).errors
+    assert [error.message.partition(".batch_size")[0] for error in errors] == [
+        "train", "teacher.visual.fit", "teacher.text.fit"
+    ]  # fmt: skip

@@ -36,7 +36,7 @@ def assert_same_outcome(one: Fitted, two: Fitted, folders: tuple[Path, Path]) ->
     left, right = (Checkpoint(folder / "checkpoint.pt", "one").load() for folder in folders)
     assert left is not None
     assert right is not None
-    for key in ("module", "optimizer", "average", "random_state", "chosen_state", "precision"):
+    for key in ("module", "optimizer", "average", "random_states", "chosen_state", "precision"):
         assert same(left[key], right[key]), key
 
 

@@ -1,7 +1,7 @@
 """A small training: noise images, a network with batch norm and drop-out, and validation scores of choice."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from pipeline.console import Console
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.loading import Batch
 from pipeline.data.settings import AugmentSettings
+from pipeline.distributed.parts import WHOLE, Part, own_batches
 from pipeline.randomness import Samples, generator
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import make_fabric
@@ -85,18 +86,21 @@ class Loader:
         epoch: int,
         drop_last: bool = False,
         device: torch.device | None = None,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         assert drop_last
         self.asked.append((batch_size, seed, epoch))
-        return self._batches(epoch)
+        for batch in self._batches(epoch):
+            own = (values.chunk(part.count)[part.number] for values in batch if values is not None)
+            yield Batch(*own)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         return STEPS
 
-    def evaluation_batches(self, split: str, geometry: Geometry) -> list[Batch]:
+    def evaluation_batches(self, split: str, geometry: Geometry, part: Part = WHOLE) -> Sequence[Batch]:
         assert (split, geometry.size) == ("validation", SIZE)
         images = torch.zeros(100, 3, SIZE, SIZE, dtype=torch.uint8)
-        return [Batch(images, torch.zeros(100, dtype=torch.int64), torch.arange(100))]
+        return own_batches([Batch(images, torch.zeros(100, dtype=torch.int64), torch.arange(100))], part)
 
 
 def batches_of(epoch: int, seed: int = 5) -> Iterator[Batch]:

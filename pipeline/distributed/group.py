@@ -1,0 +1,163 @@
+"""The processes of a training as a group: how one joins it, works as its leader or follower, and leaves it."""
+
+import gc
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed
+
+from exporters.core.errors import UnavailableError
+from exporters.core.process_state import quiet
+from pipeline.distributed import collectives
+from pipeline.distributed.ranks import LAUNCHED, Rank, slurm_variables
+
+PATIENCE = timedelta(hours=2)
+"""How long a process waits for the others, who may be loading weights; those that follow wait without limit between
+the trainings."""
+
+GRACE = 8.0
+"""Seconds between SIGTERM and the end of a process that does not hear it, as one that waits for a GPU."""
+
+_SHORTEST_LOOK, _LONGEST_LOOK = 0.02, 0.5
+
+
+class LostProcessError(UnavailableError):
+    """Another process of the training has ended, and nothing can go on."""
+
+
+@dataclass
+class Group:
+    """The group that this process is in.
+
+    Attributes:
+        rank: which process this is.
+        calls: how many messages the leader has sent.
+    """
+
+    rank: Rank
+    store: Any
+    calls: int = 0
+
+    def send(self, message: Any) -> None:
+        """Send a message to all followers, who must be waiting for it or come to do so."""
+        self.calls += 1
+        self.store.set(f"call {self.calls}", "message")
+        collectives.from_leader(message)
+
+    def dismiss(self) -> None:
+        """Tell the followers that no more messages come; waits for none of them."""
+        self.calls += 1
+        self.store.set(f"call {self.calls}", "end")
+
+    def receive(self) -> Any:
+        """Wait for the leader's next message, which may take as long as it likes; None after the last one."""
+        self.calls += 1
+        pause = _SHORTEST_LOOK
+        while not self.store.check([f"call {self.calls}"]):
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_LOOK)
+        return None if self.store.get(f"call {self.calls}") == b"end" else collectives.from_leader(None)
+
+
+_joined: list[Group] = []
+
+
+def current_group() -> Group | None:
+    """The group that this process is in; None where it trains alone."""
+    return _joined[-1] if _joined else None
+
+
+@contextmanager
+def joined(rank: Rank) -> Iterator[Group]:
+    """A block in which this process is in the group of all; begins when every one of them has come.
+
+    Raises:
+        LostProcessError: what the block raised because another process had ended.
+        UnavailableError: the others cannot be reached.
+    """
+    os.environ.update(slurm_variables(os.environ))
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        if name not in os.environ:
+            raise UnavailableError(
+                f"environment variable {name}: missing, so that the processes cannot find each other"
+            )
+    _end_when_told()
+    try:
+        store = next(iter(distributed.rendezvous("env://", rank.number, rank.count, timeout=PATIENCE)))[0]
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(backend, store=store, rank=rank.number, world_size=rank.count, timeout=PATIENCE)
+        collectives._objects.append(distributed.new_group(backend="gloo", timeout=PATIENCE))
+    except Exception as error:
+        raise UnavailableError(
+            f"{rank.describe()} does not reach the others at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}:"
+            f" {str(error).splitlines()[0][:300]}"
+        ) from error
+    _joined.append(Group(rank, distributed.PrefixStore("tmkd", store)))
+    try:
+        yield _joined[-1]
+        distributed.barrier(group=collectives._objects[-1])
+    except Exception as error:
+        if _is_loss(error):
+            raise LostProcessError(
+                f"{rank.describe()} lost another one, which was ended or failed",
+                remedy="If it printed no message of its own, look for kills and for memory (dmesg); the same command"
+                " goes on from the last epoch.",
+            ) from error
+        raise
+    finally:
+        _leave()
+
+
+def _leave() -> None:
+    _joined.pop()
+    gc.collect()  # wrappers of DDP hold the group
+    collectives._objects.pop()
+    with quiet(), suppress(Exception):  # a group that is broken already
+        distributed.destroy_process_group()
+
+
+def _is_loss(error: BaseException | None) -> bool:
+    """Whether an error, or what it follows from, is that of a connection to another process."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, distributed.DistError):
+            return True
+        words = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "process group")
+        if type(error) is RuntimeError and any(word in str(error).lower() for word in words):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _end_when_told() -> None:
+    """From now on, this process ends some seconds after SIGTERM even where it does not hear it, waiting in C++ code;
+    one that was launched does so as well when its launcher is gone."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def listen() -> None:
+        while (heard := os.read(reader, 1)) and heard[0] not in (signal.SIGTERM, signal.SIGINT):
+            pass
+        time.sleep(GRACE)
+        os._exit(128 + heard[0] if heard else 1)
+
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=listen, daemon=True).start()
+    if LAUNCHED in os.environ:
+        threading.Thread(target=watch, args=(os.getppid(),), daemon=True).start()

@@ -1,0 +1,78 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from torch import distributed
+
+from exporters.core.errors import UnavailableError
+from pipeline.distributed.group import Group, _is_loss, current_group, joined
+from pipeline.distributed.ranks import Rank
+
+DEAF = """
+import os, signal, sys, time
+from exporters.core.interrupts import raise_on_termination
+import pipeline.distributed.group as group
+group.GRACE = 0.5
+raise_on_termination()
+group._end_when_told()
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+signal.signal(signal.SIGTERM, lambda *_: None)
+print("ready", flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+
+def test_followers_hear_of_each_message_once_and_of_the_end():
+    store = distributed.HashStore()
+    leader, follower = Group(Rank(0, 2), store), Group(Rank(1, 2), store)
+    leader.calls, follower.calls = 4, 4
+    store.set("call 5", "message")
+    assert follower.receive() is None  # without a group, nothing is exchanged
+    leader.calls = 5
+    leader.dismiss()
+    assert store.get("call 6") == b"end"
+    assert follower.receive() is None
+    assert follower.calls == 6
+
+
+def test_no_group_outside_of_a_training():
+    assert current_group() is None
+
+
+def test_missing_address_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(UnavailableError, match="MASTER_ADDR"), joined(Rank(0, 2, 0, 2)):
+        pass
+    assert current_group() is None
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:4242"), True),
+        (distributed.DistBackendError("NCCL communicator was aborted"), True),
+        (RuntimeError("shape '[2]' is invalid"), False),
+        (ValueError("gloo"), False),
+    ],
+)
+def test_the_loss_of_another_process_is_told_from_other_errors(error: Exception, lost: bool):
+    assert _is_loss(error) is lost
+    outer = KeyError("outer")
+    outer.__context__ = error
+    assert _is_loss(outer) is lost
+
+
+def test_a_process_that_does_not_hear_the_signal_ends_nevertheless():
+    process = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    end = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert process.wait(1) == 128 + signal.SIGTERM
+    process.stdout.close()
