@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.training.measuring import Claim, circumstances
 from benchmarks.training.table import to_markdown
 
-STEPWISE = ("plain_loop", "timm_task", "torchdistill", "cold", "warm")
+STEPWISE = ("plain_loop", "timm_task", "torchdistill", "cold", "warm", "loader")
 NAMES = (*STEPWISE, "compare")
 
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measure(name: str, pixels: int, chosen: argparse.Namespace) -> list[Claim]:
-    from benchmarks.training import cold, comparison, plain_loop, subjects, timm_task, torchdistill_box, warm
+    from benchmarks.training import cold, comparison, loader, plain_loop, subjects, timm_task, torchdistill_box, warm
 
     pair = subjects.TINY if chosen.tiny else subjects.PAIRS[pixels]
     changes = {key: value for key in ("batch", "steps", "classes") if (value := getattr(chosen, key)) is not None}
@@ -64,6 +64,7 @@ def _measure(name: str, pixels: int, chosen: argparse.Namespace) -> list[Claim]:
         "torchdistill": torchdistill_box,
         "cold": cold,
         "warm": warm,
+        "loader": loader,
     }
     return modules[name].measure(built, chosen.rounds)
 

@@ -10,6 +10,8 @@ TITLES = {
     "timm_task": "kd / timm's distillation task",
     "torchdistill": "kd / torchdistill's kd",
     "plain_loop": "plain training / a plain PyTorch loop",
+    "loader_share": "loader, from memory / plain training with it",
+    "augmentation": "augmentation image by image / in batches",
     "compare": "compare of ce, kd and tmkd / as many plain runs",
 }
 

@@ -82,18 +82,20 @@ def estimate_run(recipe: Recipe, run: RunDirectory, planned: Sequence[PlannedSta
         loading_prices,
         sample_index,
         sample_listing,
+        sample_size,
         timed,
     )
     from pipeline.costs.networks import Networks
     from pipeline.costs.probe import probe_networks
 
     actions = {each.stage: each.action for each in planned}
+    images = sample_size(recipe)
     index = saved_index(run, usable=actions["data"] == "reuse")
     if index is None:
         listing = read_listing(recipe.data)
-        counts, (sampled, checked) = counts_of_listing(listing, recipe.data), sample_listing(listing, recipe)
+        counts, (sampled, checked) = counts_of_listing(listing, recipe.data), sample_listing(listing, recipe, images)
     else:
-        counts, sampled, checked = counts_of_index(index), sample_index(index), Seconds()
+        counts, sampled, checked = counts_of_index(index), sample_index(index, images), Seconds()
     cached = fits_in_memory(sampled, counts.images) and recipe.data.workers in ("auto", 0)
     found: dict[str, Prices] = {}
 

@@ -21,8 +21,13 @@ from pipeline.stages.shared.networks import image_geometry
 if TYPE_CHECKING:
     from pipeline.data.listing import Listing
 
-SAMPLE = 96
-"""Training images that are looked at."""
+SAMPLE, SAMPLE_OF_SMALL = 96, 512
+"""Training images that are looked at, and of those that are trained on at fewer than 128 pixels."""
+
+
+def sample_size(recipe: Recipe) -> int:
+    """How many training images are looked at."""
+    return SAMPLE if recipe.data.image_size >= 128 else SAMPLE_OF_SMALL
 
 
 def timed(work: Callable[[], object]) -> Seconds:
@@ -32,7 +37,7 @@ def timed(work: Callable[[], object]) -> Seconds:
     return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def sample_listing(listing: "Listing", recipe: Recipe, images: int = SAMPLE) -> tuple[DataIndex, Seconds]:
+def sample_listing(listing: "Listing", recipe: Recipe, images: int) -> tuple[DataIndex, Seconds]:
     """An index of a few training images, evenly spread, which stand for all splits; and what checking one costs.
 
     Raises:
@@ -63,7 +68,7 @@ def sample_listing(listing: "Listing", recipe: Recipe, images: int = SAMPLE) -> 
     return DataIndex(Path(listing.root), listing.classes, splits, store=listing.store), took * (1 / len(paths))  # type: ignore[arg-type]
 
 
-def sample_index(index: DataIndex, images: int = SAMPLE) -> DataIndex:
+def sample_index(index: DataIndex, images: int) -> DataIndex:
     """A few training images of an index, evenly spread, which stand for all splits."""
     train = index.splits["train"]
     mask = np.zeros(len(train), dtype=bool)

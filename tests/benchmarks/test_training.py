@@ -5,13 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.training import naive, ours
 from benchmarks.training.__main__ import STEPWISE, main
 from benchmarks.training.comparison import recipe_of
+from benchmarks.training.loader import augmentation_of, image_by_image
 from benchmarks.training.measuring import Claim, Cost, cost_of, interleaved
-from benchmarks.training.subjects import PAIRS, TINY, Subjects
+from benchmarks.training.subjects import PAIRS, TINY, Subjects, draw_folder
 from benchmarks.training.table import TITLES, to_markdown
+from pipeline.data.indexing import build_index
+from pipeline.data.loading import Loader
+from pipeline.data.settings import DataSettings
 from pipeline.recipe import load_recipe
 
 
@@ -23,6 +28,15 @@ def test_naive_loop_and_ours_have_the_same_losses() -> None:
     found = ours.stepping(subjects, ours.training_of(subjects, settings, teacher))()
     assert set(found) == {"loss_ce", "loss_logits", "loss_feature", "loss_contrast", "loss"}  # type: ignore[arg-type]
     assert found["loss"] == pytest.approx(theirs, rel=1e-5)  # type: ignore[index]
+
+
+def test_augmentation_in_batches_and_image_by_image_give_the_same_pixels(tmp_path: Path) -> None:
+    root = draw_folder(tmp_path, TINY)
+    index = build_index(DataSettings(dataset="folder", root=str(root), image_size=32, resize=32))
+    images = [Image.open(index.root / path).convert("RGB") for path in index.splits["train"].paths]
+    with Loader(index, index.root, 0) as loader:
+        for batch in loader.training_batches(augmentation_of(TINY), 8, seed=0, epoch=3):
+            assert torch.equal(batch.images, image_by_image(images, 0, 3, batch.indices.tolist()))
 
 
 def test_every_stepwise_ratio_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from exporters.core.errors import UnavailableError
-from pipeline.costs.loading import fits_in_memory, loading_prices, sample_index, sample_listing, timed
+from pipeline.costs.loading import fits_in_memory, loading_prices, sample_index, sample_listing, sample_size, timed
 from pipeline.data.indexing import build_index, read_listing
 from pipeline.data.settings import DataSettings
 from tests.pipeline.conftest import make_data
@@ -34,20 +34,24 @@ def test_data_set_without_a_usable_image_is_refused(tmp_path: Path) -> None:
     for path in (root / "train").rglob("*.png"):
         path.write_bytes(b"no image")
     with pytest.raises(UnavailableError, match=r"\.png"):
-        sample_listing(read_listing(settings_of(root)), small_recipe(tmp_path))
+        sample_listing(read_listing(settings_of(root)), small_recipe(tmp_path), 7)
 
 
 def test_decoded_images_are_kept_up_to_the_loaders_limit(tmp_path: Path) -> None:
-    sampled = sample_index(build_index(settings_of(make_data(tmp_path))))
+    sampled = sample_index(build_index(settings_of(make_data(tmp_path))), 48)
     limit = 512 * 2**20 // (32 * 32 * 3)
     assert fits_in_memory(sampled, limit) and not fits_in_memory(sampled, limit + 1)
 
 
 def test_every_part_of_loading_has_a_price(tmp_path: Path) -> None:
-    sampled = sample_index(build_index(settings_of(make_data(tmp_path / "images"))))
+    sampled = sample_index(build_index(settings_of(make_data(tmp_path / "images"))), 48)
     prices = loading_prices(sampled, small_recipe(tmp_path))
     assert set(prices) == {"decode", "augment", "prepare"}
     assert prices["augment"].cpu > 0 and prices["prepare"].cpu > 0 and prices["decode"].cpu >= 0
+
+
+def test_more_images_are_looked_at_where_they_are_small(tmp_path: Path) -> None:
+    assert sample_size(small_recipe(tmp_path)) > sample_size(small_recipe(tmp_path, "data.image_size=224"))
 
 
 def test_waiting_costs_wall_time_alone() -> None:
