@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from exporters.core.errors import TmkdError
+from pipeline.distributed.launch import LOST, LaunchedError, check_devices, launch
 from pipeline.distributed.ranks import LAUNCHED, Rank, is_one_of_several, this_rank
 
 if TYPE_CHECKING:
@@ -40,12 +41,16 @@ def on_devices(
         TmkdError: of the work; or the processes cannot be started, or one of them was lost.
     """
     if is_one_of_several() and (devices in (None, 1) or LAUNCHED in os.environ):
-        _work_together(this_rank(), work)
+        rank = this_rank()
+        try:
+            _work_together(rank, work)
+        except KeyboardInterrupt:
+            if LAUNCHED not in os.environ and rank.leads:
+                raise
+            raise LaunchedError(130) from None  # whoever started the processes reports it; click would print a line
     elif devices in (None, 1):
         work()
     else:
-        from pipeline.distributed.launch import check_devices, launch
-
         assert devices is not None
         check_devices(devices, device())
         launch(devices, sys.argv[1:])
@@ -53,7 +58,6 @@ def on_devices(
 
 def _work_together(rank: Rank, work: Callable[[], None]) -> None:
     from pipeline.distributed.group import LostProcessError, joined
-    from pipeline.distributed.launch import LOST, LaunchedError
     from pipeline.runner.together import follow
 
     try:

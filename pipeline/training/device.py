@@ -14,6 +14,7 @@ from exporters.core.errors import UnavailableError
 from exporters.core.process_state import quiet
 from pipeline.distributed.collectives import process_count
 from pipeline.distributed.ranks import this_rank
+from pipeline.training.batch_norm import SynchronisedTask
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -49,8 +50,12 @@ def make_fabric(device: Device, precision: Precision) -> Fabric:
     return fabric
 
 
-def distributed_task(task: nn.Module) -> nn.Module:
+def distributed_task(task: nn.Module, sync_batch_norm: bool = False) -> nn.Module:
     """A task whose gradients are the means over all processes (DDP); with one process, the task itself.
+
+    Args:
+        task: what is trained.
+        sync_batch_norm: whether batch norms see the images of all processes.
 
     Buffers stay each process's own: what a batch norm saw, `average_statistics` averages; what a method remembers is
     computed alike in all.
@@ -58,6 +63,8 @@ def distributed_task(task: nn.Module) -> nn.Module:
     if process_count() == 1:
         return task
     # A head that is trained alone, or a view that no image of a batch is shown in, leaves parameters without gradient.
+    if sync_batch_norm:
+        task = SynchronisedTask(task)
     with quiet():  # newer versions have another name for the first of these
         return DistributedDataParallel(task, broadcast_buffers=False, find_unused_parameters=True)
 

@@ -101,7 +101,9 @@ def _fit(
 ) -> Fitted:
     settings = training.settings
     task = training.task.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model, optimizer = fabric.setup(distributed_task(task), make_optimizer(task, settings))
+    model, optimizer = fabric.setup(
+        distributed_task(task, settings.synchronises_batch_norms), make_optimizer(task, settings)
+    )
     average = WeightAverage(task, settings.ema) if settings.ema is not None else None
     groups = task.layers() if settings.body_starts else []  # type: ignore[operator]
     body = [each for group in groups for each in group if each.requires_grad]

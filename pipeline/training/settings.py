@@ -101,6 +101,11 @@ class FitSettings(Settings):
         return self.lr
 
     @property
+    def synchronises_batch_norms(self) -> bool:
+        """Whether batch norms see the images of all processes."""
+        return False
+
+    @property
     def body_starts(self) -> int:
         """Epochs in which the head is trained alone, before the whole network is."""
         return 0
@@ -195,6 +200,17 @@ class NetworkFitSettings(FitSettings):
         """`lr`, scaled with the images of a step if `scale_lr` (Goyal et al. 2017; Malladi et al. 2022)."""
         growth = self.images_per_update / REFERENCE_BATCH
         return self.lr * (1 if not self.scale_lr else growth if self.optimizer == "sgd" else math.sqrt(growth))
+
+    sync_batch_norm: bool = Field(
+        default=False,
+        description="Whether batch norms see the images of all processes that train together (docs/distributed.md);"
+        " with one process of no effect.",
+    )
+
+    @property
+    def synchronises_batch_norms(self) -> bool:
+        """`sync_batch_norm`."""
+        return self.sync_batch_norm
 
     @property
     def body_starts(self) -> int:

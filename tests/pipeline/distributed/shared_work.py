@@ -113,6 +113,14 @@ def train_net(**settings: Any) -> dict[str, Any]:
     return {"final": fitted.final_state, "history": history, "chosen": fitted.chosen_epoch, "written": written}
 
 
+def train_net_with_batch_norm(**settings: Any) -> dict[str, Any]:
+    """The same of a net with batch norms, which see all images of a batch."""
+    settings |= {"sync_batch_norm": True}
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = run(make_training(drop=0.0, settings=settings), Path(folder))
+    return {"final": fitted.final_state}
+
+
 def train_net_with_drop_out() -> dict[str, Any]:
     """The same of a net with batch norm and drop-out."""
     with tempfile.TemporaryDirectory() as folder:
@@ -130,6 +138,7 @@ def everything() -> dict[str, Any]:
         "again": train_net(),
         "careful net": train_net(optimizer="adamw", lr=0.01, gradient_clip=0.1, head_epochs=2, ema=0.9),
         "accumulating net": train_net(accumulate=2),
+        "synchronised net": train_net_with_batch_norm(ema=0.9),
         "noisy net": train_net_with_drop_out(),
         "gathered": gathered(torch.arange(3) + 3 * process_number()),
         "interleaved": interleaved(own_batches(["a", "b", "c", "d", "e"], this_part())),

@@ -6,7 +6,13 @@ from torch import Tensor, nn
 
 from pipeline.distributed.collectives import average_statistics, averaged, from_leader, gathered, interleaved, of_all
 from tests.pipeline.distributed.processes import in_two_processes
-from tests.pipeline.distributed.shared_work import METHODS, everything, train_method, train_net
+from tests.pipeline.distributed.shared_work import (
+    METHODS,
+    everything,
+    train_method,
+    train_net,
+    train_net_with_batch_norm,
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,12 @@ def test_clipping_averaging_and_a_head_trained_alone_are_as_in_one_process(toget
 
 def test_gradients_of_several_batches_are_exchanged_once(together: list[dict[str, Any]]):
     assert_close(train_net(accumulate=2)["final"], together[1]["accumulating net"]["final"])
+
+
+def test_synchronised_batch_norms_see_the_whole_batch(together: list[dict[str, Any]]):
+    alone = train_net_with_batch_norm(ema=0.9)["final"]
+    for process in together:
+        assert_close(alone, process["synchronised net"]["final"])
 
 
 def test_two_processes_give_the_same_bits_each_time(together: list[dict[str, Any]]):
