@@ -133,6 +133,7 @@ class Loader:
         batch_size: int = EVALUATION_BATCH,
         limit: int | None = None,
         part: Part = WHOLE,
+        indices: np.ndarray | None = None,
     ) -> Iterator[Batch]:
         """A split once, in its own order, each image as `Geometry.apply` gives it: what validates is what ships.
 
@@ -142,15 +143,16 @@ class Loader:
             batch_size: images in a batch.
             limit: at most so many images, evenly spread over the split.
             part: of the batches, those that one of several processes takes.
+            indices: int64, the positions of the images that are wanted, in the place of `limit`.
 
         Raises:
             UnavailableError: an image vanished or broke since it was indexed; names it.
         """
         count = len(self.index.splits[split])
         chosen = count if limit is None else min(count, limit)
-        order = np.arange(chosen, dtype=np.int64) * count // chosen
+        order = np.arange(chosen, dtype=np.int64) * count // chosen if indices is None else indices
         batches = self._batches(split, geometry, 0, order, batch_size, part=part)
-        return counted(batches, f"{split} images", chosen, lambda batch: part.count * len(batch.labels))
+        return counted(batches, f"{split} images", len(order), lambda batch: part.count * len(batch.labels))
 
     def _batches(
         self,

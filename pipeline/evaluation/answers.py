@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,7 @@ from pipeline.distributed.collectives import interleaved
 if TYPE_CHECKING:
     from pipeline.data.loading import Batch
     from pipeline.tmkd.teacher import MultiViewTeacher
+    from pipeline.tmkd.whole_images import WholeImages
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,25 @@ class Answers:
         return Answers(tuple(names), self.logits[rows], embeddings, self.labels)
 
 
-def ask(teacher: "MultiViewTeacher", batches: "Iterable[Batch]", on: device) -> Iterator[Answers]:
+def ask(
+    teacher: "MultiViewTeacher", batches: "Iterable[Batch]", on: device, whole: "WholeImages | None" = None
+) -> Iterator[Answers]:
     """The teachers' outputs batch by batch.
 
     Args:
         teacher: on the device.
         batches: uint8 images and labels.
         on: the device.
+        whole: what CLIP says of whole training images, where it is kept: `batches` are of training images, and CLIP
+            looks at those that are not there.
     """
     for batch in batches:
         images = batch.images.to(on, non_blocking=True).to(torch.float32).div_(255)
-        viewed = teacher.look(images)
+        if whole is None:
+            viewed = teacher.look(images)
+        else:
+            weighed = teacher.seeing(partial(whole.look, images))
+            viewed = weighed.remembered(weighed.look(images), batch.indices)
         embeddings = None if viewed.embeddings is None else viewed.embeddings.float().cpu()
         yield Answers(teacher.views.names, viewed.output.logits.float().cpu(), embeddings, batch.labels.cpu())
 

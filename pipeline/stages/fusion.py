@@ -1,6 +1,6 @@
 """Stage `fusion`: what the teacher knows before anything is distilled, view by view and fused."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from exporters.core.errors import GateError
@@ -20,9 +20,12 @@ from pipeline.stages.shared.inputs import (
     read_json_output,
     read_teacher_parts,
 )
+from pipeline.stages.shared.whole_images import whole_images
 from pipeline.tmkd.choice import FusionChoice
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pipeline.evaluation.answers import Answers
     from pipeline.evaluation.teacher import PlainAccuracy
     from pipeline.evaluation.view_search import Search
@@ -60,7 +63,8 @@ class FusionStage(Stage):
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """The views and their weights, where the method uses them: methods on the image alone share one measurement."""
         views = ("distill.views", "distill.weighting") if has_views(recipe) else ()
-        return settings(recipe, *views, "teacher.on_weak", "student.baseline", *IMAGE_KEYS)
+        followed = settings(recipe, *views, "teacher.on_weak", "student.baseline", *IMAGE_KEYS)
+        return {key: value for key, value in followed.items() if key != "distill.weighting.seen"}  # only whole images
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Settle views and weights, measure on a sample of training, on validation and on test, show, and judge.
@@ -72,6 +76,7 @@ class FusionStage(Stage):
         from pipeline.distributed.collectives import this_part
         from pipeline.evaluation.answers import ask, joined
         from pipeline.evaluation.fusion_choice import choose_fusion
+        from pipeline.evaluation.sampling import FIRST, images_needed, spread_evenly
         from pipeline.evaluation.teacher import against_plain, measure_teacher, teacher_weaknesses
         from pipeline.tmkd.weight_rule import WeightRule, in_order
         from pipeline.training.device import describe_device, make_fabric
@@ -81,35 +86,48 @@ class FusionStage(Stage):
         parts = read_teacher_parts(context, fabric)
         choice, search = given_choice(recipe.distill), None
         teacher = parts.teacher(choice)
+        sizes = {split: len(data.index.splits[split]) for split in SPLITS}
+        with whole_images(context, data, teacher, fabric.device) as whole:
 
-        def answers(split: SplitName, limit: int | None = None) -> "Iterator[Answers]":
-            size = min(EVALUATION_BATCH, MOST_SHOWN // len(teacher.views))
-            batches = data.loader.evaluation_batches(split, data.geometry, size, limit, this_part())
-            return ask(teacher, batches, fabric.device)
+            def answers(split: SplitName, indices: "np.ndarray") -> "Answers":
+                size = min(EVALUATION_BATCH, MOST_SHOWN // len(teacher.views))
+                batches = data.loader.evaluation_batches(split, data.geometry, size, part=this_part(), indices=indices)
+                return joined(ask(teacher, batches, fabric.device, whole if split == "train" else None))
 
-        # What was answered once is not asked again: every figure is made of the same answers.
-        known = {"train": joined(answers("train", TRAIN_SAMPLE))}
-        if recipe.distill.is_fitted:
-            sample = joined(answers("validation", VALIDATION_SAMPLE))
-            settings, views, searches = recipe.distill.weighting, choice.views, recipe.distill.views == "auto"
-            choice, search = choose_fusion(settings, views, searches, parts.weighting, known["train"], sample)
-            teacher = parts.teacher(choice)
-            if len(sample.labels) == len(data.index.splits["validation"]):
-                known["validation"] = sample
-        rule = WeightRule(parts.weighting(choice.names), choice.temperature, in_order(choice.statistics, choice.names))
-        measured: dict[str, Any] = {}
-        for split in SPLITS:
-            asked = [known[split].select(choice.names)] if split in known else answers(split)
-            measured[split] = measure_teacher(rule, asked, shared=split not in known)
+            # What was answered once is not asked again: every figure is made of the same answers.
+            known: dict[SplitName, Answers] = {"train": answers("train", spread_evenly(sizes["train"], TRAIN_SAMPLE))}
+            judged: tuple[SplitName, ...] = ("validation", "test")
+            first = {split: spread_evenly(sizes[split], FIRST) for split in judged}
+            if recipe.distill.is_fitted:
+                first["validation"] = spread_evenly(sizes["validation"], VALIDATION_SAMPLE)
+                known["validation"] = answers("validation", first["validation"])
+                settings, views, searches = recipe.distill.weighting, choice.views, recipe.distill.views == "auto"
+                choice, search = choose_fusion(
+                    settings, views, searches, parts.weighting, known["train"], known["validation"]
+                )
+                teacher = parts.teacher(choice)
+        statistics = in_order(choice.statistics, choice.names)
+        rule = WeightRule(parts.weighting(choice.names), choice.temperature, statistics)
+        measured: dict[SplitName, Any] = {"train": measure_teacher(rule, [known["train"].select(choice.names)])}
+        for split, asked in first.items():
+            parts_known = [known[split].select(choice.names) if split in known else answers(split, asked)]
+            measured[split] = measure_teacher(rule, parts_known)
+            right, images = round(measured[split]["fused"] * len(asked)), len(asked)
+            if images < sizes[split] and (wanted := images_needed(right, images)) > images:
+                parts_known.append(answers(split, spread_evenly(sizes[split], wanted - images, without=asked)))
+                measured[split] = measure_teacher(rule, parts_known)
         if not context.leads:
             return {}
+        for split, values in measured.items():
+            if values["images"] < sizes[split]:
+                context.console.say(sample_note(split, values, sizes[split]))
         write_json(folder / "accuracy.json", measured)
         if has_views(recipe):
             write_json(folder / CHOICE, choice.model_dump(mode="json"))
         if search is not None:
             write_json(folder / "search.json", search.to_json())
         validation = measured["validation"]
-        plain = plain_accuracy(context, validation["images"])
+        plain = plain_accuracy(context, sizes["validation"])
         weaknesses = teacher_weaknesses(validation, plain)
         show_choice(context, choice, search)
         show_teacher(context, measured, weaknesses)
@@ -123,6 +141,17 @@ class FusionStage(Stage):
             )
         figures = {key: validation[key] for key in ("fused", "oracle")}
         return figures | {"views": list(choice.names), "device": describe_device(fabric)}
+
+
+def sample_note(split: str, measured: Mapping[str, Any], images: int) -> str:
+    """On how many of a split's images the teacher was measured, and how exact that is."""
+    from exporters.parity.intervals import wilson_interval
+
+    low, high = wilson_interval(round(measured["fused"] * measured["images"]), measured["images"])
+    return (
+        f"{split}: measured on {measured['images']:,} of {images:,} images, evenly spread: ± {50 * (high - low):.1f}"
+        " points (95 %)"
+    )
 
 
 def show_choice(context: StageContext, choice: FusionChoice, search: "Search | None") -> None:
@@ -153,7 +182,7 @@ def plain_accuracy(context: StageContext, images: int) -> "PlainAccuracy | None"
     return PlainAccuracy(given) if isinstance(given, int | float) else None
 
 
-def show_teacher(context: StageContext, measured: Mapping[str, Any], weaknesses: Sequence[str]) -> None:
+def show_teacher(context: StageContext, measured: Mapping[SplitName, Any], weaknesses: Sequence[str]) -> None:
     """What the teacher knows on training and validation as a table, and what speaks for or against it."""
     from pipeline.evaluation.teacher import fusion_verdict, weights_verdict
 

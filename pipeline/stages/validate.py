@@ -44,8 +44,8 @@ class ValidateStage(Stage):
 
     def upstream(self, recipe: Recipe) -> tuple[str, ...]:
         """The data, the students, and the teacher's measurement where there is a teacher."""
-        fusion = ("fusion",) if needs_teacher(recipe) else ()
-        return ("data", "baseline", *fusion, "race", "distill", "reference")
+        teacher = ("teacher", "fusion") if needs_teacher(recipe) else ()
+        return ("data", "baseline", *teacher, "race", "distill", "reference")
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """The gates, and what the student is compared with; what else counts is in the files of the stages before."""
@@ -95,7 +95,8 @@ class ValidateStage(Stage):
         gates = judge_chance(recipe.gates, chosen["validation"]) + judge_student(
             recipe.gates,
             chosen["validation"]["top1"],
-            teacher["validation"]["views"]["rgb"] if teacher else None,
+            # Of the whole split, where `fusion` may have measured a sample.
+            read_json_output(context, "teacher", "report.json")["validation"]["top1"] if teacher else None,
         )
         if recipe.distill.method != "ce" and recipe.distill.on_no_gain == "fail":
             gates += judge_gain(gain)

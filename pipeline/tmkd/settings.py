@@ -21,6 +21,11 @@ class WeightingSettings(Settings):
     score: Literal["log_probability", "cosine"] = Field(
         default="log_probability", description="by: image_text, product or random_prompts only: what CLIP says."
     )
+    seen: Literal["image", "crop"] = Field(
+        default="crop",
+        description="by: image_text, product or random_prompts only: what CLIP looks at. crop: each crop that the"
+        " student sees; image: the whole image, once for a training.",
+    )
     standardise: bool = Field(
         default=False,
         description="Take off each view's mean score and divide by its spread, both over training images, so that a"

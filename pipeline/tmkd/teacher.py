@@ -1,7 +1,8 @@
 """The multi-view teacher: lines 1 to 8 in one call, from a batch to one fused teacher output."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -61,6 +62,7 @@ class MultiViewTeacher:
         self.rule = WeightRule(weighting, temperature, statistics)
         self.timer = PartTimer()
         self._image_tower = image_tower
+        self._whole: Callable[[Tensor], Tensor] | None = None
 
     @property
     def has_image_tower(self) -> bool:
@@ -71,12 +73,40 @@ class MultiViewTeacher:
     def look(self, images: Tensor) -> ViewedBatch:
         """The teachers' outputs on all views of a batch `[B, 3, H, W]` in `[0, 1]`, in one batch of `V·B` images."""
         with self.timer.part("views"):
-            views = self.views(images).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            views = self._made(images)
         output = split_views(self.visual(views), len(self.views))
         if self._image_tower is None:
             return ViewedBatch(output, None)
         with self.timer.part("clip"):
             return ViewedBatch(output, self._image_tower(views).unflatten(0, output.logits.shape[:2]))
+
+    @torch.no_grad()
+    def embed(self, images: Tensor) -> Tensor:
+        """CLIP's embeddings `[V, B, D]` of all views of a batch, without the visual teacher."""
+        assert self._image_tower is not None
+        return self._image_tower(self._made(images)).unflatten(0, (len(self.views), len(images)))
+
+    def _made(self, images: Tensor) -> Tensor:
+        """The views `[V·B, 3, H, W]` of a batch."""
+        return self.views(images).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+
+    def seeing(self, whole: Callable[[Tensor], Tensor]) -> "MultiViewTeacher":
+        """The same teacher, whose CLIP has looked at whole images already and looks at no crop.
+
+        Args:
+            whole: positions in the training split `[B]` → the embeddings `[V, B, D]` of those images.
+        """
+        other = copy(self)
+        other._image_tower, other._whole = None, whole
+        return other
+
+    def remembered(self, viewed: ViewedBatch, indices: Tensor | None) -> ViewedBatch:
+        """The same outputs, with CLIP's embeddings of whole images where weights follow from these (`seeing`)."""
+        if self._whole is None:
+            return viewed
+        assert indices is not None
+        with self.timer.part("cache"):
+            return replace(viewed, embeddings=self._whole(indices))
 
     def weigh(self, viewed: ViewedBatch, labels: Tensor) -> Tensor:
         """View weights `[B, V]` under the given labels `[B]`."""
@@ -124,7 +154,9 @@ class MultiViewTeacher:
         Args:
             images: `[B, 3, H, W]` in `[0, 1]`, on the device, plain.
             labels: `[B]` int64, the true ones.
-            epoch, indices: not used; a `CachedTeacher` has the same signature.
+            epoch: not used; a `CachedTeacher` has the same signature.
+            indices: `[B]` int64, positions in the training split, on the CPU; used where weights follow from whole
+                images.
             shown: as for `fuse`.
         """
-        return self.fuse(self.look(images), labels, shown)
+        return self.fuse(self.remembered(self.look(images), indices), labels, shown)

@@ -94,7 +94,7 @@ class CachedTeacher:
             with self.timer.part("cache"):
                 fresh = self._keep(cycle, rows[~known], fresh)
             found = {name: _joined(at, found[name], values) for name, values in fresh.items()} if found else fresh
-        return self._teacher.fuse(self._viewed(found), labels, shown)
+        return self._teacher.fuse(self._teacher.remembered(self._viewed(found), indices), labels, shown)
 
     def commit(self) -> None:
         """Write what was computed so far to the disk, so that it outlives the process."""

@@ -25,6 +25,7 @@ from pipeline.stages.shared.inputs import (
 )
 from pipeline.stages.shared.networks import build_student, student_preprocessing
 from pipeline.stages.shared.teacher_cache import cached_teacher, student_augmentation
+from pipeline.stages.shared.whole_images import weighed_by_whole_images
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,7 +116,10 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
     student = build_student(recipe, len(data.index.classes))
     for note in student.notes:
         context.console.say(note)
-    with cached_teacher(context, data, teacher, fabric, rivals or context.rivals) as cached:
+    with (
+        weighed_by_whole_images(context, data, teacher, fabric.device) as weighed,
+        cached_teacher(context, data, weighed, fabric, rivals or context.rivals) as cached,
+    ):
         training = Training(
             name="student",
             task=_task(recipe, data, student, teacher, anchors),
@@ -123,7 +127,7 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
             augmentation=student_augmentation(recipe, data),
             settings=recipe.train,
             seed=recipe.seed,
-            teacher=cached or teacher,
+            teacher=cached or weighed,
             views=student_views(recipe, teacher),
             warmup_epochs=recipe.distill.warmup_epochs(recipe.train.epochs),
         )

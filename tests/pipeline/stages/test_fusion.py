@@ -100,6 +100,16 @@ def test_the_student_is_judged_by_the_measured_teacher(finished: tuple[Run, Outc
     assert verdict["teacher"] == {split: measured[split] for split in ("validation", "test")}
 
 
+def test_no_more_images_are_looked_at_than_a_point_needs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.evaluation.sampling.FIRST", 6)
+    monkeypatch.setattr("pipeline.evaluation.sampling.images_needed", lambda correct, images: 10)
+    outcome = run("--force", "fusion", "--until", "fusion")
+    assert outcome.code == 0, outcome.err
+    measured = read_json(run.directory / "fusion" / "accuracy.json")
+    assert {split: measured[split]["images"] for split in measured} == {"train": 48, "validation": 10, "test": 10}
+    assert "test: measured on 10 of 24 images, evenly spread: ± " in outcome.out
+
+
 def test_another_seed_repeats_no_measurement(run: Run) -> None:
     outcome = run(*set_({"seed": 9}), "--until", "distill")
     assert outcome.code == 0 and outcome.stages_run == ["distill"]

@@ -1,0 +1,40 @@
+"""A training whose view weights follow from whole images."""
+
+import json
+
+import pytest
+
+from pipeline.stages.fusion import FusionStage
+from pipeline.stages.shared.student_training import student_parameters
+from tests.pipeline.conftest import Run, set_
+from tests.pipeline.stages.contexts import context_of
+
+PLAIN = {"data.augment.crop": "none", "data.augment.flip": "false", "distill.weighting.by": "image_text"}
+
+
+def losses(run: Run) -> list[float]:
+    rows = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
+    return [row["loss"] for row in rows if row["stage"] == "distill"]
+
+
+def test_where_nothing_is_cropped_both_ways_train_alike_and_clip_looks_once(run: Run) -> None:
+    assert run(*set_(PLAIN), "--until", "distill").code == 0
+    expected = losses(run)
+    whole = PLAIN | {"distill.weighting.seen": "image"}
+    outcome = run(*set_(whole), "--until", "distill")
+    assert outcome.code == 0 and outcome.stages_run == ["distill"], outcome.err
+    assert "CLIP looks once at 48 whole images, in 3 views" in outcome.out
+    assert losses(run) == pytest.approx(expected, rel=1e-4)
+    (folder,) = (run.directory / "cache" / "seen").iterdir()
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
+    assert len(kept) == 6
+    outcome = run(*set_(whole | {"seed": 5, "distill.teacher_cache.passes": 1}), "--until", "distill")
+    assert outcome.code == 0 and "CLIP looks once" not in outcome.out
+    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")} == kept
+    assert not list(run.directory.rglob("cache/teacher/*/embedding*"))
+
+
+def test_what_clip_looks_at_changes_the_student_and_not_what_the_teacher_knows(finished: tuple[Run, object]) -> None:
+    recipes = [context_of(finished[0], distill__weighting__seen=seen).recipe for seen in ("image", "crop")]
+    assert student_parameters(recipes[0]) != student_parameters(recipes[1])
+    assert FusionStage().parameters(recipes[0]) == FusionStage().parameters(recipes[1])
