@@ -52,6 +52,7 @@ fuzz: $(INSTALLED) ## the property-based tests on newly drawn examples; `make te
 bench: $(INSTALLED) ## what training, loading and parity cost, as ratios to peers and to the bare work
 	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.loading
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.small_images
 	@$(BIN)/python -m benchmarks.parity
 
 matrix: $(INSTALLED) ## every network of the matrix in every precision: the table of docs/exports.md, in about an hour

@@ -62,8 +62,15 @@ def erase(images: Tensor, boxes: np.ndarray) -> Tensor:
         picked = images.index_select(0, rows)
         height, width = picked.shape[1:3]
         mean = (_exact_sum(picked) / (height * width)).round().to(torch.uint8)
-        filled = _combined(picked, mean[:, None, None, :].expand_as(picked), boxes[chosen])
-        images.index_copy_(0, rows, filled)
+        if images.device.type == "cpu":  # several times as fast here, and a launch for each image elsewhere
+            pixels = images.numpy()
+            for row, colour, (left, top, right, bottom) in zip(
+                chosen.tolist(), mean.numpy(), boxes[chosen].tolist(), strict=True
+            ):
+                pixels[row, top:bottom, left:right] = colour
+        else:
+            filled = _combined(picked, mean[:, None, None, :].expand_as(picked), boxes[chosen])
+            images.index_copy_(0, rows, filled)
     return images
 
 

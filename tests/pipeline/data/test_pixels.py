@@ -42,6 +42,10 @@ def test_rectangle_is_filled_with_the_mean_of_each_colour(side: int):
         expected = image.copy()
         expected[top:bottom, left:right] = np.rint(image.reshape(-1, 3).mean(axis=0, dtype=np.float64))
         np.testing.assert_array_equal(found, expected)
+    # As other devices have it: a box taken out of an image of one colour.
+    mean = torch.from_numpy(filled[2:3, :1, :1]).expand(1, side, side, 3)
+    pasted = paste(torch.from_numpy(images[2:3]), mean, np.array([[1, 0, 2, 3]])).numpy()
+    assert (pasted[0, :3, 1:2] == filled[2, 0, 0]).all() and (pasted[0, :, 0] == images[2, :, 0]).all()
 
 
 def test_box_is_taken_from_the_partner_and_a_blend_is_rounded():
