@@ -22,6 +22,7 @@ from pipeline.tmkd.weighting import make_view_weighting, uniform_weighting
 from pipeline.training.device import make_fabric
 from pipeline.training.meters import EpochMeters
 from pipeline.training.optimizer import make_optimizer
+from pipeline.training.preparation import prepared
 from pipeline.training.settings import NetworkFitSettings
 from pipeline.training.step import Training, train_step
 
@@ -92,7 +93,7 @@ def steps(subjects: Subjects, method: str, **changes: Any) -> Callable[[], None]
 def stepping(subjects: Subjects, training: Training) -> Callable[[], None]:
     """A piece of work: the steps of all batches in a training."""
     fabric = make_fabric("cpu", "fp32")
-    task = training.task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task = prepared(training.task, fabric.device)
     model, optimizer = fabric.setup(task, make_optimizer(task, training.settings))
     model.train()
 

@@ -22,6 +22,7 @@ from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import computed_precision, distributed_task, seeded
 from pipeline.training.meters import EpochMeters, accuracy
 from pipeline.training.optimizer import learning_rate, make_optimizer
+from pipeline.training.preparation import prepared
 from pipeline.training.step import Training, images_to_device, train_step
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _fit(
     training: Training, fabric: Fabric, checkpoint: Checkpoint, console: "Console", log_metrics: LogMetrics
 ) -> Fitted:
     settings = training.settings
-    task = training.task.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task: Any = prepared(training.task, fabric.device)
     model, optimizer = fabric.setup(
         distributed_task(task, settings.synchronises_batch_norms), make_optimizer(task, settings)
     )

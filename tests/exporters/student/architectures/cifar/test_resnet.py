@@ -45,6 +45,18 @@ def test_option_a_subsamples_and_appends_zeros() -> None:
     assert not y[:, 3].any()
 
 
+@pytest.mark.parametrize("side", [4, 7])
+def test_option_a_keeps_pixels_and_gradients_in_training_and_their_layout(side: int) -> None:
+    x = torch.randn(2, 3, side, side).contiguous(memory_format=torch.channels_last).requires_grad_()
+    shortcut, results = PaddedShortcut(3, 6, 2), []
+    for training in (False, True):
+        y = shortcut.train(training)(x)
+        (gradient,) = torch.autograd.grad((y * torch.arange(y.numel()).view(y.shape)).sum(), x)
+        results.append((y, gradient))
+    assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
 @torch.no_grad()
 def test_option_b_projects_the_pixels_of_option_a() -> None:
     block = BasicBlock(2, 4, 2, project=True).eval()
