@@ -26,6 +26,7 @@ def libraries_digest(names: Iterable[str]) -> str:
     return digest({name: _version(name) for name in sorted(names)})
 
 
+@cache
 def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
@@ -37,31 +38,41 @@ def code_digest(modules: Iterable[str]) -> str:
     """Digest over the code of modules and of everything of ours that they import, directly or not.
 
     Comments, docstrings and layout do not count; a changed statement does. Imports inside functions are followed too,
-    because the stages import what is heavy only where it is used.
+    because the stages import what is heavy only where it is used. A process reads each file once, whatever is changed
+    while it runs: the code that it has loaded is that of its beginning.
     """
+    return _code_digest(_ROOT, frozenset(modules))
+
+
+@cache
+def _code_digest(root: Path, modules: frozenset[str]) -> str:
     found: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        path = _source(module)
-        if module in found or path is None:
-            continue
-        found[module], imported = _read(path)
-        waiting.extend(imported)
+        if module not in found and (read := _read(root, module)) is not None:
+            found[module], imported = read
+            waiting.extend(imported)
     return digest(found)
 
 
-def _source(module: str) -> Path | None:
+def _source(root: Path, module: str) -> Path | None:
     ours = module.partition(".")[0] in _PACKAGES
     if not ours or any(module == name or module.startswith(f"{name}.") for name in _WITHOUT_EFFECT):
         return None
-    base = _ROOT.joinpath(*module.split("."))
+    base = root.joinpath(*module.split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
 @cache
-def _read(path: Path) -> tuple[str, tuple[str, ...]]:
-    """The digest of a file's statements, and the names that it imports, as modules or as members of modules."""
+def _read(root: Path, module: str) -> tuple[str, tuple[str, ...]] | None:
+    """The digest of a module's statements, and the names that it imports, as modules or as members of modules.
+
+    None for a module that is not ours, that is no file, or that does not count.
+    """
+    path = _source(root, module)
+    if path is None:
+        return None
     tree = ast.parse(path.read_bytes())
     imported: list[str] = []
     for node in ast.walk(tree):

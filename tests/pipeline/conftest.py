@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -245,8 +245,17 @@ def finished(tiny_data: Path, tiny_recipe: Path, tmp_path_factory: pytest.TempPa
     return made, outcome
 
 
+@pytest.fixture(scope="module")
+def _graphs(finished: tuple[Run, Outcome]) -> Iterator[None]:
+    """In copies of the finished run a student that was converted to ONNX before is not converted again."""
+    from tests.exporters.graphs import converting_once
+
+    with converting_once():
+        yield
+
+
 @pytest.fixture
-def run(finished: tuple[Run, Outcome], tmp_path: Path) -> Run:
+def run(finished: tuple[Run, Outcome], _graphs: None, tmp_path: Path) -> Run:
     """A copy of the finished run, to be changed at will (its data are shared)."""
     original, _ = finished
     directory = tmp_path / "run"

@@ -53,6 +53,12 @@ def work(x: int) -> int:
 B = "def helper(x: int) -> int:\n    import pipeline.c.d\n\n    return pipeline.c.d.VALUE * x\n"
 
 
+def forget() -> None:
+    """As if this process had read no code yet."""
+    fingerprint._read.cache_clear()
+    fingerprint._code_digest.cache_clear()
+
+
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Write modules into a package of its own and give the digest of `pipeline.a`."""
@@ -63,13 +69,13 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
             path = tmp_path / f"{name.replace('__', '/')}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        fingerprint._read.cache_clear()
+        forget()
         return code_digest(["pipeline.a"])
 
     write_(pipeline__a=A, pipeline__b=B, pipeline__c__d="VALUE = 3\n")
     (tmp_path / "pipeline" / "c" / "__init__.py").write_text("")
     yield write_
-    fingerprint._read.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize(
@@ -131,16 +137,18 @@ def test_circular_and_foreign_imports_are_handled(write: Write) -> None:
 
 def test_a_stage_covers_the_code_that_it_runs() -> None:
     """The real package: what a stage reaches only inside functions is in its digest."""
-    fingerprint._read.cache_clear()
+    forget()
     seen: list[str] = []
-    original = fingerprint._read
+    original = fingerprint._source
 
-    def record(path: Path) -> tuple[str, tuple[str, ...]]:
-        seen.append(path.relative_to(fingerprint._ROOT).as_posix())
-        return original(path)
+    def record(root: Path, module: str) -> Path | None:
+        path = original(root, module)
+        if path is not None:
+            seen.append(path.relative_to(root).as_posix())
+        return path
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fingerprint, "_read", record)
+        patch.setattr(fingerprint, "_source", record)
         code_digest(["pipeline.stages.distill", "pipeline.distill.methods.cat_kd"])
     for name in (
         "pipeline/tmkd/views/edge.py", "pipeline/tmkd/weighting.py", "pipeline/tmkd/fusion.py",
