@@ -1,4 +1,4 @@
-"""For all tests: one thread an operator, examples that are the same on every machine, and coverage of our own code alone."""
+"""For all tests: one thread an operator, the same examples on every machine, coverage of our own code alone."""
 
 import functools
 import os

@@ -26,7 +26,7 @@ def _identity(student: TrainedStudent, opset: int, options: dict[str, bool]) -> 
 
 @contextmanager
 def converting_once() -> Iterator[None]:
-    """PyTorch's exporter converts each network once; the same network with the same numbers gets the same graph again."""
+    """PyTorch's exporter converts each network once; one with the same structure and numbers gets the same graph."""
     convert = export.to_graph
 
     def to_graph(student: TrainedStudent, opset: int, **options: bool) -> onnx.ModelProto:

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tests.exporters.graphs import converting_once  # noqa: E402
+from tests.exporters.graphs import converting_once
 
 
 @pytest.fixture(scope="module", autouse=True)
