@@ -1,5 +1,7 @@
 """How a batch is made: images read, decoded, prepared and cut in whichever process, and varied on whichever device."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +16,13 @@ from exporters.core.errors import TmkdError
 from exporters.images.decoding import UnreadableImageError
 from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
+from pipeline.data.device_cutting import cut_on_device
 from pipeline.data.draws import Draws, Rows
 from pipeline.data.image_memory import ImageMemory, pixels_of
 from pipeline.data.index import DataIndex
 from pipeline.data.listing import SplitName
 from pipeline.data.mixing import Mixes
+from pipeline.data.pictures import Pictures, is_plain_jpeg
 from pipeline.data.preparation import Preparation
 from pipeline.data.stores.registry import open_store
 
@@ -77,6 +81,7 @@ class Request:
         epoch: number of the epoch, from 0.
         indices: int64 `[B]`, positions in the split.
         device: where training images are varied. Elsewhere than on the CPU, a worker leaves that to the main process.
+        decode: whether training images are decoded on that device too, where they are JPEG files and not kept.
         variation: where it has been drawn already.
     """
 
@@ -85,36 +90,52 @@ class Request:
     epoch: int
     indices: np.ndarray
     device: torch.device = CPU
+    decode: bool = False
     variation: Variation | None = None
 
 
 class Crops(NamedTuple):
-    """A batch of training images that are cut out and not varied yet.
+    """A batch of training images that are not varied yet.
 
     Attributes:
-        batch: with squares uint8 `[B, 3, S, S]` for images.
-        partners: uint8 `[M, S, S, 3]`, squares of what M of them are mixed with; None where images are not mixed.
+        images: squares uint8 `[B, S, S, 3]`, or the images themselves, which are cut on the device.
+        partners: of what M of them are mixed with, likewise; None where images are not mixed.
+        labels, indices, partner_labels, shares: as in a `Batch`.
         variation: what was drawn.
     """
 
-    batch: Batch
-    partners: Tensor | None
+    images: Tensor | Pictures
+    partners: Tensor | Pictures | None
+    labels: Tensor
+    indices: Tensor
+    partner_labels: Tensor | None
+    shares: Tensor | None
     variation: Variation
 
     def finished(self, augmentation: Augmentation, device: torch.device) -> Batch:
-        """The batch, with images varied on a device."""
+        """The batch, with images varied on a device.
+
+        Raises:
+            UnavailableError: an image that is decoded there is broken.
+        """
         variation = self.variation
-        squares = self.batch.images.permute(0, 2, 3, 1)
-        squares = augmentation.vary(squares.to(device, non_blocking=True), variation.draws)
+        squares = _varied(self.images, augmentation, variation.draws, device)
         if variation.mixes is not None and variation.partners is not None and self.partners is not None:
             mixed = variation.mixes.mixed
             if len(mixed):
                 rows = torch.from_numpy(mixed).to(device)
-                partners = self.partners.to(device, non_blocking=True)
-                partners = augmentation.vary(partners, variation.partners.rows(mixed))
+                partners = _varied(self.partners, augmentation, variation.partners.rows(mixed), device)
                 together = variation.mixes.rows(mixed).mix(squares.index_select(0, rows), partners)
                 squares = squares.index_copy(0, rows, together)
-        return self.batch._replace(images=squares.permute(0, 3, 1, 2))
+        return Batch(squares.permute(0, 3, 1, 2), self.labels, self.indices, self.partner_labels, self.shares)
+
+
+def _varied(images: Tensor | Pictures, augmentation: Augmentation, draws: Draws, device: torch.device) -> Tensor:
+    if isinstance(images, Pictures):
+        squares = images.squares(draws, augmentation, device)
+    else:
+        squares = images.to(device, non_blocking=True)
+    return augmentation.vary(squares, draws)
 
 
 class Failure(NamedTuple):
@@ -162,24 +183,44 @@ class BatchMaker(Dataset[Any]):
         variation = request.variation
         if variation is None:
             variation = Variation.draw(augmentation, request.epoch, request.indices, split.sizes)
-        squares = self._squares(request, augmentation, variation.draws)
-        batch, mixes = self._batch(request.split, request.indices, squares), variation.mixes
+        labels, indices = torch.from_numpy(split.labels[request.indices]), torch.from_numpy(request.indices)
+        images, mixes = self._images(request, augmentation, variation.draws), variation.mixes
         if mixes is None or variation.partners is None:
-            return Crops(batch, None, variation)
-        labels = torch.from_numpy(split.labels[mixes.partners])
-        batch = batch._replace(partners=labels, shares=torch.from_numpy(mixes.shares).to(torch.float32))
-        return Crops(batch, self._squares(request, augmentation, variation.partners.rows(mixes.mixed)), variation)
+            return Crops(images, None, labels, indices, None, None, variation)
+        partners = self._images(request, augmentation, variation.partners.rows(mixes.mixed))
+        partner_labels, shares = (
+            torch.from_numpy(each) for each in (split.labels[mixes.partners], mixes.shares.astype(np.float32))
+        )
+        return Crops(images, partners, labels, indices, partner_labels, shares, variation)
 
-    def _squares(self, request: Request, augmentation: Augmentation, draws: Draws) -> Tensor:
-        """uint8 `[B, S, S, 3]`, cut out of the images that the draws are about."""
-        preparation = augmentation.preparation
+    def _images(self, request: Request, augmentation: Augmentation, draws: Draws) -> Tensor | Pictures:
+        """Squares uint8 `[B, S, S, 3]` of the images that the draws are about; what the device decodes, as it is."""
+        name, preparation = request.split, augmentation.preparation
+        if request.decode and not self._memory_bytes:
+            return self._pictures(name, draws.indices)
+        on_device = request.device.type != "cpu"
         memory = None
-        if preparation.kind != "whole":
-            memory = self._memory(request.split, preparation, request.device)
+        if preparation.kind != "whole" or on_device:
+            memory = self._memory(name, preparation, request.device)
         if memory is None:
-            return augmentation.cut(self._prepared(request.split, preparation, draws.indices), draws)
-        self._fill(memory, request.split, preparation, draws.indices)
+            return augmentation.cut(self._prepared(name, preparation, draws.indices), draws)
+        self._fill(memory, name, preparation, draws.indices)
+        if preparation.kind == "whole":
+            return cut_on_device(*memory.lines(draws.indices), draws, augmentation)
         return memory.squares(draws.indices, draws.boxes[:, :2], draws.mirrored, augmentation.geometry.size)
+
+    def _pictures(self, name: SplitName, positions: np.ndarray) -> Pictures:
+        """Images as a GPU takes them: JPEG files as they are, others decoded."""
+        split = self._index.splits[name]
+        whole = Preparation("whole", Geometry(1, 1))
+        images: list[bytes | Image.Image] = []
+        for position in positions.tolist():
+            size = (int(split.sizes[position, 0]), int(split.sizes[position, 1]))
+            with self._naming(split.paths[position]):
+                data = self._store.read(split.paths[position])
+            images.append(data if is_plain_jpeg(data, size) else self._read(name, whole, position))
+        names = [self._store.describe(split.paths[position]) for position in positions.tolist()]
+        return Pictures.of(images, split.sizes[positions], names)
 
     def _batch(self, name: SplitName, indices: np.ndarray, squares: Tensor) -> Batch:
         labels = torch.from_numpy(self._index.splits[name].labels[indices])
@@ -216,11 +257,17 @@ class BatchMaker(Dataset[Any]):
         split = self._index.splits[name]
         size = (int(split.sizes[position, 0]), int(split.sizes[position, 1]))
         path = split.paths[position]
-        try:
+        with self._naming(path):
             image = self._store.image(path)
             if image.size != size:
                 raise UnreadableImageError(f"is {image.size} now and was {size} when the data was indexed")
             return preparation.apply(image)
+
+    @contextmanager
+    def _naming(self, path: str) -> Iterator[None]:
+        """Errors about an image name it."""
+        try:
+            yield
         except (TmkdError, OSError) as error:
             where = self._store.describe(path)
             message = error.message if isinstance(error, TmkdError) else str(error)

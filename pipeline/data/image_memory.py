@@ -50,6 +50,10 @@ class ImageMemory:
         """Some images; from the CPU's memory only."""
         return [self._image(position) for position in positions.tolist()]
 
+    def lines(self, positions: np.ndarray) -> tuple[Tensor, np.ndarray, np.ndarray]:
+        """All pixels `[T, 3]`, and of some images where each begins `[B]`, and widths and heights `[B, 2]`."""
+        return self._pixels, self._starts.numpy()[positions], self._sizes.numpy()[positions]
+
     def squares(self, positions: np.ndarray, corners: np.ndarray, mirrored: np.ndarray, size: int) -> Tensor:
         """Squares of images, black where they reach outside: uint8 `[B, size, size, 3]` on the device.
 

@@ -66,10 +66,16 @@ class Loader:
         workers: processes that decode, `data.workers`; `auto` is none where everything fits into `cache_bytes`, else
             one for each processor, 8 at most, of which processes that train together have a share each.
         cache_bytes: decoded pixels that may be kept; only without worker processes, each of which would keep its own.
+        decode: where training images are decoded that are not kept, `data.decode`.
     """
 
     def __init__(
-        self, index: DataIndex, root: Path, workers: int | Literal["auto"] = "auto", cache_bytes: int = CACHE_BYTES
+        self,
+        index: DataIndex,
+        root: Path,
+        workers: int | Literal["auto"] = "auto",
+        cache_bytes: int = CACHE_BYTES,
+        decode: Literal["cpu", "gpu"] = "cpu",
     ) -> None:
         decoded_bytes = sum(3 * int(split.sizes.astype(np.int64).prod(axis=1).sum()) for split in index.splits.values())
         fits = decoded_bytes <= cache_bytes
@@ -79,6 +85,7 @@ class Loader:
         )
         self.cached = fits and self.workers == 0
         self._maker = BatchMaker(index, root, cache_bytes if self.cached else 0)
+        self._decode = decode
         self._requests = _Requests()
         self._loader: DataLoader[Any] | None = None
 
@@ -110,12 +117,17 @@ class Loader:
             seed: the recipe's seed.
             epoch: number of the epoch, from 0.
             drop_last: leave out a last batch that is not full, unless it is the only one.
-            device: where images are varied, and kept where they are kept; where the images of the batches are.
+            device: where images are varied, and kept where they are kept: a CUDA device; for any other, the CPU.
             part: of each batch, the images that one of several processes takes.
 
         Raises:
-            UnavailableError: an image vanished or broke since it was indexed; names it.
+            UnavailableError: an image vanished or broke since it was indexed; names it. Or the device cannot decode
+                images.
         """
+        if self._decode == "gpu":
+            check_decoder(device)
+        if device.type != "cuda":
+            device = CPU
         order = epoch_order(seed, epoch, len(self.index.splits["train"]))
         if drop_last and len(order) > batch_size:
             order = order[: len(order) // batch_size * batch_size]
@@ -165,7 +177,10 @@ class Loader:
         part: Part = WHOLE,
     ) -> Iterator[Batch]:
         starts = own_batches(range(0, len(order), batch_size), part)
-        requests = [Request(split, transform, epoch, order[start : start + batch_size], device) for start in starts]
+        decode = self._decode == "gpu" and split == "train" and isinstance(transform, Augmentation)
+        requests = [
+            Request(split, transform, epoch, order[start : start + batch_size], device, decode) for start in starts
+        ]
         for made in self._from_memory(requests) if self.cached else self._from_loader(requests):
             if isinstance(made, Failure):
                 # Workers that only the garbage collector finds, through the error's traceback, take seconds to end.
@@ -210,6 +225,19 @@ class Loader:
             pin_memory=torch.cuda.is_available(),
             # Of its own, because torch's loader draws from the global stream otherwise, once for each iterator.
             generator=torch.Generator(),
+        )
+
+
+def check_decoder(device: torch.device) -> None:
+    """Look whether a device can decode JPEG files.
+
+    Raises:
+        UnavailableError: it cannot.
+    """
+    if device.type != "cuda":
+        raise UnavailableError(
+            f"data.decode: gpu needs an NVIDIA GPU, and training runs on {device.type}",
+            remedy="Use --set data.decode=cpu",
         )
 
 

@@ -129,6 +129,10 @@ class DataSettings(Settings):
     workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = Field(
         default="auto", description="Processes that decode images; 0: the main one alone."
     )
+    decode: Literal["cpu", "gpu"] = Field(
+        default="cpu",
+        description="Where training images that are not kept in memory are decoded; gpu: JPEG files on an NVIDIA GPU.",
+    )
     augment: AugmentSettings = Field(default_factory=AugmentSettings, description="How training images are varied.")
 
     @property

@@ -46,7 +46,7 @@ class TeacherStage(Stage):
         Which layer is its classifier changes nothing of the teacher, only what the student takes from it.
         """
         fit = recipe.teacher.visual.fit
-        fitted = ("data.augment", "data.split_seed", "train.precision") if fit else ()
+        fitted = ("data.augment", "data.decode", "data.split_seed", "train.precision") if fit else ()
         views = ("distill.views",) if recipe.fits_on_views else ()
         found = settings(recipe, "teacher.visual", *IMAGE_KEYS, *fitted, *views)
         return {key: value for key, value in found.items() if key != "teacher.visual.classifier"}

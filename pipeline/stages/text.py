@@ -79,7 +79,7 @@ class TextStage(Stage):
         if text.weights == "fit":
             keys += ["teacher.text.fit", "teacher.text.tower", "train.precision", *IMAGE_KEYS]
             # A tower looks at each image once, as it is.
-            keys += ["data.augment"] if text.tower is None else ["teacher.visual.classifier"]
+            keys += ["data.augment", "data.decode"] if text.tower is None else ["teacher.visual.classifier"]
         # The contrast takes one label of each image, so that this fit mixes none.
         return {key: value for key, value in settings(recipe, *keys).items() if key not in _MIXING}
 

@@ -64,7 +64,7 @@ def read_data(context: StageContext) -> Data:
 
     settings = context.recipe.data
     index = DataIndex.load(context.run.folder("data"))
-    loader = Loader(index, index.root, settings.workers)
+    loader = Loader(index, index.root, settings.workers, decode=settings.decode)
     return Data(index, loader, image_geometry(context.recipe))
 
 

@@ -55,7 +55,7 @@ def student_parameters(recipe: Recipe) -> Mapping[str, Any]:
     taught = ("distill", "teacher.text.anchors", "teacher.visual.classifier")
     method = plain if recipe.distill.method == "ce" else taught
     names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
-    followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", *IMAGE_KEYS)
+    followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", "data.decode", *IMAGE_KEYS)
     followed = {key: value for key, value in followed.items() if not key.startswith("distill.auto.")}
     return {key: value for key, value in followed.items() if key not in YARDSTICKS | {"distill.teacher_cache.max_gb"}}
 

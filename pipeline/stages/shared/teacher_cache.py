@@ -141,7 +141,9 @@ def _key(context: StageContext, fabric: "Fabric") -> str:
     parts = {
         "code": code_digest(["pipeline.training.teacher_cache", "pipeline.data.augmentation"]),
         "libraries": libraries_digest(TRAINING_LIBRARIES),
-        "settings": settings(recipe, "data.augment", *SIZE_KEYS, "teacher.visual.classifier", *IMAGE_KEYS),
+        "settings": settings(
+            recipe, "data.augment", "data.decode", *SIZE_KEYS, "teacher.visual.classifier", *IMAGE_KEYS
+        ),
         "augmentation_seed": _augmentation_seed(recipe),
         "device": fabric.device.type,
         "precision": computed_precision(fabric),  # `train.precision: auto` is bf16 on one card and fp16 on another
