@@ -5,7 +5,6 @@ graph; so are, where requested, resizing from any size and probabilities.
 """
 
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +13,19 @@ from typing import Any
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from exporters import __version__
-from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.errors import GateError, UsageError
 from exporters.core.files import sha256_bytes, write_bytes
-from exporters.core.interrupts import interrupts_kept
-from exporters.core.process_state import quiet, silent
 from exporters.onnx.graph import checked, opsets
 from exporters.onnx.reparameterize import fuse_branches
 from exporters.onnx.resizing import add_resize
+from exporters.onnx.tracing import MAX_OPSET, MIN_OPSET, strip, trace
 from exporters.student.student import TrainedStudent
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"
 PROBABILITIES_NAME = "probabilities"
-MIN_OPSET, MAX_OPSET = 18, 25
 _LAST_OPSET_OF_IR_10 = 22
 _BATCH = 2  # of the example: the exporter takes a dimension of 1 for a constant
 _MAX_BYTES = 2**31 - 1  # of a protobuf message, and so of an ONNX file without external data
@@ -114,7 +110,7 @@ def export_onnx(
     if shape != (_BATCH, len(student.labels)):
         raise UsageError(f"the student gives {shape} for two images and has {len(student.labels)} labels")
     model = to_graph(student, opset, probabilities=probabilities)
-    _strip(model)
+    strip(model)
     if any_size:
         add_resize(model, student.preprocessing)
     _describe(model, student, licence)
@@ -143,37 +139,15 @@ def to_graph(
         GateError: the fused branches compute another function.
     """
     wrapped = NormalizedStudent(fuse_branches(student), probabilities=probabilities).eval()
-    outputs = [OUTPUT_NAME, PROBABILITIES_NAME] if probabilities else [OUTPUT_NAME]
-    try:
-        # The exporter prints its progress and warns of deprecations in its own code; users need neither.
-        # MATH: the attention kernel that PyTorch chooses on a CPU returns another memory layout than the operators into
-        # which the exporter decomposes it, and a view that was traced of its output would fail.
-        with interrupts_kept(), quiet(), silent(), sdpa_kernel(SDPBackend.MATH):
-            program = torch.onnx.export(
-                wrapped,
-                (_example(student.preprocessing.size),),
-                dynamo=True,
-                external_data=False,
-                dynamic_shapes=({0: "batch"},),
-                opset_version=opset,
-                input_names=[INPUT_NAME],
-                output_names=outputs,
-                optimize=folded,
-                verbose=False,
-            )
-            assert program is not None
-            return program.model_proto
-    except Exception as error:  # the exporter wraps whatever the network's code raises
-        raise UnavailableError(f"{student.architecture.name} cannot be exported to ONNX: {_reason(error)}") from error
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of the original error in the network's code; the exporter's wrapping around it does not help."""
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    lines = str(cause).strip().splitlines() or [type(cause).__name__]
-    return re.sub(r"\x1b\[[0-9;]*m", "", lines[0])[:300]
+    return trace(
+        wrapped,
+        _example(student.preprocessing.size),
+        opset,
+        name=student.architecture.name,
+        input_name=INPUT_NAME,
+        outputs=[OUTPUT_NAME, PROBABILITIES_NAME] if probabilities else [OUTPUT_NAME],
+        folded=folded,
+    )
 
 
 def _example(size: int) -> Tensor:
@@ -194,20 +168,6 @@ def _check_ready(student: TrainedStudent) -> None:
             raise UsageError(f"the student's {name} is on {value.device}, not on the CPU")
         if not bool(torch.isfinite(value).all()):
             raise GateError(f"the student's {name} holds NaN or infinity")
-
-
-def _strip(message: Any) -> None:
-    """Remove documentation and metadata from every part: they hold stack traces with the paths of this machine."""
-    for descriptor, value in message.ListFields():
-        if descriptor.name in {"metadata_props", "doc_string"}:
-            message.ClearField(descriptor.name)
-        elif descriptor.message_type is not None and descriptor.message_type.name != "TensorProto":
-            for part in value if descriptor.is_repeated else [value]:
-                _strip(part)
-        elif descriptor.message_type is not None:
-            for tensor in value if descriptor.is_repeated else [value]:
-                tensor.ClearField("metadata_props")
-                tensor.ClearField("doc_string")
 
 
 def _describe(model: onnx.ModelProto, student: TrainedStudent, licence: str | None) -> None:

@@ -34,27 +34,7 @@ class OnnxRuntime:
     """
 
     def __init__(self, model: Path | bytes, provider: Provider = "cpu", threads: int | None = None) -> None:
-        runtime, wanted = find_provider(provider)
-        options = runtime.SessionOptions()
-        options.log_severity_level = 4  # errors are raised, and need no log line
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        source = model if isinstance(model, bytes) else str(model)
-        try:
-            # It warns where it falls back, which is an error here.
-            with interrupts_kept(), no_warnings(), _full_precision(provider):
-                session = runtime.InferenceSession(
-                    source, options, providers=[(wanted, _PROVIDER_OPTIONS.get(provider, {}))]
-                )
-        except Exception as error:  # onnxruntime's exceptions share no base class
-            reason = str(error).split("\n")[0][:300]
-            if provider != "cpu":
-                raise UnavailableError(f"{wanted} did not start: {reason}") from error
-            if "NOT_IMPLEMENTED" in reason:  # a sound file with an operator or type that this provider has not
-                raise UnavailableError(f"{wanted} cannot run this model: {reason}") from error
-            raise GateError(f"the model cannot be loaded by ONNX Runtime: {reason}") from error
-        if wanted not in session.get_providers():
-            raise UnavailableError(f"{wanted} did not start; ONNX Runtime fell back to {session.get_providers()}")
+        session = open_session(model, provider, threads)
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if [(value.name, value.type) for value in inputs] != [("image", "tensor(uint8)")] or [
             value.name for value in outputs
@@ -64,13 +44,49 @@ class OnnxRuntime:
         self._provider = provider
         side = inputs[0].shape[1]
         self._size = side if isinstance(side, int) else None  # a name: the model resizes by itself
-        self.provider = wanted
+        self.provider = session.get_providers()[0]
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """See `Runtime.predict`."""
         check_images(images, self._size)
         with _full_precision(self._provider):
             return np.asarray(self._session.run(["logits"], {"image": images})[0], dtype=np.float32)
+
+
+def open_session(model: Path | bytes, provider: Provider = "cpu", threads: int | None = None) -> Any:
+    """A session of ONNX Runtime on the provider that is asked for, and on no other.
+
+    Args:
+        model: a path, or the bytes of the file.
+        provider: `cpu`, `cuda` or `tensorrt`.
+        threads: of one operator; None leaves the choice to ONNX Runtime.
+
+    Raises:
+        UnavailableError: onnxruntime is not installed, or the provider is not there or did not start.
+        GateError: the model cannot be loaded.
+    """
+    runtime, wanted = find_provider(provider)
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised, and need no log line
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    source = model if isinstance(model, bytes) else str(model)
+    try:
+        # It warns where it falls back, which is an error here.
+        with interrupts_kept(), no_warnings(), _full_precision(provider):
+            session = runtime.InferenceSession(
+                source, options, providers=[(wanted, _PROVIDER_OPTIONS.get(provider, {}))]
+            )
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        reason = str(error).split("\n")[0][:300]
+        if provider != "cpu":
+            raise UnavailableError(f"{wanted} did not start: {reason}") from error
+        if "NOT_IMPLEMENTED" in reason:  # a sound file with an operator or type that this provider has not
+            raise UnavailableError(f"{wanted} cannot run this model: {reason}") from error
+        raise GateError(f"the model cannot be loaded by ONNX Runtime: {reason}") from error
+    if wanted not in session.get_providers():
+        raise UnavailableError(f"{wanted} did not start; ONNX Runtime fell back to {session.get_providers()}")
+    return session
 
 
 def _full_precision(provider: Provider) -> AbstractContextManager[None]:

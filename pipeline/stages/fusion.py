@@ -63,7 +63,9 @@ class FusionStage(Stage):
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """The views and their weights, where the method uses them: methods on the image alone share one measurement."""
         views = ("distill.views", "distill.weighting") if has_views(recipe) else ()
-        followed = settings(recipe, *views, "teacher.on_weak", "student.baseline", *IMAGE_KEYS)
+        followed = settings(
+            recipe, *views, "teacher.runtime", "teacher.on_weak", "student.baseline", *IMAGE_KEYS
+        )
         return {key: value for key, value in followed.items() if key != "distill.weighting.seen"}  # only whole images
 
     def run(self, context: StageContext) -> dict[str, Any]:
@@ -140,7 +142,8 @@ class FusionStage(Stage):
                 " teacher.on_weak=warn.",
             )
         figures = {key: validation[key] for key in ("fused", "oracle")}
-        return figures | {"views": list(choice.names), "device": describe_device(fabric)}
+        runtimes = [each.to_json() for each in teacher.decisions]
+        return figures | {"views": list(choice.names), "device": describe_device(fabric), "teacher_runtimes": runtimes}
 
 
 def sample_note(split: str, measured: Mapping[str, Any], images: int) -> str:

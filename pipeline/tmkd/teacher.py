@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pipeline.models.deployment.choice import Decision
+from pipeline.models.deployment.deployed import DeployedClassifier, DeployedTower
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
 from pipeline.timing import PartTimer
@@ -36,12 +38,14 @@ class MultiViewTeacher:
     With `views` of rgb alone it is the ordinary teacher, whatever the weighting says.
 
     Args:
-        visual: the visual teacher, on the device; put into eval mode, its gradients off.
+        visual: the visual teacher, on the device, as a network (put into eval mode, its gradients off) or deployed.
         views: rgb and what the recipe adds.
         weighting: scores the views of each image.
         temperature: τ_w.
         image_tower: images `[n, 3, H, W]` in `[0, 1]` → `[n, D]`, where the weighting asks for embeddings.
         statistics: of the scores of each view, in their order, where they are standardised.
+        projection: pooled features `[n, C]` of the visual teacher → `[n, D]`, where it is CLIP's image tower itself: it
+            then looks once for both; in the place of `image_tower`.
 
     Attributes:
         rule: gives the weights.
@@ -50,24 +54,32 @@ class MultiViewTeacher:
 
     def __init__(
         self,
-        visual: TappedNetwork,
+        visual: TappedNetwork | DeployedClassifier,
         views: Views,
         weighting: ViewWeighting,
         temperature: float,
         image_tower: Callable[[Tensor], Tensor] | None = None,
         statistics: tuple[ScoreStatistics, ...] | None = None,
+        projection: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.visual = visual.eval().requires_grad_(False)
+        self.visual = visual if isinstance(visual, DeployedClassifier) else visual.eval().requires_grad_(False)
         self.views = views
         self.rule = WeightRule(weighting, temperature, statistics)
         self.timer = PartTimer()
         self._image_tower = image_tower
+        self._projection = projection
         self._whole: Callable[[Tensor], Tensor] | None = None
 
     @property
     def has_image_tower(self) -> bool:
         """Whether CLIP looks at the views too."""
-        return self._image_tower is not None
+        return self._image_tower is not None or self._projection is not None
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """How the deployed teachers are run: the visual one, and CLIP's image tower where it is another network."""
+        deployed = (DeployedClassifier, DeployedTower)
+        return tuple(each.decision for each in (self.visual, self._image_tower) if isinstance(each, deployed))
 
     @torch.no_grad()
     def look(self, images: Tensor) -> ViewedBatch:
@@ -75,16 +87,26 @@ class MultiViewTeacher:
         with self.timer.part("views"):
             views = self._made(images)
         output = split_views(self.visual(views), len(self.views))
-        if self._image_tower is None:
+        if not self.has_image_tower:
             return ViewedBatch(output, None)
         with self.timer.part("clip"):
-            return ViewedBatch(output, self._image_tower(views).unflatten(0, output.logits.shape[:2]))
+            if self._projection is not None:
+                embeddings = self._projection(output.pooled.flatten(0, 1).float())
+            else:
+                assert self._image_tower is not None
+                embeddings = self._image_tower(views)
+            return ViewedBatch(output, embeddings.unflatten(0, output.logits.shape[:2]))
 
     @torch.no_grad()
     def embed(self, images: Tensor) -> Tensor:
-        """CLIP's embeddings `[V, B, D]` of all views of a batch, without the visual teacher."""
-        assert self._image_tower is not None
-        return self._image_tower(self._made(images)).unflatten(0, (len(self.views), len(images)))
+        """CLIP's embeddings `[V, B, D]` of all views of a batch, without the visual teacher unless it is the tower."""
+        views = self._made(images)
+        if self._projection is not None:
+            embeddings = self._projection(self.visual(views).pooled.float())
+        else:
+            assert self._image_tower is not None
+            embeddings = self._image_tower(views)
+        return embeddings.unflatten(0, (len(self.views), len(images)))
 
     def _made(self, images: Tensor) -> Tensor:
         """The views `[V·B, 3, H, W]` of a batch."""
@@ -97,7 +119,7 @@ class MultiViewTeacher:
             whole: positions in the training split `[B]` → the embeddings `[V, B, D]` of those images.
         """
         other = copy(self)
-        other._image_tower, other._whole = None, whole
+        other._image_tower, other._projection, other._whole = None, None, whole
         return other
 
     def remembered(self, viewed: ViewedBatch, indices: Tensor | None) -> ViewedBatch:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from exporters.student.architectures.names import nearest_names
 from pipeline.catalog import class_sets, clip_models, prompt_names
+from pipeline.models.deployment.names import Runtime
 from pipeline.recipe.schema.clip_names import clip_list_is_complete, shipped_clip_names
 from pipeline.recipe.schema.tower import Tower
 from pipeline.recipe.schema.weights import (
@@ -160,6 +161,11 @@ class TeacherSettings(Settings):
 
     visual: VisualTeacherSettings = Field(default_factory=VisualTeacherSettings, description="The visual teacher.")
     text: TextTeacherSettings = Field(default_factory=TextTeacherSettings, description="The text teacher.")
+    runtime: Runtime = Field(
+        default="auto",
+        description="What runs the frozen teachers while the student is trained and in stage fusion; auto: the fastest,"
+        " by a rule, that gives the same outputs.",
+    )
     on_weak: Literal["warn", "fail"] = Field(
         default="warn",
         description="Response to a weak teacher (on validation, it is at chance level, fusion does not help, or it"

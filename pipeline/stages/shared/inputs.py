@@ -10,6 +10,7 @@ from exporters.core.files import read_json, sha256_file
 from exporters.images.preprocessing import Geometry
 from pipeline.class_names.words import class_names_file, class_words
 from pipeline.data.index import DataIndex
+from pipeline.distill.registry import needs_stages
 from pipeline.distill.settings import DistillSettings
 from pipeline.models.weight_files import checked_sha256
 from pipeline.recipe.needs import has_views, needs_image_tower, needs_text_embeddings, weighs_by_text
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.data.augmentation import Augmentation
     from pipeline.data.loading import Loader
     from pipeline.models.clip import Clip
-    from pipeline.models.tapped import TappedNetwork
+    from pipeline.models.deployment.deployed import DeployedClassifier, DeployedTower
     from pipeline.tmkd.sampled_views import SampledViews
     from pipeline.tmkd.teacher import MultiViewTeacher
     from pipeline.tmkd.views.views import Views
@@ -168,20 +169,22 @@ class TeacherParts:
     """The teachers before views and weights are settled.
 
     Attributes:
-        visual: the visual teacher, on the device.
+        visual: the visual teacher, on the device, in its runtime.
         names: of all views that may be used, rgb first.
         settings: how they are weighed.
         weighing: `[V, K, D]` on the CPU, what weighs them; None where no text does.
         logit_scale: of the CLIP whose image tower looks at the views.
-        image_tower: that tower; None where the weights need none.
+        image_tower: that tower in its runtime; None where the weights need none.
+        projection: in its place, where the visual teacher is the tower: its pooled features → embeddings.
     """
 
-    visual: "TappedNetwork"
+    visual: "DeployedClassifier"
     names: tuple[str, ...]
     settings: WeightingSettings
     weighing: "torch.Tensor | None"
     logit_scale: float | None
-    image_tower: "Callable[[torch.Tensor], torch.Tensor] | None"
+    image_tower: "DeployedTower | None"
+    projection: "Callable[[torch.Tensor], torch.Tensor] | None" = None
 
     def weighting(self, names: tuple[str, ...], device: "torch.device | None" = None) -> "ViewWeighting":
         """What scores some of the views, on the device; None: the CPU."""
@@ -198,30 +201,50 @@ class TeacherParts:
         from pipeline.tmkd.views.views import Views
         from pipeline.tmkd.weight_rule import in_order
 
-        device = next(self.visual.parameters()).device
+        several = len(choice.names) > 1
         return MultiViewTeacher(
             self.visual,
             Views(choice.views),
-            self.weighting(choice.names, device),
+            self.weighting(choice.names, self.visual.device),
             choice.temperature,
-            self.image_tower if len(choice.names) > 1 else None,
+            self.image_tower if several else None,
             in_order(choice.statistics, choice.names),
+            self.projection if several else None,
         )
 
 
-def read_teacher_parts(context: StageContext, fabric: "Fabric") -> TeacherParts:
-    """Both teachers, on the device."""
+def read_teacher_parts(context: StageContext, fabric: "Fabric", *, stages: bool = False) -> TeacherParts:
+    """Both teachers, on the device, each in the runtime that `teacher.runtime` says or the first run has found.
+
+    Args:
+        context: of the stage.
+        fabric: device and precision.
+        stages: whether the maps of the visual teacher's stages are wanted too.
+
+    Raises:
+        UnavailableError: the runtime that was asked for is not here, or cannot run a teacher.
+        GateError: it does not reproduce a teacher.
+    """
+    from functools import partial
+
+    from pipeline.models.clip_tower import TowerClip, encode_features
+    from pipeline.stages.shared.teacher_runtime import deploy_tower, deploy_visual
+
     recipe = context.recipe
     visual = read_classifier(context.run.folder("teacher"), recipe.teacher.visual.classifier, "teacher.visual")
+    visual.tap_stages = stages
     text = read_text_teacher(context) if weighs_by_text(recipe) else None
     clip = text.clip.to(fabric.device) if text is not None and text.clip is not None else None
+    own = recipe.teacher.text.tower
+    looks_once = isinstance(clip, TowerClip) and own is not None and own.is_teacher
     return TeacherParts(
-        visual=visual.to(fabric.device),
+        visual=deploy_visual(context, fabric, visual.to(fabric.device)),
         names=make_views(recipe).names,
         settings=recipe.distill.weighting,
         weighing=None if text is None else text.weighing,
         logit_scale=None if clip is None else 1 / clip.temperature.item(),
-        image_tower=None if clip is None else clip.encode_image,
+        image_tower=None if clip is None or looks_once else deploy_tower(context, fabric, clip),
+        projection=partial(encode_features, clip) if clip is not None and looks_once else None,
     )
 
 
@@ -246,7 +269,9 @@ def given_choice(distill: DistillSettings) -> FusionChoice:
 
 def read_teacher(context: StageContext, fabric: "Fabric") -> "MultiViewTeacher":
     """The multi-view teacher that the student learns from, on the device."""
-    return read_teacher_parts(context, fabric).teacher(read_choice(context))
+    distill = context.recipe.distill
+    parts = read_teacher_parts(context, fabric, stages=needs_stages(distill.method, distill.base))
+    return parts.teacher(read_choice(context))
 
 
 def student_views(recipe: Recipe, teacher: "MultiViewTeacher | None") -> "SampledViews | None":

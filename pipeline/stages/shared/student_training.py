@@ -52,7 +52,7 @@ def student_upstream(recipe: Recipe) -> tuple[str, ...]:
 def student_parameters(recipe: Recipe) -> Mapping[str, Any]:
     """The settings that `train_student` follows from: everything about the student, its method and its schedule."""
     plain = ("distill.method", "distill.ce", "distill.teacher_cache")
-    taught = ("distill", "teacher.text.anchors", "teacher.visual.classifier")
+    taught = ("distill", "teacher.runtime", "teacher.text.anchors", "teacher.visual.classifier")
     method = plain if recipe.distill.method == "ce" else taught
     names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
     followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", "data.decode", *IMAGE_KEYS)
@@ -96,7 +96,8 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
 
     Returns:
         For the record of the stage: `chosen_pass` (from 1), `validation_top1` of that epoch in [0, 1],
-        `images_per_second` (median over the epochs), `device`.
+        `images_per_second` (median over the epochs), `device`, `teacher_runtimes` (one for each
+        deployed teacher).
 
     Raises:
         GateError: training diverged.
@@ -163,6 +164,7 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
         "validation_top1": fitted.chosen_score,
         "images_per_second": float(np.median([row["time"]["images_per_second"] for row in fitted.history])),
         "device": describe_device(fabric),
+        **({} if teacher is None else {"teacher_runtimes": [each.to_json() for each in teacher.decisions]}),
     }
 
 
@@ -185,8 +187,7 @@ def _task(
     labels = data.index.splits["train"].labels
     weights = class_weights(recipe.train.class_weights, labels, data.index.classes, "train")
     if teacher is not None:
-        wanted = needs_stages(recipe.distill.method, recipe.distill.base)
-        student.tapped.tap_stages = teacher.visual.tap_stages = wanted
+        student.tapped.tap_stages = needs_stages(recipe.distill.method, recipe.distill.base)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(generator(recipe.seed, "initialisation of the method").integers(2**63)))
         method = build_method(

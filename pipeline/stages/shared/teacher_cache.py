@@ -15,6 +15,7 @@ from pipeline.runner.stage import StageContext, settings
 from pipeline.stages.shared.cache_size import SIZE_KEYS, cache_bytes, is_served, kept_outputs, room_problem
 from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, text_width
 from pipeline.tmkd.cache_folders import CacheFolder
+from pipeline.stages.shared.teacher_runtime import visual_identity
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -146,6 +147,7 @@ def _key(context: StageContext, fabric: "Fabric") -> str:
         ),
         "augmentation_seed": _augmentation_seed(recipe),
         "device": fabric.device.type,
+        "runtime": visual_identity(context, fabric),  # decided before: the teacher is read before its cache
         "precision": computed_precision(fabric),  # `train.precision: auto` is bf16 on one card and fp16 on another
         "data": _outputs(context, "data"),
         "teacher": _outputs(context, "teacher"),
@@ -184,7 +186,8 @@ def _kept(context: StageContext, teacher: "MultiViewTeacher", others: Sequence[R
     ]
     kept = kept_outputs((recipe, *served), teacher.visual.shape)
     if teacher.has_image_tower:
-        kept["embeddings"] = f"embedding-{digest(_outputs(context, 'text'))[:8]}"
+        runtimes = [each.identity for each in teacher.decisions[1:]]  # that of the visual teacher is in the key
+        kept["embeddings"] = f"embedding-{digest({**_outputs(context, 'text'), 'runtime': runtimes})[:8]}"
     return kept
 
 

@@ -1,0 +1,85 @@
+"""Frozen teachers behind the interfaces of the networks that they were."""
+
+import torch
+from torch import Tensor
+
+from pipeline.models.clip import Clip
+from pipeline.models.deployment.choice import Place, choose
+from pipeline.models.deployment.frozen import FrozenClassifier, FrozenTower
+from pipeline.models.deployment.names import Runtime
+from pipeline.models.outputs import NetworkOutput
+from pipeline.models.resizing import resize_images
+from pipeline.models.tapped import TappedNetwork
+
+
+class DeployedClassifier:
+    """A frozen classifier in a runtime of its own; gives what the `TappedNetwork` that it was would give.
+
+    Args:
+        tapped: on the device; not needed any more afterwards.
+        runtime, place: as for `choose`.
+
+    Attributes:
+        shape: of the network.
+        image_size: side of the images that it sees; others are resized.
+        classifier: weight `[K, C]` and bias `[K]`; None where there are no class activation maps.
+        decision: how it is run.
+
+    Raises:
+        UnavailableError, GateError: as `choose`.
+    """
+
+    def __init__(self, tapped: TappedNetwork, runtime: Runtime, place: Place) -> None:
+        network = FrozenClassifier(tapped)
+        self.shape, self.image_size, self.device = tapped.shape, tapped.image_size, place.device
+        self.classifier = tuple(None if value is None else value.detach() for value in tapped.classifier)
+        self._outputs = network.outputs
+        self._run, self.decision = choose(network, runtime, place)
+
+    @property
+    def identity(self) -> str:
+        """As of `Decision`."""
+        return self.decision.identity
+
+    def __call__(self, images: Tensor) -> NetworkOutput:
+        """Images `[n, 3, H, W]` in `[0, 1]`, of any size, to the network's output; without gradient."""
+        values = self._run(resize_images(images, self.image_size))
+        found = dict(zip(self._outputs, values, strict=True))
+        weight, bias = self.classifier
+        return NetworkOutput(
+            logits=found["logits"],
+            pooled=found["pooled"],
+            feature_map=found.get("feature_map"),
+            classifier_weight=weight,
+            classifier_bias=bias,
+            stage_maps=tuple(value for name, value in found.items() if name.startswith("stage")),
+        )
+
+
+class DeployedTower:
+    """CLIP's frozen image tower in a runtime of its own; what `Clip.encode_image` is for training.
+
+    Args:
+        clip: on the device; not needed any more afterwards.
+        runtime, place: as for `choose`.
+
+    Attributes:
+        decision: how it is run.
+
+    Raises:
+        UnavailableError, GateError: as `choose`.
+    """
+
+    def __init__(self, clip: Clip, runtime: Runtime, place: Place) -> None:
+        self._size = clip.size
+        self._run, self.decision = choose(FrozenTower(clip), runtime, place)
+
+    @property
+    def identity(self) -> str:
+        """As of `Decision`."""
+        return self.decision.identity
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images `[n, 3, H, W]` in `[0, 1]`, of any size, to embeddings `[n, D]` float32, of unit length."""
+        with torch.no_grad():
+            return self._run(resize_images(images, self._size))[0].float()

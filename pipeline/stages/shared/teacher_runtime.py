@@ -1,0 +1,107 @@
+"""The runtimes of a run's frozen teachers: what they are decided by, and where that is kept."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.distill.registry import needs_stages
+from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
+from pipeline.runner.stage import StageContext, settings
+from pipeline.stages.shared.networks import image_geometry
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch import Tensor
+
+    from pipeline.models.clip import Clip
+    from pipeline.models.deployment.choice import Place
+    from pipeline.models.deployment.deployed import DeployedClassifier, DeployedTower
+    from pipeline.models.tapped import TappedNetwork
+
+_LIBRARIES = ("torch", "torchvision", "timm", "open_clip_torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
+_IMAGES = 8
+"""Training images on which a runtime must reproduce the network: few, because eager PyTorch looks at them too."""
+_IMAGE_KEYS = ("data.image_size", "data.resize", "data.interpolation")
+
+
+def deploy_visual(context: StageContext, fabric: "Fabric", tapped: "TappedNetwork") -> "DeployedClassifier":
+    """The visual teacher in its runtime; a decision that was made just now is told in one line.
+
+    Raises:
+        UnavailableError, GateError: as `pipeline.models.deployment.choice.choose`.
+    """
+    from pipeline.models.deployment.deployed import DeployedClassifier
+
+    place = _place(context, fabric, _visual_key(context, fabric, stages=tapped.tap_stages))
+    is_new = not place.record.is_file()
+    deployed = DeployedClassifier(tapped, context.recipe.teacher.runtime, place)
+    if is_new:
+        context.console.say(deployed.decision.describe())
+    return deployed
+
+
+def deploy_tower(context: StageContext, fabric: "Fabric", clip: "Clip") -> "DeployedTower":
+    """CLIP's image tower in its runtime; a decision that was made just now is told in one line.
+
+    Raises:
+        UnavailableError, GateError: as `pipeline.models.deployment.choice.choose`.
+    """
+    from pipeline.models.deployment.deployed import DeployedTower
+
+    text = settings(context.recipe, "teacher.text")
+    place = _place(context, fabric, _key(context, fabric, ("text", "teacher"), text))
+    is_new = not place.record.is_file()
+    deployed = DeployedTower(clip, context.recipe.teacher.runtime, place)
+    if is_new:
+        context.console.say(deployed.decision.describe())
+    return deployed
+
+
+def visual_identity(context: StageContext, fabric: "Fabric") -> str | None:
+    """What the last bits of the visual teacher's outputs follow from beside the network; None before it was read."""
+    from pipeline.models.deployment.choice import kept_decision
+
+    distill = context.recipe.distill
+    stages = needs_stages(distill.method, distill.base)
+    kept = kept_decision(_folder(context) / f"{_visual_key(context, fabric, stages=stages)}.json")
+    return None if kept is None else kept.identity
+
+
+def _visual_key(context: StageContext, fabric: "Fabric", *, stages: bool) -> str:
+    classifier = settings(context.recipe, "teacher.visual.classifier")
+    return _key(context, fabric, ("teacher",), {**classifier, "stages": stages})
+
+
+def _key(context: StageContext, fabric: "Fabric", stages: tuple[str, ...], of_network: dict[str, object]) -> str:
+    from pipeline.training.device import computed_precision
+
+    records = {stage: context.run.record(stage) for stage in ("data", *stages)}
+    parts = {
+        "code": code_digest(["pipeline.models.deployment.deployed", "exporters.onnx.features"]),
+        "libraries": libraries_digest(_LIBRARIES),
+        "settings": {**settings(context.recipe, "teacher.runtime", *_IMAGE_KEYS), **of_network},
+        "device": fabric.device.type,
+        "precision": computed_precision(fabric),
+        "outputs": {stage: record.outputs for stage, record in records.items() if record is not None},
+    }
+    return digest(parts)[:16]
+
+
+def _folder(context: StageContext) -> Path:
+    return context.run.cache / "runtime"
+
+
+def _place(context: StageContext, fabric: "Fabric", key: str) -> "Place":
+    from pipeline.data.index import DataIndex
+    from pipeline.data.loading import Loader
+    from pipeline.models.deployment.choice import Place
+    from pipeline.training.device import computed_precision
+
+    index = DataIndex.load(context.run.folder("data"))
+
+    def images() -> "Tensor":
+        loader = Loader(index, index.root, 0)
+        batch = next(loader.evaluation_batches("train", image_geometry(context.recipe), _IMAGES, _IMAGES))
+        return batch.images.to(fabric.device).float() / 255
+
+    mixed = not computed_precision(fabric).startswith("32-true")
+    return Place(_folder(context), key, fabric.device, mixed, images, len(index.splits["train"]))
