@@ -20,7 +20,7 @@ def measure(subjects: Subjects, rounds: int) -> list[Claim]:
         "naive": naive.steps(subjects, settings),
         "plain": ours.steps(subjects, "ce"),
         "teacher passes": passes(subjects, teacher.visual),
-        "clip passes": passes(subjects, subjects.clip.encode_image),
+        "clip passes": passes(subjects, ours.deployed_clip(subjects)),
     }
     costs = interleaved(contenders, rounds)
     pixels, facts = subjects.pair.pixels, subjects.facts

@@ -3,6 +3,9 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -16,6 +19,8 @@ from pipeline.data.settings import AugmentSettings
 from pipeline.distill.build import build_method
 from pipeline.distill.settings import DistillSettings
 from pipeline.distill.task import DistillationTask
+from pipeline.models.deployment.choice import Place
+from pipeline.models.deployment.deployed import DeployedClassifier, DeployedTower
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.views import Views
 from pipeline.tmkd.weighting import make_view_weighting, uniform_weighting
@@ -25,6 +30,9 @@ from pipeline.training.optimizer import make_optimizer
 from pipeline.training.preparation import prepared
 from pipeline.training.settings import NetworkFitSettings
 from pipeline.training.step import Training, train_step
+
+_IMAGES = 50_000
+"""Training images that a runtime is decided for: as many as CIFAR has."""
 
 TMKD: dict[str, Any] = {"method": "tmkd", "base": "cat_kd", "contrast": {"weight": 0.5}}
 """TMKD with all its lines: three views, weights by both teachers, feature loss, logit loss and contrast."""
@@ -51,12 +59,35 @@ def teacher_of(subjects: Subjects, settings: DistillSettings) -> MultiViewTeache
         return None
     views = Views(settings.possible_views if settings.uses_views else {})
     if len(views) == 1:
-        return MultiViewTeacher(subjects.teacher(), views, uniform_weighting, 1.0)
+        return MultiViewTeacher(deployed_teacher(subjects), views, uniform_weighting, 1.0)
     clip = copy.deepcopy(subjects.clip)  # what is done to make it faster here is done to no other contender
     weighting = make_view_weighting(settings.weighting, subjects.texts(len(views)), 1 / clip.temperature.item())
     temperature = settings.weighting.temperature
     assert isinstance(temperature, float)
-    return MultiViewTeacher(subjects.teacher(), views, weighting, temperature, clip.encode_image)
+    return MultiViewTeacher(deployed_teacher(subjects), views, weighting, temperature, deployed_clip(subjects))
+
+
+def deployed_teacher(subjects: Subjects) -> DeployedClassifier:
+    """The visual teacher in the runtime that a run on a data set of ordinary size decides for."""
+    return DeployedClassifier(subjects.teacher(), "auto", _place(subjects, "teacher"))
+
+
+def deployed_clip(subjects: Subjects) -> DeployedTower:
+    """CLIP's image tower in the runtime that a run on a data set of ordinary size decides for."""
+    return DeployedTower(copy.deepcopy(subjects.clip), "auto", _place(subjects, "clip"))
+
+
+def _place(subjects: Subjects, name: str) -> Place:
+    """Decisions are kept for the process, so that all contenders share them."""
+    key = f"{name}-{subjects.pair.teacher}-{subjects.pair.clip}-{subjects.pair.pixels}".replace(":", "-")
+    return Place(
+        Path(_decisions().name), key, torch.device("cpu"), False, lambda: subjects.images[0][:8].float() / 255, _IMAGES
+    )
+
+
+@cache
+def _decisions() -> TemporaryDirectory[str]:
+    return TemporaryDirectory()
 
 
 def training_of(

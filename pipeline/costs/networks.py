@@ -233,8 +233,9 @@ class Networks:
         teacher = self.teacher if name != "plain" else None
         remembered, shape = None, None
         if teacher is not None:
-            student.tap_stages = teacher.visual.tap_stages = needs_stages(distill.method, distill.base)
-            shape = teacher.visual.shape
+            assert self.visual is not None
+            student.tap_stages = self.visual.tap_stages = needs_stages(distill.method, distill.base)
+            shape = self.visual.shape
             remembered = self._remembered(teacher, distill, rgb=name == "base")
         anchors = None
         if distill.method == "tmkd" and distill.contrast.weight:
@@ -250,7 +251,8 @@ class Networks:
         from pipeline.tmkd.views.views import Views
 
         size = self._recipe.data.image_size
-        noise = torch.rand(2, 3, size, size, device=next(teacher.visual.parameters()).device)
+        assert self.visual is not None
+        noise = torch.rand(2, 3, size, size, device=self.visual.mean.device)
         if rgb:
             teacher = MultiViewTeacher(teacher.visual, Views({}), uniform_weighting, 1.0)
         with torch.no_grad():

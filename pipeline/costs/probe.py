@@ -169,9 +169,8 @@ class _Trials:
         self._passes("student", lambda images: student(images).logits, size.forward)
 
     def _teacher(self) -> None:
-        teacher = self.networks.teacher
-        assert teacher is not None
-        visual = teacher.visual.to(self.device)
+        assert self.networks.visual is not None
+        visual = self.networks.visual.to(self.device)
         self.sizes["teacher"] = size = measure_size(visual, self._floats(2, 1), lambda images: visual(images).logits)
         visual.eval().requires_grad_(False)
         self._passes("teacher", lambda images: visual(images).logits, size.forward)

@@ -1,7 +1,8 @@
-"""Where the exported files have to run: ONNX Runtime's provider, and TensorRT where engines are required."""
+"""Where exported files have to run, the student's and the teachers': ONNX Runtime's providers, and TensorRT."""
 
 from exporters.core.errors import TmkdError
 from pipeline.preflight.base import Report, Subject
+from pipeline.recipe.needs import needs_teacher
 from pipeline.stages.shared import artifacts
 
 
@@ -39,3 +40,24 @@ def check_engines(subject: Subject, report: Report) -> None:
         UsageError, UnavailableError: as `exporters.artifacts.engines.check_machine`.
     """
     artifacts.check_machine(subject.recipe, run=True)
+
+
+def check_teacher_runtime(subject: Subject, report: Report) -> None:
+    """Ask for what the frozen teachers are to run in, where the recipe says what.
+
+    Raises:
+        UnavailableError: it is not there.
+    """
+    recipe = subject.recipe
+    if recipe.teacher.runtime not in ("onnxruntime", "tensorrt") or not needs_teacher(recipe):
+        return
+    from exporters.runtimes.ort import find_provider
+    from pipeline.models.deployment.runners import provider_of
+    from pipeline.training.device import choose_device
+
+    device, _precision = choose_device(recipe.device, recipe.train.precision)
+    try:
+        find_provider(provider_of(recipe.teacher.runtime, device))
+    except TmkdError as error:
+        error.message = f"teacher.runtime: {error.message.removeprefix('teacher.runtime: ')}"
+        raise

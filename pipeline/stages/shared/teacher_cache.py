@@ -14,8 +14,8 @@ from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
 from pipeline.stages.shared.cache_size import SIZE_KEYS, cache_bytes, is_served, kept_outputs, room_problem
 from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, text_width
-from pipeline.tmkd.cache_folders import CacheFolder
 from pipeline.stages.shared.teacher_runtime import visual_identity
+from pipeline.tmkd.cache_folders import CacheFolder
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

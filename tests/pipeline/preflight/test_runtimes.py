@@ -15,3 +15,11 @@ def test_missing_provider_is_unavailable(prospect: Prospect) -> None:
 def test_tensorrt_is_not_asked_for_where_engines_are_not_required(prospect: Prospect) -> None:
     for check in (runtimes.check_library, runtimes.check_engines):
         assert not prospect.report(check, "export.tensorrt.when=available").errors
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here")
+def test_runtime_of_the_teachers_is_looked_for(prospect: Prospect) -> None:
+    for runtime in ("auto", "torch", "onnxruntime"):
+        assert not prospect.report(runtimes.check_teacher_runtime, f"teacher.runtime={runtime}", "device=cpu").errors
+    (error,) = prospect.report(runtimes.check_teacher_runtime, "teacher.runtime=tensorrt", "device=cpu").errors
+    assert error.exit_code == 4 and error.message.startswith("teacher.runtime: tensorrt ")

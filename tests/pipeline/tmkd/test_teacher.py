@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,8 @@ from PIL import Image
 from torch import Tensor
 
 from exporters.student.architectures import Architecture, build
+from pipeline.models.deployment.choice import Place
+from pipeline.models.deployment.deployed import DeployedClassifier
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.settings import EdgeView, FlipView, HighFrequencyView
@@ -262,3 +266,33 @@ def test_map_of_a_shown_mirrored_view_stays_mirrored():
         torch.testing.assert_close(found.feature_map[row], mirrored[row])
     for row in (1, 3, 4):
         torch.testing.assert_close(found.feature_map[row], (plain[row] + mirrored[row].flip(-1)) / 2)
+
+
+def test_teacher_that_is_clips_tower_looks_once() -> None:
+    """The embeddings of its own pooled features are those of a second look."""
+    tapped, (images, _labels) = visual(), batch()
+    matrix = torch.rand(tapped.shape.channels, 3, generator=torch.Generator().manual_seed(4))
+    looks: list[int] = []
+    tapped.network.register_forward_pre_hook(lambda _module, inputs: looks.append(len(inputs[0])))
+    views = Views(SPECS)
+    twice = MultiViewTeacher(tapped, views, uniform_weighting, 1.0, lambda shown: tapped(shown).pooled @ matrix)
+    once = MultiViewTeacher(tapped, views, uniform_weighting, 1.0, projection=lambda pooled: pooled @ matrix)
+    assert once.has_image_tower
+    expected = twice.look(images)
+    looks.clear()
+    found = once.look(images)
+    assert looks == [len(views) * len(images)]
+    assert torch.equal(found.embeddings, expected.embeddings) and torch.equal(
+        found.output.logits, expected.output.logits
+    )
+
+
+def test_deployed_teacher_in_eager_pytorch_is_the_network_to_the_bit(tmp_path: Path) -> None:
+    """`teacher.runtime: eager` is what there was before teachers were deployed."""
+    images, labels = batch()
+    place = Place(tmp_path, "key", torch.device("cpu"), False, lambda: images, 1)
+    deployed = MultiViewTeacher(DeployedClassifier(visual(), "eager", place), Views(SPECS), confidence_weighting, 0.5)
+    plain = MultiViewTeacher(visual(), Views(SPECS), confidence_weighting, 0.5)
+    ours, theirs = deployed(images, labels), plain(images, labels)
+    assert torch.equal(ours.logits, theirs.logits) and torch.equal(ours.feature_map, theirs.feature_map)
+    assert [each.runtime for each in deployed.decisions] == ["eager"] and plain.decisions == ()

@@ -121,7 +121,7 @@ def test_plain_training_replays_the_same_images(run: Run) -> None:
         rows = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
         losses += [row["loss"] for row in rows if row["stage"] == "distill"]
     assert endless[0] == replayed[0] and endless[1] != replayed[1]
-    assert not (run.directory / "cache").exists()
+    assert not (run.directory / "cache" / "teacher").exists()
 
 
 def test_cache_may_be_in_another_folder(tmp_path: Path) -> None:
