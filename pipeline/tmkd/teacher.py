@@ -81,6 +81,12 @@ class MultiViewTeacher:
         deployed = (DeployedClassifier, DeployedTower)
         return tuple(each.decision for each in (self.visual, self._image_tower) if isinstance(each, deployed))
 
+    @property
+    def tower_identity(self) -> str:
+        """What the last bits of the embeddings follow from, beside the network that gives them; for keys of caches."""
+        tower = self.visual if self._projection is not None else self._image_tower
+        return tower.identity if isinstance(tower, DeployedClassifier | DeployedTower) else ""
+
     @torch.no_grad()
     def look(self, images: Tensor) -> ViewedBatch:
         """The teachers' outputs on all views of a batch `[B, 3, H, W]` in `[0, 1]`, in one batch of `V·B` images."""

@@ -186,8 +186,8 @@ def _kept(context: StageContext, teacher: "MultiViewTeacher", others: Sequence[R
     ]
     kept = kept_outputs((recipe, *served), teacher.visual.shape)
     if teacher.has_image_tower:
-        runtimes = [each.identity for each in teacher.decisions[1:]]  # that of the visual teacher is in the key
-        kept["embeddings"] = f"embedding-{digest({**_outputs(context, 'text'), 'runtime': runtimes})[:8]}"
+        made = {**_outputs(context, "text"), "runtime": teacher.tower_identity}
+        kept["embeddings"] = f"embedding-{digest(made)[:8]}"
     return kept
 
 

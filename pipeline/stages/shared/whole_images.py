@@ -37,7 +37,7 @@ def whole_images(
         return
     from pipeline.tmkd.whole_images import WholeImages
 
-    folder = CacheFolder(context.run.cache / "seen" / _key(context, device))
+    folder = CacheFolder(context.run.cache / "seen" / _key(context, teacher, device))
     with folder.in_use():
         folder.open(_about(recipe, data, device), context.run.path)
         images, storage = len(data.index.splits["train"]), recipe.distill.teacher_cache.storage
@@ -70,7 +70,7 @@ def weighed_by_whole_images(
         yield teacher.seeing(seen)
 
 
-def _key(context: StageContext, device: "torch.device") -> str:
+def _key(context: StageContext, teacher: "MultiViewTeacher", device: "torch.device") -> str:
     """Digest of everything that determines the embeddings, except the view."""
     records = {stage: context.run.record(stage) for stage in ("data", "teacher", "text")}
     parts = {
@@ -78,6 +78,7 @@ def _key(context: StageContext, device: "torch.device") -> str:
         "libraries": libraries_digest((*TRAINING_LIBRARIES, "open_clip_torch")),
         "settings": settings(context.recipe, "distill.teacher_cache.storage", *IMAGE_KEYS),
         "device": device.type,
+        "runtime": teacher.tower_identity,
         **{stage: {} if record is None else record.outputs for stage, record in records.items()},
     }
     return digest(parts)[:16]

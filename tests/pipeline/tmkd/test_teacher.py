@@ -282,6 +282,7 @@ def test_teacher_that_is_clips_tower_looks_once() -> None:
     looks.clear()
     found = once.look(images)
     assert looks == [len(views) * len(images)]
+    assert torch.equal(once.embed(images), twice.embed(images))
     assert torch.equal(found.embeddings, expected.embeddings) and torch.equal(
         found.output.logits, expected.output.logits
     )
