@@ -52,6 +52,7 @@ def sample_listing(listing: "Listing", recipe: Recipe, images: int) -> tuple[Dat
     preprocessing = Preprocessing(data.image_size, data.resize_to, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     with ThreadPoolExecutor(available_processors()) as pool:
         found: list = []
+        list(check_files(store, paths[:8], preprocessing, pool))  # threads start, decoders are loaded
         took = timed(lambda: found.extend(check_files(store, paths, preprocessing, pool)))
     good = [number for number, checked in enumerate(found) if checked.reason is None]
     if not good:

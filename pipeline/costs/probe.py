@@ -27,9 +27,9 @@ LONGEST = 1.2
 """Seconds that a single operation is tried for, at least two trials apart."""
 MOST_FLOPS = 4e10
 """Of one trial on the CPU; larger batches are tried in part, since they cost in proportion."""
-FIXED = {"export": 6.0, "variant": 40.0, "bundle": 6.0}
+FIXED = {"export": 3.0, "variant": 40.0, "bundle": 2.0}
 """Processor seconds of what no trial of a second tells: an export with its audit; a variant with its calibration and
-search; packing, measuring and verifying a bundle. As on one core of 2024, for a student of some 100 layers."""
+search; packing, measuring and verifying a bundle. Of one core of 2024, for a small student."""
 
 
 @dataclass(frozen=True)
