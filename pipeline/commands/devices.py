@@ -65,8 +65,10 @@ def _work_together(rank: Rank, work: Callable[[], None]) -> None:
             if rank.leads:
                 try:
                     work()
-                finally:
-                    group.dismiss()
+                except BaseException:
+                    group.dismiss(failed=True)
+                    raise
+                group.dismiss()
             else:
                 follow(group, _silent_console())
     except LostProcessError:

@@ -12,6 +12,7 @@ from torch import Tensor
 from exporters.images.preprocessing import Geometry
 from pipeline.data.listing import SplitName
 from pipeline.data.loading import Batch, Loader, epoch_order
+from pipeline.distributed.collectives import interleaved, this_part
 from pipeline.distributed.parts import WHOLE, Part, own_batches, own_images
 
 if TYPE_CHECKING:
@@ -96,17 +97,17 @@ class FeatureLoader:
         yield from own_batches([self._validation], part)
 
     def _look(self, split: SplitName, views: MakeViews) -> Batch:
-        """Features `[N, V, C]`, labels and indices of a split, as far as there is room."""
+        """Features `[N, V, C]`, labels and indices of a split, as far as there is room; each process sees a part."""
         limit: int | None = None
         features, labels, indices = [], [], []
         for batch in self._loader.evaluation_batches(split, self._geometry, batch_size=1, limit=1):
             row_bytes = 4 * self._seen(batch.images, views).numel()
             limit = max(1, self._memory_bytes // row_bytes)
-        for batch in self._loader.evaluation_batches(split, self._geometry, limit=limit):
+        for batch in self._loader.evaluation_batches(split, self._geometry, limit=limit, part=this_part()):
             features.append(self._seen(batch.images, views))
             labels.append(batch.labels)
             indices.append(batch.indices)
-        return Batch(torch.cat(features), torch.cat(labels), torch.cat(indices))
+        return Batch(*(torch.cat(interleaved(values)) for values in (features, labels, indices)))
 
     @torch.no_grad()
     def _seen(self, images: Tensor, views: MakeViews) -> Tensor:

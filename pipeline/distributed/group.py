@@ -40,11 +40,13 @@ class Group:
     Attributes:
         rank: which process this is.
         calls: how many messages the leader has sent.
+        failed: whether the leader has ended with an error, so that nobody need wait for it.
     """
 
     rank: Rank
     store: Any
     calls: int = 0
+    failed: bool = False
 
     def send(self, message: Any) -> None:
         """Send a message to all followers, who must be waiting for it or come to do so."""
@@ -52,10 +54,10 @@ class Group:
         self.store.set(f"call {self.calls}", "message")
         collectives.from_leader(message)
 
-    def dismiss(self) -> None:
-        """Tell the followers that no more messages come; waits for none of them."""
+    def dismiss(self, failed: bool = False) -> None:
+        """Tell the followers that no more messages come, and whether an error ends the work; waits for none of them."""
         self.calls += 1
-        self.store.set(f"call {self.calls}", "end")
+        self.store.set(f"call {self.calls}", "failed" if failed else "end")
 
     def receive(self) -> Any:
         """Wait for the leader's next message, which may take as long as it likes; None after the last one."""
@@ -64,7 +66,9 @@ class Group:
         while not self.store.check([f"call {self.calls}"]):
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK)
-        return None if self.store.get(f"call {self.calls}") == b"end" else collectives.from_leader(None)
+        word = self.store.get(f"call {self.calls}")
+        self.failed = word == b"failed"
+        return collectives.from_leader(None) if word == b"message" else None
 
 
 _joined: list[Group] = []
@@ -103,7 +107,8 @@ def joined(rank: Rank) -> Iterator[Group]:
     _joined.append(Group(rank, distributed.PrefixStore("tmkd", store)))
     try:
         yield _joined[-1]
-        distributed.barrier(group=collectives._objects[-1])
+        if not _joined[-1].failed:
+            distributed.barrier(group=collectives._objects[-1])
     except Exception as error:
         if _is_loss(error):
             raise LostProcessError(

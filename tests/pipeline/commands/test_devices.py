@@ -91,6 +91,6 @@ def test_the_end_of_one_process_ends_all_and_the_run_goes_on_afterwards(rank: st
     assert again.returncode == 0, output + errors
     assert "resuming after epoch" in output
     for which in ("chosen", "final"):
-        ours, theirs = ((place / "distill" / which / "weights.safetensors") for place in (run.directory, whole))
+        ours, theirs = ((place / "distill" / which / "student.safetensors") for place in (run.directory, whole))
         assert sha256_file(ours) == sha256_file(theirs)
     assert all(torch.isfinite(value).all() for value in load_file(ours).values())

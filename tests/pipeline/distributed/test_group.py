@@ -36,7 +36,10 @@ def test_followers_hear_of_each_message_once_and_of_the_end():
     leader.dismiss()
     assert store.get("call 6") == b"end"
     assert follower.receive() is None
-    assert follower.calls == 6
+    assert (follower.calls, follower.failed) == (6, False)
+    leader.dismiss(failed=True)
+    assert follower.receive() is None
+    assert follower.failed
 
 
 def test_no_group_outside_of_a_training():
