@@ -5,7 +5,8 @@ exchange: the mean of the processes' gradients is the gradient of the whole batc
 images of a batch takes them from all processes (`gathered`) and is then the same in each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -19,10 +20,30 @@ T = TypeVar("T")
 
 _objects: list[Any] = []
 """The process group that exchanges Python objects; set by `pipeline.distributed.group`."""
+_shared: list[bool] = []
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """A block in which this process does the same as all others of its group.
+
+    Outside of one, everything here is as in a process that trains alone: the leader works while the others wait, and
+    what it asked of them would never come.
+    """
+    _shared.append(True)
+    try:
+        yield
+    finally:
+        _shared.pop()
+
+
+def is_sharing() -> bool:
+    """Whether this process is in a block of `sharing`."""
+    return bool(_shared)
 
 
 def process_count() -> int:
-    """How many processes train together; 1 where this one trains alone."""
+    """How many processes do this work together; 1 where this one does it alone."""
     return distributed.get_world_size() if _is_started() else 1
 
 
@@ -37,7 +58,7 @@ def this_part() -> Part:
 
 
 def _is_started() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
+    return bool(_shared) and distributed.is_available() and distributed.is_initialized()
 
 
 def gathered(values: Tensor) -> Tensor:

@@ -52,7 +52,8 @@ class Group:
         """Send a message to all followers, who must be waiting for it or come to do so."""
         self.calls += 1
         self.store.set(f"call {self.calls}", "message")
-        collectives.from_leader(message)
+        with collectives.sharing():
+            collectives.from_leader(message)
 
     def dismiss(self, failed: bool = False) -> None:
         """Tell the followers that no more messages come, and whether an error ends the work; waits for none of them."""
@@ -68,7 +69,10 @@ class Group:
             pause = min(2 * pause, _LONGEST_LOOK)
         word = self.store.get(f"call {self.calls}")
         self.failed = word == b"failed"
-        return collectives.from_leader(None) if word == b"message" else None
+        if word != b"message":
+            return None
+        with collectives.sharing():
+            return collectives.from_leader(None)
 
 
 _joined: list[Group] = []

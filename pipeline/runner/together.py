@@ -6,7 +6,8 @@ that shows nothing and a context that does not lead: they read what the leader r
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -48,27 +49,33 @@ def together(function: Callable[Concatenate[StageContext, P], R]) -> Callable[Co
 
     @wraps(function)
     def call(context: StageContext, /, *arguments: P.args, **options: P.kwargs) -> R:
-        if context.leads:
-            _send(context, f"{function.__module__}:{function.__qualname__}", arguments, options)
-        return function(context, *arguments, **options)
+        with _shared(context, f"{function.__module__}:{function.__qualname__}", arguments, options):
+            return function(context, *arguments, **options)
 
     return call
 
 
 def run_stage(stage: Stage, context: StageContext) -> dict[str, Any]:
     """Run a stage, in all processes where its work is shared."""
-    if stage.shared and context.leads:
-        _send(context, f"{type(stage).__module__}:{type(stage).__qualname__}", (), {})
-    return stage.run(context)
+    if not stage.shared:
+        return stage.run(context)
+    with _shared(context, f"{type(stage).__module__}:{type(stage).__qualname__}"):
+        return stage.run(context)
 
 
-def _send(context: StageContext, target: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+@contextmanager
+def _shared(
+    context: StageContext, target: str, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
+) -> Iterator[None]:
+    """A block that followers do as well: sent to them, unless they are doing it, or work around it, already."""
     if not is_one_of_several():
+        yield
         return
+    from pipeline.distributed.collectives import is_sharing, sharing
     from pipeline.distributed.group import current_group
 
     group = current_group()
-    if group is not None:
+    if group is not None and context.leads and not is_sharing():
         run = context.run
         group.send(
             _Call(
@@ -78,10 +85,12 @@ def _send(context: StageContext, target: str, arguments: tuple[Any, ...], option
                 run.cache,
                 context.fingerprint,
                 context.rivals,
-                tuple(arguments),
-                dict(options),
+                arguments,
+                options or {},
             )
         )
+    with sharing():
+        yield
 
 
 def follow(group: "Group", console: "Console") -> None:
@@ -100,7 +109,7 @@ def follow(group: "Group", console: "Console") -> None:
         run = RunDirectory(call.run, cache=call.cache)
         if not (call.run / ".lock").is_file():
             raise UnavailableError(
-                f"{group.rank.describe()} does not see {call.run}, where process 1 keeps its files",
+                f"{call.run}, where process 1 keeps its files, is not there on this machine",
                 remedy="Give all machines the same directory: --run-dir on a disk that they share, and the same"
                 " working directory.",
             )
@@ -109,7 +118,7 @@ def follow(group: "Group", console: "Console") -> None:
         found = getattr(importlib.import_module(module), name)
         try:
             if isinstance(found, type):
-                found().run(context)
+                run_stage(found(), context)
             else:
                 found(context, *call.arguments, **call.options)
         except GateError:

@@ -19,6 +19,7 @@ from pipeline.distributed.collectives import (
     of_all,
     process_count,
     process_number,
+    sharing,
     this_part,
 )
 from pipeline.distributed.parts import own_batches
@@ -129,7 +130,13 @@ def train_net_with_drop_out() -> dict[str, Any]:
 
 
 def everything() -> dict[str, Any]:
-    """All of it."""
+    """All of it, and how many processes there seem to be before."""
+    alone = {"count alone": process_count(), "gathered alone": gathered(torch.arange(2))}
+    with sharing():
+        return alone | _everything()
+
+
+def _everything() -> dict[str, Any]:
     return {
         "number": process_number(),
         "methods": {name: train_method(settings) for name, settings in METHODS.items()},

@@ -85,6 +85,12 @@ def test_what_is_exchanged_comes_in_the_order_of_the_processes(together: list[di
         assert process["from the leader"] == "said by 0"
 
 
+def test_a_process_works_alone_outside_of_shared_work(together: list[dict[str, Any]]):
+    for process in together:
+        assert process["count alone"] == 1
+        assert process["gathered alone"].tolist() == [0, 1]
+
+
 def test_one_process_keeps_what_it_has():
     values = torch.randn(3, 2, requires_grad=True)
     assert gathered(values) is values

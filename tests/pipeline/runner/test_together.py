@@ -6,6 +6,7 @@ import pytest
 
 from exporters.core.errors import GateError, UnavailableError
 from pipeline.console import Console
+from pipeline.distributed.collectives import is_sharing, sharing
 from pipeline.distributed.ranks import Rank
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner import together as module
@@ -96,6 +97,14 @@ def test_followers_run_a_stage_that_is_shared(channel: Channel, tmp_path: Path):
     assert SEEN == [(True, "print"), (True, "print"), (False, "print")]
 
 
+def test_shared_work_within_shared_work_is_sent_once(channel: Channel, tmp_path: Path):
+    with sharing():
+        work(context_in(tmp_path), 1)
+    assert channel.messages == []
+    assert SEEN == [(True, 1, "")]
+    assert not is_sharing()
+
+
 def test_followers_send_nothing(channel: Channel, tmp_path: Path):
     work(context_in(tmp_path, leads=False), 1)
     assert channel.messages == []
@@ -112,7 +121,7 @@ def test_follower_goes_on_after_a_gate_that_failed_in_the_leader_too(channel: Ch
 def test_follower_that_does_not_see_the_run_directory_says_so(channel: Channel, tmp_path: Path):
     work(context_in(tmp_path), 1)
     (tmp_path / ".lock").unlink()
-    with pytest.raises(UnavailableError, match="process 2 of 2 does not see"):
+    with pytest.raises(UnavailableError, match="where process 1 keeps its files, is not there on this machine"):
         followed(channel)
 
 
