@@ -15,10 +15,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from exporters.core.errors import UnavailableError
-from pipeline.distributed.collectives import average_statistics, of_all, process_number, this_part
+from pipeline.distributed.collectives import average_statistics, of_all, process_count, process_number, this_part
 from pipeline.randomness import generator
 from pipeline.training.averaging import WeightAverage
 from pipeline.training.checkpoint import Checkpoint
+from pipeline.training.compilation import compiled
 from pipeline.training.device import computed_precision, distributed_task, seeded
 from pipeline.training.meters import EpochMeters, accuracy
 from pipeline.training.optimizer import learning_rate, make_optimizer
@@ -88,7 +89,11 @@ def fit(
         GateError: a loss is not finite.
     """
     # Drop-out and stochastic depth draw from PyTorch's own generators.
-    with seeded(fabric.device, int(_state_stream(training).integers(2**63))):
+    prepared(training.task, fabric.device)
+    with (
+        seeded(fabric.device, int(_state_stream(training).integers(2**63))),
+        _compiled(training, fabric, console) if training.settings.compiles else nullcontext(),
+    ):
         return _fit(training, fabric, checkpoint, console, log_metrics)
 
 
@@ -101,7 +106,7 @@ def _fit(
     training: Training, fabric: Fabric, checkpoint: Checkpoint, console: "Console", log_metrics: LogMetrics
 ) -> Fitted:
     settings = training.settings
-    task: Any = prepared(training.task, fabric.device)
+    task: Any = training.task
     model, optimizer = fabric.setup(
         distributed_task(task, settings.synchronises_batch_norms), make_optimizer(task, settings)
     )
@@ -149,6 +154,14 @@ def _fit(
     with _averaged(average):
         final_state = _cpu_state(task)
     return Fitted(state.chosen_epoch, state.chosen_score, state.chosen_state, final_state, state.history, stopped_early)
+
+
+def _compiled(training: Training, fabric: Fabric, console: "Console") -> AbstractContextManager[None]:
+    """The student compiled, for batches of the size of each process's share."""
+    task: Any = training.task
+    share, side = training.settings.batch_size // process_count(), training.augmentation.geometry.size
+    images = torch.zeros(share, 3, side, side, device=fabric.device).contiguous(memory_format=torch.channels_last)
+    return compiled(task.train().student, images, console, training.name, fabric.autocast)
 
 
 def _averaged(average: WeightAverage | None) -> AbstractContextManager[None]:

@@ -96,6 +96,11 @@ class FitSettings(Settings):
         return self.batches_per_update * self.batch_size
 
     @property
+    def compiles(self) -> bool:
+        """Whether the network is compiled."""
+        return False
+
+    @property
     def peak_lr(self) -> float:
         """The highest learning rate, as the optimizer gets it."""
         return self.lr
@@ -168,6 +173,10 @@ class NetworkFitSettings(FitSettings):
         description="lr is meant for 256 images a step, and grows with those that there are: in proportion under sgd,"
         " by the square root under adamw.",
     )
+    compile: bool = Field(
+        default=False,
+        description="Compile the network's forward and backward pass: minutes at first, then faster epochs.",
+    )
     head_epochs: int = Field(
         default=0, ge=0, le=1000, description="The first epochs, in which only the classifier is trained."
     )
@@ -194,6 +203,11 @@ class NetworkFitSettings(FitSettings):
     def batches_per_update(self) -> int:
         """`accumulate`."""
         return self.accumulate
+
+    @property
+    def compiles(self) -> bool:
+        """`compile`."""
+        return self.compile
 
     @property
     def peak_lr(self) -> float:
@@ -230,6 +244,12 @@ class NetworkFitSettings(FitSettings):
         if value not in PRESETS:
             raise unexpected(f"{', '.join(PRESETS)} or a section of keys", PRESETS)
         return {"preset": value}
+
+    @model_validator(mode="after")
+    def _compiled_norms_are_of_one_process(self) -> Self:
+        if self.compile and self.sync_batch_norm:
+            raise problem("compile", "expected false where @sync_batch_norm is true, got true", "sync_batch_norm")
+        return self
 
     @model_validator(mode="after")
     def _head_epochs_fit_the_epochs(self) -> Self:
