@@ -227,6 +227,7 @@ def read_teacher_parts(context: StageContext, fabric: "Fabric", *, stages: bool 
     """
     from functools import partial
 
+    from pipeline.distributed.collectives import leader_first
     from pipeline.models.clip_tower import TowerClip, encode_features
     from pipeline.stages.shared.teacher_runtime import deploy_tower, deploy_visual
 
@@ -237,15 +238,16 @@ def read_teacher_parts(context: StageContext, fabric: "Fabric", *, stages: bool 
     clip = text.clip.to(fabric.device) if text is not None and text.clip is not None else None
     own = recipe.teacher.text.tower
     looks_once = isinstance(clip, TowerClip) and own is not None and own.is_teacher
-    return TeacherParts(
-        visual=deploy_visual(context, fabric, visual.to(fabric.device)),
-        names=make_views(recipe).names,
-        settings=recipe.distill.weighting,
-        weighing=None if text is None else text.weighing,
-        logit_scale=None if clip is None else 1 / clip.temperature.item(),
-        image_tower=None if clip is None or looks_once else deploy_tower(context, fabric, clip),
-        projection=partial(encode_features, clip) if clip is not None and looks_once else None,
-    )
+    with leader_first():  # a decision for a runtime is made and written once
+        return TeacherParts(
+            visual=deploy_visual(context, fabric, visual.to(fabric.device)),
+            names=make_views(recipe).names,
+            settings=recipe.distill.weighting,
+            weighing=None if text is None else text.weighing,
+            logit_scale=None if clip is None else 1 / clip.temperature.item(),
+            image_tower=None if clip is None or looks_once else deploy_tower(context, fabric, clip),
+            projection=partial(encode_features, clip) if clip is not None and looks_once else None,
+        )
 
 
 CHOICE = "views.json"

@@ -39,7 +39,8 @@ def _fork(function: Callable[[], Any], folder: Path) -> None:
 
 def _join(function: Callable[[], Any], number: int, port: int, folder: Path) -> None:
     place: dict[str, object] = {"RANK": number, "WORLD_SIZE": 2, "LOCAL_RANK": number, "LOCAL_WORLD_SIZE": 2}
-    place |= {"MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    (folder / "turns").mkdir(exist_ok=True)
+    place |= {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "TURNS": folder / "turns"}
     os.environ |= {name: str(value) for name, value in place.items()}
     torch.set_num_threads(1)
     try:

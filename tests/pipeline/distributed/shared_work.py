@@ -1,5 +1,6 @@
 """Work that one process does alone or two do together, with everything that must come out alike."""
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pipeline.distributed.collectives import (
     from_leader,
     gathered,
     interleaved,
+    leader_first,
     of_all,
     process_count,
     process_number,
@@ -129,6 +131,14 @@ def train_net_with_drop_out() -> dict[str, Any]:
     return {"final": fitted.final_state}
 
 
+def _in_turn() -> list[int]:
+    """How many of the other processes had been in a block before this one."""
+    with leader_first():
+        before = len(list(Path(os.environ["TURNS"]).iterdir()))
+        (Path(os.environ["TURNS"]) / str(process_number())).touch()
+    return of_all(before)
+
+
 def everything() -> dict[str, Any]:
     """All of it, and how many processes there seem to be before."""
     alone = {"count alone": process_count(), "gathered alone": gathered(torch.arange(2))}
@@ -149,6 +159,7 @@ def _everything() -> dict[str, Any]:
         "noisy net": train_net_with_drop_out(),
         "gathered": gathered(torch.arange(3) + 3 * process_number()),
         "interleaved": interleaved(own_batches(["a", "b", "c", "d", "e"], this_part())),
+        "in turn": _in_turn(),
         "of all": of_all(process_number()),
         "from the leader": from_leader(f"said by {process_number()}"),
     }
