@@ -47,18 +47,20 @@ def describe_bottleneck(recipe: Recipe, history: Sequence[Mapping[str, Any]], de
     told = sorted((part for part in _SHARES[name] if part in seconds), key=lambda part: -seconds[part])
     divided = ", ".join(f"{part} {100 * seconds[part] / total:.0f}" for part in told) if len(told) > 1 else ""
     sentence = f"{100 * shares[name]:.0f} % of the time went into {name}" + (f" ({divided})" if divided else "")
-    remedy = _remedy(name, recipe, device, workers)
+    remedy = _remedy(name, recipe, told, device, workers)
     return f"{sentence}: {remedy}" if remedy else sentence
 
 
-def _remedy(name: str, recipe: Recipe, device: str, workers: int) -> str:
+def _remedy(name: str, recipe: Recipe, parts: Sequence[str], device: str, workers: int) -> str:
+    """The key that helps; `parts` of what is named, the largest first."""
     if name == "waiting for images":
         processors = available_processors()
         if workers < processors and (workers or device != "cpu"):
             return f"data.workers: {processors} would make them in {processors} processes beside the training"
-        return ""
+        return "data.decode: gpu decodes JPEG files there" if device == "cuda" and recipe.data.decode == "cpu" else ""
     if name == "the teacher":
-        return _cache_remedy(recipe) or _precision_remedy(recipe, device)
+        found = (_cache_remedy(recipe), _seen_remedy(recipe, parts))
+        return "; ".join(filter(None, found)) or _precision_remedy(recipe, device)
     if name.startswith("the student's"):
         return _precision_remedy(recipe, device)
     if name == "the optimizer":
@@ -69,14 +71,24 @@ def _remedy(name: str, recipe: Recipe, device: str, workers: int) -> str:
 def _cache_remedy(recipe: Recipe) -> str:
     distill, epochs = recipe.distill, recipe.train.epochs
     proposed = min(_CYCLE, epochs // 2)
-    if not METHODS[distill.method].needs_teacher or needs_stages(distill.method, distill.base):
+    if not METHODS[distill.method].needs_teacher:
         return ""
     if not proposed or 0 < distill.teacher_cache.passes <= proposed:
         return ""
+    with_stages = ""
+    if needs_stages(distill.method, distill.base) and not distill.teacher_cache.stages:
+        with_stages = " with distill.teacher_cache.stages: true"
     return (
-        f"distill.teacher_cache.passes: {proposed} would compute it in {count_of(proposed, 'epoch')} of {epochs},"
-        " whose images then come again"
+        f"distill.teacher_cache.passes: {proposed}{with_stages} would compute it in {count_of(proposed, 'epoch')} of"
+        f" {epochs}, whose images then come again"
     )
+
+
+def _seen_remedy(recipe: Recipe, parts: Sequence[str]) -> str:
+    """Where CLIP costs most, and looks at every crop."""
+    if parts[0] != "clip" or recipe.distill.weighting.seen == "image":
+        return ""
+    return "distill.weighting.seen: image lets CLIP look at each image once"
 
 
 def _precision_remedy(recipe: Recipe, device: str) -> str:

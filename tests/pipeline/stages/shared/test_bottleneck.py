@@ -26,7 +26,8 @@ TAUGHT = {"data": 3.0, "views": 5.0, "teacher": 26.0, "clip": 30.0, "forward": 1
 def test_parts_of_all_epochs_count_and_the_key_that_helps_is_named() -> None:
     assert described(tmkd(), TAUGHT, TAUGHT) == (
         "61 % of the time went into the teacher (clip 30, teacher 26, views 5): distill.teacher_cache.passes: 6 would"
-        " compute it in 6 epochs of 240, whose images then come again"
+        " compute it in 6 epochs of 240, whose images then come again; distill.weighting.seen: image lets CLIP look at"
+        " each image once"
     )
     cached = TAUGHT | {"views": 0.0, "teacher": 0.0, "clip": 0.0}
     assert described(tmkd(passes=1), TAUGHT, *[cached] * 9).startswith("71 % of the time went into the student's own")
@@ -38,14 +39,21 @@ def test_parts_of_all_epochs_count_and_the_key_that_helps_is_named() -> None:
         (tmkd(epochs=5), "distill.teacher_cache.passes: 2 would compute it in 2 epochs of 5"),
         (tmkd(epochs=3), "distill.teacher_cache.passes: 1 would compute it in 1 epoch of 3"),
         (tmkd(passes=240), "distill.teacher_cache.passes: 6 would"),
-        (tmkd(epochs=1), ""),
-        (tmkd(passes=4), ""),  # it is in use
-        (tmkd(base="fitnet"), ""),  # the cache keeps no maps of stages
+        (tmkd(base="fitnet"), "distill.teacher_cache.passes: 6 with distill.teacher_cache.stages: true would"),
+        (tmkd(epochs=1), "distill.weighting.seen: image lets"),
+        (tmkd(passes=4), "distill.weighting.seen: image lets"),  # the cache is in use
     ],
 )
 def test_cache_is_proposed_where_it_would_help(recipe: dict[str, Any], expected: str) -> None:
     _, _, remedy = described(recipe, TAUGHT).partition("views 5)")
-    assert remedy.removeprefix(": ").startswith(expected) and bool(remedy) == bool(expected)
+    assert remedy.removeprefix(": ").startswith(expected)
+
+
+def test_nothing_is_proposed_that_is_in_use_already() -> None:
+    recipe = tmkd(passes=4)
+    recipe["distill"]["weighting"] = {"seen": "image"}
+    assert described(recipe, TAUGHT) == "61 % of the time went into the teacher (clip 30, teacher 26, views 5)"
+    assert described(tmkd(passes=4), {"teacher": 1.0}) == "100 % of the time went into the teacher"
 
 
 def test_processes_are_proposed_where_there_are_processors_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,6 +64,7 @@ def test_processes_are_proposed_where_there_are_processors_for_them(monkeypatch:
     assert described(plain, spent, workers=2) == proposed
     assert described(plain, spent, device="cuda") == proposed
     assert described(plain, spent, workers=8) == share
+    assert described(plain, spent, device="cuda", workers=8) == f"{share}: data.decode: gpu decodes JPEG files there"
     assert described(plain, spent) == share  # in memory, on the processors that train
 
 
