@@ -85,7 +85,6 @@ def estimate_run(recipe: Recipe, run: RunDirectory, planned: Sequence[PlannedSta
         sample_size,
         timed,
     )
-    from pipeline.costs.networks import Networks
     from pipeline.costs.probe import probe_networks
 
     actions = {each.stage: each.action for each in planned}
@@ -100,7 +99,7 @@ def estimate_run(recipe: Recipe, run: RunDirectory, planned: Sequence[PlannedSta
     found: dict[str, Prices] = {}
 
     def look() -> None:
-        found["prices"] = probe_networks(recipe, counts, Networks(recipe, sampled.classes, counts.train))
+        found["prices"] = probe_networks(recipe, counts, sampled.classes)
 
     took = timed(look)
     prices = found["prices"]

@@ -5,8 +5,10 @@ Speed does not depend on the values of weights, so that none are read or fetched
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,6 +24,8 @@ from pipeline.distill.registry import METHODS, needs_stages
 from pipeline.distill.settings import AUTO, DistillSettings
 from pipeline.distill.task import DistillationTask
 from pipeline.models.build import build_model
+from pipeline.models.deployment.choice import Place
+from pipeline.models.deployment.deployed import DeployedClassifier
 from pipeline.models.outputs import NetworkOutput
 from pipeline.recipe.needs import needs_image_tower, needs_teacher, teacher_image_size, tower_image_size
 from pipeline.recipe.references import base_recipe, plain_recipe, trains_reference
@@ -64,7 +68,7 @@ class _Remembered:
         maps = seen.output.feature_map
         if pool is not None and maps is not None:
             pooled = functional.adaptive_avg_pool2d(maps.flatten(0, 1), pool).unflatten(0, maps.shape[:2])
-            seen = ViewedBatch(seen.output._replace(feature_map=pooled), seen.embeddings)
+            seen = replace(seen, output=seen.output._replace(feature_map=pooled))
         self._seen = seen
 
     def __call__(
@@ -99,10 +103,21 @@ class Networks:
         recipe: the recipe.
         classes: the data set's names.
         images: training images.
+        device: of the frozen teachers.
+        mixed: whether they run under autocast.
     """
 
-    def __init__(self, recipe: Recipe, classes: Sequence[str], images: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        classes: Sequence[str],
+        images: int,
+        device: torch.device = torch.device("cpu"),  # noqa: B008 (a constant)
+        mixed: bool = False,
+    ) -> None:
         self._recipe = recipe
+        self._device, self._mixed = device, mixed
+        self._folder = TemporaryDirectory()
         self._classes = classes
         self._split = TrainingSplit(np.arange(images) % len(classes), recipe.seed)
         self.possible_views = len(make_views(recipe))
@@ -140,11 +155,6 @@ class Networks:
         return needs_text_embeddings(self._recipe)
 
     @property
-    def looks_by_clip(self) -> bool:
-        """Whether CLIP looks at the views of each training image."""
-        return needs_image_tower(self._recipe)
-
-    @property
     def feature_width(self) -> int:
         """Numbers that a tower gives of an image."""
         return self._tower.shape.channels
@@ -173,26 +183,50 @@ class Networks:
 
     @cached_property
     def teacher(self) -> MultiViewTeacher | None:
-        """The multi-view teacher in all views that the recipe may use; None for a recipe without a teacher."""
-        visual = self.visual
-        if visual is None:
+        """The multi-view teacher in all views that the recipe may use, as students ask it: in the runtime that the
+        recipe says, or `auto` finds. None for a recipe without a teacher."""
+        if self.visual is None:
             return None
         views, settings = make_views(self._recipe), self._recipe.distill.weighting
+        visual = self._deployed(self.visual)
         if len(views) == 1:
             return MultiViewTeacher(visual, views, uniform_weighting, 1.0)
-        clip = self.clip if self.looks_by_clip else None
-        texts = torch.nn.functional.normalize(torch.randn(len(views), len(self._classes), self._width_of(clip)), dim=-1)
+        clip = self.clip if needs_image_tower(self._recipe) else None
+        texts = functional.normalize(torch.randn(len(views), len(self._classes), self._width_of(clip)), dim=-1)
         scale = None if clip is None else 1 / clip.temperature.item()
+        weighting = make_view_weighting(settings, texts.to(self._device), scale)
+        tower = self._looking(clip) if clip is not None and settings.seen == "crop" else {}
         temperature = 1.0 if settings.temperature == "auto" else settings.temperature
-        tower = None if clip is None else clip.encode_image
-        return MultiViewTeacher(visual, views, make_view_weighting(settings, texts, scale), temperature, tower)
+        return MultiViewTeacher(visual, views, weighting, temperature, **tower)
+
+    def _looking(self, clip: "Clip") -> dict[str, Any]:
+        """How CLIP looks at crops: by a projection where the visual teacher is its tower, else by itself."""
+        from pipeline.models.clip_tower import encode_features
+        from pipeline.models.deployment.deployed import DeployedTower
+
+        tower = self._recipe.teacher.text.tower
+        if tower is not None and tower.is_teacher:
+            return {"projection": partial(encode_features, copy.deepcopy(self._projected).to(self._device))}
+        own = copy.deepcopy(clip).to(self._device).eval().requires_grad_(False)
+        return {"image_tower": DeployedTower(own, self._recipe.teacher.runtime, self._place("clip"))}
+
+    def _deployed(self, visual: "TappedNetwork") -> DeployedClassifier:
+        distill, own = self._settings("method"), copy.deepcopy(visual).to(self._device)
+        own.tap_stages = needs_stages(distill.method, distill.base)
+        return DeployedClassifier(own, self._recipe.teacher.runtime, self._place("visual"))
+
+    def _place(self, name: str) -> Place:
+        """Decisions and exported files of this trial, which no run uses."""
+        images = torch.rand(8, 3, self._recipe.data.image_size, self._recipe.data.image_size)
+        folder = Path(self._folder.name)
+        return Place(folder, name, self._device, self._mixed, lambda: images.to(self._device), len(self._split.labels))
 
     def _width_of(self, clip: "Clip | None") -> int:
         if clip is None:
             return self._text_width
         size = clip.size or self._recipe.data.image_size
         with torch.no_grad():
-            return clip.encode_image(torch.zeros(1, 3, size, size)).shape[1]
+            return clip.encode_image(torch.zeros(1, 3, size, size, device=clip.mean.device)).shape[1]
 
     @property
     def taught(self) -> tuple[str, ...]:
@@ -233,9 +267,8 @@ class Networks:
         teacher = self.teacher if name != "plain" else None
         remembered, shape = None, None
         if teacher is not None:
-            assert self.visual is not None
-            student.tap_stages = self.visual.tap_stages = needs_stages(distill.method, distill.base)
-            shape = self.visual.shape
+            student.tap_stages = needs_stages(distill.method, distill.base)
+            shape = teacher.visual.shape
             remembered = self._remembered(teacher, distill, rgb=name == "base")
         anchors = None
         if distill.method == "tmkd" and distill.contrast.weight:
@@ -251,12 +284,14 @@ class Networks:
         from pipeline.tmkd.views.views import Views
 
         size = self._recipe.data.image_size
-        assert self.visual is not None
-        noise = torch.rand(2, 3, size, size, device=self.visual.mean.device)
+        noise = torch.rand(2, 3, size, size, device=self._device)
         if rgb:
             teacher = MultiViewTeacher(teacher.visual, Views({}), uniform_weighting, 1.0)
-        with torch.no_grad():
-            seen = teacher.look(noise)
+        seen = teacher.look(noise)
+        if seen.embeddings is None and len(teacher.views) > 1 and needs_image_tower(self._recipe):
+            # Of whole images: they are there before the training.
+            width = self._width_of(self.clip)
+            seen = replace(seen, embeddings=torch.randn(len(teacher.views), len(noise), width, device=self._device))
         is_cached = bool(distill.teacher_cache.passes) or self._recipe.distill.method == AUTO
         return _Remembered(teacher, seen, distill.feature.pool if is_cached else None)
 

@@ -1,7 +1,7 @@
 """The price of each operation on this machine, measured in seconds of trial with the recipe's own networks."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,9 +18,10 @@ from pipeline.costs.seconds import Seconds
 from pipeline.data.loading import Batch
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.tmkd.cache_files import ArrayFile
-from pipeline.training.device import make_fabric
+from pipeline.training.device import computed_precision, make_fabric
 from pipeline.training.meters import EpochMeters
 from pipeline.training.optimizer import make_optimizer
+from pipeline.training.preparation import prepared
 from pipeline.training.step import Training, train_step
 
 LONGEST = 1.2
@@ -79,25 +80,27 @@ def repeated(work: Callable[[], object], device: torch.device, longest: float | 
     )
 
 
-def probe_networks(recipe: Recipe, counts: Counts, networks: Networks) -> Prices:
+def probe_networks(recipe: Recipe, counts: Counts, classes: Sequence[str]) -> Prices:
     """Try each network of a recipe on noise.
 
     Args:
         recipe: the recipe.
         counts: of its images.
-        networks: its networks, at random initialisation.
+        classes: the data set's names.
 
     Returns:
         Prices of all operations but those of loading.
     """
-    return _Trials(recipe, counts, networks).all()
+    return _Trials(recipe, counts, classes).all()
 
 
 class _Trials:
-    def __init__(self, recipe: Recipe, counts: Counts, networks: Networks) -> None:
-        self.recipe, self.counts, self.networks = recipe, counts, networks
+    def __init__(self, recipe: Recipe, counts: Counts, classes: Sequence[str]) -> None:
+        self.recipe, self.counts = recipe, counts
         self.fabric = make_fabric(recipe.device, recipe.train.precision)
         self.device = self.fabric.device
+        mixed = not computed_precision(self.fabric).startswith("32-true")
+        self.networks = Networks(recipe, classes, counts.train, self.device, mixed)
         self.prices: dict[str, Seconds] = {}
         self.sizes: dict[str, NetworkSize] = {}
         self.started = time.perf_counter()
@@ -141,7 +144,7 @@ class _Trials:
     def _trains(self, name: str, training: Training, flops: float) -> None:
         """The price of an image in a training step; of the optimizer's step, the image's part of a whole batch."""
         settings = training.settings
-        task = training.task.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        task = prepared(training.task, self.device)
         model, optimizer = self.fabric.setup(task, make_optimizer(task, settings))
         model.train()
         images = self._images(min(settings.batch_size, self.counts.train), flops)
@@ -182,11 +185,8 @@ class _Trials:
         teacher = self.networks.teacher
         assert teacher is not None
         forward = len(teacher.views) * self.sizes["teacher"].forward
-        if self.networks.clip is not None and self.networks.looks_by_clip:
-            clip = self.networks.clip.to(self.device)
-            self.sizes["clip"] = size = measure_size(clip, self._floats(2, 1), clip.encode_image)
-            clip.eval().requires_grad_(False)
-            forward += len(teacher.views) * size.forward
+        if teacher.has_image_tower and self.recipe.teacher.text.tower is None:
+            forward += len(teacher.views) * self._clip_size().forward
         self._passes("look", teacher.look, forward, self.recipe.train.batch_size)
         with torch.no_grad():
             seen = teacher.look(self._floats(2, 1))
@@ -222,12 +222,18 @@ class _Trials:
             self.prices["write"] = repeated(write, cpu, LONGEST / 4) * (1 / images) + flushed
             self.prices["read"] = repeated(read, cpu, LONGEST / 4) * (1 / images)
 
+    def _clip_size(self) -> NetworkSize:
+        if "clip" not in self.sizes:
+            clip: Any = self.networks.clip
+            clip = clip.to(self.device)
+            self.sizes["clip"] = measure_size(clip, self._floats(2, 1), clip.encode_image)
+            clip.eval().requires_grad_(False)
+        return self.sizes["clip"]
+
     def _clip(self) -> None:
         clip: Any = self.networks.clip
         clip = clip.to(self.device)
-        if "clip" not in self.sizes:
-            self.sizes["clip"] = measure_size(clip, self._floats(2, 1), clip.encode_image)
-        forward = self.sizes["clip"].forward
+        forward = self._clip_size().forward
         self._passes("clip", clip.encode_image, forward)
         self.prices["features"] = self.prices["clip"]
         if self.recipe.teacher.text.weights == "fit":

@@ -10,7 +10,7 @@ from pipeline.costs.counts import Counts
 from pipeline.distill.race.halving import FEWEST_SURVIVORS, rung_epochs
 from pipeline.distill.registry import METHODS
 from pipeline.distill.settings import AUTO
-from pipeline.recipe.needs import has_views, needs_teacher, needs_text_embeddings
+from pipeline.recipe.needs import has_views, needs_image_tower, needs_teacher, needs_text_embeddings
 from pipeline.recipe.references import baseline_epochs, trains_baseline, trains_reference
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.stages.fusion import TRAIN_SAMPLE, VALIDATION_SAMPLE
@@ -201,6 +201,14 @@ def _distill(work: _Work, recipe: Recipe, counts: Counts, cached: bool, looked: 
     if taught:
         cycle = recipe.distill.teacher_cache.passes
         _taught(work, recipe, _images_an_epoch(counts, recipe.train.batch_size), epochs, cycle, min(looked, cycle))
+        if not looked:
+            _see_whole(work, recipe, counts)
+
+
+def _see_whole(work: _Work, recipe: Recipe, counts: Counts) -> None:
+    """Where weights follow from whole images, CLIP looks at each of them once, in every view."""
+    if needs_image_tower(recipe) and recipe.distill.weighting.seen == "image":
+        _evaluate(work, counts.train, "clip", _possible_views(recipe))
 
 
 def _reference(recipe: Recipe, counts: Counts, cached: bool) -> _Work:
@@ -224,6 +232,7 @@ def _race(recipe: Recipe, counts: Counts, cached: bool) -> tuple[_Work, int]:
     lengths = rung_epochs(recipe.train.epochs, auto.rungs, auto.reduction)
     given = recipe.distill.teacher_cache.passes
     cycle, looked = given or min(lengths[-1], 10), 0
+    _see_whole(work, recipe, counts)
     taught = len(recipe.distill.candidates) - 1
     images = _images_an_epoch(counts, recipe.train.batch_size)
     for epochs in lengths:

@@ -24,6 +24,7 @@ KINDS = {
     "stages": ("distill.base=reviewkd",),
     "race": ("distill.method=auto", "teacher.text.tower=null"),
     "searched views": ("distill.views=auto", "distill.weighting.temperature=auto"),
+    "whole images": ("distill.weighting.seen=image", "teacher.text.tower=null"),
     "without clip": ("distill.weighting.by=teacher_confidence", "distill.contrast.weight=0"),
     "pretrained": ("teacher.visual.weights=imagenet", "teacher.visual.fit=null", "student.weights=imagenet",
                    "student.model=mobilenet_v3_small", "distill.base=kd", "distill.feature.weight=0"),

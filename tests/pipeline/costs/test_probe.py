@@ -7,7 +7,6 @@ import torch
 
 from pipeline.costs import probe
 from pipeline.costs.counts import Counts
-from pipeline.costs.networks import Networks
 from pipeline.costs.probe import probe_networks, repeated
 from pipeline.costs.work import work_of
 from tests.pipeline.costs.recipes import KINDS, small_recipe
@@ -17,12 +16,12 @@ OF_LOADING = {"index", "decode", "augment", "prepare"}
 NAMES = [f"class {number}" for number in range(10)]
 
 
-@pytest.mark.parametrize("kind", ["cached", "cold", "plain", "race", "without clip", "pretrained"])
+@pytest.mark.parametrize("kind", ["cached", "cold", "plain", "race", "whole images", "pretrained"])
 def test_every_operation_of_the_work_has_a_price(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "LONGEST", 0.0)
     monkeypatch.setattr(probe, "MOST_FLOPS", 1e8)
     recipe = small_recipe(tmp_path, "device=cpu", *KINDS[kind])
-    found = probe_networks(recipe, COUNTS, Networks(recipe, NAMES, COUNTS.train))
+    found = probe_networks(recipe, COUNTS, NAMES)
     work = work_of(recipe, COUNTS, cached=True)
     wanted = {name for amounts in work.values() for name, amount in amounts.items() if amount}
     assert wanted <= set(found.prices) | OF_LOADING

@@ -50,6 +50,11 @@ def test_without_a_cache_teachers_look_at_each_image_in_each_epoch(tmp_path: Pat
         assert work["reference"]["teacher"] == 900
 
 
+def test_whole_images_are_seen_once_in_every_view(tmp_path: Path) -> None:
+    distill = work_of(small_recipe(tmp_path, *KINDS["whole images"]), COUNTS, cached=True)["distill"]
+    assert distill["clip"] == 300 and "clip" not in work_of(small_recipe(tmp_path), COUNTS, cached=True)["distill"]
+
+
 def test_reference_reads_one_of_three_views(tmp_path: Path) -> None:
     reference = work_of(small_recipe(tmp_path, *KINDS["reference"]), COUNTS, cached=True)["reference"]
     assert (reference["base"], reference["read"]) == (900, 300)
