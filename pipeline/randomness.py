@@ -5,6 +5,7 @@ epoch comes out whatever ran before, in whichever process, after whatever interr
 """
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -109,6 +110,38 @@ class BatchGenerator:
             chosen = self._up_to(last)
             permuted[rows, chosen], permuted[:, last] = permuted[:, last], permuted[rows, chosen]
         return permuted
+
+    def beta(self, shapes: np.ndarray) -> np.ndarray:
+        """float64 `[B]`, as `Generator.beta(shape, shape)` gives for each stream, by Jöhnk's method (1964).
+
+        Args:
+            shapes: float64 `[B]`, 0.01 to 1.
+
+        Raises:
+            ValueError: a shape beyond, for which numpy takes other methods.
+        """
+        if len(shapes) and not 0.01 <= float(shapes.min()) <= float(shapes.max()) <= 1:
+            raise ValueError("need shapes from 0.01 to 1")
+        drawn = np.zeros(len(shapes))
+        rows = np.arange(len(shapes))
+        while len(rows):
+            u, v = ((self._next_word(rows) >> np.uint64(11)).astype(np.float64) / 2**53 for _ in range(2))
+            kept = []
+            # One at a time, by the C library, whose last bit numpy's own functions need not have.
+            for row, first, second, shape in zip(
+                rows.tolist(), u.tolist(), v.tolist(), shapes[rows].tolist(), strict=True
+            ):
+                x, y = first ** (1 / shape), second ** (1 / shape)
+                if x + y > 1 or first + second == 0:
+                    kept.append(row)
+                elif x + y > 0:
+                    drawn[row] = x / (x + y)
+                else:  # both are too small for a number of 64 bits
+                    x, y = (math.log(each) / shape if each else -math.inf for each in (first, second))
+                    apart = x - y
+                    drawn[row] = math.exp(min(apart, 0) - math.log1p(math.exp(-abs(apart))))
+            rows = np.array(kept, dtype=np.int64)
+        return drawn
 
     def _below(self, span: np.ndarray) -> np.ndarray:
         """int64 `[B]` below a span `[B]`, by Lemire's method (2019, arXiv 1805.10941); a span of 1 draws nothing."""

@@ -48,7 +48,12 @@ class ImageMemory:
 
     def images(self, positions: np.ndarray) -> list[Image.Image]:
         """Some images; from the CPU's memory only."""
-        return [self._image(position) for position in positions.tolist()]
+        pixels, rows = self._pixels.numpy(), torch.from_numpy(positions)
+        places = zip(self._starts[rows].tolist(), self._sizes[rows].tolist(), strict=True)
+        return [
+            Image.frombytes("RGB", (width, height), pixels[start : start + width * height].data)
+            for start, (width, height) in places
+        ]
 
     def lines(self, positions: np.ndarray) -> tuple[Tensor, np.ndarray, np.ndarray]:
         """All pixels `[T, 3]`, and of some images where each begins `[B]`, and widths and heights `[B, 2]`."""
@@ -104,11 +109,6 @@ class ImageMemory:
             outside = torch.tensor(len(self._pixels) - 1, dtype=self._dtype, device=self.device)
             pixels = torch.where(down[:, :, None] & across[:, None, :], pixels, outside)
         return self._pixels.index_select(0, pixels.view(-1)).view(-1, size, size, 3)
-
-    def _image(self, position: int) -> Image.Image:
-        start, end = self._starts[position : position + 2].tolist()
-        width, height = self._sizes[position].tolist()
-        return Image.frombytes("RGB", (width, height), self._pixels[start:end].numpy().tobytes())
 
 
 def pixels_of(sizes: np.ndarray | Sequence[Sequence[int]]) -> int:

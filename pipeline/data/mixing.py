@@ -5,6 +5,7 @@ images are in a batch, and a teacher's answer to it can be kept under (epoch, in
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from pipeline.data.draws import Rows
 from pipeline.data.pixels import blend, paste
 from pipeline.data.settings import AugmentSettings
-from pipeline.randomness import generator
+from pipeline.randomness import batch_generator, generator
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Mixes(Rows):
         for chosen, function, how in ((self.pasted, paste, self.boxes), (~self.pasted, blend, self.shares)):
             rows = torch.from_numpy(np.flatnonzero(chosen)).to(images.device)
             if len(rows):
-                mixed[rows] = function(images[rows], partners[rows], how[chosen])
+                own, other = (each.index_select(0, rows) for each in (images, partners))
+                mixed.index_copy_(0, rows, function(own, other, how[chosen]))
         return mixed
 
 
@@ -83,7 +85,7 @@ def draw_mix(settings: AugmentSettings, seed: int, epoch: int, index: int, image
         images: in the training split.
         size: side of the square image, pixels.
     """
-    kinds = [name for name in ("mixup", "cutmix") if getattr(settings, name) > 0]
+    kinds = _kinds(settings)
     random = generator(seed, "mixing", epoch, index)
     chosen, kind, across, down = random.random(4).tolist()
     if not kinds or images < 2 or chosen >= settings.mix_probability:
@@ -104,11 +106,41 @@ def draw_mix(settings: AugmentSettings, seed: int, epoch: int, index: int, image
 
 
 def draw_mixes(settings: AugmentSettings, seed: int, epoch: int, indices: np.ndarray, images: int, size: int) -> Mixes:
-    """`draw_mix` of each of the indices int64 `[B]`."""
-    drawn = [draw_mix(settings, seed, epoch, index, images, size) for index in indices.tolist()]
+    """`draw_mix` of each of the indices int64 `[B]`, drawn together."""
+    alphas = np.array([getattr(settings, name) for name in _kinds(settings)])
+    if images < 2 or not 0.01 <= alphas.min() <= alphas.max() <= 1:  # numpy has other methods for others
+        drawn = [draw_mix(settings, seed, epoch, index, images, size) for index in indices.tolist()]
+        return _together(indices, drawn)
+    random = batch_generator(seed, "mixing", epoch, indices)
+    chosen, kind, across, down = random.random(4).T
+    partners = random.integers(0, images - 1, 1)[:, 0]
+    partners += partners >= indices
+    kind = (kind * len(alphas)).astype(np.int64)
+    shares = random.beta(alphas[kind])
+    shares = np.maximum(shares, 1 - shares)
+    pasted = np.array([name == "cutmix" for name in _kinds(settings)])[kind]
+
+    side = (size * np.sqrt(1 - shares)).astype(np.int64)
+    low = (np.stack([across, down], axis=1) * size).astype(np.int64) - side[:, None] // 2
+    boxes = np.concatenate([np.maximum(low, 0), np.minimum(low + side[:, None], size)], axis=1)
+    boxes[~pasted] = 0
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    shares = np.where(pasted, 1 - areas / size**2, shares)
+
+    still = chosen >= settings.mix_probability
+    boxes[still] = 0
+    return Mixes(np.where(still, indices, partners), np.where(still, 1.0, shares), boxes, pasted & ~still)
+
+
+def _together(indices: np.ndarray, drawn: Sequence[Mix | None]) -> Mixes:
+    pairs = list(zip(indices.tolist(), drawn, strict=True))
     return Mixes(
-        np.array([index if mix is None else mix.partner for index, mix in zip(indices.tolist(), drawn, strict=True)]),
+        np.array([index if mix is None else mix.partner for index, mix in pairs], dtype=np.int64),
         np.array([1.0 if mix is None else mix.share for mix in drawn]),
-        np.array([(0, 0, 0, 0) if mix is None or mix.box is None else mix.box for mix in drawn]),
-        np.array([mix is not None and mix.box is not None for mix in drawn]),
+        np.array([(0,) * 4 if mix is None or mix.box is None else mix.box for mix in drawn], dtype=np.int64),
+        np.array([mix is not None and mix.box is not None for mix in drawn], dtype=bool),
     )
+
+
+def _kinds(settings: AugmentSettings) -> list[str]:
+    return [name for name in ("mixup", "cutmix") if getattr(settings, name) > 0]

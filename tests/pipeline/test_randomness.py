@@ -96,6 +96,16 @@ def test_integers_drawn_again_are_those_of_numpy() -> None:
     np.testing.assert_array_equal(together.integers(0, 2**31 + 1, 4), expected)
 
 
+@settings(deadline=None, max_examples=60)
+@given(shapes=st.lists(st.one_of(st.just(1.0), st.floats(0.01, 1)), min_size=1, max_size=20), seed=SEEDS)
+def test_shares_of_a_batch_are_those_of_numpys_beta_distribution(shapes: list[float], seed: int) -> None:
+    together = batch_generator(seed, "mixing", 1, np.arange(len(shapes)))
+    alone = [generator(seed, "mixing", 1, index) for index in range(len(shapes))]
+    for _ in range(3):
+        expected = [one.beta(shape, shape) for one, shape in zip(alone, shapes, strict=True)]
+        assert together.beta(np.array(shapes)).tolist() == expected
+
+
 def test_batch_refuses_what_it_cannot_draw() -> None:
     for epoch, indices in ((-1, [0]), (0, [3, -1])):
         with pytest.raises(OverflowError):
@@ -103,6 +113,9 @@ def test_batch_refuses_what_it_cannot_draw() -> None:
     for high in (0, 2**32):
         with pytest.raises(ValueError, match="high above low"):
             batch_generator(0, "crop", 0, np.arange(2)).integers(0, high, 1)
+    for shape in (0.0, 1.5):
+        with pytest.raises(ValueError, match="shapes"):
+            batch_generator(0, "mixing", 0, np.arange(2)).beta(np.full(2, shape))
 
 
 def test_batch_of_no_samples_draws_nothing() -> None:

@@ -79,7 +79,7 @@ def test_another_seed_epoch_or_image_gives_another_mix():
     assert len(found) == 4
 
 
-@pytest.mark.parametrize("kinds", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
+@pytest.mark.parametrize("kinds", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}, {"mixup": 5.0}])
 def test_batch_is_mixed_as_each_image_by_itself(kinds: dict[str, float]):
     settings, random, indices = Augment(mix_probability=0.7, **kinds), np.random.default_rng(1), np.arange(40)
     images, partners = random.integers(0, 256, (2, 40, 17, 17, 3), dtype=np.uint8)
@@ -94,5 +94,9 @@ def test_batch_is_mixed_as_each_image_by_itself(kinds: dict[str, float]):
         assert mix is not None
         assert (together.partners[row], together.shares[row]) == (mix.partner, mix.share)
         np.testing.assert_array_equal(image, blended(mix, images[row], partners[row]))
+    for row, mix in enumerate(alone):
+        box = (0, 0, 0, 0) if mix is None or mix.box is None else mix.box
+        assert tuple(together.boxes[row].tolist()) == box
+        assert together.partners[row] == (row if mix is None else mix.partner)
     still = np.setdiff1d(indices, mixed)
     assert (together.shares[still] == 1).all()
