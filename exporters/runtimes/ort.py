@@ -53,13 +53,16 @@ class OnnxRuntime:
             return np.asarray(self._session.run(["logits"], {"image": images})[0], dtype=np.float32)
 
 
-def open_session(model: Path | bytes, provider: Provider = "cpu", threads: int | None = None) -> Any:
+def open_session(
+    model: Path | bytes, provider: Provider = "cpu", threads: int | None = None, *, spin: bool = True
+) -> Any:
     """A session of ONNX Runtime on the provider that is asked for, and on no other.
 
     Args:
         model: a path, or the bytes of the file.
         provider: `cpu`, `cuda` or `tensorrt`.
         threads: of one operator; None leaves the choice to ONNX Runtime.
+        spin: whether its threads wait actively for more work, which keeps cores from others between two calls.
 
     Raises:
         UnavailableError: onnxruntime is not installed, or the provider is not there or did not start.
@@ -70,6 +73,8 @@ def open_session(model: Path | bytes, provider: Provider = "cpu", threads: int |
     options.log_severity_level = 4  # errors are raised, and need no log line
     if threads is not None:
         options.intra_op_num_threads = threads
+    if not spin:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = model if isinstance(model, bytes) else str(model)
     try:
         # It warns where it falls back, which is an error here.

@@ -28,7 +28,7 @@ class OnnxFeatures:
         self, model: Path, device: torch.device, provider: Provider = "cpu", threads: int | None = None
     ) -> None:
         self._device = device
-        self._session = open_session(model, provider, threads or torch.get_num_threads())
+        self._session = open_session(model, provider, threads or torch.get_num_threads(), spin=False)
         self._shapes: dict[str, tuple[int, ...]] = {}
         for value in self._session.get_outputs():
             if not all(isinstance(side, int) for side in value.shape[1:]):
