@@ -153,6 +153,17 @@ def test_embeddings_are_kept_only_where_clip_looks_at_the_chosen_views(finished:
         assert ("embeddings" in _kept(context, teacher, ())) is kept
 
 
+def test_what_other_arms_use_is_kept_too_where_this_teacher_sees_their_views(finished: tuple[Run, Outcome]) -> None:
+    run = finished[0]
+    contexts = {name: context_of(run, distill__method=name) for name in ("tmkd", "kd", "rkd", "ce")}
+    recipes = [context.recipe for context in contexts.values()]
+    parts = read_teacher_parts(contexts["tmkd"], make_fabric("cpu", "fp32"))
+    wide = parts.teacher(FusionChoice(views={"edge": EdgeView()}, temperature=1.0))
+    narrow = parts.teacher(FusionChoice(views={}, temperature=1.0))
+    assert set(_kept(contexts["tmkd"], wide, recipes)) == {"logits", "feature_map", "embeddings", "pooled"}
+    assert set(_kept(contexts["kd"], narrow, recipes)) == {"logits", "pooled"}  # tmkd asks for views of its own
+
+
 def test_cache_is_not_a_stage_output(run: Run) -> None:
     assert run(*set_(CACHED), "--until", "distill").code == 0
     assert not any("cache" in name for name in read_json(run.directory / "stages" / "distill.json")["outputs"])
