@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters.core.errors import UnavailableError, UsageError
@@ -130,7 +131,7 @@ def _amount(size: float) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.2f} MB"
 
 
-def _path(context: StageContext, fabric: "Fabric") -> Any:
+def _path(context: StageContext, fabric: "Fabric") -> Path:
     return context.run.cache / "teacher" / _key(context, fabric)
 
 
