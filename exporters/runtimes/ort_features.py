@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exporters.core.errors import GateError
+from exporters.core.errors import GateError, UnavailableError
 from exporters.runtimes.ort import Provider, open_session
 
 
@@ -27,7 +27,7 @@ class OnnxFeatures:
     def __init__(
         self, model: Path, device: torch.device, provider: Provider = "cpu", threads: int | None = None
     ) -> None:
-        self._device = device
+        self._name, self._device = model.name, device
         self._session = open_session(model, provider, threads or torch.get_num_threads(), spin=False)
         self._shapes: dict[str, tuple[int, ...]] = {}
         for value in self._session.get_outputs():
@@ -36,7 +36,11 @@ class OnnxFeatures:
             self._shapes[value.name] = tuple(value.shape[1:])
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images float32 `[n, 3, S, S]` on the device to the outputs in the order of the file, float32 `[n, …]`."""
+        """Images float32 `[n, 3, S, S]` on the device to the outputs in the order of the file, float32 `[n, …]`.
+
+        Raises:
+            UnavailableError: the runtime cannot compute them.
+        """
         images = images.to(torch.float32).contiguous()
         binding = self._session.io_binding()
         place = (self._device.type, self._device.index or 0, np.float32)
@@ -48,6 +52,10 @@ class OnnxFeatures:
             outputs.append(found)
         if self._device.type == "cuda":  # ONNX Runtime has a stream of its own
             torch.cuda.current_stream(self._device).synchronize()
-        self._session.run_with_iobinding(binding)
-        binding.synchronize_outputs()
+        try:
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            reason = str(error).split("\n")[0][:300]
+            raise UnavailableError(f"ONNX Runtime fails on {self._name}: {reason}") from error
         return tuple(outputs)

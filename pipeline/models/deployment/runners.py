@@ -41,6 +41,9 @@ def folded(network: Frozen, images: Tensor, *, half: bool = False) -> Run:
         network: on the device; stays as it is.
         images: some that it takes, for `fold_batch_norms`.
         half: compute in fp16 whatever autocast says. Else autocast decides, as for the network itself.
+
+    Raises:
+        UnavailableError: it cannot be copied.
     """
     copied = _folded_copy(network, images)
     if half:
@@ -120,13 +123,24 @@ def write_onnx(network: Frozen, path: Path) -> None:
     """
     from exporters.onnx.features import export_features
 
-    export_features(copy.deepcopy(network).cpu(), network.size, network.outputs, path, network.name)
+    export_features(_copy(network).cpu(), network.size, network.outputs, path, network.name)
 
 
 def _folded_copy(network: Frozen, images: Tensor) -> Frozen:
-    copied = copy.deepcopy(network)
+    copied = _copy(network)
     fold_batch_norms(copied, images)
     return copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _copy(network: Frozen) -> Frozen:
+    try:
+        return copy.deepcopy(network)
+    except Exception as error:  # of a network's own code, or of weights that PyTorch does not copy
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise UnavailableError(
+            f"the {network.name} runs in eager PyTorch alone: it cannot be copied ({reason})",
+            remedy="Use --set teacher.runtime=eager",
+        ) from error
 
 
 def _in_parts(run: Run, device: str) -> Run:

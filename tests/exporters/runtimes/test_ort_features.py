@@ -35,6 +35,11 @@ def test_outputs_of_one_batch_outlive_the_next(path: Path) -> None:
     assert torch.equal(kept, before) and kept.is_contiguous() and not kept.is_inference()
 
 
+def test_images_of_another_size_are_refused_with_a_reason(path: Path) -> None:
+    with pytest.raises(UnavailableError, match=r"ONNX Runtime fails on net\.onnx: \S"):
+        OnnxFeatures(path, CPU)(torch.zeros(2, 3, 8, 8))
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is here")
 def test_missing_provider_is_unavailable(path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"TensorrtExecutionProvider|tensorrt"):

@@ -60,6 +60,13 @@ def test_tensorrt_needs_cuda() -> None:
     assert [runners.provider_of("onnxruntime", device) for device in ("cpu", "cuda")] == ["cpu", "cuda"]
 
 
+def test_network_that_cannot_be_copied_is_unavailable() -> None:
+    network = FrozenClassifier(teacher())
+    network.grown = torch.ones(1, requires_grad=True) * 2  # not a leaf
+    with pytest.raises(UnavailableError, match="the visual teacher runs in eager PyTorch alone"):
+        runners.folded(network, images())
+
+
 def test_network_that_does_not_compile_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_images: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("no compiler\nand more")

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from pipeline.models.deployment.choice import kept_decision
@@ -35,13 +36,18 @@ def test_outcome_is_in_the_records_of_the_stages(finished: tuple[Run, Outcome]) 
         assert 0 <= visual["error"] <= visual["bound"] and visual["speed"] > 0
 
 
-def test_another_runtime_is_another_decision(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["eager", "onnxruntime"])
+def test_another_runtime_is_another_decision(finished: tuple[Run, Outcome], tmp_path: Path, runtime: str) -> None:
+    """It gives the same outputs and embeddings, and teacher caches are kept apart."""
     fabric, usual = make_fabric("cpu", "fp32"), context_of(finished[0])
     elsewhere = RunDirectory(finished[0].directory, cache=tmp_path)
-    eager = replace(context_of(finished[0], teacher__runtime="eager"), run=elsewhere)
-    assert visual_identity(eager, fabric) is None
-    found = read_teacher(eager, fabric)
+    chosen = replace(context_of(finished[0], teacher__runtime=runtime), run=elsewhere)
+    assert visual_identity(chosen, fabric) is None
+    found, other = read_teacher(chosen, fabric), read_teacher(usual, fabric)
     images = torch.rand(3, 3, 32, 32)
-    other = read_teacher(usual, fabric).look(images).output.logits
-    torch.testing.assert_close(found.look(images).output.logits, other, rtol=1e-3, atol=1e-4)
-    assert visual_identity(eager, fabric) == found.decisions[0].identity != visual_identity(usual, fabric)
+    ours, theirs = found.look(images), other.look(images)
+    torch.testing.assert_close(ours.output.logits, theirs.output.logits, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(ours.embeddings, theirs.embeddings, rtol=1e-3, atol=1e-3)
+    assert {each.runtime for each in found.decisions} == {runtime} and len(found.decisions) == 2
+    assert visual_identity(chosen, fabric) == found.decisions[0].identity != visual_identity(usual, fabric)
+    assert found.tower_identity == found.decisions[1].identity != other.tower_identity
