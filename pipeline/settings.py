@@ -14,6 +14,9 @@ from pydantic_core import PydanticCustomError
 from exporters.core.errors import UsageError
 from exporters.core.licences import check_licence
 
+_MOST_NAMES = 20
+"""Names that a message lists."""
+
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -40,7 +43,7 @@ def one_of(names: Sequence[str]) -> AfterValidator:
 
     def check(text: str) -> str:
         if text not in names:
-            raise unexpected(any_of(names), names)
+            raise unexpected(some_of(names), names)
         return text
 
     return AfterValidator(check)
@@ -67,6 +70,11 @@ def any_of(names: Iterable[str]) -> str:
     """`a`, `a or b`, `a, b or c`."""
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else last
+
+
+def some_of(names: Sequence[str]) -> str:
+    """`any_of`; of more names than a line holds, the first few and how many there are."""
+    return any_of(names) if len(names) <= _MOST_NAMES else f"{', '.join(names[:3])} or another of {len(names)} names"
 
 
 def _known_licence(text: str) -> str:

@@ -11,6 +11,9 @@ from pipeline.catalog import configs_directory, fragment_names
 from pipeline.yaml_document import LARGEST_TEXT, KeyPath, Position, parse_yaml
 
 KEY = "extends"
+PRESETS: tuple[KeyPath, ...] = (("train",), ("teacher", "visual", "fit"))
+"""Sections in whose place a text is short for `{preset: <text>}`."""
+
 LARGEST_CHAIN = 5
 """Fragments above one another: more than that, and nobody finds where a value comes from."""
 
@@ -106,6 +109,8 @@ class _Reader:
             below.pop("name", None)  # or two recipes would share a run directory
             _merge(tree, below)
             places |= {key: at for key, at in below_places.items() if key != ("name",)}
+            places |= {(*key, "preset"): below_places[key] for key in PRESETS if isinstance(_at(below, key), str)}
+        places |= {(*key, "preset"): own[key] for key in PRESETS if isinstance(_at(value, key), str)}
         _merge(tree, value)
         return tree, places | own
 
@@ -166,13 +171,27 @@ class _Reader:
         self.merged.mistakes.append((place, f"{KEY}: {message}"))
 
 
-def _merge(below: dict[str, Any], above: dict[str, Any]) -> None:
-    """Put the keys of `above` into `below`: sections are merged, lists and values replaced."""
+def _merge(below: dict[str, Any], above: dict[str, Any], at: KeyPath = ()) -> None:
+    """Put the keys of `above` into `below`: sections are merged, lists and values replaced.
+
+    The name of a preset in the place of a section is its key `preset`, and leaves the section's other keys as they are.
+    """
     for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _merge(below[key], value)
+        path, under = (*at, key), below.get(key)
+        if path in PRESETS and isinstance(value, str) and isinstance(under, dict):
+            under["preset"] = value
+        elif path in PRESETS and isinstance(value, dict) and isinstance(under, str):
+            below[key] = {"preset": under, **value}
+        elif isinstance(value, dict) and isinstance(under, dict):
+            _merge(under, value, path)
         else:
             below[key] = value
+
+
+def _at(tree: Any, path: KeyPath) -> Any:
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
 
 
 def _read_text(path: Path) -> str:

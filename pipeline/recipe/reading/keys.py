@@ -1,7 +1,7 @@
 """What a recipe may hold at each key: its known keys, a description in plain English, and the nearest key to a slip."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -168,11 +168,17 @@ def _texts(node: Node) -> list[str]:
     return [text for text in texts if isinstance(text, str)]
 
 
-def expected(path: KeyPath) -> str:
-    """What may stand at a path: `an integer ≥ 1`, `fail or skip`, `a number > 0 or null`."""
+def expected(path: KeyPath, names: Callable[[Sequence[str]], str] = any_of) -> str:
+    """What may stand at a path: `an integer ≥ 1`, `fail or skip`, `a number > 0 or null`.
+
+    Args:
+        path: the key.
+        names: how the names that the items of a list may have are listed.
+    """
     if keys := known_keys(path):
         return f"a section with keys such as {any_of(keys[:3])}"
-    return any_of(dict.fromkeys(text for node in _nodes(path) for text in _texts(node) or [_describe(node)]))
+    found = dict.fromkeys(text for node in _nodes(path) for text in _texts(node) or [_describe(node, names)])
+    return any_of(found)
 
 
 def expected_name(path: KeyPath) -> str:
@@ -181,9 +187,9 @@ def expected_name(path: KeyPath) -> str:
     return any_of(_PATTERNS[pattern] for pattern in patterns)
 
 
-def _describe(node: Node) -> str:
+def _describe(node: Node, names: Callable[[Sequence[str]], str]) -> str:
     if texts := _texts(node):
-        return any_of(texts)
+        return names(texts)
     kind = node.get("type", "object")
     if kind in ("integer", "number"):
         bounds = " and ".join(f"{sign} {node[name]:.10g}" for name, sign in _BOUNDS.items() if name in node)
@@ -192,6 +198,7 @@ def _describe(node: Node) -> str:
         return _PATTERNS.get(node.get("pattern", ""), _NOUNS[kind])
     if kind == "array":
         items = node.get("prefixItems", [])
+        each = dict.fromkeys(_describe(item, names) for item in items or [node["items"]])
         count = f" of {len(items)} values" if items else ""
-        return f"a list{count}, each {any_of(dict.fromkeys(map(_describe, items or [node['items']])))}"
+        return f"a list{count}, each {any_of(each)}"
     return _NOUNS[kind]

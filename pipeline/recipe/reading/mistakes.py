@@ -22,12 +22,13 @@ from pipeline.recipe.reading.keys import (
     takes_any_text,
 )
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.settings import any_of
+from pipeline.settings import any_of, some_of
 from pipeline.yaml_document import KeyPath, dotted, dump_yaml
 
 _LONGEST_VALUE = 60
 _SECTION = "a section of keys"
 _GOT_SECTION = f"got {_SECTION}"
+_GOT_LIST = "got ["
 _SWITCHES = {"yes": True, "no": False, "on": True, "off": False}
 _NUMBER = re.compile(r"[-+]?[0-9][0-9,_ ]*")
 
@@ -116,8 +117,9 @@ def _translate(error: ValidationError, tree: dict[str, Any]) -> list[Mistake]:
     found = (_mistake(details, tree) for details in error.errors(include_url=False))
     # Each branch of a choice such as `integer or auto` gives an error of its own, with the same words here.
     mistakes = list(dict.fromkeys(found))
-    # Of `a name or a section`, a section is the one that was meant: what is wrong in it says enough.
-    return [mistake for mistake in mistakes if not (_GOT_SECTION in mistake.message and _has_more(mistake, mistakes))]
+    # Of `a name or a section` and `a list or null`, the section or list was meant: what is wrong in it says enough.
+    got = (_GOT_SECTION, _GOT_LIST)
+    return [each for each in mistakes if not (any(text in each.message for text in got) and _has_more(each, mistakes))]
 
 
 def _has_more(mistake: Mistake, mistakes: list[Mistake]) -> bool:
@@ -145,7 +147,9 @@ def _mistake(details: ErrorDetails, tree: dict[str, Any]) -> Mistake:
         case _ if "[key]" in details["loc"]:
             message = _wrong_value(expected_name(path[:-1]), path[-1])
         case _:
-            message = _wrong_value(expected(path), value, choices(path))
+            message = _wrong_value(expected(path, some_of), value, choices(path))
+            if isinstance(value, str) and value in choices((*path, 0)):
+                message += f"; write [{value}]"
     return Mistake(path, message)
 
 

@@ -8,12 +8,11 @@ import yaml
 
 from pipeline.distill.settings import DistillSettings
 from pipeline.recipe.reading.extends import KEY as EXTENDS
+from pipeline.recipe.reading.extends import PRESETS
 from pipeline.recipe.reading.keys import takes_null, takes_only_text
 from pipeline.yaml_document import KeyPath, parse_yaml
 
 _VIEWS: KeyPath = ("distill", "views")
-_PRESETS: tuple[KeyPath, ...] = (("train",), ("teacher", "visual", "fit"))
-"""Sections in whose place a text is short for `{preset: <text>}`."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +85,11 @@ def apply_override(tree: dict[str, Any], override: Override) -> None:
             # A recipe that names no views has the default ones; changing one of them must keep the other.
             node[key] = DistillSettings().model_dump(mode="json")["views"]
         if not isinstance(node.get(key), dict):
-            is_preset = override.path[:depth] in _PRESETS and isinstance(node.get(key), str)
+            is_preset = override.path[:depth] in PRESETS and isinstance(node.get(key), str)
             node[key] = {"preset": node[key]} if is_preset else {}
         node = node[key]
     last = override.path[-1]
-    if override.path in _PRESETS and isinstance(override.value, str) and isinstance(node.get(last), dict):
+    if override.path in PRESETS and isinstance(override.value, str) and isinstance(node.get(last), dict):
         node[last]["preset"] = override.value  # what else the section says, such as its epochs, stays
     else:
         node[last] = override.value

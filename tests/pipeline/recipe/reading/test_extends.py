@@ -180,3 +180,32 @@ def test_merging_keeps_the_leaves_of_the_higher_tree(below: dict[str, Any], abov
 def test_every_shipped_fragment_is_used() -> None:
     used = {path.stem for name in recipe_names() for path, _ in read_merged(find_recipe(name)).files[1:]}
     assert used == set(fragment_names())
+
+
+@pytest.mark.parametrize("section", ["train", "teacher.visual.fit"])
+def test_preset_by_name_keeps_the_keys_of_the_fragment_as_set_does(files: Write, section: str) -> None:
+    def nested(value: object) -> str:
+        for key in reversed(section.split(".")):
+            value = {key: value}
+        return dump_yaml(value)
+
+    below = nested({"epochs": 7, "optimizer": "sgd", "lr": 0.3})
+    path = files(one="extends: two.yaml\n" + nested("finetune"), two=below)
+    extended = load_recipe(path)
+    by_set = load_recipe(files(one="extends: two.yaml\n", two=below), [f"{section}=finetune"])
+    assert extended.recipe == by_set.recipe
+    found = extended.recipe.train if section == "train" else extended.recipe.teacher.visual.fit
+    assert (found.preset, found.epochs, found.optimizer, found.lr) == ("finetune", 7, "sgd", 0.3)
+    assert extended.origin(f"{section}.preset").shown.startswith("own/one.yaml:")
+    assert "two.yaml" in extended.origin(f"{section}.lr").shown
+
+
+def test_keys_over_a_preset_of_the_fragment_keep_the_preset(files: Write) -> None:
+    path = files(one="extends: two.yaml\ntrain: {epochs: 3}\n", two="train: finetune\n")
+    found = load_recipe(path)
+    assert (found.recipe.train.preset, found.recipe.train.epochs) == ("finetune", 3)
+    assert "two.yaml" in found.origin("train.preset").shown
+    path = files(one="extends: two.yaml\ntrain: scratch\n", two="train: finetune\n")
+    assert load_recipe(path).recipe.train.preset == "scratch"
+    path = files(one="extends: two.yaml\ntrain: {epochs: 3}\n", two="train: finetun\n")
+    assert "two.yaml:1:1: train.preset: " in mistakes(path)[0]

@@ -1,3 +1,4 @@
+from pipeline.distill.race.candidates import candidate_names
 from pipeline.recipe.reading.mistakes import Mistake, validate
 from pipeline.yaml_document import dotted
 
@@ -28,3 +29,15 @@ def test_mistake_in_a_section_that_may_also_be_a_name_is_told_once() -> None:
     assert [mistake.message for mistake in mistakes] == [
         "expected none, balanced or a section of keys, got 'balance'; did you mean balanced?"
     ]
+
+
+def test_wrong_item_of_a_long_choice_is_one_short_line() -> None:
+    def message(candidates: object) -> str:
+        _, (mistake,) = validate({"distill": {"method": "auto", "auto": {"candidates": candidates}}})
+        return f"{dotted(mistake.path)}: {mistake.message}"
+
+    names = f"ce, kd, dkd or another of {len(candidate_names())} names"
+    assert message(["kd", "kdd"]) == f"distill.auto.candidates[1]: expected {names}, got 'kdd'; did you mean kd?"
+    assert message(["tmkd on kdx"]).endswith("got 'tmkd on kdx'; did you mean tmkd on kd?")
+    assert message("kd") == f"distill.auto.candidates: expected a list, each {names} or null, got 'kd'; write [kd]"
+    assert len(message(["nothing like it"])) < 120
