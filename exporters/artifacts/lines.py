@@ -50,15 +50,16 @@ def accuracy_of_original(top1: float, images: int, chance: float) -> list[str]:
         images: on how many images.
         chance: of `exporters.parity.chance.chance_level`; 1 where all images are of one class.
     """
-    from exporters.parity.chance import describe, interval_text, is_above_chance
+    from exporters.parity.chance import interval_text, is_above_chance, not_above_chance
 
     lines = [
         f"the original model: accuracy {100 * top1:.2f} % (95 % interval {interval_text(top1, images, ' to ')}) on"
         f" {images:,} images"
     ]
     if chance < 1 and not is_above_chance(round(top1 * images), images, chance):
+        score = {"top1": top1, "images": images, "chance": chance}
         lines.append(
-            f"WARNING: the original model is at chance level: {describe(top1, images, chance)}. Are the labels in the"
-            " order of its logits, and are mean, std and image size those that it was trained with?"
+            f"WARNING: {not_above_chance('the original model', score, '')}. Are the labels in the order of its logits,"
+            " and are mean, std and image size those that it was trained with?"
         )
     return lines

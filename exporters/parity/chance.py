@@ -7,6 +7,9 @@ import numpy as np
 
 from exporters.parity.intervals import wilson_interval
 
+_USEFUL = 0.25
+"""Of the way from chance level to 1."""
+
 
 def chance_level(labels: np.ndarray) -> float:
     """The accuracy in [0, 1] of always predicting the most common class: 1/K where K classes are equally frequent.
@@ -31,6 +34,38 @@ def is_above_chance(correct: int, images: int, chance: float) -> bool:
 def has_learned(score: Mapping[str, Any]) -> bool:
     """`is_above_chance` for the result of `pipeline.evaluation.metrics.score`."""
     return is_above_chance(score["correct"], score["images"], score["chance"])
+
+
+def are_too_few(correct: int, images: int, chance: float) -> bool:
+    """Whether the images cannot show a difference from chance: their interval holds chance level and useful accuracy.
+
+    Useful is what gains a quarter of the way from chance level to 1 or more. Where the interval ends below that, the
+    images do show that little or nothing was learned.
+
+    Args:
+        correct: images that were classified correctly.
+        images: all images, 1 or more.
+        chance: `chance_level` of the same images.
+    """
+    useful = chance + _USEFUL * (1 - chance)
+    return not is_above_chance(correct, images, chance) and wilson_interval(correct, images)[1] >= useful
+
+
+def not_above_chance(subject: str, score: Mapping[str, Any], split: str, more: str = "") -> str:
+    """A sentence about a score that is not above chance level: that it is chance, or that the images are too few.
+
+    Args:
+        subject: of the sentence, such as `the student`.
+        score: with `top1`, `images` and `chance`.
+        split: of the images.
+        more: what else is said of a subject at chance level, such as `, with nothing to teach`.
+    """
+    correct, images = round(score["top1"] * score["images"]), score["images"]
+    if are_too_few(correct, images, score["chance"]):
+        claim = f"so few images cannot show whether {subject} is better than chance"
+    else:
+        claim = f"{subject} is at chance level{more}"
+    return f"{claim}: {describe_score(score, split)}"
 
 
 def describe(top1: float, images: int, chance: float, split: str = "") -> str:

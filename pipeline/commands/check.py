@@ -18,6 +18,7 @@ def check(recipe: str, overrides: tuple[str, ...]) -> None:
     from pipeline.preflight.batches import single_image_notes
     from pipeline.preflight.files import missing_paths
     from pipeline.recipe import load_recipe
+    from pipeline.recipe.effects import no_effect_note
     from pipeline.stages.registry import STAGES
 
     loaded = load_recipe(recipe, overrides)
@@ -29,6 +30,8 @@ def check(recipe: str, overrides: tuple[str, ...]) -> None:
     if missing[False]:
         raise UnavailableError("\n".join(missing[False] + missing[True]))
     click.echo(f"{loaded.path}: no mistakes")
+    if note := no_effect_note(loaded):
+        click.echo(note)
     for note in single_image_notes(loaded.recipe, stages):
         click.echo(f"warning: {note}")
     for text in missing[True]:

@@ -23,6 +23,7 @@ def plan(
     """
     from pipeline.console import Console
     from pipeline.recipe import load_recipe
+    from pipeline.recipe.effects import no_effect_note
     from pipeline.runner.planning import plan as make_plan
     from pipeline.runner.reasons import brief
     from pipeline.runner.rundir import RunDirectory
@@ -34,6 +35,8 @@ def plan(
     rows = [[step.stage, step.action, "\n".join(step.why) if verbose else brief(step.why)] for step in steps]
     console = Console()
     console.table(f"{loaded.recipe.name} in {directory.path}", ["stage", "action", "why"], rows, words=3)
+    if note := no_effect_note(loaded):
+        console.say(note)
     if cost:
         from pipeline.costs.estimate import estimate_run
         from pipeline.costs.table import cost_table, price_lines

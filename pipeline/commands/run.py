@@ -44,6 +44,7 @@ def run_recipe(
     from pipeline.console import Console
     from pipeline.preflight import Preflight
     from pipeline.recipe import load_recipe
+    from pipeline.recipe.effects import no_effect_note
     from pipeline.report.summary import show_summary
     from pipeline.runner.engine import execute
     from pipeline.runner.rundir import RunDirectory
@@ -52,8 +53,10 @@ def run_recipe(
     loaded = load_recipe(recipe, overrides)
     directory = RunDirectory(run_dir or Path("runs") / loaded.recipe.name)
     console = Console()
-    execute(STAGES, loaded.recipe, directory, console, Preflight, until=until, force=force)
+    if note := no_effect_note(loaded):
+        console.say(note)
+    ran = execute(STAGES, loaded.recipe, directory, console, Preflight, until=until, force=force)
     if until is None or until == STAGES[-1].name:
-        show_summary(directory, loaded.recipe, console)
+        show_summary(directory, loaded.recipe, console, shown=ran)
     else:
         console.say(f"Stopped after {until}, as asked. Files are in {directory.path}.")

@@ -63,18 +63,21 @@ def _train(
     force: str | None,
 ) -> None:
     from pipeline.commands.run import run_recipe
+    from pipeline.distill.settings import METHOD_NAMES
     from pipeline.recipe.draft import Wishes, check_draft, counted, draft_recipe, name_of, write_draft
     from pipeline.recipe.reading.overrides import parse_override
     from pipeline.runner.rundir import RunDirectory
 
-    keys = {parse_override(override).path for override in overrides}
+    given = {parse_override(override).path: parse_override(override).value for override in overrides}
+    method = given.get(("distill", "method"))
     wishes = Wishes(
         photos=photos,
         student=student,
         teacher=teacher,
         epochs=epochs,
         image_size=image_size,
-        labels=("data", "labels") in keys,
+        labels=("data", "labels") in given,
+        method=method if method in METHOD_NAMES else None,  # any other is told as the mistake of its --set
         accelerated=_has_accelerator(),
     )
     name = name_of(photos)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exporters.parity.chance import chance_level, describe, interval_text, is_above_chance
+from exporters.parity.chance import chance_level, interval_text, is_above_chance, not_above_chance
 from pipeline.distributed.collectives import interleaved
 from pipeline.tmkd.fusion import fuse
 
@@ -143,8 +143,10 @@ def teacher_weaknesses(measured: Mapping[str, Any], plain: PlainAccuracy | None)
     several = len(measured["views"]) > 1
     found = []
     if not is_above_chance(round(measured["fused"] * measured["images"]), measured["images"], measured["chance"]):
-        score = describe(measured["fused"], measured["images"], measured["chance"], "validation")
-        found.append(f"The teacher{', fused,' if several else ''} is at CHANCE LEVEL, with nothing to teach: {score}.")
+        score = {"top1": measured["fused"], "images": measured["images"], "chance": measured["chance"]}
+        subject = f"the teacher{', fused,' if several else ''}"
+        claim = not_above_chance(subject, score, "validation", ", with nothing to teach")
+        found.append(f"{claim[0].upper()}{claim[1:].replace('chance level', 'CHANCE LEVEL')}.")
     if several and _fusion_gain(measured) <= 0:
         found.append(fusion_verdict(measured))
     if plain is not None and measured["fused"] < plain.top1:

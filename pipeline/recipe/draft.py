@@ -20,6 +20,7 @@ from exporters.student.architectures.facts import facts_of
 from exporters.student.architectures.weights_cache import WeightsCache, can_be_fetched
 from pipeline.data.indexing import read_listing
 from pipeline.data.readers.labels_table import SUFFIXES, find_tables
+from pipeline.distill.settings import AUTO
 from pipeline.recipe.reading.load import load_recipe
 from pipeline.recipe.reading.overrides import parse_override
 from pipeline.recipe.schema.recipe import Recipe
@@ -49,6 +50,7 @@ class Wishes:
         accelerated: whether training runs on a GPU.
         images: in the training split; None leaves the size of batches as it is by default.
         validation: the share of the training images to set aside; None: the default.
+        method: a name of `distill.method`; None: `auto`.
     """
 
     photos: Path
@@ -60,6 +62,7 @@ class Wishes:
     accelerated: bool = False
     images: int | None = None
     validation: float | None = None
+    method: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def draft_recipe(name: str, wishes: Wishes) -> Draft:
     data = {**_data(root, labels), "image_size": size}
     if wishes.validation is not None:
         data["validation"] = wishes.validation
+    method = wishes.method or AUTO
     taught = {"model": teacher.model, "weights": teacher.weights}
     batch, fit_batch = (_batch_size(wishes.images, number) for number in (epochs, fit_epochs))
     sections = [
@@ -105,17 +109,7 @@ def draft_recipe(name: str, wishes: Wishes) -> Draft:
             {"teacher": {"visual": {**taught, "fit": {"epochs": fit_epochs, **fit_batch}}}},
         ),
         ("The network that ships.", {"student": {"model": student.model, "weights": student.weights}}),
-        (
-            "How it learns. auto: plain training, methods of distillation and TMKD race on the validation images, and"
-            " the best one ships. The teacher's own confidence weighs the views of TMKD, so that no CLIP is needed.",
-            {
-                "distill": {
-                    "method": "auto",
-                    "weighting": {"by": "teacher_confidence", "temperature": "auto"},
-                    "contrast": {"weight": 0.0},
-                }
-            },
-        ),
+        _method(method),
         (
             "The student's schedule; optimizer and rates follow from its weights.",
             {"train": {"epochs": epochs, **batch}},
@@ -131,7 +125,9 @@ def draft_recipe(name: str, wishes: Wishes) -> Draft:
         *data_notes,
         f"student {student.model}, {student.why}, {count_of(epochs, 'epoch')}",
         f"teacher {teacher.model}, {teacher.why}, {count_of(fit_epochs, 'epoch')}",
-        "method auto: plain training and methods of distillation race, and the best on validation ships",
+        "method auto: plain training and methods of distillation race, and the best on validation ships"
+        if method == AUTO
+        else f"method {method}, as asked",
         f"images of {size} × {size} pixels" + ("" if wishes.image_size else _why_size(wishes.accelerated)),
         *(
             [f"{100 * wishes.validation:.0f} % set aside to choose on, because a tenth would be a few images"]
@@ -141,6 +137,20 @@ def draft_recipe(name: str, wishes: Wishes) -> Draft:
         *(f"batches of {number} images, because there are few for training" for number in batch.values()),
     )
     return Draft("".join(parts), notes)
+
+
+def _method(method: str) -> tuple[str, dict[str, object]]:
+    """The section `distill` and why."""
+    why = "How it learns."
+    distill: dict[str, object] = {"method": method}
+    if method == AUTO:
+        why += " auto: plain training, methods of distillation and TMKD race on the validation images, and the best"
+        why += " one ships."
+    if method in (AUTO, "tmkd"):
+        why += " The teacher's own confidence weighs the views of TMKD, so that no CLIP is needed."
+        distill["weighting"] = {"by": "teacher_confidence", "temperature": "auto"}
+        distill["contrast"] = {"weight": 0.0}
+    return why, {"distill": distill}
 
 
 @dataclass(frozen=True)

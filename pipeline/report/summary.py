@@ -3,26 +3,34 @@
 import os
 import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from exporters.core.files import read_json
-from exporters.parity.chance import describe_score, has_learned, interval_text
+from exporters.parity.chance import are_too_few, has_learned, interval_text, not_above_chance
 from pipeline.console import Console
 from pipeline.data.index import DataIndex
 from pipeline.data.stores.registry import open_store
 from pipeline.evaluation.gain import gain_in_words
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
+from pipeline.stages.race import RaceStage
 from pipeline.stages.registry import STAGES
 from pipeline.stages.shared.race import SECONDS, race_table, race_verdict, read_race
 
 _SPLITS = ("validation", "test")
 
 
-def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
+def show_summary(run: RunDirectory, recipe: Recipe, console: Console, shown: Collection[str] = ()) -> None:
     """Print student against teacher, parity, sizes, seconds by stage and what to type next, from the run's files.
+
+    Args:
+        run: a finished one.
+        recipe: its recipe.
+        console: where it is printed.
+        shown: stages that ran just now; the table of the race, which that stage prints, is not repeated.
 
     A student that is not above chance level is called that last, in place of what to do with its bundle.
     """
@@ -40,7 +48,7 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
         f"in parentheses: 95 % intervals. {deciding:,} validation images chose the epoch and decided the gates;"
         f" {untouched:,} test images decided nothing"
     )
-    _tell_race(run, recipe, console)
+    _tell_race(run, recipe, console, with_table=RaceStage.name not in shown)
     _tell_gains(verdict, console)
     _tell_probabilities(verdict, console)
     whole = parity["whole"]
@@ -51,9 +59,14 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
     )
     records = [run.record(stage.name) for stage in STAGES if stage.skipped(recipe) is None]
     console.say("seconds: " + ", ".join(f"{record.stage} {record.seconds:.1f}" for record in records if record))
-    if any(not has_learned(chosen[split]) for split in _SPLITS):
-        _tell_chance_level(run, chosen, console)
+    for fault in verdict["faults"]:
+        console.warn(f"on test, {fault}. Look at the losses (metrics.jsonl), and lower train.lr if they rise")
+    unproved = {split: chosen[split] for split in _SPLITS if not has_learned(chosen[split])}
+    if any(not are_too_few(score["correct"], score["images"], score["chance"]) for score in unproved.values()):
+        _tell_chance_level(run, unproved, console)
         return
+    for split, score in unproved.items():
+        console.warn(f"{not_above_chance('the student', score, split)}. Try the bundle on more images before using it")
     bundle, command = run.folder("bundle"), _command()
     image = _an_image(run.folder("data"))
     console.say(
@@ -64,13 +77,14 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console) -> None:
     )
 
 
-def _tell_race(run: RunDirectory, recipe: Recipe, console: Console) -> None:
+def _tell_race(run: RunDirectory, recipe: Recipe, console: Console, *, with_table: bool) -> None:
     """The race of `distill.method: auto`, and what it chose."""
     race = read_race(run, recipe)
     if race is None:
         return
-    title, columns, rows, words = race_table(race, read_json(run.folder("race") / SECONDS))
-    console.table(title, columns, rows, words=words)
+    if with_table:
+        title, columns, rows, words = race_table(race, read_json(run.folder("race") / SECONDS))
+        console.table(title, columns, rows, words=words)
     console.say(race_verdict(race))
 
 
@@ -106,10 +120,10 @@ def _tell_gains(verdict: dict[str, Any], console: Console) -> None:
         console.say(f"on test: {gain_in_words(subject, other, base['gain']['test'])}")
 
 
-def _tell_chance_level(run: RunDirectory, chosen: dict[str, Any], console: Console) -> None:
-    """The end of a run whose student learned nothing that its images could show."""
-    scores = [describe_score(chosen[split], split) for split in _SPLITS if not has_learned(chosen[split])]
-    console.warn(f"the student is at chance level: {'; '.join(scores)}. Do not use this bundle")
+def _tell_chance_level(run: RunDirectory, unproved: dict[str, Any], console: Console) -> None:
+    """The end of a run whose student learned nothing, as its images show."""
+    claims = [not_above_chance("the student", score, split) for split, score in unproved.items()]
+    console.warn(f"{'; '.join(claims)}. Do not use this bundle")
     console.say(
         "next:\n"
         f"  {_command()} data inspect {quote(str(run.path / 'recipe.lock.yaml'))}\n"

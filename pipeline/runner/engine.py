@@ -33,7 +33,7 @@ def execute(
     force: str | None = None,
     donors: Sequence[RunDirectory] = (),
     rivals: "Sequence[Recipe]" = (),
-) -> None:
+) -> tuple[str, ...]:
     """Run what has to run, in order, and reuse the rest.
 
     Args:
@@ -46,6 +46,9 @@ def execute(
         force: run this stage again.
         donors: other run directories; a stage that one of them has finished from the same inputs is taken over.
         rivals: recipes of other runs with the same cache; see `StageContext`.
+
+    Returns:
+        The stages that ran; the others were reused, taken over or skipped.
 
     Raises:
         UsageError: `force` names a stage that would not be reached.
@@ -61,16 +64,20 @@ def execute(
             checks.before_first_stage(_certain(stages, run, force, donors))
         write_text(run.path / "recipe.lock.yaml", recipe.to_yaml())
         write_json(run.path / "environment.json", describe_environment())
+        ran: list[str] = []
         for stage in stages:
             reason = stage.skipped(recipe)
             if reason is None:
                 stage.prepare(recipe, console)
-                _run_or_reuse(stage, recipe, run, console, needed, donors, rivals, checks, forced=stage.name == force)
+                forced = stage.name == force
+                if _run_or_reuse(stage, recipe, run, console, needed, donors, rivals, checks, forced=forced):
+                    ran.append(stage.name)
             elif (record := run.record(stage.name)) is None or record.status != "done":
                 # What was done under another method stays, for the day it is asked for again.
                 run.write_record(StageRecord(stage.name, "skipped", fingerprint="", message=reason))
             if stage.name == until:
-                return
+                break
+        return tuple(ran)
 
 
 def _checks(
@@ -126,7 +133,8 @@ def _run_or_reuse(
     checks: "Checks",
     *,
     forced: bool,
-) -> None:
+) -> bool:
+    """Whether the stage ran."""
     from pipeline.runner.stage import StageContext
     from pipeline.runner.together import run_stage
 
@@ -140,12 +148,12 @@ def _run_or_reuse(
         decision = decide(stage, recipe, run, record, inputs)
     if decision.action == "reuse":
         console.say(f"── {stage.name}: reused")
-        return
+        return False
     if not forced and (donor := _donor(stage, digest(inputs), donors)) is not None:
         with _kept_until_done(stage, run):
             run.adopt(*donor, stage.extra_outputs)
         console.say(f"── {stage.name}: taken over from {donor[0].path}")
-        return
+        return False
     if stage.upstream(recipe):
         with shown_by(console.track), console.track("checking what training needs", None):
             checks.before_training()
@@ -175,6 +183,7 @@ def _run_or_reuse(
         seconds = round(time.monotonic() - started, 1)
         run.write_record(replace(fresh, status="done", outputs=outputs, seconds=seconds, summary=summary))
     console.say(f"   {stage.name} done in {seconds:.1f} s")
+    return True
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class TeacherStage(Stage):
     def run(self, context: StageContext) -> dict[str, Any]:
         """Load, fit, measure on validation, save."""
         from exporters.core.files import write_json
-        from exporters.parity.chance import describe_score, has_learned
+        from exporters.parity.chance import describe_score, has_learned, not_above_chance
         from exporters.student.student import save_student
         from pipeline.distributed.collectives import this_part
         from pipeline.evaluation.metrics import predict, score
@@ -90,8 +90,8 @@ class TeacherStage(Stage):
                 remedy="Check mean, std and the order of classes; else it is another network's file, or needs `fit`.",
             )
         if not has_learned(measured):
-            accuracy = describe_score(measured, "validation")
-            context.console.warn(f"the visual teacher is at chance level, with nothing to teach: {accuracy}")
+            claim = not_above_chance("the visual teacher", measured, "validation", ", with nothing to teach")
+            context.console.warn(claim)
         if not context.leads:
             return {}
         folder = self.folder(context)

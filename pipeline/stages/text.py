@@ -283,7 +283,7 @@ def _measure(
     context: StageContext, data: Data, clip: "Clip", embeddings: "Tensor", fabric: "Fabric"
 ) -> dict[str, float]:
     """Accuracy by prompts alone on validation, per view; said, with what to do where it is no better than chance."""
-    from exporters.parity.chance import chance_level, describe, is_above_chance
+    from exporters.parity.chance import are_too_few, chance_level, describe, is_above_chance
     from pipeline.distributed.collectives import this_part
     from pipeline.evaluation.zero_shot import zero_shot_accuracy
 
@@ -298,12 +298,16 @@ def _measure(
     silent = [view for view, top1 in zero_shot.items() if not is_above_chance(round(top1 * count), count, chance)]
     if silent:
         where = "" if len(silent) == len(zero_shot) else f" in the view {', '.join(silent)}"
-        best = describe(max(zero_shot[view] for view in silent), count, chance, "validation")
+        top1 = max(zero_shot[view] for view in silent)
+        best = describe(top1, count, chance, "validation")
         remedy = "real CLIP weights (teacher.text.weights: laion2b_s34b_b79k for ViT-B-32)"
         if text.weights == "fit" and text.tower is None:
             remedy += " or a trained network as its tower (teacher.text.tower: teacher)"
         context.console.warn(
-            f"the text teacher says nothing about the images{where}, being at chance level: {best}."
+            f"so few images cannot show whether the text teacher says anything about them{where}: {best}."
+            f" What helps are more of them (data.validation), or {remedy}"
+            if are_too_few(round(top1 * count), count, chance)
+            else f"the text teacher says nothing about the images{where}, being at chance level: {best}."
             f" What helps is {remedy}"
         )
     return zero_shot

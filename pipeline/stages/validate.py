@@ -60,15 +60,17 @@ class ValidateStage(Stage):
         Raises:
             GateError: a gate failed; the figures are written all the same.
         """
-        from exporters.parity.chance import describe_score, has_learned
+        from exporters.parity.chance import are_too_few, has_learned, not_above_chance
         from pipeline.evaluation.gates import ABOVE_CHANCE, NO_GAIN, judge_chance, judge_gain, judge_student
         from pipeline.evaluation.metrics import per_class_accuracy, score
+        from pipeline.evaluation.sanity import faults
         from pipeline.training.device import make_fabric
 
         recipe, data, folder = context.recipe, read_data(context), self.folder(context)
         fabric = make_fabric(recipe.device, "fp32")
         predictions: dict[str, np.ndarray] = {}
         students: dict[str, Any] = {}
+        wrong: list[str] = []
         for which in ("chosen", "final"):
             logits = _logits(context, data, context.run.folder("distill") / which, fabric)
             if which == "chosen" and not all(np.isfinite(values).all() for values, _labels in logits.values()):
@@ -81,6 +83,7 @@ class ValidateStage(Stage):
                 predictions[f"{which}.{split}"] = values.argmax(axis=1).astype(np.int32)
                 predictions[f"labels.{split}"] = labels.astype(np.int32)
             if which == "chosen":
+                wrong = faults(*logits["test"])
                 students["per_class_test"] = dict(
                     zip(data.index.classes, per_class_accuracy(*logits["test"], len(data.index.classes)), strict=True)
                 )
@@ -108,6 +111,7 @@ class ValidateStage(Stage):
             "ships": history.get("ships", "distilled" if recipe.distill.method != "ce" else "plain"),
             "why": history.get("why"),
             "student": students,
+            "faults": wrong,
             **compared,
             "teacher": teacher,
             "corruptions": _corrupted(context, data, fabric) if recipe.gates.corruptions else None,
@@ -121,13 +125,19 @@ class ValidateStage(Stage):
             context.console.say(gate.describe())
         _tell_gain(context, compared, gain)
         figures = f"{folder / 'verdict.json'} has the figures."
-        accuracy = describe_score(chosen["validation"], "validation")
+        measured = chosen["validation"]
+        claim = not_above_chance("the student", measured, "validation")
+        few = are_too_few(measured["correct"], measured["images"], measured["chance"])
         failed = [gate for gate in gates if not gate.passed]
         if any(gate.key == ABOVE_CHANCE for gate in failed):
             raise GateError(
-                f"the student is at chance level: {accuracy}",
-                remedy="Train longer, look at the labels (`data inspect`) and at the losses (metrics.jsonl), or set"
-                f" more images aside (data.validation); validate.min_top1=0 lets any student pass. {figures}",
+                claim,
+                remedy=(
+                    "Set"
+                    if few
+                    else "Train longer, look at the labels (`data inspect`) and at the losses (metrics.jsonl), or set"
+                )
+                + f" more images aside (data.validation); validate.min_top1=0 lets any student pass. {figures}",
             )
         if [gate.key for gate in failed] == [NO_GAIN]:
             raise GateError(
@@ -141,7 +151,7 @@ class ValidateStage(Stage):
                 remedy=f"Train longer, or lower a gate that asks too much. {figures}",
             )
         if not has_learned(chosen["validation"]):
-            context.console.warn(f"the student is at chance level: {accuracy}; it passes by the recipe's gates alone")
+            context.console.warn(f"{claim}; it passes by the recipe's gates alone")
         return {which: students[which]["test"]["top1"] for which in ("chosen", "final")}
 
 

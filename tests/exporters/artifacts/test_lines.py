@@ -38,10 +38,13 @@ def test_accuracy_of_a_foreign_model_has_its_interval() -> None:
 
 
 def test_foreign_model_at_chance_level_does_not_read_as_a_success() -> None:
-    # binomtest(20, 48): 0.2885 to 0.5571, with 1/3 inside.
-    line, warning = accuracy_of_original(20 / 48, 48, 1 / 3)
-    assert line.startswith("the original model: accuracy 41.67 % (95 % interval 28.8 to 55.7)")
-    assert warning.startswith("WARNING: the original model is at chance level: 41.67 %") and "on 48 images," in warning
+    # binomtest(16, 48): 0.2168 to 0.4746, with 1/3 inside.
+    line, warning = accuracy_of_original(16 / 48, 48, 1 / 3)
+    assert line.startswith("the original model: accuracy 33.33 % (95 % interval 21.7 to 47.5)")
+    assert warning.startswith("WARNING: the original model is at chance level: 33.33 %") and "on 48 images," in warning
     assert "33.33 %" in warning and "order of its logits" in warning and "mean, std" in warning
+    # binomtest(20, 48): 0.2885 to 0.5571, with 1/3 and 1/2 inside.
+    warning = accuracy_of_original(20 / 48, 48, 1 / 3)[1]
+    assert warning.startswith("WARNING: so few images cannot show whether the original model is better than chance: 41")
     # Images of one class show nothing.
     assert len(accuracy_of_original(0.5, 48, 1.0)) == 1

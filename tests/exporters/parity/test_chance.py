@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.parity.chance import (
+    are_too_few,
     chance_level,
     describe,
     describe_score,
     has_learned,
     interval_text,
     is_above_chance,
+    not_above_chance,
 )
 from pipeline.evaluation.metrics import score
 
@@ -66,3 +68,34 @@ def test_accuracy_is_described_beside_its_chance_level() -> None:
     assert describe(14 / 64, 64, 13 / 64, "test") == expected
     assert describe_score({"top1": 14 / 64, "images": 64, "chance": 13 / 64}, "test") == expected
     assert interval_text(0.0, 20) == "0.0–16.1" and interval_text(1.0, 20, " to ") == "83.9 to 100.0"
+
+
+def test_few_images_and_chance_level_are_told_apart() -> None:
+    # Wilson intervals by SciPy, two classes: 6 in 10 is 31.3 to 83.2 %, 60 in 120 is 41.2 to 58.8 %; useful is 62.5 %.
+    assert are_too_few(6, 10, 0.5) and not are_too_few(60, 120, 0.5)
+    assert not are_too_few(0, 10, 0.5)  # all wrong: 0 to 27.8 %
+    assert not are_too_few(10, 10, 0.5)  # all right, and above chance level
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(1, 2000), st.integers(2, 50), st.data())
+def test_images_are_too_few_only_where_the_interval_holds_chance_and_useful_accuracy(
+    images: int, classes: int, data: st.DataObject
+) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    correct, chance = data.draw(st.integers(0, images)), 1 / classes
+    interval = stats.binomtest(correct, images).proportion_ci(0.95, method="wilson")
+    useful = chance + (1 - chance) / 4
+    if min(abs(interval.low - chance), abs(interval.high - useful)) > 1e-6:
+        assert are_too_few(correct, images, chance) == (interval.low <= chance and useful <= interval.high)
+
+
+def test_claim_says_which_of_the_two_it_is() -> None:
+    few = {"top1": 0.6, "images": 10, "chance": 0.5}
+    assert not_above_chance("the student", few, "test").startswith(
+        "so few images cannot show whether the student is better than chance: 60.00 % (95 % interval 31.3 to 83.2)"
+    )
+    chance = {"top1": 0.5, "images": 120, "chance": 0.5}
+    assert not_above_chance("the teacher", chance, "test", ", with nothing to teach").startswith(
+        "the teacher is at chance level, with nothing to teach: 50.00 %"
+    )

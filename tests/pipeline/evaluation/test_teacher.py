@@ -229,6 +229,9 @@ class TestWeaknesses:
         assert teacher_weaknesses(values | {"chance": 0.14}, None) == []
         first, _second = teacher_weaknesses(values | {"views": {"rgb": 0.25, "edge": 0.2}}, None)
         assert first.startswith("The teacher, fused, is at CHANCE LEVEL")
+        # 3 in 12: 8.9 to 53.2 %.
+        (weakness,) = teacher_weaknesses(values | {"images": 12}, None)
+        assert weakness.startswith("So few images cannot show whether the teacher is better than chance: 25.00 %")
 
     @given(
         counts=st.lists(st.integers(0, 500), min_size=1, max_size=4),

@@ -8,6 +8,7 @@ from exporters.core.errors import UnavailableError, UsageError
 from exporters.student.architectures.facts import facts_of
 from pipeline.recipe import draft as draft_module
 from pipeline.recipe.draft import Draft, Wishes, check_draft, counted, draft_recipe, name_of, write_draft
+from pipeline.recipe.effects import no_effect_note
 from pipeline.recipe.needs import needs_text_embeddings
 from pipeline.recipe.reading.load import load_recipe
 from pipeline.recipe.schema.recipe import Recipe
@@ -191,3 +192,12 @@ def test_recipe_that_someone_wrote_is_kept(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="has been changed"):
             write_draft(Draft("name: four\n", ()), path)
         assert path.read_text() == text
+
+
+@pytest.mark.parametrize("method", ["kd", "ce", "tmkd"])
+def test_asked_method_is_written_and_named(photos: Path, tmp_path: Path, method: str) -> None:
+    recipe, notes = written(Wishes(photos, method=method), tmp_path)
+    assert recipe.distill.method == method and not needs_text_embeddings(recipe)
+    assert f"method {method}, as asked" in notes and "auto" not in notes
+    loaded = load_recipe(tmp_path / "written.yaml")
+    assert "distill" not in (no_effect_note(loaded) or "").partition(f"{method}: ")[2]

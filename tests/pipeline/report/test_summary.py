@@ -138,6 +138,29 @@ def test_a_student_at_chance_level_does_not_read_as_a_success(run: Run) -> None:
     assert " verify " not in last and " predict " not in last and "data inspect" in last
 
 
+def test_too_few_images_are_no_reason_to_throw_a_bundle_away(run: Run) -> None:
+    few = {"images": 12, "correct": 6, "top1": 0.5, "chance": 1 / 3}  # 25.4 to 74.6 %
+
+    def change(verdict: dict[str, Any]) -> None:
+        verdict["student"]["chosen"]["test"] |= few
+
+    set_student(run, 430)
+    edit(run, "validate/verdict.json", change)
+    text = shown(run)
+    assert (
+        "WARNING: so few images cannot show whether the student is better than chance: 50.00 % (95 % interval 25.4 to"
+        " 74.6) on 12 test images"
+    ) in text
+    assert "Do not use this bundle" not in text and " verify " in text and " predict " in text
+
+
+def test_diverged_student_is_a_warning_of_its_own(run: Run) -> None:
+    set_student(run, 430)
+    assert "WARNING" not in shown(run)
+    edit(run, "validate/verdict.json", lambda verdict: verdict.update(faults=["the student says nothing"]))
+    assert "WARNING: on test, the student says nothing. Look at the losses (metrics.jsonl), and lower" in shown(run)
+
+
 def score_of(top1: float) -> dict[str, Any]:
     return {split: {"images": 200, "top1": top1} for split in ("validation", "test")}
 

@@ -71,13 +71,17 @@ def test_a_student_at_chance_level_fails_where_the_recipe_sets_no_bound(
     # 95 % Wilson interval of 7 in 12: 32.0 to 80.7 %; chance level is 33.3 %.
     outcome = judged(run, monkeypatch, 7, "null")
     assert outcome.code == 3 and "Traceback" not in outcome.err
-    assert "the student is at chance level: 58.33 % (95 % interval 32.0 to 80.7) on 12 validation images" in outcome.err
+    assert (
+        "so few images cannot show whether the student is better than chance: 58.33 % (95 % interval 32.0 to 80.7) on"
+        " 12 validation images" in outcome.err
+    )
+    assert "Train longer" not in outcome.err and "Set more images aside (data.validation)" in outcome.err
     assert "validate.min_top1=0 lets any student pass" in outcome.err
     verdict = read_json(run.directory / "validate" / "verdict.json")
     assert verdict["passed"] is False and verdict["learned"] == {"validation": False, "test": False}
     assert not (run.directory / "bundle").exists()
     planned = run.plan({"validate.min_top1": "null"})
-    assert planned["validate"][0] == "fail" and "at chance level" in planned["validate"][1]
+    assert planned["validate"][0] == "fail" and "better than chance" in planned["validate"][1]
     assert planned["bundle"] == ("wait", "is not reached while validate fails")
 
 
@@ -89,9 +93,20 @@ def test_above_chance_level_it_passes_without_a_bound(run: Run, monkeypatch: pyt
 
 
 def test_bound_of_the_recipe_lets_it_pass_with_a_warning(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = judged(run, monkeypatch, 4, 0)
+    outcome = judged(run, monkeypatch, 4, 0)  # 13.8 to 60.9 %, which holds 33.3 and 50
     assert outcome.code == 0
-    assert "WARNING: the student is at chance level: 33.33 %" in outcome.out
+    assert "WARNING: so few images cannot show whether the student is better than chance: 33.33 %" in outcome.out
+    outcome = judged(run, monkeypatch, 2, 0)  # 4.7 to 44.8 %
+    assert outcome.code == 0 and "WARNING: the student is at chance level: 16.67 %" in outcome.out
+    assert read_json(run.directory / "validate" / "verdict.json")["faults"] == []
+
+
+def test_student_that_gives_one_answer_is_recorded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    constant = np.tile(np.float32([1, 2, 0]), (12, 1)), np.arange(12) % 3
+    monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments, **_options: constant)
+    assert run(*set_({"validate.min_top1": 0}), "--force", "validate", "--until", "validate").code == 0
+    (fault,) = read_json(run.directory / "validate" / "verdict.json")["faults"]
+    assert fault == "the student gives the same answer for all 12 images, whatever they show"
 
 
 def test_a_diverged_student_does_not_pass(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
