@@ -61,7 +61,7 @@ def judged(run: Run, monkeypatch: pytest.MonkeyPatch, hits: int, min_top1: objec
     labels = np.arange(12) % 3
     answers = np.where(np.arange(12) < hits, labels, (labels + 1) % 3)
     logits = np.eye(3, dtype=np.float32)[answers]
-    monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments: (logits, labels))
+    monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments, **_options: (logits, labels))
     return run(*set_({"validate.min_top1": min_top1}), "--force", "validate", "--until", "validate")
 
 
@@ -111,7 +111,7 @@ def test_student_that_gives_one_answer_is_recorded(run: Run, monkeypatch: pytest
 
 def test_a_diverged_student_does_not_pass(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     diverged = np.full((12, 3), np.nan, dtype=np.float32), np.zeros(12, dtype=np.int64)
-    monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments: diverged)
+    monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments, **_options: diverged)
     outcome = run("--force", "validate", "--until", "validate")
     assert outcome.code == 3 and "its logits are not finite" in outcome.err and "train.lr" in outcome.err
 
@@ -120,7 +120,7 @@ def test_student_below_plain_training_fails_where_the_recipe_says_so(run: Run, m
     labels = np.arange(12) % 3
     answers = np.where(np.arange(12) < 9, labels, (labels + 1) % 3)
     logits = np.eye(3, dtype=np.float32)[answers]
-    monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments: (logits, labels))
+    monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments, **_options: (logits, labels))
     given = {"student.baseline": 0.8, "distill.on_no_gain": "fail"}
     outcome = run(*set_(given), "--force", "validate", "--until", "validate")
     assert outcome.code == 3 and "Traceback" not in outcome.err
