@@ -151,9 +151,11 @@ class _DeviceClock:
 def _cuda_clock(device: "torch.device") -> _DeviceClock:
     import torch
 
+    stream = torch.cuda.current_stream(device)  # asked for once: asking takes longer than recording
+
     def recorded(event: Any) -> Any:
         event = event if event is not None else torch.cuda.Event(enable_timing=True)
-        event.record(torch.cuda.current_stream(device))
+        event.record(stream)
         return event
 
     return _DeviceClock(recorded)
