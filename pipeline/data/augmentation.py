@@ -122,8 +122,8 @@ class Augmentation:
         ):
             # Cropped first: resizing a box would let pixels outside it bleed in. Black where it reaches outside.
             cropped = image.crop(box)
-            pixels = np.asarray(cropped if cropped.size == (size, size) else cropped.resize((size, size), resampling))
-            crops[row] = pixels[:, ::-1] if mirrored else pixels
+            square = cropped if cropped.size == (size, size) else cropped.resize((size, size), resampling)
+            crops[row] = np.asarray(square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else square)
         return torch.from_numpy(crops)
 
     def vary(self, crops: Tensor, draws: Draws) -> Tensor:

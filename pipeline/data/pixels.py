@@ -11,6 +11,8 @@ from torch import Tensor
 _GREY = (19595, 38470, 7471)
 """ITU-R 601-2 luma of red, green and blue, in 1/65536."""
 
+_CACHED_PIXELS = 2**17
+
 
 def jitter(images: Tensor, factors: np.ndarray, order: np.ndarray) -> Tensor:
     """Brightness, contrast and saturation of each image by its factors, in its order.
@@ -23,6 +25,17 @@ def jitter(images: Tensor, factors: np.ndarray, order: np.ndarray) -> Tensor:
     Returns:
         uint8 `[B, H, W, 3]`.
     """
+    changed = torch.empty_like(images)
+    some = len(images)
+    if images.device.type == "cpu":  # as many as its cache holds
+        some = max(1, _CACHED_PIXELS // (images.shape[1] * images.shape[2]))
+    for start in range(0, len(images), some):
+        part = slice(start, start + some)
+        _jitter(images[part], factors[part], order[part], changed[part])
+    return changed
+
+
+def _jitter(images: Tensor, factors: np.ndarray, order: np.ndarray, changed: Tensor) -> None:
     # A plane for each colour, of whole numbers as float32: several times as fast as pixel by pixel.
     planes = images.permute(3, 0, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
     rows = np.arange(len(order))
@@ -37,10 +50,8 @@ def jitter(images: Tensor, factors: np.ndarray, order: np.ndarray) -> Tensor:
         mean = (_exact_sum(grey) / grey[0].numel() + 0.5).floor().to(torch.float32).view(-1, 1, 1)
         without = grey.mul_(of_saturation).add_(mean * of_contrast)
         planes.sub_(without).mul_(strength).add_(without).clamp_(0, 255).floor_()
-    changed = torch.empty_like(images)
     for colour, plane in enumerate(planes):
         changed[..., colour] = plane
-    return changed
 
 
 def _grey(planes: Tensor) -> Tensor:
