@@ -69,7 +69,7 @@ class Claim:
         ours, peer: what was measured; names of `costs`, several joined by `+` for their sum.
         costs: of each.
         pixels: side of the images; 0 where sizes have no part in it.
-        bound: of the ratio.
+        bound: of the ratio; None: none is claimed at this size.
         at_least: the ratio is to be above the bound, not below.
         facts: what else was fixed: networks, batch, images.
     """
@@ -79,7 +79,7 @@ class Claim:
     peer: str
     costs: Costs
     pixels: int
-    bound: float
+    bound: float | None
     facts: Mapping[str, Any]
     at_least: bool = False
 
@@ -93,9 +93,11 @@ class Claim:
         return [sum(round_) for round_ in zip(*parts, strict=True)]
 
     @property
-    def holds(self) -> bool:
-        """Whether the ratio in CPU seconds keeps within its bound."""
+    def holds(self) -> bool | None:
+        """Whether the ratio in CPU seconds keeps within its bound; None without one."""
         ratio = self.ratio("cpu")
+        if self.bound is None:
+            return None
         return ratio >= self.bound if self.at_least else ratio <= self.bound
 
     def to_json(self) -> dict[str, Any]:

@@ -25,11 +25,12 @@ def to_markdown(lines: Iterable[Mapping[str, Any]]) -> str:
     rows, facts = [], []
     for line in lines:
         ratio, seconds = line["ratio"], line["seconds"]
-        bound = f"{'≥' if line['at_least'] else '≤'} {line['bound']:.2f}"
+        bound = "" if line["bound"] is None else f"{'≥' if line['at_least'] else '≤'} {line['bound']:.2f}"
+        holds = {True: "yes", False: "no", None: ""}[line["holds"]]
         ours, peer = (sum(seconds[name]["cpu"] for name in line[side].split("+")) for side in ("ours", "peer"))
         rows.append(
             f"| {TITLES.get(line['comparison'], line['comparison'])} | {line['pixels'] or ''} | {ours:.3f} | {peer:.3f}"
-            f" | **{ratio['cpu']:.2f}** | {ratio['wall']:.2f} | {bound} | {'yes' if line['holds'] else 'no'}"
+            f" | **{ratio['cpu']:.2f}** | {ratio['wall']:.2f} | {bound} | {holds}"
             f" | {line['rounds']} | {line['commit']} |"
         )
         machine, peers = line["machine"], line["peers"]

@@ -70,6 +70,7 @@ def test_ratio_is_the_median_of_the_rounds_and_parts_add_up() -> None:
     assert claim.ratio("wall") == 0.5  # of 1/2, 9/3, 1/2
     assert claim.holds
     assert not Claim("faster", "one", "left", costs, 0, 20, {}, at_least=True).holds
+    assert Claim("unbounded", "one", "left", costs, 32, None, {}).holds is None
     assert claim.to_json()["seconds"]["one"] == {"cpu": 3, "wall": 1}
 
 
