@@ -61,6 +61,7 @@ def test_broken_variables_of_a_launcher_are_one_clear_error(tiny_recipe: Path, m
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # three runs of two processes each
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
 @pytest.mark.parametrize("rank", ["0", "1"])
 def test_the_end_of_one_process_ends_all_and_the_run_goes_on_afterwards(rank: str, run: Run, tmp_path: Path):
