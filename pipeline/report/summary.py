@@ -161,7 +161,7 @@ def _accuracy_rows(
     model = manifest["files"]["model.onnx"]["size"]
     rows.append(
         [
-            f"{'plain student' if fell_back else 'student'}, epoch {verdict['chosen_pass']} (chosen, ships)",
+            f"{'plain student' if fell_back else 'student'}, epoch {verdict['chosen_epoch']} (chosen, ships)",
             *_student_accuracies(students["chosen"]),
             f"{manifest['parameters']:,}",
             f"{model / 1e6:.2f} MB",

@@ -59,6 +59,11 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
+def _epoch_of(line: dict[str, Any]) -> int:
+    """The number of the epoch in a line of `metrics.jsonl`; earlier versions called it a pass."""
+    return int(line["epoch"] if "epoch" in line else line["pass"])
+
+
 class RunDirectory:
     """The files of one run.
 
@@ -202,8 +207,8 @@ class RunDirectory:
         """Add a line to `metrics.jsonl`; what an earlier attempt wrote of this stage from this epoch on is replaced."""
         path = self.path / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        kept = [line for line in lines if (old := json.loads(line))["stage"] != stage or old["pass"] < epoch]
-        kept.append(json.dumps({"stage": stage, **metrics, "pass": epoch}, sort_keys=True))
+        kept = [line for line in lines if (old := json.loads(line))["stage"] != stage or _epoch_of(old) < epoch]
+        kept.append(json.dumps({"stage": stage, **metrics, "epoch": epoch}, sort_keys=True))
         write_text(path, "\n".join(kept) + "\n")
 
     @contextmanager

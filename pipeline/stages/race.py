@@ -150,17 +150,17 @@ def _train(context: StageContext, name: str, place: Path, rivals: Sequence[Recip
             if name == PLAIN:
                 raise
             context.console.warn(f"race: {name} is out: {error.message}")
-            write_json(history, {"chosen_pass": 0, "passes": [], "message": error.message})
+            write_json(history, {"chosen_epoch": 0, "epochs": [], "message": error.message})
         seconds = round(time.monotonic() - started, 1)
     else:
         context.console.say(f"   {name}: finished before")
         seconds = 0.0
     found = read_json(history)
     if not measured.is_file():
-        write_json(measured, {"seconds": seconds, "nll": _nll(context, place / "chosen") if found["passes"] else None})
+        write_json(measured, {"seconds": seconds, "nll": _nll(context, place / "chosen") if found["epochs"] else None})
     figures = read_json(measured)
-    if not found["passes"]:
-        left = {"validation_top1": None, "validation_nll": None, "interval": None, "chosen_pass": None}
+    if not found["epochs"]:
+        left = {"validation_top1": None, "validation_nll": None, "interval": None, "chosen_epoch": None}
         return left | {"message": found["message"]}, figures["seconds"]
     top1 = chosen_score(found)
     images = len(read_data(context).index.splits["validation"])
@@ -168,7 +168,7 @@ def _train(context: StageContext, name: str, place: Path, rivals: Sequence[Recip
         "validation_top1": top1,
         "validation_nll": figures["nll"],
         "interval": list(wilson_interval(round(top1 * images), images)),
-        "chosen_pass": found["chosen_pass"],
+        "chosen_epoch": found["chosen_epoch"],
     }
     return line, figures["seconds"]
 

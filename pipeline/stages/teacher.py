@@ -108,7 +108,7 @@ class TeacherStage(Stage):
             "fitted": fitted is not None,
             "fitted_on": list(fit_views(recipe).names) if visual.fit is not None else [],
             "stopped_early": fitted is not None and fitted.stopped_early,
-            "history": [{key: row[key] for key in ("pass", "loss", "validation_top1")} for row in rows],
+            "history": [{key: row[key] for key in ("epoch", "loss", "validation_top1")} for row in rows],
         }
         write_json(folder / "report.json", report)
         discard_checkpoint(context, self.name)

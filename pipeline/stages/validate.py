@@ -107,7 +107,7 @@ class ValidateStage(Stage):
             "passed": all(gate.passed for gate in gates),
             "learned": {split: has_learned(chosen[split]) for split in ("validation", "test")},
             "gates": [gate.to_json() for gate in gates],
-            "chosen_pass": history["chosen_pass"],
+            "chosen_epoch": history["chosen_epoch"],
             "ships": history.get("ships", "distilled" if recipe.distill.method != "ce" else "plain"),
             "why": history.get("why"),
             "student": students,

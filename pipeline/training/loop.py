@@ -119,7 +119,7 @@ def _fit(
     if saved is not None:
         _restore(saved, task, optimizer, fabric, state, average)
         for metrics in state.history:
-            log_metrics(int(metrics["pass"]), metrics)
+            log_metrics(int(metrics["epoch"]), metrics)
         console.say(f"{training.name}: resuming after epoch {len(state.history)} of {settings.epochs}")
         before, now = saved.get("computed_precision"), computed_precision(fabric)
         if before not in (None, now):
@@ -135,7 +135,7 @@ def _fit(
             with _averaged(average), meters.part("evaluation"):
                 average_statistics(task)
                 score = _validate(training, fabric)
-                metrics |= {"pass": epoch + 1, "validation_top1": score}
+                metrics |= {"epoch": epoch + 1, "validation_top1": score}
                 state.history.append(metrics)
                 if score > state.chosen_score or not state.chosen_state:
                     state.chosen_epoch, state.chosen_score, state.chosen_state = epoch + 1, score, _cpu_state(task)
@@ -284,7 +284,8 @@ def _restore(
         torch.set_rng_state(cpu)
         if cuda is not None and fabric.device.type == "cuda":
             torch.cuda.set_rng_state(cuda)
-    state.history = saved["history"]
+    # Checkpoints of earlier versions call an epoch a pass.
+    state.history = [{"epoch" if key == "pass" else key: row[key] for key in row} for row in saved["history"]]
     state.chosen_epoch = saved["chosen_epoch"]
     state.chosen_score = saved["chosen_score"]
     state.chosen_state = saved["chosen_state"]

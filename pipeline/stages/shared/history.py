@@ -10,4 +10,4 @@ def chosen_score(history: Mapping[str, Any]) -> float:
     Args:
         history: as `pipeline.stages.shared.student_training.train_student` writes it.
     """
-    return float(history["passes"][history["chosen_pass"] - 1]["validation_top1"])
+    return float(history["epochs"][history["chosen_epoch"] - 1]["validation_top1"])

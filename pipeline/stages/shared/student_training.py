@@ -95,7 +95,7 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
             what they use. Of no effect on this student. Empty: those of the context.
 
     Returns:
-        For the record of the stage: `chosen_pass` (from 1), `validation_top1` of that epoch in [0, 1],
+        For the record of the stage: `chosen_epoch` (from 1), `validation_top1` of that epoch in [0, 1],
         `images_per_second` (median over the epochs), `device`, `teacher_runtimes` (one for each
         deployed teacher).
 
@@ -145,9 +145,9 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
     history = {
         "method": recipe.distill.method,
         "base": recipe.distill.base if recipe.distill.method == "tmkd" else None,
-        "chosen_pass": fitted.chosen_epoch,
+        "chosen_epoch": fitted.chosen_epoch,
         "stopped_early": fitted.stopped_early,
-        "passes": [{k: v for k, v in row.items() if k != "time"} for row in fitted.history],
+        "epochs": [{k: v for k, v in row.items() if k != "time"} for row in fitted.history],
         "weights": student.weights.source if student.weights else "none",
         "weights_sha256": student.weights.sha256 if student.weights else None,
     }
@@ -160,7 +160,7 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
     spent = describe_bottleneck(recipe, fitted.history, fabric.device.type, data.loader.workers)
     context.console.say(f"student {recipe.student.model}: {spent}")
     return {
-        "chosen_pass": fitted.chosen_epoch,
+        "chosen_epoch": fitted.chosen_epoch,
         "validation_top1": fitted.chosen_score,
         "images_per_second": float(np.median([row["time"]["images_per_second"] for row in fitted.history])),
         "device": describe_device(fabric),

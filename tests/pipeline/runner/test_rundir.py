@@ -57,12 +57,20 @@ def test_damage_is_named(tmp_path: Path) -> None:
 def test_metrics_of_an_earlier_attempt_are_replaced(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     for stage, pass_ in (("teacher", 1), ("teacher", 2), ("distill", 1), ("distill", 2), ("distill", 3)):
-        run.log_metrics(stage, pass_, {"loss": float(pass_), "pass": pass_})
+        run.log_metrics(stage, pass_, {"loss": float(pass_), "epoch": pass_})
     run.log_metrics("distill", 2, {"loss": 20.0})
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [(line["stage"], line["pass"], line["loss"]) for line in lines] == [
+    assert [(line["stage"], line["epoch"], line["loss"]) for line in lines] == [
         ("teacher", 1, 1.0), ("teacher", 2, 2.0), ("distill", 1, 1.0), ("distill", 2, 20.0)
     ]  # fmt: skip
+
+
+def test_metrics_of_an_earlier_version_are_understood(tmp_path: Path) -> None:
+    old = [{"stage": "distill", "pass": number, "loss": 1.0} for number in (1, 2, 3)]
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in old))
+    RunDirectory(tmp_path).log_metrics("distill", 2, {"loss": 20.0})
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines == [old[0], {"stage": "distill", "epoch": 2, "loss": 20.0}]
 
 
 def test_one_process_at_a_time_holds_a_directory(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class TestWhatARunLeaves:
     def test_metrics_have_a_line_for_each_epoch(self, finished: tuple[Run, Outcome]) -> None:
         run, _ = finished
         lines = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
-        assert [(line["stage"], line["pass"]) for line in lines] == [
+        assert [(line["stage"], line["epoch"]) for line in lines] == [
             ("teacher", 1), ("teacher", 2), ("teacher", 3), ("text", 1), ("distill", 1), ("distill", 2)
         ]  # fmt: skip
         last = lines[-1]

@@ -39,8 +39,8 @@ def test_baseline_leaves_the_distilled_student_as_it_was_and_is_held_against_the
     assert outcome.code == 0, outcome.err
     assert outcome.stages_run == ["baseline", "fusion", "validate"]  # teacher and student are reused
     history = read_json(run.directory / "baseline" / "history.json")
-    assert len(history["passes"]) == 1
-    accuracy = 100 * history["passes"][0]["validation_top1"]
+    assert len(history["epochs"]) == 1
+    accuracy = 100 * history["epochs"][0]["validation_top1"]
     assert "on 12 validation images: the teacher " in outcome.out
     assert f"the student {accuracy:.2f} %" in outcome.out and "from labels alone, 1 of 2 epochs" in outcome.out
     assert "plain training (1 of 2 epochs)" in outcome.out

@@ -11,18 +11,18 @@ from tests.pipeline.conftest import Outcome, Run, set_
 from tests.pipeline.stages.contexts import context_of
 
 
-def test_the_chosen_pass_is_the_best_on_validation(finished: tuple[Run, Outcome]) -> None:
+def test_the_chosen_epoch_is_the_best_on_validation(finished: tuple[Run, Outcome]) -> None:
     run, _ = finished
     history = read_json(run.directory / "distill" / "history.json")
-    scores = [row["validation_top1"] for row in history["passes"]]
-    for row in history["passes"]:  # the scales of the balanced losses
+    scores = [row["validation_top1"] for row in history["epochs"]]
+    for row in history["epochs"]:  # the scales of the balanced losses
         assert all(row[f"scale_{name}"] > 0 for name in ("logits", "feature", "contrast"))
-    assert len(scores) == 2 and history["chosen_pass"] == 1 + scores.index(max(scores))
+    assert len(scores) == 2 and history["chosen_epoch"] == 1 + scores.index(max(scores))
     chosen, final = (
         load_file(run.directory / "distill" / which / "student.safetensors") for which in ("chosen", "final")
     )
     same = all(np.array_equal(chosen[key], final[key]) for key in chosen)
-    assert same is (history["chosen_pass"] == 2)
+    assert same is (history["chosen_epoch"] == 2)
 
 
 def test_only_the_student_is_saved(finished: tuple[Run, Outcome]) -> None:
@@ -88,9 +88,9 @@ def test_plain_student_ships_where_a_spoilt_teacher_does_harm(run: Run) -> None:
     distill, baseline = run.directory / "distill", run.directory / "baseline"
     histories = [read_json(folder / "history.json") for folder in (distill, baseline, distill / "distilled")]
     shipped, plain, distilled = histories
-    assert len(plain["passes"]) == 4  # the whole schedule, since something follows from it
+    assert len(plain["epochs"]) == 4  # the whole schedule, since something follows from it
     assert shipped == plain | {"ships": "plain", "why": shipped["why"]}
-    assert distilled["passes"][0].keys() >= {"loss_logits"}
+    assert distilled["epochs"][0].keys() >= {"loss_logits"}
     for which in ("chosen", "final"):
         ours, theirs = (load_file(folder / which / "student.safetensors") for folder in (distill, baseline))
         assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
@@ -115,7 +115,7 @@ def test_distilled_student_ships_where_it_is_as_good(run: Run, tmp_path: Path) -
             (tmp_path / name / which).mkdir(parents=True)
             (tmp_path / name / which / "student.json").write_text(name)
         chosen = 1 + scores.index(max(scores))
-        write_json(tmp_path / name / "history.json", {"chosen_pass": chosen, "passes": rows})
+        write_json(tmp_path / name / "history.json", {"chosen_epoch": chosen, "epochs": rows})
     assert choose_student(context, tmp_path / "distill", tmp_path / "plain") == "distilled"
     history = read_json(tmp_path / "distill" / "history.json")
     assert history["ships"] == "distilled" and "75.00 %, plain training 75.00 %" in history["why"]

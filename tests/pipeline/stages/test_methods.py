@@ -21,7 +21,7 @@ def test_method_modules_are_trained_and_not_saved(run: Run, values: dict[str, st
     before = load_file(run.directory / "distill" / "final" / "student.safetensors")
     outcome = run(*set_({**values, "train.epochs": 1}), "--until", "distill")
     assert outcome.code == 0 and outcome.stages_run[-1] == "distill", outcome.err
-    (passed,) = read_json(run.directory / "distill" / "history.json")["passes"]
+    (passed,) = read_json(run.directory / "distill" / "history.json")["epochs"]
     assert passed["loss_feature"] > 0 and (passed.get("loss_contrast", 0) > 0) is ("distill.base" in values)
     assert set(load_file(run.directory / "distill" / "final" / "student.safetensors")) == set(before)
 

@@ -79,7 +79,7 @@ def test_every_result_has_its_interval_and_epoch(raced: tuple[Run, Outcome, int]
             centre = (p + z * z / (2 * n)) / (1 + z * z / n)
             half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
             assert row["interval"] == pytest.approx([max(0, centre - half), min(1, centre + half)], abs=1e-9)
-            assert 1 <= row["chosen_pass"] <= rung["epochs"]
+            assert 1 <= row["chosen_epoch"] <= rung["epochs"]
     seconds = read_json(run.directory / "race" / "seconds.json")
     assert set(seconds) == set(NAMES) and all(taken > 0 for each in seconds.values() for taken in each)
 
@@ -232,7 +232,7 @@ def test_winner_is_trained_to_the_end_and_named_wherever_the_student_goes(
     outcome = run(*set_(short("tmkd on kd")))
     assert outcome.code == 0, outcome.out + outcome.err
     history = read_json(run.directory / "distill" / "history.json")
-    assert (history["method"], history["base"], len(history["passes"])) == ("tmkd", "kd", 2)
+    assert (history["method"], history["base"], len(history["epochs"])) == ("tmkd", "kd", 2)
     assert history["ships"] == "distilled"
     card = " ".join((run.directory / "bundle" / "MODEL_CARD.md").read_text().split())
     assert "Method: tmkd on kd. Auto chose tmkd on kd among 2 candidates" in card and "arXiv 2603.24208" in card

@@ -132,13 +132,13 @@ def test_early_stop_of_each_fit_is_reported(run: Run) -> None:
     outcome = run(*set_(values), "--until", "distill")
     assert outcome.code == 0, outcome.err
     lines = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
-    epochs = {stage: max(row["pass"] for row in lines if row["stage"] == stage) for stage in ("teacher", "distill")}
+    epochs = {stage: max(row["epoch"] for row in lines if row["stage"] == stage) for stage in ("teacher", "distill")}
     for stage, file in (("teacher", "report.json"), ("text", "report.json"), ("distill", "history.json")):
         assert read_json(run.directory / stage / file)["stopped_early"] is True, stage
     assert outcome.out.count("stopped after epoch") == 3
     history = read_json(run.directory / "distill" / "history.json")
-    assert len(history["passes"]) == epochs["distill"] == history["chosen_pass"] + 2 < 6
-    assert f"epoch {history['chosen_pass']} of {epochs['distill']} was chosen" in outcome.out
+    assert len(history["epochs"]) == epochs["distill"] == history["chosen_epoch"] + 2 < 6
+    assert f"epoch {history['chosen_epoch']} of {epochs['distill']} was chosen" in outcome.out
 
 
 def test_missing_device_is_refused(run: Run) -> None:

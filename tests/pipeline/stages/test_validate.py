@@ -25,10 +25,10 @@ def test_the_verdict_is_that_of_the_predictions(finished: tuple[Run, Outcome]) -
             expected = float((chosen[labels == number] == number).mean())
             assert verdict["student"]["per_class_test"][name] == pytest.approx(expected)
     history = read_json(run.directory / "distill" / "history.json")
-    assert verdict["chosen_pass"] == history["chosen_pass"]
-    chosen_pass = history["passes"][verdict["chosen_pass"] - 1]
-    assert verdict["student"]["chosen"]["validation"]["top1"] == pytest.approx(chosen_pass["validation_top1"])
-    assert verdict["student"]["final"]["validation"]["top1"] == pytest.approx(history["passes"][-1]["validation_top1"])
+    assert verdict["chosen_epoch"] == history["chosen_epoch"]
+    chosen_epoch = history["epochs"][verdict["chosen_epoch"] - 1]
+    assert verdict["student"]["chosen"]["validation"]["top1"] == pytest.approx(chosen_epoch["validation_top1"])
+    assert verdict["student"]["final"]["validation"]["top1"] == pytest.approx(history["epochs"][-1]["validation_top1"])
     teacher = read_json(run.directory / "teacher" / "report.json")
     assert verdict["teacher"]["validation"]["views"]["rgb"] == pytest.approx(teacher["validation"]["top1"])
     assert verdict["passed"] is True and [gate["key"] for gate in verdict["gates"]] == ["validate.min_top1"]

@@ -11,7 +11,7 @@ STATE = {
     "module": {"weight": torch.arange(300.0), "count": torch.tensor(3)},
     "optimizer": {"state": {0: {"step": torch.tensor(2.0)}}, "param_groups": [{"lr": 0.1, "params": [0]}]},
     "random_state": torch.arange(16, dtype=torch.uint8),
-    "history": [{"pass": 1, "loss": 0.5}],
+    "history": [{"epoch": 1, "loss": 0.5}],
     "nothing": None,
 }
 

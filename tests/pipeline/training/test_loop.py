@@ -128,6 +128,22 @@ def test_unusable_checkpoint_is_ignored(damage: str, tmp_path: Path):
     assert_same_outcome(fresh, run(make_training(), folders[1]), folders)
 
 
+def test_checkpoint_that_calls_an_epoch_a_pass_is_resumed(tmp_path: Path):
+    def stop(epoch: int, _metrics: dict) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", "one")
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_training(), make_fabric("cpu", "fp32"), checkpoint, console()[0], stop)
+    state = checkpoint.load()
+    for row in state["history"]:
+        row["pass"] = row.pop("epoch")
+    checkpoint.save(state)
+    history = fit(make_training(), make_fabric("cpu", "fp32"), checkpoint, console()[0]).history
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4] and not any("pass" in row for row in history)
+
+
 def test_resuming_is_reported(tmp_path: Path):
     def stop(epoch: int, _metrics: dict[str, float]) -> None:
         if epoch == 3:

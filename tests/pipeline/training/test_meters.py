@@ -46,7 +46,7 @@ def test_history_holds_the_mean_of_each_loss(tmp_path: Path):
     settings = make_training().settings
     for number, row in enumerate(fitted.history):
         means = np.mean(values[number * STEPS : (number + 1) * STEPS], axis=0)
-        assert row["pass"] == number + 1
+        assert row["epoch"] == number + 1
         assert [row["loss_feature"], row["loss_logits"]] == pytest.approx(means.tolist(), rel=1e-5)
         assert row["loss"] == pytest.approx(means.sum(), rel=1e-5)
         assert row["lr"] == learning_rate(settings, (number + 1) * STEPS - 1, STEPS)

@@ -23,9 +23,9 @@ def test_another_stage_trains_the_same_student_bit_for_bit(run: Run) -> None:
         assert all(np.array_equal(ours[key], theirs[key]) for key in before)
     history = read_json(folder / "history.json")
     assert history == read_json(run.directory / "distill" / "history.json")
-    assert summary["validation_top1"] == max(row["validation_top1"] for row in history["passes"])
+    assert summary["validation_top1"] == max(row["validation_top1"] for row in history["epochs"])
     lines = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
-    assert [line["pass"] for line in lines if line["stage"] == "elsewhere/again"] == [1, 2]
+    assert [line["epoch"] for line in lines if line["stage"] == "elsewhere/again"] == [1, 2]
     assert not (folder / "checkpoint.pt").exists()
 
 
@@ -34,5 +34,5 @@ def test_recipe_of_the_context_decides_what_is_trained(run: Run) -> None:
     plain = context_of(run, distill__method="ce", train__epochs=1).recipe
     folder = context.run.folder("plain")
     train_student(replace(context, recipe=plain), "plain", folder)
-    (row,) = read_json(folder / "history.json")["passes"]
+    (row,) = read_json(folder / "history.json")["epochs"]
     assert {key for key in row if key.startswith("loss")} == {"loss", "loss_ce"}
