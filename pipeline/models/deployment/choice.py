@@ -17,8 +17,8 @@ from exporters.core.errors import GateError, TmkdError
 from exporters.core.files import read_json, sha256_file, write_json
 from pipeline.models.deployment import runners
 from pipeline.models.deployment.frozen import Frozen
-from pipeline.models.deployment.names import Runtime
 from pipeline.models.deployment.runners import Run
+from pipeline.models.deployment.settings import Runtime
 
 MAX_ERROR = {"fp32": 1e-3, "fp16": 1e-2}
 """Largest difference from the network in eager fp32, of the largest absolute value of each output. Orders of summation

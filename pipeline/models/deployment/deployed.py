@@ -6,7 +6,7 @@ from torch import Tensor
 from pipeline.models.clip import Clip
 from pipeline.models.deployment.choice import Place, choose
 from pipeline.models.deployment.frozen import FrozenClassifier, FrozenTower
-from pipeline.models.deployment.names import Runtime
+from pipeline.models.deployment.settings import Runtime
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.resizing import resize_images
 from pipeline.models.tapped import TappedNetwork

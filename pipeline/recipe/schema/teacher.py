@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from exporters.student.architectures.names import nearest_names
 from pipeline.catalog import class_sets, clip_models, prompt_names
-from pipeline.models.deployment.names import Runtime
+from pipeline.models.deployment.settings import Runtime
 from pipeline.recipe.schema.clip_names import clip_list_is_complete, shipped_clip_names
 from pipeline.recipe.schema.tower import Tower
 from pipeline.recipe.schema.weights import (

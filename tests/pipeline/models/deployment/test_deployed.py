@@ -5,7 +5,7 @@ import torch
 
 from pipeline.models.clip import build_clip
 from pipeline.models.deployment.deployed import DeployedClassifier, DeployedTower
-from pipeline.models.deployment.names import Runtime
+from pipeline.models.deployment.settings import Runtime
 from tests.pipeline.models.deployment.networks import images, place, teacher
 from tests.pipeline.models.small_clip import write_description
 
