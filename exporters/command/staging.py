@@ -1,7 +1,7 @@
 """The folder of an export: all of its files take their names at once, or none does."""
 
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,10 +66,10 @@ def _refusal(out: Path, process: str) -> UnavailableError:
 def _staged(out: Path) -> Iterator[Staging]:
     for killed in out.glob(f"{_PREFIX}*"):  # nobody but us writes here now, so that their owners are dead
         shutil.rmtree(killed, ignore_errors=True)
-    with writing(out):
-        temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=out))
+    temporary = out / f"{_PREFIX}{secrets.token_hex(8)}"  # named first, so that an interrupt after mkdir finds it
     try:
         with writing(out, temporary):
+            temporary.mkdir(mode=0o700)
             yield from _filled(out, temporary)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=LazyGroup)
 def cache() -> None:
-    """What is kept of the teachers' outputs, so that they look at each image once."""
+    """List and remove what is kept of the teachers' outputs."""
 
 
 def _places(command: Callable[..., Any]) -> Callable[..., Any]:

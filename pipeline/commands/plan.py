@@ -17,9 +17,9 @@ from pipeline.commands.options import OVERRIDES, RECIPE, RUN_DIRECTORY, STAGE
 def plan(
     recipe: str, overrides: tuple[str, ...], run_dir: Path | None, force: str | None, verbose: bool, cost: bool
 ) -> None:
-    """Show which stages `run` would reuse, and why others must run; with --cost, what they will take.
+    """Show which stages `run` would reuse, and why others must run.
 
-    Nothing is run. RECIPE and --run-dir are as for `run`.
+    Nothing is run; --cost says besides what the stages will take. RECIPE and --run-dir are as for `run`.
     """
     from pipeline.console import Console
     from pipeline.recipe import load_recipe

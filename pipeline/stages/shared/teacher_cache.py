@@ -71,10 +71,10 @@ def cached_teacher(
     needed = cache_bytes(recipe, kept, images, len(teacher.views), teacher.visual.shape, width)
     with folder.in_use():
         there = folder.bytes if folder.path.is_dir() else 0
+        before = f"; {there / 1e6:.2f} MB are there from before" if there else ""
         console.say(
             f"teacher cache: {_amount(needed)} on the disk once it is full: {', '.join(kept)} of {images:,} images in"
-            f" {len(teacher.views)} views and {cache.passes} epochs, as {cache.storage};"
-            f" {there / 1e6:.2f} MB are there from before"
+            f" {len(teacher.views)} views and {cache.passes} epochs, as {cache.storage}{before}"
         )
         _check_room(context, needed, there)
         folder.open(_about(context, data, fabric), context.run.path)

@@ -45,7 +45,8 @@ class TestWhatARunLeaves:
     def test_files_have_the_names_of_the_contract(self, finished: tuple[Run, Outcome]) -> None:
         run, _ = finished
         names = {path.name for path in run.directory.iterdir() if not path.name.startswith(".")}
-        assert names == {*ALL, "stages", "recipe.lock.yaml", "metrics.jsonl", "environment.json", "bundle.tar"}
+        files = {"recipe.lock.yaml", "metrics.jsonl", "environment.json", "bundle.tar"}
+        assert names == {*ALL, *files, "stages", "cache"}
         bundle = {p.relative_to(run.directory / "bundle").as_posix() for p in (run.directory / "bundle").rglob("*.*")}
         assert bundle == {
             "model.onnx", "preprocess.json", "labels.json", "golden/inputs.npz", "golden/outputs.npz", "parity.json",
