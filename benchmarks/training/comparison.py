@@ -28,7 +28,7 @@ def measure(
     """A comparison of `ce,kd,tmkd` over one of plain training with as many runs: at most 1.25.
 
     Both are the command itself, each in a new process and a new run directory. The views are weighed by the teacher's
-    confidence, which needs no CLIP.
+    confidence, which needs no CLIP, and TMKD's base is `kd`: the reference of another base would be a fourth method.
 
     Args:
         subjects: give the networks, the batch size and the side of the images.
@@ -74,6 +74,7 @@ teacher:
     fit: {"null" if weights else "{epochs: 1}"}
 student: {{model: "{pair.student}", weights: none}}
 distill:
+  base: kd
   weighting: {{by: teacher_confidence}}
   teacher_cache: {{passes: {cycle}}}
 train: {{epochs: {epochs}, batch_size: {pair.batch}}}

@@ -44,7 +44,7 @@ class Pair:
 
 PAIRS = {
     32: Pair(32, "cifar:resnet56", "cifar:resnet20", "tiny", 100, batch=64, steps=4, images=1280, epochs=4),
-    224: Pair(224, "torchvision:resnet50", "torchvision:mobilenet_v2", "ViT-B-32", 200, 8, 1, images=96, epochs=2),
+    224: Pair(224, "torchvision:resnet50", "torchvision:mobilenet_v2", "ViT-B-32", 200, 8, 1, images=96, epochs=6),
 }
 TINY = Pair(32, "cifar:resnet8", "cifar:resnet8", "tiny", 5, batch=8, steps=1, images=20, epochs=1)
 """For a trial of the benchmark itself."""
