@@ -57,7 +57,8 @@ def report_inspection(
     if "validation" not in inspection.splits:
         page.say("validation is split from training by the stage data")
     elif "validation" not in listing.splits:
-        page.say("validation is split from training as the stage data does it")
+        drawn, whole = len(inspection.splits["validation"]), len(listing.splits["train"])
+        page.say(f"validation: {drawn:,} of the {whole:,} training images, set aside as the stage data does it")
     for setting, count in inspection.unused.items():
         page.say(f"{count_of(count, 'image')} left out of these splits ({setting})")
     _tell_sizes(inspection, page, image_size)

@@ -44,3 +44,10 @@ def test_code_names_get_the_words_of_a_run(tmp_path: Path, monkeypatch: pytest.M
     assert warning is not None and warning in run_command("data", "inspect", "photos").out
     named = run_command("data", "inspect", "photos", "--set", "teacher.text.class_names=words.yaml")
     assert named.code == 0 and "have a code for a name" not in named.out
+
+
+def test_what_is_set_aside_for_validation_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folders(tmp_path / "photos", {"train/a": 10, "train/b": 10, "test/a": 1, "test/b": 1})
+    monkeypatch.chdir(tmp_path)
+    outcome = run_command("data", "inspect", "photos", "--set", "data.validation=0.2")
+    assert "validation: 4 of the 20 training images, set aside as the stage data does it" in outcome.out, outcome
