@@ -107,14 +107,14 @@ class Claim:
             "pixels": self.pixels,
             "ours": self.ours,
             "peer": self.peer,
-            "ratio": {kind: round(self.ratio(kind), 4) for kind in ("cpu", "wall")},
+            "ratio": {kind: _rounded(self.ratio(kind)) for kind in ("cpu", "wall")},
             "bound": self.bound,
             "at_least": self.at_least,
             "holds": self.holds,
             "rounds": len(next(iter(self.costs.values()))),
             "seconds": {
                 name: {
-                    kind: round(statistics.median(getattr(cost, kind) for cost in costs), 4) for kind in ("cpu", "wall")
+                    kind: _rounded(statistics.median(getattr(cost, kind) for cost in costs)) for kind in ("cpu", "wall")
                 }
                 for name, costs in self.costs.items()
             },
@@ -164,3 +164,8 @@ def _commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return described.stdout.strip()
+
+
+def _rounded(value: float) -> float:
+    """Five significant digits: what takes a millisecond has a ratio too."""
+    return float(f"{value:.5g}")
