@@ -12,13 +12,12 @@ from torch import Tensor
 
 from benchmarks.training import ours
 from benchmarks.training.measuring import Claim, interleaved
-from benchmarks.training.subjects import Pair, Subjects, draw_folder
+from benchmarks.training.subjects import Pair, Subjects, drawn_index
 from exporters.images.preprocessing import Geometry
 from pipeline.console import Console
 from pipeline.data.augmentation import Augmentation
-from pipeline.data.indexing import build_index
 from pipeline.data.loading import Loader
-from pipeline.data.settings import AugmentSettings, DataSettings
+from pipeline.data.settings import AugmentSettings
 from pipeline.randomness import generator
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import make_fabric
@@ -32,9 +31,7 @@ def measure(subjects: Subjects, rounds: int) -> list[Claim]:
     pair = subjects.pair
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        root = draw_folder(folder / "images", pair)
-        data = DataSettings(dataset="folder", root=str(root), image_size=pair.pixels, resize=pair.pixels)
-        index = build_index(data)
+        index = drawn_index(folder, pair)
         decoded = [Image.open(index.root / path).convert("RGB") for path in index.splits["train"].paths]
         with Loader(index, index.root, 0) as loader:
             settings = ours.distill_settings("ce")

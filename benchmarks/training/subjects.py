@@ -11,6 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from pipeline.data.index import DataIndex
+from pipeline.data.indexing import build_index
+from pipeline.data.settings import DataSettings
 from pipeline.models.build import build_model
 from pipeline.models.clip import Clip, build_clip
 from pipeline.models.tapped import TappedNetwork
@@ -135,3 +138,9 @@ def draw_folder(folder: Path, pair: Pair) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             image.save(path, quality=90)
     return folder
+
+
+def drawn_index(folder: Path, pair: Pair) -> DataIndex:
+    """The index of such a folder, made in `folder / "images"`."""
+    root = draw_folder(folder / "images", pair)
+    return build_index(DataSettings(dataset="folder", root=str(root), image_size=pair.pixels, resize=pair.pixels))

@@ -8,11 +8,9 @@ from typing import Any
 
 from benchmarks.training import ours
 from benchmarks.training.measuring import Claim, interleaved
-from benchmarks.training.subjects import Subjects, draw_folder
+from benchmarks.training.subjects import Subjects, drawn_index
 from pipeline.console import Console
-from pipeline.data.indexing import build_index
 from pipeline.data.loading import Loader
-from pipeline.data.settings import DataSettings
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.device import make_fabric
 from pipeline.training.loop import fit
@@ -25,9 +23,7 @@ def measure(subjects: Subjects, rounds: int) -> list[Claim]:
     pair = subjects.pair
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        root = draw_folder(folder / "images", pair)
-        data = DataSettings(dataset="folder", root=str(root), image_size=pair.pixels, resize=pair.pixels)
-        index = build_index(data)
+        index = drawn_index(folder, pair)
         with Loader(index, index.root, 0) as loader:
             contenders = {
                 "tmkd, warm": _training(subjects, "tmkd", loader, folder),

@@ -43,7 +43,7 @@ def train(
     """
     from pipeline.recipe.reading.overrides import parse_override
 
-    given = {parse_override(override).path: parse_override(override).value for override in overrides}
+    given = {override.path: override.value for override in map(parse_override, overrides)}
     on_devices(
         devices,
         lambda: given.get(("device",), "auto"),
@@ -68,7 +68,7 @@ def _train(
     from pipeline.recipe.reading.overrides import parse_override
     from pipeline.runner.rundir import RunDirectory
 
-    given = {parse_override(override).path: parse_override(override).value for override in overrides}
+    given = {override.path: override.value for override in map(parse_override, overrides)}
     method = given.get(("distill", "method"))
     wishes = Wishes(
         photos=photos,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from pipeline.class_names.words import class_words
+from pipeline.costs.remembered import Remembered
 from pipeline.data.augmentation import Augmentation
 from pipeline.distill.build import build_method
 from pipeline.distill.memory import TrainingSplit
@@ -26,7 +26,6 @@ from pipeline.distill.task import DistillationTask
 from pipeline.models.build import build_model
 from pipeline.models.deployment.choice import Place
 from pipeline.models.deployment.deployed import DeployedClassifier
-from pipeline.models.outputs import NetworkOutput
 from pipeline.recipe.needs import needs_image_tower, needs_teacher, teacher_image_size, tower_image_size
 from pipeline.recipe.references import base_recipe, plain_recipe, trains_reference
 from pipeline.recipe.schema.recipe import Recipe
@@ -52,41 +51,6 @@ class _Steps:
 
     def steps_per_epoch(self, batch_size: int) -> int:
         return self.steps
-
-
-class _Remembered:
-    """A teacher that answers from what was seen once, as a cached one does.
-
-    Args:
-        teacher: fuses and weighs.
-        seen: of one look.
-        pool: maps are pooled to pool × pool, as a cache keeps them; None: they stay whole.
-    """
-
-    def __init__(self, teacher: MultiViewTeacher, seen: ViewedBatch, pool: int | None) -> None:
-        self._teacher = teacher
-        maps = seen.output.feature_map
-        if pool is not None and maps is not None:
-            pooled = functional.adaptive_avg_pool2d(maps.flatten(0, 1), pool).unflatten(0, maps.shape[:2])
-            seen = replace(seen, output=seen.output._replace(feature_map=pooled))
-        self._seen = seen
-
-    def __call__(
-        self, images: Tensor, labels: Tensor, epoch: int, indices: Tensor, shown: Tensor | None = None
-    ) -> NetworkOutput:
-        output = self._seen.output
-
-        def of_batch(values: Tensor) -> Tensor:
-            return values[:, :1].expand(-1, len(images), *values.shape[2:])
-
-        found = output._replace(
-            logits=of_batch(output.logits),
-            pooled=of_batch(output.pooled),
-            feature_map=None if output.feature_map is None else of_batch(output.feature_map),
-            stage_maps=tuple(map(of_batch, output.stage_maps)),
-        )
-        embeddings = None if self._seen.embeddings is None else of_batch(self._seen.embeddings)
-        return self._teacher.fuse(ViewedBatch(found, embeddings), labels, shown)
 
 
 class CachedRow(NamedTuple):
@@ -272,15 +236,14 @@ class Networks:
             remembered = self._remembered(teacher, distill, rgb=name == "base")
         anchors = None
         if distill.method == "tmkd" and distill.contrast.weight:
-            clip = self.clip if self.clip is not None else None
-            anchors = torch.randn(len(self._classes), self._width_of(clip))
+            anchors = torch.randn(len(self._classes), self._width_of(self.clip))
         method = build_method(distill, student.shape, shape, anchors, recipe.train.label_smoothing, self._split)
         views = None
         if name == "method" and teacher is not None and len(teacher.views) > 1 and recipe.distill.student_views:
             views = SampledViews(teacher.views, recipe.seed, "view for the student")
         return self._training(DistillationTask(student, method), recipe.train, remembered, views)
 
-    def _remembered(self, teacher: MultiViewTeacher, distill: DistillSettings, rgb: bool) -> _Remembered:
+    def _remembered(self, teacher: MultiViewTeacher, distill: DistillSettings, rgb: bool) -> Remembered:
         from pipeline.tmkd.views.views import Views
 
         size = self._recipe.data.image_size
@@ -293,7 +256,7 @@ class Networks:
             width = self._width_of(self.clip)
             seen = replace(seen, embeddings=torch.randn(len(teacher.views), len(noise), width, device=self._device))
         is_cached = bool(distill.teacher_cache.passes) or self._recipe.distill.method == AUTO
-        return _Remembered(teacher, seen, distill.feature.pool if is_cached else None)
+        return Remembered(teacher, seen, distill.feature.pool if is_cached else None)
 
     def _teacher_fit(self) -> Training:
         recipe, visual = self._recipe, copy.deepcopy(self.visual)

@@ -133,7 +133,8 @@ def _fit(
             metrics = _train_epoch(training, fabric, model, optimizer, epoch, meters, console, state.history, average)
             average_statistics(task)
             with _averaged(average), meters.part("evaluation"):
-                average_statistics(task)
+                if average is not None:  # its statistics are others than those of the weights that go on training
+                    average_statistics(task)
                 score = _validate(training, fabric)
                 metrics |= {"epoch": epoch + 1, "validation_top1": score}
                 state.history.append(metrics)
