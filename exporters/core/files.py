@@ -50,6 +50,15 @@ def open_regular(path: Path) -> BufferedReader:
         raise
 
 
+def file_state(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What changes when a file's content does: size, modification time, time of the last change of any kind, inode.
+
+    Whoever sets the modification time back cannot set back the time of the last change, nor the inode of another file
+    that was moved into the place.
+    """
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of an ordinary file's content, read in chunks."""
     with open_regular(path) as stream:

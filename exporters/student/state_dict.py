@@ -1,13 +1,13 @@
 """Whether a checkpoint's tensors fit a network, and loading those that do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from exporters.core.errors import UnavailableError
 from exporters.student.architectures import Architecture
+from exporters.student.finite import first_of, non_finite, require_finite
 
 AUXILIARY_HEADS = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
 """Heads that help while these of torchvision are trained from scratch; ours are built without them."""
@@ -33,12 +33,14 @@ def load_exactly(network: nn.Module, state: Mapping[str, Tensor], name: str) -> 
         name: what messages call the state.
 
     Raises:
-        UnavailableError: keys are missing, unexpected or of another shape; the message names the first five.
+        UnavailableError: keys are missing, unexpected or of another shape (the message names the first five), or
+            values are NaN or infinite.
     """
     own = network.state_dict()
     mismatch = _compare(own, state)
     if lines := mismatch.lines(own, state):
-        raise UnavailableError(f"{name}: does not fit the network: {_first_five(lines)}")
+        raise UnavailableError(f"{name}: does not fit the network: {first_of(lines)}")
+    require_finite(state, name, allowed=non_finite(own))
     _load(network, state)
 
 
@@ -74,13 +76,8 @@ def fit_state(
     head_differs = replace_head and _is_head(mismatch.reshaped, own, state)
     if lines := mismatch.lines(own, state, shapes=not head_differs):
         by_order = f". Nor can its keys be mapped by their order: {reason}" if reason else ""
-        raise UnavailableError(f"{name}: does not fit the network: {_first_five(lines)}{by_order}", remedy=remedy)
-    broken = [key for key, value in state.items() if key in own and _is_broken(value, own[key])]
-    if broken:
-        raise UnavailableError(
-            f"{name}: holds values that are NaN or infinite: {_first_five(broken)}",
-            remedy="The training that wrote it had diverged; take an earlier checkpoint.",
-        )
+        raise UnavailableError(f"{name}: does not fit the network: {first_of(lines)}{by_order}", remedy=remedy)
+    require_finite({key: value for key, value in state.items() if key in own}, name, allowed=non_finite(own))
     _load(network, {key: value for key, value in state.items() if key in own and key not in mismatch.reshaped})
     return bool(mismatch.reshaped)
 
@@ -123,17 +120,6 @@ def _load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     for key, value in state.items():  # in place, since some modules keep a version beside the tensors of their state
         whole[key] = value
     network.load_state_dict(whole)
-
-
-def _first_five(lines: Sequence[str]) -> str:
-    return "; ".join(lines[:5]) + (f", and {len(lines) - 5} more" if len(lines) > 5 else "")
-
-
-def _is_broken(value: Tensor, initial: Tensor) -> bool:
-    """Whether values are not finite where a new network's are; masks of attention are infinite from the start."""
-    if not value.is_floating_point() or bool(torch.isfinite(value).all()):
-        return False
-    return bool(torch.isfinite(initial).all())
 
 
 def _is_head(differing: list[str], own: dict[str, Tensor], state: dict[str, Tensor]) -> bool:

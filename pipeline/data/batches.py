@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,6 +148,9 @@ class Failure(NamedTuple):
 class BatchMaker(Dataset[Any]):
     """Makes the batch of a request; torch's loader passes each whole request to `__getitems__`.
 
+    The first time that a process reads an image, it compares the image's SHA-256 with the index: what is trained on is
+    what was indexed.
+
     Args:
         index: the data.
         root: where its images are.
@@ -157,6 +161,7 @@ class BatchMaker(Dataset[Any]):
         self._index = index
         self._store = open_store(index.store, root)
         self._memory_bytes = memory_bytes
+        self._compared: dict[SplitName, np.ndarray] = {}
         self._memories: dict[tuple[SplitName, Preparation, torch.device], ImageMemory] = {}
 
     def __getitems__(self, request: Request) -> Batch | Crops | Failure:
@@ -218,6 +223,8 @@ class BatchMaker(Dataset[Any]):
             size = (int(split.sizes[position, 0]), int(split.sizes[position, 1]))
             with self._naming(split.paths[position]):
                 data = self._store.read(split.paths[position])
+                if self._is_first(name, position):
+                    self._compare(name, position, sha256(data).digest())
             images.append(data if is_plain_jpeg(data, size) else self._read(name, whole, position))
         names = [self._store.describe(split.paths[position]) for position in positions.tolist()]
         return Pictures.of(images, split.sizes[positions], names)
@@ -258,10 +265,26 @@ class BatchMaker(Dataset[Any]):
         size = (int(split.sizes[position, 0]), int(split.sizes[position, 1]))
         path = split.paths[position]
         with self._naming(path):
-            image = self._store.image(path)
+            if self._is_first(name, position):
+                digest, image = self._store.examine(path)
+                self._compare(name, position, digest)
+            else:
+                image = self._store.image(path)
             if image.size != size:
                 raise UnreadableImageError(f"is {image.size} now and was {size} when the data was indexed")
             return preparation.apply(image)
+
+    def _is_first(self, name: SplitName, position: int) -> bool:
+        """Whether this process has not compared the image with the index yet."""
+        if name not in self._compared:
+            self._compared[name] = np.zeros(len(self._index.splits[name]), dtype=bool)
+        return not self._compared[name][position]
+
+    def _compare(self, name: SplitName, position: int, digest: bytes) -> None:
+        """Refuse an image whose SHA-256 is not that of the index."""
+        if digest != self._index.splits[name].sha256[position].tobytes():
+            raise UnreadableImageError("the image is another one than when the data was indexed (its SHA-256 differs)")
+        self._compared[name][position] = True
 
     @contextmanager
     def _naming(self, path: str) -> Iterator[None]:

@@ -15,6 +15,7 @@ from exporters.core.files import sha256_file
 from exporters.core.process_state import quiet
 from exporters.core.write_errors import full_cache
 from exporters.student.checkpoint_file import harmless_types, has_weights_suffix
+from exporters.student.finite import attention_masks, require_finite
 from pipeline.models.resizing import resize_images
 from pipeline.randomness import generator
 
@@ -94,7 +95,7 @@ def load_clip(model: str, weights: str) -> Clip:
 
     Raises:
         UsageError: no such model, or no such tag for it.
-        UnavailableError: the weights are not here and cannot be fetched, or do not fit.
+        UnavailableError: the weights are not here and cannot be fetched, do not fit, or are NaN or infinite.
     """
     import open_clip
 
@@ -106,7 +107,9 @@ def load_clip(model: str, weights: str) -> Clip:
         known = f"known tags: {', '.join(tags)}" if tags else "it has none"
         raise UsageError(f"teacher.text.weights: open_clip has no tag {weights!r} for {model} ({known})")
     try:
-        return _create(model, str(Path(weights).expanduser()) if is_file else weights)
+        clip = _create(model, str(Path(weights).expanduser()) if is_file else weights)
+        require_finite(clip.model.state_dict(), f"teacher.text.weights: {weights}", attention_masks(clip.model))
+        return clip
     except TmkdError:
         raise
     except Exception as error:  # hub, file and shape errors of three libraries; the remedy is one

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from exporters.core.errors import UnavailableError
-from exporters.core.files import atomic_path
+from exporters.core.files import atomic_path, file_state
 from exporters.core.write_errors import WriteError
 from exporters.images.suffixes import IMAGE_SUFFIXES
 from pipeline.data.mapped import map_npz
@@ -56,8 +56,7 @@ def read_shard(path: Path) -> Shard:
         UnavailableError: the shard is damaged, or a sample in it is not whole; names shard and sample.
     """
     try:
-        status = path.stat()
-        state: list[int | str] = [FORMAT, str(path), status.st_size, status.st_mtime_ns]
+        state: list[int | str] = [FORMAT, str(path), *file_state(path.stat())]
         cache = cache_folder()
         kept = None
         if cache is not None:

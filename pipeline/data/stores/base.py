@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from exporters.core.files import file_state
 from exporters.images.decoding import open_rgb
 
 OPEN_FILES = 64
@@ -45,7 +46,7 @@ class Store(ABC):
 
     @abstractmethod
     def mark(self, key: str) -> str:
-        """What changes when the image changes, found without reading it: sizes and times of files.
+        """What changes when the image changes, found without reading it: `file_mark` of the files that hold it.
 
         Raises:
             OSError: the file is not there any more.
@@ -101,17 +102,25 @@ class OpenFiles:
         return b"".join(parts)
 
 
+def file_mark(path: Path) -> str:
+    """Size, times and inode of a file as text (see `file_state`).
+
+    Raises:
+        OSError: the file is not there.
+    """
+    return " ".join(map(str, file_state(path.stat())))
+
+
 class FileMarks:
-    """Size and time of files that hold many images each, looked up once."""
+    """Marks of files that hold many images each, looked up once."""
 
     def __init__(self) -> None:
         self._marks: dict[Path, str] = {}
 
     def of(self, path: Path) -> str:
-        """`<bytes> <modification time, ns>`; raises OSError where the file is not there."""
+        """`file_mark` as it was first; raises OSError where the file is not there."""
         if path not in self._marks:
-            status = path.stat()
-            self._marks[path] = f"{status.st_size} {status.st_mtime_ns}"
+            self._marks[path] = file_mark(path)
         return self._marks[path]
 
 

@@ -1,12 +1,16 @@
 """Images in files of their own: a key is a path below the root."""
 
+import hashlib
 from pathlib import Path
 
 from PIL import Image
 
-from exporters.core.files import open_regular, sha256_file
+from exporters.core.files import open_regular
 from exporters.images.decoding import open_rgb
-from pipeline.data.stores.base import Store
+from pipeline.data.stores.base import Store, file_mark
+
+READ_AT_ONCE = 32 * 2**20
+"""Bytes of a file up to which it is hashed and decoded in one piece."""
 
 
 class FileStore(Store):
@@ -18,18 +22,22 @@ class FileStore(Store):
             return stream.read()
 
     def mark(self, key: str) -> str:
-        """The file's size and modification time."""
-        status = (self.root / key).stat()
-        return f"{status.st_size} {status.st_mtime_ns}"
+        """The file's own mark."""
+        return file_mark(self.root / key)
 
     def image(self, key: str) -> Image.Image:
         """The decoded file, which Pillow reads as far as it needs to."""
         return open_rgb(self.root / key)
 
     def examine(self, key: str) -> tuple[bytes, Image.Image]:
-        """Hash in chunks, then decode: a file that is no image at all may be of any size."""
+        """Hash and decode the same bytes, unless the file is too large for that and perhaps no image at all."""
         path = self.root / key
-        return bytes.fromhex(sha256_file(path)), open_rgb(path)
+        with open_regular(path) as stream:
+            data = stream.read(READ_AT_ONCE + 1)
+            if len(data) <= READ_AT_ONCE:
+                return hashlib.sha256(data).digest(), self.decode(key, data)
+            stream.seek(0)
+            return hashlib.file_digest(stream, "sha256").digest(), open_rgb(path)
 
     def describe(self, key: str) -> str:
         """Its path."""

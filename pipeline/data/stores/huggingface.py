@@ -10,7 +10,7 @@ from typing import Any
 from exporters.core.errors import UnavailableError
 from exporters.core.write_errors import full_cache
 from exporters.images.decoding import UnreadableImageError
-from pipeline.data.stores.base import Store
+from pipeline.data.stores.base import Store, file_mark
 
 INSTALL = "pip install 'tmkd-pipeline[hf]'"
 _SPLIT = re.compile(r"^([a-z]+)(?:[-_.].*)?$", re.IGNORECASE)
@@ -116,7 +116,7 @@ class HuggingFaceStore(Store):
         return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
 
     def mark(self, key: str) -> str:
-        """The files that the split is read from, with their sizes and times."""
+        """The files that the split is read from, with their marks."""
         return self._mark(key.rpartition("/")[0])
 
     def describe(self, key: str) -> str:
@@ -138,6 +138,5 @@ class HuggingFaceStore(Store):
     def _find_mark(self, split: str) -> str:
         digest = hashlib.sha256()
         for file in open_splits(self.root, self.argument)[split].cache_files:
-            status = Path(file["filename"]).stat()
-            digest.update(f"{file['filename']} {status.st_size} {status.st_mtime_ns}\n".encode())
+            digest.update(f"{file['filename']} {file_mark(Path(file['filename']))}\n".encode())
         return digest.hexdigest()

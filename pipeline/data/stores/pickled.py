@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from exporters.core.errors import UnavailableError
+from exporters.core.files import file_state
 from pipeline.data.stores.records import RecordStore
 
 # The MD5 sums that torchvision checks (torchvision/datasets/cifar.py).
@@ -75,8 +76,7 @@ def read_batch(path: Path, dataset: str) -> CifarBatch:
         UnavailableError: the file is not the published one, or not what it should hold.
         OSError: it cannot be read.
     """
-    status = path.stat()
-    return _read_batch(path, dataset, status.st_size, status.st_mtime_ns, status.st_ino)
+    return _read_batch(path, dataset, *file_state(path.stat()))
 
 
 @lru_cache(maxsize=8)

@@ -65,7 +65,7 @@ class RecordStore(Store):
         return data
 
     def mark(self, key: str) -> str:
-        """Size and time of the file that holds the record."""
+        """The mark of the file that holds the record."""
         return self._marks.of(self._place(key)[0])
 
     def decode(self, key: str, data: bytes) -> Image.Image:

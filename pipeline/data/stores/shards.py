@@ -36,7 +36,7 @@ class ShardStore(Store):
         return data
 
     def mark(self, key: str) -> str:
-        """Size and time of the shard; the key itself holds place and length."""
+        """The mark of the shard; the key itself holds place and length."""
         return self._marks.of(self.root / key.partition("/")[0])
 
     def describe(self, key: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from exporters.core.errors import TmkdError, UnavailableError
+from exporters.core.files import file_state
 from exporters.images.decoding import UnreadableImageError, open_rgb
 from pipeline.data.stores.base import Store
 from pipeline.data.torchvision_names import torchvision_class, torchvision_set
@@ -101,7 +102,7 @@ class TorchvisionStore(Store):
 
 
 def digest_of_files(folder: Path) -> str:
-    """Hex SHA-256 over the name, size and modification time of every file below a folder.
+    """Hex SHA-256 over the name and state (`exporters.core.files.file_state`) of every file below a folder.
 
     Raises:
         OSError: the folder is not there.
@@ -111,10 +112,8 @@ def digest_of_files(folder: Path) -> str:
         folders.sort()
         for name in sorted(files):
             path = Path(place, name)
-            status = path.stat(follow_symlinks=False)
-            digest.update(
-                f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape")
-            )
+            state = " ".join(map(str, file_state(path.stat(follow_symlinks=False))))
+            digest.update(f"{path.relative_to(folder)} {state}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

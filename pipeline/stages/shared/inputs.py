@@ -102,13 +102,14 @@ class TextTeacher:
 def read_text_teacher(context: StageContext) -> TextTeacher | None:
     """The text teacher; None where the recipe has no use of one."""
     import torch
-    from safetensors.torch import load_file
+
+    from exporters.student.finite import read_safetensors
 
     recipe = context.recipe
     if not needs_text_embeddings(recipe):
         return None
     folder = context.run.folder("text")
-    saved = load_file(folder / "embeddings.safetensors")
+    saved = read_safetensors(folder / "embeddings.safetensors")
     weighing = saved["random" if recipe.distill.weighting.by == "random_prompts" else "text"]
     clip: Clip | None = None
     if needs_image_tower(recipe):
@@ -119,7 +120,7 @@ def read_text_teacher(context: StageContext) -> TextTeacher | None:
             clip = read_tower_clip(recipe, context.run)
         elif recipe.teacher.text.weights == "fit":
             clip = build_clip(recipe.teacher.text.model)
-            clip.model.load_state_dict(load_file(folder / "clip.safetensors"))
+            clip.model.load_state_dict(read_safetensors(folder / "clip.safetensors"))
         else:
             clip = load_clip(recipe.teacher.text.model, recipe.teacher.text.weights)
         clip = clip.eval().requires_grad_(False)

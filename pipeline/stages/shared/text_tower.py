@@ -77,12 +77,11 @@ def read_text_tower(recipe: Recipe, run: RunDirectory) -> "TappedNetwork":
 
 def read_tower_clip(recipe: Recipe, run: RunDirectory) -> "TowerClip":
     """The fitted text teacher, on the CPU; without a text tower where its anchors came from a file."""
-    from safetensors.torch import load_file
-
+    from exporters.student.finite import read_safetensors
     from pipeline.models.clip_tower import TowerClip, build_projected_clip
 
     text, tower = recipe.teacher.text, read_text_tower(recipe, run)
-    state = load_file(run.folder("text") / "clip.safetensors")
+    state = read_safetensors(run.folder("text") / "clip.safetensors")
     width, channels = state["visual.projection.weight"].shape
     clip = build_projected_clip(text.model if text.has_text_tower else None, channels, width=width)
     clip.model.load_state_dict(state)

@@ -47,6 +47,17 @@ def test_modules_with_versioned_state_load_unchanged(tmp_path: Path) -> None:
     assert all((value == again.module.state_dict()[key]).all() for key, value in student.module.state_dict().items())
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    student = make_student(tmp_path, RESNET8, 32)
+    name = next(name for name in student.module.state_dict() if name.endswith("running_mean"))
+    student.module.state_dict()[name][2] = torch.inf
+    save_student(student.module, RESNET8, LABELS, student.preprocessing, tmp_path)
+    with pytest.raises(
+        UnavailableError, match=rf"student\.safetensors: holds values that are NaN or infinite: {name}\n"
+    ):
+        load_student(tmp_path)
+
+
 def test_changed_weights_are_found_before_loading(tmp_path: Path) -> None:
     make_student(tmp_path, RESNET8, 32)
     path = tmp_path / "student.safetensors"

@@ -67,6 +67,9 @@ class Store:  # any name is the same picture
         self.picture = Image.new("RGB", (500, 375))
     def image(self, path):
         return self.picture
+    def examine(self, path):
+        number = int(Path(path).stem.rpartition("_")[2]) + (count if path.startswith("val") else 0)
+        return hashlib.sha256(number.to_bytes(8, "big")).digest(), self.picture
 
 batches.open_store = lambda *_: Store()
 geometry = Geometry(32, 36)

@@ -1,6 +1,7 @@
 import argparse
 import json
 import logging
+import math
 import os
 from pathlib import Path
 from urllib.error import URLError
@@ -196,6 +197,15 @@ def test_unfitting_checkpoint_is_refused(content: str, tmp_path: Path):
     message = refusal(str(write_description(tmp_path)), str(path), UnavailableError, 4)
     assert "net.pt" in message
     assert "teacher.text.weights" in message
+
+
+@pytest.mark.parametrize("bad", [math.nan, -math.inf])
+def test_checkpoint_with_values_that_are_not_finite_is_refused(bad: float, tmp_path: Path):
+    state = small_clip(tmp_path).model.state_dict()
+    state["text_projection"][0, 0] = bad
+    torch.save(state, tmp_path / "net.pt")
+    message = refusal(str(write_description(tmp_path)), str(tmp_path / "net.pt"), UnavailableError, 4)
+    assert message.startswith("teacher.text.weights: ") and "NaN or infinite: text_projection\n" in message
 
 
 def test_missing_checkpoint_is_refused():

@@ -116,6 +116,19 @@ def test_file_missing_after_indexing_is_named(case: Case, tmp_path: Path, worker
     assert str(tmp_path) in caught.value.message and "Traceback" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("workers", "cache_bytes"), [(0, 2**20), (0, 0), (2, 0)])
+def test_image_that_is_not_the_indexed_one_is_refused(case: Case, tmp_path: Path, workers: int, cache_bytes: int):
+    index = build_index(settings(case, tmp_path))
+    index.splits["test"].sha256[1, 31] ^= 1
+    changed = open_store(index.store, index.root).describe(index.splits["test"].paths[1])
+    with Loader(index, index.root, workers, cache_bytes) as loader:
+        list(loader.training_batches(AUGMENTATION, 4, seed=1, epoch=0))
+        with pytest.raises(UnavailableError) as caught:
+            list(loader.evaluation_batches("test", GEOMETRY, 3))
+    assert caught.value.message.startswith(f"{changed}: the image is another one than when the data was indexed")
+    assert "--force data" in str(caught.value.remedy)
+
+
 def test_only_folder_keys_are_file_paths(case: Case, tmp_path: Path):
     listing = read_listing(settings(case, tmp_path))
     key = listing.splits["test"].paths[0]
