@@ -1,7 +1,5 @@
 """The ASGI application: its routes, and one JSON form for every error."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -19,20 +17,18 @@ from exporters.serving.schemas import errors
 from exporters.serving.service import Service
 
 
-def create_app(service: Service) -> ASGIApp:
-    """Build the application of a service; it is ready once its lifespan has started."""
+def create_app(service: Service, only: frozenset[str] | None = None) -> ASGIApp:
+    """Build the application of a service, which answers while the service is running.
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with service.running():
-            yield
-
+    Args:
+        service: what is served.
+        only: the paths that are answered; None: all.
+    """
     guarded = service.settings.api_key is not None
     app = FastAPI(
         title=SERVER,
         version=__version__,
         summary="A distilled image classifier",
-        lifespan=lifespan,
         docs_url=None,  # its page loads scripts from another host
         redoc_url=None,
         redirect_slashes=False,
@@ -48,7 +44,7 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ClientDisconnect, _client_closed)
     app.add_exception_handler(Exception, _internal)
-    return RequestMiddleware(app, service)
+    return RequestMiddleware(app, service, only)
 
 
 def _describe(app: FastAPI, guarded: bool) -> None:

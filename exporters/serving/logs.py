@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -43,10 +43,10 @@ def json_logs(level: str) -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
-    # uvicorn would log start and stop a second time, and a client's malformed request is not worth a warning.
+    # A client's malformed form, or its connection that broke, is not worth a warning.
     levels: dict[str, int | str] = {
         "exporters": level.upper(),
-        "uvicorn": logging.ERROR,
+        "asyncio": logging.ERROR,
         "python_multipart": logging.ERROR,
     }
     before = [(logger, logger.level) for logger in (root, *map(logging.getLogger, levels))]

@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready"})
 """Paths that need no API key: probes of orchestrators have none."""
+ADMIN_PATHS = OPEN_PATHS | {"/metrics"}
+"""What is answered on the port for administration."""
 
 _ID = re.compile(rb"[A-Za-z0-9._:\-]{1,64}")
 CLIENT_CLOSED = 499
@@ -29,11 +31,13 @@ class RequestMiddleware:
     Args:
         app: the wrapped application.
         service: its settings and metrics.
+        only: the paths that are answered; None: all that `app` has.
     """
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, app: ASGIApp, service: Service, only: frozenset[str] | None = None) -> None:
         self._app = app
         self._service = service
+        self._only = only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request; `lifespan` events are passed on."""
@@ -61,7 +65,9 @@ class RequestMiddleware:
 
         try:
             key = self._service.settings.api_key
-            if key is None or scope["path"] in OPEN_PATHS or key.allows(scope["headers"]):
+            if self._only is not None and scope["path"] not in self._only:
+                await _answer(send_response, 404, "this port answers probes and metrics alone")
+            elif key is None or scope["path"] in OPEN_PATHS or key.allows(scope["headers"]):
                 await self._app(inner, receive, send_response)
             else:
                 message = "an API key is needed, as Authorization: Bearer KEY"

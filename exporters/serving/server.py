@@ -1,31 +1,36 @@
-"""The server process: verified bundle, socket, signals and graceful shutdown."""
+"""The server process: verified bundle, sockets, signals and graceful shutdown."""
 
 import asyncio
-import ipaddress
 import logging
 import signal
 import socket
-import time
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from types import FrameType
 from typing import Any
 
-import uvicorn
-
-from exporters.core.errors import UnavailableError
 from exporters.serving.app import create_app
-from exporters.serving.connection import BoundedConnection
+from exporters.serving.connection import Connection, Timeouts
+from exporters.serving.connections import Connections
+from exporters.serving.listening import BACKLOG, accept_all, is_loopback, listen
 from exporters.serving.logs import json_logs
+from exporters.serving.middleware import ADMIN_PATHS
 from exporters.serving.model import LoadedBundle, load_bundle
 from exporters.serving.service import Service
 from exporters.serving.settings import ServeSettings
 
+if sys.platform == "win32":
+    from asyncio import new_event_loop
+else:
+    from uvloop import new_event_loop
+
 logger = logging.getLogger(__name__)
 
-_BACKLOG = 1024
-_KEEP_ALIVE = 75  # seconds; longer than the 60 of common load balancers, which then close first
+KEEP_ALIVE = 75.0
+"""Seconds; longer than the 60 of common load balancers, which then close first."""
+_ADMIN_CONNECTIONS = 64
 
 
 def serve(settings: ServeSettings) -> None:
@@ -44,23 +49,10 @@ def serve(settings: ServeSettings) -> None:
 
 def _run(settings: ServeSettings, bundle: LoadedBundle) -> None:
     service = Service(settings, bundle)
-    config = uvicorn.Config(
-        create_app(service),
-        http=partial(  # type: ignore[arg-type]
-            BoundedConnection, receive_timeout=settings.timeout, max_connections=settings.max_connections
-        ),
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE,
-        # Clients that still send are limited by their own timeouts; this is just longer.
-        timeout_graceful_shutdown=int(2 * settings.timeout) + 1,
-        lifespan="on",
-    )
-    with listen(settings.host, settings.port) as listener:
+    with ExitStack() as stack:
+        listener = stack.enter_context(listen(settings.host, settings.port))
         address = listener.getsockname()
-        extra = {
+        extra: dict[str, Any] = {
             "event": "listening",
             "host": address[0],
             "port": address[1],
@@ -69,124 +61,123 @@ def _run(settings: ServeSettings, bundle: LoadedBundle) -> None:
             "precision": bundle.precision,
             "api_key": settings.api_key is not None,
         }
+        connections = Connections(settings.max_connections, settings.max_connections_per_client)
+        ports: list[tuple[socket.socket, Connections, frozenset[str] | None]] = [(listener, connections, None)]
+        if settings.admin_port is not None:
+            listener = stack.enter_context(listen(settings.host, settings.admin_port, "--admin-port"))
+            extra["admin_port"] = listener.getsockname()[1]
+            ports.append((listener, Connections(_ADMIN_CONNECTIONS, _ADMIN_CONNECTIONS), ADMIN_PATHS))
         if settings.api_key is None and not is_loopback(address[0]):
             logger.warning(
                 "%s can be reached by other machines, and no API key is required",
                 settings.host,
                 extra={"event": "open"},
             )
-        _Server(config, service, extra).run(sockets=[listener])
+        server = Server(service)
+        timeouts = Timeouts(settings.timeout, KEEP_ALIVE)
+        for listener, connections, paths in ports:
+            app = create_app(service, only=paths)
+            server.add_port(listener, partial(Connection, app, timeouts, connections, server.opened))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(server.run(lambda: logger.info("listening on %s port %d", *address[:2], extra=extra)))
     logger.info("stopped", extra={"event": "stopped"})
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that accepts connections.
+class Server:
+    """Accepts connections, reloads the bundle on SIGHUP, and ends on SIGTERM or SIGINT.
+
+    On the first of these it is no longer ready, and every answer closes its connection. It stops listening after
+    `settings.drain` seconds, or at once on the second signal, and returns when all requests are answered, at the latest
+    after twice the timeout of requests. A third signal ends it without answers.
 
     Args:
-        host: an IPv4 or IPv6 address, or a name; of several addresses of a name, the first that can be bound is used,
-            IPv4 before IPv6.
-        port: 0 takes a free one.
-
-    Raises:
-        UnavailableError: the name has no address, the address is not of this machine, or the port is taken.
-    """
-    problem: Exception | None = None
-    try:
-        found = socket.getaddrinfo(_unmapped(host), port, type=socket.SOCK_STREAM)
-        for family, _, _, _, address in sorted(found, key=lambda entry: entry[0] != socket.AF_INET):
-            try:
-                return socket.create_server(address, family=family, backlog=_BACKLOG)
-            except OSError as error:
-                problem = problem or error
-    except (OSError, UnicodeError) as error:  # UnicodeError: no name can be spelt like that
-        problem = error
-    reason = getattr(problem, "strerror", None) or problem or "the name has no address"
-    raise UnavailableError(
-        f"cannot listen on {host!r} port {port}: {reason}", remedy="Choose another --host or --port."
-    ) from problem
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a socket bound to this IP address (not a name) can be reached from this machine alone."""
-    return ipaddress.ip_address(_unmapped(address)).is_loopback
-
-
-def _unmapped(host: str) -> str:
-    """The IPv4 address inside an IPv6 one (`::ffff:127.0.0.1`); anything else unchanged."""
-    try:
-        mapped = getattr(ipaddress.ip_address(host), "ipv4_mapped", None)
-    except ValueError:
-        return host
-    return host if mapped is None else str(mapped)
-
-
-def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
-    """Accept the pending connections, which the system would reset when the listener is closed."""
-    listener.setblocking(False)
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:  # no more pending connections
-            return
-        connection.setblocking(False)
-        yield connection
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server that also logs when it listens, reloads on SIGHUP, and drains before it stops listening.
-
-    On the first SIGTERM or SIGINT it is no longer ready, and every answer closes its connection. It stops listening
-    after `settings.drain` seconds, or at once on the second signal, and returns when all requests are answered.
+        service: what is served.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, listening: dict[str, Any]) -> None:
-        super().__init__(config)
+    def __init__(self, service: Service) -> None:
+        self.opened: set[Connection] = set()
+        """The connections that are open; those that `add_port` makes enter and leave it themselves."""
         self._service = service
-        self._listening = listening
-        self._stop_at = float("inf")
+        self._ports: list[tuple[socket.socket, Callable[[], Connection]]] = []
+        self._signals = 0
+        self._signalled = asyncio.Event()
         self._reloads: set[asyncio.Task[None]] = set()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept connections."""
-        await super().startup(sockets)
-        if hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
-        logger.info("listening on %s port %d", self._listening["host"], self._listening["port"], extra=self._listening)
+    def add_port(self, listener: socket.socket, connect: Callable[[], Connection]) -> None:
+        """Accept connections from this socket once the server runs; `connect` makes the protocol of each."""
+        self._ports.append((listener, connect))
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Called on SIGTERM and SIGINT."""
-        if self._service.draining:
-            self._stop_at = 0.0
-            self.force_exit = self.should_exit and sig == signal.SIGINT
-            return
-        self._service.draining = True
-        self._stop_at = time.monotonic() + self._service.settings.drain
-        logger.info("draining", extra={"event": "draining", "signal": signal.Signals(sig).name})
+    async def run(self, listening: Callable[[], None]) -> None:
+        """Serve until the signal, and answer whoever is connected by then.
 
-    async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second; stops listening when the drain time is over."""
-        self.should_exit = self.should_exit or time.monotonic() >= self._stop_at
-        return await super().on_tick(counter)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, and answer the clients that are connected, including those not yet accepted."""
+        Args:
+            listening: called once connections are accepted.
+        """
         loop = asyncio.get_running_loop()
-        waiting = [connection for listener in sockets or [] for connection in _accept_all(listener)]
-        for server in self.servers:
-            server.close()
-        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
-        make = partial(
-            protocol,
-            config=self.config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-            _loop=loop,
-        )
-        for connection in waiting:
-            await loop.connect_accepted_socket(make, connection)
-        await super().shutdown(sockets)
+        async with self._service.running():
+            with self._handling_signals(loop):
+                servers = [
+                    await loop.create_server(connect, sock=listener, backlog=BACKLOG)
+                    for listener, connect in self._ports
+                ]
+                listening()
+                await self._signal(1, None)
+                await self._signal(2, self._service.settings.drain)
+                waiting = [
+                    (connect, connection) for listener, connect in self._ports for connection in accept_all(listener)
+                ]
+                for server, (listener, _) in zip(servers, self._ports, strict=True):
+                    server.close()
+                    listener.close()
+                for connect, connection in waiting:
+                    await loop.connect_accepted_socket(connect, connection)
+                await self._finish()
 
-    def _reload(self) -> None:
+    async def _finish(self) -> None:
+        """Answer the clients that are connected."""
+        for connection in list(self.opened):
+            connection.shut_down()
+        # Clients that still send are limited by their own timeouts; this is just longer.
+        end = asyncio.get_running_loop().time() + 2 * self._service.settings.timeout + 1
+        while self.opened and self._signals < 3 and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.02)
+        for connection in list(self.opened):
+            connection.abort()
+
+    async def _signal(self, number: int, seconds: float | None) -> None:
+        """Wait for so many signals, or for so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._signals < number:
+                    self._signalled.clear()
+                    await self._signalled.wait()
+        except TimeoutError:
+            return
+
+    @contextmanager
+    def _handling_signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Handle signals within the block, by Python's own means, which Windows has too."""
+        handlers: dict[int, Callable[[int], None]] = {signal.SIGTERM: self._on_end, signal.SIGINT: self._on_end}
+        if hasattr(signal, "SIGHUP"):
+            handlers[signal.SIGHUP] = self._on_reload
+        before = {
+            number: signal.signal(number, lambda which, _frame: loop.call_soon_threadsafe(handlers[which], which))
+            for number in handlers
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def _on_end(self, number: int) -> None:
+        self._signals += 1
+        self._signalled.set()
+        if self._signals == 1:
+            self._service.draining = True
+            logger.info("draining", extra={"event": "draining", "signal": signal.Signals(number).name})
+
+    def _on_reload(self, _number: int) -> None:
         task = asyncio.get_running_loop().create_task(self._reload_quietly())
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)

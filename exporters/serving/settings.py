@@ -24,7 +24,9 @@ class ServeSettings:
         queue: images that are being decoded, wait or are being computed; beyond it, requests are refused with 503.
         max_bytes: of one request's body.
         max_pixels: of one image, checked before it is decoded; at most `exporters.core.limits.MAX_PIXELS`.
-        max_connections: beyond that, new connections are refused with 503.
+        max_connections: beyond that, probes alone are answered, and everything else is refused with 503.
+        max_connections_per_client: of one client address; beyond that, the same with 429.
+        admin_port: where probes and metrics are answered whatever happens on `port`; None: no such port.
         timeout: seconds for a request to arrive, and again for its answer to be computed.
         drain: seconds between SIGTERM and the end of listening; requests that arrive meanwhile are answered.
         api_key: the key that clients must send; None: no key is needed.
@@ -43,6 +45,8 @@ class ServeSettings:
     max_bytes: int = 16 * MEBIBYTE
     max_pixels: int = 25_000_000
     max_connections: int = 512
+    max_connections_per_client: int = 256
+    admin_port: int | None = None
     timeout: float = 30.0
     drain: float = 1.0
     api_key: ApiKey | None = field(default=None, repr=False)

@@ -45,6 +45,18 @@ _POSITIVE = click.IntRange(min=1)
     "--max-connections", type=_POSITIVE, default=512, show_default=True, help="Most connections; beyond that, 503."
 )
 @click.option(
+    "--max-connections-per-client",
+    type=_POSITIVE,
+    default=256,
+    show_default=True,
+    help="As many from one client address; beyond that, 429. Behind a proxy, all come from its address.",
+)
+@click.option(
+    "--admin-port",
+    type=click.IntRange(0, 65535),
+    help="A port for health probes and metrics alone, which clients of --port cannot occupy; default: none.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=30.0,
@@ -84,6 +96,8 @@ def serve(
     max_bytes: int,
     max_pixels: int,
     max_connections: int,
+    max_connections_per_client: int,
+    admin_port: int | None,
     timeout: float,
     drain_seconds: float,
     api_key_file: Path | None,
@@ -123,6 +137,8 @@ def serve(
             max_bytes=max_bytes,
             max_pixels=max_pixels,
             max_connections=max_connections,
+            max_connections_per_client=max_connections_per_client,
+            admin_port=admin_port,
             timeout=timeout,
             drain=drain_seconds,
             api_key=read_api_key(api_key_file),

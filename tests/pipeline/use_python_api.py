@@ -35,7 +35,7 @@ LIBRARIES = """
     torch torchvision timm open_clip torch.onnx torch.export torch._dynamo torch._inductor lightning_fabric
     lightning_fabric.strategies onnx onnx.shape_inference onnxruntime onnxruntime.quantization onnxscript
     safetensors.torch
-    matplotlib fastapi uvicorn rich.style
+    matplotlib fastapi rich.style
 """
 LOGGERS = (
     "",
@@ -43,7 +43,7 @@ LOGGERS = (
     "pipeline",
     "lightning_fabric",
     "PIL",
-    "uvicorn",
+    "asyncio",
     "torch",
     "timm",
     "open_clip",

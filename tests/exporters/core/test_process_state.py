@@ -68,7 +68,7 @@ def test_a_variable_that_is_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_logs_of_the_server_end_with_it(captured: bool) -> None:
     root = logging.getLogger()
     logging.captureWarnings(captured)
-    names = ("exporters", "uvicorn", "python_multipart")
+    names = ("exporters", "asyncio", "python_multipart")
 
     def state() -> tuple:
         return root.handlers[:], root.level, [logging.getLogger(name).level for name in names], warnings.showwarning

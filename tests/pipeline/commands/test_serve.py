@@ -14,9 +14,9 @@ def failure(*arguments: str) -> TmkdError:
     return error
 
 
-@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client"])
+@pytest.mark.parametrize("package", ["fastapi", "uvloop", "httptools", "python_multipart", "prometheus_client"])
 def test_a_missing_package_names_the_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("exporters.serving", "uvicorn", f"{package}."))]:
+    for name in [name for name in sys.modules if name.startswith(("exporters.serving", f"{package}."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     error = failure("bundle")
