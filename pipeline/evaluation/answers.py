@@ -51,7 +51,7 @@ def ask(
         whole: what CLIP says of whole training images, where it is kept: `batches` are of training images, and CLIP
             looks at those that are not there.
     """
-    for batch in batches:
+    for batch in teacher.in_step(batches):
         images = batch.images.to(on, non_blocking=True).to(torch.float32).div_(255)
         if whole is None:
             viewed = teacher.look(images)

@@ -63,7 +63,8 @@ class FusionStage(Stage):
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """The views and their weights, where the method uses them: methods on the image alone share one measurement."""
         views = ("distill.views", "distill.weighting") if has_views(recipe) else ()
-        followed = settings(recipe, *views, "teacher.runtime", "teacher.on_weak", "student.baseline", *IMAGE_KEYS)
+        run_by = ("teacher.runtime", "teacher.visual.shard")
+        followed = settings(recipe, *views, *run_by, "teacher.on_weak", "student.baseline", *IMAGE_KEYS)
         return {key: value for key, value in followed.items() if key != "distill.weighting.seen"}  # only whole images
 
     def run(self, context: StageContext) -> dict[str, Any]:

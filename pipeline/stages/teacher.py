@@ -1,6 +1,6 @@
 """Stage `teacher`: the visual teacher, loaded and, where the recipe says so, fitted to the data."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from exporters.core.errors import UnavailableError
@@ -19,10 +19,16 @@ from pipeline.stages.shared.networks import build_visual_teacher, teacher_prepro
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from torch import Tensor
 
+    from pipeline.data.loading import Batch
     from pipeline.models.build import Model
     from pipeline.tmkd.views.views import Views
     from pipeline.training.loop import Fitted
+
+
+_OF_ITS_USE = ("teacher.visual.classifier", "teacher.visual.shard")
+"""Settings of what is done with the teacher."""
 
 
 class TeacherStage(Stage):
@@ -43,13 +49,14 @@ class TeacherStage(Stage):
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """The teacher's section; with a fit, all that training depends on. Its seed is the split's: seeds share it.
 
-        Which layer is its classifier changes nothing of the teacher, only what the student takes from it.
+        Which layer is its classifier changes nothing of the teacher, only what the student takes from it; nor does it
+        change it where its parameters are kept.
         """
         fit = recipe.teacher.visual.fit
         fitted = ("data.augment", "data.decode", "data.split_seed", "train.precision") if fit else ()
         views = ("distill.views",) if recipe.fits_on_views else ()
         found = settings(recipe, "teacher.visual", *IMAGE_KEYS, *fitted, *views)
-        return {key: value for key, value in found.items() if key != "teacher.visual.classifier"}
+        return {key: value for key, value in found.items() if key not in _OF_ITS_USE}
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
         """The teacher's own weights, where they are a file."""
@@ -61,8 +68,11 @@ class TeacherStage(Stage):
         from exporters.core.files import write_json
         from exporters.parity.chance import describe_score, has_learned, not_above_chance
         from exporters.student.student import save_student
-        from pipeline.distributed.collectives import this_part
+        from pipeline.distributed.collectives import process_count, this_part
         from pipeline.evaluation.metrics import predict, score
+        from pipeline.models.deployment.frozen import FrozenClassifier
+        from pipeline.models.deployment.runners import copied
+        from pipeline.models.deployment.sharding import ShardedNetwork
         from pipeline.stages.shared.training import discard_checkpoint
         from pipeline.training.device import describe_device, make_fabric
 
@@ -73,12 +83,19 @@ class TeacherStage(Stage):
             model = build_visual_teacher(recipe, len(data.index.classes))
         for note in model.notes:
             context.console.say(note)
-        tapped = model.tapped.to(fabric.device)
+        tapped = model.tapped
         fitted = self._fit(context, data, model, fabric) if visual.fit is not None else None
         rows = fitted.history if fitted is not None else []
         tapped.eval()
-        batches = data.loader.evaluation_batches("validation", data.geometry, part=this_part())
-        measured = score(*predict(lambda images: tapped(images).logits, batches, fabric.device, shared=True))
+        batches: Iterable[Batch] = data.loader.evaluation_batches("validation", data.geometry, part=this_part())
+        logits_of: Callable[[Tensor], Tensor]
+        if visual.shard and fitted is None and process_count() > 1:
+            sharded = ShardedNetwork(copied(FrozenClassifier(tapped)), fabric.device)
+            logits_of, batches = (lambda images: sharded(images)[0]), sharded.in_step(batches)
+        else:
+            tapped.to(fabric.device)
+            logits_of = lambda images: tapped(images).logits  # noqa: E731
+        measured = score(*predict(logits_of, batches, fabric.device, shared=True))
         context.console.say(f"visual teacher {visual.model}: validation top-1 {100 * measured['top1']:.2f} %")
         mapped = model.weights.mapped if model.weights is not None and fitted is None else 0
         if mapped and has_learned(measured):

@@ -1,14 +1,16 @@
 """The multi-view teacher: lines 1 to 8 in one call, from a batch to one fused teacher output."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from pipeline.models.deployment.choice import Decision
 from pipeline.models.deployment.deployed import DeployedClassifier, DeployedTower
+from pipeline.models.deployment.sharding import ShardedNetwork
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
 from pipeline.timing import PartTimer
@@ -17,6 +19,8 @@ from pipeline.tmkd.fusion import fuse_output, own_view_weights, split_views
 from pipeline.tmkd.views.views import Views
 from pipeline.tmkd.weight_rule import WeightRule
 from pipeline.tmkd.weighting import ViewWeighting
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,20 @@ class MultiViewTeacher:
         """What the last bits of the embeddings follow from, beside the network that gives them; for keys of caches."""
         tower = self.visual if self._projection is not None else self._image_tower
         return tower.identity if isinstance(tower, DeployedClassifier | DeployedTower) else ""
+
+    def keep_step(self, looks: bool) -> None:
+        """Called before each possible look in a batch: where the visual teacher is sharded, and others look at images
+        of theirs and this process does not, it computes with them (`ShardedNetwork.keep_step`)."""
+        if (sharded := self._sharded) is not None:
+            sharded.keep_step(looks)
+
+    def in_step(self, batches: Iterable[T]) -> Iterable[T]:
+        """This process's batches, for each of which it looks once (`ShardedNetwork.in_step`)."""
+        return batches if self._sharded is None else self._sharded.in_step(batches)
+
+    @property
+    def _sharded(self) -> ShardedNetwork | None:
+        return self.visual.sharded if isinstance(self.visual, DeployedClassifier) else None
 
     @torch.no_grad()
     def look(self, images: Tensor) -> ViewedBatch:

@@ -1,12 +1,13 @@
 """A network compiled for its training by PyTorch (`compile`): whole, else block by block, else not at all."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+from pipeline.models.blocks import repeated_blocks
 
 if TYPE_CHECKING:
     from pipeline.console import Console
@@ -57,27 +58,6 @@ def compiled(
         else:
             console.warn(f"{name}: compile: not compiled, and trained as it is: {failure}")
         yield
-
-
-def repeated_blocks(network: nn.Module) -> list[nn.Module]:
-    """The largest modules with parts of their own whose class the network has at least twice, such as residual blocks.
-
-    Compiling one compiles all that are alike.
-    """
-    kinds = Counter(type(module) for module in network.modules())
-    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-    found: list[nn.Module] = []
-
-    def search(module: nn.Module) -> None:
-        for child in module.children():
-            has_parts = next(child.children(), None) is not None
-            if has_parts and not isinstance(child, containers) and kinds[type(child)] > 1:
-                found.append(child)
-            else:
-                search(child)
-
-    search(network)
-    return found
 
 
 @contextmanager

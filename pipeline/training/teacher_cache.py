@@ -87,6 +87,7 @@ class CachedTeacher:
         with self.timer.part("cache"):
             known = self._known(cycle, rows)
             found = self._recall(cycle, rows[known], labels.device) if known.any() else {}
+        self._teacher.keep_step(not known.all())
         if not known.all():
             at = torch.from_numpy(known).to(images.device)
             unknown = images[~at].contiguous(memory_format=torch.channels_last) if found else images

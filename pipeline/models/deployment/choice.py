@@ -95,6 +95,7 @@ class Place:
         mixed: whether the network runs under autocast, so that PyTorch computes it in half precision already.
         images: gives the images that decide, `[n, 3, S, S]` in `[0, 1]` on the device; always the same ones.
         trained_on: images in an epoch.
+        exports: whether `auto` may take a runtime that runs an exported file.
     """
 
     folder: Path
@@ -103,6 +104,7 @@ class Place:
     mixed: bool
     images: Callable[[], Tensor]
     trained_on: int
+    exports: bool = True
 
     @property
     def record(self) -> Path:
@@ -192,7 +194,7 @@ def candidates(network: Frozen, runtime: Runtime, place: Place) -> list[tuple[st
         return torch_[:1]
     if runtime != "auto":
         return [(runtime, "fp32")]
-    worth = place.device.type == "cpu" and not place.mixed
+    worth = place.device.type == "cpu" and not place.mixed and place.exports
     worth = worth and place.trained_on * multiplications(network, place.images()) >= WORTH_EXPORTING
     return [*([("onnxruntime", "fp32")] if worth else []), *torch_, ("eager", "fp32")]
 

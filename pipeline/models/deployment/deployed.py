@@ -4,9 +4,11 @@ import torch
 from torch import Tensor
 
 from pipeline.models.clip import Clip
+from pipeline.models.deployment import runners
 from pipeline.models.deployment.choice import Place, choose
 from pipeline.models.deployment.frozen import FrozenClassifier, FrozenTower
 from pipeline.models.deployment.settings import Runtime
+from pipeline.models.deployment.sharding import ShardedNetwork
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.resizing import resize_images
 from pipeline.models.tapped import TappedNetwork
@@ -16,30 +18,42 @@ class DeployedClassifier:
     """A frozen classifier in a runtime of its own; gives what the `TappedNetwork` that it was would give.
 
     Args:
-        tapped: on the device; not needed any more afterwards.
+        tapped: on the place's device; not needed any more afterwards.
         runtime, place: as for `choose`.
+        shard_on: device of this process, to shard the network's parameters over all processes: `runtime` is one of
+            PyTorch's, and the place's device, where it is proven, the CPU. None: whole in each process.
 
     Attributes:
         shape: of the network.
         image_size: side of the images that it sees; others are resized.
         classifier: weight `[K, C]` and bias `[K]`; None where there are no class activation maps.
         decision: how it is run.
+        sharded: the network, where it is sharded.
 
     Raises:
         UnavailableError, GateError: as `choose`.
     """
 
-    def __init__(self, tapped: TappedNetwork, runtime: Runtime, place: Place) -> None:
+    def __init__(
+        self, tapped: TappedNetwork, runtime: Runtime, place: Place, shard_on: torch.device | None = None
+    ) -> None:
         network = FrozenClassifier(tapped)
-        self.shape, self.image_size, self.device = tapped.shape, tapped.image_size, place.device
-        self.classifier = tuple(None if value is None else value.detach() for value in tapped.classifier)
+        self.shape, self.image_size, self.device = tapped.shape, tapped.image_size, shard_on or place.device
+        self.classifier = tuple(
+            None if value is None else value.detach().to(self.device) for value in tapped.classifier
+        )
         self._outputs = network.outputs
         self._run, self.decision = choose(network, runtime, place)
+        self.sharded: ShardedNetwork | None = None
+        if shard_on is not None:
+            folds = self.decision.runtime == "torch"
+            whole = runners.folded_copy(network, place.images()) if folds else runners.copied(network)
+            self._run = self.sharded = ShardedNetwork(whole, shard_on)
 
     @property
     def identity(self) -> str:
-        """As of `Decision`."""
-        return self.decision.identity
+        """As of `Decision`; other last bits where the network is sharded."""
+        return self.decision.identity + (", sharded" if self.sharded is not None else "")
 
     def __call__(self, images: Tensor) -> NetworkOutput:
         """Images `[n, 3, H, W]` in `[0, 1]`, of any size, to the network's output; without gradient."""

@@ -45,15 +45,15 @@ def folded(network: Frozen, images: Tensor, *, half: bool = False) -> Run:
     Raises:
         UnavailableError: it cannot be copied.
     """
-    copied = _folded_copy(network, images)
+    network = folded_copy(network, images)
     if half:
-        copied = copied.half()
+        network = network.half()
     device = images.device.type
 
     def run(images: Tensor) -> tuple[Tensor, ...]:
         with torch.inference_mode(), torch.autocast(device, enabled=False) if half else nullcontext():
             pixels = images.half() if half else images
-            return copied(pixels.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+            return network(pixels.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
 
     return _in_parts(run, device)
 
@@ -64,7 +64,7 @@ def compiled(network: Frozen, images: Tensor) -> Run:
     Raises:
         UnavailableError: it cannot be compiled here.
     """
-    function = torch.compile(_folded_copy(network, images))
+    function = torch.compile(folded_copy(network, images))
 
     def run(images: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
@@ -123,16 +123,22 @@ def write_onnx(network: Frozen, path: Path) -> None:
     """
     from exporters.onnx.features import export_features
 
-    export_features(_copy(network).cpu(), network.size, network.outputs, path, network.name)
+    export_features(copied(network).cpu(), network.size, network.outputs, path, network.name)
 
 
-def _folded_copy(network: Frozen, images: Tensor) -> Frozen:
-    copied = _copy(network)
-    fold_batch_norms(copied, images)
-    return copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+def folded_copy(network: Frozen, images: Tensor) -> Frozen:
+    """A copy with batch norms folded, channels last. Arguments and errors as of `folded`."""
+    folded = copied(network)
+    fold_batch_norms(folded, images)
+    return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _copy(network: Frozen) -> Frozen:
+def copied(network: Frozen) -> Frozen:
+    """A copy.
+
+    Raises:
+        UnavailableError: it cannot be copied.
+    """
     try:
         return copy.deepcopy(network)
     except Exception as error:  # of a network's own code, or of weights that PyTorch does not copy

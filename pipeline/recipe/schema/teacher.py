@@ -55,6 +55,11 @@ class VisualTeacherSettings(NetworkSettings):
         description="Side of its square input, in pixels; each view is resized to it. null: data.image_size.",
     )
     fit: VisualFitSettings | None = Field(default=None, description="How it is trained on the data; null: not trained.")
+    shard: bool = Field(
+        default=False,
+        description="Shard its parameters over all processes once it is frozen (docs/distributed.md), as for a teacher"
+        " that does not fit one device; with one process of no effect.",
+    )
 
     @model_validator(mode="after")
     def _has_learned_something(self) -> Self:
@@ -171,3 +176,23 @@ class TeacherSettings(Settings):
         description="Response to a weak teacher (on validation, it is at chance level, fusion does not help, or it"
         " is below student.baseline): a warning, or the end of the run before the student is trained (exit 3).",
     )
+
+    @model_validator(mode="after")
+    def _pytorch_shards(self) -> Self:
+        if self.visual.shard and self.runtime not in ("auto", "eager", "torch"):
+            raise problem(
+                "runtime",
+                f"expected auto, eager or torch where @visual.shard is true, got {self.runtime}",
+                "visual.shard",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tower_is_whole(self) -> Self:
+        if self.visual.shard and self.text.tower is not None and self.text.tower.is_teacher:
+            raise problem(
+                "visual.shard",
+                "expected false for @text.tower teacher, which is whole in each process, got true",
+                "text.tower",
+            )
+        return self

@@ -241,7 +241,7 @@ def read_teacher_parts(context: StageContext, fabric: "Fabric", *, stages: bool 
     looks_once = isinstance(clip, TowerClip) and own is not None and own.is_teacher
     with leader_first():  # a decision for a runtime is made and written once
         return TeacherParts(
-            visual=deploy_visual(context, fabric, visual.to(fabric.device)),
+            visual=deploy_visual(context, fabric, visual),
             names=make_views(recipe).names,
             settings=recipe.distill.weighting,
             weighing=None if text is None else text.weighing,

@@ -52,7 +52,9 @@ def student_upstream(recipe: Recipe) -> tuple[str, ...]:
 def student_parameters(recipe: Recipe) -> Mapping[str, Any]:
     """The settings that `train_student` follows from: everything about the student, its method and its schedule."""
     plain = ("distill.method", "distill.ce", "distill.teacher_cache")
-    taught = ("distill", "teacher.runtime", "teacher.text.anchors", "teacher.visual.classifier")
+    taught = (
+        "distill", "teacher.runtime", "teacher.text.anchors", "teacher.visual.classifier", "teacher.visual.shard"
+    )  # fmt: skip
     method = plain if recipe.distill.method == "ce" else taught
     names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
     followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", "data.decode", *IMAGE_KEYS)

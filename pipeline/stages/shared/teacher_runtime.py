@@ -24,18 +24,28 @@ _IMAGE_KEYS = ("data.image_size", "data.resize", "data.interpolation")
 
 
 def deploy_visual(context: StageContext, fabric: "Fabric", tapped: "TappedNetwork") -> "DeployedClassifier":
-    """The visual teacher in its runtime; a decision that was made just now is told in one line.
+    """The visual teacher, which is on the CPU, in its runtime on the device; a decision that was made just now is told
+    in one line. Among several processes it is sharded where the recipe says so.
 
     Raises:
         UnavailableError, GateError: as `pipeline.models.deployment.choice.choose`.
     """
     from pipeline.models.deployment.deployed import DeployedClassifier
 
-    place = _place(context, fabric, _visual_key(context, fabric, stages=tapped.tap_stages))
+    shards = _is_sharded(context)
+    place = _place(context, fabric, _visual_key(context, fabric, stages=tapped.tap_stages), on_cpu=shards)
     is_new = not place.record.is_file()
-    deployed = DeployedClassifier(tapped, context.recipe.teacher.runtime, place)
+    shard_on = fabric.device if shards else None
+    deployed = DeployedClassifier(tapped.to(place.device), context.recipe.teacher.runtime, place, shard_on)
     if is_new:
         context.console.say(deployed.decision.describe())
+    if deployed.sharded is not None:
+        held, total = deployed.sharded.held_bytes, deployed.sharded.total_bytes
+        context.console.say(
+            f"visual teacher: sharded; {held / 1e6:,.1f} MB of its {total / 1e6:,.1f} MB of parameters in this process"
+        )
+    elif context.recipe.teacher.visual.shard and is_new:
+        context.console.say("visual teacher: teacher.visual.shard has no effect in one process")
     return deployed
 
 
@@ -63,11 +73,17 @@ def visual_identity(context: StageContext, fabric: "Fabric") -> str | None:
     distill = context.recipe.distill
     stages = needs_stages(distill.method, distill.base)
     kept = kept_decision(_folder(context) / f"{_visual_key(context, fabric, stages=stages)}.json")
-    return None if kept is None else kept.identity
+    return None if kept is None else kept.identity + (", sharded" if _is_sharded(context) else "")
+
+
+def _is_sharded(context: StageContext) -> bool:
+    from pipeline.distributed.collectives import process_count
+
+    return context.recipe.teacher.visual.shard and process_count() > 1
 
 
 def _visual_key(context: StageContext, fabric: "Fabric", *, stages: bool) -> str:
-    classifier = settings(context.recipe, "teacher.visual.classifier")
+    classifier = settings(context.recipe, "teacher.visual.classifier", "teacher.visual.shard")
     return _key(context, fabric, ("teacher",), {**classifier, "stages": stages})
 
 
@@ -90,18 +106,21 @@ def _folder(context: StageContext) -> Path:
     return context.run.cache / "runtime"
 
 
-def _place(context: StageContext, fabric: "Fabric", key: str) -> "Place":
+def _place(context: StageContext, fabric: "Fabric", key: str, *, on_cpu: bool = False) -> "Place":
+    import torch
+
     from pipeline.data.index import DataIndex
     from pipeline.data.loading import Loader
     from pipeline.models.deployment.choice import Place
     from pipeline.training.device import computed_precision
 
+    device = torch.device("cpu") if on_cpu else fabric.device
     index = DataIndex.load(context.run.folder("data"))
 
     def images() -> "Tensor":
         loader = Loader(index, index.root, 0)
         batch = next(loader.evaluation_batches("train", image_geometry(context.recipe), _IMAGES, _IMAGES))
-        return batch.images.to(fabric.device).float() / 255
+        return batch.images.to(device).float() / 255
 
     mixed = not computed_precision(fabric).startswith("32-true")
-    return Place(_folder(context), key, fabric.device, mixed, images, len(index.splits["train"]))
+    return Place(_folder(context), key, device, mixed, images, len(index.splits["train"]), exports=not on_cpu)

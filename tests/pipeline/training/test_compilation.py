@@ -14,7 +14,7 @@ from pipeline.distill.settings import DistillSettings
 from pipeline.distill.task import DistillationTask
 from pipeline.models.tapped import TappedNetwork
 from pipeline.training import loop
-from pipeline.training.compilation import compiled, repeated_blocks
+from pipeline.training.compilation import compiled
 from pipeline.training.settings import NetworkFitSettings
 from tests.pipeline.training.toy import CLASSES, SIZE, console, make_training, run
 
@@ -111,19 +111,6 @@ def test_network_that_cannot_be_compiled_is_trained_as_it_is() -> None:
         "WARNING: student: compile: not compiled, and trained as it is: RuntimeError: no compiler\n"
         in stream.getvalue()
     )
-
-
-@pytest.mark.parametrize(
-    ("name", "family", "block", "count"),
-    [
-        ("resnet20", "cifar", "BasicBlock", 9),
-        ("mobilenet_v2", "torchvision", "InvertedResidual", 17),
-    ],
-)
-def test_repeated_blocks_are_the_largest_alike(name: str, family: Any, block: str, count: int) -> None:
-    with torch.device("meta"):
-        blocks = repeated_blocks(build(Architecture(name, family), 3))
-    assert [type(module).__name__ for module in blocks] == [block] * count
 
 
 def test_training_is_the_same_to_the_bit_whatever_computes_its_passes(

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pipeline.recipe.schema.teacher import TextTeacherSettings, VisualTeacherSettings
+from pipeline.recipe.schema.teacher import TeacherSettings, TextTeacherSettings, VisualTeacherSettings
 
 
 def test_embeddings_file_has_no_image_tower() -> None:
@@ -26,3 +26,24 @@ def test_teacher_that_has_learned_nothing_is_refused() -> None:
 def test_slips_in_names_of_clip_are_named(values: dict, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         TextTeacherSettings.model_validate(values)
+
+
+@pytest.mark.parametrize("runtime", ["compile", "onnxruntime", "tensorrt"])
+def test_only_pytorch_runs_a_sharded_teacher(runtime: str) -> None:
+    assert TeacherSettings.model_validate({"runtime": runtime, "visual": {"shard": False}}).runtime == runtime
+    with pytest.raises(
+        ValidationError, match=rf"expected auto, eager or torch where @visual\.shard is true, got {runtime}"
+    ):
+        TeacherSettings.model_validate({"runtime": runtime, "visual": {"shard": True}})
+
+
+@pytest.mark.parametrize("runtime", ["auto", "eager", "torch"])
+def test_runtimes_of_pytorch_may_shard(runtime: str) -> None:
+    assert TeacherSettings.model_validate({"runtime": runtime, "visual": {"shard": True}}).visual.shard
+
+
+def test_teacher_that_is_the_image_tower_is_not_sharded() -> None:
+    text = {"model": "tiny", "weights": "fit", "tower": "teacher"}
+    assert TeacherSettings.model_validate({"text": text}).text.tower is not None
+    with pytest.raises(ValidationError, match=r"expected false for @text\.tower teacher"):
+        TeacherSettings.model_validate({"text": text, "visual": {"shard": True}})

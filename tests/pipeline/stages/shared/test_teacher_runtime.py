@@ -1,9 +1,11 @@
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from pipeline.console import Console
 from pipeline.models.deployment.choice import kept_decision
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.shared.inputs import read_teacher
@@ -51,3 +53,16 @@ def test_another_runtime_is_another_decision(finished: tuple[Run, Outcome], tmp_
     assert {each.runtime for each in found.decisions} == {runtime} and len(found.decisions) == 2
     assert visual_identity(chosen, fabric) == found.decisions[0].identity != visual_identity(usual, fabric)
     assert found.tower_identity == found.decisions[1].identity != other.tower_identity
+
+
+def test_sharding_in_one_process_is_reported_and_changes_nothing(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+    fabric, usual = make_fabric("cpu", "fp32"), context_of(finished[0])
+    elsewhere = RunDirectory(finished[0].directory, cache=tmp_path)
+    chosen = replace(context_of(finished[0], teacher__visual__shard="true"), run=elsewhere)
+    stream = io.StringIO()
+    chosen = replace(chosen, console=Console(stream, plain=True))
+    found, images = read_teacher(chosen, fabric), torch.rand(3, 3, 32, 32)
+    ours, theirs = found.look(images), read_teacher(usual, fabric).look(images)
+    assert torch.equal(ours.output.logits, theirs.output.logits)
+    assert visual_identity(chosen, fabric) == visual_identity(usual, fabric)
+    assert stream.getvalue().count("teacher.visual.shard has no effect in one process") == 1
