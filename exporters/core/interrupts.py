@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, SimpleNamespace
@@ -50,7 +51,7 @@ def _unblock() -> None:
 def _end_at_once() -> None:
     for number in _TERMINATION:
         handler = signal.getsignal(number)
-        while isinstance(handler, _Recorder):
+        while isinstance(handler, _Recorder | _Deferrer):
             handler = handler.previous
         if handler is _terminate:
             signal.signal(number, signal.SIG_DFL)
@@ -90,9 +91,7 @@ def interrupts_kept() -> Iterator[None]:
                 raise
             raise _copy(interrupt) from error
     finally:
-        for number, (ours, previous) in restore.items():
-            if signal.getsignal(number) is ours:
-                signal.signal(number, previous)
+        _put_back(restore)
     if received:
         raise _copy(received[-1])
 
@@ -114,15 +113,105 @@ class _Recorder:
 
 def _record(received: list[BaseException]) -> dict[int, tuple[Any, Any]]:
     """Record what the current signal handlers raise; gives (ours, previous) by signal number."""
+    return _replace_handlers(lambda previous: _Recorder(previous, received))
 
+
+def _replace_handlers(wrapped: Callable[[Any], Any]) -> dict[int, tuple[Any, Any]]:
+    """Wrap the handlers of all signals that ask the process to end, but for those that are ignored or not Python's."""
     restore: dict[int, tuple[Any, Any]] = {}
     for number in (signal.SIGINT, *_TERMINATION):
         previous = signal.getsignal(number)
         if callable(previous):
-            ours = _Recorder(previous, received)
+            ours = wrapped(previous)
             restore[number] = (ours, previous)
             signal.signal(number, ours)
     return restore
+
+
+def _put_back(restore: dict[int, tuple[Any, Any]]) -> None:
+    for number, (ours, previous) in restore.items():
+        if signal.getsignal(number) is ours:
+            signal.signal(number, previous)
+
+
+class DeferredInterrupt:
+    """The interrupt that a block of `interrupts_deferred` has received, if any.
+
+    Attributes:
+        number: of the first signal; 0 as long as there was none.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._since = 0.0
+        self._handler: Callable[[int, FrameType | None], Any] | None = None
+
+    def note(self, number: int, handler: Callable[[int, FrameType | None], Any]) -> None:
+        """Remember the first signal, and what would have been done at once."""
+        self.number, self._handler, self._since = number, handler, time.monotonic()
+
+    def seconds(self) -> float:
+        """Seconds since the first signal."""
+        return time.monotonic() - self._since
+
+    def raise_now(self, number: int = 0) -> None:
+        """Do what the signal would have done at once, which is to raise the interrupt; nothing without a signal.
+
+        Args:
+            number: of a signal that another process has received, where this one received none.
+        """
+        if self._handler is not None:
+            self._handler(self.number, None)
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        elif number:
+            raise Terminated(number)
+
+
+@contextmanager
+def interrupts_deferred(repeats: float = 0.0) -> Iterator[DeferredInterrupt]:
+    """Let the first interrupt wait until the block asks for it, or ends; a second one is raised at once.
+
+    Outside the main thread, which alone receives signals, nothing is deferred.
+
+    Args:
+        repeats: seconds in which a further signal counts as the first one, for processes that are told twice: by the
+            terminal, and by the process that has started them.
+    """
+    deferred = DeferredInterrupt()
+    restore: dict[int, tuple[Any, Any]] = {}
+    if threading.current_thread() is threading.main_thread():
+        restore = _replace_handlers(lambda previous: _Deferrer(previous, deferred, repeats))
+    try:
+        try:
+            yield deferred
+        except Exception as error:
+            # What is deferred may be why the block failed: those who help it were interrupted as well.
+            try:
+                deferred.raise_now()
+            except KeyboardInterrupt as interrupt:
+                raise interrupt from error
+            raise
+    finally:
+        _put_back(restore)
+    deferred.raise_now()
+
+
+class _Deferrer:
+    """A signal handler that lets the first signal wait."""
+
+    def __init__(
+        self, previous: Callable[[int, FrameType | None], Any], deferred: DeferredInterrupt, repeats: float
+    ) -> None:
+        self.previous = previous
+        self._deferred = deferred
+        self._repeats = repeats
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self._deferred.number:
+            self._deferred.note(number, self.previous)
+        elif self._deferred.seconds() >= self._repeats:
+            self.previous(number, frame)
 
 
 def _copy(interrupt: BaseException) -> KeyboardInterrupt:

@@ -67,19 +67,21 @@ class FeatureLoader:
         drop_last: bool = False,
         device: torch.device | None = None,
         part: Part = WHOLE,
+        done: int = 0,
     ) -> Iterator[Batch]:
         """One epoch over the training features, in the order `epoch_order(seed, epoch, N)`.
 
         Args:
             augmentation: not used.
-            batch_size, seed, epoch, drop_last, part: as for a `Loader`.
+            batch_size, seed, epoch, drop_last, part, done: as for a `Loader`.
             device: not used; features are kept on the CPU.
         """
         order = epoch_order(seed, epoch, self.images)
         if drop_last and len(order) > batch_size:
             order = order[: len(order) // batch_size * batch_size]
         order, batch_size = own_images(order, batch_size, part)
-        for chosen in torch.from_numpy(order).split(batch_size):
+        for start in range(done * batch_size, len(order), batch_size):
+            chosen = torch.from_numpy(order[start : start + batch_size])
             yield Batch(self._train.images[chosen], self._train.labels[chosen], self._train.indices[chosen])
 
     def steps_per_epoch(self, batch_size: int) -> int:

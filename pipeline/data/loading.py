@@ -7,6 +7,9 @@ keeps the pixels, on the device that trains, and no worker process is started. B
 way.
 """
 
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -108,6 +111,7 @@ class Loader:
         drop_last: bool = False,
         device: torch.device = CPU,
         part: Part = WHOLE,
+        done: int = 0,
     ) -> Iterator[Batch]:
         """One epoch over the training split, in the order `epoch_order(seed, epoch, N)`.
 
@@ -119,6 +123,7 @@ class Loader:
             drop_last: leave out a last batch that is not full, unless it is the only one.
             device: where images are varied, and kept where they are kept: a CUDA device; for any other, the CPU.
             part: of each batch, the images that one of several processes takes.
+            done: batches at the beginning of the epoch that are left out; the others are the same.
 
         Raises:
             UnavailableError: an image vanished or broke since it was indexed; names it. Or the device cannot decode
@@ -132,7 +137,7 @@ class Loader:
         if drop_last and len(order) > batch_size:
             order = order[: len(order) // batch_size * batch_size]
         own, size = own_images(order, batch_size, part)
-        return self._batches("train", augmentation, epoch, own, size, device)
+        return self._batches("train", augmentation, epoch, own[done * size :], size, device)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """How many batches `training_batches` gives with `drop_last`."""
@@ -221,6 +226,7 @@ class Loader:
             batch_sampler=self._requests,  # type: ignore[arg-type]
             num_workers=self.workers,
             collate_fn=_as_it_is,
+            worker_init_fn=_leave_signals_to_the_main_process,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
             # Of its own, because torch's loader draws from the global stream otherwise, once for each iterator.
@@ -266,6 +272,20 @@ def _drawn(requests: Sequence[Request], index: DataIndex) -> Sequence[Request]:
         replace(request, variation=variation.rows(slice(end - len(request.indices), end)))
         for request, end in zip(requests, ends, strict=True)
     ]
+
+
+def _leave_signals_to_the_main_process(_worker: int) -> None:
+    """A terminal, or a cluster that ends a job, tells all processes; the main one ends the others when it is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # elsewhere it could not be known who sent a SIGTERM
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_when_told_by(main: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != main:
+        pass
+    os._exit(0)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -13,13 +13,15 @@ from exporters.core.errors import GateError
 from pipeline.distributed.collectives import averaged, process_count, summed
 from pipeline.timing import OUTSIDE, PartTimer
 
-PARTS = ("data", "views", "teacher", "clip", "cache", "forward", "backward", "optimizer", "evaluation", OUTSIDE)
+PARTS = ("data", "views", "teacher", "clip", "cache", "forward", "backward", "optimizer", "evaluation", "checkpoint",
+         OUTSIDE)  # fmt: skip
 """What the time of an epoch is divided into.
 
 `data`: waiting for a batch, and bringing it to the device. `views`: making the views of images. `teacher`: the visual
 teacher's network and the fusion of its views. `clip`: CLIP's image tower. `cache`: reading and writing the teacher
 cache. `forward`, `backward`: the student with its losses, and the gradients with their clipping. `optimizer`: the step,
-and the average of the weights. `evaluation`: accuracy on validation images. `other`: the rest.
+and the average of the weights. `evaluation`: accuracy on validation images. `checkpoint`: checkpoints within the epoch.
+`other`: the rest.
 """
 
 T = TypeVar("T")
@@ -42,6 +44,7 @@ class EpochMeters:
         self._images = 0
         self._sums: dict[str, Tensor] = {}
         self._finite_steps: dict[str, Tensor] = {}
+        self._earlier: dict[str, float] = {}  # seconds of the attempts that were cut short
 
     def update(self, losses: Mapping[str, Tensor], images: int) -> None:
         """Count a step.
@@ -74,6 +77,28 @@ class EpochMeters:
             )
         return {f"loss_{name}": mean for name, mean in means.items()} | {"loss": sum(means.values())}
 
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint within the epoch: sums, counts and seconds so far."""
+        return {
+            "steps": self._steps,
+            "images": self._images,
+            "sums": {name: value.cpu() for name, value in self._sums.items()},
+            "finite_steps": {name: value.cpu() for name, value in self._finite_steps.items()},
+            "seconds": self._seconds(),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from a `state_dict` of the same epoch, on a device."""
+        self._steps, self._images = saved["steps"], saved["images"]
+        self._sums = {name: value.to(device) for name, value in saved["sums"].items()}
+        self._finite_steps = {name: value.to(device) for name, value in saved["finite_steps"].items()}
+        self._earlier = dict(saved["seconds"])
+
+    def _seconds(self, wait: bool = True) -> dict[str, float]:
+        """Part → seconds of the epoch so far, by all attempts; see `PartTimer.seconds`."""
+        now, earlier = self._timer.seconds(wait), self._earlier
+        return {name: now.get(name, 0.0) + earlier.get(name, 0.0) for name in {**earlier, **now}}
+
     def measured(self, device: torch.device) -> AbstractContextManager[None]:
         """The block of the epoch, in which time is measured."""
         return self._timer.measured(device)
@@ -98,7 +123,7 @@ class EpochMeters:
         Args:
             wait: for a GPU to end its work; else what it has done so far counts.
         """
-        seconds = self._timer.seconds(wait)
+        seconds = self._seconds(wait)
         training = max(sum(seconds.values()) - seconds.get("evaluation", 0.0), 1e-9)
         return {
             "images_per_second": round(process_count() * self._images / training, 1),
@@ -114,7 +139,7 @@ class EpochMeters:
             `peak_memory_bytes`, the most that this process has had resident so far, None where the system does not
             say; on CUDA `peak_gpu_memory_bytes`, the most that tensors have taken so far.
         """
-        speed, seconds = self.speed(), self._timer.seconds()
+        speed, seconds = self.speed(), self._seconds()
         measured: dict[str, Any] = {
             "seconds": round(sum(seconds.values()), 3),
             "parts": {name: round(seconds[name], 3) for name in PARTS if name in seconds},

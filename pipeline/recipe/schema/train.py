@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.training.settings import NetworkFitSettings
+from pipeline.training.settings import CheckpointSettings, NetworkFitSettings
 
 
 class TrainSettings(NetworkFitSettings):
@@ -14,4 +14,7 @@ class TrainSettings(NetworkFitSettings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
         description="Precision of all training, the teachers' too; auto: bf16 on CUDA where it is fast, else fp32.",
+    )
+    checkpoint: CheckpointSettings = Field(
+        default_factory=CheckpointSettings, description="How often the state of each training is saved."
     )

@@ -16,6 +16,7 @@ _SHARES: dict[str, tuple[str, ...]] = {
     "the student's own forward and backward passes": ("forward", "backward"),
     "the optimizer": ("optimizer",),
     "the accuracy on validation images": ("evaluation",),
+    "checkpoints": ("checkpoint",),
     "other work": ("other",),
 }
 """What is named → parts of the time, of `pipeline.training.meters.PARTS`."""

@@ -41,6 +41,9 @@ STUDENT_LIBRARIES = (*TRAINING_LIBRARIES, "open_clip_torch", "safetensors")
 YARDSTICKS = frozenset({"student.baseline", "distill.on_no_gain", "distill.reference"})
 """Settings of what the student is compared with, which change nothing of its training."""
 
+_SAVING = "train.checkpoint."
+"""How often the state of a training is saved, which changes nothing of it either."""
+
 
 def student_upstream(recipe: Recipe) -> tuple[str, ...]:
     """The stages that `train_student` reads: index and teachers, as far as the method uses them."""
@@ -58,7 +61,7 @@ def student_parameters(recipe: Recipe) -> Mapping[str, Any]:
     method = plain if recipe.distill.method == "ce" else taught
     names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
     followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", "data.decode", *IMAGE_KEYS)
-    followed = {key: value for key, value in followed.items() if not key.startswith("distill.auto.")}
+    followed = {key: value for key, value in followed.items() if not key.startswith(("distill.auto.", _SAVING))}
     return {key: value for key, value in followed.items() if key not in YARDSTICKS | {"distill.teacher_cache.max_gb"}}
 
 

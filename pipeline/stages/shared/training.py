@@ -42,4 +42,6 @@ def discard_checkpoint(context: StageContext, label: str, folder: Path | None = 
 
 
 def _checkpoint(context: StageContext, label: str, folder: Path | None) -> Checkpoint:
-    return Checkpoint((folder or context.run.folder(label)) / "checkpoint.pt", context.fingerprint)
+    saving = context.recipe.train.checkpoint
+    path = (folder or context.run.folder(label)) / "checkpoint.pt"
+    return Checkpoint(path, context.fingerprint, saving.keep, saving.every_seconds)

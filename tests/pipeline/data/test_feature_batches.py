@@ -45,6 +45,14 @@ def test_batches_hold_each_views_features_of_plain_images(loader: Loader) -> Non
         assert torch.equal(batch.labels, plain.labels[batch.indices]) and batch.images.dtype == torch.float32
 
 
+def test_epoch_resumed_after_some_batches_has_the_rest_of_them(loader: Loader) -> None:
+    made = FeatureLoader(loader, GEOMETRY, VIEWS, corner_colours, CPU)
+    whole = [batch.indices.tolist() for batch in made.training_batches(AUGMENTATION, 4, seed=5, epoch=2)]
+    for done in range(len(whole) + 1):
+        rest = made.training_batches(AUGMENTATION, 4, seed=5, epoch=2, done=done)
+        assert [batch.indices.tolist() for batch in rest] == whole[done:]
+
+
 def test_epochs_look_at_no_image_again(loader: Loader) -> None:
     looks: list[int] = []
 

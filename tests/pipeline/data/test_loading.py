@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index
 from pipeline.data.loading import Batch, Loader, epoch_order
 from pipeline.data.mixing import draw_mix
+from pipeline.distributed.parts import Part
 from tests.pipeline.conftest import CLASSES, Run, draw
 from tests.pipeline.data.conftest import Augment, Data, RandAugment, write_image
 from tests.pipeline.data.reference import augmented, blended
@@ -126,6 +128,22 @@ def test_images_kept_in_memory_are_varied_to_the_same_bits(index: DataIndex, cro
         assert same(
             [b for epoch in (0, 1, 0) for b in loader.training_batches(augmentation, 3, seed=1, epoch=epoch)], expected
         )
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 2**20])
+def test_epoch_resumed_after_some_batches_has_the_rest_of_them(index: DataIndex, cache_bytes: int):
+    loader = Loader(index, index.root, 0, cache_bytes)
+    whole = list(loader.training_batches(MIXED, 3, seed=1, epoch=2))
+    for done in range(len(whole) + 1):
+        assert same(list(loader.training_batches(MIXED, 3, seed=1, epoch=2, done=done)), whole[done:])
+    parts = [Part(number, 2) for number in range(2)]
+    for done in (0, 1, 2, 3):
+        halves = [list(loader.training_batches(MIXED, 4, 1, 2, drop_last=True, part=p, done=done)) for p in parts]
+        expected = list(loader.training_batches(MIXED, 4, 1, 2, drop_last=True, done=done))
+        assert [torch.cat([a.indices, b.indices]).tolist() for a, b in zip(*halves, strict=True)] == [
+            batch.indices.tolist() for batch in expected
+        ]
+        assert len(expected) == 3 - done
 
 
 def test_mixed_batches_are_the_same_with_1_and_3_workers_and_in_any_order(index: DataIndex):
@@ -295,6 +313,25 @@ class Deadly(Geometry):
     def apply(self, image: Image.Image) -> np.ndarray:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("still alive")
+
+
+class Watched(Geometry):
+    """Geometry that tells its own process to end before each image."""
+
+    def apply(self, image: Image.Image) -> np.ndarray:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        return super().apply(image)
+
+
+def test_workers_leave_the_signals_that_end_a_run_to_the_main_process(index: DataIndex):
+    with Loader(index, index.root, 1) as loader:
+        batches = list(loader.evaluation_batches("test", Watched(**vars(GEOMETRY)), 1))
+        (worker,) = multiprocessing.active_children()
+        worker.terminate()  # which comes from the main process
+        worker.join(10)
+        assert worker.exitcode == 0
+    assert same(batches, list(Loader(index, index.root, 0).evaluation_batches("test", GEOMETRY, 1)))
 
 
 def test_killed_worker_is_reported_with_the_remedy(index: DataIndex):

@@ -2,12 +2,15 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.data.loading import Batch
 from pipeline.distill.build import build_method
 from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.base import Method
@@ -27,8 +30,10 @@ from pipeline.distributed.collectives import (
 from pipeline.distributed.parts import own_batches
 from pipeline.models.outputs import NetworkOutput
 from pipeline.randomness import Samples
+from pipeline.training import saving
+from pipeline.training.checkpoint import Checkpoint
 from tests.pipeline.distill.networks import labels_of, network_output, shape_of
-from tests.pipeline.training.toy import CLASSES, Task, make_training, run
+from tests.pipeline.training.toy import CLASSES, Net, Task, batches_of, make_training, run
 
 IMAGES, NUMBER_OF_CLASSES = 8, 4
 
@@ -111,7 +116,7 @@ def train_net(**settings: Any) -> dict[str, Any]:
     """The end of a training of four epochs of a net without batch statistics."""
     with tempfile.TemporaryDirectory() as folder:
         fitted = run(make_training(PlainNet(), settings=settings, scores=[0.5, 0.7, 0.6, 0.7]), Path(folder))
-        written = [path.name for path in Path(folder).iterdir()]
+        written = sorted(path.name for path in Path(folder).iterdir())
     history = [{key: value for key, value in row.items() if key != "time"} for row in fitted.history]
     return {"final": fitted.final_state, "history": history, "chosen": fitted.chosen_epoch, "written": written}
 
@@ -129,6 +134,32 @@ def train_net_with_drop_out() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         fitted = run(make_training(settings={"ema": 0.9}), Path(folder))
     return {"final": fitted.final_state}
+
+
+class Stopped(Exception):
+    """The end of an attempt."""
+
+
+def train_net_in_two_attempts() -> dict[str, Any]:
+    """The same as `train_net_with_drop_out`, broken off after two steps of an epoch, and resumed."""
+
+    def break_off(epoch: int) -> Iterator[Batch]:
+        for number, batch in enumerate(batches_of(epoch)):
+            if (epoch, number) == (2, 2):
+                raise Stopped
+            yield batch
+
+    folder = Path(from_leader(tempfile.mkdtemp()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saving, "_EXCHANGE_STEPS", 1)
+        with pytest.raises(Stopped):
+            run(make_training(settings={"ema": 0.9}, batches=break_off), folder, every_seconds=0)
+    of_all(None)  # the first process has written
+    saved = Checkpoint(folder / "checkpoint.pt", "one").load()
+    assert saved is not None
+    torch.manual_seed(99)
+    fitted = run(make_training(Net(33, 0.5), settings={"ema": 0.9}), folder)
+    return {"final": fitted.final_state, "resumed at": (len(saved["history"]), saved["step"])}
 
 
 def _in_turn() -> list[int]:
@@ -157,6 +188,7 @@ def _everything() -> dict[str, Any]:
         "accumulating net": train_net(accumulate=2),
         "synchronised net": train_net_with_batch_norm(ema=0.9),
         "noisy net": train_net_with_drop_out(),
+        "resumed net": train_net_in_two_attempts(),
         "gathered": gathered(torch.arange(3) + 3 * process_number()),
         "interleaved": interleaved(own_batches(["a", "b", "c", "d", "e"], this_part())),
         "in turn": _in_turn(),

@@ -74,7 +74,14 @@ def test_both_processes_end_with_the_same_weights_and_statistics(together: list[
 
 
 def test_only_process_0_writes_a_checkpoint(together: list[dict[str, Any]]):
-    assert [process["net"]["written"] for process in together] == [["checkpoint.pt"], []]
+    assert [process["net"]["written"] for process in together] == [["checkpoint.1.pt", "checkpoint.pt"], []]
+
+
+def test_training_resumed_within_an_epoch_ends_with_the_same_bits(together: list[dict[str, Any]]):
+    for process in together:
+        assert process["resumed net"]["resumed at"] == (2, 2)
+        ours, theirs = process["noisy net"]["final"], process["resumed net"]["final"]
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_what_is_exchanged_comes_in_the_order_of_the_processes(together: list[dict[str, Any]]):

@@ -27,7 +27,8 @@ def test_training_goes_on_once_there_is_room(left: int, tmp_path: Path) -> None:
             run(make_training(scores=scores), disk.path, fill)
         saved = Checkpoint(disk.path / "checkpoint.pt", "one").load()
         assert saved is not None and len(saved["history"]) == 2
-        assert sorted(path.name for path in disk.path.iterdir()) == ["checkpoint.pt", "filler"]
+        kept = ["checkpoint.1.pt", "checkpoint.pt", "filler"]
+        assert sorted(path.name for path in disk.path.iterdir()) == kept
         (disk.path / "filler").unlink()
         again = run(make_training(Net(33, 0.5), scores=scores[2:]), disk.path)
         assert_same_outcome(whole, again, (tmp_path / "whole", disk.path))

@@ -54,7 +54,7 @@ class Stopped(Exception):
         ({"head_epochs": 3, "ema": 0.9, "accumulate": 2}, "bf16"),
     ],
 )
-@pytest.mark.parametrize("where", ["after epoch 2", "within epoch 3", "after the last"])
+@pytest.mark.parametrize("where", ["after epoch 2", "within epoch 3", "after a step", "after the last"])
 def test_resumed_training_equals_uninterrupted_training(
     settings: dict[str, Any], precision: str, where: str, tmp_path: Path
 ):
@@ -68,12 +68,20 @@ def test_resumed_training_equals_uninterrupted_training(
 
     def break_off(epoch: int) -> Iterator[Batch]:
         for number, batch in enumerate(batches_of(epoch)):
-            if (where, epoch, number) == ("within epoch 3", 2, 2):
+            if (epoch, number) == (2, 2) and where in ("within epoch 3", "after a step"):
                 raise Stopped
             yield batch
 
     with pytest.raises(Stopped):
-        run(make_training(settings=settings, scores=scores, batches=break_off), folders[1], stop, precision=precision)
+        run(
+            make_training(settings=settings, scores=scores, batches=break_off),
+            folders[1],
+            stop,
+            precision=precision,
+            every_seconds=0 if where == "after a step" else None,
+        )
+    saved = Checkpoint(folders[1] / "checkpoint.pt", "one").load()
+    assert saved is not None and saved["step"] == (2 if where == "after a step" else 0)
     # Another process: nothing of the first attempt is left but the file.
     torch.manual_seed(99)
     torch.rand(11)
@@ -117,6 +125,7 @@ def test_unusable_checkpoint_is_ignored(damage: str, tmp_path: Path):
     )
     path = folders[1] / "checkpoint.pt"
     content = bytearray(path.read_bytes())
+    (folders[1] / "checkpoint.1.pt").unlink()
     if damage == "truncated":
         path.write_bytes(content[: len(content) // 2])
     elif damage == "garbage":
@@ -126,6 +135,72 @@ def test_unusable_checkpoint_is_ignored(damage: str, tmp_path: Path):
         content[content.index(weight.numpy().tobytes()) + 5] ^= 1
         path.write_bytes(content)
     assert_same_outcome(fresh, run(make_training(), folders[1]), folders)
+
+
+@pytest.mark.parametrize("every_seconds", [None, 0])
+def test_damaged_checkpoint_is_named_and_the_one_before_is_used(every_seconds: float | None, tmp_path: Path):
+    folders = (tmp_path / "one", tmp_path / "two")
+    whole = run(make_training(), folders[0])
+
+    def break_off(epoch: int) -> Iterator[Batch]:
+        for number, batch in enumerate(batches_of(epoch)):
+            if (epoch, number) == (2, 2):
+                raise Stopped
+            yield batch
+
+    with pytest.raises(Stopped):
+        run(make_training(batches=break_off), folders[1], every_seconds=every_seconds)
+    path = folders[1] / "checkpoint.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    shown, stream = console()
+    again = fit(make_training(Net(33, 0.5)), make_fabric("cpu", "fp32"), Checkpoint(path, "one"), shown)
+    said = stream.getvalue()
+    assert f"WARNING: {path} is damaged (its checksum is another): the one before is used, " in said
+    place = "after epoch 2 of 4, 1 of 3 steps into the next" if every_seconds == 0 else "after epoch 1 of 4"
+    assert f"toy: resuming {place}\n" in said
+    assert_same_outcome(whole, again, folders)
+
+
+def test_no_batch_is_trained_twice_and_losses_are_those_of_the_whole_epoch(tmp_path: Path):
+    trained: list[tuple[int, int]] = []
+
+    def broken_off_at(stop: tuple[int, int] | None) -> Any:
+        def batches(epoch: int) -> Iterator[Batch]:
+            for number, batch in enumerate(batches_of(epoch)):
+                if (epoch, number) == stop:
+                    raise Stopped
+                yield batch
+
+        return batches
+
+    def losses(task: Any, call: Call) -> dict[str, Tensor]:
+        trained.append((call.samples.epoch, int(call.samples.indices[0])))
+        return {"ce": nn.functional.cross_entropy(task.logits(call.images), call.labels)}
+
+    for stop in [(0, 1), (0, 2), (1, 0), (2, 2), (3, 1), None]:
+        training = make_training(Net(1, 0.5), losses=losses, batches=broken_off_at(stop))
+        if stop is None:
+            fitted = run(training, tmp_path / "two", every_seconds=0)
+        else:
+            with pytest.raises(Stopped):
+                run(training, tmp_path / "two", every_seconds=0)
+    assert len(trained) == len(set(trained)) == 4 * STEPS
+    assert timeless(fitted.history) == timeless(run(make_training(), tmp_path / "one").history)
+    assert all(row["time"]["parts"]["checkpoint"] >= 0 for row in fitted.history)
+
+
+@pytest.mark.parametrize(("every_seconds", "keep"), [(None, 1), (0, 1), (0, 3), (3600, 2)])
+def test_how_often_the_state_is_saved_changes_nothing(every_seconds: float | None, keep: int, tmp_path: Path):
+    """Against a loop that saves after each epoch alone."""
+    settings = {"accumulate": 2, "ema": 0.9}
+    plain = run(make_training(settings=settings), tmp_path)
+    checkpoint = Checkpoint(tmp_path / "other" / "checkpoint.pt", "one", keep, every_seconds)
+    fitted = fit(make_training(settings=settings), make_fabric("cpu", "fp32"), checkpoint, console()[0])
+    assert same(fitted.final_state, plain.final_state) and same(fitted.chosen_state, plain.chosen_state)
+    assert timeless(fitted.history) == timeless(plain.history)
+    assert len(list(checkpoint.path.parent.iterdir())) == keep
 
 
 def test_checkpoint_that_calls_an_epoch_a_pass_is_resumed(tmp_path: Path):

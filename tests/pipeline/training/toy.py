@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,10 +88,11 @@ class Loader:
         drop_last: bool = False,
         device: torch.device | None = None,
         part: Part = WHOLE,
+        done: int = 0,
     ) -> Iterator[Batch]:
         assert drop_last
         self.asked.append((batch_size, seed, epoch))
-        for batch in self._batches(epoch):
+        for batch in islice(self._batches(epoch), done, None):
             own = (values.chunk(part.count)[part.number] for values in batch if values is not None)
             yield Batch(*own)
 
@@ -140,6 +142,7 @@ def run(
     *,
     fingerprint: str = "one",
     precision: Any = "fp32",
+    every_seconds: float | None = None,
 ) -> Fitted:
-    checkpoint = Checkpoint(folder / "checkpoint.pt", fingerprint)
+    checkpoint = Checkpoint(folder / "checkpoint.pt", fingerprint, every_seconds=every_seconds)
     return fit(training, make_fabric("cpu", precision), checkpoint, console()[0], log_metrics)

@@ -55,8 +55,10 @@ def test_every_setting_is_a_part_of_some_fingerprint() -> None:
     recipe = load_recipe("quickstart", asked).recipe
     covered = {key for stage in STAGES if stage.name != "bundle" for key in stage.parameters(recipe)}
     every = set(next(stage for stage in STAGES if stage.name == "bundle").parameters(recipe))
-    # What it is called, where and how fast it runs, how much disk it may take, and what is told of the data.
+    # What it is called, where and how fast it runs, how much disk it may take, how often its state is saved, and what
+    # is told of the data.
     free = {"name", "device", "data.workers", "data.licence", "distill.teacher_cache.max_gb"}
+    free |= {"train.checkpoint.every_minutes", "train.checkpoint.keep"}
     assert every - covered - free == set()
 
 
