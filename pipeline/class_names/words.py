@@ -164,6 +164,16 @@ def class_names_file(source: str) -> Path:
     return shipped if Path(source).name == source and shipped.is_file() else Path(source).expanduser()
 
 
+def names_in_file(path: Path) -> list[list[str] | None]:
+    """The labels (None for a list) and the words that a file of class names says, whatever its layout and comments.
+
+    Raises:
+        UsageError: a file with mistakes.
+    """
+    found = _read(path)
+    return [None if found.labels is None else list(found.labels), list(found.words)]
+
+
 def _read(path: Path) -> _Names:
     try:
         rows = read_rows(path)

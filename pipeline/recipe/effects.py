@@ -1,12 +1,10 @@
-"""Keys that a recipe gives and that have no effect under its method."""
+"""Keys that a recipe gives and that have no effect beside its other keys."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from exporters.core.wording import count_of
-from pipeline.distill.registry import METHODS
-from pipeline.distill.settings import AUTO
-from pipeline.recipe.needs import has_views, needs_teacher, needs_text_embeddings
+from pipeline.recipe.in_effect import rules
 from pipeline.recipe.reading.load import LoadedRecipe
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.yaml_document import KeyPath, dotted
@@ -27,7 +25,8 @@ def no_effect_note(loaded: LoadedRecipe) -> str | None:
     if not found:
         return None
     more = f" and {count_of(len(found) - _MOST, 'more key')}" if len(found) > _MOST else ""
-    return f"note: no effect under distill.method {loaded.recipe.distill.method}: {', '.join(found[:_MOST])}{more}"
+    method = loaded.recipe.distill.method
+    return f"note: no effect in this recipe (distill.method {method}): {', '.join(found[:_MOST])}{more}"
 
 
 def keys_without_effect(recipe: Recipe, given: Iterable[KeyPath]) -> list[str]:
@@ -40,7 +39,7 @@ def keys_without_effect(recipe: Recipe, given: Iterable[KeyPath]) -> list[str]:
     paths = list(given)
     values = recipe.model_dump(mode="json")
     found: list[str] = []
-    for key, matters in _RULES.items():
+    for key, matters in rules(recipe).items():
         path = tuple(key.split("."))
         below = [each for each in paths if each[: len(path)] == path]
         inside = any(key.startswith(f"{section}.") for section in found)
@@ -59,50 +58,3 @@ def _is_off(values: Mapping[str, Any], path: KeyPath) -> bool:
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value in _OFF
-
-
-def _methods(recipe: Recipe) -> set[str]:
-    """Names of `METHODS` that may train the student, bases included."""
-    return {name for each in recipe.distill.candidates for name in (each.method, each.base) if name is not None}
-
-
-def _learns_from_a_teacher(recipe: Recipe) -> bool:
-    return any(METHODS[name].needs_teacher for name in _methods(recipe))
-
-
-def _has_loss(name: str) -> Callable[[Recipe], bool]:
-    """Whether a method has this loss; TMKD adds either to a base that has none."""
-    return lambda recipe: recipe.distill.may_use_tmkd or any(name in METHODS[each].losses for each in _methods(recipe))
-
-
-def _is_one_of(*names: str) -> Callable[[Recipe], bool]:
-    return lambda recipe: not _methods(recipe).isdisjoint(names)
-
-
-def _contrasts(recipe: Recipe) -> bool:
-    return recipe.distill.may_use_tmkd and recipe.distill.contrast.weight > 0
-
-
-_RULES: Mapping[str, Callable[[Recipe], bool]] = {
-    "teacher": lambda recipe: needs_teacher(recipe) or needs_text_embeddings(recipe),
-    "teacher.text": lambda recipe: needs_text_embeddings(recipe) or _contrasts(recipe),
-    "distill.base": lambda recipe: recipe.distill.method in ("tmkd", AUTO),
-    "distill.auto": lambda recipe: recipe.distill.method == AUTO,
-    "distill.balance": _learns_from_a_teacher,
-    "distill.views": lambda recipe: recipe.distill.may_use_tmkd,
-    "distill.student_views": has_views,
-    "distill.weighting": has_views,
-    "distill.feature": _has_loss("feature"),
-    "distill.feature.bank": _is_one_of("crd"),
-    "distill.logits": _has_loss("logits"),
-    "distill.logits.target_weight": _is_one_of("dkd"),
-    "distill.logits.non_target_weight": _is_one_of("dkd"),
-    "distill.contrast": _contrasts,
-    "distill.teacher_cache": _learns_from_a_teacher,
-    "distill.teacher_cache.stages": _is_one_of("fitnet", "reviewkd"),
-    "distill.warmup": lambda recipe: _has_loss("feature")(recipe) or _contrasts(recipe),
-    "distill.on_no_gain": lambda recipe: recipe.distill.method != "ce",
-    "distill.reference": lambda recipe: recipe.distill.method == "tmkd",
-    "student.baseline": lambda recipe: recipe.distill.method not in ("ce", AUTO),
-}
-"""Key or section → whether it changes anything of a run."""

@@ -15,6 +15,7 @@ from pipeline.runner.fingerprint import digest
 from pipeline.runner.planning import PlannedStage, decide, needed_stages, plan, stage_inputs
 from pipeline.runner.reasons import brief
 from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.withdrawal import withdraw_bundle
 
 if TYPE_CHECKING:
     from pipeline.console import Console
@@ -167,10 +168,8 @@ def _run_or_reuse(
                 summary = run_stage(stage, StageContext(recipe, run, console, fresh.fingerprint, tuple(rivals)))
         except Exception as error:
             if isinstance(error, GateError):
-                # A bundle in the run directory is of a student that passed; when a gate fails there is none.
-                for name in {stage.name, "bundle"}:
-                    run.discard_kept(name)
-                run.remove_outputs("bundle", ("bundle.tar",))
+                run.discard_kept(stage.name)
+                withdraw_bundle(run, stage.name)
             seconds = round(time.monotonic() - started, 1)
             message = str(error) or type(error).__name__
             missed = isinstance(error, GateError)

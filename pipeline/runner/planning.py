@@ -98,7 +98,8 @@ def decide(
         inputs: `stage_inputs` of the stage, now.
     """
     if record.fingerprint != digest(inputs):
-        return PlannedStage(stage.name, "run", tuple(differences(record.inputs, inputs)) or ("it has not run yet",))
+        without = record.message if record.status == "failed" and not record.inputs else "it has not run yet"
+        return PlannedStage(stage.name, "run", tuple(differences(record.inputs, inputs)) or (without,))
     if record.status == "running":
         return PlannedStage(stage.name, "continue", ("it was interrupted",))
     if record.status == "failed":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.console import Console
+from pipeline.recipe.in_effect import settings_in_effect
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.recipe.schema.weights import SECTIONS
 from pipeline.runner.rundir import RunDirectory
@@ -92,28 +93,21 @@ class Stage(ABC):
 
 
 def settings(recipe: Recipe, *keys: str) -> dict[str, Any]:
-    """The recipe's values below some dotted keys, flattened to dotted key → JSON value.
+    """The recipe's values below some dotted keys that are in effect, flattened to dotted key → JSON value.
 
-    Hashes of weights are left out: a stage follows from the file's content, whether the recipe names its hash or not.
-    So are the names of presets, which stand for the values of other keys.
+    Keys without effect are left out, and values that mean the same are the same (`settings_in_effect`). Hashes of
+    weights are left out too: a stage follows from the file's content, whether the recipe names its hash or not. So are
+    the names of presets, which stand for the values of other keys.
 
     Example:
         >>> settings(recipe, "data.image_size", "student")
         {'data.image_size': 64, 'student.model': 'mobilenet_v2', …}
     """
-    values: Any = recipe.resolved()
+    everything, values = settings_in_effect(recipe), recipe.resolved()
     found: dict[str, Any] = {}
     for key in keys:
-        value = values
+        value: Any = values
         for part in key.split("."):
             value = value[part]
-        _flatten(key, value, found)
+        found |= {name: each for name, each in everything.items() if name == key or name.startswith(f"{key}.")}
     return {key: value for key, value in found.items() if key not in _HASHES | _PRESETS}
-
-
-def _flatten(key: str, value: Any, into: dict[str, Any]) -> None:
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            _flatten(f"{key}.{name}", inner, into)
-    else:
-        into[key] = value

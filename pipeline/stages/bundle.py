@@ -93,8 +93,11 @@ def _passed(context: StageContext) -> "Passed":
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:
-    """The settings that the student follows from: all but where the data lie and what they are run on."""
-    here = ("data.root", "data.workers", "device")
+    """The settings that the student follows from: all but where the data lie, what they are run on, and what is kept
+    on the disk meanwhile.
+    """
+    kept = ("distill.teacher_cache.max_gb", "train.checkpoint.every_minutes", "train.checkpoint.keep")
+    here = ("data.root", "data.workers", "device", *kept)
     return {key: value for key, value in settings(recipe, *recipe.resolved()).items() if key not in here}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from exporters.core.files import sha256_file, write_bytes, write_json
+from exporters.core.files import read_json, sha256_file, write_bytes, write_json
 from pipeline.class_names.words import class_words
 from pipeline.recipe.needs import has_views, needs_text_embeddings
 from pipeline.recipe.schema.recipe import Recipe
@@ -14,6 +14,7 @@ from pipeline.stages.shared.inputs import (
     TRAINING_LIBRARIES,
     Data,
     class_names_digest,
+    described_file,
     make_fitted_views,
     make_views,
     read_data,
@@ -75,7 +76,10 @@ class TextStage(Stage):
         """Model, prompts and views; with a fit, all that it depends on. Its seed is the split's: seeds share it."""
         text = recipe.teacher.text
         keys = ["weights", "class_names", *(("model", "prompts") if text.has_text_tower or text.tower is None else ())]
-        keys = [f"teacher.text.{key}" for key in keys] + ["distill.views", "data.split_seed"]
+        keys = [f"teacher.text.{key}" for key in keys]
+        if not text.has_image_tower:  # the same texts for each view, whatever it shows
+            return settings(recipe, *keys) | {"distill.views": len(recipe.distill.possible_views)}
+        keys += ["distill.views", "data.split_seed"]
         if text.weights == "fit":
             keys += ["teacher.text.fit", "teacher.text.tower", "train.precision", *IMAGE_KEYS]
             # A tower looks at each image once, as it is.
@@ -84,14 +88,19 @@ class TextStage(Stage):
         return {key: value for key, value in settings(recipe, *keys).items() if key not in _MIXING}
 
     def files(self, recipe: Recipe) -> Mapping[str, str]:
-        """Prompts, class names, model description and weights, as far as they are files; weights as they are meant."""
+        """Prompts, class names, model description and weights, as far as they are files: what they say, of weights
+        the bytes.
+        """
         from pipeline.catalog import configs_directory
+        from pipeline.tmkd.prompts import Prompts
 
         text, configs = recipe.teacher.text, configs_directory()
-        shipped = [configs / "prompts" / f"{text.prompts}.yaml", configs / "clip" / f"{text.model}.json"]
         found = weights_file(text.weights, text.sha256, "teacher.text")
-        for name in (text.prompts, text.model, *map(str, shipped)):
-            found |= weights_file(name)
+        if text.has_text_tower:
+            for path in (Path(text.prompts), configs / "prompts" / f"{text.prompts}.yaml"):
+                found |= described_file(path, lambda path: dict(Prompts.load(str(path)).views))
+            for path in (Path(text.model).expanduser(), configs / "clip" / f"{text.model}.json"):
+                found |= described_file(path, read_json)
         if text.tower is not None:
             found |= weights_file(text.tower.weights, text.tower.sha256, SECTION) | weights_file(text.anchors or "")
         return found | class_names_digest(recipe)

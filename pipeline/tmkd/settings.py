@@ -39,4 +39,4 @@ class WeightingSettings(Settings):
     @property
     def is_fitted(self) -> bool:
         """Whether something of it is measured before the student is trained, by the stage `fusion`."""
-        return self.standardise or self.temperature == "auto"
+        return self.by != "uniform" and (self.standardise or self.temperature == "auto")

@@ -3,18 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from exporters.core.errors import UnavailableError
+from exporters.core.errors import TmkdError, UnavailableError
 from exporters.core.files import read_json, sha256_file
 from exporters.images.preprocessing import Geometry
-from pipeline.class_names.words import class_names_file, class_words
+from pipeline.class_names.words import class_names_file, class_words, names_in_file
 from pipeline.data.index import DataIndex
 from pipeline.distill.registry import needs_stages
 from pipeline.distill.settings import DistillSettings
 from pipeline.models.weight_files import checked_sha256
 from pipeline.recipe.needs import has_views, needs_image_tower, needs_text_embeddings, weighs_by_text
 from pipeline.recipe.schema.recipe import Recipe
+from pipeline.runner.fingerprint import digest
 from pipeline.runner.stage import StageContext
 from pipeline.stages.shared.networks import image_geometry, read_classifier
 from pipeline.tmkd.choice import FusionChoice
@@ -138,10 +139,26 @@ def text_width(context: StageContext) -> int:
 
 
 def class_names_digest(recipe: Recipe) -> dict[str, str]:
-    """The digest of the file of class names, where there is one."""
+    """The digest of what the file of class names says, where there is one."""
     source = recipe.teacher.text.class_names
-    path = class_names_file(source) if source is not None else None
-    return {f"class names {path.name}": sha256_file(path)} if path is not None and path.is_file() else {}
+    found = {} if source is None else described_file(class_names_file(source), names_in_file)
+    return {f"class names {name}": content for name, content in found.items()}
+
+
+def described_file(path: Path, read: Callable[[Path], Any]) -> dict[str, str]:
+    """The digest of what a text file says, by the file's name; empty where there is no such file.
+
+    Args:
+        path: of the file.
+        read: gives what it says as a JSON value, so that a comment or another layout is no change. A file that it
+            cannot read, which is refused before anything runs, is known by its bytes.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        return {path.name: digest(read(path))}
+    except (TmkdError, ValueError, OSError):
+        return {path.name: sha256_file(path)}
 
 
 def weights_file(weights: str, sha256: str | None = None, section: str = "") -> dict[str, str]:

@@ -61,15 +61,19 @@ def student_parameters(recipe: Recipe) -> Mapping[str, Any]:
     method = plain if recipe.distill.method == "ce" else taught
     names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
     followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", "data.decode", *IMAGE_KEYS)
+    if followed.get("distill.teacher_cache.share") == "seeds":  # the seed of the cycle's augmentation
+        followed |= settings(recipe, "data.split_seed")
     followed = {key: value for key, value in followed.items() if not key.startswith(("distill.auto.", _SAVING))}
+    if not recipe.distill.may_use_tmkd:  # the views may be the visual teacher's affair
+        followed = {key: value for key, value in followed.items() if not key.startswith("distill.views")}
     return {key: value for key, value in followed.items() if key not in YARDSTICKS | {"distill.teacher_cache.max_gb"}}
 
 
 def student_files(recipe: Recipe) -> Mapping[str, str]:
     """The student's first weights, the anchors and how their classes are called, as far as they are files."""
     student, anchors = recipe.student, recipe.teacher.text.anchors
-    found = weights_file(student.weights, student.sha256, "student") | weights_file(anchors or "")
-    return found | (class_names_digest(recipe) if _has_anchors(recipe) else {})
+    found = weights_file(student.weights, student.sha256, "student")
+    return found | (weights_file(anchors or "") | class_names_digest(recipe) if _has_anchors(recipe) else {})
 
 
 def student_modules(recipe: Recipe) -> tuple[str, ...]:
@@ -79,7 +83,8 @@ def student_modules(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _has_anchors(recipe: Recipe) -> bool:
-    return recipe.distill.may_use_tmkd and recipe.teacher.text.anchors is not None
+    contrasts = recipe.distill.may_use_tmkd and recipe.distill.contrast.weight > 0
+    return contrasts and recipe.teacher.text.anchors is not None
 
 
 @together

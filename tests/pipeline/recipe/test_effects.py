@@ -35,7 +35,11 @@ def without_effect(*overrides: str) -> list[str]:
         ("cat_kd", "distill.logits.temperature", "2"),
         ("kd", "distill.logits.target_weight", "2"),
         ("kd", "distill.contrast.weight", "0.2"),
-        ("ce", "distill.teacher_cache.passes", "3"),
+        ("ce", "distill.teacher_cache.storage", "float16"),
+        ("tmkd", "train.schedule.gamma", "0.2"),
+        ("tmkd", "data.augment.mix_probability", "0.5"),
+        ("tmkd", "export.onnx.calibration.images", "64"),
+        ("tmkd", "teacher.text.fit.label_smoothing", "0.1"),
         ("kd", "distill.teacher_cache.stages", "true"),
         ("kd", "distill.warmup", "4"),
         ("ce", "distill.on_no_gain", "fail"),
@@ -61,7 +65,8 @@ def test_key_of_another_method_is_named(method: str, key: str, value: str) -> No
         ("crd", ("distill.feature.bank=64", "distill.warmup=4", "distill.balance=auto")),
         ("dkd", ("distill.logits.target_weight=2", "teacher.visual.model=resnet34", "distill.on_no_gain=fail")),
         ("fitnet", ("distill.teacher_cache.stages=true",)),
-        ("ce", ("distill.ce.weight=2", "train.epochs=3")),
+        ("ce", ("distill.ce.weight=2", "train.epochs=3", "distill.teacher_cache.passes=3")),
+        ("kd", ("teacher.visual.fit.views=true", "distill.views.edge.strength=0.5")),
     ],
 )
 def test_key_of_the_method_is_not(method: str, overrides: tuple[str, ...]) -> None:
@@ -86,8 +91,8 @@ def test_sections_are_named_once_and_in_one_line(files: Write) -> None:
         "  feature: {bank: 4, pool: 3}\nteacher: {visual: {model: resnet34}, text: {prompts: birds}}\n",
     )
     assert no_effect_note(load_recipe(path)) == (
-        "note: no effect under distill.method ce: teacher, distill.views, distill.student_views, distill.feature"
-        " and 1 more key"
+        "note: no effect in this recipe (distill.method ce): teacher, distill.views, distill.student_views,"
+        " distill.feature and 1 more key"
     )
 
 
@@ -102,4 +107,4 @@ def test_commands_say_it_in_one_line_and_succeed(command: str, files: Write) -> 
     path = files(one="distill: {method: kd, views: {edge: {}}}\n")
     outcome = run_command(command, path)
     assert outcome.code == 0, outcome.err
-    assert outcome.out.splitlines().count("note: no effect under distill.method kd: distill.views") == 1
+    assert outcome.out.splitlines().count("note: no effect in this recipe (distill.method kd): distill.views") == 1
