@@ -11,9 +11,12 @@ from PIL import Image
 from exporters.core.errors import TmkdError
 from exporters.core.files import open_regular
 from exporters.core.limits import MAX_PIXELS
+from exporters.images.bounds.check import check_bounds
+from exporters.images.bounds.refused import RefusedError
 
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
-"""What is decoded. Pillow knows more kinds, some by a few bytes only, and one by starting Ghostscript."""
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""What is decoded. Pillow knows more kinds: some by a few bytes only, one by starting Ghostscript, and one (JPEG 2000)
+of which a hundred bytes can take 14 GB."""
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -47,7 +50,8 @@ def open_rgb(source: Path | bytes | Image.Image, name: str | None = None, max_pi
 
     Raises:
         UnreadableImageError: no such file, no ordinary one (a pipe, a device), empty, not an image, truncated, no
-            defined range of values, or more than `max_pixels` pixels; the message names the file and why.
+            defined range of values, more than `max_pixels` pixels, or work out of proportion to its pixels
+            (`exporters.images.bounds`); the message names the file and why.
     """
     name = _name(source) if name is None else name
     max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
@@ -56,20 +60,23 @@ def open_rgb(source: Path | bytes | Image.Image, name: str | None = None, max_pi
             return _to_rgb(source, max_pixels)
         with io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as stream:
             if not stream.read(1):
-                raise _RefusedError("the file is empty")
-            stream.seek(0)
+                raise RefusedError("the file is empty")
+            check_bounds(stream, max_pixels)
             with Image.open(stream, formats=_formats()) as image:
                 return _to_rgb(image, max_pixels)
     except FileNotFoundError:
         reason = "no such file"
-    except _RefusedError as error:
+    except RefusedError as error:
         reason = str(error)
     except Exception as error:  # decoders raise whatever their parsers meet: SyntaxError, struct.error, IndexError, …
         reason = str(error).split("\n")[0][:200] or type(error).__name__
         if "cannot identify image" in reason:
             reason = f"not an image of a known kind ({', '.join(_formats())})"
+        elif isinstance(error, MemoryError):
+            reason = "there is not enough memory to decode it"
         elif isinstance(error, OSError) and error.strerror:
             reason = error.strerror
+        reason = "".join(letter if letter.isprintable() else "?" for letter in reason)  # decoders quote the file
     raise UnreadableImageError(f"{name}: the image cannot be read: {reason}")
 
 
@@ -92,10 +99,6 @@ def read_header(path: Path) -> ImageHeader:
         return ImageHeader(image.format or "", image.mode, bool(getattr(image, "is_animated", False)))
 
 
-class _RefusedError(Exception):
-    pass
-
-
 @cache
 def _formats() -> tuple[str, ...]:
     """Those of `FORMATS` that this Pillow was built with."""
@@ -114,15 +117,15 @@ def _name(source: Path | bytes | Image.Image) -> str:
 def _to_rgb(image: Image.Image, max_pixels: int) -> Image.Image:
     width, height = image.size
     if width * height > max_pixels:
-        raise _RefusedError(f"{width}x{height} is more than {max_pixels:,} pixels")
+        raise RefusedError(f"{width}x{height} is more than {max_pixels:,} pixels")
     if width * height == 0:
-        raise _RefusedError("it has no pixels")
+        raise RefusedError("it has no pixels")
     image.load()
     orientation = _orientation(image)
     if image.mode.startswith("I"):
         image = _eight_bit(image)
     elif image.mode == "F":
-        raise _RefusedError("floating-point pixels have no defined range")
+        raise RefusedError("floating-point pixels have no defined range")
     if image.mode == "La":
         image = image.convert("LA")  # the only mode that Pillow converts it to
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
@@ -147,7 +150,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     """Grey images of 16 bits, which Pillow would clip at 255 rather than scale."""
     values = np.asarray(image).astype(np.int64)
     if int(values.min()) < 0 or int(values.max()) > 65535:
-        raise _RefusedError("32-bit pixels have no defined range")
+        raise RefusedError("32-bit pixels have no defined range")
     scaled = ((values + 128) // 257).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):  # one value of 16 bits that stands for nothing
