@@ -13,7 +13,8 @@ from typing import Any
 
 from exporters.serving.app import create_app
 from exporters.serving.connection import Connection, Timeouts
-from exporters.serving.connections import Connections
+from exporters.serving.connections import RESERVE, Connections
+from exporters.serving.descriptors import room_for
 from exporters.serving.listening import BACKLOG, accept_all, is_loopback, listen
 from exporters.serving.logs import json_logs
 from exporters.serving.middleware import ADMIN_PATHS
@@ -37,7 +38,7 @@ def serve(settings: ServeSettings) -> None:
     """Serve a bundle until SIGTERM or SIGINT, then finish requests in progress and return. SIGHUP reloads the bundle.
 
     Raises:
-        UsageError: no such bundle, or no model of that precision in it.
+        UsageError: no such bundle, or no model of that precision in it; more connections than the system allows.
         GateError: a bundle that is damaged, or does not reproduce its golden vectors.
         UnavailableError: the provider or the address is not available.
     """
@@ -50,6 +51,7 @@ def serve(settings: ServeSettings) -> None:
 def _run(settings: ServeSettings, bundle: LoadedBundle) -> None:
     service = Service(settings, bundle)
     with ExitStack() as stack:
+        stack.enter_context(room_for(settings.max_connections + 2 * RESERVE + _ADMIN_CONNECTIONS))
         listener = stack.enter_context(listen(settings.host, settings.port))
         address = listener.getsockname()
         extra: dict[str, Any] = {
