@@ -11,6 +11,7 @@ COMMANDS = {
     "plan": "pipeline.commands.plan:plan",
     "check": "pipeline.commands.check:check",
     "recipes": "pipeline.commands.recipes:recipes",
+    "doctor": "pipeline.commands.doctor:doctor",
     "models": "pipeline.commands.models:models",
     "schema": "pipeline.commands.schema:schema",
     "data": "pipeline.commands.data:data",

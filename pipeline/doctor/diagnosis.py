@@ -1,0 +1,47 @@
+"""The whole report: machine, devices, runtimes, extras, and what a recipe needs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.doctor.devices import examine_devices, read_driver
+from pipeline.doctor.extras import examine_extras
+from pipeline.doctor.finding import Finding
+from pipeline.doctor.machine import examine_machine
+from pipeline.doctor.needs import examine_caches, examine_recipe
+from pipeline.doctor.providers import examine_onnx_runtime, examine_tensorrt
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.stages.registry import STAGES
+
+
+def diagnose(recipe: Recipe | None = None, *, network: bool = False) -> Iterator[Finding]:
+    """Look at everything, one finding after the other.
+
+    Args:
+        recipe: what it asks for and is not here is a fault; None: what every installation may need.
+        network: whether servers may be asked.
+    """
+    run_directory = None if recipe is None else Path("runs") / recipe.name
+    yield from examine_machine(run_directory)
+    driver = read_driver()
+    yield from examine_devices(driver, "auto" if recipe is None else recipe.device)
+    yield from examine_onnx_runtime(has_nvidia=driver is not None)
+    requires_engines = recipe is not None and recipe.export.tensorrt.when == "required"
+    yield from examine_tensorrt("fault" if requires_engines else "note")
+    yield from examine_extras()
+    yield from examine_caches()
+    if recipe is not None:
+        stages = frozenset(stage.name for stage in STAGES if stage.skipped(recipe) is None)
+        yield from _packages(recipe, stages)
+        yield from examine_recipe(recipe, stages, network=network)
+
+
+def _packages(recipe: Recipe, stages: frozenset[str]) -> Iterator[Finding]:
+    """Packages that the recipe's stages import and that are missing."""
+    from pipeline.preflight.base import Report, Subject
+    from pipeline.preflight.packages import check
+    from pipeline.runner.rundir import RunDirectory
+
+    report = Report()
+    check(Subject(recipe, RunDirectory(Path("runs") / recipe.name), stages), report)
+    for error in report.errors:
+        yield Finding("packages of the recipe", "fault", error.message, "its stages cannot run", error.remedy or "")

@@ -1,0 +1,15 @@
+import pytest
+
+from pipeline.doctor import extras
+from pipeline.doctor.extras import EXTRAS, examine_extras
+
+
+def test_each_extra_is_installed_partly_there_or_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"fastapi"}
+    monkeypatch.setattr(extras, "find_spec", lambda name: object() if name in there else None)
+    found = {each.about: each for each in examine_extras()}
+    assert set(found) == {"extra cpu or gpu", "extra serve", "extra sign"}
+    assert found["extra sign"].found == "not installed" and found["extra serve"].found.startswith("without uvicorn")
+    assert all(each.state == "note" and "pip install" in each.remedy for each in found.values())
+    there |= {module for modules, _ in EXTRAS.values() for module in modules}
+    assert {each.state for each in examine_extras()} == {"ok"}
