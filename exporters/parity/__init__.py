@@ -4,7 +4,7 @@ Errors are relative to the logits' scale, the largest absolute logit of the refe
 absolute tolerance means nothing across networks.
 """
 
-from exporters.parity.evidence import Batch, Evidence, ParityReport
+from exporters.parity.evidence import Answer, AskTogether, Batch, Evidence, ParityReport
 from exporters.parity.gate import DEFAULT_GATES, ParityGate
 from exporters.parity.intervals import paired_interval
 from exporters.parity.judging import judge
@@ -12,6 +12,8 @@ from exporters.parity.measure import ParityMeter, ParityResult, compare
 
 __all__ = [
     "DEFAULT_GATES",
+    "Answer",
+    "AskTogether",
     "Batch",
     "Evidence",
     "ParityGate",

@@ -14,6 +14,12 @@ from exporters.runtimes import Runtime
 Batch = tuple[np.ndarray, np.ndarray | None, Sequence[str]]
 """Uint8 images `[B, H, W, 3]`, labels `[B]` or None, B names."""
 
+Answer = tuple[np.ndarray | None, Sequence[str], Sequence[np.ndarray]]
+"""Of a batch: labels `[B]` or None, B names, and the logits `[B, K]` of each of several runtimes."""
+
+AskTogether = Callable[[Sequence[Runtime]], Iterable[Answer] | None]
+"""Runtimes to their answers on each batch, in order, with the help of other processes; None where these cannot help."""
+
 
 @dataclass(frozen=True)
 class ParityReport:
@@ -55,6 +61,7 @@ class Evidence:
         reference: the student.
         batches: returns the same batches at every call, at the largest batch size.
         part, part_batches: number of images that are run again, and at which batch sizes; 1 or more each.
+        ask_together: answers as this process alone would, each process looking at a part of the batches. None: alone.
 
     Attributes:
         on_result: while set, called with the result over all images of each candidate that `failures` judges.
@@ -67,13 +74,16 @@ class Evidence:
         *,
         part: int = 256,
         part_batches: Sequence[int] = (1, 7),
+        ask_together: AskTogether | None = None,
     ) -> None:
         self._reference = reference
         self._batches = batches
         self._part = part
         self._part_batches = tuple(part_batches)
+        self._ask_together = ask_together
         self.on_result: Callable[[ParityResult], None] | None = None
         self._logits: list[np.ndarray] = []
+        self._first: _Part | None = None
         self._complete = False
 
     def with_reference(self) -> Iterator[tuple[Batch, np.ndarray]]:
@@ -94,8 +104,8 @@ class Evidence:
     def compare(self, candidate: Runtime) -> ParityResult:
         """Compare the candidate on all images at the largest batch size."""
         meter = ParityMeter()
-        for (images, labels, names), logits in self.with_reference():
-            meter.add(logits, candidate.predict(images), labels, names)
+        for labels, names, (reference, logits) in self._answers(candidate):
+            meter.add(reference, logits, labels, names)
         return meter.result()
 
     def report(self, candidate: Runtime, gate: ParityGate) -> ParityReport:
@@ -104,8 +114,8 @@ class Evidence:
         Raises:
             UsageError: no images.
         """
-        whole, first = self._measure(candidate)
-        parts = self._at_small_batches(candidate, first)
+        whole = self.compare(candidate)
+        parts = self._at_small_batches(candidate)
         return ParityReport(gate, whole, parts, [*judge(whole, gate), *_judge_parts(parts, gate)])
 
     def failures(self, candidate: Runtime, gate: ParityGate) -> list[str]:
@@ -117,31 +127,44 @@ class Evidence:
         Raises:
             UsageError: no images.
         """
-        whole, first = self._measure(candidate)
+        whole = self.compare(candidate)
         if self.on_result is not None:
             self.on_result(whole)
-        return judge(whole, gate) or _judge_parts(self._at_small_batches(candidate, first), gate)
+        return judge(whole, gate) or _judge_parts(self._at_small_batches(candidate), gate)
 
-    def _measure(self, candidate: Runtime) -> tuple[ParityResult, "_Part"]:
-        """Compare on all images; also returns the first of them for the small batch sizes."""
-        meter = ParityMeter()
-        kept: list[_Part] = []
-        missing = self._part
-        for (images, labels, names), logits in self.with_reference():
-            meter.add(logits, candidate.predict(images), labels, names)
-            if missing > 0:
+    def _answers(self, candidate: Runtime) -> Iterator[Answer]:
+        """Of each batch, the logits of the reference and of the candidate."""
+        asked = (candidate,) if self._complete else (self._reference, candidate)
+        together = None if self._ask_together is None else self._ask_together(asked)
+        if together is None:
+            for (images, labels, names), logits in self.with_reference():
+                yield labels, names, (logits, candidate.predict(images))
+            return
+        answers = list(together)
+        if not self._complete:
+            self._logits, self._complete = [each[0] for _, _, each in answers], True
+        for (labels, names, each), reference in zip(answers, self._logits, strict=True):
+            yield labels, names, (reference, each[-1])
+
+    def _first_images(self) -> "_Part":
+        """The first images, read again once and kept; the reference has answered."""
+        if self._first is None:
+            kept: list[_Part] = []
+            missing = self._part
+            for (images, labels, names), logits in self.with_reference():
                 first = slice(0, missing)
-                part_of = None if labels is None else labels[first]
-                kept.append((images[first].copy(), logits[first], part_of, names[first]))
-                missing -= len(images[first])
-        whole = meter.result()
-        part_images, part_logits = (np.concatenate([entry[index] for entry in kept]) for index in (0, 1))
-        part_names = [name for entry in kept for name in entry[3]]
-        given = [entry[2] for entry in kept if entry[2] is not None]
-        return whole, (part_images, part_logits, np.concatenate(given) if given else None, part_names)
+                kept.append((images[first], logits[first], None if labels is None else labels[first], names[first]))
+                missing -= len(images)
+                if missing <= 0:
+                    break
+            all_images, all_logits = (np.concatenate([entry[index] for entry in kept]) for index in (0, 1))
+            given = [entry[2] for entry in kept if entry[2] is not None]
+            all_names = [name for entry in kept for name in entry[3]]
+            self._first = all_images, all_logits, np.concatenate(given) if given else None, all_names
+        return self._first
 
-    def _at_small_batches(self, candidate: Runtime, first: "_Part") -> dict[int, ParityResult]:
-        images, logits, labels, names = first
+    def _at_small_batches(self, candidate: Runtime) -> dict[int, ParityResult]:
+        images, logits, labels, names = self._first_images()
         parts = {}
         for size in self._part_batches:
             starts = range(0, len(images), size)

@@ -28,6 +28,10 @@ class OnnxRuntime:
         provider: `cpu`, `cuda` or `tensorrt`.
         threads: of one operator; None leaves the choice to ONNX Runtime.
 
+    Attributes:
+        model: as given.
+        provider: the session's, by ONNX Runtime's name.
+
     Raises:
         UnavailableError: onnxruntime is not installed, or the provider is not there or did not start.
         GateError: the model cannot be loaded, or does not have the input and output of a bundle's model.
@@ -42,6 +46,7 @@ class OnnxRuntime:
             raise GateError("the model does not take `image` (uint8) and give `logits`")
         self._session = session
         self._provider = provider
+        self.model = model
         side = inputs[0].shape[1]
         self._size = side if isinstance(side, int) else None  # a name: the model resizes by itself
         self.provider = session.get_providers()[0]

@@ -6,6 +6,7 @@ from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import StageContext
 from pipeline.stages.shared.images import golden_images, validation_batches
 from pipeline.stages.shared.inputs import Data
+from pipeline.stages.shared.parity_answers import asking_together
 
 if TYPE_CHECKING:
     from exporters.artifacts.context import ArtifactContext
@@ -38,7 +39,7 @@ def artifact_context(context: StageContext, student: "TrainedStudent", data: Dat
 
     recipe = context.recipe
     return ArtifactContext(
-        Evidence(TorchRuntime(student), lambda: validation_batches(data)),
+        Evidence(TorchRuntime(student), lambda: validation_batches(data), ask_together=asking_together(context)),
         golden_images(data),
         {precision: ParityGate(**getattr(recipe.parity, precision).model_dump()) for precision in DEFAULT_GATES},
         recipe.parity.provider,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.distributed.parts import WHOLE, Part
 from pipeline.stages.shared.inputs import Data
 
 if TYPE_CHECKING:
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
 GOLDEN_IMAGES = 16
 
 
-def validation_batches(data: Data) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
-    """The validation split as a runtime takes it: uint8 `[B, S, S, 3]`, labels `[B]`, file names."""
+def validation_batches(data: Data, part: Part = WHOLE) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
+    """The validation split as a runtime takes it: uint8 `[B, S, S, 3]`, labels `[B]`, file names; the batches of a
+    part."""
     paths = data.index.splits["validation"].paths
-    for batch in data.loader.evaluation_batches("validation", data.geometry):
+    for batch in data.loader.evaluation_batches("validation", data.geometry, part=part):
         yield images_of(batch), batch.labels.numpy(), [paths[index] for index in batch.indices.tolist()]
 
 

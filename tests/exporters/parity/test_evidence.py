@@ -1,13 +1,14 @@
 import dataclasses
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
 
 from exporters.core.errors import UsageError
-from exporters.parity import Evidence, ParityGate
-from exporters.runtimes import OnnxRuntime, TorchRuntime
+from exporters.parity import Answer, Evidence, ParityGate
+from exporters.runtimes import OnnxRuntime, Runtime, TorchRuntime
 from tests.exporters.conftest import Exported
 
 GATE = ParityGate(1e-4, 0.999, 0.001)
@@ -109,3 +110,30 @@ def test_a_candidate_that_fails_leaves_the_evidence_whole() -> None:
     with pytest.raises(RuntimeError):
         evidence.compare(Breaks())
     assert evidence.compare(Fixed()).images == 30
+
+
+def test_answers_of_several_processes_give_the_same_reports() -> None:
+    """Asked together, the reference answers with the first candidate; runtimes that others cannot run answer here."""
+    images = np.random.default_rng(0).integers(0, 255, (30, 2, 2, 3), np.uint8)
+    labels = np.arange(30) % 7
+    places = [slice(0, 16), slice(16, 30)]
+    batches = [(images[place], labels[place], NAMES[place]) for place in places]
+    asked: list[int] = []
+
+    def together(runtimes: Sequence[Runtime]) -> list[Answer] | None:
+        asked.append(len(runtimes))
+        if isinstance(runtimes[-1], Alone):
+            return None
+        return [(labels, names, [each.predict(shown) for each in runtimes]) for shown, labels, names in batches]
+
+    class Alone(Fixed):
+        pass
+
+    shared = Evidence(Fixed(), lambda: batches, part=20, part_batches=(7,), ask_together=together)
+    alone = Evidence(Fixed(), lambda: batches, part=20, part_batches=(7,))
+    for candidate in (Fixed(change=3.0), Fixed(change=-1.0), Alone(change=2.0)):
+        assert shared.report(candidate, GATE) == alone.report(candidate, GATE)
+        assert shared.failures(candidate, GATE) == alone.failures(candidate, GATE)
+    assert asked == [2, 1, 1, 1, 1, 1]
+    first = Evidence(Fixed(), lambda: batches, part=20, part_batches=(7,), ask_together=together)
+    assert first.report(Alone(change=2.0), GATE) == alone.report(Alone(change=2.0), GATE)
