@@ -18,7 +18,7 @@ import time
 from functools import partial
 from typing import Any
 
-from benchmarks.processes import cpu_seconds, resident_bytes
+from benchmarks.processes import cpu_seconds, own_bytes
 from benchmarks.serving_attacks import ATTACKS
 
 _LIMIT = 1_000_000  # bytes of a body, by the application, as ours bounds them
@@ -91,7 +91,7 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.pid, self.address = pid, address
         self.stop = threading.Event()
-        self.before = self.peak = resident_bytes(pid)
+        self.before = self.peak = own_bytes(pid)
         self.slowest = 0.0
 
     def run(self) -> None:
@@ -105,7 +105,7 @@ class Watch(threading.Thread):
             except OSError:
                 pass
             self.slowest = max(self.slowest, time.monotonic() - started)
-            self.peak = max(self.peak, resident_bytes(self.pid))
+            self.peak = max(self.peak, own_bytes(self.pid))
 
 
 def cost(pid: int, address: tuple[str, int], size: int) -> float:

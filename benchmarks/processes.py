@@ -23,13 +23,19 @@ def cpu_seconds(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def resident_bytes(pid: int) -> int:
-    """Memory, with pages that several of the processes share counted once."""
+_OWN = ("Pss_Anon:", "Pss_Shmem:")
+
+
+def own_bytes(pid: int) -> int:
+    """Memory that is of no file; pages that several of the processes share count once.
+
+    Libraries would count more or less as others on the machine use them too.
+    """
     total = 0
     for process in tree(pid):
         try:
             lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith(_OWN))
     return total

@@ -23,7 +23,7 @@ GOOD: dict[str, Any] = {
     "seconds_to_end": 1.0,
     "probes": 9,
     "probes_failed": 0,
-    "attacks": {"silence": {"ended": 3}, "upload": {"422": 2, "503": 1, "ConnectionResetError": 1}},
+    "attacks": {"silence": {"ended": 3}, "upload": {"422": 2, "503": 1, "ended": 1}},
     "log_events": {"request": 9},
 }
 
