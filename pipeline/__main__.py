@@ -10,6 +10,8 @@ import click
 
 from exporters.core.errors import TmkdError, UsageError
 from exporters.core.interrupts import Terminated, interrupt_in, interrupts_kept, raise_on_termination
+from exporters.core.out_of_memory import REMEDY as OUT_OF_MEMORY_REMEDY
+from exporters.core.out_of_memory import describe_out_of_memory, is_out_of_memory
 from exporters.core.write_errors import describe_os_error
 from pipeline.distributed.ranks import LAUNCHED, is_one_of_several, this_rank
 from pipeline.streams import flush_streams, protect_streams
@@ -59,8 +61,12 @@ def main() -> None:
         code = 4
         _report(f"error: {describe_os_error(error)}", debug)
     except Exception as error:
-        code = 1
-        _report(f"internal error: {type(error).__name__}: {error}\n  Run again with --debug for the traceback.", debug)
+        if is_out_of_memory(error):
+            code = 4
+            _report(f"error: {describe_out_of_memory(error)}\n  {OUT_OF_MEMORY_REMEDY}", debug)
+        else:
+            code = 1
+            _internal(error, debug)
     with suppress(OSError):
         flush_streams()
     code = code if isinstance(code, int) else 0
@@ -94,6 +100,10 @@ def _missing(error: ModuleNotFoundError, debug: bool) -> int:
         debug,
     )
     return 4
+
+
+def _internal(error: Exception, debug: bool) -> None:
+    _report(f"internal error: {type(error).__name__}: {error}\n  Run again with --debug for the traceback.", debug)
 
 
 def _report(text: str, debug: bool) -> None:

@@ -84,6 +84,10 @@ class FeatureLoader:
             chosen = torch.from_numpy(order[start : start + batch_size])
             yield Batch(self._train.images[chosen], self._train.labels[chosen], self._train.indices[chosen])
 
+    def names(self, indices: Tensor) -> list[str]:
+        """As of a `Loader`."""
+        return self._loader.names(indices)
+
     def steps_per_epoch(self, batch_size: int) -> int:
         """How many batches `training_batches` gives with `drop_last`."""
         return max(1, self.images // batch_size)

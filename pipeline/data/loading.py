@@ -28,6 +28,7 @@ from pipeline.data.batches import CPU, Batch, BatchMaker, Crops, Failure, Reques
 from pipeline.data.checking import available_processors
 from pipeline.data.index import DataIndex
 from pipeline.data.listing import SplitName
+from pipeline.data.path_table import printable
 from pipeline.distributed.parts import WHOLE, Part, own_batches, own_images
 from pipeline.distributed.ranks import this_rank
 from pipeline.randomness import generator
@@ -138,6 +139,11 @@ class Loader:
             order = order[: len(order) // batch_size * batch_size]
         own, size = own_images(order, batch_size, part)
         return self._batches("train", augmentation, epoch, own[done * size :], size, device)
+
+    def names(self, indices: torch.Tensor) -> list[str]:
+        """The keys of some training images, as text that can be printed; `indices` int64 `[n]`."""
+        paths = self.index.splits["train"].paths
+        return [printable(paths[index]) for index in indices.tolist()]
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """How many batches `training_batches` gives with `drop_last`."""

@@ -113,7 +113,7 @@ class ContrastMemory(nn.Module):
             known = self.log_normaliser[side]
             log_normaliser = torch.where(known.isnan(), estimate.to(known.dtype), known)
             if self.training:
-                self.log_normaliser[side] = log_normaliser
+                self.log_normaliser[side] = torch.where(log_normaliser.isfinite(), log_normaliser, known)
         noise = np.log(drawn / images)
         # -log h = softplus(log(K/M) - log P), and -log(1 - h) = softplus(log P - log(K/M)).
         attracts = F.softplus(noise - (itself - log_normaliser)).sum(dim=1)
@@ -122,5 +122,7 @@ class ContrastMemory(nn.Module):
 
     @torch.no_grad()
     def _remember(self, memory: Tensor, indices: Tensor, embeddings: Tensor) -> None:
-        mixed = _MOMENTUM * memory[indices] + (1 - _MOMENTUM) * embeddings.to(memory.dtype)
-        memory[indices] = F.normalize(mixed, dim=1)
+        before = memory[indices]
+        mixed = F.normalize(_MOMENTUM * before + (1 - _MOMENTUM) * embeddings.to(memory.dtype), dim=1)
+        # One image that is not finite would spoil the losses of all that it is a negative of.
+        memory[indices] = torch.where(mixed.isfinite().all(dim=1, keepdim=True), mixed, before)

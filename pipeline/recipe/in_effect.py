@@ -210,6 +210,7 @@ def _of_schedules(recipe: Recipe) -> Iterator[tuple[str, Matters]]:
             "schedule.gamma": schedule.schedule.kind == "milestones",
             # The first epoch is the best so far, and after the last one there is nothing to stop.
             "early_stop": stop is not None and stop < schedule.epochs - 1,
+            "max_skipped_batches": schedule.skips_batches,
         }
         for key, matters in matter.items():
             yield f"{section}.{key}", _known(matters)

@@ -97,7 +97,8 @@ def settings(recipe: Recipe, *keys: str) -> dict[str, Any]:
 
     Keys without effect are left out, and values that mean the same are the same (`settings_in_effect`). Hashes of
     weights are left out too: a stage follows from the file's content, whether the recipe names its hash or not. So are
-    the names of presets, which stand for the values of other keys.
+    the names of presets, which stand for the values of other keys, and `auto_batch`: what it divides does not fit
+    without it, so that a training that has run out of memory goes on with it from its checkpoint.
 
     Example:
         >>> settings(recipe, "data.image_size", "student")
@@ -110,4 +111,6 @@ def settings(recipe: Recipe, *keys: str) -> dict[str, Any]:
         for part in key.split("."):
             value = value[part]
         found |= {name: each for name, each in everything.items() if name == key or name.startswith(f"{key}.")}
-    return {key: value for key, value in found.items() if key not in _HASHES | _PRESETS}
+    return {
+        key: value for key, value in found.items() if key not in _HASHES | _PRESETS and not key.endswith(".auto_batch")
+    }

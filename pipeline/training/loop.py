@@ -3,9 +3,9 @@
 What happens within an epoch to one batch is `pipeline.training.step.train_step`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,18 +14,23 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from exporters.core.interrupts import interrupts_deferred
+from exporters.core.out_of_memory import describe_out_of_memory, is_out_of_memory
+from exporters.core.wording import count_of, was_or_were
+from exporters.student.finite import non_finite, require_finite
 from pipeline.distributed.collectives import average_statistics, process_count, process_number, this_part
 from pipeline.randomness import generator
 from pipeline.training.averaging import WeightAverage
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.compilation import compiled
 from pipeline.training.device import computed_precision, distributed_task, seeded
+from pipeline.training.memory_limit import Beginning, in_smaller_pieces
 from pipeline.training.meters import EpochMeters, accuracy
+from pipeline.training.non_finite import require_finite_weights, rising_loss, skipped_batches
 from pipeline.training.optimizer import learning_rate, make_optimizer
 from pipeline.training.preparation import prepared
 from pipeline.training.saving import Saver
 from pipeline.training.state import Progress, Trained, check_agreement
-from pipeline.training.step import Training, images_to_device, train_step
+from pipeline.training.step import Training, images_to_device, pieces_of, train_step
 
 if TYPE_CHECKING:
     from pipeline.console import Console
@@ -86,16 +91,29 @@ def fit(
             called for the earlier epochs again, because the process may have ended before it could log the last one.
 
     Raises:
-        GateError: a loss is not finite.
+        GateError: a loss is not finite, more batches were left out than `max_skipped_batches`, or an epoch has left
+            weights that are not finite.
+        UnavailableError: the device's memory ran out; says what is likely to fit.
         KeyboardInterrupt: a signal asked for the end; `Terminated` for SIGTERM and SIGHUP.
     """
-    # Drop-out and stochastic depth draw from PyTorch's own generators.
-    prepared(training.task, fabric.device)
-    with (
-        seeded(fabric.device, int(_state_stream(training).integers(2**63))),
-        _compiled(training, fabric, console) if training.settings.compiles else nullcontext(),
-    ):
-        return _fit(training, fabric, checkpoint, console, log_metrics)
+    task = prepared(training.task, fabric.device)
+    beginning = Beginning(task) if training.settings.auto_batch else None
+    while True:
+        try:
+            # Drop-out and stochastic depth draw from PyTorch's own generators.
+            with (
+                seeded(fabric.device, int(_state_stream(training).integers(2**63))),
+                _compiled(training, fabric, console) if training.settings.compiles else nullcontext(),
+            ):
+                return _fit(training, fabric, checkpoint, console, log_metrics)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = describe_out_of_memory(error)
+        # Here, where the error no longer holds what was on the device.
+        training = in_smaller_pieces(training, fabric, reason, console)
+        if beginning is not None:
+            beginning.restore()
 
 
 def _state_stream(training: Training) -> np.random.Generator:
@@ -115,7 +133,10 @@ def _fit(
     trained = Trained(task, optimizer, fabric, average)
     groups = task.layers() if settings.body_starts else []  # type: ignore[operator]
     body = [each for group in groups for each in group if each.requires_grad]
-    state = _resumed(training, trained, checkpoint, console)
+    unknown = non_finite(task.state_dict())
+    state = _resumed(training, trained, checkpoint, console, unknown)
+    training = replace(training, pieces=max(training.pieces, state.pieces))
+    state.pieces = training.pieces
     for metrics in state.history:
         log_metrics(int(metrics["epoch"]), metrics)
     repeats = _REPEATED_SECONDS if process_count() > 1 else 0.0
@@ -124,13 +145,16 @@ def _fit(
         while (epoch := len(state.history)) < settings.epochs and not _is_stuck(state, settings.early_stop):
             for parameter in body:
                 parameter.requires_grad_(epoch >= settings.body_starts)
-            meters = EpochMeters(training.name, epoch, getattr(training.teacher, "timer", None))
+            may_skip = settings.max_skipped_batches - skipped_batches(state.history)
+            timer = getattr(training.teacher, "timer", None)
+            meters = EpochMeters(training.name, epoch, timer, training.names, may_skip)
             if state.meters is not None:
                 meters.load_state_dict(state.meters, fabric.device)
                 state.meters = None
             with meters.measured(fabric.device):
                 metrics = _train_epoch(training, trained, model, meters, console, state, saver)
                 average_statistics(task)
+                require_finite_weights(training.name, epoch + 1, task, unknown)
                 try:
                     with _averaged(average), meters.part("evaluation"):
                         if average is not None:  # its statistics are others than those of the weights that train on
@@ -148,6 +172,8 @@ def _fit(
             saver.after_epoch()
             log_metrics(epoch + 1, metrics)
             console.epoch_done(training.name, epoch + 1, settings.epochs, metrics)
+            if (rises := rising_loss(state.history)) is not None:
+                console.warn(f"{training.name}: {rises}")
             saver.end_if_asked()
     stopped_early = len(state.history) < settings.epochs
     if stopped_early:
@@ -155,17 +181,29 @@ def _fit(
             f"{training.name}: stopped after epoch {len(state.history)} of {settings.epochs},"
             f" no better than epoch {state.chosen_epoch} for {settings.early_stop} epochs"
         )
+    if skipped := skipped_batches(state.history):
+        console.warn(
+            f"{training.name}: {count_of(skipped, 'batch', 'batches')} {was_or_were(skipped)} left out, not being"
+            " finite (on_nan: skip_batch); metrics.jsonl lists them"
+        )
     with _averaged(average):
         final_state = _cpu_state(task)
     return Fitted(state.chosen_epoch, state.chosen_score, state.chosen_state, final_state, state.history, stopped_early)
 
 
-def _resumed(training: Training, trained: Trained, checkpoint: Checkpoint, console: "Console") -> Progress:
-    """The progress of an earlier attempt, whose state is restored; or that of a training that begins."""
+def _resumed(
+    training: Training, trained: Trained, checkpoint: Checkpoint, console: "Console", unknown: Sequence[str]
+) -> Progress:
+    """The progress of an earlier attempt, whose state is restored; or that of a training that begins.
+
+    Raises:
+        UnavailableError: the processes read different checkpoints, or a tensor is not finite that is none of `unknown`.
+    """
     saved = checkpoint.load(console.warn)
     check_agreement(training.name, saved)
     if saved is None:
         return Progress()
+    require_finite(saved["module"], str(checkpoint.path), unknown)
     state = trained.load_state_dict(saved)
     epochs, step = state.place
     within = f", {step} of {training.steps_per_epoch} steps into the next" if step else ""
@@ -179,7 +217,8 @@ def _resumed(training: Training, trained: Trained, checkpoint: Checkpoint, conso
 def _compiled(training: Training, fabric: Fabric, console: "Console") -> AbstractContextManager[None]:
     """The student compiled, for batches of the size of each process's share."""
     task: Any = training.task
-    share, side = training.settings.batch_size // process_count(), training.augmentation.geometry.size
+    share = -(-training.settings.batch_size // process_count() // training.pieces)
+    side = training.augmentation.geometry.size
     images = torch.zeros(share, 3, side, side, device=fabric.device).contiguous(memory_format=torch.channels_last)
     return compiled(task.train().student, images, console, training.name, fabric.autocast)
 
@@ -222,12 +261,16 @@ def _train_epoch(
         bar.advance(begin)
         for step, batch in enumerate(meters.waiting(batches), begin):
             train_step(training, fabric, model, trained.optimizer, batch, epoch, step, meters, trained.average)
+            for line in meters.left_out():
+                console.warn(f"{training.name}: {line}")
             bar.advance()
             if (step + 1) % 20 == 0 or step + 1 == steps:
                 bar.show(loss=meters.losses()["loss"], **figures, **_speed(meters))
             if (step + 1) % settings.batches_per_update == 0 or step + 1 == steps:
                 saver.after_step(step + 1, meters)
-    metrics = meters.losses()
+    metrics = meters.losses() | meters.skipped(settings.skips_batches)
+    if training.pieces > 1:
+        metrics["pieces"] = training.pieces
     updates = training.updates_per_epoch
     rate = learning_rate(settings, epoch * updates + updates - 1, updates)
     return metrics | training.task.metrics() | {"lr": rate}
@@ -254,7 +297,8 @@ def _validate(training: Training, fabric: Fabric, saver: Saver) -> float:
         for batch in batches:
             if saver.is_interrupted and process_count() == 1:  # several could not agree on where to stop
                 raise _Interrupted
-            yield images_to_device(batch.images, fabric.device), batch.labels
+            for piece in pieces_of(batch, training.pieces):
+                yield images_to_device(piece.images, fabric.device), piece.labels
 
     return accuracy(classifier, on_device())
 

@@ -12,6 +12,7 @@ from exporters.benchmark.memory import peak_resident_bytes
 from exporters.core.errors import GateError
 from pipeline.distributed.collectives import averaged, process_count, summed
 from pipeline.timing import OUTSIDE, PartTimer
+from pipeline.training.non_finite import REMEDY, NameSamples, StepLosses, first_broken
 
 PARTS = ("data", "views", "teacher", "clip", "cache", "forward", "backward", "optimizer", "evaluation", "checkpoint",
          OUTSIDE)  # fmt: skip
@@ -34,56 +35,138 @@ class EpochMeters:
         name: of the training, for messages.
         epoch: number of the epoch, from 0.
         timer: what the teacher marks its parts on; None: one of its own.
+        names: of images, for messages; None: their positions.
+        may_skip: batches that may still be left out.
     """
 
-    def __init__(self, name: str, epoch: int, timer: PartTimer | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        epoch: int,
+        timer: PartTimer | None = None,
+        names: NameSamples | None = None,
+        may_skip: int = 0,
+    ) -> None:
         self._timer = timer if timer is not None else PartTimer()
         self._name = name
         self._epoch = epoch
         self._steps = 0
         self._images = 0
         self._sums: dict[str, Tensor] = {}
-        self._finite_steps: dict[str, Tensor] = {}
         self._earlier: dict[str, float] = {}  # seconds of the attempts that were cut short
+        self._names = names or _by_number
+        self._may_skip = may_skip
+        self._recent: list[StepLosses] = []
+        self._skipped: list[dict[str, Any]] = []
+        self._said = 0
 
-    def update(self, losses: Mapping[str, Tensor], images: int) -> None:
+    def update(self, losses: Mapping[str, Tensor], images: int, step: int, indices: Tensor) -> None:
         """Count a step.
 
         Args:
             losses: 0-d tensors by name.
-            images: in the batch.
+            images: in the batch, or in the pieces of it that count.
+            step: number of the batch in the epoch, from 0.
+            indices: int64 `[B]` on the CPU, which images the batch has.
         """
+        self._recent.append(StepLosses(step, {name: loss.detach() for name, loss in losses.items()}, indices))
         self._steps += 1
         self._images += images
         for name, loss in losses.items():
             self._sums[name] = self._sums.get(name, 0) + loss.detach().float()
-            self._finite_steps[name] = self._finite_steps.get(name, 0) + self._sums[name].isfinite()
 
-    def losses(self) -> dict[str, float]:
-        """Mean of each loss over the steps so far, as `loss_<name>`, and their sum as `loss`.
+    def skip(
+        self, losses: Mapping[str, Tensor], images: int, step: int, indices: Tensor, what: str | None = None
+    ) -> None:
+        """Count a batch, or a piece of one, that is left out because it is not finite.
+
+        Args:
+            losses: 0-d tensors by name.
+            images: that are left out.
+            step: number of the batch in the epoch, from 0.
+            indices: int64 `[B]` on the CPU, which images these are.
+            what: is not finite; None: the losses that are not.
 
         Raises:
-            GateError: a loss is not finite; names it, with the step at which that began.
+            GateError: so many may not be left out.
+        """
+        self._images += images
+        found = StepLosses(step, {name: loss.detach() for name, loss in losses.items()}, indices)
+        _, broken, told = first_broken([found], self._names) or (step, "sum", found.describe(self._names))
+        what = what or broken
+        self._skipped.append({"step": step + 1, "images": images, "what": what, "told": told})
+        if len({each["step"] for each in self._skipped}) > self._may_skip:
+            raise GateError(
+                f"{self._name}: the {_kind(what)} is not finite at step {step + 1} of epoch {self._epoch + 1}, and as"
+                f" many batches as max_skipped_batches allows were left out before: {told}",
+                remedy=REMEDY,
+            )
+
+    def left_out(self) -> list[str]:
+        """A line on each batch that was left out since this was last asked."""
+        lines = [
+            f"left out step {each['step']} of epoch {self._epoch + 1}, whose {_kind(each['what'])} is not finite:"
+            f" {each['told']}"
+            for each in self._skipped[self._said :]
+        ]
+        self._said = len(self._skipped)
+        return lines
+
+    def skipped(self, is_asked_for: bool) -> dict[str, Any]:
+        """What was left out, for `metrics.jsonl`: `skipped_batches`, and where there are any, `skipped` lists them.
+
+        Args:
+            is_asked_for: whether batches may be left out; nothing is said else.
+
+        Raises:
+            GateError: nothing is left of the epoch.
+        """
+        if not is_asked_for:
+            return {}
+        if not self._steps:
+            raise GateError(f"{self._name}: no batch of epoch {self._epoch + 1} is finite", remedy=REMEDY)
+        listed = [{key: each[key] for key in ("step", "what", "told")} for each in self._skipped]
+        return {"skipped_batches": len({each["step"] for each in listed}), **({"skipped": listed} if listed else {})}
+
+    def skipped_images(self, begin: int) -> int:
+        """How many images were left out from a step on, from 0."""
+        return sum(each["images"] for each in self._skipped if each["step"] > begin)
+
+    def losses(self) -> dict[str, float]:
+        """Mean of each loss over the steps so far, as `loss_<name>`, and their sum as `loss`; NaN before the first.
+
+        Raises:
+            GateError: a loss is not finite; names it, with the step at which that began, all losses of that step and
+                some of its images.
         """
         means = {name: (averaged(total) / self._steps).item() for name, total in self._sums.items()}
         if not all(math.isfinite(mean) for mean in means.values()):
             # From the next step on, the first loss to break has spoilt the weights for all the others.
-            finite = {name: int(steps) for name, steps in self._finite_steps.items()}
-            first = min(finite.values())
-            broken = " and ".join(name for name, steps in finite.items() if steps == first)
+            found = first_broken(self._recent, self._names)
+            if found is None:
+                raise GateError(f"{self._name}: the losses of epoch {self._epoch + 1} are too large", remedy=REMEDY)
+            step, what, told = found
             raise GateError(
-                f"{self._name}: the loss {broken} is not finite at step {first + 1} of epoch {self._epoch + 1}",
-                remedy="Lower the learning rate or the weight of that loss, or set a gradient_clip; then run again.",
+                f"{self._name}: the loss {what} is not finite at step {step + 1} of epoch {self._epoch + 1}: {told}",
+                remedy=REMEDY,
             )
+        self._recent.clear()
+        if not means:
+            return {"loss": math.nan}
         return {f"loss_{name}": mean for name, mean in means.items()} | {"loss": sum(means.values())}
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint within the epoch: sums, counts and seconds so far."""
+        """For a checkpoint within the epoch: sums, counts and seconds so far.
+
+        Raises:
+            GateError: a loss is not finite; what it has spoilt is not to be saved.
+        """
+        self.losses()
         return {
             "steps": self._steps,
             "images": self._images,
             "sums": {name: value.cpu() for name, value in self._sums.items()},
-            "finite_steps": {name: value.cpu() for name, value in self._finite_steps.items()},
+            "skipped": self._skipped,
             "seconds": self._seconds(),
         }
 
@@ -91,7 +174,8 @@ class EpochMeters:
         """Go on from a `state_dict` of the same epoch, on a device."""
         self._steps, self._images = saved["steps"], saved["images"]
         self._sums = {name: value.to(device) for name, value in saved["sums"].items()}
-        self._finite_steps = {name: value.to(device) for name, value in saved["finite_steps"].items()}
+        self._skipped = list(saved["skipped"])
+        self._said = len(self._skipped)
         self._earlier = dict(saved["seconds"])
 
     def _seconds(self, wait: bool = True) -> dict[str, float]:
@@ -149,6 +233,14 @@ class EpochMeters:
         if device.type == "cuda":
             measured["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
         return measured
+
+
+def _by_number(indices: Tensor) -> list[str]:
+    return [f"number {index}" for index in indices.tolist()]
+
+
+def _kind(what: str) -> str:
+    return what if what in ("gradient", "sum") else f"loss {what}"
 
 
 @torch.no_grad()

@@ -104,6 +104,26 @@ class FitSettings(Settings):
         ge=1,
         description="Epochs without a better validation score after which training ends; null: never.",
     )
+    on_nan: Literal["fail", "skip_batch"] = Field(
+        default="fail",
+        description="What a loss that is not finite does: end the training, or leave its batch out.",
+    )
+    max_skipped_batches: int = Field(
+        default=10,
+        ge=1,
+        le=1_000_000,
+        description="on_nan: skip_batch only: batches that may be left out in the whole training.",
+    )
+    auto_batch: bool = Field(
+        default=False,
+        description="Whether batches that do not fit into the device's memory are divided into pieces, whose gradients"
+        " are added up: as many images a step as before.",
+    )
+
+    @property
+    def skips_batches(self) -> bool:
+        """Whether a batch whose loss is not finite is left out."""
+        return self.on_nan == "skip_batch"
 
     @property
     def batches_per_update(self) -> int:

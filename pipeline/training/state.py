@@ -32,6 +32,7 @@ class Progress:
         chosen_state: the task's state after it, on the CPU.
         step: batches of the present epoch that are done.
         meters: of these batches; None where there are none.
+        pieces: into which each batch is divided (`auto_batch`).
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -40,6 +41,7 @@ class Progress:
     chosen_state: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     meters: dict[str, Any] | None = None
+    pieces: int = 1
 
     @property
     def place(self) -> tuple[int, int]:
@@ -85,6 +87,7 @@ class Trained:
             "chosen_score": progress.chosen_score,
             "chosen_state": progress.chosen_state,
             "step": progress.step,
+            "pieces": progress.pieces,
             "meters": None if meters is None else of_all(meters.state_dict()),
         }
 
@@ -113,6 +116,7 @@ class Trained:
             chosen_score=saved["chosen_score"],
             chosen_state=saved["chosen_state"],
             step=saved["step"],
+            pieces=saved["pieces"],
             meters=None if meters is None else meters[number % len(meters)],
         )
 

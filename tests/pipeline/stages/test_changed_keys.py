@@ -118,6 +118,9 @@ def schedule(section: str, again: str, short: str) -> dict[str, list[Case]]:
             "gradient_clip": [Case(1.0, again)],
             "ema": [Case(0.99, again)],
             "early_stop": [Case(3, short), Case(50, "")],
+            "on_nan": [Case("skip_batch", again)],
+            "max_skipped_batches": [Case(3, again, {f"{section}.on_nan": "skip_batch"}), Case(3, "")],
+            "auto_batch": [Case(True, "")],
         },
     )
 

@@ -13,7 +13,7 @@ from pipeline.timing import PartTimer
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.meters import EpochMeters, accuracy
 from pipeline.training.optimizer import learning_rate
-from tests.pipeline.training.toy import STEPS, Call, make_training, run
+from tests.pipeline.training.toy import STEPS, Call, batches_of, make_training, run
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -26,7 +26,9 @@ def test_loss_that_is_not_finite_ends_training(bad: float, tmp_path: Path):
         run(make_training(losses=losses, warmup_epochs=4), tmp_path)
     assert caught.value.exit_code == 3
     # Both losses are NaN in the step after it; the one that began is named.
-    assert caught.value.message == "toy: the loss contrast is not finite at step 2 of epoch 2"
+    assert caught.value.message.startswith("toy: the loss contrast is not finite at step 2 of epoch 2: ce ")
+    images = [f"{index}.png" for index in list(batches_of(1))[1].indices.tolist()]
+    assert caught.value.message.endswith(f", contrast {bad}; images {', '.join(images)}")
     assert "gradient_clip" in str(caught.value.remedy)
     saved = Checkpoint(tmp_path / "checkpoint.pt", "one").load()
     assert saved is not None
@@ -60,9 +62,12 @@ def test_history_holds_the_mean_of_each_loss(tmp_path: Path):
 
 def test_losses_that_break_in_the_same_step_are_all_named():
     meters = EpochMeters("student", 4)
-    meters.update({"ce": torch.tensor(1.0), "feature": torch.tensor(2.0), "logits": torch.tensor(3.0)}, images=2)
+    some = torch.arange(2)
+    meters.update({"ce": torch.tensor(1.0), "feature": torch.tensor(2.0), "logits": torch.tensor(3.0)}, 2, 0, some)
     assert meters.losses() == {"loss_ce": 1.0, "loss_feature": 2.0, "loss_logits": 3.0, "loss": 6.0}
-    meters.update({"ce": torch.tensor(1.0), "feature": torch.tensor(math.inf), "logits": torch.tensor(math.nan)}, 2)
+    meters.update(
+        {"ce": torch.tensor(1.0), "feature": torch.tensor(math.inf), "logits": torch.tensor(math.nan)}, 2, 1, some
+    )
     with pytest.raises(GateError, match="student: the loss feature and logits is not finite at step 2 of epoch 5"):
         meters.losses()
 
@@ -70,7 +75,7 @@ def test_losses_that_break_in_the_same_step_are_all_named():
 def test_images_per_second_counts_every_image():
     meters = EpochMeters("student", 0)
     for images in (4, 4, 1):
-        meters.update({"ce": torch.tensor(0.0)}, images)
+        meters.update({"ce": torch.tensor(0.0)}, images, 0, torch.arange(images))
     assert meters.speed() == {"images_per_second": 9e9, "waiting_for_data": 0.0}  # nothing was measured
 
 
@@ -88,7 +93,7 @@ def test_speed_leaves_evaluation_out_and_counts_waiting(monkeypatch: pytest.Monk
         for _ in meters.waiting(batches()):
             with meters.part("forward"):
                 now[0] += 2.0
-            meters.update({"ce": torch.tensor(0.0)}, images=4)
+            meters.update({"ce": torch.tensor(0.0)}, 4, 0, torch.arange(4))
         with meters.part("evaluation"):
             now[0] += 100.0
         now[0] += 2.0

@@ -32,8 +32,8 @@ def trained(seed: int) -> Trained:
 def test_everything_comes_back_from_a_file(tmp_path: Path) -> None:
     one, two = trained(1), trained(2)
     meters = EpochMeters("toy", 3)
-    meters.update({"ce": torch.tensor(0.1), "kd": torch.tensor(0.7)}, images=4)
-    meters.update({"ce": torch.tensor(0.3), "kd": torch.tensor(0.2)}, images=4)
+    meters.update({"ce": torch.tensor(0.1), "kd": torch.tensor(0.7)}, 4, 0, torch.arange(4))
+    meters.update({"ce": torch.tensor(0.3), "kd": torch.tensor(0.2)}, 4, 1, torch.arange(4))
     progress = Progress([{"epoch": 1, "loss": 0.5}], 1, 0.25, {"weight": torch.arange(3.0)}, step=2)
     torch.manual_seed(7)
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", "one")
@@ -57,8 +57,8 @@ def test_meters_go_on_to_the_bit() -> None:
     losses = torch.rand(50, generator=torch.Generator().manual_seed(0))
     whole, first, second = (EpochMeters("toy", 0) for _ in range(3))
     for number, loss in enumerate(losses):
-        whole.update({"ce": loss}, images=3)
-        (first if number < 20 else second).update({"ce": loss}, images=3)
+        whole.update({"ce": loss}, 3, number, torch.arange(3))
+        (first if number < 20 else second).update({"ce": loss}, 3, number, torch.arange(3))
         if number == 19:
             second.load_state_dict(first.state_dict(), torch.device("cpu"))
     assert second.losses() == whole.losses()

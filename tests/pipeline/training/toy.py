@@ -96,6 +96,9 @@ class Loader:
             own = (values.chunk(part.count)[part.number] for values in batch if values is not None)
             yield Batch(*own)
 
+    def names(self, indices: Tensor) -> list[str]:
+        return [f"{index}.png" for index in indices.tolist()]
+
     def steps_per_epoch(self, batch_size: int) -> int:
         return STEPS
 
