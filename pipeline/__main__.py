@@ -1,6 +1,7 @@
 """The command `tmkd-pipeline`, also `python -m pipeline`: every error becomes one message and an exit code."""
 
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -15,6 +16,9 @@ from exporters.core.out_of_memory import describe_out_of_memory, is_out_of_memor
 from exporters.core.write_errors import describe_os_error
 from pipeline.distributed.ranks import LAUNCHED, is_one_of_several, this_rank
 from pipeline.streams import flush_streams, protect_streams
+
+_GOING_ON = frozenset({"run", "train", "compare"})
+"""Commands that go on where they were interrupted."""
 
 
 def main() -> None:
@@ -54,7 +58,7 @@ def main() -> None:
         code = 128 + (terminated or signal.SIGINT)
         cause = "terminated" if terminated else "interrupted"
         if not _is_told_elsewhere():
-            _report(f"{cause}; nothing is half-written, and the same command can be run again", debug)
+            _report(f"{cause}; nothing is half-written, and {_what_goes_on(arguments)}", debug)
     except ModuleNotFoundError as error:
         code = _missing(error, debug)
     except OSError as error:
@@ -80,6 +84,13 @@ def _is_one_of_several() -> bool:
         return is_one_of_several()
     except UsageError:  # it is the error that ends this command
         return False
+
+
+def _what_goes_on(arguments: list[str]) -> str:
+    """The end of what is said of an interrupt: how to go on."""
+    if not _GOING_ON.intersection(arguments[:1]):
+        return "the same command can be run again"
+    return f"the same command goes on from there:\n  {shlex.join(['tmkd-pipeline', *arguments])}"
 
 
 def _is_told_elsewhere() -> bool:

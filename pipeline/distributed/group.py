@@ -118,7 +118,7 @@ def joined(rank: Rank) -> Iterator[Group]:
             raise LostProcessError(
                 f"{rank.describe()} lost another one, which was ended or failed",
                 remedy="If it printed no message of its own, look for kills and for memory (dmesg); the same command"
-                " goes on from the last epoch.",
+                " goes on from the last checkpoint.",
             ) from error
         raise
     finally:

@@ -23,7 +23,7 @@ LOST = 74
 _TERMINATED = 128 + signal.SIGTERM
 """Exit code of a process of ours that was told to end."""
 
-_AGAIN = "The same command goes on from the last epoch."
+_AGAIN = "The same command goes on from the last checkpoint."
 
 SHUTDOWN = 15
 """Seconds that processes have to end before they are killed."""

@@ -27,7 +27,7 @@ def test_a_killed_process_is_named_and_not_those_that_were_ended_for_it():
     error = described(rank0=128 + signal.SIGTERM, rank1=-signal.SIGTERM, rank2=-signal.SIGKILL, rank3=LOST)
     assert isinstance(error, UnavailableError)
     assert "process 3 of 4 was ended by SIGKILL" in error.message
-    assert "goes on from the last epoch" in str(error)
+    assert "goes on from the last checkpoint" in str(error)
     assert "SIGSEGV" in described(rank1=-signal.SIGSEGV).message
 
 
