@@ -137,7 +137,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         with writing(path, temporary):
             yield temporary
         with _placing(path):
-            if path.exists():
+            if os.path.lexists(path):
                 old = path.parent / _hidden_name(path.name, ".old")
                 old.mkdir()
                 path.replace(old / path.name)

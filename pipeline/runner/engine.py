@@ -60,6 +60,8 @@ def execute(
     with run.held():
         run.remove_temporaries()
         run.recover_kept()
+        for damage in run.damages():
+            console.warn(damage)
         checks = _checks(make_checks, stages, recipe, run, console, until, force)
         with shown_by(console.track), console.track("checking what the stages need", None):
             checks.before_first_stage(_certain(stages, run, force, donors))

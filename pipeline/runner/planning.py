@@ -51,7 +51,7 @@ def plan(
         if failing is not None:
             planned.append(PlannedStage(stage.name, "wait", (f"is not reached while {failing} fails",)))
         elif record is None:
-            planned.append(PlannedStage(stage.name, "run", ("it has not run yet",)))
+            planned.append(PlannedStage(stage.name, "run", (run.why_unrecorded(stage.name),)))
         else:
             # A stage that has yet to run may give the same files as before.
             same = {key: record.inputs[key] for name in waiting_for if (key := f"stage {name}") in record.inputs}

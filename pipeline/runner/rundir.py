@@ -1,19 +1,19 @@
 """A run directory: one folder and one record a stage, held by one process at a time."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from exporters.core.errors import UnavailableError, UsageError
-from exporters.core.files import atomic_directory, atomic_path, read_json, sha256_file, write_json, write_text
+from exporters.core.files import atomic_directory, atomic_path, read_json, sha256_file, write_json
 from exporters.core.locks import held
 from exporters.core.write_errors import WriteError
 from exporters.images.outputs import write_marker
+from pipeline.runner.metrics_log import damaged_lines, log_epoch
 
 Status = Literal["running", "done", "failed", "skipped"]
 
@@ -59,9 +59,36 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _epoch_of(line: dict[str, Any]) -> int:
-    """The number of the epoch in a line of `metrics.jsonl`; earlier versions called it a pass."""
-    return int(line["epoch"] if "epoch" in line else line["pass"])
+def _parsed_record(stage: str, values: Any) -> StageRecord:
+    """The record of a stage, every part of which is what `StageRecord` says.
+
+    Raises:
+        TypeError: something is missing, unknown or of another type.
+    """
+    if not isinstance(values, dict):
+        raise TypeError("no mapping")
+    record = StageRecord(**values)
+    texts = (record.fingerprint, record.message, *record.inputs.values(), *record.outputs.values())
+    well_formed = (
+        record.stage == stage
+        and record.status in get_args(Status)
+        and all(isinstance(part, dict) for part in (record.inputs, record.outputs, record.summary))
+        and all(isinstance(text, str) for text in texts)
+        and isinstance(record.seconds, int | float)
+        and isinstance(record.gate, bool)
+        and bool(record.message.strip() or record.status not in ("failed", "skipped"))
+    )
+    if not well_formed:
+        raise TypeError("of another form")
+    return record
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a folder with all that is in it, or a link, whose target stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class RunDirectory:
@@ -84,9 +111,24 @@ class RunDirectory:
     def record(self, stage: str) -> StageRecord | None:
         """A stage's record; None where there is none that can be read."""
         try:
-            return StageRecord(**read_json(self._record_path(stage)))
-        except (OSError, ValueError, TypeError):
+            return _parsed_record(stage, read_json(self._record_path(stage)))
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return None
+
+    def why_unrecorded(self, stage: str) -> str:
+        """Why there is no record of a stage, for people."""
+        return "its record cannot be read" if self._record_path(stage).is_file() else "it has not run yet"
+
+    def damages(self) -> list[str]:
+        """What is damaged and will be made again or left out, a sentence each."""
+        found = []
+        for path in sorted((self.path / "stages").glob("*.json")):
+            if not path.name.startswith(".") and self.record(path.stem) is None:
+                found.append(f"{path} cannot be read as the record of a stage: {path.stem} counts as not run")
+        if lines := damaged_lines(self._metrics_path):
+            which = f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:5]))}{' …' * (len(lines) > 5)}"
+            found.append(f"{self._metrics_path}: {which} cannot be read, and will be left out")
+        return found
 
     def write_record(self, record: StageRecord) -> None:
         """Replace a stage's record."""
@@ -112,17 +154,13 @@ class RunDirectory:
 
     def remove_outputs(self, stage: str, extra_outputs: Sequence[str] = ()) -> None:
         """Remove a stage's folder, and its extra outputs."""
-        shutil.rmtree(self.folder(stage), ignore_errors=True)
-        for name in extra_outputs:
-            (self.path / name).unlink(missing_ok=True)
+        for path in (self.folder(stage), *map(self.path.joinpath, extra_outputs)):
+            _remove(path)
 
     def remove_temporaries(self) -> None:
         """Remove what a killed process left half-written; only for the process that holds the directory."""
         for path in [*self.path.rglob(".*-*.tmp*"), *self.path.rglob(".*-*.old")]:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            _remove(path)
 
     def set_aside(self, stage: str, extra_outputs: Sequence[str] = ()) -> None:
         """Move a stage's folder, its extra outputs and its record out of the way, to be kept until
@@ -132,8 +170,9 @@ class RunDirectory:
         calls `recover_kept`.
         """
         kept = self._kept(stage)
-        shutil.rmtree(kept, ignore_errors=True)
-        paths = [path for path in (self.folder(stage), *map(self.path.joinpath, extra_outputs)) if path.exists()]
+        _remove(kept)
+        paths = (self.folder(stage), *map(self.path.joinpath, extra_outputs))
+        paths = tuple(path for path in paths if os.path.lexists(path))
         if not paths:
             return
         kept.mkdir()
@@ -149,14 +188,14 @@ class RunDirectory:
             return
         for path in sorted(kept.iterdir(), key=lambda path: path.name == _KEPT_RECORD):  # the record is last
             target = self._record_path(stage) if path.name == _KEPT_RECORD else self.path / path.name
-            if target.is_dir():
-                shutil.rmtree(target)
+            if target.is_dir() or target.is_symlink():
+                _remove(target)
             path.replace(target)
-        shutil.rmtree(kept)  # the record is still in it where both names are links to one file
+        _remove(kept)  # the record is still in it where both names are links to one file
 
     def discard_kept(self, stage: str) -> None:
         """Remove what `set_aside` has kept: something newer stands in its place, or nothing may."""
-        shutil.rmtree(self._kept(stage), ignore_errors=True)
+        _remove(self._kept(stage))
 
     def recover_kept(self) -> None:
         """Bring back what a killed process had set aside of stages that it had made nothing of yet; only for the
@@ -205,11 +244,11 @@ class RunDirectory:
 
     def log_metrics(self, stage: str, epoch: int, metrics: dict[str, Any]) -> None:
         """Add a line to `metrics.jsonl`; what an earlier attempt wrote of this stage from this epoch on is replaced."""
-        path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        kept = [line for line in lines if (old := json.loads(line))["stage"] != stage or _epoch_of(old) < epoch]
-        kept.append(json.dumps({"stage": stage, **metrics, "epoch": epoch}, sort_keys=True))
-        write_text(path, "\n".join(kept) + "\n")
+        log_epoch(self._metrics_path, stage, epoch, metrics)
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
 
     @contextmanager
     def held(self) -> Iterator[None]:

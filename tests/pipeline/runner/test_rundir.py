@@ -20,12 +20,84 @@ def test_record_round_trip(tmp_path: Path) -> None:
     assert run.record("data") == replace(record, status="failed", message="no")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"stage": "data"}', '{"stage": "data", "colour": "red"}'])
-def test_unreadable_record_is_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / "stages").mkdir()
-    (tmp_path / "stages" / "data.json").write_text(text)
-    assert RunDirectory(tmp_path).record("data") is None
-    assert RunDirectory(tmp_path).record("teacher") is None
+WHOLE = asdict(StageRecord("data", "done", "f", {"code": "c"}, {"data/a": "1"}, 1.5, {"images": 3}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "3", "null", "[" * 10_000, '{"stage": "data"}', '{"stage": "data", "colour": "red"}'),
+        *(json.dumps(WHOLE | {name: None}) for name in WHOLE),
+        json.dumps(WHOLE | {"stage": "teacher"}),
+        json.dumps(WHOLE | {"status": "finished"}),
+        json.dumps(WHOLE | {"status": "failed"}),
+        json.dumps(WHOLE | {"inputs": {"code": 3}}),
+        json.dumps(WHOLE | {"outputs": ["data/a"]}),
+        json.dumps(WHOLE | {"outputs": {"data/a": None}}),
+        json.dumps(WHOLE | {"seconds": "long"}),
+    ],
+)
+def test_unreadable_record_is_none_and_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "stages" / "data.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(WHOLE))
+    run = RunDirectory(tmp_path)
+    assert run.record("data") is not None and run.damages() == []
+    path.write_text(text)
+    assert run.record("data") is None and run.why_unrecorded("data") == "its record cannot be read"
+    assert run.record("teacher") is None and run.why_unrecorded("teacher") == "it has not run yet"
+    assert run.damages() == [f"{path} cannot be read as the record of a stage: data counts as not run"]
+
+
+def test_unreadable_lines_of_metrics_are_named_and_left_out(tmp_path: Path) -> None:
+    run, path = RunDirectory(tmp_path), tmp_path / "metrics.jsonl"
+    run.log_metrics("distill", 1, {"loss": 1.0})
+    path.write_bytes(path.read_bytes() + b'{"epoch": 2, "loss"')
+    assert run.damages() == [f"{path}: line 2 cannot be read, and will be left out"]
+    run.log_metrics("distill", 2, {"loss": 2.0})
+    assert [json.loads(line)["epoch"] for line in path.read_text().splitlines()] == [1, 2] and not run.damages()
+
+
+@pytest.fixture(params=["folder", "link to a folder", "link to nothing", "file"])
+def odd_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """What stands in the place of the folder of the stage `data`, in a run directory; where it leads to is full."""
+    elsewhere, place = tmp_path / "elsewhere", tmp_path / "run" / "data"
+    elsewhere.mkdir()
+    (elsewhere / "kept").write_text("someone's")
+    place.parent.mkdir()
+    if request.param == "folder":
+        place.mkdir()
+        (place / "index").write_text("ours")
+    elif request.param == "file":
+        place.write_text("no folder")
+    else:
+        place.symlink_to(elsewhere if request.param == "link to a folder" else tmp_path / "nothing")
+    return place
+
+
+def test_whatever_stands_for_a_stages_folder_makes_way_for_a_folder(odd_folder: Path) -> None:
+    run = RunDirectory(odd_folder.parent)
+    run.remove_outputs("data")
+    run.folder("data").mkdir()  # nothing is in its place
+    assert (odd_folder.parent.parent / "elsewhere" / "kept").read_text() == "someone's"
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_whatever_stands_for_a_stages_folder_is_set_aside_and_put_back(odd_folder: Path, made: bool) -> None:
+    run, was_link = RunDirectory(odd_folder.parent), odd_folder.is_symlink()
+    for _ in range(2):  # a second attempt finds what the first one left
+        run.set_aside("data")
+        run.folder("data").mkdir()
+        if made:
+            (run.folder("data") / "index").write_text("half")
+        run.put_back("data")
+        assert odd_folder.is_symlink() is was_link
+        assert not list(odd_folder.parent.glob(".kept-*"))
+    run.set_aside("data")
+    run.folder("data").mkdir()
+    run.discard_kept("data")
+    assert odd_folder.is_dir() and not odd_folder.is_symlink()
+    assert (odd_folder.parent.parent / "elsewhere" / "kept").read_text() == "someone's"
 
 
 def test_outputs_are_hashed_by_their_path(tmp_path: Path) -> None:
