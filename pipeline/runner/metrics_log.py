@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: a line of figures for each epoch of each training; lines that are damaged cost nothing but themselves."""
+"""`metrics.jsonl`: one line of figures per epoch of each training; damaged lines are left out."""
 
 import json
 from pathlib import Path
