@@ -9,9 +9,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from exporters.bundle.manifest import LABELS, PREPROCESS, parse_json, read_listed, read_manifest, variant_of
+from exporters.bundle.manifest import (
+    LABELS,
+    PREPROCESS,
+    read_labels,
+    read_listed,
+    read_manifest,
+    read_preprocessing,
+    variant_of,
+)
 from exporters.core.arrays import softmax
-from exporters.core.errors import GateError, UsageError
+from exporters.core.errors import UsageError
 from exporters.images.decoding import open_rgb
 from exporters.images.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime, Provider
@@ -51,11 +59,7 @@ class Student:
             raise UsageError(f"{folder} has no {precision} model", remedy=f"It has {', '.join(sorted(models))}.")
         names = (models[precision], LABELS, PREPROCESS)
         model, labels, preprocess = (read_listed(folder, manifest, name) for name in names)
-        try:
-            preprocessing = Preprocessing.from_json(parse_json(PREPROCESS, preprocess))
-        except UsageError as error:
-            raise GateError(f"{PREPROCESS}: {error.message}") from error
-        return cls(OnnxRuntime(model, provider, threads), list(parse_json(LABELS, labels)), preprocessing)
+        return cls(OnnxRuntime(model, provider, threads), read_labels(labels), read_preprocessing(preprocess))
 
     def prepare(self, image: ImageSource) -> np.ndarray:
         """One image as the model takes it, uint8 `[size, size, 3]`.

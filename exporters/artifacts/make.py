@@ -53,6 +53,7 @@ def make_fp32(
     folder: Path,
     opset: int,
     *,
+    name: str | None = None,
     licence: str | None = None,
     probabilities: bool = False,
     any_size: bool = False,
@@ -61,7 +62,7 @@ def make_fp32(
     """Write `folder/model.onnx`, and trace every tensor of it back to the student's own parameters.
 
     Args:
-        opset, licence, probabilities, any_size: as `exporters.onnx.export.export_onnx` takes them.
+        opset, name, licence, probabilities, any_size: as `exporters.onnx.export.export_onnx` takes them.
 
     Raises:
         GateError: a tensor that the student does not explain, or metadata that are not the student's.
@@ -73,7 +74,13 @@ def make_fp32(
 
     with working(f"{MODEL}: being converted"):
         exported = export_onnx(
-            student, folder / MODEL, opset, licence=licence, probabilities=probabilities, any_size=any_size
+            student,
+            folder / MODEL,
+            opset,
+            name=name,
+            licence=licence,
+            probabilities=probabilities,
+            any_size=any_size,
         )
     content = exported.path.read_bytes()
     with working(f"{MODEL}: every number is looked up in the student"):

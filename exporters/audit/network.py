@@ -5,17 +5,11 @@ These checks do not rely on the manifest's tensors and operators: they hold wher
 
 import re
 
+from exporters.audit.budget import STORES, check_budget
 from exporters.audit.texts import check_paths
 from exporters.core.errors import GateError
 from exporters.onnx.reader import OnnxFile
 
-_METADATA = frozenset({"labels", "licence", "name", "preprocessing", "version"})
-_STORES = ("float16", "bfloat16", "float32", "float64", "int8", "uint8")
-_VALUES_PER_PARAMETER, _MORE_VALUES = 1.5, 2**16
-"""Biases laid out by position and the scales of int8 are more values than the student has parameters, but few."""
-
-_BYTES_PER_NODE, _MORE_BYTES = 2**10, 2**14
-_MOST_NODES = 20_000
 _MOST_ROWS = 10_000  # a table of tokens has more, a table of relative positions fewer
 _FOREIGN_OPERATORS = re.compile(
     r".*::.*|Bernoulli|If|ImageDecoder|Loop|Multinomial|Optional.*|Random.*|RegexFullMatch|Scan|Sequence.*|String.*"
@@ -36,43 +30,24 @@ def audit_network(model: OnnxFile, data: bytes, name: str, parameters: int) -> N
 
     Raises:
         GateError: an operator that no image classifier has; a tensor or node that the logits do not follow from; more
-            values than the parameters explain, more bytes than the values; a table of tokens; a name of teachers or
-            optimizers; metadata that are not described; a path of some machine.
+            than `check_budget` allows; a table of tokens; a name of teachers or optimizers; a path of some machine.
     """
     foreign = sorted(operator for operator in model.operators if _FOREIGN_OPERATORS.fullmatch(operator))
     if foreign or model.functions:
         raise GateError(f"{name}: has what no image classifier needs: {', '.join([*foreign, *model.functions][:5])}")
-    _check_budget(model, len(data), name, parameters)
+    check_budget(model, len(data), name, parameters)
     dead = _dead(model)
     if dead:
         raise GateError(f"{name}: the logits do not follow from {', '.join(dead[:5])}: not a part of the student")
     named = sorted({text for text in model.texts if _FOREIGN_NAMES.search(text)})
     if named:
         raise GateError(f"{name}: named like a part of a teacher or an optimizer: {', '.join(named[:5])}")
-    tables = {tensor.name: tensor.dims for tensor in model.tensors if tensor.dtype in _STORES}
+    tables = {tensor.name: tensor.dims for tensor in model.tensors if tensor.dtype in STORES}
     for node in model.nodes:
         rows = tables.get(node.inputs[0], (0,)) if node.operator.startswith("Gather") and node.inputs else (0,)
         if rows and rows[0] >= _MOST_ROWS:
             raise GateError(f"{name}: {node.inputs[0]} is looked up by its {rows[0]:,} rows, as tokens are")
-    unknown = sorted(set(model.metadata) - _METADATA)
-    if unknown:
-        raise GateError(f"{name}: has metadata that no student has: {', '.join(unknown[:5])}")
     check_paths(name, [*model.texts, *model.metadata.values(), model.producer])
-
-
-def _check_budget(model: OnnxFile, size: int, name: str, parameters: int) -> None:
-    values = sum(tensor.array().size for tensor in model.tensors if tensor.dtype in _STORES)
-    most = int(_VALUES_PER_PARAMETER * parameters) + _MORE_VALUES
-    if values > most:
-        raise GateError(f"{name}: {values:,} values are more than a student of {parameters:,} parameters has")
-    nodes = sum(model.operators.values())
-    if nodes > _MOST_NODES:
-        raise GateError(f"{name}: {nodes:,} operators are more than a student has")
-    stored = sum(len(tensor.data) for tensor in model.tensors)
-    described = sum(len(text.encode()) for text in model.metadata.values())
-    rest = size - stored - described
-    if rest > _MORE_BYTES + _BYTES_PER_NODE * nodes:
-        raise GateError(f"{name}: {rest:,} bytes are neither values nor described by {nodes:,} operators")
 
 
 def _dead(model: OnnxFile) -> list[str]:

@@ -9,9 +9,13 @@ from typing import Any
 from exporters.core.errors import GateError
 
 _BUDGET = {
-    ".json": (2**19, 1024), ".md": (2**17, 512), ".txt": (2**10, 1024), ".pbtxt": (2**13, 0), ".yaml": (2**13, 0),
+    ".json": (2**19, 0), ".md": (2**17, 512), ".txt": (2**10, 1024), ".pbtxt": (2**13, 0), ".yaml": (2**13, 0),
+    "labels.json": (2**10, 1024), "sbom.cdx.json": (2**17, 0), "benchmark.json": (2**17, 0),
 }  # fmt: skip
-"""Bytes of a file of each kind: at most the first number and the second for each class."""
+"""Bytes of a file of a name or kind: at most the first number and the second for each class."""
+
+_MANIFEST = (2**17, 1024)
+"""The same for the manifest, the second for each class and each tensor."""
 
 _LONGEST_STRING = 4096
 _LONGEST_NUMBERS = 64
@@ -39,7 +43,7 @@ def audit_texts(contents: Mapping[str, bytes], classes: int) -> None:
         suffix = PurePosixPath(name).suffix
         if suffix not in _BUDGET:
             continue
-        fixed, each = _BUDGET[suffix]
+        fixed, each = _BUDGET.get(name, _BUDGET[suffix])
         if len(data) > fixed + each * classes:
             raise GateError(f"{name}: {len(data):,} bytes are more than such a file needs for {classes} classes")
         text = _decoded(name, data)
@@ -54,7 +58,7 @@ def audit_texts(contents: Mapping[str, bytes], classes: int) -> None:
 def audit_manifest(name: str, manifest: Mapping[str, Any]) -> None:
     """The same for the manifest, which grows with the tensors too; raises GateError."""
     tensors = sum(len(entry["initializers"]) for entry in manifest["models"].values())
-    fixed, each = _BUDGET[".json"]
+    fixed, each = _MANIFEST
     size = len(json.dumps(manifest))
     if size > fixed + each * (manifest["classes"] + tensors):
         raise GateError(f"{name}: {size:,} bytes are more than a manifest of {tensors:,} tensors needs")

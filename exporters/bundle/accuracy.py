@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from exporters.bundle.manifest import LABELS, MODEL, PARITY, PREPROCESS, parse_json, read_listed, variant_of
+from exporters.bundle.manifest import (
+    LABELS,
+    MODEL,
+    PARITY,
+    PREPROCESS,
+    parse_json,
+    read_labels,
+    read_listed,
+    read_preprocessing,
+    variant_of,
+)
 from exporters.core.errors import GateError
 from exporters.core.files import open_regular
 from exporters.core.progress import counted
@@ -69,8 +79,8 @@ def verify_accuracy(bundle: Path, manifest: Mapping[str, Any], data: Path) -> Ac
         UsageError, UnavailableError: no such images, or one that cannot be decoded.
         GateError: the bundle says something else.
     """
-    labels = list(parse_json(LABELS, read_listed(bundle, manifest, LABELS)))
-    preprocessing = Preprocessing.from_json(parse_json(PREPROCESS, read_listed(bundle, manifest, PREPROCESS)))
+    labels = read_labels(read_listed(bundle, manifest, LABELS))
+    preprocessing = read_preprocessing(read_listed(bundle, manifest, PREPROCESS))
     runtimes = {name: OnnxRuntime(read_listed(bundle, manifest, name)) for name in sorted(manifest["models"])}
     hits: dict[str, list[np.ndarray]] = {name: [] for name in runtimes}
     hashes: list[tuple[bytes, str]] = []
@@ -92,9 +102,15 @@ def verify_accuracy(bundle: Path, manifest: Mapping[str, Any], data: Path) -> Ac
     gates = parse_json(PARITY, read_listed(bundle, manifest, PARITY))
     for name in manifest["models"]:
         if name != MODEL:
-            allowed = gates[variant_of(name)]["gate"]["max_accuracy_drop"]
-            _judge_variant(name, right[name], right[MODEL], allowed)
+            _judge_variant(name, right[name], right[MODEL], _allowed_drop(gates, name))
     return report
+
+
+def _allowed_drop(parity: Any, name: str) -> float:
+    try:
+        return float(parity[variant_of(name)]["gate"]["max_accuracy_drop"])
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+        raise GateError(f"{PARITY}: has no gate of {name}") from error
 
 
 def _batches(

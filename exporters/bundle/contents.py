@@ -8,8 +8,6 @@ import numpy as np
 
 from exporters.images.preprocessing import Preprocessing
 
-MIN_GOLDEN_IMAGES = 8
-
 
 @dataclass(frozen=True)
 class BundleFacts:

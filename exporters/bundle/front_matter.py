@@ -37,5 +37,10 @@ def _results(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
             "dataset": {"name": name, "type": name, "split": split},
             "metrics": [{"type": "accuracy", "name": "top-1", "value": found["correct"] / found["images"]}],
         }
-        for split, found in facts["results"].items()
+        for split, found in ordered_results(facts["results"]).items()
     ]
+
+
+def ordered_results(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Results by split in the order in which a card shows them, whatever order a manifest has them in."""
+    return {split: results[split] for split in sorted(results, key=lambda split: (split != "validation", split))}

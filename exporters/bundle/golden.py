@@ -95,11 +95,19 @@ def check_golden(
     Raises:
         GateError: a larger error, or logits that are not finite.
     """
-    together = predict(images)
-    single = np.concatenate([predict(images[index : index + 1]) for index in range(len(images))])
+    return judge_golden(name, *predicted(predict, images), logits, tolerance)
+
+
+def predicted(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a model answers to all images together, and to one after the other, both `[n, K]`."""
+    return predict(images), np.concatenate([predict(images[index : index + 1]) for index in range(len(images))])
+
+
+def judge_golden(name: str, together: np.ndarray, single: np.ndarray, logits: np.ndarray, tolerance: float) -> float:
+    """As `check_golden`, of answers that `predicted` gives."""
     worst = 0.0
-    for batch, found in ((len(images), together), (1, single)):
-        error = compare(logits, found, None, [str(index) for index in range(len(images))])
+    for batch, found in ((len(logits), together), (1, single)):
+        error = compare(logits, found, None, [str(index) for index in range(len(logits))])
         if error.non_finite or error.max_scaled_error is None or error.max_scaled_error > tolerance:
             raise GateError(
                 f"{name}: does not reproduce {GOLDEN_OUTPUTS} at batch {batch}: error {error.max_scaled_error} of the "

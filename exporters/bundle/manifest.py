@@ -3,16 +3,23 @@
 Nothing is parsed before its hash was checked, and nothing is read before its size was.
 """
 
+import hashlib
 import json
+import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from exporters.bundle.manifest_form import malformed
 from exporters.bundle.not_a_bundle import check_is_bundle
-from exporters.core.errors import GateError
-from exporters.core.files import sha256_bytes
+from exporters.core.errors import GateError, UsageError
+from exporters.core.files import dump_json, open_regular, sha256_bytes
+from exporters.images.preprocessing import Preprocessing
+from exporters.student.student import check_labels
 
 FORMAT = "tmkd-bundle/1"
 MANIFEST = "manifest.json"
@@ -28,29 +35,33 @@ CARD = "MODEL_CARD.md"
 SBOM = "sbom.cdx.json"
 REQUIRED = (MODEL, PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BENCHMARK, CARD, SBOM)
 
-COPIES = "triton/"
-COPIED = (".onnx", ".plan")
-"""Below `COPIES`, models and engines are copies of those that the bundle has elsewhere."""
-
 SCHEMA = Path(__file__).with_name("manifest.schema.json")
 """The JSON Schema of a manifest, for other programs; `read_manifest` checks more, and without it."""
 
+LONGEST_LABEL = 256
+"""Characters of a label in a bundle."""
+
 GOLDEN_LIMITS = {"fp32": 1e-3, "fp16": 5e-2, "int8": 0.5}
 """The precisions of a bundle's models, and the largest `golden_tolerance` of each."""
+
+MODELS = {
+    "model.onnx": "fp32", "model.fp16.onnx": "fp16", "model.int8.onnx": "int8", "model.int8.trt.onnx": "int8",
+}  # fmt: skip
+"""The ONNX files that a bundle may have, and the precision of each."""
 
 ENGINES = "engines"
 ENGINE_SOURCES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.trt.onnx"}
 """The precisions of engines, and the ONNX file that each is built from."""
 
 LIMITS = {
-    ".onnx": 2**31, ".plan": 2**32, ".npz": 2**29, ".json": 2**26, ".md": 2**24, ".txt": 2**24, ".pbtxt": 2**16,
-    ".yaml": 2**16,
+    ".onnx": 2**31, ".plan": 2**32, ".npz": 2**28, ".json": 2**19, ".md": 2**24, ".txt": 2**24, ".pbtxt": 2**13,
+    ".yaml": 2**13, LABELS: 2**24,
 }  # fmt: skip
-"""The kinds of file that a bundle holds, and the most bytes of each."""
+"""The most bytes of each kind of file, and of one that grows with the classes."""
 
-_MANIFEST_LIMIT = 2**26
+_MANIFEST_LIMIT = 2**24
+_MOST_FACTS = 2**15
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SEAL = re.compile(rf"([0-9a-f]{{64}})  {re.escape(MANIFEST)}\n")
 
 
@@ -103,7 +114,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise GateError(f"{SEAL} and {MANIFEST} do not belong together: one of the two was changed")
     manifest = parse_json(MANIFEST, data)
     _check_manifest(manifest)
-    return manifest
+    checked: dict[str, Any] = manifest
+    return checked
 
 
 def read_listed(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
@@ -112,28 +124,52 @@ def read_listed(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
     Raises:
         GateError: missing, not listed, or not what the manifest says.
     """
-    entry = manifest["files"].get(name)
+    entry = _entry(manifest, name)
+    data = read_file(folder, name, limit_of(name), entry["size"])
+    if sha256_bytes(data) != entry["sha256"]:
+        raise _damaged(name)
+    return data
+
+
+def check_listed_hash(folder: Path, manifest: Mapping[str, Any], name: str) -> None:
+    """As `read_listed`, for a file whose content is not needed: it is hashed piece by piece, and never held."""
+    entry = _entry(manifest, name)
+    with _opened(folder, name, limit_of(name), entry["size"]) as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != entry["sha256"]:
+        raise _damaged(name)
+
+
+def _entry(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    entry: Mapping[str, Any] | None = manifest["files"].get(name)
     if entry is None:
         raise GateError(f"{name}: {MANIFEST} does not list it")
-    data = read_file(folder, name, LIMITS[Path(name).suffix], entry["size"])
-    if sha256_bytes(data) != entry["sha256"]:
-        raise GateError(f"{name}: damaged, its sha256 is not that of {MANIFEST}")
-    return data
+    return entry
+
+
+def _damaged(name: str) -> GateError:
+    return GateError(f"{name}: damaged, its sha256 is not that of {MANIFEST}")
 
 
 def read_file(folder: Path, name: str, limit: int, size: int | None = None) -> bytes:
     """Read a regular file of at most `limit` bytes, of exactly `size` bytes where that is known, or raise GateError."""
+    with _opened(folder, name, limit, size) as stream:
+        return stream.read(limit + 1)
+
+
+@contextmanager
+def _opened(folder: Path, name: str, limit: int, size: int | None) -> Iterator[BufferedReader]:
     path = folder / name
     try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(path.lstat().st_mode):
             raise GateError(f"{name}: not an ordinary file")
-        if status.st_size > limit:
-            raise GateError(f"{name}: {status.st_size:,} bytes are more than a bundle holds")
-        if size is not None and status.st_size != size:
-            raise GateError(f"{name}: damaged, it has {status.st_size:,} bytes instead of {size:,}")
-        with path.open("rb") as stream:
-            return stream.read(limit + 1)
+        with open_regular(path) as stream:
+            found = os.fstat(stream.fileno()).st_size
+            if found > limit:
+                raise GateError(f"{name}: {found:,} bytes are more than a bundle holds")
+            if size is not None and found != size:
+                raise GateError(f"{name}: damaged, it has {found:,} bytes instead of {size:,}")
+            yield stream
     except FileNotFoundError as error:
         raise GateError(f"{name}: missing; {folder} is damaged or not a bundle") from error
     except OSError as error:
@@ -141,86 +177,84 @@ def read_file(folder: Path, name: str, limit: int, size: int | None = None) -> b
 
 
 def parse_json(name: str, data: bytes) -> Any:
-    """Parse a bundle's JSON file or raise GateError naming it."""
+    """Parse a bundle's JSON file or raise GateError naming it: it must be as `dump_json` writes it, to the byte."""
     try:
-        return json.loads(data.decode("utf-8"))
+        value = json.loads(data.decode("utf-8"))
+        canonical = dump_json(value).encode() == data
     except (ValueError, RecursionError) as error:
         raise GateError(f"{name}: not JSON ({str(error)[:200]})") from error
+    if not canonical:
+        raise GateError(f"{name}: not JSON as a bundle has it, with sorted keys, each once, and nothing between them")
+    return value
+
+
+def read_labels(data: bytes) -> list[str]:
+    """The labels of a bundle, from the bytes of `labels.json`; GateError where they are none."""
+    value = parse_json(LABELS, data)
+    try:
+        labels = check_labels(value if isinstance(value, list) else [])
+    except UsageError as error:
+        raise GateError(f"{LABELS}: {error.message}") from error
+    long = next((label for label in labels if len(label) > LONGEST_LABEL), None)
+    if long is not None:
+        raise GateError(f"{LABELS}: a label of {len(long):,} characters; the longest have {LONGEST_LABEL}")
+    return labels
+
+
+def read_preprocessing(data: bytes) -> Preprocessing:
+    """The preprocessing of a bundle, from the bytes of `preprocess.json`, which it must give again; else GateError."""
+    try:
+        preprocessing = Preprocessing.from_json(parse_json(PREPROCESS, data))
+    except UsageError as error:
+        raise GateError(f"{PREPROCESS}: {error.message}") from error
+    if dump_json(preprocessing.to_json()).encode() != data:
+        raise GateError(f"{PREPROCESS}: not as a bundle has it")
+    return preprocessing
 
 
 def _check_manifest(manifest: Any) -> None:
+    """Its form, and that its parts fit each other; `exporters.bundle.layout` says which files there are."""
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise GateError(f"{MANIFEST}: not of format {FORMAT}")
-    files, models, golden = (manifest.get(key) for key in ("files", "models", "golden"))
-    if not (isinstance(files, dict) and isinstance(models, dict) and isinstance(golden, dict)):
-        raise GateError(f"{MANIFEST}: needs files, models and golden")
-    for name, entry in files.items():
+    if found := malformed(manifest):
+        raise GateError(f"{MANIFEST}: {found}")
+    for name, entry in manifest["files"].items():
         if not _NAME.fullmatch(name) or name in {MANIFEST, SEAL}:
             raise GateError(f"{MANIFEST}: lists {name!r}, which is no name of a file in a bundle")
-        if Path(name).suffix not in LIMITS:
-            raise GateError(f"{name}: a bundle holds no files of this kind")
-        if (
-            not isinstance(entry, dict)
-            or not isinstance(entry.get("size"), int)
-            or not _SHA256.fullmatch(str(entry.get("sha256")))
-        ):
-            raise GateError(f"{MANIFEST}: {name} needs a sha256 and a size")
-    _check_facts(manifest)
-    missing = [name for name in REQUIRED if name not in files]
+        limit = limit_of(name)
+        if entry["size"] > limit:
+            raise GateError(f"{name}: {entry['size']:,} bytes are more than a bundle holds")
+    missing = [name for name in REQUIRED if name not in manifest["files"]]
     if missing:
         raise GateError(f"{MANIFEST}: does not list {', '.join(missing)}")
-    copies = {name for name in files if name.startswith(COPIES) and Path(name).suffix in COPIED}
-    originals = {(entry["sha256"], Path(name).suffix) for name, entry in files.items() if name not in copies}
-    for name in sorted(copies):
-        if (files[name]["sha256"], Path(name).suffix) not in originals:
-            raise GateError(f"{name}: not a copy of a model of the bundle")
-    onnx_files = {name for name in files if name.endswith(".onnx")} - copies
-    if onnx_files != set(models):
-        raise GateError(f"{MANIFEST}: describes the models {sorted(models)} and lists {sorted(onnx_files)}")
-    for name, entry in models.items():
-        if not (
-            isinstance(entry, dict)
-            and isinstance(entry.get("initializers"), list)
-            and all(isinstance(tensor, dict) for tensor in entry["initializers"])
-            and isinstance(entry.get("operators"), dict)
-        ):
-            raise GateError(f"{MANIFEST}: {name} needs initializers and operators")
-        limit = GOLDEN_LIMITS.get(str(entry.get("precision")), 0.0)
-        tolerance = entry.get("golden_tolerance")
-        if not isinstance(tolerance, float) or not 0 < tolerance <= limit:
+    for name, entry in manifest["models"].items():
+        if MODELS.get(name) != entry["precision"]:
+            raise GateError(f"{MANIFEST}: {name} of {entry['precision']} is no model of a bundle")
+        if name not in manifest["files"]:
+            raise GateError(f"{MANIFEST}: describes {name}, and does not list it")
+        if entry["golden_tolerance"] > (most := GOLDEN_LIMITS[entry["precision"]]):
             raise GateError(
-                f"{MANIFEST}: {name} needs a precision of {', '.join(GOLDEN_LIMITS)} and a golden_tolerance above 0 and"
-                f" at most {limit:g}, not {tolerance!r}"
+                f"{MANIFEST}: {name} needs a golden_tolerance of at most {most:g}, not {entry['golden_tolerance']!r}"
             )
-    if models.get(MODEL, {}).get("precision") != "fp32":
+    if MODEL not in manifest["models"]:
         raise GateError(f"{MANIFEST}: {MODEL} is the fp32 model of a bundle")
-    _check_engines(files, models, manifest.get("engines", {}))
-
-
-def _check_engines(files: Mapping[str, Any], models: Mapping[str, Any], engines: Any) -> None:
-    """Each engine is listed with its sidecar, and was built from a model of the bundle."""
-    plans = {name for name in files if name.endswith(".plan") and not name.startswith(COPIES)}
-    if not isinstance(engines, dict) or set(engines) != plans:
-        raise GateError(f"{MANIFEST}: `engines` does not describe the listed engines: {', '.join(sorted(plans))}")
-    for name, entry in engines.items():
-        source = str(entry.get("source")) if isinstance(entry, dict) else ""
-        if source not in models or name != engine_path(source) or entry.get("precision") != models[source]["precision"]:
+    for name, entry in manifest.get("engines", {}).items():
+        source = entry["source"]
+        found = manifest["models"].get(source)
+        if found is None or name != engine_path(source) or entry["precision"] != found["precision"]:
             raise GateError(f"{MANIFEST}: {name} needs a source among the models, of its name and precision")
-        if f"{name}.json" not in files:
-            raise GateError(f"{MANIFEST}: {name} has no sidecar")
+    facts = manifest["facts"]
+    free = sum(len(json.dumps(facts[key])) for key in ("teacher", "metrics", "data"))
+    if free > _MOST_FACTS:
+        raise GateError(f"{MANIFEST}: {free:,} bytes about teacher, metrics and data are more than it takes")
+    for split, result in facts["results"].items():
+        if result["correct"] > result["images"]:
+            raise GateError(f"{MANIFEST}: the results of {split} have more correct answers than images")
 
 
-def _check_facts(manifest: Mapping[str, Any]) -> None:
-    """What `verify` reckons with besides files and models."""
-    for key in ("classes", "parameters"):
-        if not isinstance(manifest.get(key), int) or manifest[key] < 1:
-            raise GateError(f"{MANIFEST}: needs the number of {key}")
-    facts = manifest.get("facts")
-    results = facts.get("results") if isinstance(facts, dict) else None
-    if not isinstance(results, dict):
-        raise GateError(f"{MANIFEST}: needs facts with results")
-    for split, found in results.items():
-        counts = (found.get("correct"), found.get("images")) if isinstance(found, dict) else (None, None)
-        right, images = (count if isinstance(count, int) else -1 for count in counts)
-        if not 0 <= right <= images or images == 0 or not _SHA256.fullmatch(str(found.get("sha256"))):
-            raise GateError(f"{MANIFEST}: the results of {split} need images, correct and sha256")
+def limit_of(name: str) -> int:
+    """The most bytes of a file of this name; GateError where a bundle holds no files of its kind."""
+    limit = LIMITS.get(name, LIMITS.get(Path(name).suffix))
+    if limit is None:
+        raise GateError(f"{name}: a bundle holds no files of this kind")
+    return limit

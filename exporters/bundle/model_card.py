@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exporters.bundle.front_matter import front_matter
+from exporters.bundle.front_matter import front_matter, ordered_results
 from exporters.bundle.manifest import GOLDEN_LIMITS, variant_of
 from exporters.core.licences import NOT_STATED
 from exporters.images.preprocessing import Preprocessing
@@ -31,7 +31,7 @@ def model_card(
         "answers with one of them, also for an image that shows none. It was not made for decisions about people.",
         "## Data\n\n" + _table(facts["data"]),
         "## Accuracy\n\n" + _table(facts["metrics"]),
-        "## Accuracy of each class\n\n" + _classes(facts["results"], labels),
+        "## Accuracy of each class\n\n" + _classes(ordered_results(facts["results"]), labels),
         "## Model\n\n" + _table(_model_facts(about)),
         "## Preprocessing\n\n" + _preprocessing(preprocessing),
         "## How to run it\n\n" + _example(preprocessing),
@@ -82,7 +82,10 @@ def _reproduction(facts: Mapping[str, Any]) -> str:
             {
                 "recipe sha256": facts["recipe_sha256"] or None,
                 "data fingerprint": facts["data_fingerprint"] or None,
-                **{f"{split} images sha256": found["sha256"] for split, found in facts["results"].items()},
+                **{
+                    f"{split} images sha256": found["sha256"]
+                    for split, found in ordered_results(facts["results"]).items()
+                },
                 **facts["versions"],
             }
         )

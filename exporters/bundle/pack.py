@@ -1,5 +1,6 @@
 """Pack what ships: the student as ONNX, what is needed to use it, and the proofs; verified before it gets its name."""
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -9,7 +10,7 @@ from typing import Any
 
 from exporters import __version__
 from exporters.bundle.archive import tar_path, write_tar
-from exporters.bundle.contents import MIN_GOLDEN_IMAGES, BundleContents, ShippedEngine, ShippedModel
+from exporters.bundle.contents import BundleContents, ShippedEngine, ShippedModel
 from exporters.bundle.golden import golden_tolerance
 from exporters.bundle.manifest import (
     BENCHMARK,
@@ -29,9 +30,10 @@ from exporters.bundle.manifest import (
     seal,
     variant_of,
 )
+from exporters.bundle.manifest_form import MIN_GOLDEN_IMAGES
 from exporters.bundle.model_card import model_card
 from exporters.bundle.sbom import sbom
-from exporters.bundle.triton import KSERVE, kserve_service, triton_engine, triton_files
+from exporters.bundle.triton import KSERVE, kserve_service, triton_copies, triton_engines, triton_texts
 from exporters.bundle.verify import verify_bundle
 from exporters.core.arrays import npz_bytes
 from exporters.core.errors import GateError, UnavailableError, UsageError
@@ -76,6 +78,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         "golden": {"images": len(contents.golden_images)},
         "facts": facts,
     }
+    about = json.loads(dump_json(about))  # as `verify` reads it, which makes the card again
     files = {
         **{model.file: model.data for model in contents.models},
         **{engine_path(engine.source): engine.plan for engine in contents.engines},
@@ -87,8 +90,8 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         PARITY: dump_json(contents.parity).encode(),
         BENCHMARK: dump_json(contents.benchmark).encode(),
         CARD: model_card(about, labels, contents.preprocessing, contents.parity).encode(),
-        **_serving(contents, labels),
     }
+    files |= _serving(about, files, labels, contents.preprocessing.size)
     ships = {model.file: _entry(model.data) for model in contents.models}
     ships |= {engine_path(engine.source): _entry(engine.plan) for engine in contents.engines}
     files[SBOM] = sbom(about, ships, contents.preprocessing.size)
@@ -104,7 +107,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        verify_bundle(folder)
+        verify_bundle(folder, trusted=True)
         write_tar(folder, packed, out_dir.name)
         archive.unlink(missing_ok=True)  # never an older archive beside a newer folder
     return manifest
@@ -131,16 +134,13 @@ def _entry(content: bytes) -> dict[str, Any]:
     return {"sha256": sha256_bytes(content), "size": len(content)}
 
 
-def _serving(contents: BundleContents, labels: Sequence[str]) -> dict[str, bytes]:
+def _serving(
+    about: Mapping[str, Any], files: Mapping[str, bytes], labels: Sequence[str], size: int
+) -> dict[str, bytes]:
     """What servers other than ONNX Runtime itself want."""
-    (model,) = (model.data for model in contents.models if model.file == MODEL)
-    size = contents.preprocessing.size
-    found = [triton_engine(engine.plan, parse_sidecar(engine.source, engine.sidecar)) for engine in contents.engines]
-    engines = [engine for engine in found if engine is not None]
-    return {
-        **triton_files(contents.name, size, labels, model, engines),
-        KSERVE: kserve_service(contents.name),
-    }
+    name, engines = about["name"], triton_engines(about["engines"])
+    copies = {copy: files[original] for copy, original in triton_copies(name, engines).items()}
+    return {**triton_texts(name, size, labels, engines), **copies, KSERVE: kserve_service(name)}
 
 
 def _not_passed(contents: BundleContents) -> list[str]:

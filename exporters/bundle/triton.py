@@ -29,31 +29,26 @@ class TritonEngine:
     Args:
         precision: what tells the Triton models of a student apart, such as `fp16`.
         max_batch: of its profile.
-        data: its bytes.
+        file: its name in the bundle.
     """
 
     precision: str
     max_batch: int
-    data: bytes
+    file: str
 
 
-def triton_engine(plan: bytes, sidecar: Mapping[str, Any]) -> TritonEngine | None:
-    """An engine of a bundle as Triton serves it; None for one of TensorRT for RTX, which Triton does not run.
-
-    Args:
-        plan: its bytes.
-        sidecar: what stands beside it (`exporters.tensorrt.sidecar`).
-    """
-    if sidecar["library"]["name"] != "tensorrt":
-        return None
-    profile = sidecar["profile"]
-    return TritonEngine(sidecar["precision"], profile["image"]["max"][0] if profile else 1, plan)
+def triton_engines(engines: Mapping[str, Mapping[str, Any]]) -> list[TritonEngine]:
+    """The engines that Triton serves, from a manifest's `engines`; those of TensorRT for RTX it does not run."""
+    found = []
+    for file, entry in sorted(engines.items()):
+        if entry["library"]["name"] == "tensorrt":
+            profile = entry["profile"]
+            found.append(TritonEngine(entry["precision"], profile["image"]["max"][0] if profile else 1, file))
+    return found
 
 
-def triton_files(
-    name: str, size: int, labels: Sequence[str], model: bytes, engines: Sequence[TritonEngine] = ()
-) -> dict[str, bytes]:
-    """The files of the repository, by their name in the bundle.
+def triton_texts(name: str, size: int, labels: Sequence[str], engines: Sequence[TritonEngine] = ()) -> dict[str, bytes]:
+    """The repository's files but the models, by their name in the bundle; they follow from nothing but the arguments.
 
     `triton/<name>` serves `model.onnx`, `triton/<name>_tensorrt_<precision>` an engine, on GPUs of the kind that it was
     built on. Normalisation is part of every graph; decoding, resize and crop are the client's part (`preprocess.json`).
@@ -62,20 +57,26 @@ def triton_files(
         name: of the student.
         size: side of the input.
         labels: K class names.
-        model: `model.onnx`.
         engines: one of a precision.
     """
-    files = _model(name, "onnxruntime", "model.onnx", model, MAX_BATCH, size, labels)
+    files = _texts(name, "onnxruntime", "model.onnx", MAX_BATCH, size, labels)
     for engine in engines:
-        called = f"{name}_tensorrt_{engine.precision}"
-        files |= _model(called, "tensorrt", "model.plan", engine.data, engine.max_batch, size, labels)
+        files |= _texts(_called(name, engine), "tensorrt", "model.plan", engine.max_batch, size, labels)
     return files
 
 
-def _model(
-    name: str, backend: str, file: str, data: bytes, max_batch: int, size: int, labels: Sequence[str]
-) -> dict[str, bytes]:
-    """One model with its `config.pbtxt`, in protobuf's text format; the batch is not part of `dims`."""
+def triton_copies(name: str, engines: Sequence[TritonEngine] = ()) -> dict[str, str]:
+    """The repository's models: the name of each copy in the bundle → the name of what it is a copy of."""
+    copies = {f"{REPOSITORY}/{name}/1/model.onnx": "model.onnx"}
+    return copies | {f"{REPOSITORY}/{_called(name, engine)}/1/model.plan": engine.file for engine in engines}
+
+
+def _called(name: str, engine: TritonEngine) -> str:
+    return f"{name}_tensorrt_{engine.precision}"
+
+
+def _texts(name: str, backend: str, file: str, max_batch: int, size: int, labels: Sequence[str]) -> dict[str, bytes]:
+    """One model's `config.pbtxt`, in protobuf's text format, and its labels; the batch is not part of `dims`."""
     config = f"""name: {json.dumps(name)}
 backend: {json.dumps(backend)}
 default_model_filename: {json.dumps(file)}
@@ -87,7 +88,6 @@ dynamic_batching {{ max_queue_delay_microseconds: {_QUEUE_MICROSECONDS} }}
     return {
         f"{REPOSITORY}/{name}/config.pbtxt": config.encode(),
         f"{REPOSITORY}/{name}/labels.txt": labels_text(labels),
-        f"{REPOSITORY}/{name}/1/{file}": data,
     }
 
 

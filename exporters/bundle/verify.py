@@ -1,13 +1,13 @@
 """Prove a bundle: every byte is the one that was packed, it does what it did, and nothing but the student is inside.
 
-Needs numpy and onnxruntime; neither torch nor the onnx package.
+Needs numpy, pydantic and onnxruntime; neither torch nor the onnx package. Whatever the files say, it ends within
+bounded time and memory: nothing is read before its size was checked, each file is read once, and models run in a
+process of their own (`exporters.runtimes.confined`).
 """
 
-import os
-import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,10 @@ import numpy as np
 from exporters.audit import audit_bundle
 from exporters.audit.network import audit_network
 from exporters.audit.texts import audit_manifest, audit_texts
-from exporters.bundle.golden import check_golden, check_tolerances
+from exporters.bundle.golden import check_tolerances, judge_golden, predicted
+from exporters.bundle.layout import check_folder, check_listed
 from exporters.bundle.manifest import (
+    CARD,
     GOLDEN_INPUTS,
     GOLDEN_OUTPUTS,
     LABELS,
@@ -24,23 +26,29 @@ from exporters.bundle.manifest import (
     PARITY,
     PREPROCESS,
     SEAL,
+    check_listed_hash,
     describe_engine,
     parse_json,
+    read_file,
+    read_labels,
     read_listed,
     read_manifest,
+    read_preprocessing,
 )
-from exporters.bundle.triton import REPOSITORY, labels_text
+from exporters.bundle.regenerated import check_card, check_copies, check_metadata, check_regenerated
+from exporters.bundle.signature import MOST_SIGNATURE_BYTES, SIGNATURE, Signer, check_signature, signed_files
 from exporters.core.arrays import read_npz
-from exporters.core.errors import GateError, UsageError
-from exporters.images.preprocessing import Preprocessing
+from exporters.core.errors import GateError
+from exporters.core.files import sha256_bytes
 from exporters.onnx.reader import OnnxFile
 from exporters.runtimes import OnnxRuntime
-from exporters.student.student import check_labels
+from exporters.runtimes.confined import confined_logits
 from exporters.tensorrt.sidecar import check_source, parse_sidecar
 
-MOST_GOLDEN_IMAGES = 64
+_TEXTS = (".json", ".md", ".txt", ".pbtxt", ".yaml")
 
-_MAY_BE_ADDED = {"model.sig"}  # a signature is made over the finished bundle
+Golden = Callable[[str, bytes, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+"""From a model's name, its bytes, golden images and the number of classes to its logits, together and one by one."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +56,13 @@ class VerifyReport:
     """What was proved.
 
     Args:
-        files: how many files were checked, the manifest and its seal included.
+        files: how many files were checked, the manifest and its seal included; a signature is none of them.
         size: of all of them, in bytes.
         tensors: how many tensors of the models were matched with the manifest.
         golden_images: how many golden vectors were reproduced.
         golden_errors: by model, the largest error of any, relative to the logits' scale.
         manifest: the parsed manifest.
+        signature: `checked` by the signer that was asked for; `there`, of a right form, and not checked; or "".
     """
 
     files: int
@@ -62,120 +71,118 @@ class VerifyReport:
     golden_images: int
     golden_errors: dict[str, float]
     manifest: dict[str, Any] = field(repr=False)
+    signature: str = ""
 
 
-def verify_bundle(path: Path) -> VerifyReport:
+def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = False) -> VerifyReport:
     """Check a bundle completely.
+
+    Args:
+        path: the folder.
+        signer: who must have signed it; None: a signature may be there, and only its form is checked.
+        trusted: its models come from this program, and are run in this process.
 
     Raises:
         UsageError: no such folder (exit 2).
         GateError: a damaged, missing, unlisted or forbidden file, named; a model that is not the student that was
             matched at export, or does not reproduce the golden vectors; an engine of another file than those beside
-            it (exit 3).
-        UnavailableError: onnxruntime is missing (exit 4).
+            it; no signature of the signer (exit 3).
+        UnavailableError: onnxruntime is missing, or what checks signatures (exit 4).
     """
     manifest = read_manifest(path)
-    size = _check_listing(path, manifest)
-    # Every hash before any content.
-    contents = {name: read_listed(path, manifest, name) for name in sorted(manifest["files"])}
-    arrays = sorted(name for name in contents if name.endswith(".npz"))
-    if arrays != [GOLDEN_INPUTS, GOLDEN_OUTPUTS]:
-        raise GateError(f"{', '.join(arrays)}: a bundle has the golden vectors and no other arrays")
-    labels = _labels(contents[LABELS])
+    check_listed(manifest)
+    check_copies(manifest)
+    size = check_folder(path, manifest)
+    signature = _signature(path, signer)
+    models, engines = sorted(manifest["models"].items()), sorted(manifest.get("engines", {}).items())
+    contents = {name: read_listed(path, manifest, name) for name in sorted(manifest["files"]) if _is_read(name)}
+    for name in sorted(set(manifest["files"]) - set(contents) - set(manifest["models"])):
+        check_listed_hash(path, manifest, name)
+    labels = read_labels(contents[LABELS])
+    preprocessing = read_preprocessing(contents[PREPROCESS])
     audit_manifest(MANIFEST, manifest)
     audit_texts(contents, len(labels))
-    preprocessing = _preprocessing(contents[PREPROCESS])
-    tensors = 0
-    for name, entry in sorted(manifest["models"].items()):
-        model = audit_bundle(contents[name], entry["initializers"], entry["operators"], name)
-        audit_network(model, contents[name], name, manifest["parameters"])
-        _check_model(name, model, labels, preprocessing)
-        tensors += len(model.tensors)
-    _check_repository(contents, labels)
-    for name, entry in sorted(manifest.get("engines", {}).items()):
+    for name, entry in engines:
         _check_engine(name, entry, contents[f"{name}.json"], manifest["files"])
-    images, logits = _golden(contents, preprocessing.size, len(labels))
-    errors = {}
-    for name, entry in sorted(manifest["models"].items()):
-        predict = OnnxRuntime(contents[name], threads=1).predict
-        errors[name] = check_golden(name, predict, images, logits, entry["golden_tolerance"])
-    check_tolerances(manifest["models"], parse_json(PARITY, contents[PARITY]), logits)
-    return VerifyReport(len(contents) + 2, size, tensors, len(images), errors, manifest)
+    images, logits = _golden(contents, preprocessing.size, len(labels), manifest["golden"]["images"])
+    check_regenerated(contents, manifest, labels, preprocessing)
+    run: Golden = _trusted_logits if trusted else confined_logits
+    tensors, errors = 0, {}
+    for name, entry in models:  # one at a time: each may have 2 GB
+        data = read_listed(path, manifest, name)
+        model = audit_bundle(data, entry["initializers"], entry["operators"], name)
+        _check_entry(name, entry, model, len(data))
+        audit_network(model, data, name, manifest["parameters"])
+        _check_shapes(name, model, len(labels), preprocessing.size)
+        check_metadata(name, model, manifest, labels, preprocessing)
+        tensors += len(model.tensors)
+        together, single = run(name, data, images, len(labels))
+        errors[name] = judge_golden(name, together, single, logits, entry["golden_tolerance"])
+    parity = parse_json(PARITY, contents[PARITY])
+    check_tolerances(manifest["models"], parity, logits)
+    check_card(contents[CARD], manifest, labels, preprocessing, parity)
+    if signature is not None and signer is not None:
+        check_signature(path, signature, _all_files(path, manifest), signer)
+    told = "" if signature is None else "there" if signer is None else "checked"
+    return VerifyReport(len(manifest["files"]) + 2, size, tensors, len(images), errors, manifest, told)
 
 
-def _check_listing(folder: Path, manifest: Mapping[str, Any]) -> int:
-    """Nothing in the folder but what is listed, nothing listed but what is there; gives the size of all files."""
-    found: dict[str, int] = {}
-    for root, directories, names in os.walk(folder, followlinks=False):
-        here = Path(root)
-        for name in [*directories, *names]:
-            relative = (here / name).relative_to(folder).as_posix()
-            status = (here / name).lstat()
-            if stat.S_ISDIR(status.st_mode):
-                continue
-            if not stat.S_ISREG(status.st_mode):
-                raise GateError(f"{relative}: not an ordinary file, such as a link")
-            found[relative] = status.st_size
-    listed = {*manifest["files"], MANIFEST, SEAL}
-    missing, unlisted = sorted(listed - set(found)), sorted(set(found) - listed - _MAY_BE_ADDED)
-    if missing:
-        raise GateError(f"{', '.join(missing[:5])}: listed in {MANIFEST} and missing")
-    if unlisted:
-        raise GateError(f"{', '.join(unlisted[:5])}: in the bundle and not listed in {MANIFEST}")
-    return sum(found.values())
+def _is_read(name: str) -> bool:
+    """Whether a file is looked into, and is no model; the others' hashes are all that counts."""
+    return name in {GOLDEN_INPUTS, GOLDEN_OUTPUTS} or PurePosixPath(name).suffix in _TEXTS
 
 
-def _check_repository(contents: Mapping[str, bytes], labels: list[str]) -> None:
-    """Triton's files are those of its models and nothing else; that models are copies, the manifest was checked for."""
-    for name, data in contents.items():
-        if name.endswith(".txt") and data != labels_text(labels):
-            raise GateError(f"{name}: not the labels of {LABELS}")
-        place = name.split("/")
-        if place[0] == REPOSITORY and not (
-            (len(place) == 3 and place[2] in {"config.pbtxt", "labels.txt"}) or (len(place) == 4 and place[2] == "1")
-        ):
-            raise GateError(f"{name}: no file of a model repository")
+def _signature(path: Path, signer: Signer | None) -> bytes | None:
+    if not (path / SIGNATURE).exists():
+        if signer is not None:
+            raise GateError(
+                f"{SIGNATURE}: missing, and a signature of {signer.describe()} is required",
+                remedy="Ask who packed the bundle to sign it (docs/bundle.md).",
+            )
+        return None
+    data = read_file(path, SIGNATURE, MOST_SIGNATURE_BYTES)
+    signed_files(data)
+    return data
 
 
-def _labels(data: bytes) -> list[str]:
-    try:
-        value = parse_json(LABELS, data)
-        return check_labels(value if isinstance(value, list) else [])
-    except UsageError as error:
-        raise GateError(f"{LABELS}: {error.message}") from error
+def _all_files(path: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+    sealed = {name: sha256_bytes(read_file(path, name, 2**24)) for name in (MANIFEST, SEAL)}
+    return {name: entry["sha256"] for name, entry in manifest["files"].items()} | sealed
 
 
-def _preprocessing(data: bytes) -> Preprocessing:
-    try:
-        return Preprocessing.from_json(parse_json(PREPROCESS, data))
-    except UsageError as error:
-        raise GateError(f"{PREPROCESS}: {error.message}") from error
+def _trusted_logits(_name: str, model: bytes, images: np.ndarray, _classes: int) -> tuple[np.ndarray, np.ndarray]:
+    return predicted(OnnxRuntime(model, threads=1).predict, images)
 
 
-def _golden(contents: Mapping[str, bytes], size: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _golden(contents: Mapping[str, bytes], size: int, classes: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     images = read_npz(GOLDEN_INPUTS, contents[GOLDEN_INPUTS], "image")
     logits = read_npz(GOLDEN_OUTPUTS, contents[GOLDEN_OUTPUTS], "logits")
-    if len(images) > MOST_GOLDEN_IMAGES:
-        raise GateError(f"{GOLDEN_INPUTS}: {len(images)} images, a bundle has at most {MOST_GOLDEN_IMAGES}")
-    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3) or len(images) == 0:
+    if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3):
         raise GateError(f"{GOLDEN_INPUTS}: {images.dtype} {list(images.shape)} are no images of {size} pixels")
+    if len(images) != count:
+        raise GateError(f"{GOLDEN_INPUTS}: {len(images)} images, and {MANIFEST} tells of {count}")
     if logits.dtype != np.float32 or logits.shape != (len(images), classes):
         raise GateError(f"{GOLDEN_OUTPUTS}: {logits.dtype} {list(logits.shape)} do not fit images and labels")
+    if not np.isfinite(logits).all():
+        raise GateError(f"{GOLDEN_OUTPUTS}: not all logits are finite")
     return images, logits
 
 
-def _check_model(name: str, model: OnnxFile, labels: list[str], preprocessing: Preprocessing) -> None:
-    """The model's own metadata and shapes say the same as the files beside it."""
-    size = preprocessing.size
+def _check_entry(name: str, entry: Mapping[str, Any], model: OnnxFile, size: int) -> None:
+    """The manifest's figures about a model are those of the file."""
+    found = {"size": size, "opset": model.opsets.get("", 0), "ir_version": model.ir_version}
+    different = [key for key, value in found.items() if entry[key] != value]
+    if different:
+        raise GateError(f"{MANIFEST}: not the {different[0]} of {name}")
+
+
+def _check_shapes(name: str, model: OnnxFile, classes: int, size: int) -> None:
     inputs = [(value.name, value.dtype, value.dims) for value in model.inputs]
     if inputs != [("image", "uint8", ("batch", size, size, 3))]:
-        raise GateError(f"{PREPROCESS}: does not fit {name}, whose inputs are {inputs}")
+        raise GateError(f"{PREPROCESS}: does not fit {name}, whose inputs are {str(inputs)[:300]}")
     outputs = [(value.name, value.dims) for value in model.outputs]
-    if outputs != [("logits", ("batch", len(labels)))]:
-        raise GateError(f"{LABELS}: {len(labels)} labels do not fit {name}, whose outputs are {outputs}")
-    for key, expected, file in (("labels", labels, LABELS), ("preprocessing", preprocessing.to_json(), PREPROCESS)):
-        if parse_json(f"{name} ({key})", model.metadata.get(key, "").encode()) != expected:
-            raise GateError(f"{file}: not the {key} that {name} was exported with")
+    if outputs != [("logits", ("batch", classes))]:
+        raise GateError(f"{LABELS}: {classes} labels do not fit {name}, whose outputs are {str(outputs)[:300]}")
 
 
 def _check_engine(name: str, entry: Mapping[str, Any], sidecar: bytes, files: Mapping[str, Any]) -> None:

@@ -48,6 +48,11 @@ def check_bundle(task: ExportTask, out: Path) -> None:
         )
 
 
+def bundle_name(student: str) -> str:
+    """What a bundle is called, and the models in it, after a student of this name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", student)[:100].strip("._-") or "student"
+
+
 def pack_bundle(
     task: ExportTask,
     audits: Mapping[str, Any],
@@ -76,7 +81,7 @@ def pack_bundle(
         task.context.images,
         _facts(task, licence, notes),
         staging.packed / BUNDLE,
-        name=re.sub(r"[^A-Za-z0-9._-]+", "-", task.student.name).strip("._-") or "student",
+        name=bundle_name(task.student.name),
         warn=task.say,
     )
     size = sum(entry["size"] for entry in manifest["files"].values())

@@ -9,7 +9,7 @@ from exporters.artifacts.decide import unmet_engines, unmet_variants
 from exporters.artifacts.engines import MadeEngine, make_engines
 from exporters.artifacts.make import Fp32, make_fp32, make_variants
 from exporters.artifacts.prove import prove_artifacts, prove_fp32
-from exporters.command.bundle import check_bundle, pack_bundle
+from exporters.command.bundle import bundle_name, check_bundle, pack_bundle
 from exporters.command.engines import OR_LESS, check_engines, tracked
 from exporters.command.images import ImageFolder, ProofImages
 from exporters.command.mapping import prove_mapping
@@ -76,7 +76,14 @@ def export_checkpoint(
         say(f"note: {note}")
     with staged(out) as staging:
         fp32 = make_fp32(
-            student, staging.final, opset, licence=licence, probabilities=probabilities, any_size=any_size, say=say
+            student,
+            staging.final,
+            opset,
+            name=bundle_name(student.name) if request.bundle else None,
+            licence=licence,
+            probabilities=probabilities,
+            any_size=any_size,
+            say=say,
         )
         report, failure = _prove_fp32(task, fp32)
         reports = {"fp32": report}

@@ -4,11 +4,9 @@ Input `image` uint8 `[batch, size, size, 3]` RGB; output `logits` float32 `[batc
 graph; so are, where requested, resizing from any size and probabilities.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 import torch
@@ -18,6 +16,7 @@ from exporters import __version__
 from exporters.core.errors import GateError, UsageError
 from exporters.core.files import sha256_bytes, write_bytes
 from exporters.onnx.graph import checked, opsets
+from exporters.onnx.metadata import model_metadata
 from exporters.onnx.reparameterize import fuse_branches
 from exporters.onnx.resizing import add_resize
 from exporters.onnx.tracing import MAX_OPSET, MIN_OPSET, strip, trace
@@ -75,6 +74,7 @@ def export_onnx(
     path: Path,
     opset: int = 20,
     *,
+    name: str | None = None,
     licence: str | None = None,
     probabilities: bool = False,
     any_size: bool = False,
@@ -89,6 +89,7 @@ def export_onnx(
     Args:
         student: fp32, on the CPU, in eval mode throughout.
         opset: 18 to 25; the file is checked to have it.
+        name: that the model gets; None for the student's own.
         licence: of the weights; None leaves it out.
         probabilities: a second output `probabilities` float32 `[batch, K]`, the softmax of `logits`.
         any_size: input `image` uint8 `[batch, height, width, 3]`; shorter-side resize and centre crop are in the graph.
@@ -113,7 +114,7 @@ def export_onnx(
     strip(model)
     if any_size:
         add_resize(model, student.preprocessing)
-    _describe(model, student, licence)
+    _describe(model, student, student.name if name is None else name, licence)
     model = _checked(model, student, opset, probabilities=probabilities, any_size=any_size)
     data = model.SerializeToString(deterministic=True)
     if len(data) > _MAX_BYTES:
@@ -170,21 +171,13 @@ def _check_ready(student: TrainedStudent) -> None:
             raise GateError(f"the student's {name} holds NaN or infinity")
 
 
-def _describe(model: onnx.ModelProto, student: TrainedStudent, licence: str | None) -> None:
+def _describe(model: onnx.ModelProto, student: TrainedStudent, name: str, licence: str | None) -> None:
     model.producer_name = "tmkd-pipeline"
     model.producer_version = __version__
     model.model_version = 1
     model.graph.name = "student"
-    metadata: dict[str, Any] = {
-        "labels": student.labels,
-        "name": student.name,
-        "preprocessing": student.preprocessing.to_json(),
-        "version": __version__,
-    }
-    if licence is not None:
-        metadata["licence"] = licence
-    for key in sorted(metadata):
-        text = json.dumps(metadata[key], sort_keys=True, ensure_ascii=False)
+    metadata = model_metadata(name, __version__, student.labels, student.preprocessing, licence)
+    for key, text in metadata.items():
         model.metadata_props.add(key=key, value=text)
 
 

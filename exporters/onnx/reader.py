@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from exporters.core.errors import GateError
-from exporters.onnx.wire import Table, WireError, message, pack_ints
+from exporters.onnx.wire import Allowance, Table, WireError, message, pack_ints
 
 _MODEL: Table = {
     1: ("ir_version", "int"), 2: ("producer_name", "bytes"), 3: ("producer_version", "bytes"), 4: ("domain", "bytes"),
@@ -73,6 +73,8 @@ _MAX_DEPTH = 16
 _MAX_DIMS = 16
 _LONG_LIST = 16
 _LONG_STRING = 256
+_LONGEST_NAME = 2**12  # bytes
+_LONGEST_METADATA = 2**24
 
 Fields = dict[str, list[int | memoryview]]
 
@@ -146,6 +148,7 @@ class OnnxFile:
     functions: list[str] = field(default_factory=list)
     extras: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    allowance: Allowance = field(default_factory=Allowance, repr=False, compare=False)
 
 
 def read_onnx(data: bytes) -> OnnxFile:
@@ -163,21 +166,20 @@ def read_onnx(data: bytes) -> OnnxFile:
 
 
 def _read_model(view: memoryview) -> OnnxFile:
-    fields = message(view, _MODEL)
-    result = OnnxFile(
-        ir_version=_number(fields, "ir_version"),
-        producer=" ".join(part for part in (_text(fields, "producer_name"), _text(fields, "producer_version")) if part),
-        model_version=_number(fields, "model_version"),
-    )
+    result = OnnxFile()
+    fields = message(view, _MODEL, result.allowance)
+    result.ir_version, result.model_version = _number(fields, "ir_version"), _number(fields, "model_version")
+    producer = (_text(fields, "producer_name"), _text(fields, "producer_version"))
+    result.producer = " ".join(part for part in producer if part)
     for entry in _parts(fields, "opset_import"):
-        opset = message(entry, _OPSET)
+        opset = message(entry, _OPSET, result.allowance)
         result.opsets[_text(opset, "domain")] = _number(opset, "version")
     for entry in _parts(fields, "metadata_props"):
-        pair = message(entry, _ENTRY)
+        pair = message(entry, _ENTRY, result.allowance)
         key = _text(pair, "key")
         if key in result.metadata:
             raise WireError(f"metadata {key!r} occurs twice")
-        result.metadata[key] = _text(pair, "value")
+        result.metadata[key] = _text(pair, "value", _LONGEST_METADATA)
     _note(fields, result, "the model", ("doc_string", "training_info", "configuration"))
     graphs = _parts(fields, "graph")
     if len(graphs) != 1:
@@ -187,7 +189,7 @@ def _read_model(view: memoryview) -> OnnxFile:
     result.inputs = [value for value in graph[0] if value.name not in initializers]
     result.outputs = graph[1]
     for function in _parts(fields, "functions"):
-        parsed = message(function, _FUNCTION)
+        parsed = message(function, _FUNCTION, result.allowance)
         name = _text(parsed, "name")
         result.functions.append(name)
         _note(parsed, result, f"function {name}", ("doc_string", "metadata_props"))
@@ -204,7 +206,7 @@ def _read_model(view: memoryview) -> OnnxFile:
 def _read_graph(view: memoryview, result: OnnxFile, depth: int) -> tuple[list[Value], list[Value]]:
     if depth > _MAX_DEPTH:
         raise WireError("graphs are nested too deeply")
-    fields = message(view, _GRAPH)
+    fields = message(view, _GRAPH, result.allowance)
     result.texts.append(_text(fields, "name"))
     _note(fields, result, "a graph", ("doc_string", "metadata_props", "sparse_initializer", "quantization_annotation"))
     names = set()
@@ -223,12 +225,12 @@ def _read_graph(view: memoryview, result: OnnxFile, depth: int) -> tuple[list[Va
 
 
 def _read_node(view: memoryview, result: OnnxFile, depth: int) -> None:
-    fields = message(view, _NODE)
+    fields = message(view, _NODE, result.allowance)
     operator, domain = _text(fields, "op_type"), _text(fields, "domain")
     operator = f"{domain}::{operator}" if domain else operator
     result.operators[operator] = result.operators.get(operator, 0) + 1
     name = _text(fields, "name") or operator
-    inputs, outputs = (tuple(str(part, "utf-8") for part in _parts(fields, key)) for key in ("input", "output"))
+    inputs, outputs = (tuple(_decoded(part, key) for part in _parts(fields, key)) for key in ("input", "output"))
     result.texts += [name, operator, *inputs, *outputs]
     if depth == 0:
         result.nodes.append(Node(name, operator, inputs, outputs))
@@ -238,7 +240,7 @@ def _read_node(view: memoryview, result: OnnxFile, depth: int) -> None:
 
 
 def _read_attribute(view: memoryview, result: OnnxFile, owner: str, depth: int) -> None:
-    fields = message(view, _ATTRIBUTE)
+    fields = message(view, _ATTRIBUTE, result.allowance)
     name = f"{owner}.{_text(fields, 'name')}"
     _note(fields, result, f"attribute {name}", ("doc_string", "sparse_tensor", "sparse_tensors", "tp", "type_protos"))
     for index, tensor in enumerate([*_parts(fields, "t"), *_parts(fields, "tensors")]):
@@ -258,7 +260,7 @@ def _read_attribute(view: memoryview, result: OnnxFile, owner: str, depth: int) 
 
 
 def _read_tensor(view: memoryview, result: OnnxFile, storage: str, name: str) -> Tensor:
-    fields = message(view, _TENSOR)
+    fields = message(view, _TENSOR, result.allowance)
     name = _text(fields, "name") or name
     result.texts.append(name)
     _note(fields, result, f"tensor {name}", ("doc_string", "metadata_props", "segment"))
@@ -293,17 +295,18 @@ def _typed_data(fields: Fields, data_field: str, raw_type: str) -> bytes:
 
 
 def _read_value(view: memoryview, result: OnnxFile) -> Value:
-    fields = message(view, _VALUE)
+    fields = message(view, _VALUE, result.allowance)
     name = _text(fields, "name")
     result.texts.append(name)
     _note(fields, result, f"value {name}", ("doc_string", "metadata_props"))
     element, dims = 0, []
     for type_view in _parts(fields, "type"):
-        for tensor_view in _parts(message(type_view, _TYPE), "tensor_type"):
-            tensor = message(tensor_view, _TENSOR_TYPE)
+        for tensor_view in _parts(message(type_view, _TYPE, result.allowance), "tensor_type"):
+            tensor = message(tensor_view, _TENSOR_TYPE, result.allowance)
             element = _number(tensor, "elem_type")
             for shape in _parts(tensor, "shape"):
-                dims += [message(entry, _DIMENSION) for entry in _parts(message(shape, _SHAPE), "dim")]
+                entries = _parts(message(shape, _SHAPE, result.allowance), "dim")
+                dims += [message(entry, _DIMENSION, result.allowance) for entry in entries]
     dtype = _TYPES[element][0] if element in _TYPES else f"type {element}"
     return Value(name, dtype, tuple(_text(dim, "dim_param") or _number(dim, "dim_value") for dim in dims))
 
@@ -317,9 +320,15 @@ def _number(fields: Fields, name: str) -> int:
     return values[-1] if isinstance(values[-1], int) else 0
 
 
-def _text(fields: Fields, name: str) -> str:
+def _text(fields: Fields, name: str, most: int = _LONGEST_NAME) -> str:
     parts = _parts(fields, name)
-    return str(parts[-1], "utf-8") if parts else ""
+    return _decoded(parts[-1], name, most) if parts else ""
+
+
+def _decoded(part: memoryview, name: str, most: int = _LONGEST_NAME) -> str:
+    if len(part) > most:
+        raise WireError(f"{name} has {len(part):,} bytes")
+    return str(part, "utf-8")
 
 
 def _note(fields: Fields, result: OnnxFile, owner: str, names: tuple[str, ...]) -> None:

@@ -19,6 +19,27 @@ class WireError(ValueError):
     """Bytes that are not a message of the given table."""
 
 
+class Allowance:
+    """How many fields and packed numbers may be read in all: each becomes an object, many times its size in the file.
+
+    Args:
+        most: of them; a network of thousands of nodes has some hundred thousand.
+    """
+
+    def __init__(self, most: int = 2**21) -> None:
+        self._left = most
+
+    def spend(self) -> None:
+        """Count one more.
+
+        Raises:
+            WireError: there were too many.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise WireError("more fields and numbers than any network has")
+
+
 def read_fields(view: memoryview, table: Table) -> Iterator[tuple[str, int | memoryview]]:
     """The fields of one message, in the order of the file.
 
@@ -68,10 +89,12 @@ def read_fields(view: memoryview, table: Table) -> Iterator[tuple[str, int | mem
             position += width
 
 
-def message(view: memoryview, table: Table) -> dict[str, list[int | memoryview]]:
+def message(view: memoryview, table: Table, allowance: Allowance | None = None) -> dict[str, list[int | memoryview]]:
     """All fields of one message by name, each with every value it has; see `read_fields`."""
     fields: dict[str, list[int | memoryview]] = {}
     for name, value in read_fields(view, table):
+        if allowance is not None:
+            allowance.spend()
         fields.setdefault(name, []).append(value)
     return fields
 

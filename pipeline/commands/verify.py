@@ -2,10 +2,20 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.commands.options import BUNDLE, PATH
+
+if TYPE_CHECKING:
+    from exporters.bundle.signature import Signer
+
+_SIGNATURE = {
+    "": "",
+    "there": "; model.sig was not checked: --require-signature does",
+    "checked": "; model.sig is a signature of ",
+}
 
 
 @click.command()
@@ -16,7 +26,31 @@ from pipeline.commands.options import BUNDLE, PATH
     metavar="DIR",
     help="Images in a folder for each label: the accuracy is measured again on them.",
 )
-def verify(bundle: Path, data: Path | None) -> None:
+@click.option(
+    "--require-signature",
+    is_flag=True,
+    help="Fail unless model.sig is a signature over every file by --identity or --public-key; needs the extra signing.",
+)
+@click.option("--identity", metavar="ID", help="Of the signer at Sigstore: an e-mail address, or a workflow's URL.")
+@click.option(
+    "--issuer", metavar="URL", help="Who must have vouched for the identity; default: whoever Sigstore trusts."
+)
+@click.option("--public-key", type=PATH, metavar="FILE", help="A signer's elliptic-curve key in PEM, for --identity.")
+@click.option(
+    "--trust-config",
+    type=PATH,
+    metavar="FILE",
+    help="Trusted roots of another Sigstore; it is then not asked for them.",
+)
+def verify(
+    bundle: Path,
+    data: Path | None,
+    require_signature: bool,
+    identity: str | None,
+    issuer: str | None,
+    public_key: Path | None,
+    trust_config: Path | None,
+) -> None:
     """Prove that BUNDLE is whole and holds only the student.
 
     Checks every hash, the golden vectors, and that each number in each model comes from the student. With --data, also
@@ -27,15 +61,36 @@ def verify(bundle: Path, data: Path | None) -> None:
     from exporters.core.progress import shown_by
     from pipeline.console import Console
 
+    signer = _signer(require_signature, identity, issuer, public_key, trust_config)
     console = Console(sys.stderr)
     with shown_by(console.track), console.track("verifying", None):
-        report = verify_bundle(bundle)
+        report = verify_bundle(bundle, signer=signer)
+    by = signer.describe() if signer is not None else ""
     click.echo(
         f"{bundle}: verified. {report.files} files ({report.size / 1e6:.2f} MB) as packed; {report.tensors} tensors,"
         f" all from the trained model; {report.golden_images} golden images reproduced, largest error of the logits'"
-        " scale: " + ", ".join(f"{name} {error:.1e}" for name, error in report.golden_errors.items())
+        " scale: "
+        + ", ".join(f"{name} {error:.1e}" for name, error in report.golden_errors.items())
+        + _SIGNATURE[report.signature]
+        + by
     )
     if data is not None:
         with shown_by(console.track), console.track("measuring the accuracy", None):
             accuracy = verify_accuracy(bundle, report.manifest, data)
         click.echo(f"{data}: {accuracy.describe()}")
+
+
+def _signer(
+    required: bool, identity: str | None, issuer: str | None, public_key: Path | None, trust: Path | None
+) -> "Signer | None":
+    from exporters.bundle.signature import Signer
+    from exporters.core.errors import UsageError
+
+    given = [name for name, value in (
+        ("--identity", identity), ("--issuer", issuer), ("--public-key", public_key), ("--trust-config", trust),
+    ) if value is not None]  # fmt: skip
+    if required:
+        return Signer(identity, issuer, public_key, trust)
+    if given:
+        raise UsageError(f"{given[0]} is of no effect alone", remedy="Add --require-signature.")
+    return None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporters import __version__
 from exporters.core.files import read_json
 from exporters.core.licences import CODE_LICENCE
 from exporters.core.versions import installed_packages
@@ -52,8 +53,8 @@ class BundleStage(Stage):
         return ("data", *teachers, "race", "distill", "validate", "export", "parity")
 
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
-        """The recipe, whose digest the manifest holds."""
-        return identity(recipe)
+        """The recipe, whose digest the manifest holds, and the version that it names."""
+        return {**identity(recipe), "version": __version__}
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Measure speed, take golden vectors from validation images, pack, verify."""

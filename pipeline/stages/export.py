@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from exporters import __version__
 from exporters.core.files import write_json
 from pipeline.console import Console
 from pipeline.recipe.schema.recipe import Recipe
@@ -42,9 +43,9 @@ class ExportStage(Stage):
         images = ("parity.provider", *IMAGE_KEYS) if variants else ()
         calibration = ("export.onnx.calibration",) if _has_int8(recipe) else ()
         gates = [f"parity.{name.partition('.')[0]}" for name in variants]
-        files = ("export.onnx.opset", "export.onnx.precision", "bundle.licence")
+        files = ("name", "export.onnx.opset", "export.onnx.precision", "bundle.licence")
         built = BUILT_FROM if recipe.export.engines else ()
-        return settings(recipe, *files, *images, *calibration, *gates, *built)
+        return {**settings(recipe, *files, *images, *calibration, *gates, *built), "version": __version__}
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Export, trace every initializer back to the student's own parameters, search each variant, build engines."""
@@ -54,7 +55,7 @@ class ExportStage(Stage):
         recipe, folder = context.recipe, self.folder(context)
         student = load_student(context.run.folder("distill") / "chosen")
         opset, licence = recipe.export.onnx.opset, recipe.bundle.licence
-        fp32 = make_fp32(student, folder, opset, licence=licence, say=context.console.say)
+        fp32 = make_fp32(student, folder, opset, name=recipe.name, licence=licence, say=context.console.say)
         write_json(folder / AUDIT, {"initializers": fp32.entries, "operators": fp32.operators})
         figures = {"bytes": len(fp32.shipped), "opset": fp32.opset, "initializers": len(fp32.entries)}
         variants = self._variants(context, student, fp32) if recipe.export.variants else {}

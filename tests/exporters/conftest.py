@@ -75,7 +75,7 @@ class Exported:
 
 def _exported(folder: Path, architecture: Architecture, size: int) -> Exported:
     student = make_student(folder, architecture, size)
-    export = export_onnx(student, folder / "model.onnx", licence="Apache-2.0")
+    export = export_onnx(student, folder / "model.onnx")
     data = export.path.read_bytes()
     images = random_images(20, size)
     return Exported(student, export, data, audit_export(data, student), images, TorchRuntime(student).predict(images))

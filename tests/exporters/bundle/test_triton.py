@@ -7,7 +7,7 @@ import yaml
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from exporters.bundle.triton import kserve_service, triton_engine, triton_files
+from exporters.bundle.triton import kserve_service, triton_copies, triton_engines, triton_texts
 from exporters.core.files import sha256_file
 from exporters.onnx.reader import read_onnx
 from tests.exporters.conftest import LABELS
@@ -39,23 +39,30 @@ def test_the_configuration_fits_the_model(packed: Path) -> None:
     assert versions == ["1"]
 
 
-def sidecar(precision: str, library: str = "tensorrt", batch: int | None = 16) -> dict:
-    """The part of an engine's description that counts here."""
+def engine(precision: str, library: str = "tensorrt", batch: int | None = 16) -> dict:
+    """The part of a manifest's entry that counts here."""
     sides = [224, 224, 3]
     shapes = None if batch is None else {"image": {"min": [1, *sides], "opt": [8, *sides], "max": [batch, *sides]}}
     return {"library": {"name": library, "version": "10.13"}, "precision": precision, "profile": shapes}
 
 
 def test_engines_become_models_of_their_own() -> None:
-    found = [triton_engine(b"half", sidecar("fp16")), triton_engine(b"eight", sidecar("int8", batch=None))]
-    engines = [engine for engine in found if engine is not None]
-    assert triton_engine(b"rtx", sidecar("fp16", "tensorrt_rtx")) is None  # Triton's backend runs none of these
-    files = triton_files("a.b", 224, LABELS, b"onnx", engines)
-    assert files["triton/a.b/1/model.onnx"] == b"onnx" and len(files) == 9
-    for name, data, batch in (("a.b_tensorrt_fp16", b"half", 16), ("a.b_tensorrt_int8", b"eight", 1)):
-        config = parsed(files[f"triton/{name}/config.pbtxt"])
+    engines = triton_engines(
+        {
+            "engines/model.plan": engine("fp32", "tensorrt_rtx"),  # Triton's backend runs none of these
+            "engines/model.fp16.plan": engine("fp16"),
+            "engines/model.int8.trt.plan": engine("int8", batch=None),
+        }
+    )
+    texts, copies = triton_texts("a.b", 224, LABELS, engines), triton_copies("a.b", engines)
+    assert copies["triton/a.b/1/model.onnx"] == "model.onnx" and len(copies) == 3 and len(texts) == 6
+    for name, source, batch in (
+        ("a.b_tensorrt_fp16", "engines/model.fp16.plan", 16),
+        ("a.b_tensorrt_int8", "engines/model.int8.trt.plan", 1),
+    ):
+        config = parsed(texts[f"triton/{name}/config.pbtxt"])
         assert (config.name, config.backend, config.max_batch_size) == (name, "tensorrt", batch)
-        assert files[f"triton/{name}/1/{config.default_model_filename}"] == data
+        assert copies[f"triton/{name}/1/{config.default_model_filename}"] == source
         assert list(config.input[0].dims) == [224, 224, 3] and list(config.output[0].dims) == [len(LABELS)]
 
 

@@ -19,7 +19,7 @@ from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import dump_json, sha256_bytes
 from exporters.onnx.reader import read_onnx
 from tests.exporters.conftest import LABELS
-from tests.exporters.forging import FILES, add_file, failure, resealed
+from tests.exporters.forging import FILES, add_file, change_model, failure, forge_served, resealed, signature_of
 
 
 @pytest.fixture
@@ -41,8 +41,10 @@ def test_good_bundle_verifies(packed: Path) -> None:
 
 def test_a_signature_may_be_added(bundle: Path) -> None:
     before = verify_bundle(bundle)
-    (bundle / "model.sig").write_text("{}")
-    assert verify_bundle(bundle).manifest == before.manifest
+    (bundle / "model.sig").write_bytes(signature_of(bundle))
+    after = verify_bundle(bundle)
+    assert (before.signature, after.signature) == ("", "there")
+    assert (after.manifest, after.files, after.size) == (before.manifest, before.files, before.size)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -68,12 +70,14 @@ def test_missing_cut_and_longer_files_are_named(bundle: Path, name: str) -> None
     assert name in failure(bundle)
 
 
-@pytest.mark.parametrize("name", ["extra.json", "golden/extra.npz", "teacher.safetensors", ".hidden", "new/model.sig"])
+@pytest.mark.parametrize("name", ["extra.json", "golden/extra.npz", "teacher.safetensors", ".hidden", "new/"])
 def test_unlisted_files_are_named(bundle: Path, name: str) -> None:
     path = bundle / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"x")
-    assert name in failure(bundle)
+    if name.endswith("/"):
+        path.mkdir()
+    else:
+        path.write_bytes(b"x")
+    assert f"{name}: in the bundle and not listed" in failure(bundle)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "golden", "manifest.json"])
@@ -155,6 +159,7 @@ def test_malformed_manifests_are_refused(bundle: Path, change: Callable[[dict[st
 
 def test_resealed_permuted_labels_are_found(bundle: Path) -> None:
     (bundle / "labels.json").write_text(dump_json(LABELS[::-1]))
+    forge_served(bundle)
     resealed(bundle)
     assert "labels.json: not the labels that model.onnx was exported with" in failure(bundle)
 
@@ -169,8 +174,12 @@ def test_labels_that_do_not_fit_are_refused(bundle: Path, value: Any) -> None:
 def test_changed_preprocessing_is_refused(bundle: Path) -> None:
     path = bundle / "preprocess.json"
     value = json.loads(path.read_text())
-    for change in ({"interpolation": "bicubic"}, {"size": 16}, {"antialias": False}):
+    for change in ({"interpolation": "bicubic"}, {"antialias": False}, {"size": 16}):
         path.write_text(dump_json({**value, **change}))
+        if "size" in change:
+            forge_served(bundle)
+            smaller = np.zeros((8, 16, 16, 3), np.uint8)
+            (bundle / "golden/inputs.npz").write_bytes(npz_bytes("image", smaller))
         resealed(bundle)
         assert "preprocess.json" in failure(bundle)
 
@@ -186,7 +195,7 @@ def test_resealed_changed_weight_is_found(bundle: Path) -> None:
     assert "model.onnx: its tensors are not those" in failure(bundle)
     # Even where the list of tensors is forged too, the golden vectors tell.
     entries = [
-        {"name": tensor.name, "dtype": tensor.dtype, "dims": list(tensor.dims), "sha256": tensor.sha256}
+        {"name": tensor.name, "dtype": tensor.dtype, "dims": list(tensor.dims), "sha256": tensor.sha256, "origin": "x"}
         for tensor in read_onnx(path.read_bytes()).tensors
     ]
     resealed(bundle, lambda manifest: manifest["models"]["model.onnx"].update(initializers=entries))
@@ -194,11 +203,7 @@ def test_resealed_changed_weight_is_found(bundle: Path) -> None:
 
 
 def test_model_with_another_input_is_refused(bundle: Path) -> None:
-    path = bundle / "model.onnx"
-    model = onnx.load(path)
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    path.write_bytes(model.SerializeToString())
-    resealed(bundle)
+    change_model(bundle, lambda model: setattr(model.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 1))
     assert "model.onnx, whose inputs" in failure(bundle)
 
 
@@ -248,8 +253,9 @@ def test_unreadable_file_is_named(bundle: Path) -> None:
         read_file(bundle, "labels.json/x", 10)
 
 
-def test_missing_onnxruntime_is_reported(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+def test_missing_onnxruntime_is_reported(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('none')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(UnavailableError, match="runtime"):
         verify_bundle(packed)
 

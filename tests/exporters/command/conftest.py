@@ -1,10 +1,12 @@
 """A student that was truly trained, on three kinds of drawn images that it tells apart."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -74,6 +76,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(student, model, folder, seen, unseen)
 
 
+def named(data: bytes, name: str, licence: str | None) -> bytes:
+    """The file under another name and licence."""
+    model = onnx.load_from_string(data)
+    metadata = {entry.key: entry.value for entry in model.metadata_props} | {"name": json.dumps(name)}
+    if licence is not None:
+        metadata["licence"] = json.dumps(licence)
+    del model.metadata_props[:]
+    for key in sorted(metadata):
+        model.metadata_props.add(key=key, value=metadata[key])
+    return model.SerializeToString()
+
+
 Exports = Callable[[bytes], None]
 
 
@@ -82,9 +96,19 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> Exports:
     """Told a file, lets the exporter write it in place of its own: where faults are planted, and time is saved."""
 
     def written(data: bytes) -> None:
-        def write(_student: TrainedStudent, path: Path, opset: int, **_asked: object) -> OnnxExport:
-            path.write_bytes(data)
-            return OnnxExport(path, sha256_bytes(data), len(data), opset, 10, dict(read_onnx(data).operators))
+        def write(
+            _student: TrainedStudent,
+            path: Path,
+            opset: int,
+            *,
+            name: str | None = None,
+            licence: str | None = None,
+            **_asked: object,
+        ) -> OnnxExport:
+            content = data if name is None else named(data, name, licence)
+            path.write_bytes(content)
+            operators = dict(read_onnx(content).operators)
+            return OnnxExport(path, sha256_bytes(content), len(content), opset, 10, operators)
 
         monkeypatch.setattr("exporters.onnx.export.export_onnx", write)
 

@@ -54,3 +54,14 @@ def test_missing_and_added_files_are_found(run: Run) -> None:
 def test_verify_without_a_bundle(tmp_path: Path) -> None:
     assert_one_clear_error(run_command("verify", tmp_path / "absent"), 2)
     assert_one_clear_error(run_command("verify", tmp_path), 3)
+
+
+def test_signature_options_are_refused_where_they_say_nothing(tmp_path: Path, run: Run) -> None:
+    bundle = run.directory / "bundle"
+    outcome = run_command("verify", bundle, "--identity", "ada@example.org")
+    assert_one_clear_error(outcome, 2)
+    assert "--require-signature" in outcome.err
+    assert_one_clear_error(run_command("verify", bundle, "--require-signature"), 2)
+    outcome = run_command("verify", bundle, "--require-signature", "--public-key", tmp_path / "key.pub")
+    assert_one_clear_error(outcome, 3)
+    assert "model.sig: missing" in outcome.err

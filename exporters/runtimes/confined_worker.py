@@ -1,0 +1,95 @@
+"""The process that `exporters.runtimes.confined` starts: one request on standard input, one answer on standard output.
+
+Both are a line of JSON, and the bytes that it speaks of.
+"""
+
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from exporters.core.arrays import npz_bytes, read_npz
+from exporters.core.errors import TmkdError, UnavailableError
+from exporters.runtimes.ort import OnnxRuntime, find_provider
+
+
+def answer(requests: BinaryIO, replies: BinaryIO) -> None:
+    """Read {"memory", "seconds", "classes", "images", "model"} and an `.npz` and an ONNX file of these lengths.
+
+    The limits hold from then on. The answer is {"logits": [[begin, length], …]} with two `.npz`, of all images together
+    and of one after the other; or {"error"}; or {"missing", "remedy"} where onnxruntime is.
+    """
+    request = json.loads(requests.readline())
+    payload, model = (requests.read(request[key]) for key in ("images", "model"))
+    content = b""
+    reply: dict[str, Any]
+    try:
+        find_provider("cpu")  # imports the libraries, whose memory does not count
+        confine(request["memory"], request["seconds"])
+        images = read_npz("images", payload, "image")
+        runtime = OnnxRuntime(model, threads=1)
+        shape = (len(images), request["classes"])
+        found = runtime.predict(images), np.concatenate([runtime.predict(image[None]) for image in images])
+        if any(logits.shape != shape for logits in found):
+            reply = {"error": f"gives logits {[list(logits.shape) for logits in found]}, not {list(shape)}"}
+        else:
+            parts = [npz_bytes("logits", logits) for logits in found]
+            reply = {"logits": [[0, len(parts[0])], [len(parts[0]), len(parts[1])]]}
+            content = b"".join(parts)
+    except UnavailableError as error:
+        reply = {"missing": error.message, "remedy": error.remedy}
+    except TmkdError as error:
+        reply = {"error": error.message}
+    except MemoryError:
+        reply = {"error": "takes more memory than any such network needs"}
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        reason = str(error).split("\n")[0][:300] or type(error).__name__
+        reply = {"error": f"cannot be run by ONNX Runtime: {reason}"}
+    replies.write(json.dumps(reply).encode() + b"\n" + content)
+    replies.flush()
+
+
+def confine(memory: int, seconds: float) -> None:
+    """Take no more than so many bytes of address space beyond those of now, and seconds of the processor from now on.
+
+    No files are written, and no core is dumped. Systems without such limits (Windows) have none.
+    """
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime + seconds) + 1
+    with suppress(ValueError, OSError):  # the limits that this process was started with may be lower
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, soft + 1))
+    for limit, most in (
+        (resource.RLIMIT_AS, _address_space() + memory),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+    ):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(limit, (most, most))
+
+
+def _address_space() -> int:
+    """Bytes of address space that this process has; on systems that do not tell, more than it ever has."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 2**35
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def main() -> None:
+    """Answer standard input; what libraries print goes nowhere, not between the answers."""
+    with os.fdopen(os.dup(1), "wb") as replies:
+        os.dup2(2, 1)
+        answer(sys.stdin.buffer, replies)
+
+
+if __name__ == "__main__":
+    main()
