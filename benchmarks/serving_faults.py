@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.bundle.manifest import GOLDEN_OUTPUTS, MANIFEST, SEAL, seal
+from exporters.bundle.manifest import GOLDEN_OUTPUTS, MANIFEST, MODEL, SEAL, seal
 from exporters.core.arrays import npz_bytes, read_npz
 from exporters.core.files import dump_json, sha256_bytes, sha256_file
 
@@ -29,7 +29,9 @@ def reseal(bundle: Path, **changes: Any) -> str:
 def make_versions(bundle: Path, folder: Path) -> dict[str, Path]:
     """The bundle, another version of it, and one that does not reproduce its golden vectors."""
     versions = {name: Path(shutil.copytree(bundle, folder / name)) for name in ("first", "second", "bad")}
-    reseal(versions["second"], recipe_sha256="0" * 64)
+    models = json.loads((bundle / MANIFEST).read_text())["models"]
+    models[MODEL]["initializers"][0]["origin"] += ", of another version"  # what no other file says again
+    reseal(versions["second"], models=models)
     golden = versions["bad"] / GOLDEN_OUTPUTS
     golden.write_bytes(npz_bytes("logits", read_npz(GOLDEN_OUTPUTS, golden.read_bytes(), "logits") + np.float32(1)))
     reseal(versions["bad"])
