@@ -16,6 +16,7 @@ COMMANDS = {
     "schema": "pipeline.commands.schema:schema",
     "data": "pipeline.commands.data:data",
     "cache": "pipeline.commands.cache:cache",
+    "report": "pipeline.commands.report:report",
     "compare": "pipeline.commands.compare:compare",
     "export": "pipeline.commands.export:export",
     "verify": "pipeline.commands.verify:verify",

@@ -96,7 +96,8 @@ def test_no_module_imports_itself_through_others() -> None:
         ("evaluation", "distill training stages runner report commands cli console recipe"),
         # The runner knows what a stage is and not which there are.
         ("runner", "data models tmkd distill training evaluation report stages commands cli"),
-        ("stages", "report commands cli"),
+        ("stages", "explain report commands cli"),
+        ("explain", "report comparison commands cli preflight"),
         ("report", "commands cli models tmkd distill training"),
         # A comparison runs stages and reads their files; nothing below knows of it.
         ("comparison", "commands cli report models tmkd training"),

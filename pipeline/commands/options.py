@@ -1,6 +1,8 @@
 """Arguments and options that several commands share."""
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,42 @@ PRECISION = click.option(
     show_default=True,
     help="Which model of the bundle to use.",
 )
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a run is run; see the help of the options.
+
+    Attributes:
+        until: the last stage; None: all.
+        force: the stage that runs again; None: none.
+        report: whether a page is written at the end.
+    """
+
+    until: str | None
+    force: str | None
+    report: bool
+
+
+def running(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `Running` to a command, which takes them together as `running`."""
+
+    @functools.wraps(command)
+    def together(*arguments: Any, until: str | None, force: str | None, report: bool, **others: Any) -> Any:
+        return command(*arguments, running=Running(until, force, report), **others)
+
+    for option in (
+        click.option(
+            "--report/--no-report",
+            default=True,
+            envvar="TMKD_REPORT",
+            help="Write report.html, a page that shows what the run gave; default: --report.",
+        ),
+        click.option("--force", type=STAGE, help="Run this stage again even if nothing changed."),
+        click.option("--until", type=STAGE, help="Stop after this stage."),
+    ):
+        together = option(together)
+    return together
 
 
 def renamed(old: str, *, to: str, kind: click.ParamType) -> Callable[[Any], Any]:

@@ -1,28 +1,26 @@
 """The command `run`: a recipe to a verified bundle."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.commands.devices import DEVICES, on_devices
-from pipeline.commands.options import OVERRIDES, RECIPE, RUN_DIRECTORY, STAGE
+from pipeline.commands.options import OVERRIDES, RECIPE, RUN_DIRECTORY, Running, running
+
+if TYPE_CHECKING:
+    from pipeline.console import Console
+    from pipeline.recipe.schema.recipe import Recipe
+    from pipeline.runner.rundir import RunDirectory
 
 
 @click.command()
 @RECIPE
 @OVERRIDES
 @RUN_DIRECTORY
-@click.option("--until", type=STAGE, help="Stop after this stage.")
-@click.option("--force", type=STAGE, help="Run this stage again even if nothing changed.")
+@running
 @DEVICES
-def run(
-    recipe: str,
-    overrides: tuple[str, ...],
-    run_dir: Path | None,
-    until: str | None,
-    force: str | None,
-    devices: int | None,
-) -> None:
+def run(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, running: Running, devices: int | None) -> None:
     """Run every stage of RECIPE to a verified bundle.
 
     Finished stages are reused; an interrupted run resumes where it stopped. RECIPE is a path, or the name of a
@@ -33,14 +31,13 @@ def run(
     on_devices(
         devices,
         lambda: load_recipe(recipe, overrides).recipe.device,
-        lambda: run_recipe(recipe, overrides, run_dir, until, force),
+        lambda: run_recipe(recipe, overrides, run_dir, running),
     )
 
 
-def run_recipe(
-    recipe: str, overrides: tuple[str, ...], run_dir: Path | None, until: str | None, force: str | None
-) -> None:
+def run_recipe(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, running: Running) -> None:
     """Do what `run` does, for other commands too."""
+    from exporters.core.errors import TmkdError
     from pipeline.console import Console
     from pipeline.preflight import Preflight
     from pipeline.recipe import load_recipe
@@ -55,8 +52,34 @@ def run_recipe(
     console = Console()
     if note := no_effect_note(loaded):
         console.say(note)
-    ran = execute(STAGES, loaded.recipe, directory, console, Preflight, until=until, force=force)
-    if until is None or until == STAGES[-1].name:
+
+    def records() -> list[object]:
+        return [directory.record(stage.name) for stage in STAGES]
+
+    before = records()
+    try:
+        ran = execute(STAGES, loaded.recipe, directory, console, Preflight, until=running.until, force=running.force)
+    except TmkdError:
+        if running.report and records() != before:  # else nothing was done here, perhaps since another run holds it
+            _write_page(directory, loaded.recipe, console)
+        raise
+    if running.until is None or running.until == STAGES[-1].name:
         show_summary(directory, loaded.recipe, console, shown=ran)
     else:
-        console.say(f"Stopped after {until}, as asked. Files are in {directory.path}.")
+        console.say(f"Stopped after {running.until}, as asked. Files are in {directory.path}.")
+    if running.report and (ran or not (directory.path / "report.html").is_file()):
+        _write_page(directory, loaded.recipe, console)
+
+
+def _write_page(directory: "RunDirectory", recipe: "Recipe", console: "Console") -> None:
+    """The page of a run, which is no reason for a run to fail."""
+    from exporters.core.errors import TmkdError
+    from pipeline.distributed.ranks import this_rank
+    from pipeline.report.page.write import write_report
+
+    if not this_rank().leads:
+        return
+    try:
+        console.say(f"page: {write_report(directory, recipe, console)}")
+    except (TmkdError, OSError) as error:
+        console.warn(f"no page was written: {error}")

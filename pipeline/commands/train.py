@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.devices import DEVICES, on_devices
-from pipeline.commands.options import OVERRIDES, PATH, STAGE
+from pipeline.commands.options import OVERRIDES, PATH, Running, running
 
 
 @click.command()
@@ -20,8 +20,7 @@ from pipeline.commands.options import OVERRIDES, PATH, STAGE
 @click.option("--image-size", type=click.IntRange(16, 1024), help="Side in pixels; default: 128, on a GPU 224.")
 @OVERRIDES
 @click.option("--run-dir", type=PATH, metavar="DIR", help="Where files go; default: runs/<name of the folder>.")
-@click.option("--until", type=STAGE, help="Stop after this stage.")
-@click.option("--force", type=STAGE, help="Run this stage again even if nothing changed.")
+@running
 @DEVICES
 def train(
     photos: Path,
@@ -31,8 +30,7 @@ def train(
     image_size: int | None,
     overrides: tuple[str, ...],
     run_dir: Path | None,
-    until: str | None,
-    force: str | None,
+    running: Running,
     devices: int | None,
 ) -> None:
     """Train a classifier on the folder PHOTOS, without a recipe.
@@ -47,7 +45,7 @@ def train(
     on_devices(
         devices,
         lambda: given.get(("device",), "auto"),
-        lambda: _train(photos, student, teacher, epochs, image_size, overrides, run_dir, until, force),
+        lambda: _train(photos, student, teacher, epochs, image_size, overrides, run_dir, running),
     )
 
 
@@ -59,8 +57,7 @@ def _train(
     image_size: int | None,
     overrides: tuple[str, ...],
     run_dir: Path | None,
-    until: str | None,
-    force: str | None,
+    running: Running,
 ) -> None:
     from pipeline.commands.run import run_recipe
     from pipeline.distill.settings import METHOD_NAMES
@@ -91,7 +88,7 @@ def _train(
         click.echo(note)
     options = [f"--run-dir {shlex.quote(str(directory))}", *(f"--set {shlex.quote(change)}" for change in overrides)]
     click.echo(f"recipe: {recipe}; the same again: tmkd-pipeline run {shlex.quote(str(recipe))} {' '.join(options)}")
-    run_recipe(str(recipe), overrides, directory, until, force)
+    run_recipe(str(recipe), overrides, directory, running)
 
 
 def _has_accelerator() -> bool:

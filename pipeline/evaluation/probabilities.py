@@ -1,5 +1,7 @@
 """How good a classifier's probabilities are: likelihood and calibration, from logits, in float64."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 BINS = 15
@@ -19,6 +21,35 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(-log_probabilities(logits)[np.arange(len(labels)), labels].mean())
 
 
+@dataclass(frozen=True)
+class Reliability:
+    """Confidence and accuracy in bins of confidence, each `[bins]`.
+
+    Attributes:
+        images: int64, in each bin.
+        confidence, accuracy: means, 0 in a bin without images.
+    """
+
+    images: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error, as of `calibration_error`."""
+        gaps = np.abs(self.accuracy - self.confidence)
+        return float((self.images * gaps).sum() / self.images.sum())
+
+
+def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Reliability:
+    """Confidence `[N]` in [0, 1] against correct answers `[N]` bool, in bins of equal width, open below and closed
+    above; N at least 1."""
+    rows = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    images = np.bincount(rows, minlength=bins)
+    sums = (np.bincount(rows, weights=each, minlength=bins) for each in (confidence, correct))
+    return Reliability(images, *(each / np.maximum(images, 1) for each in sums))
+
+
 def calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
     """The expected calibration error (Naeini et al. 2015; Guo et al. 2017, arXiv 1706.04599, eq. 3).
 
@@ -34,6 +65,4 @@ def calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) 
         In [0, 1].
     """
     confidence = np.exp(log_probabilities(logits).max(axis=1))
-    gaps = (logits.argmax(axis=1) == labels) - confidence
-    rows = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    return float(np.abs(np.bincount(rows, weights=gaps, minlength=bins)).sum() / len(labels))
+    return reliability(confidence, logits.argmax(axis=1) == labels, bins).calibration_error

@@ -9,12 +9,12 @@ from shlex import quote
 from typing import Any
 
 from exporters.core.files import read_json
-from exporters.parity.chance import are_too_few, has_learned, interval_text, not_above_chance
+from exporters.parity.chance import are_too_few, has_learned, not_above_chance
 from pipeline.console import Console
 from pipeline.data.index import DataIndex
 from pipeline.data.stores.registry import open_store
-from pipeline.evaluation.gain import gain_in_words
 from pipeline.recipe.schema.recipe import Recipe
+from pipeline.report.accuracy import COLUMNS, accuracy_rows, gain_lines, teacher_size
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.race import RaceStage
 from pipeline.stages.registry import STAGES
@@ -39,8 +39,8 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console, shown: Col
     manifest = read_json(run.folder("bundle") / "manifest.json")
     console.table(
         f"{recipe.name}: student against teacher",
-        ["", "validation top-1, %", "test top-1, %", "parameters", "size"],
-        _accuracy_rows(verdict, manifest, _teacher_size(run)),
+        COLUMNS,
+        accuracy_rows(verdict, teacher_size(run), (manifest["parameters"], manifest["files"]["model.onnx"]["size"])),
     )
     chosen = verdict["student"]["chosen"]
     deciding, untouched = (chosen[split]["images"] for split in _SPLITS)
@@ -102,22 +102,9 @@ def _tell_probabilities(verdict: dict[str, Any], console: Console) -> None:
 
 
 def _tell_gains(verdict: dict[str, Any], console: Console) -> None:
-    """Whether the distilled student beats plain training and its base on test, from the very images, in a line each."""
-    plain, base = verdict["plain"], verdict["base"]
-    subject = "the student"
-    if verdict["distilled"] is not None:
-        console.warn(f"the plain student ships: {verdict['why']}")
-        subject = "the distilled student, which does not ship,"
-    if plain is not None:
-        short = plain["epochs"] < plain["of"]
-        other = f"plain training for {plain['epochs']} of {plain['of']} epochs" if short else "plain training"
-        hint = "; student.baseline=full compares at the same budget" if short else ""
-        words = gain_in_words(subject, other, plain["gain"]["test"])
-        worse = plain["gain"]["test"]["verdict"] == "worse" and verdict["distilled"] is None
-        (console.warn if worse else console.say)(f"on test: {words}{hint}")
-    if base is not None:
-        other = f"its base, {base['name']} on rgb alone"
-        console.say(f"on test: {gain_in_words(subject, other, base['gain']['test'])}")
+    """Whether the distilled student beats plain training and its base on test, in a line each."""
+    for line, warns in gain_lines(verdict):
+        (console.warn if warns else console.say)(line)
 
 
 def _tell_chance_level(run: RunDirectory, unproved: dict[str, Any], console: Console) -> None:
@@ -139,75 +126,7 @@ def _command() -> str:
     return quote(os.path.relpath(script))
 
 
-def _accuracy_rows(
-    verdict: dict[str, Any], manifest: dict[str, Any], teacher_size: tuple[int, int] | None
-) -> list[list[str]]:
-    students = verdict["student"]
-    rows = []
-    teacher = verdict["teacher"]
-    if teacher is not None:
-        parameters, size = teacher_size or (0, 0)
-        views = sorted(teacher["test"]["views"], key="rgb".__ne__)
-        for view in views:
-            shown = (f"{parameters:,}", f"{size / 1e6:.2f} MB") if view == "rgb" else ("", "")
-            accuracies = (_accuracy(teacher[s]["views"][view], teacher[s]["images"]) for s in _SPLITS)
-            rows.append([f"teacher, view {view}", *accuracies, *shown])
-        if len(views) > 1:
-            for key, name in (("fused", "label-free"), ("oracle", "oracle")):
-                accuracies = (_accuracy(teacher[s][key], teacher[s]["images"]) for s in _SPLITS)
-                rows.append([f"teacher, fused ({name})", *accuracies, "", ""])
-    rows += [[name, *_student_accuracies(scores), "", ""] for name, scores in _others(verdict)]
-    fell_back = verdict["distilled"] is not None
-    model = manifest["files"]["model.onnx"]["size"]
-    rows.append(
-        [
-            f"{'plain student' if fell_back else 'student'}, epoch {verdict['chosen_epoch']} (chosen, ships)",
-            *_student_accuracies(students["chosen"]),
-            f"{manifest['parameters']:,}",
-            f"{model / 1e6:.2f} MB",
-        ]
-    )
-    rows.append(
-        [f"{'plain student' if fell_back else 'student'}, last epoch", *_student_accuracies(students["final"]), "", ""]
-    )
-    chance = (f"{100 * students['chosen'][split]['chance']:.2f}" for split in _SPLITS)
-    rows.append(["chance level (the commonest class)", *chance, "", ""])
-    return rows
-
-
-def _others(verdict: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The students that the one that ships is shown beside, each with its row's name and its scores by split."""
-    plain, base, distilled = (verdict[name] for name in ("plain", "base", "distilled"))
-    found = []
-    if plain is not None and distilled is None:  # else it ships, and has rows of its own
-        short = plain["epochs"] < plain["of"]
-        epochs = f", {plain['epochs']} of {plain['of']} epochs" if short else ""
-        found.append((f"plain training{epochs}", plain))
-    if base is not None:
-        found.append((f"base: {base['name']} on rgb alone", base))
-    if distilled is not None:
-        found.append(("distilled student (does not ship)", distilled))
-    return found
-
-
 def _an_image(data: Path) -> Path | None:
     """A test image of the run's own data, so that the command can be typed as it stands; None where none is a file."""
     index = DataIndex.load(data)
     return open_store(index.store, index.root).file(index.splits["test"].paths[0])
-
-
-def _student_accuracies(scores: dict[str, Any]) -> list[str]:
-    return [_accuracy(scores[split]["top1"], scores[split]["images"]) for split in _SPLITS]
-
-
-def _accuracy(share: float, images: int) -> str:
-    """In per cent, with its interval: `67.50 (63.8–71.0)`."""
-    return f"{100 * share:.2f} ({interval_text(share, images)})"
-
-
-def _teacher_size(run: RunDirectory) -> tuple[int, int] | None:
-    """Parameters and bytes of the visual teacher's weights; None where there is no teacher."""
-    report = run.folder("teacher") / "report.json"
-    if not report.is_file():
-        return None
-    return read_json(report)["parameters"], (run.folder("teacher") / "student.safetensors").stat().st_size

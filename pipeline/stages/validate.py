@@ -80,7 +80,7 @@ class ValidateStage(Stage):
                 )
             students[which] = {split: score(*values) for split, values in logits.items()}
             for split, (values, labels) in logits.items():
-                predictions[f"{which}.{split}"] = values.argmax(axis=1).astype(np.int32)
+                _keep(predictions, f"{which}.{split}", values)
                 predictions[f"labels.{split}"] = labels.astype(np.int32)
             if which == "chosen":
                 wrong = faults(*logits["test"])
@@ -155,6 +155,14 @@ class ValidateStage(Stage):
         return {which: students[which]["test"]["top1"] for which in ("chosen", "final")}
 
 
+def _keep(predictions: dict[str, np.ndarray], name: str, logits: np.ndarray) -> None:
+    """A student's answers, int32, and how sure it is of each, float32."""
+    from pipeline.evaluation.probabilities import log_probabilities
+
+    predictions[name] = logits.argmax(axis=1).astype(np.int32)
+    predictions[f"confidence.{name}"] = np.exp(log_probabilities(logits).max(axis=1)).astype(np.float32)
+
+
 def _compared(
     context: StageContext, data: Data, fabric: "Fabric", predictions: dict[str, np.ndarray], ships: str
 ) -> dict[str, Any]:
@@ -183,7 +191,7 @@ def _compared(
         logits = _logits(context, data, folder, fabric)
         compared[name] = {split: score(*values) for split, values in logits.items()}
         for split, (values, _labels) in logits.items():
-            predictions[f"{name}.{split}"] = values.argmax(axis=1).astype(np.int32)
+            _keep(predictions, f"{name}.{split}", values)
     ours = "chosen" if compared["distilled"] is None else "distilled"
     for name in ("plain", "base"):
         if compared[name] is not None:

@@ -15,7 +15,8 @@ def test_schema_of_a_part() -> None:
     mapping, preset = part["anyOf"]
     assert mapping == {"$ref": "#/$defs/TrainSettings"} and "finetune" in preset["enum"]
     assert {"epochs", "batch_size", "lr", "schedule"} <= set(part["$defs"]["TrainSettings"]["properties"])
-    assert set(part["$defs"]) == {"ScheduleSettings", "TrainSettings"} and part["title"].endswith(": train")
+    assert set(part["$defs"]) == {"CheckpointSettings", "ScheduleSettings", "TrainSettings"}
+    assert part["title"].endswith(": train")
     part = json.loads(run_command("schema", "facts.licences", "--of", "manifest").out)
     assert part["type"] == "object"
     assert run_command("schema", "manifest").out == run_command("schema", "--of", "manifest").out

@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.evaluation.probabilities import calibration_error, log_probabilities, negative_log_likelihood
+from pipeline.evaluation.probabilities import (
+    calibration_error,
+    log_probabilities,
+    negative_log_likelihood,
+    reliability,
+)
 
 
 @st.composite
@@ -63,3 +68,12 @@ def test_large_logits_do_not_overflow() -> None:
     logits = np.array([[1e4, -1e4], [-3e38, 3e38]], dtype=np.float32)
     assert np.isfinite(log_probabilities(logits)).all()
     assert negative_log_likelihood(logits, np.array([0, 1])) == 0
+
+
+def test_reliability_has_the_means_of_each_bin() -> None:
+    confidence = np.array([0.05, 0.1, 0.11, 0.95, 1.0])
+    bins = reliability(confidence, np.array([True, False, True, True, False]), bins=10)
+    assert bins.images.tolist() == [2, 1, 0, 0, 0, 0, 0, 0, 0, 2]  # closed above: .1 is in the first
+    assert bins.confidence[[0, 1, 9]] == pytest.approx([0.075, 0.11, 0.975])
+    assert bins.accuracy[[0, 1, 9]].tolist() == [0.5, 1.0, 0.5]
+    assert bins.calibration_error == pytest.approx((2 * 0.425 + 0.89 + 2 * 0.475) / 5)

@@ -1,0 +1,1 @@
+"""What the networks of a run say about a sample of its test images."""

@@ -1,0 +1,196 @@
+"""What a run's networks say about a sample of its test images, for the page's figures."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.evaluation.sampling import spread_evenly
+from pipeline.explain.sample import IMAGES, looked_at, sample, shown
+from pipeline.recipe.needs import needs_teacher
+from pipeline.runner.stage import StageContext
+from pipeline.stages.shared.inputs import read_data, read_teacher
+from pipeline.stages.shared.networks import read_classifier
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipeline.models.outputs import NetworkOutput
+
+MULTIPLICATIONS = 1.5e12
+"""What a network may spend on the sample, at most: about half a minute of a core. Larger networks see fewer images."""
+
+FEWEST = 64
+"""Images that every network sees, however large it is."""
+
+CORRUPTED = 256
+"""Test images that are corrupted, at most."""
+
+CORRUPTED_PASSES = 19
+"""Passes over these: each kind in each severity, and the images as they are."""
+
+STUDENT, TEACHER = "student", "teacher"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a network says about the sample.
+
+    Attributes:
+        title: for people.
+        logits: float32 `[M, K]`.
+        features: float32 `[M, C]`, pooled, what its classifier sees.
+        maps: float32 `[S, h, w]` in [0, 1], where it looks in the images that are shown, as of
+            `pipeline.explain.asking.activation_maps`; None where the network has none.
+    """
+
+    title: str
+    logits: np.ndarray
+    features: np.ndarray
+    maps: np.ndarray | None
+
+    @property
+    def answers(self) -> np.ndarray:
+        """int64 `[M]`, the classes."""
+        found: np.ndarray = self.logits.argmax(axis=1)
+        return found
+
+
+@dataclass(frozen=True)
+class ViewEvidence:
+    """How the teacher weighs the views of the sample, without labels.
+
+    Attributes:
+        names: of the V views, rgb first.
+        weights: float32 `[M, V]`.
+        pictures: uint8 `[S, V, H, W, 3]`, the views of the images that are shown.
+    """
+
+    names: tuple[str, ...]
+    weights: np.ndarray
+    pictures: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything about the sample.
+
+    Attributes:
+        indices: int64 `[M]`, positions in the test split.
+        labels: int64 `[M]`.
+        chosen: the classes whose features are drawn.
+        shown: int64 `[S]`, rows of the sample that are shown.
+        pictures: uint8 `[S, H, W, 3]`, those images as the networks see them.
+        networks: name → its answers; the student, and as far as there are any `base`, `plain` and the teacher.
+        views: None without a teacher of several views.
+        corrupted: network → kind → severity, as text → accuracy, of student and teacher; empty where that would take
+            too long.
+        corrupted_images: how many that was measured on.
+    """
+
+    indices: np.ndarray
+    labels: np.ndarray
+    chosen: tuple[int, ...]
+    shown: np.ndarray
+    pictures: np.ndarray
+    networks: Mapping[str, Answers]
+    views: ViewEvidence | None
+    corrupted: Mapping[str, Mapping[str, Mapping[str, float]]]
+    corrupted_images: int
+
+
+def gather(context: StageContext, verdict: Mapping[str, Any]) -> Evidence:
+    """Ask the networks of a run that was validated.
+
+    Args:
+        context: of the run; its fingerprint is not used.
+        verdict: of the stage `validate`.
+
+    Raises:
+        UnavailableError: images or networks are not there any more.
+    """
+    from pipeline.explain.asking import (
+        accuracy_on_corrupted,
+        activation_maps,
+        ask,
+        ask_teacher,
+        images_of,
+        multiplications,
+        view_pictures,
+    )
+    from pipeline.training.device import make_fabric
+
+    recipe, run, data = context.recipe, context.run, read_data(context)
+    with np.load(run.folder("validate") / "predictions.npz") as predictions:
+        answers, labels = predictions["chosen.test"], predictions["labels.test"]
+    fabric = make_fabric(recipe.device, "fp32")
+    students = {name: network.to(fabric.device) for name, network in _students(context, verdict)}
+    teacher = read_teacher(context, fabric) if needs_teacher(recipe) else None
+    counted = [*students.values()]
+    if teacher is not None:
+        counted.append(read_classifier(run.folder("teacher"), recipe.teacher.visual.classifier, "teacher.visual"))
+    views_seen = 1 if teacher is None else len(teacher.views)
+    work = max(multiplications(network, data.geometry.size) for network in counted)
+    chosen = looked_at(answers, labels, len(data.index.classes))
+    indices = sample(labels, chosen, max(FEWEST, _affordable(work * views_seen, IMAGES)))
+
+    asked = {name: ask(network, data, indices, fabric.device) for name, network in students.items()}
+    functions: dict[str, Callable[[Tensor], NetworkOutput]] = {**students}
+    weights = None
+    if teacher is not None:
+        logits, features, weights = ask_teacher(teacher, data, indices, fabric.device)
+        asked[TEACHER], functions[TEACHER] = (logits, features), teacher.visual
+    corrupted_images = _affordable(work * CORRUPTED_PASSES, CORRUPTED)
+    corrupted: dict[str, dict[str, dict[str, float]]] = {}
+    if corrupted_images >= FEWEST:
+        spread = spread_evenly(len(labels), corrupted_images)
+        both = {name: functions[name] for name in (STUDENT, TEACHER) if name in functions}
+        corrupted, corrupted_images = accuracy_on_corrupted(both, data, spread, fabric.device), len(spread)
+    rows = shown({name: logits.argmax(axis=1) == labels[indices] for name, (logits, _features) in asked.items()})
+    pictures, images = images_of(data, indices[rows], fabric.device)
+    views = None
+    if teacher is not None and weights is not None and views_seen > 1:
+        views = ViewEvidence(teacher.views.names, weights, view_pictures(teacher.views, images))
+    titles = _titles(verdict)
+    return Evidence(
+        indices=indices,
+        labels=labels[indices].astype(np.int64),
+        chosen=tuple(chosen),
+        shown=rows,
+        pictures=pictures,
+        networks={
+            name: Answers(titles[name], logits, features, activation_maps(functions[name], images))
+            for name, (logits, features) in asked.items()
+        },
+        views=views,
+        corrupted=corrupted,
+        corrupted_images=corrupted_images if corrupted else 0,
+    )
+
+
+def _students(context: StageContext, verdict: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The students of a run, the one that ships first."""
+    run, classifier = context.run, context.recipe.student.classifier
+    folders = {STUDENT: run.folder("distill") / "chosen"}
+    if verdict.get("base") is not None:
+        folders["base"] = run.folder("reference") / "chosen"
+    if verdict.get("plain") is not None:
+        folders["plain"] = run.folder("baseline") / "chosen"
+    for name, folder in folders.items():
+        yield name, read_classifier(folder, classifier, "student").eval().requires_grad_(False)
+
+
+def _titles(verdict: Mapping[str, Any]) -> dict[str, str]:
+    base = verdict.get("base") or {}
+    return {STUDENT: "student", "base": f"base ({base.get('name', '')})", "plain": "plain training", TEACHER: "teacher"}
+
+
+def _affordable(work: float, most: int) -> int:
+    """Images that can be looked at.
+
+    Args:
+        work: multiplications for each.
+        most: of them.
+    """
+    return int(min(most, MULTIPLICATIONS / max(1.0, work)))

@@ -1,0 +1,67 @@
+"""Where each network looks."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from pipeline.report.page.figures.drawing import INK, PALETTE, Drawn, draw, on_lines
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_RIGHT, _WRONG = PALETTE[2], PALETTE[1]
+
+
+def attention_maps(
+    pictures: np.ndarray,
+    titles: Sequence[str],
+    maps: Mapping[str, np.ndarray],
+    answers: Mapping[str, Sequence[str]],
+    right: Mapping[str, np.ndarray],
+) -> Drawn:
+    """Images in a row each: the image, and over it the activation map of each network's answer.
+
+    Args:
+        pictures: uint8 `[S, H, W, 3]`.
+        titles: the true classes.
+        maps: network → `[S, h, w]` in [0, 1].
+        answers: network → the class that it names for each image.
+        right: network → bool `[S]`.
+    """
+
+    def paint(figure: "Figure") -> None:
+        grid = figure.subplots(len(pictures), 1 + len(maps), squeeze=False)
+        for row, picture in enumerate(pictures):
+            grid[row, 0].imshow(picture)
+            _label(grid[row, 0], titles[row], None)
+            for column, (name, values) in enumerate(maps.items(), start=1):
+                axes = grid[row, column]
+                axes.imshow(picture)
+                axes.imshow(enlarged(values[row], picture.shape[:2]), cmap="inferno", alpha=0.55, vmin=0, vmax=1)
+                _label(axes, answers[name][row], bool(right[name][row]))
+                if row == 0:
+                    axes.set_title(name)
+        grid[0, 0].set_title("image")
+        for axes in grid.flat:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+
+    return draw("attention-maps", 1.7 * len(pictures) + 0.2, paint)
+
+
+def enlarged(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A map `[h, w]` in [0, 1] at the size `[H, W]` of the image, by Pillow's bicubic filter, clipped."""
+    small = Image.fromarray(values.astype(np.float32))
+    large = np.asarray(small.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+    clipped: np.ndarray = large.clip(0, 1)
+    return clipped
+
+
+def _label(axes: "Axes", name: str, right: bool | None) -> None:
+    mark = {None: "", True: "✓ ", False: "✗ "}[right]
+    colour = {None: INK, True: _RIGHT, False: _WRONG}[right]
+    axes.set_xlabel(f"{mark}{on_lines(name)}", fontsize=7, labelpad=2, color=colour)
+    axes.xaxis.label.set_parse_math(False)

@@ -1,0 +1,131 @@
+"""How networks place the classes: their features in a plane, and their logits class by class."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.evaluation.separation import unit_length
+from pipeline.report.page.figures.drawing import (
+    PALETTE,
+    Drawn,
+    draw,
+    panels,
+    plain_text,
+    rows_of_panels,
+    shortened,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MARKERS = "os^Dv<>PX*"
+
+
+def scatter(features: Mapping[str, np.ndarray], labels: np.ndarray, classes: Mapping[int, str]) -> Drawn:
+    """Features in the plane by t-SNE, a panel for each network, classes by colour and shape.
+
+    Args:
+        features: network → `[M, C]`.
+        labels: `[M]`.
+        classes: label → name, of the classes that are drawn.
+    """
+    rows = np.isin(labels, list(classes))
+    own = labels[rows]
+
+    def paint(figure: "Figure") -> None:
+        grid = panels(figure, len(features))
+        for axes, (name, values) in zip(grid, features.items(), strict=True):
+            places = in_plane(values[rows])
+            for colour, marker, (label, title) in zip(PALETTE, _MARKERS, classes.items(), strict=False):
+                some = places[own == label]
+                axes.scatter(
+                    some[:, 0], some[:, 1], s=9, color=colour, marker=marker, linewidths=0, alpha=0.85,
+                    label=shortened(title, 30),
+                )  # fmt: skip
+            axes.set(title=name, xticks=[], yticks=[])
+            axes.set_aspect("equal", adjustable="datalim")
+            plain_text(axes)
+        handles, names = grid[0].get_legend_handles_labels()
+        legend = figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=7, markerscale=1.6)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+
+    height = 2.9 * rows_of_panels(len(features)) + 0.16 * -(-len(classes) // 3)
+    return draw("features", height, paint)
+
+
+def in_plane(features: np.ndarray) -> np.ndarray:
+    """Features `[M, C]`, scaled to unit length, in the plane: `[M, 2]` by t-SNE (van der Maaten and Hinton 2008).
+
+    scikit-learn's, from the principal components and with a fixed seed, so that the same features give the same places.
+    """
+    from sklearn.manifold import TSNE
+
+    unit = unit_length(features)
+    if len(unit) < 4:
+        return np.pad(unit[:, :2], ((0, 0), (0, max(0, 2 - unit.shape[1]))))
+    start = "pca" if min(unit.shape) >= 2 else "random"
+    perplexity = min(30.0, (len(unit) - 1) / 3)
+    placed: np.ndarray = TSNE(2, perplexity=perplexity, init=start, random_state=0).fit_transform(unit)
+    return placed
+
+
+def logit_maps(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: Mapping[int, str]) -> Drawn:
+    """Mean logits of the images of each class (row) for each class (column), a panel for each network.
+
+    Args:
+        logits: network → `[M, K]`.
+        labels: `[M]`.
+        classes: label → name, of the classes that are drawn.
+    """
+    present = [label for label in classes if (labels == label).any()]
+
+    def paint(figure: "Figure") -> None:
+        grid = panels(figure, len(logits))
+        for axes, (name, values) in zip(grid, logits.items(), strict=True):
+            means = mean_logits(values, labels, present)
+            bound = float(np.abs(means).max()) or 1.0
+            image = axes.imshow(means, cmap="RdBu_r", vmin=-bound, vmax=bound)
+            axes.set(title=name, xticks=[], yticks=[])
+            axes.set_yticks(range(len(present)), [shortened(classes[label], 22) for label in present], fontsize=7)
+            figure.colorbar(image, ax=axes, shrink=0.85)
+            plain_text(axes)
+
+    return draw("mean-logits", 2.5 * rows_of_panels(len(logits)) + 0.2, paint)
+
+
+def mean_logits(logits: np.ndarray, labels: np.ndarray, classes: list[int]) -> np.ndarray:
+    """`[k, k]`: mean over the images of each of some classes of their logits for these classes, less the image's mean
+    logit over all classes, which no probability follows from."""
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    return np.stack([centred[labels == label][:, classes].mean(axis=0) for label in classes])
+
+
+def logit_distribution(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> Drawn:
+    """Logits of the true class and of the best other class, less the image's mean logit: a histogram a network."""
+
+    def paint(figure: "Figure") -> None:
+        grid = panels(figure, len(logits), sharex=True)
+        for axes, (name, values) in zip(grid, logits.items(), strict=True):
+            own, best = true_and_best_other(values, labels)
+            bins = np.linspace(min(own.min(), best.min()), max(own.max(), best.max()), 31).tolist()
+            for colour, label, each in ((PALETTE[0], "true class", own), (PALETTE[1], "best other", best)):
+                axes.hist(each, bins=bins, color=colour, alpha=0.55, label=label)
+            axes.set_title(f"{name}: right {100 * float((own > best).mean()):.0f} %")
+            axes.set_xlabel("logit")
+            plain_text(axes)
+            axes.set_ylabel("images")
+        grid[0].legend(fontsize=8)
+
+    return draw("logit-distribution", 2.2 * rows_of_panels(len(logits)) + 0.2, paint)
+
+
+def true_and_best_other(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of the true class, and the largest of all others, each `[M]`, less the image's mean logit."""
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    rows = np.arange(len(labels))
+    own = centred[rows, labels]
+    others = centred.copy()
+    others[rows, labels] = -np.inf
+    return own, others.max(axis=1)

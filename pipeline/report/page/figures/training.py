@@ -1,0 +1,75 @@
+"""How training went: losses and validation accuracy by epoch, and where the time of an epoch went."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.report.page.figures.drawing import PALETTE, Drawn, draw, plain_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_PARTS = ("data", "views", "clip", "teacher", "cache", "forward", "backward", "optimizer", "evaluation", "other")
+
+
+def curves(trainings: Mapping[str, Sequence[Mapping[str, Any]]], main: str, chosen_epoch: int | None) -> Drawn:
+    """Left: the parts of one training's loss, as weighted; right: the validation accuracy of all.
+
+    Args:
+        trainings: name → its epochs in order, as lines of `metrics.jsonl`.
+        main: the training whose loss is shown.
+        chosen_epoch: of that training, marked; from 1.
+    """
+
+    def paint(figure: "Figure") -> None:
+        losses, accuracy = figure.subplots(1, 2)
+        epochs = trainings[main]
+        parts = [key for key in epochs[0] if key.startswith("loss_")]
+        for colour, key in zip(("", *PALETTE), ["loss", *parts] if len(parts) > 1 else ["loss"], strict=False):
+            label = "total" if key == "loss" else key.removeprefix("loss_")
+            style = {"color": colour} if colour else {"color": PALETTE[8], "linestyle": "--"}
+            known = [line for line in epochs if line.get(key) is not None]
+            losses.plot([line["epoch"] for line in known], [line[key] for line in known], label=label, **style)
+        losses.set(title=f"loss of the {main}", xlabel="epoch", ylabel="mean of the epoch")
+        losses.set_ylim(bottom=0)
+        losses.legend(fontsize=8)
+        for colour, (name, lines) in zip(PALETTE, trainings.items(), strict=False):
+            known = [line for line in lines if line.get("validation_top1") is not None]
+            x, y = [line["epoch"] for line in known], [100 * line["validation_top1"] for line in known]
+            accuracy.plot(x, y, label=name, color=colour, marker="o", markersize=2.5)
+            if name == main and chosen_epoch in x:
+                accuracy.plot(
+                    chosen_epoch, y[x.index(chosen_epoch)], "o", markersize=9, markerfacecolor="none", color=colour
+                )
+        accuracy.set(title="validation accuracy", xlabel="epoch", ylabel="top-1, %")
+        accuracy.legend(fontsize=8, loc="lower right")
+        for axes in (losses, accuracy):
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.grid(alpha=0.25)
+            plain_text(axes)
+
+    return draw("training-curves", 2.9, paint)
+
+
+def time_by_part(seconds: Mapping[str, Mapping[str, float]]) -> Drawn:
+    """Seconds of each training, a bar each, by what they were spent on.
+
+    Args:
+        seconds: training → part → seconds.
+    """
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.subplots()
+        names = list(seconds)
+        parts = [part for part in _PARTS if any(seconds[name].get(part, 0) > 0 for name in names)]
+        left = [0.0] * len(names)
+        for colour, part in zip(PALETTE, parts, strict=False):
+            values = [seconds[name].get(part, 0.0) for name in names]
+            axes.barh(range(len(names)), values, left=left, color=colour, label=part, height=0.62)
+            left = [before + value for before, value in zip(left, values, strict=True)]
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.set_xlabel("seconds")
+        axes.legend(ncols=5, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
+        plain_text(axes)
+
+    return draw("training-time", 1.2 + 0.3 * len(seconds), paint)

@@ -1,0 +1,117 @@
+"""`report.html` and `report/figures/` of a run directory."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exporters.core.errors import TmkdError
+from exporters.core.files import atomic_directory, write_text
+from pipeline import __version__
+from pipeline.console import Console
+from pipeline.data.index import DataIndex
+from pipeline.data.listing import SplitName
+from pipeline.recipe.schema.recipe import Recipe
+from pipeline.report.accuracy import teacher_size
+from pipeline.report.page.facts import Facts, read_facts
+from pipeline.report.page.figures.from_evidence import figures_of_evidence
+from pipeline.report.page.figures.from_facts import figures_of_files
+from pipeline.report.page.thumbnails import Thumbnail, thumbnails
+from pipeline.report.page.words import confusions, words
+from pipeline.runner.rundir import RunDirectory
+from pipeline.runner.stage import StageContext
+
+if TYPE_CHECKING:
+    from pipeline.explain.evidence import Evidence
+
+PAGE = "report.html"
+FOLDER = "report"
+
+_EXAMPLES = 2
+"""Pictures of each confused pair."""
+
+
+def write_report(run: RunDirectory, recipe: Recipe, console: Console) -> Path:
+    """Write the page of a run, finished or not, and its figures beside it.
+
+    Args:
+        run: the directory.
+        recipe: its recipe.
+        console: where it is said how far the work is.
+
+    Returns:
+        The page.
+    """
+    from pipeline.report.page.render import render
+
+    facts = read_facts(run, recipe)
+    evidence, why_not = _evidence(facts, run, recipe, console)
+    with console.track("drawing the page", None) as bar:
+        figures = {figure.name: figure for figure in figures_of_files(facts)}
+        if evidence is not None and facts.index is not None:
+            for figure in figures_of_evidence(evidence, facts.index.classes):
+                figures[figure.name] = figure
+                bar.advance()
+        pictures = {} if facts.index is None else _pictures(facts, facts.index)
+        text = words(facts, recipe, str(run.path), teacher_size(run), evidence)
+        page = render(recipe.name, facts.state, text, figures, pictures, why_not, __version__)
+        with atomic_directory(run.path / FOLDER) as folder:
+            (folder / "figures").mkdir()
+            for figure in figures.values():
+                (folder / "figures" / f"{figure.name}.png").write_bytes(figure.png)
+                (folder / "figures" / f"{figure.name}.svg").write_text(figure.file, encoding="utf-8")
+        write_text(run.path / PAGE, page)
+    return run.path / PAGE
+
+
+def _evidence(
+    facts: Facts, run: RunDirectory, recipe: Recipe, console: Console
+) -> "tuple[Evidence | None, str | None]":
+    """What the networks say, or why they could not be asked."""
+    if facts.verdict is None:
+        return None, None
+    from pipeline.explain.evidence import gather
+
+    try:
+        return gather(StageContext(recipe, run, console, fingerprint=""), facts.verdict), None
+    except (TmkdError, OSError) as error:
+        return None, error.message if isinstance(error, TmkdError) else str(error)
+
+
+def _pictures(facts: Facts, index: DataIndex) -> dict[str, list[Thumbnail]]:
+    """Odd images of the data, and examples of what is mixed up."""
+    pictures = {"odd": thumbnails(index, odd_images(index))}
+    if facts.verdict is not None and facts.predictions:
+        answers, labels = facts.predictions["chosen.test"], facts.predictions["labels.test"]
+        wanted: list[tuple[SplitName, int, str]] = []
+        for pair in confusions(facts)[:4]:
+            rows = np.flatnonzero((labels == pair.true) & (answers == pair.answer))[:_EXAMPLES]
+            caption = f"{index.classes[pair.true]}, taken for {index.classes[pair.answer]}"
+            wanted += [("test", int(row), caption) for row in rows]
+        pictures["confused"] = thumbnails(index, wanted)
+    return pictures
+
+
+def odd_images(index: DataIndex) -> list[tuple[SplitName, int, str]]:
+    """The smallest, the largest and the most elongated image, where they are out of the ordinary: split, position and
+    caption.
+
+    Out of the ordinary: half or twice the median area, or of an aspect ratio of 3 and more.
+    """
+    splits = [(name, split) for name, split in index.splits.items() if len(split)]
+    sizes = np.concatenate([split.sizes for _name, split in splits]).astype(np.float64)
+    ends = np.cumsum([len(split) for _name, split in splits])
+    areas, longer = sizes.prod(axis=1), sizes.max(axis=1) / sizes.min(axis=1)
+    middle = float(np.median(areas))
+    found: dict[int, str] = {}
+    for row, odd, what in (
+        (int(areas.argmin()), areas.min() <= middle / 2, "the smallest"),
+        (int(areas.argmax()), areas.max() >= 2 * middle, "the largest"),
+        (int(longer.argmax()), longer.max() >= 3, "the most elongated"),
+    ):
+        if odd:
+            found.setdefault(row, f"{what}: {sizes[row, 0]:.0f} × {sizes[row, 1]:.0f}")
+    placed = [(row, int(np.searchsorted(ends, row, side="right")), caption) for row, caption in found.items()]
+    return [
+        (splits[which][0], row - int(ends[which] - len(splits[which][1])), caption) for row, which, caption in placed
+    ]

@@ -1,0 +1,44 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.explain.sample import CLASSES, PER_CLASS, looked_at, sample, shown
+
+
+def test_classes_that_are_mixed_up_most_come_first() -> None:
+    labels = np.repeat(np.arange(14), 10)
+    answers = labels.copy()
+    answers[120:126], answers[70:73] = 3, 9  # class 12 for 3, class 7 for 9
+    assert looked_at(answers, labels, 14) == [12, 3, 7, 9, 0, 1, 2, 4, 5, 6][:CLASSES]
+
+
+def test_class_without_images_is_not_looked_at() -> None:
+    assert looked_at(np.array([2, 2, 0]), np.array([0, 0, 0]), 3) == [0]
+
+
+@given(st.integers(1, 400), st.integers(1, 12), st.integers(1, 300))
+def test_sample_holds_distinct_images_in_order(images: int, classes: int, most: int) -> None:
+    labels = np.arange(images) % classes
+    taken = sample(labels, list(range(min(3, classes))), most)
+    assert len(taken) == min(images, most)
+    assert np.array_equal(taken, np.unique(taken)) and (taken >= 0).all() and (taken < images).all()
+
+
+def test_chosen_classes_are_in_the_sample_although_they_are_rare() -> None:
+    labels = np.zeros(100_000, dtype=np.int64)
+    labels[:: 100_000 // PER_CLASS] = 7
+    taken = sample(labels, [7], 1000)
+    assert int((labels[taken] == 7).sum()) == PER_CLASS
+
+
+def test_images_on_which_the_networks_disagree_are_shown_first() -> None:
+    student = np.array([True, True, False, True, False, True, False])
+    other = np.array([True, False, True, True, False, True, False])
+    third = np.array([True, False, True, False, False, True, True])
+    # 1: the student alone is right; 2: alone wrong; 3 and 6: another disagreement; 4: all wrong; 0 and 5: all right
+    assert shown({"student": student, "b": other, "c": third}, 7).tolist() == [1, 2, 3, 6, 4, 0, 5]
+    assert shown({"student": student, "b": other, "c": third}, 2).tolist() == [1, 2]
+
+
+def test_student_alone_shows_what_it_has_wrong_first() -> None:
+    assert shown({"student": np.array([True, False, True])}, 2).tolist() == [1, 0]

@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from pipeline.report.page.figures.attention import attention_maps, enlarged
+from tests.pipeline.report.page.figures.reading import texts
+
+
+def test_right_and_wrong_answers_are_marked() -> None:
+    pictures = np.zeros((2, 8, 8, 3), dtype=np.uint8)
+    found = texts(
+        attention_maps(
+            pictures, ["ant", "bee"], {"student": np.zeros((2, 2, 2))}, {"student": ["ant", "ant"]},
+            {"student": np.array([True, False])},
+        )
+    )  # fmt: skip
+    assert {"✓ ant", "✗ ant", "bee", "image", "student"} <= set(found)
+
+
+def test_enlarged_map_keeps_its_corners_and_stays_in_bounds() -> None:
+    large = enlarged(np.array([[0.0, 1.0], [1.0, 0.0]]), (6, 10))
+    assert large.shape == (6, 10) and large.min() >= 0 and large.max() <= 1
+    assert large[0, 0] < 0.1 and large[0, -1] > 0.9 and large[-1, 0] > 0.9
