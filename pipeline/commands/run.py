@@ -44,6 +44,7 @@ def run_recipe(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, ru
     from pipeline.recipe.effects import no_effect_note
     from pipeline.report.summary import show_summary
     from pipeline.runner.engine import execute
+    from pipeline.runner.environment import threads
     from pipeline.runner.rundir import RunDirectory
     from pipeline.stages.registry import STAGES
 
@@ -58,7 +59,10 @@ def run_recipe(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, ru
 
     before = records()
     try:
-        ran = execute(STAGES, loaded.recipe, directory, console, Preflight, until=running.until, force=running.force)
+        with threads(loaded.recipe.lock.threads if loaded.recipe.lock is not None else None):
+            ran = execute(
+                STAGES, loaded.recipe, directory, console, Preflight, until=running.until, force=running.force
+            )
     except TmkdError:
         if running.report and records() != before:  # else nothing was done here, perhaps since another run holds it
             _write_page(directory, loaded.recipe, console)

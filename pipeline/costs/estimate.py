@@ -160,7 +160,7 @@ def _earlier(recipe: Recipe, run: RunDirectory) -> Recipe | None:
         return None
     same = (
         before.data.image_size == recipe.data.image_size
-        and before.device == recipe.device
+        and recipe.device in (before.device, "auto")  # which a lock writes out
         and before.student.model == recipe.student.model
         and before.student.arguments == recipe.student.arguments
         and before.teacher.visual.model == recipe.teacher.visual.model

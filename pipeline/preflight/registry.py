@@ -9,17 +9,20 @@ _STUDENT = _TAUGHT | {"baseline"}
 BEFORE_FIRST_STAGE = (
     Check("pipeline.preflight.packages:check", _TRAINING | {"validate", "export", "parity", "bundle"}),
     Check("pipeline.preflight.files:check", _TRAINING | {"data"}),
+    Check("pipeline.preflight.lock:check_environment", _TRAINING),
     Check("pipeline.preflight.names:check_prompts", frozenset({"text"})),
     Check("pipeline.preflight.runtimes:check_provider", frozenset({"parity"})),
     Check("pipeline.preflight.runtimes:check_library", frozenset({"export"})),
     Check("pipeline.preflight.runtimes:check_engines", frozenset({"parity"})),
     Check("pipeline.preflight.runtimes:check_teacher_runtime", frozenset({"fusion", "race", "distill"}), slow=True),
     Check("pipeline.preflight.device:check", _TRAINING, slow=True),
+    Check("pipeline.preflight.lock:check_device", _TRAINING, slow=True),
     Check("pipeline.preflight.clip:check", frozenset({"text", "fusion", "race", "distill"}), slow=True),
 )
 """What follows from the recipe and the machine alone."""
 
 AFTER_DATA = (
+    Check("pipeline.preflight.lock:check_data", _TRAINING | {"validate", "export", "parity", "bundle"}),
     Check("pipeline.preflight.names:check_class_names", frozenset({"text", "race", "distill"})),
     Check("pipeline.preflight.names:check_class_weights", frozenset({"teacher", "race", "distill"})),
     Check("pipeline.preflight.batches:check_steps", frozenset({"teacher", "text", "distill"})),

@@ -18,8 +18,11 @@ _OFF: tuple[Any, ...] = (None, False, 0, "none", {}, [])
 def no_effect_note(loaded: LoadedRecipe) -> str | None:
     """One line that names the keys of someone's own recipe, or their `--set`s, that change nothing; None for none.
 
-    What fragments and recipes that ship say is meant for several methods, and is not mentioned.
+    What fragments and recipes that ship say is meant for several methods, and is not mentioned; nor is what stands in a
+    `recipe.lock.yaml`, which has every key.
     """
+    if loaded.recipe.lock is not None:
+        return None
     given = [path for path, origin in loaded.origins.items() if not origin.ships]
     found = keys_without_effect(loaded.recipe, given)
     if not found:

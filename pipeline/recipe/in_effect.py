@@ -27,7 +27,8 @@ def settings_in_effect(recipe: Recipe) -> dict[str, Any]:
     `auto` where the device has no other that it could mean.
     """
     values: dict[str, Any] = {}
-    _flatten("", recipe.resolved(), values)
+    # What a repeated run is held against changes nothing of it.
+    _flatten("", {section: value for section, value in recipe.resolved().items() if section != "lock"}, values)
     idle = tuple(key for key, matters in rules(recipe).items() if not matters(recipe))
     sections = tuple(f"{key}." for key in idle)
     found = {key: value for key, value in values.items() if key not in idle and not key.startswith(sections)}

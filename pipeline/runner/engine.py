@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporters.core.errors import GateError, UnavailableError, UsageError
-from exporters.core.files import write_json, write_text
 from exporters.core.interrupts import interrupts_kept
 from exporters.core.progress import shown_by
-from pipeline.runner.environment import describe_environment
 from pipeline.runner.fingerprint import digest
+from pipeline.runner.lock_file import write_lock
 from pipeline.runner.planning import PlannedStage, decide, needed_stages, plan, stage_inputs
 from pipeline.runner.reasons import brief
 from pipeline.runner.rundir import RunDirectory, StageRecord
@@ -65,8 +64,7 @@ def execute(
         checks = _checks(make_checks, stages, recipe, run, console, until, force)
         with shown_by(console.track), console.track("checking what the stages need", None):
             checks.before_first_stage(_certain(stages, run, force, donors))
-        write_text(run.path / "recipe.lock.yaml", recipe.to_yaml())
-        write_json(run.path / "environment.json", describe_environment())
+        write_lock(run, recipe)
         ran: list[str] = []
         for stage in stages:
             reason = stage.skipped(recipe)
@@ -75,6 +73,7 @@ def execute(
                 forced = stage.name == force
                 if _run_or_reuse(stage, recipe, run, console, needed, donors, rivals, checks, forced=forced):
                     ran.append(stage.name)
+                    write_lock(run, recipe)
             elif (record := run.record(stage.name)) is None or record.status != "done":
                 # What was done under another method stays, for the day it is asked for again.
                 run.write_record(StageRecord(stage.name, "skipped", fingerprint="", message=reason))

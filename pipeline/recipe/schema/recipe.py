@@ -8,6 +8,7 @@ from pipeline.data.settings import DataSettings
 from pipeline.distill.settings import AUTO, DistillSettings
 from pipeline.recipe.schema.bundle import BundleSettings
 from pipeline.recipe.schema.export import ExportSettings
+from pipeline.recipe.schema.lock import LockSettings
 from pipeline.recipe.schema.parity import ParitySettings
 from pipeline.recipe.schema.student import StudentSettings
 from pipeline.recipe.schema.teacher import TeacherSettings
@@ -37,6 +38,9 @@ class Recipe(Settings):
     export: ExportSettings = Field(default_factory=ExportSettings, description="What is exported.")
     parity: ParitySettings = Field(default_factory=ParitySettings, description="The proof of equality.")
     bundle: BundleSettings = Field(default_factory=BundleSettings, description="The bundle.")
+    lock: LockSettings | None = Field(
+        default=None, description="Written into recipe.lock.yaml: what a run that repeats it is held against."
+    )
 
     @model_validator(mode="after")
     def _preset_is_chosen(self) -> Self:
@@ -102,6 +106,8 @@ class Recipe(Settings):
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out, as plain YAML and JSON values."""
         values = self.model_dump(mode="json", by_alias=True)
+        if self.lock is None:
+            del values["lock"]
         values["data"]["resize"] = self.data.resize_to
         if self.distill.method != AUTO:  # each candidate has weights of its own
             values["distill"] |= self.distill.losses.model_dump(mode="json", include={"ce", "feature", "logits"})

@@ -369,6 +369,16 @@ _CASES: dict[str, list[Case]] = {
     "parity.fp32.min_agreement": [Case(0.9, PARITY)],
     "parity.fp32.max_accuracy_drop": [Case(0.5, PARITY)],
     "bundle.licence": [Case("CC0-1.0", EXPORT)],
+    **given(
+        "lock",
+        {
+            key: [Case(value, "")]
+            for key, value in {
+                "data": "0" * 64, "threads": 3, "device": "cpu", "processor": "an 8086", "python": "3.11.0",
+                "packages": {"torch": "2.11.0"},
+            }.items()
+        },
+    ),
 }  # fmt: skip
 
 _OWN_VIEW = {f"distill.views.{kind}.kind" for kind in ("edge", "high_frequency", "flip", "zoom", "grey", "blur")}

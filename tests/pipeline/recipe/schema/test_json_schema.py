@@ -13,7 +13,7 @@ def test_schema_is_json_with_dialect_and_title() -> None:
     schema = json.loads(json.dumps(recipe_json_schema()))
     assert schema["$schema"].endswith("2020-12/schema")
     assert schema["title"] == "tmkd-pipeline recipe"
-    assert set(schema["properties"]) == {"extends", *Recipe().resolved()}
+    assert set(schema["properties"]) == {"extends", "lock", *Recipe().resolved()}
 
 
 def test_registered_names_are_listed() -> None:
