@@ -13,9 +13,10 @@ from exporters.core.errors import TmkdError, UsageError
 from exporters.core.interrupts import Terminated, interrupt_in, interrupts_kept, raise_on_termination
 from exporters.core.out_of_memory import REMEDY as OUT_OF_MEMORY_REMEDY
 from exporters.core.out_of_memory import describe_out_of_memory, is_out_of_memory
+from exporters.core.visible import bounded, visible
 from exporters.core.write_errors import describe_os_error
 from pipeline.distributed.ranks import LAUNCHED, is_one_of_several, this_rank
-from pipeline.streams import flush_streams, protect_streams
+from pipeline.streams import echo, flush_streams, protect_streams
 
 _GOING_ON = frozenset({"run", "train", "compare"})
 """Commands that go on where they were interrupted."""
@@ -45,6 +46,7 @@ def main() -> None:
             code = cli.main(args=arguments, prog_name="tmkd-pipeline", standalone_mode=False)
             flush_streams()
     except click.ClickException as error:
+        object.__setattr__(error, "message", visible(bounded(error.message)))
         with suppress(OSError):
             error.show()
         code = error.exit_code
@@ -121,7 +123,7 @@ def _report(text: str, debug: bool) -> None:
     with suppress(OSError):  # standard error on a full disk; the exit code still says so
         if debug:
             traceback.print_exc()
-        click.echo(text, err=True)
+        echo(bounded(text), err=True)
 
 
 if __name__ == "__main__":

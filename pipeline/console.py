@@ -25,6 +25,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from exporters.core.visible import visible
 from pipeline.tables import fitting_table
 
 _LONGEST_SILENCE = 20.0  # seconds; away from a terminal, running work says how far it is
@@ -167,13 +168,15 @@ class Console:
         terminal a row stays a row, as long as it has to be.
         """
         self._print(title, style="bold")  # a table would fold it to its own width
+        clean = [[visible(cell) for cell in row] for row in rows]
         shown = fitting_table(
-            columns, rows, words, self._plain_width if self.plain else self._rich.width, stack=not self.plain
+            columns, clean, words, self._plain_width if self.plain else self._rich.width, stack=not self.plain
         )
         self._rich.print(shown, soft_wrap=isinstance(shown, Text))
 
     def _print(self, text: str, style: str | None = None) -> None:
         self._last_line = time.monotonic()
+        text = visible(text)
         if not self.plain:
             text = "\n".join(map(self._wrapped, text.split("\n")))
         self._rich.print(text, style=style, markup=False, soft_wrap=True)
@@ -208,7 +211,7 @@ class Console:
 
         The bar vanishes when the block ends. Work in the block may be tracked too, and is shown below.
         """
-        bar = Bar(self, description, total, unit)
+        bar = Bar(self, visible(description), total, unit)
         self._begin(bar)
         try:
             yield bar

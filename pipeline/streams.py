@@ -6,6 +6,10 @@ import os
 import sys
 from contextlib import suppress
 
+import click
+
+from exporters.core.visible import visible
+
 _READER_GONE = {errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ESHUTDOWN}  # EIO: the terminal was closed
 _NAMES = {1: "standard output", 2: "standard error"}
 
@@ -29,6 +33,11 @@ class _Output(io.FileIO):
             self.reader_gone = True
             discard(self.fileno())
             return memoryview(data).nbytes  # type: ignore[arg-type]
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line on standard output or error; what would steer a terminal in it is written out."""
+    click.echo(visible(text), err=err)
 
 
 def protect_streams() -> None:

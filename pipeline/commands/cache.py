@@ -8,6 +8,7 @@ import click
 
 from pipeline.commands.group import LazyGroup
 from pipeline.commands.options import PATH
+from pipeline.streams import echo
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,15 +41,15 @@ def list_caches(run_dir: Path | None, everything: bool, as_json: bool) -> None:
         click.echo(dump_json([_described(folder) for folder in found]), nl=False)
         return
     if not found:
-        click.echo("no teacher caches", err=True)
+        echo("no teacher caches", err=True)
         return
     for folder in found:
         now = ", in use now" if folder.is_in_use else ""
-        click.echo(f"{folder.key}  {_amount(folder.bytes)}, last used {_ago(folder.last_used)}{now}")
-        click.echo(f"  of {_made_from(folder)}")
+        echo(f"{folder.key}  {_amount(folder.bytes)}, last used {_ago(folder.last_used)}{now}")
+        echo(f"  of {_made_from(folder)}")
         for use in folder.uses:
-            click.echo(f"  used by {use.run}")
-    click.echo(f"{_amount(sum(folder.bytes for folder in found))} in all")
+            echo(f"  used by {use.run}")
+    echo(f"{_amount(sum(folder.bytes for folder in found))} in all")
 
 
 @cache.command("prune")
@@ -84,20 +85,20 @@ def prune_caches(
     for folder in found:
         size, name = folder.bytes, f"{folder.path} ({_amount(folder.bytes)})"
         if folder.is_in_use:
-            click.echo(f"kept, because a run is using it: {name}")
+            echo(f"kept, because a run is using it: {name}")
             continue
         if yes:
             try:
                 folder.remove()
             except UnavailableError as error:  # a run has begun to use it meanwhile
-                click.echo(f"kept: {error.message}")
+                echo(f"kept: {error.message}")
                 continue
-        click.echo(f"{'removed' if yes else 'would be removed'}: {name}")
+        echo(f"{'removed' if yes else 'would be removed'}: {name}")
         freed, removed = freed + size, removed + 1
     if yes or not removed:
-        click.echo(f"{_amount(freed)} freed" if removed else "nothing to remove")
+        echo(f"{_amount(freed)} freed" if removed else "nothing to remove")
     else:
-        click.echo(f"{_amount(freed)} in all; add --yes to remove them")
+        echo(f"{_amount(freed)} in all; add --yes to remove them")
 
 
 def _find(run_dir: Path | None, everything: bool) -> "list[CacheFolder]":

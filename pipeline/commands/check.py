@@ -3,6 +3,7 @@
 import click
 
 from pipeline.commands.options import OVERRIDES, RECIPE
+from pipeline.streams import echo
 
 
 @click.command()
@@ -29,10 +30,10 @@ def check(recipe: str, overrides: tuple[str, ...]) -> None:
         missing[named.prepared or origin.ships].append(f"{origin.shown}: {error}")
     if missing[False]:
         raise UnavailableError("\n".join(missing[False] + missing[True]))
-    click.echo(f"{loaded.path}: no mistakes")
+    echo(f"{loaded.path}: no mistakes")
     if note := no_effect_note(loaded):
-        click.echo(note)
+        echo(note)
     for note in single_image_notes(loaded.recipe, stages):
-        click.echo(f"warning: {note}")
+        echo(f"warning: {note}")
     for text in missing[True]:
-        click.echo(f"not here yet: {text}")
+        echo(f"not here yet: {text}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import OVERRIDES
+from pipeline.streams import echo
 
 if TYPE_CHECKING:
     from pipeline.doctor.finding import Finding
@@ -36,18 +37,18 @@ def doctor(recipe: str | None, overrides: tuple[str, ...], network: bool, as_jso
     for finding in diagnose(loaded, network=network):
         findings.append(finding)
         if not as_json:
-            click.echo("\n".join(_lines(finding)))
+            echo("\n".join(_lines(finding)))
     faults = [finding for finding in findings if finding.state == "fault"]
     if as_json:
         report = {"healthy": not faults, "findings": [finding.to_json() for finding in findings]}
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(report, indent=2))
     if faults:
         raise UnavailableError(
             f"{count_of(len(faults), 'fault')}: {', '.join(finding.about for finding in faults)}",
             remedy="What to do stands with each of them.",
         )
     if not as_json:
-        click.echo("no faults")
+        echo("no faults")
 
 
 def _lines(finding: "Finding") -> Sequence[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import BUNDLE, PATH, PRECISION, PROVIDER
+from pipeline.streams import echo
 
 if TYPE_CHECKING:
     from exporters.runtimes import Provider
@@ -37,11 +38,11 @@ def predict(bundle: Path, images: tuple[Path, ...], top: int, precision: str, pr
             if len(images) == 1:
                 raise
             unreadable.append(error)
-            click.echo(error.message, err=True)
+            echo(error.message, err=True)
             continue
-        click.echo(f"{image}")
+        echo(f"{image}")
         for label, probability in labels:
-            click.echo(f"  {100 * probability:6.2f} %  {label}")
+            echo(f"  {100 * probability:6.2f} %  {label}")
         if reader_gone():
             break
     if unreadable:

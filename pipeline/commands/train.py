@@ -10,6 +10,7 @@ import click
 
 from pipeline.commands.devices import DEVICES, on_devices
 from pipeline.commands.options import OVERRIDES, PATH, Running, running
+from pipeline.streams import echo
 
 
 @click.command()
@@ -85,9 +86,9 @@ def _train(
     with RunDirectory(directory).held():
         write_draft(draft, recipe)
     for note in draft.notes:
-        click.echo(note)
+        echo(note)
     options = [f"--run-dir {shlex.quote(str(directory))}", *(f"--set {shlex.quote(change)}" for change in overrides)]
-    click.echo(f"recipe: {recipe}; the same again: tmkd-pipeline run {shlex.quote(str(recipe))} {' '.join(options)}")
+    echo(f"recipe: {recipe}; the same again: tmkd-pipeline run {shlex.quote(str(recipe))} {' '.join(options)}")
     run_recipe(str(recipe), overrides, directory, running)
 
 

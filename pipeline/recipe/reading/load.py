@@ -14,6 +14,8 @@ from pipeline.recipe.reading.overrides import Override, apply_override, parse_ov
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.yaml_document import KeyPath, Position, dotted
 
+_LONGEST_SET = 120
+"""Letters of a `--set` that a message repeats."""
 _REMEDY = "`tmkd-pipeline schema` gives every key with its meaning and bounds."
 
 
@@ -71,7 +73,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> LoadedReci
     merged = read_merged(path)
     changes = [parse_override(override) for override in overrides]
     lines = [(place, f"{merged.shown(place)}: {message}") for place, message in merged.mistakes]
-    set_lines = [f"--set {change.text}: {message}" for change in changes for message in change.mistakes]
+    set_lines = [f"{_shown(change)}: {message}" for change in changes for message in change.mistakes]
     if not isinstance(merged.value, dict):
         raise _error(lines, set_lines)
 
@@ -90,7 +92,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> LoadedReci
             continue  # it may follow from what the missing fragment says
         message = f"{dotted(mistake.path)}: {mistake.message}"
         if cause := _cause(mistake, changes, merged):
-            set_lines.append(f"--set {cause.text}: {message}")
+            set_lines.append(f"{_shown(cause)}: {message}")
         else:
             place = _nearest_place(merged, mistake.path)
             lines.append((place, f"{merged.shown(place)}: {message}"))
@@ -98,8 +100,14 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> LoadedReci
         raise _error(lines, set_lines)
     ships = [_ships(file) for file, _ in merged.files]
     origins = {key: Origin(merged.shown(place), ships[place.file]) for key, place in merged.places.items()}
-    origins |= {change.path: Origin(f"--set {change.text}", ships=False) for change in changes}
+    origins |= {change.path: Origin(_shown(change), ships=False) for change in changes}
     return LoadedRecipe(recipe, path, merged.files[0][1], sha256_file(path), origins)
+
+
+def _shown(change: Override) -> str:
+    """A `--set` as it was typed; of a very long one, its beginning."""
+    text = change.text
+    return f"--set {text if len(text) <= _LONGEST_SET else f'{text[:_LONGEST_SET]}…'}"
 
 
 def _ships(path: Path) -> bool:

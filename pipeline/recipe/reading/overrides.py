@@ -10,7 +10,7 @@ from pipeline.distill.settings import DistillSettings
 from pipeline.recipe.reading.extends import KEY as EXTENDS
 from pipeline.recipe.reading.extends import PRESETS
 from pipeline.recipe.reading.keys import takes_null, takes_only_text
-from pipeline.yaml_document import KeyPath, parse_yaml
+from pipeline.yaml_document import LARGEST_DEPTH, KeyPath, parse_yaml
 
 _VIEWS: KeyPath = ("distill", "views")
 
@@ -45,6 +45,8 @@ def parse_override(text: str) -> Override:
     path = tuple(part.strip() for part in key.split("."))
     if not sign or not all(path):
         return Override(text, mistakes=("expected a key, = and a value, such as train.epochs=10",))
+    if len(path) > LARGEST_DEPTH:
+        return Override(text, mistakes=(f"a key of more than {LARGEST_DEPTH} levels",))
     if path[0] == EXTENDS:
         return Override(text, mistakes=(f"{EXTENDS} belongs in the file: it is read before any --set",))
     if key != key.rstrip():
