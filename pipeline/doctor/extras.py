@@ -9,7 +9,7 @@ _TRAINING = ("torch", "torchvision", "timm", "lightning_fabric", "open_clip", "s
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "cpu": ((*_TRAINING, "cyclonedx", "matplotlib", "onnxruntime"), "training, export and comparison"),
     "serve": (("fastapi", "uvicorn", "multipart", "prometheus_client", "onnxruntime"), "`serve`"),
-    "sign": (("model_signing",), "signatures of bundles"),
+    "signing": (("model_signing",), "signatures of bundles"),
 }
 """Extra → modules that it brings, and what they are for; `gpu` brings what `cpu` does, and another ONNX Runtime."""
 

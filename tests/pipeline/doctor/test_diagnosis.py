@@ -19,7 +19,7 @@ def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_report_has_every_part_once() -> None:
     about = [each.about for each in diagnose()]
     parts = {"Python", "processors", "memory", "disk of the run", "NVIDIA driver", "PyTorch", "ONNX Runtime",
-             "TensorRT", "TensorRT for RTX", "extra serve", "extra sign", "cached weights"}  # fmt: skip
+             "TensorRT", "TensorRT for RTX", "extra serve", "extra signing", "cached weights"}  # fmt: skip
     assert parts <= set(about) and len(about) == len(set(about))
 
 

@@ -149,7 +149,7 @@ HASH = "sha256 of net.pth"
 """Stands for the hash, which is known once the file is written."""
 
 _CASES: dict[str, list[Case]] = {
-    "name": [Case("other", "bundle")],
+    "name": [Case("other", EXPORT)],
     "seed": [Case(1, STUDENT)],
     "device": [Case("mps", "")],
     "data.dataset": [Case("imagenet", "data bundle", {"data.root": "photos"})],
