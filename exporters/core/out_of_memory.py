@@ -1,11 +1,16 @@
 """Recognising that the memory of the machine or of a device ran out, however a library says so; without torch."""
 
+import re
+
 _WORDS = (
     "out of memory",  # CUDA, MPS, HIP
     "DefaultCPUAllocator",  # PyTorch on the CPU
     "ALLOC_FAILED",  # cuBLAS and cuDNN
     "Failed to allocate memory",  # ONNX Runtime
 )
+
+_PLACE = re.compile(r"^\[enforce fail at [^]]*\] [^.]*\. ")
+"""Where in PyTorch's own code it was noticed."""
 
 REMEDY = "Free memory, for a GPU that of other processes (nvidia-smi shows them), or use smaller batches or images."
 
@@ -20,5 +25,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 def describe_out_of_memory(error: BaseException) -> str:
     """The first sentence of what was said, such as `CUDA out of memory. Tried to allocate 2.00 GiB`."""
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), "out of memory")
-    sentences = said.split(". ")
+    sentences = _PLACE.sub("", said).split(". ")
     return ". ".join(sentences[:2]).rstrip(".")[:300]

@@ -108,7 +108,10 @@ def largest_fitting(training: Training, fabric: Fabric) -> int:
 def _fits(training: Training, fabric: Fabric, piece: "Batch") -> bool:
     """Whether a forward and a backward pass over some images fit into memory."""
     task = training.task.train()
+    states = 2 if training.settings.optimizer == "adamw" else 1
     try:
+        # Room for what the optimizer keeps of each parameter, which it makes in its first step.
+        _kept = [torch.empty_like(each) for each in task.parameters() if each.requires_grad for _ in range(states)]
         samples, pixels, labels, guidance = step_inputs(training, fabric, piece, 0, EpochMeters(training.name, 0))
         with fabric.autocast():
             losses = task(pixels, labels, guidance, 1.0, samples)

@@ -27,6 +27,8 @@ def test_description_is_the_first_sentences_of_the_first_line() -> None:
     error = torch.OutOfMemoryError("\nCUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 9 GiB.\nSee docs")
     assert describe_out_of_memory(error) == "CUDA out of memory. Tried to allocate 2.00 GiB"
     assert describe_out_of_memory(MemoryError()) == "out of memory"
+    error = RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory")
+    assert describe_out_of_memory(error) == "DefaultCPUAllocator: can't allocate memory"
 
 
 CODE = """

@@ -33,7 +33,7 @@ from pipeline.randomness import Samples
 from pipeline.training import saving
 from pipeline.training.checkpoint import Checkpoint
 from tests.pipeline.distill.networks import labels_of, network_output, shape_of
-from tests.pipeline.training.toy import CLASSES, Net, Task, batches_of, make_training, run
+from tests.pipeline.training.toy import CLASSES, Call, Net, Task, batches_of, cross_entropy, make_training, run
 
 IMAGES, NUMBER_OF_CLASSES = 8, 4
 
@@ -121,6 +121,25 @@ def train_net(**settings: Any) -> dict[str, Any]:
     return {"final": fitted.final_state, "history": history, "chosen": fitted.chosen_epoch, "written": written}
 
 
+BROKEN = ((0, 1), (1, 0), (2, 2))
+"""Epochs and steps of `train_broken_net` in which one image of the last process has a loss that is not finite."""
+
+
+def train_broken_net(**settings: Any) -> dict[str, Any]:
+    """The same as `train_net`, which leaves out the batches of `BROKEN`."""
+    broken = {(epoch, int(list(batches_of(epoch))[step].indices[-1])) for epoch, step in BROKEN}
+
+    def losses(task: Any, call: Call) -> dict[str, Tensor]:
+        found = cross_entropy(task, call)["ce"]
+        spoils = not broken.isdisjoint((call.samples.epoch, index) for index in call.samples.indices.tolist())
+        return {"ce": found * (torch.nan if spoils else 1.0)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        training = make_training(PlainNet(), losses=losses, settings={"on_nan": "skip_batch"} | settings)
+        fitted = run(training, Path(folder))
+    return {"final": fitted.final_state, "skipped": [row["skipped"] for row in fitted.history[:3]]}
+
+
 def train_net_with_batch_norm(**settings: Any) -> dict[str, Any]:
     """The same of a net with batch norms, which see all images of a batch."""
     settings |= {"sync_batch_norm": True}
@@ -186,6 +205,8 @@ def _everything() -> dict[str, Any]:
         "again": train_net(),
         "careful net": train_net(optimizer="adamw", lr=0.01, gradient_clip=0.1, head_epochs=2, ema=0.9),
         "accumulating net": train_net(accumulate=2),
+        "broken net": train_broken_net(),
+        "broken accumulating net": train_broken_net(accumulate=2, ema=0.9),
         "synchronised net": train_net_with_batch_norm(ema=0.9),
         "noisy net": train_net_with_drop_out(),
         "resumed net": train_net_in_two_attempts(),

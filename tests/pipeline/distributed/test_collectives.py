@@ -7,8 +7,10 @@ from torch import Tensor, nn
 from pipeline.distributed.collectives import average_statistics, averaged, from_leader, gathered, interleaved, of_all
 from tests.pipeline.distributed.processes import in_two_processes
 from tests.pipeline.distributed.shared_work import (
+    BROKEN,
     METHODS,
     everything,
+    train_broken_net,
     train_method,
     train_net,
     train_net_with_batch_norm,
@@ -54,6 +56,20 @@ def test_clipping_averaging_and_a_head_trained_alone_are_as_in_one_process(toget
 
 def test_gradients_of_several_batches_are_exchanged_once(together: list[dict[str, Any]]):
     assert_close(train_net(accumulate=2)["final"], together[1]["accumulating net"]["final"])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("broken net", {}), ("broken accumulating net", {"accumulate": 2, "ema": 0.9})]
+)
+def test_batch_that_is_broken_in_one_process_is_left_out_in_both(
+    name: str, settings: dict[str, Any], together: list[dict[str, Any]]
+):
+    alone = train_broken_net(**settings)
+    for process in together:
+        assert_close(alone["final"], process[name]["final"])
+        for (_, step), (found,) in zip(BROKEN, process[name]["skipped"], strict=True):
+            assert found["step"] == step + 1 and found["what"] == "ce" and found["told"].startswith("ce nan; images ")
+        assert process[name]["skipped"] == together[0][name]["skipped"]
 
 
 def test_synchronised_batch_norms_see_the_whole_batch(together: list[dict[str, Any]]):

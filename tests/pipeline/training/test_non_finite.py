@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
 from exporters.core.errors import GateError, UnavailableError
@@ -37,10 +39,15 @@ def breaking(*places: tuple[int, int], bad: float = math.nan) -> Callable[[Any, 
     return losses
 
 
-def told(training: Any, folder: Path, precision: Any = "fp32") -> tuple[Fitted, str]:
+def told(training: Any, folder: Path, fabric: Fabric | None = None) -> tuple[Fitted, str]:
     screen, stream = console()
-    fitted = fit(training, make_fabric("cpu", precision), Checkpoint(folder / "checkpoint.pt", "one"), screen)
+    fitted = fit(training, fabric or make_fabric("cpu", "fp32"), Checkpoint(folder / "checkpoint.pt", "one"), screen)
     return fitted, stream.getvalue()
+
+
+def scaled() -> Fabric:
+    """Mixed fp16 with scaled losses, as on a GPU."""
+    return Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", device="cpu"))
 
 
 def same(one: Fitted, two: Fitted) -> bool:
@@ -75,8 +82,8 @@ def test_training_without_broken_losses_is_the_same_with_skip_batch(
         assert {**one, "time": 0, "skipped_batches": 0} == {**two, "time": 0}
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_skipped_batch_leaves_no_trace(bad: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("bad", "fabric"), [(math.nan, None), (math.inf, None), (math.nan, scaled)])
+def test_skipped_batch_leaves_no_trace(bad: float, fabric: Callable[[], Fabric] | None, tmp_path: Path) -> None:
     """As if its epoch had not had it: same weights and running statistics, at the learning rates of the other steps."""
 
     def without(epoch: int) -> Iterator[Batch]:
@@ -84,8 +91,10 @@ def test_skipped_batch_leaves_no_trace(bad: float, tmp_path: Path) -> None:
 
     settings = SKIPS | {"epochs": 2, "schedule": {"kind": "constant"}}
     whole = make_training(drop=0.0, losses=breaking((1, STEPS - 1), bad=bad), settings=settings)
-    fitted, output = told(whole, tmp_path / "whole")
-    expected = run(make_training(drop=0.0, losses=breaking(), batches=without, settings=settings), tmp_path / "less")
+    less = make_training(drop=0.0, losses=breaking(), batches=without, settings=settings)
+    (fitted, output), (expected, _) = (
+        told(each, tmp_path / folder, fabric and fabric()) for each, folder in ((whole, "whole"), (less, "less"))
+    )
     assert same(fitted, expected)
     row = fitted.history[1]
     assert row["skipped_batches"] == 1 and fitted.history[0]["skipped_batches"] == 0
