@@ -1,6 +1,7 @@
 """Images in files of their own: a key is a path below the root."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from PIL import Image
@@ -33,10 +34,9 @@ class FileStore(Store):
         """Hash and decode the same bytes, unless the file is too large for that and perhaps no image at all."""
         path = self.root / key
         with open_regular(path) as stream:
-            data = stream.read(READ_AT_ONCE + 1)
-            if len(data) <= READ_AT_ONCE:
+            if os.fstat(stream.fileno()).st_size <= READ_AT_ONCE:
+                data = stream.read()
                 return hashlib.sha256(data).digest(), self.decode(key, data)
-            stream.seek(0)
             return hashlib.file_digest(stream, "sha256").digest(), open_rgb(path)
 
     def describe(self, key: str) -> str:
