@@ -30,6 +30,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import cpu_seconds
 from benchmarks.serving_faults import broken_uploads, make_versions, version
 from exporters.benchmark.machine import describe_machine
 from exporters.client import Student
@@ -173,9 +174,9 @@ def measure(bundle: Path, images: list[Path], requests: int, connections: int, a
                 result = json.loads(line)
                 done = result["done"]
                 if begin is None:
-                    begin = done, client.metric("process_cpu_seconds_total")
+                    begin = done, cpu_seconds(process.pid)
                 elif plain is None and done >= requests * _PLAIN:
-                    cpu = client.metric("process_cpu_seconds_total") - begin[1]
+                    cpu = cpu_seconds(process.pid) - begin[1]
                     plain = {"images": done - begin[0], "cpu_seconds": cpu}
                     for thread in threads:
                         thread.start()

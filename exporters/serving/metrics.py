@@ -46,6 +46,14 @@ class Metrics:
         self._queue = Gauge("tmkd_queue_images", "Images between admission and answer.", registry=registry)
         Gauge("tmkd_queue_capacity_images", "Beyond it, requests get 503.", registry=registry).set(queue)
         self._reloads = Counter("tmkd_reloads", "Bundles that were loaded, or refused.", ["result"], registry=registry)
+        self._decoders = Counter(
+            "tmkd_decoders_lost",
+            "Decoders that were killed at their time limit, ended, or could not be started.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in ("time", "ended", "start"):
+            self._decoders.labels(reason)
         self._model = Gauge(
             "tmkd_model", "1 for the bundle that answers.", ["name", "version", "precision"], registry=registry
         )
@@ -63,6 +71,10 @@ class Metrics:
     def queue(self, images: int) -> None:
         """Set the number of images in the server."""
         self._queue.set(images)
+
+    def decoder_lost(self, reason: str) -> None:
+        """Count a decoder that was lost: `time`, `ended` or `start`."""
+        self._decoders.labels(reason).inc()
 
     def bundle(self, bundle: LoadedBundle | None) -> None:
         """Record the bundle that answers from now on; None: a reload was refused."""

@@ -1,7 +1,5 @@
 """Errors of requests: a status and a JSON body, `{"error": message}`."""
 
-from pydantic_core import to_json
-
 
 class RequestError(Exception):
     """Ends a request with a status and a message.
@@ -26,4 +24,6 @@ class RequestError(Exception):
 
 def error_body(message: str) -> bytes:
     """The JSON body of an error response."""
+    from pydantic_core import to_json  # not at the top: decoders have no use for it
+
     return to_json({"error": message})

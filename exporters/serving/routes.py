@@ -13,7 +13,6 @@ from exporters.serving.model import ServedModel
 from exporters.serving.problems import RequestError
 from exporters.serving.schemas import errors
 from exporters.serving.service import Service
-from exporters.serving.uploads import prepare_upload
 
 SERVER = "tmkd-pipeline"
 PLATFORM = "onnxruntime_onnx"
@@ -39,8 +38,7 @@ def image_routes(service: Service) -> APIRouter:
         async with service.bodies.read(request) as body:
             with service.admission.admit(1):
                 async with service.in_time():
-                    kind, most = request.headers.get("content-type"), service.settings.max_pixels
-                    image = await service.prepare(prepare_upload, model.student, body, kind, most)
+                    image = await service.decode(model.student, body, request.headers.get("content-type"))
                     logits = await model.batcher.logits(image[None])
         ranked = model.student.rank(logits[0], top)
         answer = {
@@ -75,8 +73,9 @@ def inference_routes(service: Service) -> APIRouter:
         return model
 
     def readiness(response: Response) -> bool:
-        response.status_code = 503 if service.draining else 200
-        return not service.draining
+        is_ready = service.ready
+        response.status_code = 200 if is_ready else 503
+        return is_ready
 
     @router.get("/v2", response_model=schemas.ServerMetadata)
     async def server_metadata() -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -32,10 +33,13 @@ logger = logging.getLogger(__name__)
 KEEP_ALIVE = 75.0
 """Seconds; longer than the 60 of common load balancers, which then close first."""
 _ADMIN_CONNECTIONS = 64
+_LAST_SECONDS = 2.0  # for threads, when all requests are answered or given up
 
 
 def serve(settings: ServeSettings) -> None:
     """Serve a bundle until SIGTERM or SIGINT, then finish requests in progress and return. SIGHUP reloads the bundle.
+
+    The process is ended here (exit 0) where a thread never returns from a library.
 
     Raises:
         UsageError: no such bundle, or no model of that precision in it; more connections than the system allows.
@@ -45,10 +49,11 @@ def serve(settings: ServeSettings) -> None:
     bundle = load_bundle(settings.bundle, settings.precision, settings.provider)
     with json_logs(settings.log_level), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\b")  # about clients' images, which are checked anyway
-        _run(settings, bundle)
+        run_server(settings, bundle)
 
 
-def _run(settings: ServeSettings, bundle: LoadedBundle) -> None:
+def run_server(settings: ServeSettings, bundle: LoadedBundle) -> None:
+    """Serve a bundle that is loaded, as `serve` does."""
     service = Service(settings, bundle)
     with ExitStack() as stack:
         stack.enter_context(room_for(settings.max_connections + 2 * RESERVE + _ADMIN_CONNECTIONS))
@@ -82,7 +87,12 @@ def _run(settings: ServeSettings, bundle: LoadedBundle) -> None:
             server.add_port(listener, partial(Connection, app, timeouts, connections, server.opened))
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(server.run(lambda: logger.info("listening on %s port %d", *address[:2], extra=extra)))
+    ended = service.threads_ended(_LAST_SECONDS)
     logger.info("stopped", extra={"event": "stopped"})
+    if not ended:  # a call that never returns; the interpreter would wait for it
+        logger.warning("a thread that still computes is left", extra={"event": "abandoned"})
+        logging.shutdown()
+        os._exit(0)
 
 
 class Server:
@@ -117,6 +127,7 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         async with self._service.running():
+            await self._service.start_decoders()
             with self._handling_signals(loop):
                 servers = [
                     await loop.create_server(connect, sock=listener, backlog=BACKLOG)

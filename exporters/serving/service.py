@@ -1,20 +1,29 @@
 """State that all routes share: settings, model, queue, threads and metrics."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
+
+from exporters.client import Student
 from exporters.serving.batching import Batcher, Predict
+from exporters.serving.decoding.pool import DecodeLimits, DecodePool, default_memory
 from exporters.serving.limits import Admission, Bodies
 from exporters.serving.metrics import Metrics
 from exporters.serving.model import LoadedBundle, ModelHolder, load_bundle
 from exporters.serving.problems import RequestError
+from exporters.serving.readiness import ModelHealth
 from exporters.serving.settings import ServeSettings
+from exporters.serving.uploads import prepare_upload
 
 T = TypeVar("T")
+_PROBE_SECONDS = 1.0
+"""How often a model that fails is tried again."""
 
 
 class Service:
@@ -26,6 +35,7 @@ class Service:
     """
 
     holder: ModelHolder
+    decoders: DecodePool | None
 
     def __init__(self, settings: ServeSettings, bundle: LoadedBundle) -> None:
         self.settings = settings
@@ -33,6 +43,7 @@ class Service:
         self.bodies = Bodies(settings.max_bytes, settings.timeout)
         self.admission = Admission(settings.queue, self.metrics.queue)
         self.draining = False
+        self.health = ModelHealth(settings.threads, settings.timeout)
         self._first = bundle
         self._preparing = ThreadPoolExecutor(settings.threads, "prepare")
         self._computing = ThreadPoolExecutor(settings.threads, "compute")
@@ -40,21 +51,65 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Answer requests within the block; to be entered in the event loop that handles them."""
+        """Answer requests within the block; to be entered in the event loop that handles them, in the main thread.
+
+        At its end decoders are killed and threads are told to end; `threads_ended` says whether they have.
+        """
         settings = self.settings
+        memory = settings.decode_memory or default_memory(settings.max_pixels, settings.max_bytes)
+        limits = DecodeLimits(settings.decoders, settings.decode_seconds, memory)
+        self.decoders = DecodePool(limits, self.metrics.decoder_lost) if settings.decoders else None
         load = partial(load_bundle, settings.bundle, settings.precision, settings.provider)
         self.holder = ModelHolder(load, self._reloading, self._batcher, self.metrics.bundle)
         self.holder.put(self._first)
+        probing = asyncio.get_running_loop().create_task(self._probe())
         try:
             yield
         finally:
-            for pool in (self._preparing, self._computing, self._reloading):
-                pool.shutdown(wait=True, cancel_futures=True)
+            probing.cancel()
+            if self.decoders is not None:
+                self.decoders.close()
+            for pool in self._pools:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    async def start_decoders(self) -> None:
+        """Start all decoders now rather than when they are first needed."""
+        if self.decoders is not None:
+            await self.decoders.start()
+
+    def threads_ended(self, seconds: float) -> bool:
+        """Wait so long for the threads to end, once `running` is left; false where one computes still."""
+        end = time.monotonic() + seconds
+        for thread in [thread for pool in self._pools for thread in pool._threads]:
+            thread.join(max(end - time.monotonic(), 0))
+            if thread.is_alive():
+                return False
+        return True
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests should be sent here: not while it ends, and not while nothing can be decoded or computed."""
+        decoding = self.decoders is None or not self.decoders.stalled
+        return decoding and not (self.draining or self.health.failing or self.health.stalled)
+
+    async def _probe(self) -> None:
+        """Try a model that failed on an empty image, again and again: no client asks while `ready` says no."""
+        while True:
+            await asyncio.sleep(_PROBE_SECONDS)
+            if self.health.failing and not self.health.stalled:
+                model = self.holder.current
+                size = model.student.preprocessing.size
+                with suppress(Exception):  # it is failing still
+                    await model.batcher.logits(np.zeros((1, size, size, 3), np.uint8))
+
+    @property
+    def _pools(self) -> tuple[ThreadPoolExecutor, ...]:
+        return self._preparing, self._computing, self._reloading
 
     def _batcher(self, predict: Predict) -> Batcher:
         settings = self.settings
         return Batcher(
-            predict,
+            self.health.watched(predict),
             self._computing,
             parallel=settings.threads,
             max_batch=settings.max_batch,
@@ -63,8 +118,19 @@ class Service:
         )
 
     async def prepare(self, work: Callable[..., T], *arguments: object) -> T:
-        """Decode or parse in a thread, so that other requests do not wait for it."""
+        """Parse in a thread, so that other requests do not wait for it."""
         return await asyncio.get_running_loop().run_in_executor(self._preparing, work, *arguments)
+
+    async def decode(self, student: Student, body: bytes, content_type: str | None) -> np.ndarray:
+        """Decode the image of a body as `Student.prepare` does, in a decoder.
+
+        Raises:
+            RequestError: as `DecodePool.prepare`.
+        """
+        preprocessing, most = student.preprocessing, self.settings.max_pixels
+        if self.decoders is None:
+            return await self.prepare(prepare_upload, preprocessing, body, content_type, most)
+        return await self.decoders.prepare(preprocessing, body, content_type, most)
 
     @asynccontextmanager
     async def in_time(self) -> AsyncIterator[None]:

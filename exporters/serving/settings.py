@@ -17,7 +17,11 @@ class ServeSettings:
         bundle: the folder; read again on a reload.
         precision: which of the bundle's models is served.
         provider: of ONNX Runtime; never silently another one.
-        threads: how many images are decoded, and how many batches computed, at once; each batch by one thread.
+        threads: how many batches are computed at once, and how many requests parsed; each by one thread.
+        decoders: processes that decode images; 0 decodes in `threads` threads of the server, without limits of time and
+            memory, and without a protection from what ends a process.
+        decode_seconds: for one image, after which its decoder is killed.
+        decode_memory: bytes of data of each decoder; None: what the largest image allowed may need.
         host, port: where to listen; port 0 takes a free one.
         max_batch: images in one call of the model.
         max_delay: seconds that the first image of a batch may wait for others while a thread is free.
@@ -37,6 +41,9 @@ class ServeSettings:
     precision: str = "fp32"
     provider: Provider = "cpu"
     threads: int = 1
+    decoders: int = 1
+    decode_seconds: float = 10.0
+    decode_memory: int | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     max_batch: int = 16

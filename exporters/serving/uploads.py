@@ -6,8 +6,8 @@ import numpy as np
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from exporters.client import Student
 from exporters.images.decoding import UnreadableImageError, open_rgb
+from exporters.images.preprocessing import Preprocessing
 from exporters.serving.problems import RequestError
 
 FIELD = "file"
@@ -19,11 +19,11 @@ _MAX_PARTS = 16
 _NAME = "the upload"  # never the client's file name, which may be a path
 
 
-def prepare_upload(student: Student, body: bytes, content_type: str | None, max_pixels: int) -> np.ndarray:
-    """Decode the image in a body as `Student.prepare` does, to uint8 `[size, size, 3]`. Slow; releases the GIL.
+def prepare_upload(preprocessing: Preprocessing, body: bytes, content_type: str | None, max_pixels: int) -> np.ndarray:
+    """Decode the image in a body as `Student.prepare` does, to uint8 `[size, size, 3]`. Slow; called in a decoder.
 
     Args:
-        student: its preprocessing is applied.
+        preprocessing: of the student.
         body: a form (`multipart/form-data`) with one file in the field `file`, or, of any other type, an image file.
         content_type: of the request. The image format is detected from the content alone.
         max_pixels: larger images are refused before they are decoded.
@@ -40,7 +40,7 @@ def prepare_upload(student: Student, body: bytes, content_type: str | None, max_
     else:
         data = body
     try:
-        return student.preprocessing.apply(open_rgb(data, _NAME, max_pixels))
+        return preprocessing.apply(open_rgb(data, _NAME, max_pixels))
     except UnreadableImageError as error:
         raise RequestError(422, error.message) from error
 

@@ -1,5 +1,6 @@
 """The command `serve`: a verified bundle behind HTTP."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,22 @@ _POSITIVE = click.IntRange(min=1)
 @PROVIDER
 @click.option(
     "--threads", type=_POSITIVE, help="Batches computed at once, one thread each; default: the number of cores."
+)
+@click.option(
+    "--decoders", type=click.IntRange(min=0), help="Processes that decode images; default: the number of threads."
+)
+@click.option(
+    "--decode-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Time for one image; then its decoder is killed and replaced.",
+)
+@click.option(
+    "--decode-memory",
+    type=click.IntRange(min=128),
+    metavar="MIB",
+    help="Memory of a decoder; default: what the largest image allowed may need.",
 )
 @click.option(
     "--max-batch", type=_POSITIVE, default=16, show_default=True, help="Most images in one call of the model."
@@ -90,6 +107,9 @@ def serve(
     precision: str,
     provider: "Provider",
     threads: int | None,
+    decoders: int | None,
+    decode_seconds: float,
+    decode_memory: int | None,
     max_batch: int,
     max_delay_ms: float,
     queue: int,
@@ -123,12 +143,18 @@ def serve(
     from exporters.serving.security import read_api_key
     from exporters.serving.settings import ServeSettings
 
+    threads = threads or cores()
+    if decoders is None:
+        decoders = 0 if sys.platform == "win32" else threads  # no socket pairs and limits there
     run_server(
         ServeSettings(
             bundle=bundle,
             precision=precision,
             provider=provider,
-            threads=threads or cores(),
+            threads=threads,
+            decoders=decoders,
+            decode_seconds=decode_seconds,
+            decode_memory=None if decode_memory is None else decode_memory * 2**20,
             host=host,
             port=port,
             max_batch=max_batch,

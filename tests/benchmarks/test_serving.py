@@ -42,7 +42,7 @@ def test_every_broken_upload_is_refused(bundle: Path) -> None:
     assert max(len(body) for body, _ in uploads) == 50_000_000
     for body, headers in uploads:
         with pytest.raises(RequestError):
-            prepare_upload(student, body, headers.get("Content-Type"), 25_000_000)
+            prepare_upload(student.preprocessing, body, headers.get("Content-Type"), 25_000_000)
 
 
 def test_failures_and_table_are_reported() -> None:

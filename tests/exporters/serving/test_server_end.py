@@ -27,6 +27,9 @@ class Idle:
         self.settings = ServeSettings(bundle=Path("none"), timeout=PATIENCE, **settings)
         self.draining = False
 
+    async def start_decoders(self) -> None:
+        """It has none."""
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         yield

@@ -25,23 +25,23 @@ def test_body_and_form_give_what_the_client_prepares(student: Student, kind: str
     data = photo(kind=kind)
     expected = student.prepare(data)
     for content_type in (None, "", "image/jpeg", "application/x-www-form-urlencoded", "no type at all"):
-        np.testing.assert_array_equal(prepare_upload(student, data, content_type, 10**6), expected)
+        np.testing.assert_array_equal(prepare_upload(student.preprocessing, data, content_type, 10**6), expected)
     body, headers = form(data, filename="../../etc/passwd")
-    np.testing.assert_array_equal(prepare_upload(student, body, headers["Content-Type"], 10**6), expected)
+    np.testing.assert_array_equal(prepare_upload(student.preprocessing, body, headers["Content-Type"], 10**6), expected)
 
 
 def test_other_form_fields_are_ignored(student: Student) -> None:
     data = photo()
     other = b'--limit\r\nContent-Disposition: form-data; name="note"\r\n\r\nfile\r\n'
-    found = prepare_upload(student, other + form(data)[0], 'Multipart/Form-Data; boundary="limit"', 10**6)
+    found = prepare_upload(student.preprocessing, other + form(data)[0], 'Multipart/Form-Data; boundary="limit"', 10**6)
     np.testing.assert_array_equal(found, student.prepare(data))
 
 
 def test_image_over_the_pixel_limit_is_refused(student: Student) -> None:
     data = photo(width=60, height=41)
-    prepare_upload(student, data, None, 60 * 41)
+    prepare_upload(student.preprocessing, data, None, 60 * 41)
     with pytest.raises(RequestError, match="60x41 is more than 2,459 pixels") as caught:
-        prepare_upload(student, data, None, 60 * 41 - 1)
+        prepare_upload(student.preprocessing, data, None, 60 * 41 - 1)
     assert caught.value.status == 422
 
 
@@ -55,20 +55,22 @@ def test_preamble_and_epilogue_are_ignored(student: Student, length: int) -> Non
         'multipart/form-data; charset=utf-8; boundary="limit"',
         "Multipart/Form-Data;boundary=limit",
     ):
-        np.testing.assert_array_equal(prepare_upload(student, body, kind, 10**6), student.prepare(data))
+        np.testing.assert_array_equal(prepare_upload(student.preprocessing, body, kind, 10**6), student.prepare(data))
 
 
 def test_file_larger_than_a_piece_of_the_parser_comes_whole(student: Student) -> None:
     data = photo(width=1600, height=1200, kind="BMP")
     assert len(data) > 5 * 2**20
     body, headers = form(data)
-    np.testing.assert_array_equal(prepare_upload(student, body, headers["Content-Type"], 10**7), student.prepare(data))
+    np.testing.assert_array_equal(
+        prepare_upload(student.preprocessing, body, headers["Content-Type"], 10**7), student.prepare(data)
+    )
 
 
 @pytest.mark.parametrize("kind", ["multipart/mixed; boundary=limit", "multipart/related"])
 def test_multipart_of_another_kind_is_not_taken_for_an_image(student: Student, kind: str) -> None:
     with pytest.raises(RequestError, match="sent as multipart/form-data") as caught:
-        prepare_upload(student, form(photo())[0], kind, 10**6)
+        prepare_upload(student.preprocessing, form(photo())[0], kind, 10**6)
     assert caught.value.status == 415
 
 
@@ -92,7 +94,7 @@ def test_multipart_of_another_kind_is_not_taken_for_an_image(student: Student, k
 )
 def test_malformed_forms_are_refused(student: Student, body: bytes, kind: str, told: str) -> None:
     with pytest.raises(RequestError, match=told) as caught:
-        prepare_upload(student, body, kind, 10**6)
+        prepare_upload(student.preprocessing, body, kind, 10**6)
     assert caught.value.status == 400
 
 
@@ -100,6 +102,6 @@ def test_malformed_forms_are_refused(student: Student, body: bytes, kind: str, t
 @given(body=st.binary(max_size=200) | st.binary(max_size=60).map(lambda data: form(data)[0]), form_=st.booleans())
 def test_arbitrary_bodies_get_a_clear_refusal(student: Student, body: bytes, form_: bool) -> None:
     with pytest.raises(RequestError) as caught:
-        prepare_upload(student, body, MULTIPART if form_ else None, 10**6)
+        prepare_upload(student.preprocessing, body, MULTIPART if form_ else None, 10**6)
     assert caught.value.status in (400, 422)
     assert not re.search(r"0x[0-9a-f]{6,}", caught.value.message), "an address of memory"
