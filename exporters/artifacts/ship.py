@@ -67,6 +67,7 @@ def ship(
     *,
     name: str,
     warn: Callable[[str], None] = lambda _line: None,
+    judge: Callable[[int, float], None] = lambda _size, _latency_ms: None,
 ) -> dict[str, Any]:
     """Take the golden vectors, measure speed, and pack `out_dir` and its archive; gives the manifest.
 
@@ -75,15 +76,19 @@ def ship(
         golden_images: uint8 `[n, S, S, 3]`, 8 or more.
         name: of the student, letters, digits, `.`, `_` and `-`; servers call the model by it.
         warn: given a line for each engine whose speed cannot be measured here.
+        judge: given the bytes of model.onnx and the milliseconds that it takes for one image (median), before anything
+            is packed; may raise.
 
     Raises:
-        UsageError, GateError, UnavailableError: as `exporters.bundle.pack.pack`.
+        UsageError, GateError, UnavailableError: as `exporters.bundle.pack.pack`, and what `judge` raises.
     """
     plans = [passed.plans / plan_name(ENGINE_SOURCES[precision]) for precision in passed.engines]
     runtimes: dict[str, Runtime] = {_runtime_name(model): OnnxRuntime(model.data) for model in passed.models}
     runtimes |= _running(plans, warn)
     with working("measuring speed"):
         benchmark = measure({**runtimes, "torch-cpu": reference}, golden_images)
+    main = next(model for model in passed.models if model.file == MODEL)
+    judge(len(main.data), float(benchmark["runtimes"][_runtime_name(main)]["p50_ms"]))
     return pack(
         BundleContents(
             name=name,

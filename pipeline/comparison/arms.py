@@ -22,7 +22,13 @@ WEIGHTINGS: tuple[str, ...] = get_args(WeightingSettings.model_fields["by"].anno
 _GUIDED = ("distill.weighting.by=teacher_confidence", "distill.weighting.temperature=0.1")
 _NO_CONTRAST = "distill.contrast.weight=0"
 # A missed gate is reported and does not end a comparison; the last one is about the teacher.
-_WITHOUT_GATES = ("validate.min_top1=0", "validate.max_drop_from_teacher=null", "teacher.on_weak=warn")
+_WITHOUT_GATES = (
+    "validate.min_top1=0",
+    "validate.max_drop_from_teacher=null",
+    "validate.min_class_recall=null",
+    "validate.max_ece=null",
+    "teacher.on_weak=warn",
+)
 # Plain training and the base are arms of their own.
 _WITHOUT_YARDSTICKS = ("student.baseline=null", "distill.on_no_gain=warn", "distill.reference=none")
 

@@ -1,4 +1,4 @@
-"""The gates that a student must pass on the validation split before anything is exported."""
+"""The gates of a student: on the validation split before it is exported, and on its file before that is packed."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +16,10 @@ NO_GAIN = "distill.on_no_gain"
 _NEEDED = {
     "validate.min_top1": "at least",
     "validate.max_drop_from_teacher": "at most",
+    "validate.min_class_recall": "at least",
+    "validate.max_ece": "at most",
+    "validate.max_latency_ms": "at most",
+    "validate.max_size_mb": "at most",
     ABOVE_CHANCE: "more than",
     NO_GAIN: "at least",
 }
@@ -30,16 +34,18 @@ class Gate:
         bound: what was asked.
         measured: what was found.
         passed: whether that is enough.
+        of: what was measured, where the key does not say it, such as the class.
     """
 
     key: str
     bound: float
     measured: float
     passed: bool
+    of: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "of" or value}
 
     def describe(self) -> str:
         """One line for people."""
@@ -52,7 +58,8 @@ class Gate:
             )
         if self.key == NO_GAIN:
             return f"{self.key} {verdict}: {self.measured:+.4f} against plain training, needed {needed}"
-        return f"{self.key} {verdict}: {self.measured:.4f}, needed {needed}"
+        of = f" ({self.of})" if self.of else ""
+        return f"{self.key} {verdict}: {self.measured:.4f}{of}, needed {needed}"
 
 
 def judge_student(settings: "ValidateSettings", student_top1: float, teacher_top1: float | None) -> list[Gate]:
@@ -71,6 +78,50 @@ def judge_student(settings: "ValidateSettings", student_top1: float, teacher_top
         bound = settings.max_drop_from_teacher
         gates.append(Gate("validate.max_drop_from_teacher", bound, drop, drop <= bound))
     return gates
+
+
+def judge_classes(settings: "ValidateSettings", recalls: Mapping[str, float | None]) -> list[Gate]:
+    """The gate `validate.min_class_recall`, for the class with the lowest accuracy.
+
+    Args:
+        settings: the recipe's section.
+        recalls: class → the chosen student's accuracy on validation, None for a class without images.
+    """
+    known = [(share, name) for name, share in recalls.items() if share is not None]
+    if settings.min_class_recall is None or not known:
+        return []
+    share, name = min(known)
+    bound = settings.min_class_recall
+    return [Gate("validate.min_class_recall", bound, share, share >= bound, name)]
+
+
+def judge_calibration(settings: "ValidateSettings", ece: float | None) -> list[Gate]:
+    """The gate `validate.max_ece`.
+
+    Args:
+        settings: the recipe's section.
+        ece: the chosen student's calibration error on validation, in [0, 1]; None where its logits are not finite.
+    """
+    if settings.max_ece is None or ece is None:
+        return []
+    return [Gate("validate.max_ece", settings.max_ece, ece, ece <= settings.max_ece)]
+
+
+def judge_file(settings: "ValidateSettings", size: int, latency_ms: float) -> list[Gate]:
+    """The gates on the exported file.
+
+    Args:
+        settings: the recipe's section.
+        size: of model.onnx, bytes.
+        latency_ms: the median time of one image.
+    """
+    found = {"max_latency_ms": latency_ms, "max_size_mb": size / 1e6}
+    bounds = {name: getattr(settings, name) for name in found}
+    return [
+        Gate(f"validate.{name}", bound, found[name], found[name] <= bound)
+        for name, bound in bounds.items()
+        if bound is not None
+    ]
 
 
 def judge_chance(settings: "ValidateSettings", student: Mapping[str, Any]) -> list[Gate]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exporters import __version__
+from exporters.core.errors import GateError
 from exporters.core.files import read_json
 from exporters.core.licences import CODE_LICENCE
 from exporters.core.versions import installed_packages
@@ -14,6 +15,7 @@ from pipeline.data.listing import SplitName
 from pipeline.data.registry import LICENCES
 from pipeline.distill.race.candidates import Candidate
 from pipeline.distill.registry import METHODS
+from pipeline.evaluation.gates import Gate, judge_file
 from pipeline.recipe.needs import has_views, needs_teacher, needs_text_embeddings
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.recipe.schema.weights import names_file
@@ -57,7 +59,11 @@ class BundleStage(Stage):
         return {**identity(recipe), "version": __version__}
 
     def run(self, context: StageContext) -> dict[str, Any]:
-        """Measure speed, take golden vectors from validation images, pack, verify."""
+        """Measure speed, judge the file, take golden vectors from validation images, pack, verify.
+
+        Raises:
+            GateError: model.onnx is larger or slower than the recipe allows.
+        """
         from exporters.artifacts.ship import ship
         from exporters.runtimes import TorchRuntime
         from exporters.student.student import load_student
@@ -65,6 +71,18 @@ class BundleStage(Stage):
         run, recipe = context.run, context.recipe
         data = read_data(context)
         student = load_student(run.folder("distill") / "chosen")
+        gates: list[Gate] = []
+
+        def judge(size: int, latency_ms: float) -> None:
+            gates.extend(judge_file(recipe.gates, size, latency_ms))
+            for gate in gates:
+                context.console.say(gate.describe())
+            if failed := [gate.describe() for gate in gates if not gate.passed]:
+                raise GateError(
+                    f"model.onnx does not pass: {'; '.join(failed)}",
+                    remedy="Take a smaller student or smaller images, or raise the bound.",
+                )
+
         manifest = ship(
             student,
             TorchRuntime(student),
@@ -74,10 +92,11 @@ class BundleStage(Stage):
             run.folder(self.name),
             name=recipe.name,
             warn=context.console.warn,
+            judge=judge,
         )
         size = sum(entry["size"] for entry in manifest["files"].values())
         context.console.say(f"{run.folder(self.name)}: {len(manifest['files'])} files, {size / 1e6:.2f} MB, verified")
-        return {"bytes": size}
+        return {"bytes": size, "gates": [gate.to_json() for gate in gates]}
 
 
 def _passed(context: StageContext) -> "Passed":

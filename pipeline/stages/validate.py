@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+OF_THE_FILE = ("validate.max_latency_ms", "validate.max_size_mb")
+"""Gates on the exported file, which the stage `bundle` judges."""
+
+
 class ValidateStage(Stage):
     """Writes `validate/verdict.json` and `validate/predictions.npz`."""
 
@@ -52,7 +56,8 @@ class ValidateStage(Stage):
         compared = ("student.baseline", "distill.on_no_gain", "distill.reference")
         distilled = compared if recipe.distill.method != "ce" else ()
         epochs = ("train.epochs",) if trains_baseline(recipe) else ()  # how short the baseline is
-        return settings(recipe, "validate", *distilled, *epochs, *IMAGE_KEYS)
+        own = {key: value for key, value in settings(recipe, "validate").items() if key not in OF_THE_FILE}
+        return own | settings(recipe, *distilled, *epochs, *IMAGE_KEYS)
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Score the chosen and the final student and those that it is compared with, then judge.
@@ -61,7 +66,15 @@ class ValidateStage(Stage):
             GateError: a gate failed; the figures are written all the same.
         """
         from exporters.parity.chance import are_too_few, has_learned, not_above_chance
-        from pipeline.evaluation.gates import ABOVE_CHANCE, NO_GAIN, judge_chance, judge_gain, judge_student
+        from pipeline.evaluation.gates import (
+            ABOVE_CHANCE,
+            NO_GAIN,
+            judge_calibration,
+            judge_chance,
+            judge_classes,
+            judge_gain,
+            judge_student,
+        )
         from pipeline.evaluation.metrics import per_class_accuracy, score
         from pipeline.evaluation.sanity import faults
         from pipeline.training.device import make_fabric
@@ -83,9 +96,10 @@ class ValidateStage(Stage):
                 _keep(predictions, f"{which}.{split}", values)
                 predictions[f"labels.{split}"] = labels.astype(np.int32)
             if which == "chosen":
-                wrong = faults(*logits["test"])
-                students["per_class_test"] = dict(
-                    zip(data.index.classes, per_class_accuracy(*logits["test"], len(data.index.classes)), strict=True)
+                wrong, classes = faults(*logits["test"]), data.index.classes
+                students["per_class_test"], recalls = (
+                    dict(zip(classes, per_class_accuracy(*logits[split], len(classes)), strict=True))
+                    for split in ("test", "validation")
                 )
         history = read_json_output(context, "distill", "history.json")
         compared = _compared(context, data, fabric, predictions, history.get("ships", "distilled"))
@@ -101,6 +115,7 @@ class ValidateStage(Stage):
             # Of the whole split, where `fusion` may have measured a sample.
             read_json_output(context, "teacher", "report.json")["validation"]["top1"] if teacher else None,
         )
+        gates += judge_classes(recipe.gates, recalls) + judge_calibration(recipe.gates, chosen["validation"]["ece"])
         if recipe.distill.method != "ce" and recipe.distill.on_no_gain == "fail":
             gates += judge_gain(gain)
         verdict = {

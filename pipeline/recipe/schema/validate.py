@@ -6,13 +6,36 @@ from pipeline.settings import Settings
 
 
 class ValidateSettings(Settings):
-    """Gates on the validation split (a student that misses one does not ship, exit 3), and what else is scored."""
+    """Gates (a student that misses one does not ship, exit 3), and what else is scored."""
 
     min_top1: float | None = Field(
         default=None, ge=0, le=1, description="Lowest accuracy that passes; null: above chance level."
     )
     max_drop_from_teacher: float | None = Field(
         default=None, ge=0, le=1, description="Largest drop from the teacher's accuracy; null: no gate."
+    )
+    min_class_recall: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Lowest accuracy that passes in each class that has validation images; null: no gate.",
+    )
+    max_ece: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Largest calibration error (ECE, 15 bins) that passes; null: no gate.",
+    )
+    max_latency_ms: float | None = Field(
+        default=None,
+        gt=0,
+        description="Longest median time for one image by model.onnx on this machine's CPU, milliseconds, measured "
+        "before the bundle is packed; null: no gate.",
+    )
+    max_size_mb: float | None = Field(
+        default=None,
+        gt=0,
+        description="Largest model.onnx, in millions of bytes, looked at before the bundle is packed; null: no gate.",
     )
     corruptions: bool = Field(
         default=False,

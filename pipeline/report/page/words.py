@@ -122,7 +122,7 @@ def _tables(facts: Facts, recipe: Recipe, teacher_size: tuple[int, int] | None) 
             ),
         )
         columns = ["gate", "measured", "bound", ""]
-        yield "gates", Table("Gates on validation", columns, _gate_rows(facts.verdict))
+        yield "gates", Table("Gates", columns, _gate_rows(facts))
         yield (
             "probabilities",
             Table("Probabilities on test", ["", "NLL, nats", "ECE, %"], _probabilities(facts.verdict)),
@@ -208,10 +208,19 @@ def _confusion_row(pair: Confusion, classes: list[str]) -> list[str]:
     return [classes[pair.true], classes[pair.answer], f"{pair.images:,}", f"{100 * pair.images / pair.of:.1f}"]
 
 
-def _gate_rows(verdict: Mapping[str, Any]) -> list[list[str]]:
+def _gate_rows(facts: Facts) -> list[list[str]]:
+    """Those on the student, and those on its file where it was packed."""
+    assert facts.verdict is not None
+    packed = facts.records.get("bundle")
+    gates = [*facts.verdict["gates"], *([] if packed is None else packed.summary.get("gates", []))]
     return [
-        [gate["key"], _figure(gate["measured"]), _figure(gate["bound"]), "passed" if gate["passed"] else "failed"]
-        for gate in verdict["gates"]
+        [
+            gate["key"] + (f" ({gate['of']})" if gate.get("of") else ""),
+            _figure(gate["measured"]),
+            _figure(gate["bound"]),
+            "passed" if gate["passed"] else "failed",
+        ]
+        for gate in gates
     ]
 
 

@@ -1,7 +1,17 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluation.gates import ABOVE_CHANCE, NO_GAIN, Gate, judge_chance, judge_gain, judge_student
+from pipeline.evaluation.gates import (
+    ABOVE_CHANCE,
+    NO_GAIN,
+    Gate,
+    judge_calibration,
+    judge_chance,
+    judge_classes,
+    judge_file,
+    judge_gain,
+    judge_student,
+)
 from pipeline.recipe.schema.validate import ValidateSettings
 
 SHARES = st.floats(0, 1)
@@ -63,3 +73,30 @@ def test_a_student_as_accurate_as_plain_training_passes_and_a_worse_one_does_not
     assert equal.passed and worse == Gate(NO_GAIN, 0.0, -0.015, False)
     assert worse.describe() == "distill.on_no_gain FAILED: -0.0150 against plain training, needed at least 0"
     assert judge_gain(None) == []
+
+
+def test_worst_class_is_judged_and_named() -> None:
+    recalls = {"ant": 0.9, "bee": 0.25, "cat": None}
+    (failed,) = judge_classes(ValidateSettings(min_class_recall=0.5), recalls)
+    assert failed == Gate("validate.min_class_recall", 0.5, 0.25, False, "bee")
+    assert failed.describe() == "validate.min_class_recall FAILED: 0.2500 (bee), needed at least 0.5"
+    assert failed.to_json()["of"] == "bee"
+    (passed,) = judge_classes(ValidateSettings(min_class_recall=0.25), recalls)
+    assert passed.passed
+    assert judge_classes(ValidateSettings(), recalls) == []
+    assert judge_classes(ValidateSettings(min_class_recall=0.5), {"cat": None}) == []
+
+
+def test_calibration_error_is_judged_where_it_is_known() -> None:
+    assert judge_calibration(ValidateSettings(max_ece=0.05), 0.05)[0].passed
+    assert not judge_calibration(ValidateSettings(max_ece=0.05), 0.06)[0].passed
+    assert judge_calibration(ValidateSettings(max_ece=0.05), None) == judge_calibration(ValidateSettings(), 0.9) == []
+
+
+def test_file_is_judged_by_its_size_in_millions_of_bytes_and_its_latency() -> None:
+    gates = judge_file(ValidateSettings(max_size_mb=4.0, max_latency_ms=2.5), 4_000_001, 2.5)
+    assert [(gate.key, gate.measured, gate.passed) for gate in gates] == [
+        ("validate.max_latency_ms", 2.5, True), ("validate.max_size_mb", 4.000001, False),
+    ]  # fmt: skip
+    assert judge_file(ValidateSettings(max_size_mb=4.0), 1, 1.0)[0].key == "validate.max_size_mb"
+    assert judge_file(ValidateSettings(), 10**12, 1e9) == []

@@ -252,6 +252,17 @@ class TestGates:
         assert again.code == 0 and again.stages_run == ["validate", "bundle"]
         assert (run.directory / "bundle.tar").is_file()
 
+    def test_file_that_is_too_large_or_too_slow_is_not_packed(self, run: Run) -> None:
+        size = (run.directory / "export" / "model.onnx").stat().st_size
+        outcome = run(*set_({"validate.max_size_mb": size / 2e6, "validate.max_latency_ms": 1e-6}))
+        assert outcome.code == 3 and outcome.stages_run == ["bundle"]
+        assert f"validate.max_size_mb FAILED: {size / 1e6:.4f}, needed at most" in outcome.err
+        assert "validate.max_latency_ms FAILED" in outcome.err
+        assert not (run.directory / "bundle").exists() and not (run.directory / "bundle.tar").exists()
+        outcome = run(*set_({"validate.max_size_mb": size / 1e6, "validate.max_latency_ms": 60_000}))
+        assert outcome.code == 0 and outcome.stages_run == ["bundle"]
+        assert [gate["passed"] for gate in run.record("bundle")["summary"]["gates"]] == [True, True]
+
     def test_a_file_that_is_not_the_student_does_not_ship(self, run: Run) -> None:
         outcome = run(*set_({"parity.fp32.max_scaled_error": 1e-12}))
         assert outcome.code == 3 and outcome.stages_run == ["parity"]

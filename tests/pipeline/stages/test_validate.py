@@ -149,3 +149,17 @@ def test_gain_over_plain_training_is_that_of_the_predictions(run: Run) -> None:
             gain = plain["gain"][split]
             assert gain["mean"] == pytest.approx(right[0].mean() - right[1].mean())
             assert gain["interval"][0] <= gain["mean"] <= gain["interval"][1]
+
+
+def test_worst_class_and_calibration_are_judged_on_validation(run: Run) -> None:
+    outcome = run(*set_({"validate.min_class_recall": 1.0, "validate.max_ece": 0.0}), "--until", "validate")
+    assert outcome.code == 3
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    gates = {gate["key"]: gate for gate in verdict["gates"]}
+    with np.load(run.directory / "validate" / "predictions.npz") as predictions:
+        answers, labels = predictions["chosen.validation"], predictions["labels.validation"]
+        confidence = predictions["confidence.chosen.validation"]
+    recalls = [float((answers[labels == label] == label).mean()) for label in range(3)]
+    assert gates["validate.min_class_recall"]["measured"] == pytest.approx(min(recalls))
+    assert gates["validate.max_ece"]["measured"] == pytest.approx(verdict["student"]["chosen"]["validation"]["ece"])
+    assert confidence.min() > 1 / 3 and confidence.max() <= 1
