@@ -132,6 +132,7 @@ def costs_of(
     before = _earlier(recipe, run)
     earlier = {} if before is None else work_of(before, counts, cached=cached)
     costs = []
+    checks = prices.prices["checks"]
     for stage, action in actions.items():
         if action == "skip" or stage not in work:
             costs.append(StageCost(stage, Seconds(), 0, ""))
@@ -142,6 +143,8 @@ def costs_of(
             factor = _correction(run, stage, earlier, prices)
             if factor is not None:
                 seconds, basis = Seconds(seconds.wall * factor, seconds.cpu), "measured"
+            if stage != "data":  # the first stage that reads another one's files has all checks before it
+                seconds, checks = seconds + checks, Seconds()
             costs.append(StageCost(stage, seconds, disk.get(stage, 0), basis))  # type: ignore[arg-type]
     return costs
 

@@ -26,11 +26,14 @@ from pipeline.training.step import Training, train_step
 
 LONGEST = 1.2
 """Seconds that a single operation is tried for, at least two trials apart."""
+_TEXTS = 64
 MOST_FLOPS = 4e10
 """Of one trial on the CPU; larger batches are tried in part, since they cost in proportion."""
-FIXED = {"export": 3.0, "variant": 40.0, "bundle": 2.0}
-"""Processor seconds of what no trial of a second tells: an export with its audit; a variant with its calibration and
-search; packing, measuring and verifying a bundle. Of one core of 2024, for a small student."""
+FIXED = {"checks": 3.0, "stage": 0.1, "comparison": 0.5, "export": 1.7, "variant": 40.0, "bundle": 1.2}
+"""Processor seconds of what no trial of a second tells, on one core of 2024, for a small student. `checks`: building
+all networks before the first training, a step of each, a trial export; `stage`: its fingerprint and the hashes of its
+files; `comparison`: loading what compares students; `export`: with its audit; `variant`: with calibration and search;
+`bundle`: packing, measuring and verifying."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,10 @@ class _Trials:
         forward = self._clip_size().forward
         self._passes("clip", clip.encode_image, forward)
         self.prices["features"] = self.prices["clip"]
+        if self.recipe.teacher.text.has_text_tower:
+            texts = [f"a photo of number {number}" for number in range(_TEXTS)]
+            with torch.no_grad():
+                self.prices["prompts"] = repeated(lambda: clip.encode_text(texts), self.device) * (1 / _TEXTS)
         if self.recipe.teacher.text.weights == "fit":
             training = self.networks.text_training()
             if self.recipe.teacher.text.tower is None:

@@ -15,15 +15,16 @@ from pipeline.recipe.references import baseline_epochs, trains_baseline, trains_
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.stages.fusion import TRAIN_SAMPLE, VALIDATION_SAMPLE
 from pipeline.stages.shared.cache_size import is_served
+from pipeline.tmkd.prompts import Prompts
 from pipeline.training.settings import steps_an_epoch
 
 Operation = Literal[
     "index", "decode", "augment", "prepare",
     "plain", "method", "base", "student",
     "teacher fit", "teacher", "look",
-    "text fit", "features", "clip",
+    "text fit", "features", "clip", "prompts",
     "write", "read",
-    "export", "variant", "bundle",
+    "checks", "stage", "comparison", "export", "variant", "bundle",
 ]  # fmt: skip
 """What is paid for:
 
@@ -34,9 +35,11 @@ Operation = Literal[
 * `teacher fit`: a training step of the visual teacher, per image; `teacher`: an image through it; `look`: an image in
   every view through both teachers, and the views made;
 * `text fit`: a training step of the text teacher, per image or per row of features; `features`, `clip`: an image in
-  one view through the tower that gives features, and through CLIP with its text side at hand;
+  one view through the tower that gives features, and through CLIP with its text side at hand; `prompts`: a text through
+  CLIP's text tower;
 * `write`, `read`: an image's outputs of all views into the teacher cache, and from it;
-* `export`, `variant`, `bundle`: once.
+* `checks`: once a run, before its first training; `stage`: once a stage, whatever it does; `comparison`, `export`,
+  `variant`, `bundle`: once.
 """
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
@@ -79,9 +82,11 @@ def work_of(recipe: Recipe, counts: Counts, *, cached: bool) -> dict[str, Amount
     _distill(work["distill"], recipe, counts, cached, looked)
     if trains_reference(recipe):
         work["reference"] = _reference(recipe, counts, cached)
-    students = 2 + trains_baseline(recipe) + trains_reference(recipe)
-    for operation in ("decode", "prepare", "student"):
-        work["validate"].add(operation, students * (counts.validation + counts.test))  # type: ignore[arg-type]
+    students, shown = 2 + trains_baseline(recipe) + trains_reference(recipe), counts.validation + counts.test
+    work["validate"].add("decode", (1 if cached else students) * shown)
+    for operation in ("prepare", "student"):
+        work["validate"].add(operation, students * shown)  # type: ignore[arg-type]
+    work["validate"].add("comparison", 1)
     work["export"].add("export", 1)
     for operation in ("decode", "prepare"):
         work["parity"].add(operation, counts.validation)  # type: ignore[arg-type]
@@ -91,6 +96,8 @@ def work_of(recipe: Recipe, counts: Counts, *, cached: bool) -> dict[str, Amount
         work["export"].add("variant", 1)
         work["parity"].add("student", 2 * counts.validation)
     work["bundle"].add("bundle", 1)
+    for amounts in work.values():
+        amounts.add("stage", 1)
     return {name: dict(amounts) for name, amounts in work.items()}
 
 
@@ -152,7 +159,18 @@ def _text(recipe: Recipe, counts: Counts, cached: bool) -> _Work:
             _evaluate(work, counts.validation, "features", 1)
         work.add("text fit", text.fit.epochs * trained)
     _evaluate(work, counts.validation, "clip", views)
+    if text.has_text_tower:
+        work.add("prompts", texts_of(recipe) * counts.classes)
     return work
+
+
+def texts_of(recipe: Recipe) -> int:
+    """Texts of a class that the text teacher reads: the templates of its views, and one random prompt a view."""
+    kinds = {"rgb": "rgb"}
+    if has_views(recipe):
+        kinds |= {name: view.kind for name, view in recipe.distill.possible_views.items()}
+    prompts = Prompts.load(recipe.teacher.text.prompts)
+    return len({text for name, kind in kinds.items() for text in prompts.templates(name, kind)}) + len(kinds)
 
 
 def _fusion(recipe: Recipe, counts: Counts) -> _Work:

@@ -24,7 +24,7 @@ def test_stage_costs_its_work_at_the_prices_and_nothing_where_it_is_reused(tmp_p
     actions = {"data": "reuse", "teacher": "run", "race": "skip", "distill": "wait"}
     costs = {each.stage: each for each in costs_of(recipe, RunDirectory(tmp_path), actions, COUNTS, PRICES, True)}
     work = work_of(recipe, COUNTS, cached=True)
-    assert costs["teacher"].seconds == total(work["teacher"], PRICES.prices)
+    assert costs["teacher"].seconds == total(work["teacher"], PRICES.prices) + PRICES.prices["checks"]
     assert costs["distill"].seconds == total(work["distill"], PRICES.prices)
     assert costs["data"].seconds == costs["race"].seconds == Seconds()
     assert [costs[name].basis for name in actions] == ["reused", "probe", "", "probe"]
@@ -40,7 +40,9 @@ def test_earlier_run_corrects_the_estimate_by_what_it_was_off(tmp_path: Path) ->
     (cost,) = costs_of(now, run, {"distill": "run"}, COUNTS, PRICES, True)
     plain = total(work_of(now, COUNTS, cached=True)["distill"], PRICES.prices)
     assert cost.basis == "measured"
-    assert cost.seconds.wall == pytest.approx(1.5 * plain.wall) and cost.seconds.cpu == plain.cpu
+    checks = PRICES.prices["checks"]
+    assert cost.seconds.wall == pytest.approx(1.5 * plain.wall + checks.wall)
+    assert cost.seconds.cpu == plain.cpu + checks.cpu
     # Seconds of another network say nothing.
     other = now.model_copy(update={"student": now.student.model_copy(update={"model": "cifar:resnet20"})})
     (cost,) = costs_of(other, run, {"distill": "run"}, COUNTS, PRICES, True)

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.costs.counts import Counts
-from pipeline.costs.work import OPERATIONS, work_of
+from pipeline.costs.work import OPERATIONS, texts_of, work_of
 from pipeline.recipe.needs import needs_teacher
 from pipeline.stages.registry import STAGES
+from pipeline.tmkd.prompts import Prompts
+from pipeline.tmkd.views.views import Views
 from tests.pipeline.costs.recipes import KINDS, small_recipe
 
 COUNTS = Counts(train=100, validation=20, test=40, classes=10)
@@ -25,8 +27,8 @@ def test_every_stage_that_runs_has_work_and_no_other(tmp_path: Path, kind: str) 
 
 def test_plain_training_counts_steps_validation_and_one_decoding(tmp_path: Path) -> None:
     work = work_of(small_recipe(tmp_path, *KINDS["plain"]), COUNTS, cached=True)
-    assert work["distill"] == {"decode": 110, "augment": 900, "prepare": 200, "plain": 900, "student": 200}
-    assert work["data"] == {"index": 160}
+    assert work["distill"] == {"decode": 110, "augment": 900, "prepare": 200, "plain": 900, "student": 200, "stage": 1}
+    assert work["data"] == {"index": 160, "stage": 1}
     read_again = work_of(small_recipe(tmp_path, *KINDS["plain"]), COUNTS, cached=False)
     assert read_again["distill"]["decode"] == 1100
 
@@ -76,3 +78,21 @@ def test_rungs_of_a_race_are_added_up_and_their_cache_serves_the_winner(tmp_path
     assert (work["race"]["plain"], work["race"]["method"]) == (270, 810)
     assert (work["race"]["look"], work["race"]["read"]) == (270, 540)
     assert (work["distill"]["look"], work["distill"]["read"]) == (90, 810)
+
+
+def test_students_are_judged_on_images_that_are_decoded_once_where_they_fit_into_memory(tmp_path: Path) -> None:
+    validate = {cached: work_of(small_recipe(tmp_path), COUNTS, cached=cached)["validate"] for cached in (True, False)}
+    # The chosen student, the last one, and the plain one, on 20 + 40 images.
+    assert {cached: work["decode"] for cached, work in validate.items()} == {True: 60, False: 180}
+    assert validate[True]["student"] == validate[True]["prepare"] == 180
+
+
+def test_texts_of_a_class_are_the_templates_of_all_views_and_a_random_one_each(tmp_path: Path) -> None:
+    recipe = small_recipe(tmp_path)
+    templates = Prompts.load(recipe.teacher.text.prompts)
+    views = Views(recipe.distill.possible_views)
+    texts = {text for name, kind in views.kinds.items() for text in templates.texts("finch", name, kind)}
+    assert texts_of(recipe) == len(texts) + len(views)
+    assert work_of(recipe, COUNTS, cached=True)["text"]["prompts"] == texts_of(recipe) * 10
+    anchored = small_recipe(tmp_path, "teacher.text.anchors=texts.npz")
+    assert "prompts" not in work_of(anchored, COUNTS, cached=True)["text"]
