@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +13,8 @@ from pipeline.models.blocks import repeated_blocks
 if TYPE_CHECKING:
     from pipeline.console import Console
 
-Compile = Callable[[Callable[..., Any]], Callable[..., Any]]
+Compile = Callable[..., Callable[..., Any]]
+"""Takes a function, and options of `torch.compile`."""
 
 
 @contextmanager
@@ -23,6 +25,8 @@ def compiled(
     name: str,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     compile_: Compile = torch.compile,
+    *,
+    cuda_graphs: bool = False,
 ) -> Iterator[None]:
     """A block in which a network computes by compiled code while it is in train mode.
 
@@ -37,7 +41,10 @@ def compiled(
         name: of the training.
         autocast: the context in which the training computes.
         compile_: `torch.compile`.
+        cuda_graphs: replay what was compiled as CUDA graphs.
     """
+    if cuda_graphs:
+        compile_ = partial(compile_, mode="reduce-overhead")
     choices: tuple[tuple[str, Sequence[nn.Module]], ...]
     choices = (("the whole network", [network]), ("its repeated blocks", repeated_blocks(network)))
     failure = ""

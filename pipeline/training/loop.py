@@ -220,7 +220,8 @@ def _compiled(training: Training, fabric: Fabric, console: "Console") -> Abstrac
     share = -(-training.settings.batch_size // process_count() // training.pieces)
     side = training.augmentation.geometry.size
     images = torch.zeros(share, 3, side, side, device=fabric.device).contiguous(memory_format=torch.channels_last)
-    return compiled(task.train().student, images, console, training.name, fabric.autocast)
+    graphs = training.settings.replays_graphs
+    return compiled(task.train().student, images, console, training.name, fabric.autocast, cuda_graphs=graphs)
 
 
 def _averaged(average: WeightAverage | None) -> AbstractContextManager[None]:

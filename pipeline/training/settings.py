@@ -141,6 +141,11 @@ class FitSettings(Settings):
         return False
 
     @property
+    def replays_graphs(self) -> bool:
+        """Whether compiled passes are replayed as CUDA graphs."""
+        return False
+
+    @property
     def peak_lr(self) -> float:
         """The highest learning rate, as the optimizer gets it."""
         return self.lr
@@ -217,6 +222,11 @@ class NetworkFitSettings(FitSettings):
         default=False,
         description="Compile the network's forward and backward pass: minutes at first, then faster epochs.",
     )
+    cuda_graphs: bool = Field(
+        default=False,
+        description="compile: true only: replay the compiled passes as CUDA graphs, for networks so small that a GPU"
+        " waits for the starting of kernels. Needs CUDA.",
+    )
     head_epochs: int = Field(
         default=0, ge=0, le=1000, description="The first epochs, in which only the classifier is trained."
     )
@@ -248,6 +258,11 @@ class NetworkFitSettings(FitSettings):
     def compiles(self) -> bool:
         """`compile`."""
         return self.compile
+
+    @property
+    def replays_graphs(self) -> bool:
+        """`cuda_graphs`."""
+        return self.cuda_graphs
 
     @property
     def peak_lr(self) -> float:
@@ -284,6 +299,12 @@ class NetworkFitSettings(FitSettings):
         if value not in PRESETS:
             raise unexpected(f"{', '.join(PRESETS)} or a section of keys", PRESETS)
         return {"preset": value}
+
+    @model_validator(mode="after")
+    def _graphs_are_of_compiled_code(self) -> Self:
+        if self.cuda_graphs and not self.compile:
+            raise problem("cuda_graphs", "expected false where @compile is false, got true", "compile")
+        return self
 
     @model_validator(mode="after")
     def _compiled_norms_are_of_one_process(self) -> Self:

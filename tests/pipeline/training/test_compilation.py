@@ -131,3 +131,46 @@ def test_training_is_the_same_to_the_bit_whatever_computes_its_passes(
 def test_compiling_and_synchronised_norms_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="expected false where @sync_batch_norm is true"):
         NetworkFitSettings(compile=True, sync_batch_norm=True)
+
+
+def test_cuda_graphs_are_a_mode_of_the_compiler_and_off_by_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def compiler(forward: Forward, **options: Any) -> Forward:
+        asked.append(options)
+        return forward
+
+    monkeypatch.setattr(loop, "compiled", partial(compiled, compile_=compiler))
+    states = []
+    for graphs in (False, True):
+        student = tapped(3)
+        task: Any = DistillationTask(student, build_method(DistillSettings(method="ce"), student.shape, None, None))
+        training = make_training(task, settings={"epochs": 1, "compile": True, "cuda_graphs": graphs})
+        states.append(run(training, tmp_path / str(graphs)).final_state)
+    assert asked == [{}, {"mode": "reduce-overhead"}]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_cuda_graphs_are_of_compiled_code() -> None:
+    with pytest.raises(ValueError, match="expected false where @compile is false, got true"):
+        NetworkFitSettings(cuda_graphs=True)
+
+
+@pytest.mark.gpu
+def test_training_by_cuda_graphs_ends_as_without() -> None:
+    """A few steps with updates between them, whose outputs the next replay overwrites."""
+    ends = []
+    for graphs in (False, True):
+        network = tapped().cuda().to(memory_format=torch.channels_last)
+        optimizer = torch.optim.SGD(network.parameters(), 0.01)
+        shown, out = images().cuda(), console()[0]
+        with compiled(network, shown, out, "student", cuda_graphs=graphs):
+            for _ in range(4):
+                optimizer.zero_grad(set_to_none=True)
+                network(shown).logits.square().mean().backward()
+                optimizer.step()
+        ends.append([parameter.detach().clone() for parameter in network.parameters()])
+    for ours, theirs in zip(*ends, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
