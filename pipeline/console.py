@@ -26,6 +26,7 @@ from rich.progress import (
 from rich.text import Text
 
 from exporters.core.visible import visible
+from pipeline.streams import styled
 from pipeline.tables import fitting_table
 
 _LONGEST_SILENCE = 20.0  # seconds; away from a terminal, running work says how far it is
@@ -33,6 +34,23 @@ _LONGEST_SILENCE = 20.0  # seconds; away from a terminal, running work says how 
 _WORTH_SAYING = 10.0  # per cent of an epoch spent waiting for data
 
 _UNLIMITED = 10_000
+
+
+class _Rich(RichConsole):
+    """Rich's console, in which no text brings escape sequences; it prints for others too while a bar is shown."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As Rich has it."""
+        super().print(*map(_cleaned, objects), **options)
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Text):
+        value = value.copy()
+        value.plain = visible(value.plain)
+    return value
 
 
 class Bar:
@@ -142,7 +160,7 @@ class Console:
         self._plain_width = max(120, int(os.environ.get("COLUMNS", "0") or 0))
         width = _UNLIMITED if self.plain else None  # a table may exceed the width of a page where nothing folds it
         terminal = False if self.plain else None  # None: as the stream is
-        self._rich = RichConsole(file=stream, width=width, force_terminal=terminal, highlight=False, emoji=False)
+        self._rich = _Rich(file=styled(stream), width=width, force_terminal=terminal, highlight=False, emoji=False)
         self._bars: list[Bar] = []
         self._display: Progress | None = None
         self._stopped: threading.Event | None = None
@@ -168,7 +186,7 @@ class Console:
         terminal a row stays a row, as long as it has to be.
         """
         self._print(title, style="bold")  # a table would fold it to its own width
-        clean = [[visible(cell) for cell in row] for row in rows]
+        columns, clean = [visible(text) for text in columns], [[visible(cell) for cell in row] for row in rows]
         shown = fitting_table(
             columns, clean, words, self._plain_width if self.plain else self._rich.width, stack=not self.plain
         )
@@ -176,7 +194,7 @@ class Console:
 
     def _print(self, text: str, style: str | None = None) -> None:
         self._last_line = time.monotonic()
-        text = visible(text)
+        text = visible(text)  # before lines are wrapped
         if not self.plain:
             text = "\n".join(map(self._wrapped, text.split("\n")))
         self._rich.print(text, style=style, markup=False, soft_wrap=True)

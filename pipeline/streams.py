@@ -1,10 +1,13 @@
-"""Standard streams that may be closed, or lose their reader, without ending the command."""
+"""Standard streams that may be closed, or lose their reader, without ending the command; nobody's escapes pass them."""
 
+import codecs
 import errno
 import io
 import os
+import re
 import sys
 from contextlib import suppress
+from typing import IO, Any
 
 import click
 
@@ -40,12 +43,49 @@ def echo(text: str, *, err: bool = False) -> None:
     click.echo(visible(text), err=err)
 
 
+_OF_A_BAR = re.compile("\r[^\x00-\x1f\x7f-\x9f]*\r?|(?:\n|\x1b\\[A)+")
+"""What tqdm, the bar of other libraries, writes at a time: a line in place of the last, or moves between lines."""
+
+
+class _Text(io.TextIOWrapper):
+    """A stream that writes out what would steer a terminal, whoever prints it: a command, a library, a traceback.
+
+    The bars of libraries pass, and what `styled` gives writes as it is.
+    """
+
+    def write(self, text: str, /) -> int:
+        """Write a text; returns its length."""
+        self.write_styled(text if _OF_A_BAR.fullmatch(text) else visible(text))
+        return len(text)
+
+    def write_styled(self, text: str) -> int:
+        """Write a text with the escape sequences that are in it."""
+        return super().write(text)
+
+
+class _Styled:
+    """A stream for a program that makes escape sequences itself, and lets none of others through."""
+
+    def __init__(self, stream: _Text) -> None:
+        self._stream = stream
+        self.write = stream.write_styled
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def styled(stream: IO[str]) -> IO[str]:
+    """The same stream for text that was cleaned already, and has colours."""
+    return _Styled(stream) if isinstance(stream, _Text) else stream  # type: ignore[return-value]
+
+
 def protect_streams() -> None:
     """Make standard output and error ones that a command can rely on, whatever it was started with.
 
     One that was closed (`>&-`) discards what is written, as does one whose reader goes away (`| head`): the command
-    goes on, and its exit code says how it ended. A letter that an encoding does not have is replaced. Streams that a
-    caller has put in place of Python's own are left as they are, but for that.
+    goes on, and its exit code says how it ended. A letter that an encoding does not have is replaced, and what would
+    steer a terminal is written out (`visible`). Streams that a caller has put in place of Python's own are left as they
+    are, but for the letters.
     """
     for descriptor in range(3):
         # Otherwise the next file that is opened would take this number, and be written into by what prints.
@@ -109,13 +149,14 @@ def _raw(stream: object) -> object:
     return getattr(buffer, "raw", buffer)  # there is no buffer under PYTHONUNBUFFERED
 
 
-def _protected(descriptor: int, like: io.TextIOWrapper | None) -> io.TextIOWrapper:
+def _protected(descriptor: int, like: io.TextIOWrapper | None) -> _Text:
     raw = _Output(descriptor, "wb", closefd=False)
     if like is None:
-        return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", errors="replace")
-    return io.TextIOWrapper(
+        return _Text(io.BufferedWriter(raw), "utf-8", errors="replace")
+    return _Text(
         raw if like.write_through else io.BufferedWriter(raw),  # type: ignore[arg-type]
-        like.encoding,
+        # click writes UTF-8 in place of ASCII, past this stream.
+        "utf-8" if codecs.lookup(like.encoding).name == "ascii" else like.encoding,
         errors="replace",
         line_buffering=like.line_buffering,
         write_through=like.write_through,

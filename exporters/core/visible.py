@@ -12,10 +12,10 @@ Unicode that turn the direction of what follows, or end a line."""
 
 
 def visible(text: str) -> str:
-    r"""The text with each character that steers a terminal written out: ESC as `\x1b`, right-to-left override as
-    `\u202e`. Line feeds and tabs stay.
+    r"""The text with each character that steers a terminal written as JSON escapes it, so that JSON keeps its value:
+    ESC as `\u001b`, right-to-left override as `\u202e`. Line feeds and tabs stay.
     """
-    return _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def bounded(text: str, longest_line: int = LONGEST_LINE, most_lines: int = MOST_LINES) -> str:

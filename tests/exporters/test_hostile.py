@@ -4,9 +4,14 @@ What they say of themselves is forged as far as it can be: seal, sizes, hashes, 
 materials.
 """
 
+import contextlib
 import itertools
 import json
+import os
 import shutil
+import subprocess
+import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from PIL import Image
 
 from exporters.bundle.manifest import seal
 from exporters.bundle.verify import verify_bundle
@@ -339,3 +345,53 @@ def test_labels_beyond_any_bound_are_refused(bundle: Path) -> None:
     forge_served(bundle)
     resealed(bundle)
     assert "labels.json: a label of 257 characters" in failure(bundle)
+
+
+TERMINAL = """
+import json, os, sys
+os.environ["CI"] = "1"  # no colours of our own
+from pipeline.__main__ import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["tmkd-pipeline", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        print("ended", ended.code)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals here")
+def test_no_control_character_of_others_reaches_a_terminal(bundle: Path, tmp_path: Path) -> None:
+    """Of a label, of a manifest, of the names of files, of a recipe."""
+    escape = "\x1b]0;owned\x07\x9b2J\u202e"
+    labels = json.loads((bundle / "labels.json").read_text("utf-8"))
+    (bundle / "labels.json").write_text(dump_json([f"{label}{escape}" for label in labels]), "utf-8")
+    resealed(bundle)
+    Image.new("RGB", (40, 40)).save(tmp_path / f"photo{escape}.png")
+    liar = Path(shutil.copytree(bundle, tmp_path / "liar"))
+    resealed(liar, lambda manifest: manifest["facts"].update({escape: 1}))
+    (tmp_path / "recipe.yaml").write_text('"name\\e[2J": 1\ndata: {dataset: "\\e]0;x\\a"}\n')
+    commands = [
+        ["predict", str(bundle), str(tmp_path / f"photo{escape}.png")],
+        ["predict", str(bundle), str(tmp_path / f"none{escape}.png")],
+        ["verify", str(liar)],
+        ["verify", str(tmp_path / f"none{escape}")],
+        ["check", str(tmp_path / "recipe.yaml")],
+        [f"command{escape}"],
+    ]
+    leader, follower = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", TERMINAL, json.dumps(commands)], stdout=follower, stderr=follower, stdin=follower
+    ):
+        os.close(follower)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: the other end was closed
+            while part := os.read(leader, 2**16):
+                shown += part
+    os.close(leader)
+    text = shown.decode("utf-8")
+    assert [line for line in text.splitlines() if line.startswith("ended")] == [
+        "ended 0", "ended 4", "ended 3", "ended 2", "ended 2", "ended 2",
+    ]  # fmt: skip
+    assert "\\u001b]0;owned\\u0007\\u009b2J\\u202e" in text
+    assert {letter for letter in text if unicodedata.category(letter) in ("Cc", "Cf")} <= set("\r\n\t"), text

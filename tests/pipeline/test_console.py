@@ -244,3 +244,15 @@ def test_a_download_on_a_terminal_has_a_bar() -> None:
     with Console(out).track("a.tgz", 10_000_000, unit="bytes") as bar:
         bar.advance(2_500_000)
     assert "2.5/10.0 MB" in out.getvalue()
+
+
+def test_escape_sequences_of_texts_are_written_out() -> None:
+    stream = io.StringIO()
+    console = Console(stream, plain=True)
+    console.say("a\x1b[2Jb")
+    console.table("t\x07", ["c\x9b"], [["\x1b]0;x\x07"]])
+    with console.track("work\x1b[31m", None) as bar:
+        assert bar.description == "work\\u001b[31m"
+    shown = stream.getvalue()
+    assert "a\\u001b[2Jb" in shown and "\\u001b]0;x\\u0007" in shown
+    assert not {"\x1b", "\x07", "\x9b"}.intersection(shown)

@@ -57,6 +57,18 @@ class TestOutput:
         assert os.fstat(writing).st_rdev == Path(os.devnull).stat().st_rdev
         output.close()
 
+    def test_control_characters_are_written_out_and_bars_of_libraries_are_not(self) -> None:
+        reading, writing = os.pipe()
+        stream = streams._protected(writing, None)
+        for text in ("a\x1b[2Jb\r\n", "\r 5 %|bar|", "\r   \r", "\x1b[A", "\n\n"):
+            stream.write(text)
+        streams.styled(stream).write("\x1b[1mours\x1b[0m\n")
+        stream.flush()
+        expected = "a\\u001b[2Jb\\u000d\n\r 5 %|bar|\r   \r\x1b[A\n\n\x1b[1mours\x1b[0m\n"
+        assert os.read(reading, 1000).decode() == expected
+        os.close(reading)
+        os.close(writing)
+
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
     def test_a_full_disk_is_an_error(self) -> None:
         with streams._Output("/dev/full", "wb", closefd=True) as output, pytest.raises(OSError) as raised:
@@ -92,6 +104,14 @@ def test_streams_may_be_closed(how: str) -> None:
     assert done.stdout == (find_recipe("quickstart").read_bytes() if how == "2>&-" else b"")
     done = redirected(how, "recipes", "show", "nothing")
     assert done.returncode == 2 and done.stdout == b"" and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("setting", [{}, {"PYTHONIOENCODING": "ascii"}, {"PYTHONUNBUFFERED": "1"}])
+def test_control_characters_of_an_argument_are_written_out(setting: dict[str, str]) -> None:
+    command = [*PROGRAM, "recipes", "show", "none\x1b]0;x\x07"]
+    done = subprocess.run(command, capture_output=True, env=ENVIRONMENT | setting, timeout=240, check=False)
+    assert done.returncode == 2 and b"\\u001b]0;x\\u0007" in done.stderr
+    assert not {0x1B, 0x07}.intersection(done.stdout + done.stderr)
 
 
 def test_unbuffered_output_may_lose_its_reader() -> None:

@@ -1,3 +1,4 @@
+import json
 import unicodedata
 
 import pytest
@@ -10,9 +11,9 @@ from exporters.core.visible import bounded, visible
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("\x1b[31mred", r"\x1b[31mred"),
-        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
-        ("a\x00b\rc\x9b1m\x7f", r"a\x00b\rc\x9b1m\x7f"),
+        ("\x1b[31mred", r"\u001b[31mred"),
+        ("\x1b]0;title\x07", r"\u001b]0;title\u0007"),
+        ("a\x00b\rc\x9b1m\x7f", r"a\u0000b\u000dc\u009b1m\u007f"),
         ("safe\u202eexe.gpj\u2066\u2028", r"safe\u202eexe.gpj\u2066\u2028"),
         ("line\n\ttab — ü 鳥 🐦 \\x1b", "line\n\ttab — ü 鳥 🐦 \\x1b"),
     ],
@@ -28,6 +29,11 @@ def test_no_control_character_is_left_and_nothing_else_is_changed(text: str) -> 
     assert visible(shown) == shown
     kept = "".join(each for each in text if visible(each) == each)
     assert len(shown) >= len(text) and (shown == text) == (kept == text)
+
+
+@given(st.text())
+def test_json_stays_the_same_value(text: str) -> None:
+    assert json.loads(visible(json.dumps(text, ensure_ascii=False))) == text
 
 
 def test_long_messages_are_cut_and_say_so() -> None:
