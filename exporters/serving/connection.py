@@ -175,6 +175,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._refused or self._transport.is_closing():
             return
         self._refused = True
+        self._connections.refused(status)
         self._parser.stop()
         broken, self._receiving = self._receiving, None
         if self._exchanges and (self._exchanges[0] is not broken or broken.started):

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 RESERVE = 64
@@ -34,38 +35,62 @@ class Connections:
         most: connections that are served.
         per_client: as many of them for one address.
         reserve: connections beyond, for probes.
+        observe: called with the number of open connections after each change.
+        observe_refusal: called with the status that ends a connection, of one that was closed without an answer with 0.
     """
 
-    def __init__(self, most: int, per_client: int, reserve: int = RESERVE) -> None:
+    def __init__(
+        self,
+        most: int,
+        per_client: int,
+        reserve: int = RESERVE,
+        observe: Callable[[int], None] = lambda _open: None,
+        observe_refusal: Callable[[int], None] = lambda _status: None,
+    ) -> None:
         self._most = most
         self._per_client = per_client
         self._reserve = reserve
+        self._observe = observe
+        self._observe_refusal = observe_refusal
         self._served: Counter[str] = Counter()
+        self._open = 0
         self._reserved = 0
 
     def enter(self, address: str) -> Place | None:
         """Take a place for a connection from this IP address; None: even the reserve is full."""
         client = client_of(address)
-        if self._served.total() >= self._most:
+        if self._open - self._reserved >= self._most:
             place = Place(client, 503, "too many connections")
         elif self._served[client] >= self._per_client:
             place = Place(client, 429, "too many connections from this address")
         else:
             self._served[client] += 1
+            self._change(1)
             return Place(client)
         if self._reserved >= self._reserve:
+            self.refused(0)
             return None
         self._reserved += 1
+        self._change(1)
         return place
 
     def leave(self, place: Place) -> None:
         """Give the place back."""
         if place.reserved:
             self._reserved -= 1
-            return
-        self._served[place.client] -= 1
-        if not self._served[place.client]:
-            del self._served[place.client]  # addresses that were seen once must not fill the memory
+        else:
+            self._served[place.client] -= 1
+            if not self._served[place.client]:
+                del self._served[place.client]  # addresses that were seen once must not fill the memory
+        self._change(-1)
+
+    def refused(self, status: int) -> None:
+        """Count a connection that is ended by this status; 0: without an answer."""
+        self._observe_refusal(status)
+
+    def _change(self, by: int) -> None:
+        self._open += by
+        self._observe(self._open)
 
 
 def client_of(address: str) -> str:

@@ -45,6 +45,13 @@ class Metrics:
         self._computing = Histogram("tmkd_batch_seconds", "One call of the model.", buckets=_SECONDS, registry=registry)
         self._queue = Gauge("tmkd_queue_images", "Images between admission and answer.", registry=registry)
         Gauge("tmkd_queue_capacity_images", "Beyond it, requests get 503.", registry=registry).set(queue)
+        self._connections = Gauge("tmkd_connections", "Open connections of clients.", registry=registry)
+        self._refusals = Counter(
+            "tmkd_connections_refused",
+            "Connections that were ended for what the client sent or did not send, or because there were too many.",
+            ["status"],
+            registry=registry,
+        )
         self._reloads = Counter("tmkd_reloads", "Bundles that were loaded, or refused.", ["result"], registry=registry)
         self._decoders = Counter(
             "tmkd_decoders_lost",
@@ -71,6 +78,14 @@ class Metrics:
     def queue(self, images: int) -> None:
         """Set the number of images in the server."""
         self._queue.set(images)
+
+    def connections(self, count: int) -> None:
+        """Set the number of open connections."""
+        self._connections.set(count)
+
+    def refusal(self, status: int) -> None:
+        """Count a connection that was ended by this status, or, with 0, without an answer."""
+        self._refusals.labels(str(status) if status else "none").inc()
 
     def decoder_lost(self, reason: str) -> None:
         """Count a decoder that was lost: `time`, `ended` or `start`."""

@@ -68,7 +68,12 @@ def run_server(settings: ServeSettings, bundle: LoadedBundle) -> None:
             "precision": bundle.precision,
             "api_key": settings.api_key is not None,
         }
-        connections = Connections(settings.max_connections, settings.max_connections_per_client)
+        connections = Connections(
+            settings.max_connections,
+            settings.max_connections_per_client,
+            observe=service.metrics.connections,
+            observe_refusal=service.metrics.refusal,
+        )
         ports: list[tuple[socket.socket, Connections, frozenset[str] | None]] = [(listener, connections, None)]
         if settings.admin_port is not None:
             listener = stack.enter_context(listen(settings.host, settings.admin_port, "--admin-port"))

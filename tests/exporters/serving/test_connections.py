@@ -26,6 +26,18 @@ def test_places_are_given_back_and_addresses_forgotten() -> None:
     assert not connections._served and not connections._reserved
 
 
+def test_open_connections_and_refusals_are_told() -> None:
+    counts: list[int] = []
+    refusals: list[int] = []
+    connections = Connections(1, 1, 1, counts.append, refusals.append)
+    places = [connections.enter("10.0.0.1") for _ in range(3)]
+    connections.refused(503)
+    for place in places[:2]:
+        assert place is not None
+        connections.leave(place)
+    assert (counts, refusals) == ([1, 2, 1, 0], [0, 503])
+
+
 @pytest.mark.parametrize(
     ("address", "client"),
     [

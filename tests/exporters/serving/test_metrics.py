@@ -40,3 +40,13 @@ def test_a_refused_reload_is_counted_and_no_model_is_named() -> None:
     metrics.bundle(None)
     assert value(metrics, "tmkd_reloads_total", result="refused") == 1
     assert not any(name == "tmkd_model" for name, _labels in samples(metrics))
+
+
+def test_connections_and_refusals_are_counted() -> None:
+    metrics = Metrics(max_batch=1, queue=1)
+    metrics.connections(7)
+    for status in (503, 503, 0):
+        metrics.refusal(status)
+    assert value(metrics, "tmkd_connections") == 7
+    assert value(metrics, "tmkd_connections_refused_total", status="503") == 2
+    assert value(metrics, "tmkd_connections_refused_total", status="none") == 1

@@ -363,7 +363,8 @@ class TestBounds:
             assert json.loads(body) == {"error": "too many connections"}
             for path in ("/v2/health/live", "/v2/health/ready"):
                 assert server.ask("GET", path).status == administration(server).ask("GET", path).status == 200
-            assert "tmkd_model" in administration(server).ask("GET", "/metrics").body.decode()
+            assert administration(server).metric("tmkd_connections") >= 20
+            assert administration(server).metric("tmkd_connections_refused_total", status="503") >= 1
         finally:
             for connection in idle:
                 connection.close()
