@@ -121,8 +121,8 @@ def train_step(
 
     pieces, images = pieces_of(batch, training.pieces), len(batch.labels)
     counted: list[tuple[int, dict[str, Tensor]]] = []
-    is_synchronised = False
-    has_gradient = False
+    is_synchronised = has_gradient = False
+    before = NormStatistics(training.task) if settings.skips_batches else None
     for number, piece in enumerate(pieces):
         samples, pixels, labels, guidance = step_inputs(training, fabric, piece, epoch, meters)
         statistics = NormStatistics(training.task) if settings.skips_batches else None
@@ -148,7 +148,8 @@ def train_step(
         if skipped:
             with meters.part("backward"):
                 _make_up(optimizer, 1 - skipped / (group_size * images), is_synchronised)
-        if settings.skips_batches and not _has_finite_gradients(fabric, optimizer):
+        if before is not None and not _has_finite_gradients(fabric, optimizer):
+            before.restore()
             meters.skip(losses, images, step, batch.indices, "gradient")
             return
         if settings.gradient_clip is not None:
