@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.interrupts import interrupts_kept
+from exporters.core.out_of_memory import REMEDY, describe_out_of_memory, is_out_of_memory
 from exporters.core.progress import shown_by
 from pipeline.runner.fingerprint import digest
 from pipeline.runner.lock_file import write_lock
@@ -172,11 +173,14 @@ def _run_or_reuse(
                 run.discard_kept(stage.name)
                 withdraw_bundle(run, stage.name)
             seconds = round(time.monotonic() - started, 1)
-            message = str(error) or type(error).__name__
+            raised = _told(error, stage.name)
+            message = str(raised) or type(raised).__name__
             missed = isinstance(error, GateError)
             failed = replace(fresh, status="failed", seconds=seconds, message=message, gate=missed)
             with suppress(UnavailableError):  # the disk that failed the stage may have no room for this either
                 run.write_record(failed)
+            if raised is not error:
+                raise raised from error
             raise
         run.remove_temporaries()
         outputs = run.hash_outputs(stage.name, stage.extra_outputs, stage.local)
@@ -184,6 +188,13 @@ def _run_or_reuse(
         run.write_record(replace(fresh, status="done", outputs=outputs, seconds=seconds, summary=summary))
     console.say(f"   {stage.name} done in {seconds:.1f} s")
     return True
+
+
+def _told(error: Exception, stage: str) -> Exception:
+    """The error itself; where memory ran out, one that says in which stage."""
+    if not is_out_of_memory(error):
+        return error
+    return UnavailableError(f"{stage}: {describe_out_of_memory(error)}", remedy=REMEDY)
 
 
 @contextmanager

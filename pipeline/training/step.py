@@ -125,7 +125,7 @@ def train_step(
     before = NormStatistics(training.task) if settings.skips_batches else None
     for number, piece in enumerate(pieces):
         samples, pixels, labels, guidance = step_inputs(training, fabric, piece, epoch, meters)
-        statistics = NormStatistics(training.task) if settings.skips_batches else None
+        statistics = before if before is None or number == 0 else NormStatistics(training.task)
         ends = updates_now and number + 1 == len(pieces)
         with gradients_kept(fabric, model, enabled=not ends):
             with meters.part("forward"):

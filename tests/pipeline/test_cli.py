@@ -116,6 +116,14 @@ class TestErrors:
         outcome = run_command("check", "quickstart", "--debug")
         assert outcome.code == 1 and "in broken" in outcome.err
 
+    def test_memory_that_runs_out_is_something_missing_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def large(*_arguments: object) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr("pipeline.recipe.load_recipe", large)
+        outcome = run_command("check", "quickstart")
+        assert outcome.code == 4 and outcome.err.startswith("error: out of memory\n  Free memory")
+
     def test_ascii_output_stream_is_accepted(self, tiny_recipe: Path, tmp_path: Path) -> None:
         code = (
             "import io, sys\n"

@@ -85,6 +85,17 @@ def test_files_of_a_failed_stage_are_kept_for_the_next_attempt(line: Line) -> No
     assert line.execute() == ["b", "c"] and line.status() == ["done"] * 3
 
 
+def test_stage_that_runs_out_of_memory_is_named(line: Line) -> None:
+    def exhaust(folder: Path) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has none left")
+
+    line.b.action = exhaust
+    with pytest.raises(UnavailableError, match=r"^b: CUDA out of memory\. Tried to allocate 2\.00 GiB\n  Free memory"):
+        line.execute()
+    record = line.directory.record("b")
+    assert record is not None and record.message.startswith("b: CUDA out of memory")
+
+
 def test_failure_before_any_work_keeps_finished_outputs(line: Line) -> None:
     line.execute()
     before = line.directory.record("b")
