@@ -1,5 +1,8 @@
 """The command `predict`."""
 
+import csv
+import io
+import json
 import os
 from pathlib import Path
 
@@ -27,7 +30,7 @@ def test_predict_refuses_files_that_are_not_images(finished: tuple[Run, Outcome]
     bundle = finished[0].directory / "bundle"
     text = write(tmp_path / "notes.jpg", "no image")
     os.mkfifo(tmp_path / "pipe.png")  # nobody writes to it: reading would never end
-    for path in (text, tmp_path / "absent.png", tmp_path, tmp_path / "pipe.png"):
+    for path in (text, tmp_path / "absent.png", tmp_path / "pipe.png"):
         outcome = run_command("predict", bundle, path)
         assert_one_clear_error(outcome, 4)
         assert str(path) in outcome.err
@@ -46,3 +49,36 @@ def test_predict_continues_after_an_unreadable_image(finished: tuple[Run, Outcom
     assert lines[0].startswith(f"{text}: the image cannot be read: not an image")
     assert lines[1] == f"{tmp_path / 'absent.png'}: the image cannot be read: no such file"
     assert lines[2] == "error: 2 of 5 images could not be read" and len(lines) == 4
+
+
+def test_folders_and_patterns_give_what_their_files_give(finished: tuple[Run, Outcome]) -> None:
+    run, _ = finished
+    folder = run.data / "test" / CLASSES[0]
+    by_name = run_command("predict", run.directory / "bundle", *sorted(folder.iterdir()))
+    assert run_command("predict", run.directory / "bundle", folder).out == by_name.out
+    assert run_command("predict", run.directory / "bundle", f"{folder}/*.png").out == by_name.out
+
+
+def test_list_on_standard_input_is_classified(
+    finished: tuple[Run, Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run, _ = finished
+    images = [run.data / "test" / kind / "01.png" for kind in CLASSES]
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{image}\n" for image in [*images, tmp_path / "gone.png"])))
+    outcome = run_command("predict", run.directory / "bundle", "-", "--json")
+    assert outcome.code == 4 and "1 of 4 images could not be read" in outcome.err
+    assert [json.loads(line)["image"] for line in outcome.out.splitlines()] == [str(image) for image in images]
+
+
+def test_json_and_csv_say_what_the_text_says(finished: tuple[Run, Outcome]) -> None:
+    run, _ = finished
+    image = run.data / "test" / CLASSES[0] / "01.png"
+    text = run_command("predict", run.directory / "bundle", image).out.splitlines()[1:]
+    expected = [(line.split("%")[1].strip(), float(line.split("%")[0])) for line in text]
+    found = json.loads(run_command("predict", run.directory / "bundle", image, "--json").out)
+    assert [
+        (each["label"], pytest.approx(100 * each["probability"], abs=0.005)) for each in found["predictions"]
+    ] == expected
+    rows = list(csv.DictReader(io.StringIO(run_command("predict", run.directory / "bundle", image, "--csv").out)))
+    assert [row["rank"] for row in rows] == ["1", "2", "3"] and {row["image"] for row in rows} == {str(image)}
+    assert [(row["label"], pytest.approx(100 * float(row["probability"]), abs=0.005)) for row in rows] == expected
