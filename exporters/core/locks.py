@@ -32,9 +32,9 @@ def held(lock: Path, refusal: Callable[[str], TmkdError], *, lasting: bool = Fal
     """
     with _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, refusal) as stream:
         with writing(lock):
-            stream.truncate(0)
-            stream.write(str(os.getpid()))
-            stream.flush()
+            # Not through the stream: what a full disk leaves in its buffer would fail once more when it is closed.
+            os.ftruncate(stream.fileno(), 0)
+            os.write(stream.fileno(), str(os.getpid()).encode())
         try:
             yield
         finally:

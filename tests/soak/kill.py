@@ -202,9 +202,9 @@ def _kill_somewhere(attempt: Attempt, command: Command, folder: Path, draws: ran
     """Kill an attempt at a random moment; gives where, or None where it ended before."""
     left = [name for name in command.seconds if not _is(folder / name, "done")] or list(command.seconds)
     target = draws.choice(left)
-    aim, delay = draws.choice(_AIMS), draws.uniform(0, command.seconds[target])
-    saves, saved = draws.randint(1, _MOST_SAVED), 0
     exporting = not target.endswith(".json")
+    aim = draws.choice(_AIMS[:2] if exporting else _AIMS)
+    delay, saves, saved = draws.uniform(0, command.seconds[target]), draws.randint(1, _MOST_SAVED), 0
     while attempt.is_running() and not (any(folder.glob(".export-*")) if exporting else _has_begun(folder / target)):
         time.sleep(0.002)
     stage = folder if exporting else (folder / target).parent.parent / Path(target).stem
@@ -246,8 +246,8 @@ def _is(record: Path, status: str) -> bool:
 
 
 def _temporaries(stage: Path) -> Iterator[Path]:
-    """What is being written for a stage."""
-    for folder in (stage, *(each for each in stage.glob("*") if each.is_dir())):
+    """What is being written for a stage, or in the folder of an export."""
+    for folder in (stage, *stage.glob("*"), *stage.glob(".export-*/*")):
         yield from folder.glob(".*.tmp*")
     yield from stage.parent.glob(".*.tmp*")
 

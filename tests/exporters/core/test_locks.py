@@ -10,6 +10,8 @@ import pytest
 
 from exporters.core.errors import UnavailableError
 from exporters.core.locks import held, held_together, is_held
+from exporters.core.write_errors import WriteError
+from tests.small_disk import small_disk
 
 HOLD = """
 import sys, time
@@ -57,6 +59,18 @@ def test_lock_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match="cannot be written"), held(tmp_path / "file" / ".lock", refusal):
         pass
+
+
+def test_lock_on_a_full_disk_is_named_with_the_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 65536) as disk:
+        disk.fill()
+        lock = disk.path / ".lock"
+        message = rf"{lock}: cannot be written: the disk is full \(0\.0 MB are free"
+        with pytest.raises(WriteError, match=message), held(lock, refusal, lasting=True):
+            raise AssertionError("it is held")
+        (disk.path / "filler").unlink()
+        with held(lock, refusal, lasting=True):
+            assert lock.read_text() == str(os.getpid())
 
 
 def test_several_hold_a_lock_together_and_keep_away_who_wants_it_alone(tmp_path: Path) -> None:

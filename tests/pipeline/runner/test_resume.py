@@ -73,7 +73,8 @@ def test_a_killed_and_then_interrupted_run_ends_with_the_same_student(run: Run, 
     assert "student: resuming after epoch" in out
     assert_no_half_file(run.directory)
 
-    # Goes on to the end, in another process than the one that began.
+    # Goes on to the end, in another process than the one that began, and in a copy under another name.
+    run = Run(run.recipe, run.data, shutil.copytree(run.directory, tmp_path / "a copy elsewhere"))
     outcome = run(*LONG, "--until", "distill")
     assert outcome.code == 0 and outcome.stages_run == ["distill"]
     assert outcome.heading("distill") == "── distill: it was interrupted"
