@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from pipeline import __main__ as entry
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 INTERRUPTED = """
@@ -23,3 +27,17 @@ def test_interrupt_within_an_exec_is_exit_130(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 130, done.stderr
     assert done.stderr.startswith("interrupted; nothing is half-written")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "my recipe.yaml"], "the same command goes on from there:\n  tmkd-pipeline run 'my recipe.yaml'"),
+        (["compare", "a.yaml"], "the same command goes on from there:\n  tmkd-pipeline compare a.yaml"),
+        (["train", "photos"], "the same command goes on from there:\n  tmkd-pipeline train photos"),
+        (["verify", "run"], "the same command can be run again"),
+        ([], "the same command can be run again"),
+    ],
+)
+def test_interrupted_command_that_goes_on_is_given_to_type_again(arguments: list[str], message: str) -> None:
+    assert entry._what_goes_on(arguments) == message

@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from exporters.core.interrupts import Terminated, interrupt_in, interrupts_kept, raise_on_termination
+from exporters.core.interrupts import (
+    Terminated,
+    interrupt_in,
+    interrupts_deferred,
+    interrupts_kept,
+    raise_on_termination,
+)
 from exporters.onnx.export import export_onnx
 from tests.exporters.conftest import Exported
 
@@ -148,3 +154,87 @@ def test_interrupt_in_the_onnx_exporter_is_no_failed_export(
     with pytest.raises(KeyboardInterrupt):
         export_onnx(cifar.student, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_first_interrupt_waits_until_it_is_asked_for(termination: Any) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt), interrupts_kept(), interrupts_deferred() as deferred:
+        deferred.raise_now()  # nothing so far
+        interrupted()
+        assert deferred.number == signal.SIGINT
+        done.append("step")
+        deferred.raise_now()
+        done.append("another step")
+    assert done == ["step"] and signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_deferred_interrupt_is_raised_at_the_end_of_the_block(termination: Any, number: signal.Signals) -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt) as caught, interrupts_deferred():
+        signal.raise_signal(number)
+        done.append("all")
+    assert done == ["all"] and getattr(caught.value, "number", signal.SIGINT) == number
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_second_interrupt_is_raised_at_once(termination: Any, second: signal.Signals) -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt) as caught, interrupts_deferred():
+        signal.raise_signal(signal.SIGTERM)
+        done.append("one")
+        signal.raise_signal(second)
+        done.append("two")
+    assert done == ["one"] and isinstance(caught.value, Terminated) is (second == signal.SIGTERM)
+
+
+def test_repeated_interrupt_counts_once_for_a_while() -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt), interrupts_deferred(repeats=60.0):
+        interrupted()
+        interrupted()
+        done.append("all")
+    assert done == ["all"]
+
+
+def test_error_of_an_interrupted_block_is_the_interrupt() -> None:
+    with pytest.raises(KeyboardInterrupt) as caught, interrupts_deferred():
+        interrupted()
+        raise ValueError("a process of ours was interrupted as well")
+    assert isinstance(caught.value.__cause__, ValueError)
+    with pytest.raises(ValueError, match="planted"), interrupts_deferred():
+        raise ValueError("planted")
+
+
+def test_interrupt_of_another_process_is_raised_here() -> None:
+    with interrupts_deferred() as deferred:
+        with pytest.raises(KeyboardInterrupt):
+            deferred.raise_now(signal.SIGINT)
+        with pytest.raises(Terminated) as caught:
+            deferred.raise_now(signal.SIGTERM)
+    assert caught.value.number == signal.SIGTERM
+
+
+def test_nothing_is_deferred_in_another_thread() -> None:
+    handlers: list[Any] = []
+
+    def work() -> None:
+        with interrupts_deferred() as deferred:
+            handlers.append(signal.getsignal(signal.SIGINT))
+            assert deferred.number == 0
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.default_int_handler]
+
+
+def test_forked_process_ends_at_once_where_the_main_one_defers(termination: Any) -> None:
+    with interrupts_deferred() as deferred:
+        child = os.fork()
+        if child == 0:
+            signal.raise_signal(signal.SIGTERM)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        assert deferred.number == 0
