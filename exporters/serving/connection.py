@@ -27,6 +27,7 @@ MAX_WAITING = 16
 """Requests that are sent before the one before them is answered."""
 _LINGER = 2.0  # seconds in which input of a refused client is discarded: a reset would destroy the answer
 _LAST_CALL = 0.5  # seconds for a request that was sent before the client could see the shutdown
+_LOOK_AGAIN = 0.01  # seconds
 _RESERVED = 2.0  # seconds for a request on a connection of the reserve
 
 
@@ -86,6 +87,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         self._opened.add(self)
+        self._connections.waits(self._place, self)
         self._wait(min(_RESERVED, self._timeouts.receive) if self._place.reserved else self._timeouts.receive)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -94,9 +96,7 @@ class Connection(asyncio.BufferedProtocol):
         self._stop_timer()
         self.resume_writing()
         self._opened.discard(self)
-        if self._place is not None:
-            self._connections.leave(self._place)
-            self._place = None
+        self._leave()
         self._forget_exchanges()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -124,7 +124,7 @@ class Connection(asyncio.BufferedProtocol):
     def request_begun(self) -> None:
         """Called at the first byte of a request."""
         if self._place is not None and not self._place.reserved:
-            self._wait(self._timeouts.receive)
+            self._wait_for_client(self._timeouts.receive)
 
     def request_head(self, head: Head) -> None:
         """Called when all headers of a request have arrived; the application runs from here on."""
@@ -153,6 +153,7 @@ class Connection(asyncio.BufferedProtocol):
         keep_alive = head.keep_alive and not self._last and not place.reserved
         self._receiving = Exchange(self, scope, keep_alive)
         self._exchanges.append(self._receiving)
+        self._connections.works(self)
         self._stop_timer()
         if len(self._exchanges) == 1:
             self._start(self._receiving)
@@ -168,7 +169,7 @@ class Connection(asyncio.BufferedProtocol):
         if exchange is not None:
             exchange.end()
             if exchange.complete:
-                self._wait(self._timeouts.idle)
+                self._wait_for_client(self._timeouts.idle)
 
     def refuse(self, status: int, message: str) -> None:
         """Answer with an error and close; where an earlier request is still to be answered, that is the last answer."""
@@ -221,9 +222,9 @@ class Connection(asyncio.BufferedProtocol):
         elif self._exchanges:
             self._start(self._exchanges[0])
         elif self._parser.in_headers or not exchange.received:
-            self._wait(self._timeouts.receive)
+            self._wait_for_client(self._timeouts.receive)
         else:
-            self._wait(self._timeouts.idle)
+            self._wait_for_client(self._timeouts.idle)
         self._flow()
 
     # The server calls:
@@ -239,6 +240,17 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close at once."""
         self._transport.abort()
+
+    def give_up(self) -> None:
+        """Called when a new connection needs the place, while this one waits for a request."""
+        self._leave()
+        self._parser.stop()
+        self._transport.abort()  # at once: whoever reads slowly would hold one place after the other
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            self._connections.leave(self._place, self)
+            self._place = None
 
     def _start(self, exchange: Exchange) -> None:
         self._task = self._loop.create_task(self._answer(exchange))
@@ -266,9 +278,19 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
         self._paused = pause
 
+    def _wait_for_client(self, seconds: float) -> None:
+        """Wait for a request, or the rest of one; of no effect on one that is being answered meanwhile."""
+        if self._place is not None and not self._exchanges:
+            self._connections.waits(self._place, self)
+        self._wait(seconds)
+
     def _wait(self, seconds: float, then: Callable[[], None] | None = None) -> None:
         self._stop_timer()
-        self._timer = self._loop.call_later(seconds, then or self._time_out)
+        self._timer = self._loop.call_later(seconds, self._look_again, then or self._time_out)
+
+    def _look_again(self, then: Callable[[], None]) -> None:
+        """A loop that was held up first takes what has arrived meanwhile, before it blames the client."""
+        self._timer = self._loop.call_later(_LOOK_AGAIN, then)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

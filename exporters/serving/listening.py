@@ -2,7 +2,7 @@
 
 import ipaddress
 import socket
-from collections.abc import Iterator
+from contextlib import suppress
 
 from exporters.core.errors import UnavailableError
 
@@ -51,13 +51,15 @@ def _unmapped(host: str) -> str:
     return host if mapped is None else str(mapped)
 
 
-def accept_all(listener: socket.socket) -> Iterator[socket.socket]:
-    """Accept the pending connections, which the system would reset when the listener is closed."""
+def close_listener(listener: socket.socket) -> list[socket.socket]:
+    """Refuse further connections from now on, and accept the pending ones, which the system would reset."""
     listener.setblocking(False)
-    while True:
-        try:
+    accepted = []
+    with suppress(OSError):  # no more pending connections
+        while True:
             connection, _ = listener.accept()
-        except OSError:  # no more pending connections
-            return
-        connection.setblocking(False)
-        yield connection
+            connection.setblocking(False)
+            accepted.append(connection)
+    with suppress(OSError):  # not everywhere, and not needed: the event loop closes it a moment later
+        listener.shutdown(socket.SHUT_RDWR)
+    return accepted

@@ -16,7 +16,7 @@ from exporters.serving.app import create_app
 from exporters.serving.connection import Connection, Timeouts
 from exporters.serving.connections import RESERVE, Connections
 from exporters.serving.descriptors import room_for
-from exporters.serving.listening import BACKLOG, accept_all, is_loopback, listen
+from exporters.serving.listening import BACKLOG, close_listener, is_loopback, listen
 from exporters.serving.logs import json_logs
 from exporters.serving.middleware import ADMIN_PATHS
 from exporters.serving.model import LoadedBundle, load_bundle
@@ -141,10 +141,9 @@ class Server:
                 listening()
                 await self._signal(1, None)
                 await self._signal(2, self._service.settings.drain)
-                waiting = [
-                    (connect, connection) for listener, connect in self._ports for connection in accept_all(listener)
-                ]
-                for server, (listener, _) in zip(servers, self._ports, strict=True):
+                waiting = []
+                for server, (listener, connect) in zip(servers, self._ports, strict=True):
+                    waiting += [(connect, connection) for connection in close_listener(listener)]
                     server.close()
                     listener.close()
                 for connect, connection in waiting:

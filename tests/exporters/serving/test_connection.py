@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from exporters.serving import connection as module
+from exporters.serving import connections as places
 from exporters.serving.limits import RETRY_AFTER
 
 from .listener import PATIENCE, SHORT, Running, chunked, everything, get, running
@@ -80,6 +81,32 @@ class TestTime:
 
 
 class TestNumber:
+    @pytest.fixture(autouse=True)
+    def _who_waits_keeps_his_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(places, "_LEAST_WAIT", PATIENCE)
+
+    def test_silent_connections_make_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(places, "_LEAST_WAIT", 0.0)
+        with running(receive=PATIENCE, most=3) as server:
+            others = [server.connect() for _ in range(3)]
+            others[1].sendall(b"GET / HTTP/1.1\r\n")  # and those that send half a head
+            for _ in range(3):
+                assert server.talk(get("/work", _CLOSE)).endswith(b"/work 0")
+            others[0].settimeout(PATIENCE)
+            assert everything(others[0]) == b""
+            for other in others:
+                other.close()
+
+    def test_connection_with_a_request_makes_no_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(places, "_LEAST_WAIT", 0.0)
+        with running(receive=PATIENCE, most=1) as server, server.connect() as busy:
+            busy.sendall(chunked("/busy", _CLOSE))
+            while not any(opened._exchanges for opened in server.opened):
+                time.sleep(0.01)
+            assert refusal(server.talk(get("/work")))[0] == 503
+            busy.sendall(b"0\r\n\r\n")
+            assert everything(busy).endswith(b"/busy 0")
+
     def test_beyond_the_limit_only_probes_are_answered(self) -> None:
         with running(receive=PATIENCE, most=3) as server:
             others = [server.connect() for _ in range(3)]

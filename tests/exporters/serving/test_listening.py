@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from exporters.core.errors import UnavailableError
-from exporters.serving.listening import accept_all, is_loopback, listen
+from exporters.serving.listening import close_listener, is_loopback, listen
 
 
 def _has_ipv6() -> bool:
@@ -66,11 +66,12 @@ def test_taken_port_is_refused_and_its_option_named() -> None:
     assert "--admin-port" in str(caught.value)
 
 
-def test_pending_connections_are_accepted_at_once() -> None:
+def test_pending_connections_are_accepted_and_later_ones_refused() -> None:
     with listen("127.0.0.1", 0) as listener:
         clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
-        accepted = list(accept_all(listener))
+        accepted = close_listener(listener)
         assert [c.getpeername() for c in accepted] == [c.getsockname() for c in clients]
-        assert not list(accept_all(listener))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(listener.getsockname())
         for connection in [*clients, *accepted]:
             connection.close()

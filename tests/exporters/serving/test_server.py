@@ -354,17 +354,14 @@ class TestBounds:
         assert list(json.loads(body)) == ["error"]
 
     def test_silent_connections_do_not_lock_out_probes(self, strict: tuple[Server, Path]) -> None:
-        """On the port of everyone by the reserve, on that of administration always."""
+        """On the port of everyone by the reserve or in their place, on that of administration always."""
         server, _ = strict
         idle = [socket.create_connection(("127.0.0.1", server.port), PATIENCE) for _ in range(20)]
         try:
-            head, _, body = talk(server, b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n").partition(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 503 ") and b"Retry-After: 1" in head
-            assert json.loads(body) == {"error": "too many connections"}
             for path in ("/v2/health/live", "/v2/health/ready"):
                 assert server.ask("GET", path).status == administration(server).ask("GET", path).status == 200
-            assert administration(server).metric("tmkd_connections") >= 20
-            assert administration(server).metric("tmkd_connections_refused_total", status="503") >= 1
+            assert administration(server).metric("tmkd_connections") >= 19
+            wait_for(lambda: server.ask("GET", "/v2").status == 200)  # one that asks nothing has made room
         finally:
             for connection in idle:
                 connection.close()
