@@ -16,8 +16,9 @@ from pipeline.report.accuracy import teacher_size
 from pipeline.report.page.facts import Facts, read_facts
 from pipeline.report.page.figures.from_evidence import figures_of_evidence
 from pipeline.report.page.figures.from_facts import figures_of_files
+from pipeline.report.page.tables import confusions
 from pipeline.report.page.thumbnails import Thumbnail, thumbnails
-from pipeline.report.page.words import confusions, words
+from pipeline.report.page.words import words
 from pipeline.runner.rundir import RunDirectory
 from pipeline.runner.stage import StageContext
 
