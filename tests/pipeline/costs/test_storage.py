@@ -14,14 +14,15 @@ def test_cache_is_rows_of_all_images_in_each_epoch_of_its_cycle(tmp_path: Path) 
     cached = bytes_of(small_recipe(tmp_path), COUNTS, PARAMETERS, cache_row=64)
     cold = bytes_of(small_recipe(tmp_path, *KINDS["cold"]), COUNTS, PARAMETERS, cache_row=64)
     assert cached["distill"] - cold["distill"] == 4 * 1000 * 64
-    assert cold["distill"] == 5 * 400
+    assert cold["distill"] == 3 * 3 * 400  # two checkpoints, and one that is being written
     race = bytes_of(small_recipe(tmp_path, *KINDS["race"]), COUNTS, PARAMETERS, cache_row=64)
-    assert race["race"] == 4 * 1000 * 64 and race["distill"] == 5 * 400
+    assert race["race"] == 4 * 1000 * 64 and race["distill"] == 9 * 400
 
 
 @pytest.mark.parametrize(
-    ("fit", "copies"), [("null", 1), ("{epochs: 2, optimizer: adamw}", 5), ("{epochs: 2, optimizer: sgd}", 4)]
+    ("fit", "copies"),
+    [("null", 1), ("{epochs: 2, optimizer: adamw}", 12), ("{epochs: 2, optimizer: sgd, ema: 0.9}", 12)],
 )
-def test_teacher_that_is_fitted_has_a_checkpoint(tmp_path: Path, fit: str, copies: int) -> None:
+def test_teacher_that_is_fitted_has_checkpoints(tmp_path: Path, fit: str, copies: int) -> None:
     recipe = small_recipe(tmp_path, "teacher.visual.weights=imagenet", f"teacher.visual.fit={fit}")
     assert bytes_of(recipe, COUNTS, PARAMETERS, 0)["teacher"] == copies * 4 * 5000
