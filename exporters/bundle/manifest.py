@@ -59,8 +59,9 @@ LIMITS = {
 }  # fmt: skip
 """The most bytes of each kind of file, and of one that grows with the classes."""
 
-_MANIFEST_LIMIT = 2**24
+_MANIFEST_LIMIT = 2**23  # ImageNet-21k with two splits takes 4 MB
 _MOST_FACTS = 2**15
+_MOST_BYTES = 2**34
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 _SEAL = re.compile(rf"([0-9a-f]{{64}})  {re.escape(MANIFEST)}\n")
 
@@ -112,8 +113,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise GateError(f"{SEAL}: damaged, it is not one line of sha256 and {MANIFEST}")
     if match[1] != sha256_bytes(data):
         raise GateError(f"{SEAL} and {MANIFEST} do not belong together: one of the two was changed")
-    manifest = parse_json(MANIFEST, data)
+    manifest = _loaded(MANIFEST, data)
     _check_manifest(manifest)
+    _check_canonical(MANIFEST, manifest, data)
     checked: dict[str, Any] = manifest
     return checked
 
@@ -154,7 +156,7 @@ def _damaged(name: str) -> GateError:
 def read_file(folder: Path, name: str, limit: int, size: int | None = None) -> bytes:
     """Read a regular file of at most `limit` bytes, of exactly `size` bytes where that is known, or raise GateError."""
     with _opened(folder, name, limit, size) as stream:
-        return stream.read(limit + 1)
+        return stream.read(os.fstat(stream.fileno()).st_size + 1)
 
 
 @contextmanager
@@ -178,14 +180,25 @@ def _opened(folder: Path, name: str, limit: int, size: int | None) -> Iterator[B
 
 def parse_json(name: str, data: bytes) -> Any:
     """Parse a bundle's JSON file or raise GateError naming it: it must be as `dump_json` writes it, to the byte."""
+    value = _loaded(name, data)
+    _check_canonical(name, value, data)
+    return value
+
+
+def _loaded(name: str, data: bytes) -> Any:
     try:
-        value = json.loads(data.decode("utf-8"))
+        return json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise GateError(f"{name}: not JSON ({str(error)[:200]})") from error
+
+
+def _check_canonical(name: str, value: Any, data: bytes) -> None:
+    try:
         canonical = dump_json(value).encode() == data
     except (ValueError, RecursionError) as error:
         raise GateError(f"{name}: not JSON ({str(error)[:200]})") from error
     if not canonical:
         raise GateError(f"{name}: not JSON as a bundle has it, with sorted keys, each once, and nothing between them")
-    return value
 
 
 def read_labels(data: bytes) -> list[str]:
@@ -224,6 +237,8 @@ def _check_manifest(manifest: Any) -> None:
         limit = limit_of(name)
         if entry["size"] > limit:
             raise GateError(f"{name}: {entry['size']:,} bytes are more than a bundle holds")
+    if (size := sum(entry["size"] for entry in manifest["files"].values())) > _MOST_BYTES:
+        raise GateError(f"{MANIFEST}: lists {size:,} bytes, more than a bundle holds")
     missing = [name for name in REQUIRED if name not in manifest["files"]]
     if missing:
         raise GateError(f"{MANIFEST}: does not list {', '.join(missing)}")

@@ -146,7 +146,7 @@ def _signature(path: Path, signer: Signer | None) -> bytes | None:
 
 
 def _all_files(path: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
-    sealed = {name: sha256_bytes(read_file(path, name, 2**24)) for name in (MANIFEST, SEAL)}
+    sealed = {name: sha256_bytes(read_file(path, name, 2**23)) for name in (MANIFEST, SEAL)}
     return {name: entry["sha256"] for name, entry in manifest["files"].items()} | sealed
 
 

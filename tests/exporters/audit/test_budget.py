@@ -1,5 +1,7 @@
 """Parameters counted from the graph, and the bounds that follow from them."""
 
+import itertools
+
 import numpy as np
 import onnx
 import pytest
@@ -74,3 +76,10 @@ def test_bytes_that_nothing_describes_are_refused() -> None:
         check_budget(found, 50_000, "model.onnx", 1)
     with pytest.raises(GateError, match="a name of 600 characters"):
         check_budget(graph([helper.make_node("Relu", ["image"], ["logits"], "n" * 600)]), 1000, "model.onnx", 1)
+
+
+def test_operators_without_tensors_are_bounded() -> None:
+    names = ["image", *(f"v{index}" for index in range(400)), "logits"]
+    chain = [helper.make_node("Identity", [source], [target]) for source, target in itertools.pairwise(names)]
+    with pytest.raises(GateError, match="401 operators are more than a student has"):
+        check_budget(graph(chain), 50_000, "model.onnx", 1)
