@@ -19,6 +19,9 @@ INSTALLED := $(VENV)/.installed-$(EXTRA)
 UV := $(BIN)/uv $(shell [ -t 2 ] || echo --quiet)
 FOR := --python $(BIN)/python
 
+# Tests start some fifty processes; each would compile PyTorch and the test files anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Processes of the test suite; each takes one core and about 2 GB.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n : 8)))
 COVERED := pipeline/tmkd pipeline/distill exporters
@@ -33,7 +36,7 @@ quickstart: $(INSTALLED) ## install, then train, prove and pack a small student;
 	@$(BIN)/tmkd-pipeline run recipes/quickstart.yaml
 
 test: $(INSTALLED) ## install, then the default test suite with its coverage gates
-	@$(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=
+	@COVERED='$(COVERED)' $(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=
 	@for part in $(COVERED); do \
 	    if total=$$($(BIN)/coverage report --include="$$part/*" --format=total --fail-under=$(LEAST_COVERAGE)); then \
 	        echo "coverage of $$part: $$total % (at least $(LEAST_COVERAGE) %)"; \

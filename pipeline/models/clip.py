@@ -1,5 +1,6 @@
 """The text teacher's model: a CLIP of open_clip by hub tag or local checkpoint, or a small one to be trained here."""
 
+import functools
 import json
 import pickle
 from collections.abc import Sequence
@@ -18,6 +19,20 @@ from exporters.student.checkpoint_file import harmless_types, has_weights_suffix
 from exporters.student.finite import attention_masks, require_finite
 from pipeline.models.resizing import resize_images
 from pipeline.randomness import generator
+
+
+class SharedTokenizer:
+    """A tokenizer that copies of a CLIP have in common: it holds 50,000 texts and is not changed by use."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        """Token numbers `[n, context]`, int64, on the CPU."""
+        return self._tokenizer(texts)  # type: ignore[no-any-return]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SharedTokenizer":
+        return self
 
 
 class Clip(nn.Module):
@@ -182,9 +197,17 @@ def _create(model: str, pretrained: str | None) -> Clip:
     with quiet(), torch.random.fork_rng(devices=[]), torch.serialization.safe_globals(harmless_types()):
         network = open_clip.create_model(name, pretrained=pretrained, precision="fp32")
         config = open_clip.get_model_preprocess_cfg(network)
-        tokenizer = open_clip.get_tokenizer(name)
+        tokenizer = _tokenizer(name, json.dumps(open_clip.get_model_config(name), sort_keys=True))
     size = config["size"] if isinstance(config["size"], int) else config["size"][0]
     return Clip(network, tokenizer, size, config["mean"], config["std"])
+
+
+@functools.lru_cache(maxsize=8)
+def _tokenizer(name: str, _description: str) -> SharedTokenizer:
+    """The tokenizer of a model, read once for each name and description: it takes as long as a small network."""
+    import open_clip
+
+    return SharedTokenizer(open_clip.get_tokenizer(name))
 
 
 def _reason(error: Exception) -> str:

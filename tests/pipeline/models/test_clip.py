@@ -1,4 +1,5 @@
 import argparse
+import copy
 import json
 import logging
 import math
@@ -51,6 +52,23 @@ def test_the_tiny_model_encodes_to_unit_length(tiny: Clip):
         assert not embeddings.requires_grad
         torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(count))
     assert not torch.allclose(texts[0], texts[1])
+
+
+def test_copy_reads_texts_alike_and_holds_no_second_vocabulary(small: Clip):
+    copied = copy.deepcopy(small)
+    assert copied._tokenizer is small._tokenizer and copied.model is not small.model
+    assert torch.equal(copied.tokenize(TEXTS), small.tokenize(TEXTS))
+
+
+def test_each_description_of_one_name_has_its_own_tokenizer(tmp_path: Path):
+    lengths = []
+    for length in (9, 12):
+        text = DESCRIPTION["text_cfg"] | {"context_length": length}
+        clip = tmp_path / f"{length}" / "same.json"
+        clip.parent.mkdir()
+        clip.write_text(json.dumps(DESCRIPTION | {"text_cfg": text}))
+        lengths.append(build_clip(str(clip)).tokenize(TEXTS).shape[1])
+    assert lengths == [9, 12]
 
 
 def test_encoding_text_is_encoding_its_tokens(small: Clip):
