@@ -20,7 +20,7 @@ settings.register_profile("fuzz", derandomize=False, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
-# `make test` names the parts whose coverage it asks for. Counting doubles the time of a test, so that only theirs count.
+# `make test` names the parts whose coverage it asks for. Counting can double the time of a test: only theirs count.
 COUNTED = tuple(f"tests/{part}/" for part in os.environ.get("COVERED", "").split())
 _paused: list[Any] = []
 

@@ -39,7 +39,12 @@ def is_complete(library: str, version: str) -> bool:
 
 def list_is_complete(source: str) -> bool:
     """`is_complete` for the list that ships, of torchvision or timm."""
-    return is_complete(source, read_json(LIST)["versions"][source])
+    return is_complete(source, _list_version(source))
+
+
+@cache
+def _list_version(source: str) -> str:
+    return str(read_json(LIST)["versions"][source])
 
 
 def nearest_names(name: str, known: Iterable[str]) -> list[str]:
