@@ -1,7 +1,7 @@
 """What a run's networks say about a sample of its test images, for the page's figures."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from pipeline.recipe.needs import needs_teacher
 from pipeline.runner.stage import StageContext
 from pipeline.stages.shared.inputs import read_data, read_teacher
 from pipeline.stages.shared.networks import read_classifier
+from pipeline.stages.shared.race import decided_recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,7 +127,8 @@ def gather(context: StageContext, verdict: Mapping[str, Any]) -> Evidence:
         answers, labels = predictions["chosen.test"], predictions["labels.test"]
     fabric = make_fabric(recipe.device, "fp32")
     students = {name: network.to(fabric.device) for name, network in _students(context, verdict)}
-    teacher = read_teacher(context, fabric) if needs_teacher(recipe) else None
+    decided = decided_recipe(run, recipe)  # under `auto`, the method that has trained the student
+    teacher = read_teacher(replace(context, recipe=decided), fabric) if needs_teacher(decided) else None
     counted = [*students.values()]
     if teacher is not None:
         counted.append(read_classifier(run.folder("teacher"), recipe.teacher.visual.classifier, "teacher.visual"))

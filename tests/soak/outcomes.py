@@ -25,19 +25,21 @@ TIMES = frozenset(
 MEASURED = ("bundle/benchmark.json", "bundle/manifest.json", "bundle/manifest.sha256", "bundle.tar")
 """Files that hold such figures, or the hash of one: what is recorded of their size and hash says nothing."""
 
+_PAGE = "report.html"
+
 Outcome = dict[str, Any]
 
 
 def outcome_of(folder: Path) -> Outcome:
     """Every file by its path → its sha256, or the parsed content of one that tells time.
 
-    Caches, locks, and tables and figures that are drawn from a JSON file beside them are left out.
+    Caches and locks are left out, and so are tables and pages that are drawn from files of JSON.
     """
     found: Outcome = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         drawn = path.suffix in (".md", ".png") and path.with_suffix(".json").is_file()
-        if path.is_dir() or "cache" in name.parts or path.name.endswith(".lock") or drawn:
+        if path.is_dir() or "cache" in name.parts or path.name.endswith(".lock") or drawn or path.name == _PAGE:
             continue
         if path.suffix == ".tar":
             with tarfile.open(path) as archive:

@@ -3,7 +3,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from exporters.core.files import read_json
+from exporters.core.files import read_json, write_json
 from exporters.student.student import load_student
 from pipeline.console import Console
 from pipeline.explain import evidence as module
@@ -14,9 +14,9 @@ from pipeline.runner.stage import StageContext
 from tests.pipeline.conftest import Run
 
 
-def gathered(run: Run) -> Evidence:
+def gathered(run: Run, *overrides: str) -> Evidence:
     verdict = read_json(run.directory / "validate" / "verdict.json")
-    recipe, directory = load_recipe(run.recipe).recipe, RunDirectory(run.directory)
+    recipe, directory = load_recipe(run.recipe, overrides).recipe, RunDirectory(run.directory)
     return gather(StageContext(recipe, directory, Console(plain=True), fingerprint=""), verdict)
 
 
@@ -41,6 +41,14 @@ def test_teacher_is_asked_in_all_views_without_labels(evidence: Evidence, finish
     for name, mean in measured["mean_weights"].items():
         own = evidence.views.weights[:, evidence.views.names.index(name)]
         assert float(own.mean()) == pytest.approx(mean, abs=1e-4)
+
+
+@pytest.mark.parametrize(("winner", "views"), [("tmkd on cat_kd", 3), ("kd", 1), ("ce", 0)])
+def test_teacher_of_a_race_is_that_of_the_method_that_won(run: Run, winner: str, views: int) -> None:
+    write_json(run.directory / "race" / "race.json", {"winner": winner})
+    evidence = gathered(run, "distill.method=auto", "student.baseline=auto")
+    assert ("teacher" in evidence.networks) is (views > 0)
+    assert (1 if evidence.views is None else len(evidence.views.names)) == max(views, 1)
 
 
 def test_shown_images_are_in_the_sample_and_first_view_is_the_image(evidence: Evidence) -> None:
