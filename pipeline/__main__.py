@@ -5,6 +5,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 from contextlib import suppress
 
 import click
@@ -28,6 +29,7 @@ def main() -> None:
     # training on two cores five times slower. It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     protect_streams()
+    warnings.filterwarnings("ignore", module=r"PIL\b")  # of damaged images, which are read or refused, and name none
     if os.environ.get("CI") or not sys.stderr.isatty():
         # Bars of libraries, while they fetch weights for one, are for terminals alone.
         for name in ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS"):
