@@ -63,7 +63,8 @@ def check_labels(labels: Sequence[str]) -> list[str]:
     names = list(labels)
     bad = [name for name in names if not _is_line(name)]
     if len(names) < 2 or bad or len(set(names)) != len(names):
-        what = f"bad label {bad[0]!r}" if bad else "fewer than two labels" if len(names) < 2 else "a label occurs twice"
+        what = "fewer than two labels" if len(names) < 2 else "a label occurs twice"
+        what = f"bad label {bad[0]!r:.200}" if bad else what
         raise UsageError(f"labels: {what}", remedy="Labels are two or more different lines of text.")
     return names
 
