@@ -5,6 +5,7 @@ pytest.importorskip("torch")
 
 from pipeline.data.index import DataIndex, IndexedSplit
 from pipeline.data.path_table import PathTable
+from pipeline.explain import evidence
 from pipeline.report.page.write import odd_images
 from tests.pipeline.conftest import Run, run_command
 
@@ -49,6 +50,13 @@ def test_report_is_written_by_its_command_with_every_figure_beside_it(run: Run) 
     assert len(page) < 15e6
 
 
+@pytest.fixture
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are asked about as few images as there can be."""
+    monkeypatch.setattr(evidence, "MULTIPLICATIONS", 1.0)
+    monkeypatch.setattr(evidence, "FEWEST", 4)
+
+
 def test_page_of_a_run_whose_images_are_gone_says_so(own_data: Run) -> None:
     for path in own_data.data.rglob("*.png"):
         path.unlink()
@@ -58,7 +66,7 @@ def test_page_of_a_run_whose_images_are_gone_says_so(own_data: Run) -> None:
     assert "The networks could not be asked" in page and "confusion-matrix" in page
 
 
-def test_failed_run_has_its_page_too(run: Run) -> None:
+def test_failed_run_has_its_page_too(run: Run, few_images: None) -> None:
     outcome = run("--report", "--set", "validate.min_top1=1.0")
     assert outcome.code == 3
     page = run.directory / "report.html"
