@@ -29,7 +29,18 @@ _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 1e-3 as a number."""
+    """SafeLoader that reads 1e-3 as a number, and stops at more than a recipe can hold."""
+
+    composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """As PyYAML does it, a limited number of times: it takes a minute for a million characters."""
+        self.composed += 1
+        if self.composed > 2 * LARGEST_COUNT:  # keys are nodes too
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise _TooMuchError(yaml.ScalarNode("", "", mark), f"more than {LARGEST_COUNT:,} values")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
 
 class _Dumper(yaml.SafeDumper):

@@ -9,7 +9,8 @@ _TRAINING = ("torch", "torchvision", "timm", "lightning_fabric", "open_clip", "s
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "cpu": ((*_TRAINING, "cyclonedx", "matplotlib", "onnxruntime"), "training, export and comparison"),
     "serve": (("fastapi", "uvicorn", "multipart", "prometheus_client", "onnxruntime"), "`serve`"),
-    "signing": (("model_signing",), "signatures of bundles"),
+    "signing": (("model_signing", "OpenSSL"), "signatures of bundles"),
+    "hf": (("datasets",), "data sets of the Hugging Face library"),
 }
 """Extra → modules that it brings, and what they are for; `gpu` brings what `cpu` does, and another ONNX Runtime."""
 

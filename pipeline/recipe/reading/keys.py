@@ -124,6 +124,10 @@ def _walk(path: KeyPath) -> Iterator[KeyPath]:
         yield from _walk((*path, key))
 
 
+_LONGEST_SLIP = 100
+"""Letters of a key that may be a slip of the pen."""
+
+
 def nearest(path: KeyPath) -> list[str]:
     """The known keys that an unknown one most likely means, as dotted paths: a slip at its level, or the wrong level.
 
@@ -131,11 +135,13 @@ def nearest(path: KeyPath) -> list[str]:
         path: path of the unknown key; its last element is the slip.
     """
     parent, slip = path[:-1], str(path[-1])
+    if len(slip) > _LONGEST_SLIP:
+        return []
     near = difflib.get_close_matches(slip, known_keys(parent), n=1)
-    if near and _similarity(slip, near[0]) >= 0.8:
+    if near and _are_alike(slip, near[0], 0.8):
         return [dotted((*parent, near[0]))]
     for least in (1.0, 0.8):
-        elsewhere = [found for found in all_paths() if _similarity(slip, str(found[-1])) >= least]
+        elsewhere = [found for found in all_paths() if _are_alike(slip, str(found[-1]), least)]
         if elsewhere:
             return [dotted(found) for found in _closest(elsewhere, parent)]
         if near:
@@ -154,8 +160,12 @@ def _closest(paths: list[KeyPath], parent: KeyPath) -> list[KeyPath]:
     return [path for path in paths if distance(path) == best][:3]
 
 
-def _similarity(a: str, b: str) -> float:
-    return difflib.SequenceMatcher(None, a, b).ratio()
+def _are_alike(a: str, b: str, least: float) -> bool:
+    """Whether the similarity of two texts is at least so much; the upper bounds, which cost little, come first."""
+    if least == 1:
+        return a == b
+    matcher = difflib.SequenceMatcher(None, a, b)
+    return all(ratio() >= least for ratio in (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio))
 
 
 def choices(path: KeyPath) -> list[str]:

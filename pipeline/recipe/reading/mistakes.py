@@ -26,6 +26,8 @@ from pipeline.settings import any_of, some_of
 from pipeline.yaml_document import KeyPath, dotted, dump_yaml
 
 _LONGEST_VALUE = 60
+_MOST_HINTS = 200
+"""Mistakes whose message says what may be meant."""
 _SECTION = "a section of keys"
 _GOT_SECTION = f"got {_SECTION}"
 _GOT_LIST = "got ["
@@ -114,7 +116,9 @@ def _remove(tree: dict[str, Any], path: KeyPath) -> bool:
 
 
 def _translate(error: ValidationError, tree: dict[str, Any]) -> list[Mistake]:
-    found = (_mistake(details, tree) for details in error.errors(include_url=False))
+    details = error.errors(include_url=False)
+    # Comparing each of thousands of unknown keys with all that are known would take minutes.
+    found = (_mistake(each, tree, with_hint=number < _MOST_HINTS) for number, each in enumerate(details))
     # Each branch of a choice such as `integer or auto` gives an error of its own, with the same words here.
     mistakes = list(dict.fromkeys(found))
     # Of `a name or a section` and `a list or null`, the section or list was meant: what is wrong in it says enough.
@@ -128,14 +132,14 @@ def _has_more(mistake: Mistake, mistakes: list[Mistake]) -> bool:
     return any(len(other.path) > depth and other.path[:depth] == mistake.path for other in mistakes)
 
 
-def _mistake(details: ErrorDetails, tree: dict[str, Any]) -> Mistake:
+def _mistake(details: ErrorDetails, tree: dict[str, Any], *, with_hint: bool) -> Mistake:
     path, value = _path_in(tree, details["loc"])
     context = details.get("ctx", {})
     match details["type"]:
         case "cross_field":
             return _cross_field(path, context)
         case "extra_forbidden":
-            return Mistake(path, _unknown_key(path))
+            return Mistake(path, _unknown_key(path) if with_hint else "unknown key")
         case "union_tag_not_found":
             return Mistake(path, f"expected the key kind ({any_of(choices((*path, 'kind')))}), got none")
         case "union_tag_invalid":
