@@ -135,6 +135,7 @@ def network_schedule(section: str, again: str, short: str) -> dict[str, list[Cas
             "accumulate": [Case(2, again)],
             "scale_lr": [Case(True, again), Case(True, "", whole)],
             "compile": [Case(True, again)],
+            "cuda_graphs": [Case(True, again, {f"{section}.compile": True})],
             "head_epochs": [Case(2, short)],
             "head_lr": [Case(2.0, again)],
             "layer_decay": [Case(0.5, again)],
