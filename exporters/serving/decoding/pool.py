@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 _BACK_OFF = 1.0  # seconds before a decoder that could not be started is tried again
 _LATE = 0.5  # of the time for one image; from then on its decoder counts as stuck
 _BASE_MEMORY = 256 * 2**20
-_BYTES_A_PIXEL = 40  # 16 for the most of what decoders were seen to take, and room for those that were not tried
+_BYTES_A_PIXEL = 40  # 21 for the most of what decoders were seen to take, and room for those that were not tried
 _COPIES_OF_A_BODY = 4
 
 Loss = Literal["time", "ended", "start"]
