@@ -84,7 +84,8 @@ class Networks:
         self._folder = TemporaryDirectory()
         self._classes = classes
         self._split = TrainingSplit(np.arange(images) % len(classes), recipe.seed)
-        self.possible_views = len(make_views(recipe))
+        self.views = make_views(recipe)
+        self.possible_views = len(self.views)
 
     @cached_property
     def student(self) -> "TappedNetwork":

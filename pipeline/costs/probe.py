@@ -26,14 +26,16 @@ from pipeline.training.step import Training, train_step
 
 LONGEST = 1.2
 """Seconds that a single operation is tried for, at least two trials apart."""
-_TEXTS = 64
 MOST_FLOPS = 4e10
 """Of one trial on the CPU; larger batches are tried in part, since they cost in proportion."""
-FIXED = {"checks": 3.0, "stage": 0.1, "comparison": 0.5, "export": 1.7, "variant": 40.0, "bundle": 1.2}
+_TEXTS = 64
+FIXED = {
+    "checks": 3.0, "stage": 0.25, "teachers": 0.25, "comparison": 0.5, "export": 1.7, "variant": 40.0, "bundle": 1.2,
+}  # fmt: skip
 """Processor seconds of what no trial of a second tells, on one core of 2024, for a small student. `checks`: building
 all networks before the first training, a step of each, a trial export; `stage`: its fingerprint and the hashes of its
-files; `comparison`: loading what compares students; `export`: with its audit; `variant`: with calibration and search;
-`bundle`: packing, measuring and verifying."""
+files; `teachers`: reading them and what they run in; `comparison`: loading what compares students; `export`: with its
+audit; `variant`: with calibration and search; `bundle`: packing, measuring and verifying."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +240,7 @@ class _Trials:
         clip = clip.to(self.device)
         forward = self._clip_size().forward
         self._passes("clip", clip.encode_image, forward)
+        self._passes("views", self.networks.views, 1.0, self.recipe.train.batch_size)
         self.prices["features"] = self.prices["clip"]
         if self.recipe.teacher.text.has_text_tower:
             texts = [f"a photo of number {number}" for number in range(_TEXTS)]

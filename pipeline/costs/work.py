@@ -22,9 +22,9 @@ Operation = Literal[
     "index", "decode", "augment", "prepare",
     "plain", "method", "base", "student",
     "teacher fit", "teacher", "look",
-    "text fit", "features", "clip", "prompts",
+    "text fit", "views", "features", "clip", "prompts",
     "write", "read",
-    "checks", "stage", "comparison", "export", "variant", "bundle",
+    "checks", "stage", "teachers", "comparison", "export", "variant", "bundle",
 ]  # fmt: skip
 """What is paid for:
 
@@ -34,12 +34,12 @@ Operation = Literal[
   teacher, under TMKD's base; `student`: an image through it without gradient;
 * `teacher fit`: a training step of the visual teacher, per image; `teacher`: an image through it; `look`: an image in
   every view through both teachers, and the views made;
-* `text fit`: a training step of the text teacher, per image or per row of features; `features`, `clip`: an image in
-  one view through the tower that gives features, and through CLIP with its text side at hand; `prompts`: a text through
-  CLIP's text tower;
+* `text fit`: a training step of the text teacher, per image or per row of features; `views`: all views of an image,
+  where no look makes them; `features`, `clip`: an image in one view through the tower that gives features, and through
+  CLIP with its text side at hand; `prompts`: a text through CLIP's text tower;
 * `write`, `read`: an image's outputs of all views into the teacher cache, and from it;
-* `checks`: once a run, before its first training; `stage`: once a stage, whatever it does; `comparison`, `export`,
-  `variant`, `bundle`: once.
+* `checks`: once a run, before its first training; `stage`: once a stage, whatever it does; `teachers`: once a stage
+  that asks them; `comparison`, `export`, `variant`, `bundle`: once.
 """
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
@@ -96,8 +96,10 @@ def work_of(recipe: Recipe, counts: Counts, *, cached: bool) -> dict[str, Amount
         work["export"].add("variant", 1)
         work["parity"].add("student", 2 * counts.validation)
     work["bundle"].add("bundle", 1)
-    for amounts in work.values():
+    for name, amounts in work.items():
         amounts.add("stage", 1)
+        if name in ("fusion", "race", "distill", "reference") and needs_teacher(recipe):
+            amounts.add("teachers", 1)
     return {name: dict(amounts) for name, amounts in work.items()}
 
 
@@ -157,8 +159,10 @@ def _text(recipe: Recipe, counts: Counts, cached: bool) -> _Work:
         else:
             _evaluate(work, counts.train, "features", views)
             _evaluate(work, counts.validation, "features", 1)
+            work.add("views", counts.train)
         work.add("text fit", text.fit.epochs * trained)
     _evaluate(work, counts.validation, "clip", views)
+    work.add("views", counts.validation)
     if text.has_text_tower:
         work.add("prompts", texts_of(recipe) * counts.classes)
     return work
@@ -227,6 +231,7 @@ def _see_whole(work: _Work, recipe: Recipe, counts: Counts) -> None:
     """Where weights follow from whole images, CLIP looks at each of them once, in every view."""
     if needs_image_tower(recipe) and recipe.distill.weighting.seen == "image":
         _evaluate(work, counts.train, "clip", _possible_views(recipe))
+        work.add("views", counts.train)
 
 
 def _reference(recipe: Recipe, counts: Counts, cached: bool) -> _Work:

@@ -95,3 +95,23 @@ def test_the_end_of_one_process_ends_all_and_the_run_goes_on_afterwards(rank: st
         ours, theirs = ((place / "distill" / which / "student.safetensors") for place in (run.directory, whole))
         assert sha256_file(ours) == sha256_file(theirs)
     assert all(torch.isfinite(value).all() for value in load_file(ours).values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)  # two runs of two processes each
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+def test_student_of_a_sharded_teacher_is_that_of_a_whole_one(run: Run, tmp_path: Path):
+    """With a teacher that is used as it is, in every stage that asks it, and a cache of half of the epochs."""
+    weights = run.directory / "teacher" / "student.safetensors"
+    taught = {"teacher.visual.weights": weights, "teacher.visual.fit": "null", "distill.teacher_cache.passes": 1}
+    students = []
+    for shard in ("false", "true"):
+        options = set_({**taught, "teacher.runtime": "torch", "teacher.visual.shard": shard})
+        folder = tmp_path / shard
+        process = start_command("run", run.recipe, "--run-dir", folder, "--until", "distill", "--devices", 2, *options)
+        output, errors = process.communicate()
+        assert process.returncode == 0, output + errors
+        assert output.count("visual teacher: sharded; ") == (2 if shard == "true" else 0)  # stages fusion and distill
+        students.append(load_file(folder / "distill" / "final" / "student.safetensors"))
+    for name, value in students[0].items():
+        torch.testing.assert_close(students[1][name], value, rtol=1e-3, atol=1e-4)

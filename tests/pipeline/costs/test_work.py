@@ -67,6 +67,9 @@ def test_teachers_are_fitted_by_their_own_schedules(tmp_path: Path) -> None:
     assert (work["teacher"]["teacher fit"], work["teacher"]["teacher"]) == (4 * 96, 4 * 20 + 20)
     # Features of three views once, an epoch on them costs no image; then prompts are tried on validation.
     assert (work["text"]["text fit"], work["text"]["features"], work["text"]["clip"]) == (5 * 96, 320, 60)
+    assert work["text"]["views"] == 100 + 20
+    asking = {stage for stage, amounts in work.items() if "teachers" in amounts}
+    assert asking == {"fusion", "distill"}
 
 
 def test_rungs_of_a_race_are_added_up_and_their_cache_serves_the_winner(tmp_path: Path) -> None:
