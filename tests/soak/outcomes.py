@@ -25,7 +25,7 @@ TIMES = frozenset(
 MEASURED = ("bundle/benchmark.json", "bundle/manifest.json", "bundle/manifest.sha256", "bundle.tar")
 """Files that hold such figures, or the hash of one: what is recorded of their size and hash says nothing."""
 
-_PAGE = "report.html"
+_PAGE = frozenset({"report.html", "report"})
 
 Outcome = dict[str, Any]
 
@@ -39,7 +39,8 @@ def outcome_of(folder: Path) -> Outcome:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         drawn = path.suffix in (".md", ".png") and path.with_suffix(".json").is_file()
-        if path.is_dir() or "cache" in name.parts or path.name.endswith(".lock") or drawn or path.name == _PAGE:
+        left_out = "cache" in name.parts or path.name.endswith(".lock") or drawn or not _PAGE.isdisjoint(name.parts)
+        if path.is_dir() or left_out:
             continue
         if path.suffix == ".tar":
             with tarfile.open(path) as archive:

@@ -17,6 +17,9 @@ def make(folder: Path, seconds: float = 1.0, weight: float = 0.5) -> Path:
     (folder / "cache").mkdir()
     (folder / "cache" / "rows.npy").write_bytes(bytes([int(seconds)]))
     (folder / ".lock").write_text(str(seconds))
+    (folder / "report" / "figures").mkdir(parents=True)
+    for page in ("report.html", "report/figures/training-time.svg"):
+        (folder / page).write_text(str(seconds))
     (folder / "compare.md").write_text(f"took {seconds}")
     for name in ("compare.json", "bundle/benchmark.json"):
         (folder / name).write_text(json.dumps({"score": weight, "seconds": seconds}))
