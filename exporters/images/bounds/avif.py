@@ -36,9 +36,13 @@ def check_avif(stream: BinaryIO, max_pixels: int) -> None:
     """
     try:
         size = stream.seek(0, io.SEEK_END)
-        images = [extents for metadata, start in _metadata(stream, size) for extents in _images(metadata, start)]
+        images = [
+            [(offset, length or max(size - offset, 0)) for offset, length in extents]  # 0: up to the end
+            for metadata, start in _metadata(stream, size)
+            for extents in _images(metadata, start)
+        ]
         _check_images(stream, images, size, max_pixels)
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
         raise RefusedError("its AVIF metadata are damaged") from error
 
 

@@ -41,7 +41,11 @@ def main(descriptor: int, parent: int, memory: int, seconds: float) -> None:
         _warm_up()
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - what decoders print may come from the image
             os.dup2(nowhere.fileno(), 2)
-        _limit(resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS, memory)
+        if sys.platform == "linux":
+            _limit(resource.RLIMIT_DATA, memory)
+        else:
+            with contextlib.suppress(ValueError, OSError):  # some systems have no such limit
+                _limit(resource.RLIMIT_AS, memory)
         with contextlib.suppress(OSError):
             send_answer(connection, READY, b"")
             serve(connection, seconds)

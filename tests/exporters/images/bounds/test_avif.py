@@ -29,6 +29,24 @@ def test_what_the_metadata_state_does_not_hide_the_size_of_the_frames() -> None:
         check_avif(io.BytesIO(with_stated_size(AVIF, 8, 8)), 64 * 48 - 1)
 
 
+def test_extent_without_a_length_reaches_to_the_end() -> None:
+    place = AVIF.index(b"iloc") + 22
+    data = with_frames(AVIF, MAX_FRAMES + 1)
+    assert AVIF[place : place + 4] == struct.pack(">I", len(AVIF) - AVIF.index(b"mdat") - 4)
+    with pytest.raises(RefusedError, match="frames, shown or not"):
+        check_avif(io.BytesIO(data[:place] + bytes(4) + data[place + 4 :]), 64 * 48)
+
+
+def test_extents_that_overlap_or_lie_beyond_any_file_are_refused() -> None:
+    place = AVIF.index(b"iloc") + 22
+    with pytest.raises(RefusedError, match="overlap"):
+        check_avif(io.BytesIO(AVIF[:place] + b"\xff\xff\xff\xff" + AVIF[place + 4 :]), 64 * 48)
+    sizes = AVIF.index(b"iloc") + 8
+    wide = AVIF[:sizes] + b"\x88" + AVIF[sizes + 1 : place - 4] + b"\xff" * 8 + bytes(7) + b"\1" + AVIF[place + 4 :]
+    with pytest.raises(RefusedError, match=r"damaged|overlap"):
+        check_avif(io.BytesIO(wide), 64 * 48)
+
+
 def test_transparency_and_animations_pass() -> None:
     check_avif(io.BytesIO(encoded(photograph(64, 48).convert("RGBA"), "AVIF")), 64 * 48)
     frames = [photograph(64, 48, seed) for seed in range(20)]
