@@ -14,6 +14,9 @@ LARGEST_DEPTH = 20
 LARGEST_COUNT = 10_000
 """Values in a document after its aliases are written out: a few lines of aliases can stand for billions."""
 
+_MOST_BITS = 1024
+"""Of a whole number: those beyond are larger than any other number, and some that can be read cannot be written."""
+
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = {f"{_TAG}{name}" for name in ("str", "timestamp", "value", "merge")}
 _VALUE_TAGS = {f"{_TAG}{name}" for name in ("int", "float", "bool", "null")}
@@ -203,6 +206,8 @@ class _Reader:
             value = self.loader.construct_object(node)
         except (ValueError, LookupError, OverflowError):  # `!!int x`, or more digits than Python reads
             return self.refuse(node, f"cannot be read as {node.tag.removeprefix(_TAG)}: {node.value[:40]!r}")
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            return self.refuse(node, f"too large a number: {node.value[:40]!r}…")
         if isinstance(value, float) and not math.isfinite(value):
             return self.refuse(node, f"expected a finite number, got {node.value[:40]}")
         if isinstance(value, int | float) and not isinstance(value, bool) and not _means_what_it_says(node.value):

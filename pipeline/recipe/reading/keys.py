@@ -193,8 +193,8 @@ def expected(path: KeyPath, names: Callable[[Sequence[str]], str] = any_of) -> s
 
 def expected_name(path: KeyPath) -> str:
     """What the keys below a path may be called, where they are free."""
-    patterns = [node["propertyNames"]["pattern"] for node in _nodes(path) if "propertyNames" in node]
-    return any_of(_PATTERNS[pattern] for pattern in patterns)
+    patterns = [node["propertyNames"].get("pattern") for node in _nodes(path) if "propertyNames" in node]
+    return any_of(dict.fromkeys(_PATTERNS.get(pattern, "a text of one letter or more") for pattern in patterns))
 
 
 def _describe(node: Node, names: Callable[[Sequence[str]], str]) -> str:

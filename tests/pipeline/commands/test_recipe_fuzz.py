@@ -206,6 +206,8 @@ def test_any_override_ends_well(overrides: list[str], command: str, folder: Path
         f"train: {{epochs: {DIGITS}}}",
         f"train: {{lr: {DIGITS}}}",
         f"teacher: {{visual: {{arguments: {{x: {DIGITS}}}}}}}",
+        f"teacher: {{visual: {{arguments: {{x: 0x{'f' * 5000}}}}}}}",
+        f"train: {{epochs: 0x{'f' * 5000}}}",
         f"{DIGITS}: 1",
         BOMB,
         "extends: &a [*a]",
@@ -225,7 +227,7 @@ def test_any_override_ends_well(overrides: list[str], command: str, folder: Path
         "extends: /dev/zero.yaml",
         "x" * 2_000_000,
     ],
-    ids=range(21),
+    ids=range(23),
 )
 def test_attack_by_a_file_is_one_bounded_message(text: str, folder: Path) -> None:
     assert assert_ends_well("check", write(text)).code == 2
@@ -236,6 +238,8 @@ def test_attack_by_a_file_is_one_bounded_message(text: str, folder: Path) -> Non
     [
         f"train.epochs={DIGITS}",
         f"seed=-{DIGITS}",
+        f"seed=0x{'f' * 5000}",
+        'lock.packages={"": x}',
         f"train.lr=1e{'9' * 400}",
         f"train.schedule.milestones=[{'1,' * 20_000}1]",
         f"{'a.' * 2000}b=1",
@@ -249,7 +253,7 @@ def test_attack_by_a_file_is_one_bounded_message(text: str, folder: Path) -> Non
         "extends=base/cub",
         "=",
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_attack_by_an_override_is_one_bounded_message(text: str, folder: Path) -> None:
     assert assert_ends_well("plan", write("name: odd\n"), "--set", text).code == 2
