@@ -8,7 +8,7 @@ from pipeline.doctor.finding import Finding
 _TRAINING = ("torch", "torchvision", "timm", "lightning_fabric", "open_clip", "safetensors", "onnx", "onnxscript")
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "cpu": ((*_TRAINING, "cyclonedx", "matplotlib", "onnxruntime"), "training, export and comparison"),
-    "serve": (("fastapi", "uvicorn", "multipart", "prometheus_client", "onnxruntime"), "`serve`"),
+    "serve": (("fastapi", "httptools", "python_multipart", "prometheus_client", "onnxruntime"), "`serve`"),
     "signing": (("model_signing", "OpenSSL"), "signatures of bundles"),
     "hf": (("datasets",), "data sets of the Hugging Face library"),
 }
