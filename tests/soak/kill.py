@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,9 +103,12 @@ class Attempt:
 
     def __init__(self, arguments: Sequence[str], place: Path) -> None:
         self.code: int | None = None
+        self.started = time.time()
         self._pid = os.fork()
         if self._pid == 0:
             _run(arguments, place)
+        with suppress(OSError):  # as the process does itself, whichever of the two comes first
+            os.setpgid(self._pid, self._pid)
 
     def is_running(self) -> bool:
         """Whether it has not ended."""
@@ -125,7 +129,8 @@ class Attempt:
 
     def kill(self) -> None:
         """End it and its processes without warning."""
-        os.killpg(self._pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self._pid, signal.SIGKILL)
         _, status = os.waitpid(self._pid, 0)
         self.code = os.waitstatus_to_exitcode(status)
 
@@ -134,7 +139,7 @@ def _run(arguments: Sequence[str], place: Path) -> None:
     """In the new process."""
     code = 1
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         os.chdir(place)
         log = os.open("log.txt", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
         os.dup2(log, 1)
@@ -205,7 +210,9 @@ def _kill_somewhere(attempt: Attempt, command: Command, folder: Path, draws: ran
     exporting = not target.endswith(".json")
     aim = draws.choice(_AIMS[:2] if exporting else _AIMS)
     delay, saves, saved = draws.uniform(0, command.seconds[target]), draws.randint(1, _MOST_SAVED), 0
-    while attempt.is_running() and not (any(folder.glob(".export-*")) if exporting else _has_begun(folder / target)):
+    while attempt.is_running() and not (
+        any(folder.glob(".export-*")) if exporting else _has_begun(folder / target, attempt.started)
+    ):
         time.sleep(0.002)
     stage = folder if exporting else (folder / target).parent.parent / Path(target).stem
     end = time.monotonic() + (delay if aim == "at random" else _PATIENCE)
@@ -234,8 +241,12 @@ def _state_of(stage: Path) -> int:
         return 0
 
 
-def _has_begun(record: Path) -> bool:
-    return _is(record, "running") or _is(record, "done")
+def _has_begun(record: Path, since: float) -> bool:
+    """Whether a stage is done, or was begun or taken up again since then."""
+    try:
+        return _is(record, "done") or (record.stat().st_mtime >= since and _is(record, "running"))
+    except FileNotFoundError:
+        return False
 
 
 def _is(record: Path, status: str) -> bool:
