@@ -32,7 +32,7 @@ _SECTION = "a section of keys"
 _GOT_SECTION = f"got {_SECTION}"
 _GOT_LIST = "got ["
 _SWITCHES = {"yes": True, "no": False, "on": True, "off": False}
-_NUMBER = re.compile(r"[-+]?[0-9][0-9,_ ]*")
+_NUMBER = re.compile(r"[-+]?[0-9][0-9,_ ]{0,40}")
 
 
 @dataclass(frozen=True)

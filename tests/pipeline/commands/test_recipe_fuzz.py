@@ -208,6 +208,7 @@ def test_any_override_ends_well(overrides: list[str], command: str, folder: Path
         f"teacher: {{visual: {{arguments: {{x: {DIGITS}}}}}}}",
         f"teacher: {{visual: {{arguments: {{x: 0x{'f' * 5000}}}}}}}",
         f"train: {{epochs: 0x{'f' * 5000}}}",
+        f"train: {{epochs: '{DIGITS}'}}",
         f"{DIGITS}: 1",
         BOMB,
         "extends: &a [*a]",
@@ -227,7 +228,7 @@ def test_any_override_ends_well(overrides: list[str], command: str, folder: Path
         "extends: /dev/zero.yaml",
         "x" * 2_000_000,
     ],
-    ids=range(23),
+    ids=range(24),
 )
 def test_attack_by_a_file_is_one_bounded_message(text: str, folder: Path) -> None:
     assert assert_ends_well("check", write(text)).code == 2
