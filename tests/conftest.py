@@ -1,6 +1,7 @@
 """For all tests: one thread an operator, the same examples on every machine, coverage of our own code alone."""
 
 import functools
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -37,7 +38,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Pause coverage in PyTorch's exporter: tracing its Python code takes as long again, and counts no line of ours."""
+    """Pause coverage in PyTorch's exporter: tracing its Python code takes as long again, and counts no line of ours.
+
+    The libraries stay loaded to the end: the garbage collector leaves them out from here on.
+    """
+    gc.freeze()
     if (onnx := sys.modules.get("torch.onnx")) is not None:
         onnx.export = _without_coverage(onnx.export)
 

@@ -3,6 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from exporters.core.errors import UsageError
+from pipeline.recipe import load_recipe
+
 Write = Callable[..., Path]
 
 
@@ -19,3 +22,11 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         return tmp_path / "own" / f"{next(iter(texts))}.yaml"
 
     return write
+
+
+def mistakes(source: str, *overrides: str) -> list[str]:
+    """The lines of the error that a recipe with mistakes ends in."""
+    with pytest.raises(UsageError) as caught:
+        load_recipe(source, overrides)
+    assert caught.value.exit_code == 2
+    return caught.value.message.splitlines()
