@@ -123,13 +123,13 @@ class Preprocessing:
             size, resize, interpolation = rest.pop("size"), rest.pop("resize"), rest.pop("interpolation")
             mean, std = (tuple(float(number) for number in normalisation.pop(key)) for key in ("mean", "std"))
             where = normalisation.pop("where")
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise UsageError(f"preprocessing: malformed description ({type(error).__name__}: {error})") from error
         different = sorted(key for key in {*rest, *_FIXED} if rest.get(key) != _FIXED.get(key))
         if different or normalisation or where != _NORMALISATION_PLACE:
             raise UsageError(f"preprocessing: this version cannot follow {different or 'the normalisation'}")
-        if not (isinstance(size, int) and isinstance(resize, int)):
-            raise UsageError("preprocessing: size and resize are whole numbers")
+        if not (isinstance(size, int) and isinstance(resize, int) and isinstance(interpolation, str)):
+            raise UsageError("preprocessing: size and resize are whole numbers, interpolation is a text")
         return cls(size=size, resize=resize, mean=mean, std=std, interpolation=interpolation)  # type: ignore[arg-type]
 
     def apply(self, image: Image.Image) -> np.ndarray:

@@ -107,3 +107,12 @@ def test_geometry_is_preprocessing_without_its_normalization() -> None:
     np.testing.assert_array_equal(whole.geometry.apply(image), whole.apply(image))
     with pytest.raises(UsageError, match="size <= resize"):
         Geometry(33, 32)
+
+
+@pytest.mark.parametrize("change", [{"interpolation": []}, {"interpolation": None}, {"size": "32"}, {"resize": 3.5}])
+def test_description_of_odd_types_is_refused(change: dict[str, object]) -> None:
+    good = Preprocessing(32, 36, (0.5,) * 3, (0.2,) * 3).to_json()
+    with pytest.raises(UsageError, match="whole numbers"):
+        Preprocessing.from_json({**good, **change})
+    with pytest.raises(UsageError, match="malformed"):
+        Preprocessing.from_json({**good, "normalisation": {**good["normalisation"], "mean": [10**400, 0, 0]}})
