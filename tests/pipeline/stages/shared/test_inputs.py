@@ -23,6 +23,7 @@ from pipeline.stages.shared.inputs import (
     weights_file,
 )
 from pipeline.stages.shared.networks import read_classifier
+from pipeline.stages.validate import OF_THE_FILE
 from pipeline.tmkd.choice import FusionChoice, ScoreStatistics
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.candidates import CANDIDATES, FITTED
@@ -55,10 +56,10 @@ def test_every_setting_is_a_part_of_some_fingerprint() -> None:
     recipe = load_recipe("quickstart", asked).recipe
     covered = {key for stage in STAGES if stage.name != "bundle" for key in stage.parameters(recipe)}
     every = set(next(stage for stage in STAGES if stage.name == "bundle").parameters(recipe))
-    # What it is called, where and how fast it runs, how much disk it may take, how often its state is saved, and what
-    # is told of the data.
+    # What it is called, where and how fast it runs, how much disk it may take, how often its state is saved, what is
+    # told of the data, and what the stage `bundle` itself judges.
     free = {"name", "device", "data.workers", "data.licence", "distill.teacher_cache.max_gb"}
-    free |= {"train.checkpoint.every_minutes", "train.checkpoint.keep"}
+    free |= {"train.checkpoint.every_minutes", "train.checkpoint.keep", *OF_THE_FILE}
     assert every - covered - free == set()
 
 
