@@ -266,6 +266,6 @@ def test_attack_by_an_override_is_one_bounded_message(text: str, folder: Path) -
 def test_file_name_that_steers_a_terminal_is_written_out(folder: Path) -> None:
     Path("\x1b[31m.yaml").write_text("trian: {}")
     outcome = assert_ends_well("check", "\x1b[31m.yaml")
-    assert outcome.code == 2 and r"\x1b[31m.yaml" in outcome.err
+    assert outcome.code == 2 and r"\u001b[31m.yaml" in outcome.err
     assert assert_ends_well("check", "\x1b[2Jgone.yaml").code == 2
     assert assert_ends_well("check", "quickstart", "--\x1b[31m").code == 2
