@@ -3,73 +3,14 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.settings import Settings, problem, unexpected
 from pipeline.training.presets import REFERENCE_BATCH, SCHEDULE_KEYS, preset_values
+from pipeline.training.settings.schedule import ScheduleSettings
 
 Preset = Literal["auto", "finetune", "scratch", "none"]
 PRESETS: tuple[Preset, ...] = ("auto", "finetune", "scratch", "none")
-
-
-class ScheduleSettings(Settings):
-    """How the learning rate changes over the epochs."""
-
-    kind: Literal["cosine", "milestones", "one_cycle", "constant"] = Field(
-        default="cosine", description="Given milestones imply `milestones`."
-    )
-    milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Strict(False)] = Field(
-        default=(), description="kind: milestones only: epochs after which the learning rate is multiplied by gamma."
-    )
-    gamma: float = Field(default=0.1, gt=0, lt=1, description="kind: milestones only: the factor.")
-    warmup: float = Field(
-        default=0.0,
-        ge=0,
-        description="Epochs over which the learning rate first rises linearly; one_cycle has a rise of its own.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _milestones_imply_the_kind(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("milestones") and "kind" not in value:
-            return {**value, "kind": "milestones"}
-        return value
-
-    @model_validator(mode="after")
-    def _warmup_fits_the_kind(self) -> Self:
-        if self.kind == "one_cycle" and self.warmup > 0:
-            raise problem("warmup", f"expected 0 for @kind one_cycle, which has its own, got {self.warmup:g}", "kind")
-        return self
-
-    @model_validator(mode="after")
-    def _milestones_fit_the_kind(self) -> Self:
-        if self.kind == "milestones" and not self.milestones:
-            raise problem("milestones", "expected at least one epoch for @kind milestones, got none", "kind")
-        if self.kind != "milestones" and self.milestones:
-            raise problem("milestones", f"expected none for @kind {self.kind}, got {list(self.milestones)}", "kind")
-        if any(later <= earlier for earlier, later in zip(self.milestones, self.milestones[1:], strict=False)):
-            raise problem("milestones", f"expected epochs in rising order, got {list(self.milestones)}")
-        return self
-
-
-class CheckpointSettings(Settings):
-    """How often the state of a training is saved; of no effect on what is trained."""
-
-    every_minutes: float | None = Field(
-        default=10.0,
-        ge=0,
-        le=1440,
-        description="Minutes between two checkpoints within an epoch, 0: one after each step; null: only after each"
-        " epoch, as in any case.",
-    )
-    keep: int = Field(
-        default=2, ge=1, le=100, description="Newest checkpoints that are kept, for where the last one is damaged."
-    )
-
-    @property
-    def every_seconds(self) -> float | None:
-        """`every_minutes`, in seconds."""
-        return None if self.every_minutes is None else 60 * self.every_minutes
 
 
 class FitSettings(Settings):
@@ -351,34 +292,3 @@ class NetworkFitSettings(FitSettings):
         if "lr" in values:  # it follows the images of a step already
             values["scale_lr"] = False
         return self.model_copy(update=values)
-
-
-_FEW_STEPS = 10
-"""Steps an epoch; below, momentum and a schedule by epochs move in jumps."""
-_SHORT_SCHEDULE = 500
-"""Steps in all; a network trained from scratch has hardly moved by then."""
-_SMALLEST_ADVISED = 16
-"""Images a step; the statistics of batch norms become noisy below."""
-
-
-def steps_an_epoch(images: int, batch_size: int) -> int:
-    """Steps over so many training images; the last batch is left out where it is not full."""
-    return max(1, images // batch_size)
-
-
-def fewer_images_a_step(images: int, batch_size: int, epochs: int) -> int | None:
-    """A batch size that suits a small data set better: a power of two, at least 16.
-
-    Args:
-        images: in the training split.
-        batch_size: images a step so far.
-        epochs: of the schedule.
-
-    Returns:
-        None where there are steps enough, or no advisable size gives twice as many.
-    """
-    steps = steps_an_epoch(images, batch_size)
-    if steps >= _FEW_STEPS or steps * epochs >= _SHORT_SCHEDULE:
-        return None
-    better = max(1 << max(0, (images // _FEW_STEPS).bit_length() - 1), _SMALLEST_ADVISED)
-    return better if 2 * better <= batch_size else None
