@@ -149,7 +149,8 @@ def gather(context: StageContext, verdict: Mapping[str, Any]) -> Evidence:
         spread = spread_evenly(len(labels), corrupted_images)
         both = {name: functions[name] for name in (STUDENT, TEACHER) if name in functions}
         corrupted, corrupted_images = accuracy_on_corrupted(both, data, spread, fabric.device), len(spread)
-    rows = shown({name: logits.argmax(axis=1) == labels[indices] for name, (logits, _features) in asked.items()})
+    right = {name: logits.argmax(axis=1) == labels[indices] for name, (logits, _features) in asked.items()}
+    rows = shown(right, labels[indices])
     pictures, images = images_of(data, indices[rows], fabric.device)
     views = None
     if teacher is not None and weights is not None and views_seen > 1:

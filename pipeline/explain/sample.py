@@ -54,23 +54,32 @@ def sample(labels: np.ndarray, chosen: Sequence[int], most: int = IMAGES) -> np.
     return np.sort(some)
 
 
-def shown(right: Mapping[str, np.ndarray], most: int = SHOWN) -> np.ndarray:
-    """Rows of the sample that are drawn: first those on which the networks disagree.
+def shown(right: Mapping[str, np.ndarray], labels: np.ndarray, most: int = SHOWN) -> np.ndarray:
+    """Rows of the sample that are drawn: first those on which the networks disagree, of many classes.
 
     Args:
         right: network → whether it is right, bool `[M]`; the student first.
+        labels: of the sample, `[M]`.
         most: rows.
 
     Returns:
         int64, at most `most`. In turn: the student alone is right, the student alone is wrong, another disagreement;
-        when these are used up, images that all have wrong, then images that all have right.
+        when these are used up, images that all have wrong, then images that all have right. Each kind begins with an
+        image of each of its classes.
     """
     student, *others = right.values()
     every, some = np.all([student, *others], axis=0), np.any([student, *others], axis=0)
     alone_right = student & ~np.any(others, axis=0) if others else np.zeros_like(student)
     alone_wrong = ~student & np.all(others, axis=0) if others else np.zeros_like(student)
     disagreements = [alone_right, alone_wrong, some & ~every & ~alone_right & ~alone_wrong]
-    in_turn = zip_longest(*(np.flatnonzero(kind).tolist() for kind in disagreements))
+    in_turn = zip_longest(*(_class_by_class(kind, labels) for kind in disagreements))
     rows = [row for turn in in_turn for row in turn if row is not None]
-    rows += np.flatnonzero(~some).tolist() + np.flatnonzero(every).tolist()
+    rows += _class_by_class(~some, labels) + _class_by_class(every, labels)
     return np.array(rows[:most], dtype=np.int64)
+
+
+def _class_by_class(kind: np.ndarray, labels: np.ndarray) -> list[int]:
+    """The rows that are of a kind: the first of each class, then the second of each, and so on."""
+    rows = np.flatnonzero(kind)
+    own = [rows[labels[rows] == label].tolist() for label in np.unique(labels[rows])]
+    return [row for turn in zip_longest(*own) for row in turn if row is not None]

@@ -20,6 +20,9 @@ CONFUSIONS = 10
 _MOST_CLASSES = 2_000
 """Classes in the table, at most."""
 
+_SPLITS = ("train", "validation", "test")
+"""In the order of the columns."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -68,13 +71,13 @@ def tables(
             Table("Probabilities on test", ["", "NLL, nats", "ECE, %"], _probabilities(facts.verdict)),
         )
     if facts.fusion is not None:
-        splits = list(facts.fusion)
+        fusion = {split: facts.fusion[split] for split in sorted(facts.fusion, key=_SPLITS.index)}
         yield (
             "fusion",
             Table(
                 "The teacher view by view: top-1, % (mean weight without labels, %)",
-                ["view", *splits],
-                _view_rows(facts.fusion),
+                ["view", *fusion],
+                _view_rows(fusion),
             ),
         )
     if facts.parity is not None:

@@ -66,7 +66,7 @@ def _why(facts: Facts) -> list[str]:
         done = ", ".join(name for name, record in facts.records.items() if record.status == "done") or "nothing"
         lines.append(f"Done: {done}. Next: {facts.ended_at}.")
     if facts.message:
-        lines.append(facts.message)
+        lines += [_sentence(line) for line in facts.message.splitlines() if line.strip()]
     if facts.verdict is not None:
         test = facts.verdict["student"]["chosen"]["test"]
         lines.append(
@@ -76,6 +76,11 @@ def _why(facts: Facts) -> list[str]:
         lines += [f"{line[:1].upper()}{line[1:]}." for line, _warns in gain_lines(facts.verdict)]
         lines += [f"Warning: on test, {fault}." for fault in facts.verdict["faults"]]
     return lines
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?", ":")) else ".")
 
 
 def _notes(facts: Facts, evidence: Evidence | None) -> dict[str, list[str]]:

@@ -35,10 +35,17 @@ def test_images_on_which_the_networks_disagree_are_shown_first() -> None:
     student = np.array([True, True, False, True, False, True, False])
     other = np.array([True, False, True, True, False, True, False])
     third = np.array([True, False, True, False, False, True, True])
+    labels = np.zeros(7, dtype=np.int64)
     # 1: the student alone is right; 2: alone wrong; 3 and 6: another disagreement; 4: all wrong; 0 and 5: all right
-    assert shown({"student": student, "b": other, "c": third}, 7).tolist() == [1, 2, 3, 6, 4, 0, 5]
-    assert shown({"student": student, "b": other, "c": third}, 2).tolist() == [1, 2]
+    assert shown({"student": student, "b": other, "c": third}, labels, 7).tolist() == [1, 2, 3, 6, 4, 0, 5]
+    assert shown({"student": student, "b": other, "c": third}, labels, 2).tolist() == [1, 2]
 
 
 def test_student_alone_shows_what_it_has_wrong_first() -> None:
-    assert shown({"student": np.array([True, False, True])}, 2).tolist() == [1, 0]
+    assert shown({"student": np.array([True, False, True])}, np.zeros(3, dtype=np.int64), 2).tolist() == [1, 0]
+
+
+def test_images_shown_are_of_as_many_classes_as_there_are() -> None:
+    labels = np.repeat(np.arange(3), 5)
+    student, teacher = np.zeros(15, dtype=bool), np.ones(15, dtype=bool)
+    assert shown({"student": student, "teacher": teacher}, labels, 5).tolist() == [0, 5, 10, 1, 6]

@@ -28,11 +28,11 @@ def test_refusal_says_why_and_how_to_go_on(run: Run) -> None:
     record = read_json(run.directory / "stages" / "validate.json")
     write_json(
         run.directory / "stages" / "validate.json",
-        record | {"status": "failed", "gate": True, "message": "the student does not pass: validate.min_top1"},
+        record | {"status": "failed", "gate": True, "message": "the student does not pass: validate.min_top1\n  Train it longer."},
     )
     found = told(run)
     assert found.verdict == "Refused: a gate failed"
-    assert "validate.min_top1" in found.why[0]
+    assert found.why[:2] == ["The student does not pass: validate.min_top1.", "Train it longer."]
     assert found.commands[0] == ("go on", "tmkd-pipeline run runs/it/recipe.lock.yaml --run-dir runs/it")
 
 
