@@ -94,7 +94,20 @@ def _what_goes_on(arguments: list[str]) -> str:
     """The end of what is said of an interrupt: how to go on."""
     if not _GOING_ON.intersection(arguments[:1]):
         return "the same command can be run again"
-    return f"the same command goes on from there:\n  {shlex.join(['tmkd-pipeline', *arguments])}"
+    rest = _without_force(arguments)
+    how = "the same command goes on from there"
+    if rest != arguments:
+        how = "without --force, which would begin the stage anew, it goes on from there"
+    return f"{how}:\n  {shlex.join(['tmkd-pipeline', *rest])}"
+
+
+def _without_force(arguments: list[str]) -> list[str]:
+    rest, value = [], False
+    for argument in arguments:
+        if not (value or argument == "--force" or argument.startswith("--force=")):
+            rest.append(argument)
+        value = argument == "--force"
+    return rest
 
 
 def _is_told_elsewhere() -> bool:

@@ -35,6 +35,15 @@ def test_interrupt_within_an_exec_is_exit_130(tmp_path: Path) -> None:
         (["run", "my recipe.yaml"], "the same command goes on from there:\n  tmkd-pipeline run 'my recipe.yaml'"),
         (["compare", "a.yaml"], "the same command goes on from there:\n  tmkd-pipeline compare a.yaml"),
         (["train", "photos"], "the same command goes on from there:\n  tmkd-pipeline train photos"),
+        (
+            ["run", "a.yaml", "--force", "distill", "--until", "distill"],
+            "without --force, which would begin the stage anew, it goes on from there:\n"
+            "  tmkd-pipeline run a.yaml --until distill",
+        ),
+        (
+            ["run", "--force=distill", "a.yaml"],
+            "without --force, which would begin the stage anew, it goes on from there:\n  tmkd-pipeline run a.yaml",
+        ),
         (["verify", "run"], "the same command can be run again"),
         ([], "the same command can be run again"),
     ],
