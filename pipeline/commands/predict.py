@@ -24,12 +24,18 @@ Labels = Sequence[tuple[str, float]]
 @BUNDLE
 @click.argument("images", nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Number of labels per image.")
-@click.option("--json", "form", flag_value="json", help="A JSON object on a line for each image.")
-@click.option("--csv", "form", flag_value="csv", help="A line for each label: image, rank, label, probability.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object on a line for each image.")
+@click.option("--csv", "as_csv", is_flag=True, help="A line for each label: image, rank, label, probability.")
 @PRECISION
 @PROVIDER
 def predict(
-    bundle: Path, images: tuple[str, ...], top: int, form: str | None, precision: str, provider: "Provider"
+    bundle: Path,
+    images: tuple[str, ...],
+    top: int,
+    as_json: bool,
+    as_csv: bool,
+    precision: str,
+    provider: "Provider",
 ) -> None:
     """Print the most probable labels of IMAGES; needs no torch.
 
@@ -40,24 +46,26 @@ def predict(
     then 4.
     """
     from exporters.client import Student
-    from exporters.core.errors import UnavailableError
+    from exporters.core.errors import UnavailableError, UsageError
     from exporters.images.decoding import UnreadableImageError
     from exporters.images.named import named_images
     from pipeline.streams import reader_gone
 
+    if as_json and as_csv:
+        raise UsageError("--json and --csv were both given", remedy="Take one of them.")
+    form = "json" if as_json else "csv" if as_csv else None
     student = Student.load(bundle, provider=provider, precision=precision)
     show = _FORMS[form]
     if form == "csv":
         echo("image,rank,label,probability")
     unreadable: list[UnreadableImageError] = []
     looked_at = 0
-    alone = len(images) == 1 and not (images[0] == "-" or Path(images[0]).is_dir())
     for image in named_images(images, sys.stdin):
         looked_at += 1
         try:
             labels = student.predict(image, top=top)
         except UnreadableImageError as error:
-            if alone:
+            if len(images) == 1 and image == Path(images[0]):  # it alone was asked for, by its name
                 raise
             unreadable.append(error)
             echo(error.message, err=True)

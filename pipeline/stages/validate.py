@@ -163,7 +163,7 @@ class ValidateStage(Stage):
         if failed:
             raise GateError(
                 f"the student does not pass: {'; '.join(gate.describe() for gate in failed)}",
-                remedy=f"Train longer, or lower a gate that asks too much. {figures}",
+                remedy=f"Train longer, or loosen a gate that asks too much. {figures}",
             )
         if not has_learned(chosen["validation"]):
             context.console.warn(f"{claim}; it passes by the recipe's gates alone")

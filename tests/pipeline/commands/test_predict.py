@@ -51,6 +51,20 @@ def test_predict_continues_after_an_unreadable_image(finished: tuple[Run, Outcom
     assert lines[2] == "error: 2 of 5 images could not be read" and len(lines) == 4
 
 
+def test_pattern_goes_on_after_an_unreadable_image(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+    run, _ = finished
+    (tmp_path / "b.png").write_bytes((run.data / "test" / CLASSES[0] / "01.png").read_bytes())
+    write(tmp_path / "a.png", "no image")
+    outcome = run_command("predict", run.directory / "bundle", tmp_path / "*.png")
+    assert outcome.code == 4 and outcome.out.splitlines()[0] == str(tmp_path / "b.png")
+    assert outcome.err.splitlines()[1] == "error: 1 of 2 images could not be read"
+
+
+def test_two_forms_at_once_are_a_mistake(finished: tuple[Run, Outcome]) -> None:
+    outcome = run_command("predict", finished[0].directory / "bundle", "a.png", "--json", "--csv")
+    assert_one_clear_error(outcome, 2)
+
+
 def test_folders_and_patterns_give_what_their_files_give(finished: tuple[Run, Outcome]) -> None:
     run, _ = finished
     folder = run.data / "test" / CLASSES[0]

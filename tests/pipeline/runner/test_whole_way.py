@@ -241,7 +241,7 @@ class TestGates:
         planned = run.plan({"validate.min_top1": 1.0})
         assert planned["validate"][0] == "fail"
         assert "nothing that it follows from has changed; the student does not pass: " in planned["validate"][1]
-        assert "Train longer, or lower a gate that asks too much." in planned["validate"][1]
+        assert "Train longer, or loosen a gate that asks too much." in planned["validate"][1]
         assert {planned[stage] for stage in ("export", "parity", "bundle")} == {
             ("wait", "is not reached while validate fails")
         }
