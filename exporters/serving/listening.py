@@ -1,6 +1,7 @@
 """The sockets that a server listens on."""
 
 import ipaddress
+import os
 import socket
 from contextlib import suppress
 
@@ -32,6 +33,8 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
     except (OSError, UnicodeError) as error:  # UnicodeError: no name can be spelt like that
         problem = error
     reason = getattr(problem, "strerror", None) or problem or "the name has no address"
+    if isinstance(problem, OSError) and not isinstance(problem, socket.gaierror) and problem.errno:
+        reason = os.strerror(problem.errno)  # Python's own text repeats the address
     raise UnavailableError(
         f"cannot listen on {host!r} port {port}: {reason}", remedy=f"Choose another --host or {option}."
     ) from problem
