@@ -89,7 +89,7 @@ def build_index(
         more = f" (and {len(skipped) - 1} more cannot be used)" if len(skipped) > 1 else ""
         raise UnavailableError(
             skipped[0].reason + more,
-            remedy="repair or remove the file, or leave unreadable images out: --set data.on_error=skip",
+            remedy="Repair or remove the file, or leave unreadable images out: --set data.on_error=skip",
         )
     for name, indexed in splits.items():
         listing.require_every_class(name, indexed.labels, "once unreadable ones are skipped")

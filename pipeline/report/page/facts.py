@@ -10,6 +10,7 @@ import numpy as np
 from exporters.core.files import read_json
 from pipeline.data.index import DataIndex
 from pipeline.recipe.schema.recipe import Recipe
+from pipeline.runner.fingerprint import digest
 from pipeline.runner.rundir import RunDirectory, StageRecord
 from pipeline.stages.registry import STAGES
 
@@ -23,8 +24,10 @@ class Facts:
     Attributes:
         state: shipped: every stage is done. refused: a gate failed. failed: a stage ended otherwise. unfinished: it
             was interrupted, stopped as asked, or still goes on.
-        records: stage → its record, in the order of the stages; those that the recipe skips or that have not begun are
-            left out.
+        records: stage → its record, in the order of the stages; those that the recipe skips, that have not begun or
+            that are outdated are left out.
+        outdated: stages whose record follows from what the stages before them no longer have; their files count as not
+            there.
         ended_at: the stage that failed, was interrupted, or would be next; None where all are done.
         index: the data; None before they are indexed.
         verdict, fusion, parity, shipped, benchmark, manifest, environment, race: JSON files of the stages.
@@ -34,6 +37,7 @@ class Facts:
 
     state: State
     records: Mapping[str, StageRecord]
+    outdated: tuple[str, ...]
     ended_at: str | None
     index: DataIndex | None
     verdict: dict[str, Any] | None
@@ -62,29 +66,54 @@ def read_facts(run: RunDirectory, recipe: Recipe) -> Facts:
         recipe: its recipe.
     """
     wanted = [stage.name for stage in STAGES if stage.skipped(recipe) is None]
-    records = {name: record for name in wanted if (record := run.record(name)) is not None}
+    recorded = {name: record for name in wanted if (record := run.record(name)) is not None}
+    records = _up_to_date(recorded)
     ended_at = next((name for name in wanted if name not in records or records[name].status != "done"), None)
     state: State = "shipped"
     if ended_at is not None:
         record = records.get(ended_at)
         failed = record is not None and record.status == "failed"
         state = "unfinished" if not failed else "refused" if record is not None and record.gate else "failed"
+    outdated = tuple(name for name in recorded if name not in records)
+
+    def of(stage: str, name: str) -> dict[str, Any] | None:
+        return None if stage in outdated else _json(run, f"{stage}/{name}")
+
     return Facts(
         state=state,
         records=records,
+        outdated=outdated,
         ended_at=ended_at,
         index=_index(run),
-        verdict=_json(run, "validate/verdict.json"),
-        fusion=_json(run, "fusion/accuracy.json"),
-        parity=_json(run, "parity/parity.json"),
-        shipped=_json(run, "parity/shipped.json"),
-        benchmark=_json(run, "bundle/benchmark.json"),
-        manifest=_json(run, "bundle/manifest.json"),
+        verdict=of("validate", "verdict.json"),
+        fusion=of("fusion", "accuracy.json"),
+        parity=of("parity", "parity.json"),
+        shipped=of("parity", "shipped.json"),
+        benchmark=of("bundle", "benchmark.json"),
+        manifest=of("bundle", "manifest.json"),
         environment=_json(run, "environment.json"),
-        race=_json(run, "race/race.json"),
-        predictions=_predictions(run),
-        trainings=_trainings(run),
+        race=of("race", "race.json"),
+        predictions={} if "validate" in outdated else _predictions(run),
+        trainings={name: epochs for name, epochs in _trainings(run).items() if name not in outdated},
     )
+
+
+def _up_to_date(recorded: Mapping[str, StageRecord]) -> dict[str, StageRecord]:
+    """The records that follow from what the stages before them have now.
+
+    Args:
+        recorded: every record, in the order of the stages.
+    """
+    found: dict[str, StageRecord] = {}
+    for name, record in recorded.items():
+        used = {key.removeprefix("stage "): was for key, was in record.inputs.items() if key.startswith("stage ")}
+        if all(was == _outputs_digest(found.get(before)) for before, was in used.items()):
+            found[name] = record
+    return found
+
+
+def _outputs_digest(record: StageRecord | None) -> str:
+    return digest(record.outputs if record is not None and record.status == "done" else None)
 
 
 def _json(run: RunDirectory, name: str) -> dict[str, Any] | None:

@@ -67,6 +67,8 @@ def _why(facts: Facts) -> list[str]:
         lines.append(f"Done: {done}. Next: {facts.ended_at}.")
     if facts.message:
         lines += [_sentence(line) for line in facts.message.splitlines() if line.strip()]
+    if facts.outdated:
+        lines.append(f"Left out, since what they follow from has changed: {', '.join(facts.outdated)}.")
     if facts.verdict is not None:
         test = facts.verdict["student"]["chosen"]["test"]
         lines.append(

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from exporters.core.files import write_json
 from pipeline.recipe import load_recipe
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.report.page.facts import read_facts
+from pipeline.runner.fingerprint import digest
 from pipeline.runner.rundir import RunDirectory, StageRecord, Status
 from pipeline.stages.registry import STAGES
 
@@ -51,6 +53,21 @@ def test_interrupted_run_is_not_finished(recorded: Recorded, recipe: Recipe, sta
     facts = read_facts(recorded("distill", distill=(status, False)), recipe)
     assert facts.state == "unfinished"
     assert facts.ended_at == ("distill" if status == "running" else "reference")
+
+
+def test_what_follows_from_other_data_than_now_counts_as_not_there(recorded: Recorded, recipe: Recipe) -> None:
+    run = recorded()
+    old, new = {"data/index.json": "0"}, {"data/index.json": "1"}
+    run.write_record(StageRecord("data", "done", "0", outputs=new))
+    for name, before, outputs in (("validate", "data", old), ("export", "validate", {}), ("teacher", "data", new)):
+        run.write_record(StageRecord(name, "done", "0", inputs={f"stage {before}": digest(outputs)}))
+    run.folder("validate").mkdir()
+    write_json(run.folder("validate") / "verdict.json", {"student": {}})
+    (run.path / "metrics.jsonl").write_text('{"stage": "teacher", "epoch": 1}\n{"stage": "validate", "epoch": 1}\n')
+    facts = read_facts(run, recipe)
+    assert facts.outdated == ("validate", "export")
+    assert (facts.state, facts.ended_at, facts.verdict, facts.predictions) == ("unfinished", "validate", None, {})
+    assert "teacher" in facts.records and list(facts.trainings) == ["teacher"]
 
 
 def test_lines_of_metrics_that_cannot_be_read_are_left_out(recorded: Recorded, recipe: Recipe) -> None:

@@ -28,7 +28,12 @@ def test_refusal_says_why_and_how_to_go_on(run: Run) -> None:
     record = read_json(run.directory / "stages" / "validate.json")
     write_json(
         run.directory / "stages" / "validate.json",
-        record | {"status": "failed", "gate": True, "message": "the student does not pass: validate.min_top1\n  Train it longer."},
+        record
+        | {
+            "status": "failed",
+            "gate": True,
+            "message": "the student does not pass: validate.min_top1\n  Train it longer.",
+        },
     )
     found = told(run)
     assert found.verdict == "Refused: a gate failed"
