@@ -128,6 +128,18 @@ _LONGEST_SLIP = 100
 """Letters of a key that may be a slip of the pen."""
 
 
+_OTHER_NAMES = {
+    "learning_rate": "lr",
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "wd": "weight_decay",
+    "path": "root",
+    "dir": "root",
+    "folder": "root",
+}
+"""What other tools call a key → its name here, where the spelling does not tell."""
+
+
 def nearest(path: KeyPath) -> list[str]:
     """The known keys that an unknown one most likely means, as dotted paths: a slip at its level, or the wrong level.
 
@@ -137,6 +149,8 @@ def nearest(path: KeyPath) -> list[str]:
     parent, slip = path[:-1], str(path[-1])
     if len(slip) > _LONGEST_SLIP:
         return []
+    if (meant := _OTHER_NAMES.get(slip)) in known_keys(parent):
+        return [dotted((*parent, str(meant)))]
     near = difflib.get_close_matches(slip, known_keys(parent), n=1)
     if near and _are_alike(slip, near[0], 0.8):
         return [dotted((*parent, near[0]))]

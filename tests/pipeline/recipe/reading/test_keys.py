@@ -24,6 +24,9 @@ def path(text: str) -> tuple[str, ...]:
         ("distill.views.edge.strenght", ["distill.views.edge.strength"]),
         ("distill.views.contour.strenght", ["distill.views.contour.strength"]),
         ("distill.temperature", [f"distill.{part}.temperature" for part in ("weighting", "logits", "contrast")]),
+        ("train.learning_rate", ["train.lr"]),
+        ("train.batch", ["train.batch_size"]),
+        ("data.path", ["data.root"]),
         ("zzzzzz", []),
     ],
 )
