@@ -14,6 +14,7 @@ from exporters.parity.intervals import wilson_interval
 from pipeline.distill.race.candidates import PLAIN, Candidate
 from pipeline.distill.race.halving import rung_epochs, survivors, winner
 from pipeline.distill.race.refusals import workable_candidates
+from pipeline.distill.registry import METHODS
 from pipeline.distill.settings import AUTO, DistillSettings
 from pipeline.recipe.needs import has_views, needs_image_tower, needs_teacher
 from pipeline.recipe.references import shortened
@@ -121,8 +122,9 @@ class RaceStage(Stage):
         context.console.table(title, columns, rows, words=words)
         context.console.say(race_verdict(race))
         shutil.rmtree(folder / _TRAININGS, ignore_errors=True)
-        if passes and not given:
-            discard_cache(replace(context, recipe=race_recipe(recipe, candidates[0], lengths[-1], passes)))
+        taught = [each for each in candidates if METHODS[each.method].needs_teacher]
+        if passes and not given and taught:  # all of them share one
+            discard_cache(replace(context, recipe=race_recipe(recipe, taught[0], lengths[-1], passes)))
         return {"winner": race["winner"], "candidates": len(candidates)}
 
 

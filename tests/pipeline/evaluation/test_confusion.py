@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.evaluation.confusion import clustered_order, confusion_counts, top_confusions
@@ -12,6 +12,7 @@ answered = st.integers(2, 6).flatmap(
 )
 
 
+@settings(deadline=None)  # the first example imports scikit-learn
 @given(answered)
 def test_counts_are_those_of_scikit_learn(case: tuple[int, list[tuple[int, int]]]) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
@@ -34,6 +35,7 @@ def test_top_confusions_are_the_largest_counts_off_the_diagonal(
     assert all(pair.images == counts[pair.true, pair.answer] and pair.of == counts[pair.true].sum() for pair in found)
 
 
+@settings(deadline=None)
 @given(answered)
 def test_order_has_every_class_once(case: tuple[int, list[tuple[int, int]]]) -> None:
     classes, pairs = case

@@ -175,6 +175,8 @@ class TestReuse:
 
     def test_stage_without_a_record_runs_again(self, run: Run) -> None:
         (run.directory / "stages" / "parity.json").write_text("{")
+        assert run.plan()["parity"] == ("run", "its record cannot be read")
+        (run.directory / "stages" / "parity.json").unlink()
         assert run.plan()["parity"] == ("run", "it has not run yet")
         assert run().stages_run == ["parity"]
 
