@@ -18,6 +18,7 @@ TIMES = frozenset(
         "p99_ms",
         "round_p50_ms",
         "speed",
+        "rounds",
     }
 )
 """Keys of JSON files that tell time."""
