@@ -5,6 +5,7 @@ Several processes may also hold a lock together, which keeps away whoever wants 
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import TextIO
 from exporters.core.errors import TmkdError, UnavailableError
 from exporters.core.files import writing
 from exporters.core.write_errors import WriteError
+
+_ORPHANS = 8.0
+"""Seconds that are waited for the children of a holder that was killed: they share its lock, and end soon after it."""
 
 _ELSEWHERE = "Choose a folder elsewhere, on a disk that can be written and has locks."
 
@@ -73,6 +77,7 @@ def is_held(lock: Path) -> bool:
 
 def _locked(lock: Path, how: int, refusal: Callable[[str], TmkdError] | None) -> TextIO:
     """The open lock file, locked; without a `refusal`, `how` waits."""
+    deadline = time.monotonic() + _ORPHANS
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +90,11 @@ def _locked(lock: Path, how: int, refusal: Callable[[str], TmkdError] | None) ->
             assert refusal is not None
             with stream:
                 stream.seek(0)
-                raise refusal(stream.read().strip() or "unknown") from error
+                holder = stream.read().strip()
+            if _is_dead(holder) and time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            raise refusal(holder or "unknown") from error
         except OSError as error:
             stream.close()
             raise UnavailableError(
@@ -95,6 +104,19 @@ def _locked(lock: Path, how: int, refusal: Callable[[str], TmkdError] | None) ->
         if _is_at(stream, lock):
             return stream
         stream.close()  # its last holder removed it meanwhile
+
+
+def _is_dead(process: str) -> bool:
+    """Whether a process that a lock file names is gone; one of another machine may seem so."""
+    if not process.isdecimal() or len(process) > 10:
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def _is_at(stream: TextIO, path: Path) -> bool:

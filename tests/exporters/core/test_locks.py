@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from exporters.core import locks
 from exporters.core.errors import UnavailableError
 from exporters.core.locks import held, held_together, is_held
 from exporters.core.write_errors import WriteError
@@ -83,3 +85,32 @@ def test_several_hold_a_lock_together_and_keep_away_who_wants_it_alone(tmp_path:
     assert not is_held(lock) and lock.is_file()
     with held(lock, refusal):
         assert is_held(lock)
+
+
+_KILLED_WITH_A_CHILD = """
+import os, sys, time
+from pathlib import Path
+from exporters.core.errors import UnavailableError
+from exporters.core.locks import held
+
+with held(Path(sys.argv[1]), UnavailableError, lasting=True):
+    if os.fork() == 0:
+        time.sleep(float(sys.argv[2]))  # as a decoding worker does, until it sees that its parent is gone
+        os._exit(0)
+    print("held", flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(("seconds", "patience", "taken"), [(0.6, 8.0, True), (3.0, 0.2, False)])
+def test_children_of_a_killed_holder_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, patience: float, taken: bool
+) -> None:
+    monkeypatch.setattr(locks, "_ORPHANS", patience)
+    command = [sys.executable, "-c", _KILLED_WITH_A_CHILD, str(tmp_path / ".lock"), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        process.wait()
+        outcome = nullcontext() if taken else pytest.raises(UnavailableError, match=str(process.pid))
+        with outcome, held(tmp_path / ".lock", UnavailableError, lasting=True):
+            pass
