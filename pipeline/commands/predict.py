@@ -58,8 +58,7 @@ def predict(
     show = _FORMS[form]
     if form == "csv":
         echo("image,rank,label,probability")
-    unreadable: list[UnreadableImageError] = []
-    looked_at = 0
+    unreadable = looked_at = 0
     for image in named_images(images, sys.stdin):
         looked_at += 1
         try:
@@ -67,7 +66,7 @@ def predict(
         except UnreadableImageError as error:
             if len(images) == 1 and image == Path(images[0]):  # it alone was asked for, by its name
                 raise
-            unreadable.append(error)
+            unreadable += 1  # and nothing of the error is kept, which holds the image
             echo(error.message, err=True)
             continue
         show(image, labels)
@@ -75,7 +74,7 @@ def predict(
             break
     if unreadable:
         raise UnavailableError(
-            f"{len(unreadable)} of {looked_at} images could not be read",
+            f"{unreadable} of {looked_at} images could not be read",
             remedy="The lines above name them and say why.",
         )
 
