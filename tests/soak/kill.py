@@ -258,9 +258,10 @@ def _is(record: Path, status: str) -> bool:
 
 def _temporaries(stage: Path) -> Iterator[Path]:
     """What is being written for a stage, or in the folder of an export."""
-    for folder in (stage, *stage.glob("*"), *stage.glob(".export-*/*")):
-        yield from folder.glob(".*.tmp*")
-    yield from stage.parent.glob(".*.tmp*")
+    with suppress(FileNotFoundError):  # a folder was placed or removed meanwhile: it is looked at again soon
+        for folder in (stage, *stage.glob("*"), *stage.glob(".export-*/*")):
+            yield from folder.glob(".*.tmp*")
+        yield from stage.parent.glob(".*.tmp*")
 
 
 def soak(rounds: int, seed: int, work: Path) -> dict[str, Any]:
