@@ -42,6 +42,7 @@ def run_recipe(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, ru
     from pipeline.preflight import Preflight
     from pipeline.recipe import load_recipe
     from pipeline.recipe.effects import no_effect_note
+    from pipeline.report.page.write import PAGE
     from pipeline.report.summary import show_summary
     from pipeline.runner.engine import execute
     from pipeline.runner.environment import threads
@@ -71,7 +72,7 @@ def run_recipe(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, ru
         show_summary(directory, loaded.recipe, console, shown=ran)
     else:
         console.say(f"Stopped after {running.until}, as asked. Files are in {directory.path}.")
-    if running.report and (ran or not (directory.path / "report.html").is_file()):
+    if running.report and (ran or not (directory.path / PAGE).is_file()):
         _write_page(directory, loaded.recipe, console)
 
 

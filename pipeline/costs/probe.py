@@ -22,7 +22,7 @@ from pipeline.training.device import computed_precision, make_fabric
 from pipeline.training.meters import EpochMeters
 from pipeline.training.optimizer import make_optimizer
 from pipeline.training.preparation import prepared
-from pipeline.training.step import Training, train_step
+from pipeline.training.step import Training, images_to_device, train_step
 
 LONGEST = 1.2
 """Seconds that a single operation is tried for, at least two trials apart."""
@@ -133,8 +133,7 @@ class _Trials:
         return noise.contiguous(memory_format=torch.channels_last)
 
     def _floats(self, wanted: int, flops: float) -> Tensor:
-        images = self._images(wanted, flops).to(self.device)
-        return images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+        return images_to_device(self._images(wanted, flops), self.device)
 
     def _passes(self, name: str, function: Callable[[Tensor], object], flops: float, batch: int = 256) -> None:
         """The price of an image through a network without gradient."""

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, device, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, device
 
 from pipeline.distill.losses import class_activation_maps
 from pipeline.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupted_batches
 from pipeline.tmkd.fusion import fuse_output
+from pipeline.training.step import images_to_device
 
 if TYPE_CHECKING:
     from pipeline.data.loading import Batch
@@ -95,7 +95,7 @@ def accuracy_on_corrupted(
     for batch in data.loader.evaluation_batches("test", data.geometry, _BATCH, indices=indices):
         for kind, severity in levels:
             altered = batch if kind == "clean" else next(corrupted_batches([batch], kind, severity))
-            images = _floats(altered, on)
+            images = images_to_device(altered.images, on)
             with torch.no_grad():
                 for name, network in networks.items():
                     answers = network(images).logits.argmax(dim=1).cpu()
@@ -118,23 +118,10 @@ def view_pictures(views: "Views", images: Tensor) -> np.ndarray:
     return _pixels(views(images).transpose(0, 1))
 
 
-def multiplications(network: nn.Module, size: int) -> float:
-    """Multiplications of convolutions and matrix products for one image of a side, on the network's device."""
-    image = torch.zeros(1, 3, size, size, device=next(network.parameters()).device)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(image)
-    return counter.get_total_flops() / 2
-
-
 def _batches(data: "Data", indices: np.ndarray, on: device) -> Iterator[Tensor]:
     batches: Iterator[Batch] = data.loader.evaluation_batches("test", data.geometry, _BATCH, indices=indices)
     for batch in batches:
-        yield _floats(batch, on)
-
-
-def _floats(batch: "Batch", on: device) -> Tensor:
-    images = batch.images.to(on, non_blocking=True).to(torch.float32).div_(255)
-    return images.contiguous(memory_format=torch.channels_last)
+        yield images_to_device(batch.images, on)
 
 
 def _pixels(images: Tensor) -> np.ndarray:

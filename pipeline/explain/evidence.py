@@ -111,15 +111,17 @@ def gather(context: StageContext, verdict: Mapping[str, Any]) -> Evidence:
     Raises:
         UnavailableError: images or networks are not there any more.
     """
+    import torch
+
     from pipeline.explain.asking import (
         accuracy_on_corrupted,
         activation_maps,
         ask,
         ask_teacher,
         images_of,
-        multiplications,
         view_pictures,
     )
+    from pipeline.models.deployment.choice import multiplications
     from pipeline.training.device import make_fabric
 
     recipe, run, data = context.recipe, context.run, read_data(context)
@@ -133,7 +135,8 @@ def gather(context: StageContext, verdict: Mapping[str, Any]) -> Evidence:
     if teacher is not None:
         counted.append(read_classifier(run.folder("teacher"), recipe.teacher.visual.classifier, "teacher.visual"))
     views_seen = 1 if teacher is None else len(teacher.views)
-    work = max(multiplications(network, data.geometry.size) for network in counted)
+    image = torch.zeros(1, 3, data.geometry.size, data.geometry.size, device=fabric.device)
+    work = max(multiplications(network.to(fabric.device), image) for network in counted)
     chosen = looked_at(answers, labels, len(data.index.classes))
     indices = sample(labels, chosen, max(FEWEST, _affordable(work * views_seen, IMAGES)))
 

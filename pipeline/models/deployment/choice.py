@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from exporters.core.errors import GateError, TmkdError
 from exporters.core.files import read_json, sha256_file, write_json
@@ -199,8 +199,8 @@ def candidates(network: Frozen, runtime: Runtime, place: Place) -> list[tuple[st
     return [*([("onnxruntime", "fp32")] if worth else []), *torch_, ("eager", "fp32")]
 
 
-def multiplications(network: Frozen, images: Tensor) -> float:
-    """Multiplications of convolutions and matrix products for one image."""
+def multiplications(network: nn.Module, images: Tensor) -> float:
+    """Multiplications of convolutions and matrix products for one of the images `[n, 3, H, W]`, on their device."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

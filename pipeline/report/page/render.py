@@ -87,7 +87,7 @@ def render(
         state: what came of it.
         words: texts and tables.
         figures: by name; those that are not there are left out.
-        pictures: `odd` of the data, and for each confused pair its examples by the number of its row, as text.
+        pictures: `odd` ones of the data, and examples of classes that are `confused`.
         why_not: why the networks could not be asked; None where they were, or were not to be.
         version: of the package.
     """

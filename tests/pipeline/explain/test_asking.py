@@ -12,7 +12,6 @@ from pipeline.explain.asking import (  # noqa: E402
     activation_maps,
     ask,
     images_of,
-    multiplications,
 )
 from pipeline.models.outputs import NetworkOutput  # noqa: E402
 from pipeline.models.tapped import TappedNetwork  # noqa: E402
@@ -113,7 +112,3 @@ def test_pictures_are_the_images_to_the_bit(data: Any) -> None:
     pictures, images = images_of(data, np.array([2, 9]), CPU)
     assert np.array_equal(pictures, data.loader.images[[2, 9]].permute(0, 2, 3, 1).numpy())
     assert torch.equal(images, data.loader.images[[2, 9]].float() / 255)
-
-
-def test_multiplications_are_counted_layer_by_layer(network: TappedNetwork) -> None:
-    assert multiplications(network, SIZE) == 4 * 4 * 4 * 3 * 9 + 4 * CLASSES
