@@ -1,17 +1,12 @@
 """The page itself: texts, figures and pictures put into its template."""
 
 from collections.abc import Mapping
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from pipeline.report.page.facts import State
 from pipeline.report.page.figures.drawing import Drawn
+from pipeline.report.page.html import fill
 from pipeline.report.page.thumbnails import Thumbnail
 from pipeline.report.page.words import Words
-
-_FOLDER = Path(__file__).parent / "templates"
 
 FIGURES: dict[str, tuple[str, str]] = {
     "training-curves": (
@@ -78,9 +73,8 @@ def render(
     figures: Mapping[str, Drawn],
     pictures: Mapping[str, list[Thumbnail]],
     why_not: str | None,
-    version: str,
 ) -> str:
-    """The HTML of a page: self-contained, without scripts.
+    """The HTML of a run's page: self-contained, without scripts.
 
     Args:
         title: the run's name.
@@ -89,22 +83,15 @@ def render(
         figures: by name; those that are not there are left out.
         pictures: `odd` ones of the data, and examples of classes that are `confused`.
         why_not: why the networks could not be asked; None where they were, or were not to be.
-        version: of the package.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return fill(
+        "report.html.j2",
+        figures=figures,
+        captions=FIGURES,
         title=title,
+        of="run",
         state=state,
         words=words,
-        figures={name: (*FIGURES[name], Markup(figure.svg)) for name, figure in figures.items()},  # noqa: S704 (ours)
         pictures=pictures,
         why_not=why_not,
-        version=version,
-        style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704
     )

@@ -1,5 +1,6 @@
 """`report.html` and `report/figures/` of a run directory."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,13 +8,13 @@ import numpy as np
 
 from exporters.core.errors import TmkdError
 from exporters.core.files import atomic_directory, write_text
-from pipeline import __version__
 from pipeline.console import Console
 from pipeline.data.index import DataIndex
 from pipeline.data.listing import SplitName
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.report.accuracy import teacher_size
 from pipeline.report.page.facts import Facts, read_facts
+from pipeline.report.page.figures.drawing import Drawn
 from pipeline.report.page.figures.from_evidence import figures_of_evidence
 from pipeline.report.page.figures.from_facts import figures_of_files
 from pipeline.report.page.tables import confusions
@@ -55,14 +56,23 @@ def write_report(run: RunDirectory, recipe: Recipe, console: Console) -> Path:
                 bar.advance()
         pictures = {} if facts.index is None else _pictures(facts, facts.index)
         text = words(facts, recipe, str(run.path), teacher_size(run), evidence)
-        page = render(recipe.name, facts.state, text, figures, pictures, why_not, __version__)
-        with atomic_directory(run.path / FOLDER) as folder:
-            (folder / "figures").mkdir()
-            for figure in figures.values():
-                (folder / "figures" / f"{figure.name}.png").write_bytes(figure.png)
-                (folder / "figures" / f"{figure.name}.svg").write_text(figure.file, encoding="utf-8")
-        write_text(run.path / PAGE, page)
-    return run.path / PAGE
+        page = render(recipe.name, facts.state, text, figures, pictures, why_not)
+        return save(run.path, page, figures.values())
+
+
+def save(directory: Path, page: str, figures: Iterable[Drawn]) -> Path:
+    """Write `report.html`, and the figures as PNG and SVG to `report/figures/`.
+
+    Returns:
+        The page.
+    """
+    with atomic_directory(directory / FOLDER) as folder:
+        (folder / "figures").mkdir()
+        for figure in figures:
+            (folder / "figures" / f"{figure.name}.png").write_bytes(figure.png)
+            (folder / "figures" / f"{figure.name}.svg").write_text(figure.file, encoding="utf-8")
+    write_text(directory / PAGE, page)
+    return directory / PAGE
 
 
 def _evidence(

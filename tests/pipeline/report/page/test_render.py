@@ -16,7 +16,6 @@ def page(**changes: Any) -> str:
     texts = Words("Shipped", ["It is good."], {"recipe": Table("What the recipe sets", ["key"], [["seed"]])})
     given: dict[str, Any] = {
         "title": "birds", "state": "shipped", "words": texts, "figures": {}, "pictures": {}, "why_not": None,
-        "version": "1.0",
     }  # fmt: skip
     return render(**given | changes)
 
