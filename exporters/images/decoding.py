@@ -82,11 +82,13 @@ def open_rgb(source: Path | bytes | Image.Image, name: str | None = None, max_pi
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a file says of itself: its format, such as JPEG; Pillow's mode, such as L; whether it has further frames."""
+    """What a file says of itself: its format, such as JPEG; Pillow's mode, such as L; whether it has further frames;
+    whether its EXIF orientation turns or mirrors it."""
 
     format: str
     mode: str
     animated: bool
+    turned: bool
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -96,7 +98,9 @@ def read_header(path: Path) -> ImageHeader:
         OSError: it cannot be read, or is no image.
     """
     with open_regular(path) as stream, Image.open(stream, formats=_formats()) as image:
-        return ImageHeader(image.format or "", image.mode, bool(getattr(image, "is_animated", False)))
+        # Pillow would decode a PNG file to look for EXIF behind its pixels.
+        turned = (image.format != "PNG" or "exif" in image.info) and _orientation(image) in _UPRIGHT
+        return ImageHeader(image.format or "", image.mode, bool(getattr(image, "is_animated", False)), turned)
 
 
 @cache

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,16 @@ from pipeline.data.copies import content_groups
 from pipeline.data.index import IndexedSplit
 from pipeline.data.indexing import read_listing
 from pipeline.data.inspection.divide import divide
-from pipeline.data.inspection.examine import ODDITIES, examine
+from pipeline.data.inspection.examine import KINDS, UNCOMMON, examine
+from pipeline.data.inspection.found import EXAMPLES, Found
+from pipeline.data.inspection.looks import Looks
+from pipeline.data.inspection.near_duplicates import METHOD, NearDuplicates, near_duplicates
+from pipeline.data.inspection.sizes import odd_sizes
 from pipeline.data.leaks import Leak
 from pipeline.data.listing import SPLITS, Listing, ProgressCallback, SplitName
 from pipeline.data.path_table import printable
 from pipeline.data.settings import DataSettings
 from pipeline.data.stores.registry import open_store
-
-EXAMPLES = 10
-"""So many of each kind are named."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +43,6 @@ class InspectedSplit:
         return len(self.images) + len(self.unreadable)
 
 
-@dataclass(eq=False)
-class Found:
-    """How many of a kind, and the first of them."""
-
-    count: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    def add(self, example: str) -> None:
-        """Count one."""
-        self.count += 1
-        if len(self.examples) < EXAMPLES:
-            self.examples.append(example)
-
-
 @dataclass(frozen=True, eq=False)
 class Inspection:
     """What was found.
@@ -66,10 +53,11 @@ class Inspection:
         formats: number of good images by format; of those that are no files of their own, under "no file of its own".
         modes: number of good images by Pillow's mode.
         unreadable: images that cannot be used, with the reason.
-        oddities: kind of `ODDITIES` → images.
+        oddities: kind of `KINDS`, or of a size out of the ordinary → images.
         copies: within each split, images with a copy before them, each as `path = path of the first`.
         leaks: pair of splits → images of the first that stand in the second too.
         conflicts: contents that stand in more than one class.
+        near: images that look like one of another split.
         unused: number of images that the splits leave out, by the setting that says so.
         refusal: why the stage `data` would stop, other than for leaks and unreadable images; None: it would not.
     """
@@ -83,6 +71,7 @@ class Inspection:
     copies: dict[SplitName, Found]
     leaks: dict[tuple[SplitName, SplitName], Found]
     conflicts: Found
+    near: list[NearDuplicates]
     unused: dict[str, int]
     refusal: str | None
 
@@ -110,6 +99,13 @@ class Inspection:
             "suspicious": {kind: _json(found) for kind, found in self.oddities.items() if found.count},
             "across_splits": {f"{one} in {two}": _json(found) for (one, two), found in self.leaks.items()},
             "in_several_classes": _json(self.conflicts),
+            "near_duplicates": {
+                "method": METHOD,
+                "across": {
+                    f"{found.split} and {found.other}": found.to_json(self.images(), self.listing.classes)
+                    for found in self.near
+                },
+            },
             "ignored": self.listing.ignored,
             "unused": self.unused,
             "refusal": self.refusal,
@@ -121,6 +117,10 @@ class Inspection:
         split = self.splits[name]
         labels = np.concatenate([split.images.labels, split.unreadable])
         return np.bincount(labels, minlength=len(self.listing.classes))
+
+    def images(self) -> dict[SplitName, IndexedSplit]:
+        """The images of each split that can be used."""
+        return {name: split.images for name, split in self.splits.items()}
 
     def sides(self) -> np.ndarray:
         """Width and height of every good image, int32 `[M, 2]`."""
@@ -162,7 +162,8 @@ def inspect(
     formats: Counter[str] = Counter()
     modes: Counter[str] = Counter()
     unreadable = Found()
-    oddities = {kind: Found() for kind in ODDITIES}
+    oddities = {kind: Found() for kind in KINDS}
+    looks = Looks.empty(total)
     done = 0
     with ThreadPoolExecutor(workers or available_processors()) as pool:
         for name in (name for name in SPLITS if name in listing.splits):
@@ -185,14 +186,21 @@ def inspect(
                         split.sizes[position] = facts.size
                         formats[facts.format or "no file of its own"] += 1
                         modes[facts.mode or "RGB"] += 1
+                        if facts.look is not None:
+                            looks.put(done, facts.sha256, facts.look)
                     else:
-                        unreadable.add(f"{printable(path)}: {printable(facts.reason)}")
+                        unreadable.add(path, f"{printable(path)}: {printable(facts.reason)}")
                     for kind in facts.oddities:
-                        oddities[kind].add(printable(path))
+                        oddities[kind].add(path)
                     done += 1
                     if progress is not None:
                         progress(done, total)
             usable[name], unusable[name] = split.select(good), split.labels[~good]
+    good_images = sum(map(len, usable.values()))
+    for kind in UNCOMMON:
+        if 2 * oddities[kind].count > good_images:
+            oddities[kind] = Found()
+    oddities |= odd_sizes(usable)
     conflicts = _conflicts(listing, usable)
     divided = divide(settings, listing, usable)
     splits = {
@@ -210,6 +218,7 @@ def inspect(
         {name: _copies(split.images) for name, split in splits.items()},
         {(leak.split, leak.other): _leak(leak, divided.before) for leak in divided.leaks},
         conflicts,
+        near_duplicates({name: split.images for name, split in splits.items()}, looks),
         divided.unused,
         divided.refusal,
     )
@@ -220,14 +229,15 @@ def _copies(split: IndexedSplit) -> Found:
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     copied = np.flatnonzero(first[inverse] != np.arange(len(groups)))
     shown = [(i, int(first[inverse[i]])) for i in copied[:EXAMPLES].tolist()]
-    return Found(len(copied), [f"{printable(split.paths[a])} = {printable(split.paths[b])}" for a, b in shown])
+    words = [f"{printable(split.paths[a])} = {printable(split.paths[b])}" for a, b in shown]
+    return Found(len(copied), words, [split.paths[a] for a, _b in shown])
 
 
 def _leak(leak: Leak, splits: Mapping[SplitName, IndexedSplit]) -> Found:
     ours, theirs = splits[leak.split].paths, splits[leak.other].paths
     pairs = zip(leak.positions[:EXAMPLES].tolist(), leak.partners[:EXAMPLES].tolist(), strict=True)
     examples = [f"{printable(ours[here])} = {printable(theirs[there])}" for here, there in pairs]
-    return Found(len(leak.positions), examples)
+    return Found(len(leak.positions), examples, [ours[here] for here in leak.positions[:EXAMPLES].tolist()])
 
 
 def _conflicts(listing: Listing, splits: Mapping[SplitName, IndexedSplit]) -> Found:
@@ -242,10 +252,11 @@ def _conflicts(listing: Listing, splits: Mapping[SplitName, IndexedSplit]) -> Fo
     several = numbers[counts > 1]
 
     def path(image: int) -> str:
-        return printable(splits[names[owner[image]]].paths[int(place[image])])
+        return splits[names[owner[image]]].paths[int(place[image])]
 
-    examples = [" = ".join(map(path, first[groups[first] == group].tolist())) for group in several[:EXAMPLES]]
-    return Found(len(several), examples)
+    members = [list(map(path, first[groups[first] == group].tolist())) for group in several[:EXAMPLES]]
+    examples = [" = ".join(map(printable, keys)) for keys in members]
+    return Found(len(several), examples, [keys[0] for keys in members])
 
 
 def default_sheet(name: str) -> Path:

@@ -1,11 +1,17 @@
 """What was found in a data set, for a person."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from exporters.core.wording import count_of
 from exporters.images.left_out import describe_left_out
 from pipeline.class_names.words import code_name_warning, readable_name
-from pipeline.data.inspection.inspect import Found, Inspection
+from pipeline.data.index import IndexedSplit
+from pipeline.data.inspection.found import EXAMPLES, Found
+from pipeline.data.inspection.inspect import Inspection
+from pipeline.data.inspection.near_duplicates import NearDuplicates
+from pipeline.data.listing import SplitName
+from pipeline.data.path_table import printable
 
 
 class Page(Protocol):
@@ -75,6 +81,9 @@ def report_inspection(
         _report(page, kind, odd)
     for (one, two), leak in inspection.leaks.items():
         _report(page, f"images of {one} that stand in {two} too (data.on_leak)", leak, warn=True)
+    for near in inspection.near:
+        about = f"images of {near.other} that look like one of {near.split}, though their bytes differ"
+        _report(page, about, described_pairs(near, inspection.images()), warn=True)
     for doubt in listing.doubts():
         page.warn(doubt)
     if class_names is None and (warning := code_name_warning([readable_name(name) for name in listing.classes])):
@@ -84,6 +93,19 @@ def report_inspection(
     _report(page, "unreadable images (data.on_error)", inspection.unreadable, warn=True)
     if inspection.refusal is not None:
         page.warn(f"a run would stop: {inspection.refusal}")
+
+
+def described_pairs(near: NearDuplicates, splits: Mapping[SplitName, IndexedSplit]) -> Found:
+    """Near-duplicates in words, the most alike first."""
+    ours, theirs = splits[near.split].paths, splits[near.other].paths
+    found = Found(len(near))
+    for there, here, distance, correlation in zip(
+        near.positions[:EXAMPLES].tolist(), near.partners, near.distances, near.correlations, strict=False
+    ):
+        key, words = theirs[there], f"{distance} of 64 bits differ, correlation {correlation:.3f}"
+        found.examples.append(f"{printable(key)} ~ {printable(ours[int(here)])} ({words})")
+        found.keys.append(key)
+    return found
 
 
 def _tell_sizes(inspection: Inspection, page: Page, image_size: int | None) -> None:
