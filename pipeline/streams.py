@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import click
 
+from exporters.core.plain_letters import ERRORS, plain
 from exporters.core.visible import visible
 
 _READER_GONE = {errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ESHUTDOWN}  # EIO: the terminal was closed
@@ -51,7 +52,13 @@ class _Text(io.TextIOWrapper):
     """A stream that writes out what would steer a terminal, whoever prints it: a command, a library, a traceback.
 
     The bars of libraries pass, and what `styled` gives writes as it is.
+
+    Attributes:
+        is_ascii: whether letters of ASCII alone are written. The stream still names UTF-8 as its encoding: click
+            writes past one that names ASCII.
     """
+
+    is_ascii = False
 
     def write(self, text: str, /) -> int:
         """Write a text; returns its length."""
@@ -60,7 +67,7 @@ class _Text(io.TextIOWrapper):
 
     def write_styled(self, text: str) -> int:
         """Write a text with the escape sequences that are in it."""
-        return super().write(text)
+        return super().write(plain(text) if self.is_ascii else text)
 
 
 class _Styled:
@@ -83,9 +90,9 @@ def protect_streams() -> None:
     """Make standard output and error ones that a command can rely on, whatever it was started with.
 
     One that was closed (`>&-`) discards what is written, as does one whose reader goes away (`| head`): the command
-    goes on, and its exit code says how it ended. A letter that an encoding does not have is replaced, and what would
-    steer a terminal is written out (`visible`). Streams that a caller has put in place of Python's own are left as they
-    are, but for the letters.
+    goes on, and its exit code says how it ended. A letter that an encoding does not have is replaced by one that looks
+    alike (`exporters.core.plain_letters`), and what would steer a terminal is written out (`visible`). Streams that a
+    caller has put in place of Python's own are left as they are, but for the letters.
     """
     for descriptor in range(3):
         # Otherwise the next file that is opened would take this number, and be written into by what prints.
@@ -101,7 +108,7 @@ def protect_streams() -> None:
             stream.flush()
             setattr(sys, name, _protected(descriptor, stream))
         elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=ERRORS)
 
 
 def reader_gone() -> bool:
@@ -152,12 +159,14 @@ def _raw(stream: object) -> object:
 def _protected(descriptor: int, like: io.TextIOWrapper | None) -> _Text:
     raw = _Output(descriptor, "wb", closefd=False)
     if like is None:
-        return _Text(io.BufferedWriter(raw), "utf-8", errors="replace")
-    return _Text(
+        return _Text(io.BufferedWriter(raw), "utf-8", errors=ERRORS)
+    is_ascii = codecs.lookup(like.encoding).name == "ascii"
+    text = _Text(
         raw if like.write_through else io.BufferedWriter(raw),  # type: ignore[arg-type]
-        # click writes UTF-8 in place of ASCII, past this stream.
-        "utf-8" if codecs.lookup(like.encoding).name == "ascii" else like.encoding,
-        errors="replace",
+        "utf-8" if is_ascii else like.encoding,
+        errors=ERRORS,
         line_buffering=like.line_buffering,
         write_through=like.write_through,
     )
+    text.is_ascii = is_ascii
+    return text

@@ -246,7 +246,8 @@ def _train_epoch(
     """Train the batches of the present epoch that are not done yet; gives its losses."""
     settings, steps, fabric = training.settings, training.steps_per_epoch, trained.fabric
     epoch, begin = state.place
-    figures = {"top-1": state.history[-1]["validation_top1"]} if state.history else {}
+    figures = {"top-1 %": 100 * state.history[-1]["validation_top1"]} if state.history else {}
+    later = (settings.epochs - epoch - 1) * steps
     batches = training.loader.training_batches(
         training.augmentation,
         settings.batch_size,
@@ -258,15 +259,15 @@ def _train_epoch(
         done=begin,
     )
     model.train()
-    with console.track(f"{training.name} {epoch + 1}/{settings.epochs}", steps) as bar:
-        bar.advance(begin)
+    with console.track(f"{training.name} {epoch + 1}/{settings.epochs}", steps, later=later) as bar:
+        bar.begin_at(begin)
         for step, batch in enumerate(meters.waiting(batches), begin):
             train_step(training, fabric, model, trained.optimizer, batch, epoch, step, meters, trained.average)
             for line in meters.left_out():
                 console.warn(f"{training.name}: {line}")
             bar.advance()
             if (step + 1) % 20 == 0 or step + 1 == steps:
-                bar.show(loss=meters.losses()["loss"], **figures, **_speed(meters))
+                bar.show(**{"loss": meters.losses()["loss"]} | figures | _speed(meters))
             if (step + 1) % settings.batches_per_update == 0 or step + 1 == steps:
                 saver.after_step(step + 1, meters)
     metrics = meters.losses() | meters.skipped(settings.skips_batches)
@@ -280,7 +281,7 @@ def _train_epoch(
 def _speed(meters: EpochMeters) -> dict[str, float]:
     """How fast the epoch goes so far, for the bar."""
     speed = meters.speed(wait=False)
-    return {"images/s": speed["images_per_second"], "waiting %": speed["waiting_for_data"]}
+    return {"images/s": speed["images_per_second"], "waiting for data %": speed["waiting_for_data"]}
 
 
 def _validate(training: Training, fabric: Fabric, saver: Saver) -> float:

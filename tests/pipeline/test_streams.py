@@ -114,6 +114,19 @@ def test_control_characters_of_an_argument_are_written_out(setting: dict[str, st
     assert not {0x1B, 0x07}.intersection(done.stdout + done.stderr)
 
 
+@pytest.mark.parametrize(("encoding", "first"), [("ascii", b"-- x 1.5 ... +-"), ("latin-1", b"-- \xd7 1.5 ... \xb1")])
+def test_encoding_without_a_letter_gets_one_that_looks_alike(encoding: str, first: bytes) -> None:
+    code = (
+        "from pipeline.streams import echo, protect_streams\nprotect_streams()\nfrom pipeline.console import Console\n"
+        "echo('── × 1.5 … ±')\nConsole().table('t', ['a'], [['b']])\nprint('…')\n"
+    )
+    setting = ENVIRONMENT | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=setting, timeout=240, check=False)
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr, lines[0], lines[-1]) == (0, b"", first, b"...")
+    assert b"| b |" in lines and done.stdout[len(first) :].isascii()
+
+
 def test_unbuffered_output_may_lose_its_reader() -> None:
     shell = ["bash", "-c", 'set -o pipefail; PYTHONUNBUFFERED=1 "$@" | head -1', "bash", *PROGRAM, "schema"]
     done = subprocess.run(shell, capture_output=True, env=ENVIRONMENT, timeout=60, check=False)

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: bars on a terminal, plain lines elsewhere."""
+"""The console: lines, tables and bars on a terminal, plain lines elsewhere, and little where it is to be quiet."""
 
 import os
 import sys
@@ -10,26 +10,16 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from rich.console import Console as RichConsole
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import Progress
 from rich.text import Text
 
 from exporters.core.visible import visible
-from pipeline.streams import styled
+from pipeline.console.bars import Bar, Line
+from pipeline.streams import echo, styled
 from pipeline.tables import fitting_table
 
-_LONGEST_SILENCE = 20.0  # seconds; away from a terminal, running work says how far it is
+_SILENCES = (8.0, 15.0, 30.0)
+"""Seconds after which, away from a terminal, running work says how far it is: the first time, the second, and then."""
 
 _WORTH_SAYING = 10.0  # per cent of an epoch spent waiting for data
 
@@ -53,131 +43,63 @@ def _cleaned(value: Any) -> Any:
     return value
 
 
-class Bar:
-    """One tracked piece of work; counts steps and shows a few figures next to them."""
-
-    def __init__(self, console: "Console", description: str, total: int | None, unit: str = "") -> None:
-        self.description = description
-        self._console = console
-        self._total = total
-        self._unit = unit
-        self._task: tuple[Progress, TaskID] | None = None
-        self._done = 0
-        self._note = ""
-        self.started = time.monotonic()
-
-    def show_in(self, progress: Progress) -> None:
-        """Become a line of a terminal's display."""
-        task = progress.add_task(self.description, total=self._total, note="", unit=self._unit)
-        self._task = progress, task
-
-    def hide(self) -> None:
-        """Leave the display."""
-        if self._task is not None:
-            progress, task = self._task
-            progress.remove_task(task)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the work began."""
-        return time.monotonic() - self.started
-
-    def advance(self, steps: int = 1) -> None:
-        """Count steps."""
-        self._done += steps
-        if self._task is not None:
-            progress, task = self._task
-            progress.advance(task, steps)
-        else:
-            self._console.beat()
-
-    def reach(self, done: int, total: int) -> None:
-        """Say how many steps are done, and of how many."""
-        self._total = total
-        if self._task is not None:
-            progress, task = self._task
-            progress.update(task, total=total)
-        self.advance(done - self._done)
-
-    def where(self) -> str:
-        """How far the work is, and its figures."""
-        if self._unit == "bytes":
-            of = "" if self._total is None else f" of {self._total / 1e6:,.1f}"
-            where = f"{self._done / 1e6:,.1f}{of} MB"
-        elif self._total is not None:
-            where = f"{self._done}/{self._total}"
-        else:
-            where = f"{self._done}" if self._done else f"{self.seconds:.0f} s so far"
-        return f"{where} {self._note}".rstrip()
-
-    def show(self, **figures: float) -> None:
-        """Show figures next to the bar."""
-        self._note = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        if self._task is not None:
-            progress, task = self._task
-            progress.update(task, note=self._note)
-
-
-class _Count(ProgressColumn):
-    """Steps or bytes that are done; nothing where there is nothing to count."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._steps, self._bytes = MofNCompleteColumn(), DownloadColumn()
-
-    def render(self, task: Task) -> Text:
-        if task.fields["unit"] == "bytes":
-            return self._bytes.render(task)
-        return self._steps.render(task) if task.total is not None or task.completed else Text()
-
-
-class _Time(ProgressColumn):
-    """The time that is left; where that cannot be known, the time that has passed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._left, self._passed, self._speed = TimeRemainingColumn(), TimeElapsedColumn(), TransferSpeedColumn()
-
-    def render(self, task: Task) -> Text:
-        time_ = self._passed.render(task) if task.total is None else self._left.render(task)
-        return Text.assemble(self._speed.render(task), " ", time_) if task.fields["unit"] == "bytes" else time_
-
-
 class Console:
     """Lines, tables and progress on one stream.
+
+    `NO_COLOR` takes colours and bold letters away; bars stay.
 
     Args:
         stream: where to write; standard output by default.
         plain: force plain lines; by default wherever the stream is no terminal that can move its cursor, or `CI` is
             set.
+        quiet: print results alone (`result`), and warnings on standard error.
     """
 
-    def __init__(self, stream: IO[str] | None = None, plain: bool | None = None) -> None:
+    def __init__(self, stream: IO[str] | None = None, plain: bool | None = None, quiet: bool = False) -> None:
         stream = stream if stream is not None else sys.stdout
         if plain is None:
             plain = bool(os.environ.get("CI")) or os.environ.get("TERM") in ("dumb", "unknown") or not stream.isatty()
         self.plain = plain
+        self.quiet = quiet
         self._plain_width = max(120, int(os.environ.get("COLUMNS", "0") or 0))
-        width = _UNLIMITED if self.plain else None  # a table may exceed the width of a page where nothing folds it
-        terminal = False if self.plain else None  # None: as the stream is
-        self._rich = _Rich(file=styled(stream), width=width, force_terminal=terminal, highlight=False, emoji=False)
+        self._rich = self._writer(stream)
         self._bars: list[Bar] = []
         self._display: Progress | None = None
         self._stopped: threading.Event | None = None
         self._beating = threading.Lock()
         self._last_line = time.monotonic()
+        self._beats = 0
+
+    def _writer(self, stream: IO[str]) -> _Rich:
+        return _Rich(
+            file=styled(stream),
+            width=_UNLIMITED if self.plain else None,  # a table may exceed a page's width where nothing folds it
+            force_terminal=False if self.plain else None,  # None: as the stream is
+            color_system=None if os.environ.get("NO_COLOR") else "auto",
+            highlight=False,
+            emoji=False,
+        )
 
     def say(self, text: str) -> None:
         """Print one line; on a terminal it is wrapped between words, unless it is indented: commands are copied."""
+        if not self.quiet:
+            self._print(text)
+
+    def result(self, text: str) -> None:
+        """Print what the command was asked for, even where the console is quiet."""
         self._print(text)
 
     def heading(self, text: str) -> None:
         """Print the name of what begins now."""
-        self._print(f"── {text}", style="bold")
+        if not self.quiet:
+            self._print(f"── {text}", style="bold")
 
     def warn(self, text: str) -> None:
         """Print a line that must not be overlooked."""
-        self._print(f"WARNING: {text}", style="bold yellow")
+        if self.quiet:
+            echo(f"WARNING: {text}", err=True)
+        else:
+            self._print(f"WARNING: {text}", style="bold yellow")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> None:
         """Print a table, every text as it stands; the first `words` columns are words, those after them figures.
@@ -185,6 +107,8 @@ class Console:
         Where it is wider than the terminal, words are wrapped; if that is not enough, rows are stacked. Away from a
         terminal a row stays a row, as long as it has to be.
         """
+        if self.quiet:
+            return
         self._print(title, style="bold")  # a table would fold it to its own width
         columns, clean = [visible(text) for text in columns], [[visible(cell) for cell in row] for row in rows]
         shown = fitting_table(
@@ -193,7 +117,7 @@ class Console:
         self._rich.print(shown, soft_wrap=isinstance(shown, Text))
 
     def _print(self, text: str, style: str | None = None) -> None:
-        self._last_line = time.monotonic()
+        self._last_line, self._beats = time.monotonic(), 0
         text = visible(text)  # before lines are wrapped
         if not self.plain:
             text = "\n".join(map(self._wrapped, text.split("\n")))
@@ -224,12 +148,21 @@ class Console:
         self.say(fits[0] if fits else lines[-1])
 
     @contextmanager
-    def track(self, description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:
+    def track(self, description: str, total: int | None, *, unit: str = "", later: int = 0) -> Iterator[Bar]:
         """Track work of `total` steps (None: not known), which are bytes where `unit` is `"bytes"`.
 
         The bar vanishes when the block ends. Work in the block may be tracked too, and is shown below.
+
+        Args:
+            description: what is done, in a few words.
+            total: number of steps.
+            unit: of the steps.
+            later: steps of the same kind that follow the block, for the time that is left.
         """
-        bar = Bar(self, visible(description), total, unit)
+        bar = Bar(visible(description), total, unit, later, beat=self.beat)
+        if self.quiet:
+            yield bar
+            return
         self._begin(bar)
         try:
             yield bar
@@ -240,8 +173,11 @@ class Console:
         """Print where the work is, if nothing has been printed for long."""
         with self._beating:
             bars = list(self._bars)
-            if bars and time.monotonic() - max(self._last_line, bars[0].started) > _LONGEST_SILENCE:
+            silence = _SILENCES[min(self._beats, len(_SILENCES) - 1)]
+            if bars and time.monotonic() - max(self._last_line, bars[0].started) > silence:
+                beats = self._beats
                 self.say(f"{', '.join(bar.description for bar in bars)}: {bars[-1].where()}")
+                self._beats = beats + 1
 
     def _begin(self, bar: Bar) -> None:
         self._bars.append(bar)
@@ -251,11 +187,7 @@ class Console:
                 threading.Thread(target=self._beat_until, args=(self._stopped,), daemon=True).start()
             return
         if self._display is None:
-            columns = (
-                TextColumn("{task.description}", markup=False), BarColumn(), _Count(), _Time(),
-                TextColumn("{task.fields[note]}", markup=False),
-            )  # fmt: skip
-            self._display = Progress(*columns, console=self._rich, transient=True)
+            self._display = Progress(Line(self._rich), console=self._rich, transient=True)
             self._display.start()
         bar.show_in(self._display)
 

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from pipeline import console as module
 from pipeline.console import Console
+from pipeline.console import console as module
 
 AWKWARD = "runs/[bold]x[/bold] [1, 2] :bird: 50 % C:\\x [/a]"
 
@@ -89,11 +89,31 @@ def test_long_plain_work_reports_its_progress(monkeypatch: pytest.MonkeyPatch) -
     with Console(out).track("student 1/2", 100) as bar:
         for step in range(8):
             now[0] = 10.0 * (step + 1)
-            bar.show(loss=1.23456, accuracy=0.5)
+            bar.show(**{"loss": 1.23456, "top-1 %": 50.0})
             bar.advance(2)
         assert bar.seconds == 80
     assert out.getvalue().splitlines() == [
-        "student 1/2: 6/100 loss 1.235 accuracy 0.5", "student 1/2: 12/100 loss 1.235 accuracy 0.5"
+        "student 1/2: 2/100, loss 1.235, top-1 50 %, 8:10 left",
+        "student 1/2: 6/100, loss 1.235, top-1 50 %, 7:50 left",
+        "student 1/2: 14/100, loss 1.235, top-1 50 %, 7:10 left",
+    ]
+
+
+def test_silences_grow_as_long_as_nothing_else_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    console = Console(out)
+    with console.track("loading", None):
+        for second in range(0, 121):
+            now[0] = float(second)
+            if second == 100:
+                console.say("a line")
+            console.beat()
+    lines = out.getvalue().splitlines()
+    assert lines == [
+        "loading: 9 s so far", "loading: 25 s so far", "loading: 56 s so far", "loading: 87 s so far", "a line",
+        "loading: 109 s so far",
     ]  # fmt: skip
 
 
@@ -105,21 +125,21 @@ def test_nested_plain_work_is_reported_after_a_silence(monkeypatch: pytest.Monke
     with console.track("export", None), console.track("int8: try 2 of at most 16", None):
         now[0] = 15.0
         console.say("a line")
-        now[0] = 30.0
+        now[0] = 22.0
         console.beat()
-        now[0] = 36.0
+        now[0] = 24.0
         console.beat()
         with console.track("images", 500) as images:  # nothing of its own was ever silent for so long
-            now[0] = 57.0
+            now[0] = 40.0
             images.advance(128)
     assert out.getvalue().splitlines() == [
-        "a line", "export, int8: try 2 of at most 16: 36 s so far",
-        "export, int8: try 2 of at most 16, images: 128/500",
+        "a line", "export, int8: try 2 of at most 16: 24 s so far",
+        "export, int8: try 2 of at most 16, images: 128/500, 0:47 left",
     ]  # fmt: skip
 
 
 def test_single_long_step_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LONGEST_SILENCE", -1.0)
+    monkeypatch.setattr(module, "_SILENCES", (-1.0,))
     reported = threading.Event()
     console = Console(io.StringIO())
     monkeypatch.setattr(console, "say", lambda line: reported.set() if line.startswith("loading") else None)
@@ -228,7 +248,9 @@ def test_epoch_is_one_line_of_figures() -> None:
     assert out.getvalue() == f"{line}\n{line}, 42 % of the time waiting for data\n"
 
 
-@pytest.mark.parametrize(("total", "expected"), [(10_000_000, "a.tgz: 2.5 of 10.0 MB"), (None, "a.tgz: 2.5 MB")])
+@pytest.mark.parametrize(
+    ("total", "expected"), [(10_000_000, "a.tgz: 2.5 of 10.0 MB, 1:33 left"), (None, "a.tgz: 2.5 MB, 31 s so far")]
+)
 def test_downloads_are_reported_in_megabytes(monkeypatch: pytest.MonkeyPatch, total: int | None, expected: str) -> None:
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
