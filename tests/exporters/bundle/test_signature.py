@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import sigstore
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -17,6 +16,7 @@ from exporters.bundle.signature import Signer, signed_files
 from exporters.bundle.verify import verify_bundle
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from tests.exporters.forging import resealed, signature_of
+from tests.exporters.own_sigstore import OwnSigstore, new_key
 
 
 def model_signing(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -81,28 +81,76 @@ def test_signature_over_other_files_is_refused(signed: Path, keys: Keys, tmp_pat
         verify_bundle(bundle, signer=Signer(public_key=keys.public))
 
 
-def test_identity_is_checked_against_the_trusted_roots_of_sigstore(signed: Path, tmp_path: Path) -> None:
-    """The roots that the library of Sigstore brings; a key is no identity, and garbage no root."""
-    roots = sorted(Path(sigstore.__file__).parent.glob("_store/**/trusted_root.json"))
-    configurations = sorted(Path(sigstore.__file__).parent.glob("_store/**/signing_config*.json"))
-    if not roots or not configurations:
-        pytest.skip("this version brings none")
-    trust = tmp_path / "trust.json"
-    trust.write_text(
-        json.dumps(
-            {
-                "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
-                "trustedRoot": json.loads(roots[0].read_text()),
-                "signingConfig": json.loads(configurations[0].read_text()),
-            }
-        )
-    )
-    signer = Signer("ada@example.org", "https://accounts.example.org", trust=trust)
+ADA = ("ada@example.org", "https://accounts.example.org")
+
+
+@pytest.fixture(scope="module")
+def sigstore() -> OwnSigstore:
+    return OwnSigstore()
+
+
+@pytest.fixture(scope="module")
+def trust(sigstore: OwnSigstore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sigstore") / "trust.json"
+    path.write_text(sigstore.trust())
+    return path
+
+
+@pytest.fixture(scope="module")
+def vouched(signed: Path, keys: Keys, sigstore: OwnSigstore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Signed by Ada."""
+    bundle = Path(shutil.copytree(signed, tmp_path_factory.mktemp("vouched") / "bundle"))
+    key = serialization.load_pem_private_key(keys.private.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    (bundle / "model.sig").write_bytes(sigstore.vouch((signed / "model.sig").read_bytes(), key, *ADA))
+    return bundle
+
+
+def test_identity_is_that_of_the_certificate(vouched: Path, trust: Path) -> None:
+    """By a Sigstore whose roots are given; the program `model_signing` agrees."""
+    identity, issuer = ADA
+    assert verify_bundle(vouched, signer=Signer(identity, issuer, trust=trust)).signature == "checked"
+    assert verify_bundle(vouched, signer=Signer(identity, trust=trust)).signature == "checked"
+    options = ("--identity", identity, "--identity_provider", issuer, "--trust_config", trust)
+    done = model_signing("verify", "sigstore", vouched, *options, "--signature", vouched / "model.sig")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("signer", [("bob@example.org", None), (ADA[0], "https://evil.example.org")])
+def test_another_identity_or_issuer_is_refused(signer: tuple[str, str | None], vouched: Path, trust: Path) -> None:
+    with pytest.raises(GateError, match=rf"model\.sig: not a signature of {signer[0]}, vouched for by .*: Certificate"):
+        verify_bundle(vouched, signer=Signer(*signer, trust=trust))
+
+
+def test_identity_that_another_sigstore_vouches_for_is_refused(vouched: Path, tmp_path: Path) -> None:
+    (tmp_path / "trust.json").write_text(OwnSigstore().trust())
+    with pytest.raises(GateError, match=r"model\.sig: not a signature of ada@example\.org"):
+        verify_bundle(vouched, signer=Signer(*ADA, trust=tmp_path / "trust.json"))
+
+
+def test_files_of_an_identity_that_were_forged_are_refused(
+    vouched: Path, sigstore: OwnSigstore, trust: Path, tmp_path: Path
+) -> None:
+    """Neither what Ada has signed over other files counts, nor what another key has signed under her certificate."""
+    bundle = Path(shutil.copytree(vouched, tmp_path / "bundle"))
+    resealed(bundle, lambda manifest: manifest["facts"]["metrics"].update({"test top-1": 0.99}))
+    with pytest.raises(GateError, match=r"model\.sig: made over other files: MODEL_CARD\.md"):
+        verify_bundle(bundle, signer=Signer(*ADA, trust=trust))
+    other = new_keys(tmp_path, "other")
+    arguments = ("--private_key", other.private, "--signature", bundle / "model.sig")
+    (bundle / "model.sig").unlink()
+    assert model_signing("sign", "key", bundle, *arguments).returncode == 0
+    (bundle / "model.sig").write_bytes(sigstore.vouch((bundle / "model.sig").read_bytes(), new_key(), *ADA))
+    with pytest.raises(GateError, match=r"model\.sig: not a signature of ada@example\.org"):
+        verify_bundle(bundle, signer=Signer(*ADA, trust=trust))
+
+
+def test_key_is_no_identity_and_garbage_no_root(signed: Path, trust: Path, tmp_path: Path) -> None:
     with pytest.raises(GateError, match=r"not a signature of ada@example\.org, vouched for by https://accounts"):
-        verify_bundle(signed, signer=signer)
-    trust.write_text("{}")
+        verify_bundle(signed, signer=Signer(*ADA, trust=trust))
+    (tmp_path / "trust.json").write_text("{}")
     with pytest.raises(UsageError, match=r"trust\.json: cannot be used"):
-        verify_bundle(signed, signer=signer)
+        verify_bundle(signed, signer=Signer(*ADA, trust=tmp_path / "trust.json"))
 
 
 def test_signer_is_an_identity_or_a_key(tmp_path: Path, signed: Path) -> None:

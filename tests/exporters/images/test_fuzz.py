@@ -1,11 +1,10 @@
 """Broken images through everything that decodes those of others: one clear outcome, in bounded time and memory.
 
-`make fuzz` takes 2,000 new ones (tests without hypothesis bear its mark for that); the default suite takes a few,
-the same each time.
+Tests without hypothesis bear its mark, so that `make fuzz` runs them. `tests/exporters/serving/test_hostile_uploads.py`
+sends such images to a server.
 """
 
 import asyncio
-import os
 import resource
 import subprocess
 import sys
@@ -22,13 +21,9 @@ from exporters.images.preprocessing import Preprocessing
 from exporters.serving.decoding.messages import DecodeRequest
 from exporters.serving.decoding.process import Decoder
 from exporters.serving.problems import RequestError
-from tests.exporters.images.mutations import KINDS, broken_image, whole
+from tests.exporters.images.mutations import EXAMPLES, FIRST, KINDS, broken_image, whole
 from tests.pipeline.conftest import set_, write_recipe
 
-FUZZING = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
-EXAMPLES = 2_000 if FUZZING else 60
-FIRST = int.from_bytes(os.urandom(4), "big") if FUZZING else 0
-"""Of the seeds of images that are read by the hundred; named in what is asserted."""
 SECONDS = 10.0
 MEGABYTES = 700
 PREPROCESSING = Preprocessing(size=32, resize=32, mean=(0.5,) * 3, std=(0.5,) * 3)
