@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.devices import DEVICES, on_devices
-from pipeline.commands.options import OVERRIDES, PATH, RECIPE
+from pipeline.commands.options import OVERRIDES, PATH, RECIPE, REPORT
 from pipeline.commands.types import Names
 
 NAMES = Names()
@@ -33,6 +33,7 @@ NAMES = Names()
 @click.option("--corruptions", is_flag=True, help="Also score on corrupted test images (validate.corruptions).")
 @OVERRIDES
 @click.option("--run-dir", type=PATH, metavar="DIR", help="Default: runs/<recipe name>-compare.")
+@REPORT
 @DEVICES
 def compare(
     recipe: str,
@@ -44,13 +45,14 @@ def compare(
     corruptions: bool,
     overrides: tuple[str, ...],
     run_dir: Path | None,
+    report: bool,
     devices: int | None,
 ) -> None:
     """Train a student under several methods and seeds, and compare.
 
     Shows which method makes a difference. Separate names by commas. Every run is an ordinary run directory; an
     interrupted comparison resumes where it stopped, and can be extended by more seeds or methods. The recipe's gates
-    are reported, not enforced.
+    are reported, not enforced. It ends with report.html, a page over all arms.
     """
     from pipeline.comparison.arms import Source
     from pipeline.comparison.compare import compare as run_comparison
@@ -68,6 +70,7 @@ def compare(
             weightings=weightings,
             folder=run_dir,
             command=["tmkd-pipeline", *sys.argv[1:]],
+            page=report,
             console=Console(),
         )
 

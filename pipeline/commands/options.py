@@ -23,6 +23,12 @@ OVERRIDES = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. train.epochs=5; repeatable."
 )
 RUN_DIRECTORY = click.option("--run-dir", type=PATH, metavar="DIR", help="Where files go; default: runs/<recipe name>.")
+REPORT = click.option(
+    "--report/--no-report",
+    default=True,
+    envvar="TMKD_REPORT",
+    help="Write report.html, a page that shows what came of it; default: --report.",
+)
 PROVIDER = click.option(
     "--provider",
     type=click.Choice(PROVIDER_NAMES),
@@ -62,12 +68,7 @@ def running(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*arguments, running=Running(until, force, report), **others)
 
     for option in (
-        click.option(
-            "--report/--no-report",
-            default=True,
-            envvar="TMKD_REPORT",
-            help="Write report.html, a page that shows what the run gave; default: --report.",
-        ),
+        REPORT,
         click.option("--force", type=STAGE, help="Run this stage again even if nothing changed."),
         click.option("--until", type=STAGE, help="Stop after this stage."),
     ):

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from pipeline.comparison.results import WHICH, ArmResult, Comparison, Which
-from pipeline.evaluation.paired import PairedDifference, Spread, mean_and_std, paired_difference
+from pipeline.evaluation.paired import PairedDifference, Spread, bootstrap_interval, mean_and_std, paired_difference
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +24,8 @@ class ArmFigures:
             the two have no seed in common.
         nll, ece: of the chosen student on the test split; None unless every seed has it.
         corrupted: its top-1 by kind of corruption, and `mean`; empty unless every seed has it.
+        interval: 95 % around the mean of `test`, by the bootstrap over seeds and images; with one seed over images
+            alone.
     """
 
     arm: ArmResult
@@ -33,6 +37,7 @@ class ArmFigures:
     nll: Spread | None = None
     ece: Spread | None = None
     corrupted: Mapping[str, Spread] = field(default_factory=dict)
+    interval: Mapping[Which, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def learned_seeds(self) -> int:
@@ -73,7 +78,12 @@ def _figures(arm: ArmResult, arms: Mapping[str, ArmResult]) -> ArmFigures:
         nll=_spread([result.nll for result in arm.seeds]),
         ece=_spread([result.ece for result in arm.seeds]),
         corrupted=_corrupted(arm),
+        interval={which: _interval(arm, which) for which in WHICH},
     )
+
+
+def _interval(arm: ArmResult, which: Which) -> tuple[float, float]:
+    return bootstrap_interval(np.stack([result.correct[which].astype(np.int8) for result in arm.seeds]))
 
 
 def _spread(values: Sequence[float | None]) -> Spread | None:

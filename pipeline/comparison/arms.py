@@ -1,6 +1,5 @@
 """What is compared: the arms of a comparison, each a recipe that differs from the given one in a few keys."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -52,11 +51,6 @@ class Arm:
     overrides: tuple[str, ...]
     reference: str | None = None
     ablates: str | None = None
-
-    @property
-    def folder(self) -> str:
-        """The name as a folder's name."""
-        return re.sub(r"[^A-Za-z0-9_.]+", "-", self.name).strip("-")
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,22 @@
 """The whole of `compare`: arms, runs, results, report."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
-from exporters.core.errors import GateError, UnavailableError
-from exporters.core.files import sha256_bytes
+from exporters.core.errors import GateError, TmkdError, UnavailableError
 from exporters.core.locks import held
+from exporters.core.wording import count_of
 from exporters.images.outputs import mark_output
-from pipeline.comparison.arms import Arm, Source, make_arms
+from pipeline.comparison.arms import Source, make_arms
 from pipeline.comparison.execute import PlannedRun, execute_runs, plan_runs
 from pipeline.comparison.headline import headline
+from pipeline.comparison.planned import RESULT, Planned, make_comparison, planned, read_results
 from pipeline.comparison.report import console_table, write_report
-from pipeline.comparison.results import ArmResult, Comparison, SeedResult, read_result, widest_teacher
-from pipeline.data.index import DataIndex
+from pipeline.comparison.results import ArmResult, SeedResult, widest_teacher
 from pipeline.evaluation.gates import judge_student
 from pipeline.evaluation.teacher import PlainAccuracy, teacher_weaknesses
-from pipeline.recipe.reading.overrides import parse_override
+from pipeline.report.page.write import PAGE
 
 if TYPE_CHECKING:
     from pipeline.console import Console
@@ -42,6 +40,7 @@ def compare(
     weightings: Sequence[str] | None,
     folder: Path | None,
     command: Sequence[str],
+    page: bool,
     console: "Console",
 ) -> None:
     """Train the same student under several methods and seeds, and report what can and what cannot be told apart.
@@ -52,6 +51,7 @@ def compare(
         seeds: how many, 1 or more.
         folder: where everything goes; None: `runs/<recipe name>-compare`.
         command: the command line, for the report.
+        page: whether `report.html` is written at the end.
         console: for what a person should see.
 
     Raises:
@@ -64,8 +64,9 @@ def compare(
     folder = folder or Path("runs") / f"{recipe.name}-compare"
     runs = plan_runs(folder, source, arms, range(recipe.seed, recipe.seed + seeds))
     mark_output(folder)
+    plan = planned(recipe, arms, range(recipe.seed, recipe.seed + seeds), command)
     with held(folder / ".compare.lock", lambda process: _refusal(folder, process)):
-        _compare(source, arms, runs, seeds, folder, command, console)
+        _compare(source, plan, runs, folder, page, console)
 
 
 def _refusal(folder: Path, process: str) -> UnavailableError:
@@ -77,30 +78,26 @@ def _refusal(folder: Path, process: str) -> UnavailableError:
 
 def _compare(
     source: Source,
-    arms: Sequence[Arm],
+    plan: Planned,
     runs: Sequence[PlannedRun],
-    seeds: int,
     folder: Path,
-    command: Sequence[str],
+    page: bool,
     console: "Console",
 ) -> None:
-    recipe = source.load()
-    console.say(f"{len(arms)} arms × {seeds} {'seed' if seeds == 1 else 'seeds'} = {len(runs)} runs in {folder}")
-    failed = execute_runs(folder, source, runs, console)
-    results = tuple(
-        result for arm in arms if (result := _result(arm, [run for run in runs if run.arm == arm], failed)).seeds
-    )
+    count = len(plan.seeds)
+    console.say(f"{len(plan.arms)} arms × {count_of(count, 'seed')} = {len(runs)} runs in {folder}")
+    plan.write(folder)
+    before = _bytes_of(folder / RESULT)
+    try:
+        failed, ran = execute_runs(folder, source, runs, console)
+    except TmkdError:
+        if page:
+            _write_page(folder, console)
+        raise
+    results = read_results(folder, plan, {(run.arm.name, run.seed) for run in runs if run.label not in failed})
     if results:
-        names = {arm.name for arm in results}
-        comparison = Comparison(
-            recipe=recipe.name,
-            recipe_sha256=sha256_bytes(recipe.to_yaml().encode()),
-            command=" ".join(map(quote, command)),
-            data=_describe_data(recipe.data.dataset, runs, failed),
-            teacher=widest_teacher(results),
-            arms=tuple(arm if arm.reference in names else replace(arm, reference=None) for arm in results),
-            weaknesses=(*_weaknesses(source, results), *(f"{label}: {message}" for label, message in failed.items())),
-        )
+        weaknesses = (*_weaknesses(source, results), *(f"{label}: {message}" for label, message in failed.items()))
+        comparison = make_comparison(folder, plan, results, weaknesses)
         figures = write_report(comparison, folder)
         title, columns, rows, words = console_table(comparison, figures)
         console.table(title, columns, rows, words=words)
@@ -109,6 +106,8 @@ def _compare(
         for weakness in comparison.weaknesses:
             console.warn(weakness)
         console.say(f"report: {folder / 'compare.md'}, with compare.json and compare.png beside it")
+    if page and (ran or before != _bytes_of(folder / RESULT) or not (folder / PAGE).is_file()):
+        _write_page(folder, console)
     if failed:
         raise GateError(
             f"{len(failed)} of {len(runs)} runs did not come through: {', '.join(failed)}",
@@ -116,24 +115,21 @@ def _compare(
         )
 
 
-def _result(arm: Arm, runs: Sequence[PlannedRun], failed: dict[str, str]) -> ArmResult:
-    finished = [run for run in runs if run.label not in failed]
-    changes = [parse_override(override) for override in arm.overrides]
-    return ArmResult(
-        name=arm.name,
-        method=arm.method,
-        base=arm.base,
-        settings={".".join(change.path): change.value for change in changes},
-        reference=arm.reference,
-        seeds=tuple(read_result(run.directory, run.seed, f"runs/{arm.folder}/seed-{run.seed}") for run in finished),
-        ablates=arm.ablates,
-    )
+def _bytes_of(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
-def _describe_data(dataset: str, runs: Sequence[PlannedRun], failed: dict[str, str]) -> str:
-    run = next(run for run in runs if run.label not in failed)
-    index = DataIndex.load(run.directory.folder("data"))
-    return f"{dataset}, {len(index.classes)} classes, {len(index.splits['train']):,} training images"
+def _write_page(folder: Path, console: "Console") -> None:
+    """The page, which is no reason for a comparison to fail."""
+    from pipeline.comparison.page.write import write_page
+    from pipeline.distributed.ranks import this_rank
+
+    if not this_rank().leads:
+        return
+    try:
+        console.say(f"page: {write_page(folder, console)}")
+    except (TmkdError, OSError) as error:
+        console.warn(f"no page was written: {error}")
 
 
 def _weaknesses(source: Source, results: tuple[ArmResult, ...]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from exporters.core.errors import GateError, TmkdError
 from pipeline.comparison.arms import Arm, Source
+from pipeline.comparison.planned import CACHE, run_name
 from pipeline.preflight import Preflight
 from pipeline.preflight.base import Report
 from pipeline.runner.engine import execute
@@ -46,13 +47,15 @@ def plan_runs(folder: Path, source: Source, arms: Sequence[Arm], seeds: Sequence
 
     ordered = sorted(arms, key=views, reverse=True)
     return [
-        PlannedRun(arm, seed, RunDirectory(folder / "runs" / arm.folder / f"seed-{seed}", cache=folder / "cache"))
+        PlannedRun(arm, seed, RunDirectory(folder / run_name(arm.name, seed), cache=folder / CACHE))
         for seed in seeds
         for arm in ordered
     ]
 
 
-def execute_runs(folder: Path, source: Source, runs: Sequence[PlannedRun], console: "Console") -> dict[str, str]:
+def execute_runs(
+    folder: Path, source: Source, runs: Sequence[PlannedRun], console: "Console"
+) -> tuple[dict[str, str], bool]:
     """Run what is not finished.
 
     Args:
@@ -62,7 +65,7 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[PlannedRun], conso
         console: for what a person should see.
 
     Returns:
-        Label → message of the runs whose training did not come through; the others went on.
+        Label → message of the runs whose training did not come through; the others went on. And whether anything ran.
 
     Raises:
         TmkdError: something that no run can do without is missing or wrong; says in which run it showed.
@@ -90,7 +93,7 @@ def execute_runs(folder: Path, source: Source, runs: Sequence[PlannedRun], conso
         except TmkdError as error:
             error.message = f"{run.label}: {error.message}"
             raise
-    return failed
+    return failed, len(finished) < len(runs)
 
 
 def _is_finished(run: PlannedRun, recipe: "Recipe") -> bool:

@@ -42,9 +42,7 @@ def to_markdown(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> str:
 
 def _document(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> Iterator[str]:
     images = len(figures[0].arm.seeds[0].correct["chosen"])
-    plain = plain_arm(figures)
-    # A column of its own only where it says more than that of the references.
-    to_plain = plain if any(each.plain is not None and each.plain is not each.paired for each in figures) else None
+    to_plain = told_plain(figures)
     differences = _TO_REFERENCE + ((_TO_PLAIN.format(code(to_plain.arm.name)),) if to_plain else ())
     yield f"# Comparison: {comparison.recipe}\n"
     yield f"{' '.join(headline(figures))}\n"
@@ -70,7 +68,7 @@ def _document(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> Iterat
         yield from _beyond_accuracy(figures)
     if any(each.arm.reference for each in figures):
         yield "\n## The differences in words\n"
-        yield from (f"- {_sentence(each, to_plain)}" for each in figures if each.arm.reference)
+        yield from (f"- {difference_in_words(each, to_plain)}" for each in figures if each.arm.reference)
     yield "\n## What each arm changes against the recipe\n"
     yield from (f"- {code(each.arm.name)}: {_settings(each.arm.settings)}" for each in figures)
     yield "\n## The teacher\n"
@@ -79,7 +77,13 @@ def _document(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> Iterat
         yield "\n## Weaknesses of this comparison\n"
         yield from (f"- {weakness}" for weakness in comparison.weaknesses)
     yield "\n## How to read this\n"
-    yield "\n\n".join(_how_to_read(figures))
+    yield "\n\n".join(how_to_read(figures))
+
+
+def told_plain(figures: Sequence[ArmFigures]) -> ArmFigures | None:
+    """Plain training, where differences to it say more than those to the references; else None."""
+    further = any(each.plain is not None and each.plain is not each.paired for each in figures)
+    return plain_arm(figures) if further else None
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -177,7 +181,13 @@ def _against(verdict: str) -> str:
     return f"{verdict} from" if verdict == "not distinguishable" else f"{verdict} than"
 
 
-def _sentence(each: ArmFigures, to_plain: ArmFigures | None) -> str:
+def difference_in_words(each: ArmFigures, to_plain: ArmFigures | None) -> str:
+    """The difference of an arm to its reference as Markdown.
+
+    Args:
+        each: an arm that has a reference.
+        to_plain: plain training, where its difference to that is told too.
+    """
     name, reference = code(each.arm.name), code(each.arm.reference or "")
     if each.paired is None:
         return f"{name} and its reference {reference} have no seed in common: no difference can be given."
@@ -242,7 +252,8 @@ def _teacher(teacher: Mapping[str, Any]) -> str:
     )
 
 
-def _how_to_read(figures: Sequence[ArmFigures]) -> Iterator[str]:
+def how_to_read(figures: Sequence[ArmFigures]) -> Iterator[str]:
+    """What figures and words of a comparison mean, as paragraphs of Markdown."""
     yield (
         "Each student is scored twice: after the epoch with the best accuracy on validation (*chosen*), and after the"
         " last epoch. The test split chose nothing. The validation figure of the chosen epoch is the best of many, and"

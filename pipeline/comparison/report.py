@@ -7,10 +7,12 @@ from typing import Any
 
 from exporters.core.files import dump_json, write_bytes, write_text
 from pipeline.comparison.analysis import ArmFigures, analyse
+from pipeline.comparison.best import best_arm
 from pipeline.comparison.headline import headline
 from pipeline.comparison.markdown import to_markdown
 from pipeline.comparison.results import WHICH, ArmResult, Comparison, Which
 from pipeline.comparison.text import NONE, difference, interval, seconds, spread
+from pipeline.comparison.wins import Wins, wins
 from pipeline.evaluation.paired import LEVEL, RESAMPLES, PairedDifference
 
 FORMAT = 1
@@ -33,6 +35,7 @@ def write_report(comparison: Comparison, folder: Path) -> tuple[ArmFigures, ...]
 
 def to_json(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> dict[str, Any]:
     """Everything as JSON values; accuracies and differences are shares, not per cent."""
+    found, best = wins(figures), best_arm(figures)
     return {
         "format": FORMAT,
         "recipe": {"name": comparison.recipe, "sha256": comparison.recipe_sha256},
@@ -43,7 +46,13 @@ def to_json(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> dict[str
         "chance": figures[0].arm.seeds[0].chance,
         "teacher": comparison.teacher or None,
         "interval": {"level": LEVEL, "method": "bootstrap over seeds and images", "resamples": RESAMPLES},
-        "arms": [_arm(each) for each in figures],
+        "best": None
+        if best is None
+        else {
+            "arm": best.arm.arm.name,
+            "differences": {name: _difference(paired) for name, paired in best.differences.items()},
+        },
+        "arms": [_arm(each) | {"images": _images(found, number)} for number, each in enumerate(figures)],
         "weaknesses": list(comparison.weaknesses),
     }
 
@@ -59,6 +68,7 @@ def _arm(each: ArmFigures) -> dict[str, Any]:
         "reference": arm.reference,
         "seeds": _seeds(arm),
         "test": {which: asdict(each.test[which]) for which in WHICH},
+        "test_interval": {which: list(each.interval[which]) for which in WHICH},
         "validation": {which: asdict(each.validation[which]) for which in WHICH},
         "seconds_per_epoch": asdict(each.seconds_per_epoch),
         "learned_seeds": each.learned_seeds,
@@ -90,7 +100,25 @@ def _seeds(arm: ArmResult) -> list[dict[str, Any]]:
 
 
 def _differences(paired: Mapping[Which, PairedDifference]) -> dict[str, Any]:
-    return {which: asdict(paired[which]) | {"verdict": paired[which].verdict} for which in WHICH}
+    return {which: _difference(paired[which]) for which in WHICH}
+
+
+def _difference(paired: PairedDifference) -> dict[str, Any]:
+    return asdict(paired) | {"verdict": paired.verdict}
+
+
+def _images(found: Wins, arm: int) -> dict[str, Any]:
+    """How many test images an arm has right under more than half of its seeds, and where others have not."""
+    return {
+        "right": int(found.right[arm].sum()),
+        "only_this_right": int(found.alone_right[arm].sum()),
+        "only_this_wrong": int(found.alone_wrong[arm].sum()),
+        "over": {
+            name: int(count)
+            for number, (name, count) in enumerate(zip(found.names, found.over[arm], strict=True))
+            if number != arm
+        },
+    }
 
 
 def console_table(

@@ -145,7 +145,7 @@ def bootstrap_interval(gains: np.ndarray, resamples: int = RESAMPLES) -> tuple[f
     of each kind of column is drawn (three seeds have 27 kinds at most). Negated gains give the negated interval.
 
     Args:
-        gains: `[S, N]`, -1, 0 or 1 for each seed and image.
+        gains: `[S, N]`, -1, 0 or 1 for each seed and image; of one arm alone, 1 where it is right.
         resamples: how many.
     """
     kinds, counts = _kinds_of_columns(gains)

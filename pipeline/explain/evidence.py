@@ -1,6 +1,6 @@
 """What a run's networks say about a sample of its test images, for the page's figures."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,12 @@ from pipeline.stages.shared.networks import read_classifier
 from pipeline.stages.shared.race import decided_recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
     from pipeline.models.outputs import NetworkOutput
+    from pipeline.models.tapped import TappedNetwork
+    from pipeline.stages.shared.inputs import Data
+    from pipeline.tmkd.teacher import MultiViewTeacher
 
 MULTIPLICATIONS = 1.5e12
 """What a network may spend on the sample, at most: about half a minute of a core. Larger networks see fewer images."""
@@ -111,17 +114,7 @@ def gather(context: StageContext, verdict: Mapping[str, Any]) -> Evidence:
     Raises:
         UnavailableError: images or networks are not there any more.
     """
-    import torch
-
-    from pipeline.explain.asking import (
-        accuracy_on_corrupted,
-        activation_maps,
-        ask,
-        ask_teacher,
-        images_of,
-        view_pictures,
-    )
-    from pipeline.models.deployment.choice import multiplications
+    from pipeline.explain.asking import accuracy_on_corrupted
     from pipeline.training.device import make_fabric
 
     recipe, run, data = context.recipe, context.run, read_data(context)
@@ -131,37 +124,60 @@ def gather(context: StageContext, verdict: Mapping[str, Any]) -> Evidence:
     students = {name: network.to(fabric.device) for name, network in _students(context, verdict)}
     decided = decided_recipe(run, recipe)  # under `auto`, the method that has trained the student
     teacher = read_teacher(replace(context, recipe=decided), fabric) if needs_teacher(decided) else None
-    counted = [*students.values()]
-    if teacher is not None:
-        counted.append(read_classifier(run.folder("teacher"), recipe.teacher.visual.classifier, "teacher.visual"))
-    views_seen = 1 if teacher is None else len(teacher.views)
-    image = torch.zeros(1, 3, data.geometry.size, data.geometry.size, device=fabric.device)
-    work = max(multiplications(network.to(fabric.device), image) for network in counted)
+    work = multiplications_of(students, teacher, context, data, fabric.device)
     chosen = looked_at(answers, labels, len(data.index.classes))
-    indices = sample(labels, chosen, max(FEWEST, _affordable(work * views_seen, IMAGES)))
+    indices = sample(labels, chosen, max(FEWEST, affordable(work * views_seen(teacher), IMAGES)))
+    evidence = ask_networks(students, teacher, data, indices, labels, chosen, _titles(verdict), fabric.device, shown)
+    corrupted_images = affordable(work * CORRUPTED_PASSES, CORRUPTED)
+    if corrupted_images < FEWEST:
+        return evidence
+    spread = spread_evenly(len(labels), corrupted_images)
+    both = {STUDENT: students[STUDENT]} | ({} if teacher is None else {TEACHER: teacher.visual})
+    corrupted = accuracy_on_corrupted(both, data, spread, fabric.device)
+    return replace(evidence, corrupted=corrupted, corrupted_images=len(spread))
 
-    asked = {name: ask(network, data, indices, fabric.device) for name, network in students.items()}
+
+def ask_networks(
+    students: "Mapping[str, TappedNetwork]",
+    teacher: "MultiViewTeacher | None",
+    data: "Data",
+    indices: np.ndarray,
+    labels: np.ndarray,
+    chosen: Sequence[int],
+    titles: Mapping[str, str],
+    on: "device",
+    choose: Callable[[Mapping[str, np.ndarray], np.ndarray], np.ndarray],
+) -> Evidence:
+    """Ask networks of one data set about the same images, of which nothing is corrupted.
+
+    Args:
+        students: name → network, on the device, in eval mode.
+        teacher: likewise; it is asked as `TEACHER`.
+        data: of the runs.
+        indices: int64 `[M]`, positions in the test split.
+        labels: of the test split.
+        chosen: the classes whose features are drawn.
+        titles: name → what people call the network.
+        on: the device.
+        choose: name → right `[M]`, and labels `[M]` → the rows that are shown.
+    """
+    from pipeline.explain.asking import activation_maps, ask, ask_teacher, images_of, view_pictures
+
+    asked = {name: ask(network, data, indices, on) for name, network in students.items()}
     functions: dict[str, Callable[[Tensor], NetworkOutput]] = {**students}
     weights = None
     if teacher is not None:
-        logits, features, weights = ask_teacher(teacher, data, indices, fabric.device)
+        logits, features, weights = ask_teacher(teacher, data, indices, on)
         asked[TEACHER], functions[TEACHER] = (logits, features), teacher.visual
-    corrupted_images = _affordable(work * CORRUPTED_PASSES, CORRUPTED)
-    corrupted: dict[str, dict[str, dict[str, float]]] = {}
-    if corrupted_images >= FEWEST:
-        spread = spread_evenly(len(labels), corrupted_images)
-        both = {name: functions[name] for name in (STUDENT, TEACHER) if name in functions}
-        corrupted, corrupted_images = accuracy_on_corrupted(both, data, spread, fabric.device), len(spread)
-    right = {name: logits.argmax(axis=1) == labels[indices] for name, (logits, _features) in asked.items()}
-    rows = shown(right, labels[indices])
-    pictures, images = images_of(data, indices[rows], fabric.device)
+    own = labels[indices].astype(np.int64)
+    rows = choose({name: logits.argmax(axis=1) == own for name, (logits, _features) in asked.items()}, own)
+    pictures, images = images_of(data, indices[rows], on)
     views = None
-    if teacher is not None and weights is not None and views_seen > 1:
+    if teacher is not None and weights is not None and views_seen(teacher) > 1:
         views = ViewEvidence(teacher.views.names, weights, view_pictures(teacher.views, images))
-    titles = _titles(verdict)
     return Evidence(
         indices=indices,
-        labels=labels[indices].astype(np.int64),
+        labels=own,
         chosen=tuple(chosen),
         shown=rows,
         pictures=pictures,
@@ -170,9 +186,42 @@ def gather(context: StageContext, verdict: Mapping[str, Any]) -> Evidence:
             for name, (logits, features) in asked.items()
         },
         views=views,
-        corrupted=corrupted,
-        corrupted_images=corrupted_images if corrupted else 0,
+        corrupted={},
+        corrupted_images=0,
     )
+
+
+def multiplications_of(
+    students: "Mapping[str, TappedNetwork]",
+    teacher: "MultiViewTeacher | None",
+    context: StageContext,
+    data: "Data",
+    on: "device",
+) -> float:
+    """Of the largest of some networks, for one image; of the teacher in one view.
+
+    Args:
+        students: name → network, on the device.
+        teacher: likewise.
+        context: of a run that has the teacher.
+        data: of the run.
+        on: the device.
+    """
+    import torch
+
+    from pipeline.models.deployment.choice import multiplications
+
+    networks = [*students.values()]
+    if teacher is not None:  # as it was saved, since none are counted in other runtimes
+        visual = context.recipe.teacher.visual.classifier
+        networks.append(read_classifier(context.run.folder("teacher"), visual, "teacher.visual"))
+    image = torch.zeros(1, 3, data.geometry.size, data.geometry.size, device=on)
+    return max(multiplications(network.to(on), image) for network in networks)
+
+
+def views_seen(teacher: "MultiViewTeacher | None") -> int:
+    """How many views of each image are looked at, 1 without a teacher."""
+    return 1 if teacher is None else len(teacher.views)
 
 
 def _students(context: StageContext, verdict: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -192,7 +241,7 @@ def _titles(verdict: Mapping[str, Any]) -> dict[str, str]:
     return {STUDENT: "student", "base": f"base ({base.get('name', '')})", "plain": "plain training", TEACHER: "teacher"}
 
 
-def _affordable(work: float, most: int) -> int:
+def affordable(work: float, most: int) -> int:
     """Images that can be looked at.
 
     Args:

@@ -72,10 +72,36 @@ def shown(right: Mapping[str, np.ndarray], labels: np.ndarray, most: int = SHOWN
     alone_right = student & ~np.any(others, axis=0) if others else np.zeros_like(student)
     alone_wrong = ~student & np.all(others, axis=0) if others else np.zeros_like(student)
     disagreements = [alone_right, alone_wrong, some & ~every & ~alone_right & ~alone_wrong]
-    in_turn = zip_longest(*(_class_by_class(kind, labels) for kind in disagreements))
+    return _in_turn(disagreements, [~some, every], labels, most)
+
+
+def shown_of_arms(right: Mapping[str, np.ndarray], labels: np.ndarray, most: int = SHOWN) -> np.ndarray:
+    """Rows of the sample that are drawn where no network is more important than the others.
+
+    Args:
+        right: network → whether it is right, bool `[M]`.
+        labels: of the sample, `[M]`.
+        most: rows.
+
+    Returns:
+        int64, at most `most`. In turn, for each network: it alone is right, it alone is wrong; then other
+        disagreements, then images that all have wrong, then images that all have right. Each kind begins with an image
+        of each of its classes.
+    """
+    table = np.stack(list(right.values()))
+    count, networks = table.sum(axis=0), len(table)
+    kinds = ([own & (count == 1), ~own & (count == networks - 1)] for own in table)
+    alone = [kind for pair in kinds for kind in pair] if networks > 1 else []
+    others = (count > 1) & (count < networks - 1)
+    return _in_turn(alone, [others, count == 0, count == networks], labels, most)
+
+
+def _in_turn(first: Sequence[np.ndarray], then: Sequence[np.ndarray], labels: np.ndarray, most: int) -> np.ndarray:
+    """Rows of the first kinds, one of each in turn, then those of each of the others; each row once."""
+    in_turn = zip_longest(*(_class_by_class(kind, labels) for kind in first))
     rows = [row for turn in in_turn for row in turn if row is not None]
-    rows += _class_by_class(~some, labels) + _class_by_class(every, labels)
-    return np.array(rows[:most], dtype=np.int64)
+    rows += [row for kind in then for row in _class_by_class(kind, labels)]
+    return np.array(list(dict.fromkeys(rows))[:most], dtype=np.int64)
 
 
 def _class_by_class(kind: np.ndarray, labels: np.ndarray) -> list[int]:

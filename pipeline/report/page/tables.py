@@ -137,7 +137,7 @@ def tables(
         rows = [[key, str(value)] for key, value in facts.environment.items() if not isinstance(value, dict)]
         rows += [[name, version] for name, version in facts.environment.get("packages", {}).items()]
         yield "environment", Table("Made with", ["", "version"], rows, names=2)
-    if evidence is not None and (table := _separations(evidence)) is not None:
+    if evidence is not None and (table := separations(evidence)) is not None:
         yield "separation", table
 
 
@@ -241,7 +241,8 @@ def _class_rows(facts: Facts) -> list[list[str]]:
     return [[name, f"{images:,}", f"{100 * share:.1f}"] for share, name, images in sorted(known)[:_MOST_CLASSES]]
 
 
-def _separations(evidence: Evidence) -> Table | None:
+def separations(evidence: Evidence) -> Table | None:
+    """How far the classes lie apart in the features of each network; None where there is nothing to compare."""
     rows = []
     for answers in evidence.networks.values():
         own = np.isin(evidence.labels, evidence.chosen)

@@ -2,6 +2,7 @@ import pytest
 
 from exporters.core.errors import UsageError
 from pipeline.comparison.arms import Arm, Source, make_arms
+from pipeline.comparison.planned import folder_name
 from pipeline.recipe.references import falls_back, trains_baseline, trains_reference
 from pipeline.tmkd.views.settings import VIEW_KINDS
 
@@ -11,7 +12,7 @@ CONTRASTED = Source("quickstart", ("distill.contrast.weight=0.1",))
 
 def named(*arguments: object, source: Source = QUICKSTART) -> dict[str, Arm]:
     arms = make_arms(source, *arguments)  # type: ignore[arg-type]
-    assert len({arm.folder for arm in arms}) == len(arms)
+    assert len({folder_name(arm.name) for arm in arms}) == len(arms)
     return {arm.name: arm for arm in arms}
 
 

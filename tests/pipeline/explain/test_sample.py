@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.explain.sample import CLASSES, PER_CLASS, looked_at, sample, shown
+from pipeline.explain.sample import CLASSES, PER_CLASS, looked_at, sample, shown, shown_of_arms
 
 
 def test_classes_that_are_mixed_up_most_come_first() -> None:
@@ -49,3 +49,24 @@ def test_images_shown_are_of_as_many_classes_as_there_are() -> None:
     labels = np.repeat(np.arange(3), 5)
     student, teacher = np.zeros(15, dtype=bool), np.ones(15, dtype=bool)
     assert shown({"student": student, "teacher": teacher}, labels, 5).tolist() == [0, 5, 10, 1, 6]
+
+
+def test_arms_are_shown_in_turn_by_what_each_alone_has_right_or_wrong() -> None:
+    right = {
+        "a": np.array([True, False, True, True, True, False, True]),
+        "b": np.array([True, True, False, True, False, False, True]),
+        "c": np.array([True, False, True, False, False, False, False]),
+        "d": np.array([True, False, False, True, True, False, False]),
+    }
+    labels = np.zeros(7, dtype=np.int64)
+    # 1: b alone is right; 3: c alone is wrong; 2, 4 and 6: two of four; 5: all wrong; 0: all right
+    assert shown_of_arms(right, labels, 7).tolist() == [1, 3, 2, 4, 6, 5, 0]
+
+
+def test_of_two_arms_an_image_that_divides_them_is_shown_once() -> None:
+    right = {"a": np.array([True, False, True]), "b": np.array([False, True, True])}
+    assert shown_of_arms(right, np.zeros(3, dtype=np.int64)).tolist() == [0, 1, 2]
+
+
+def test_single_arm_shows_what_it_has_wrong_first() -> None:
+    assert shown_of_arms({"a": np.array([True, False])}, np.zeros(2, dtype=np.int64)).tolist() == [1, 0]

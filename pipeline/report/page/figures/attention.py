@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _RIGHT, _WRONG = PALETTE[2], PALETTE[1]
 
+ACROSS = 5
+"""Networks that fit side by side."""
+
 
 def attention_maps(
     pictures: np.ndarray,
@@ -22,7 +25,8 @@ def attention_maps(
     answers: Mapping[str, Sequence[str]],
     right: Mapping[str, np.ndarray],
 ) -> Drawn:
-    """Images in a row each: the image, and over it the activation map of each network's answer.
+    """Images in a row each: the image, and over it the activation map of each network's answer. Where there are more
+    than `ACROSS` networks, images in a column each, so that pictures stay large.
 
     Args:
         pictures: uint8 `[S, H, W, 3]`.
@@ -31,25 +35,30 @@ def attention_maps(
         answers: network → the class that it names for each image.
         right: network → bool `[S]`.
     """
+    down = len(maps) > ACROSS
 
     def paint(figure: "Figure") -> None:
-        grid = figure.subplots(len(pictures), 1 + len(maps), squeeze=False)
-        for row, picture in enumerate(pictures):
-            grid[row, 0].imshow(picture)
-            _label(grid[row, 0], titles[row], None)
-            for column, (name, values) in enumerate(maps.items(), start=1):
-                axes = grid[row, column]
+        images, lines = len(pictures), 1 + len(maps)
+        grid = figure.subplots(lines, images, squeeze=False) if down else figure.subplots(images, lines, squeeze=False)
+        cells = grid if down else grid.T  # a line for the images, and for each network
+        for place, picture in enumerate(pictures):
+            cells[0, place].imshow(picture)
+            _label(cells[0, place], titles[place], None)
+            for line, (name, values) in enumerate(maps.items(), start=1):
+                axes = cells[line, place]
                 axes.imshow(picture)
-                axes.imshow(enlarged(values[row], picture.shape[:2]), cmap="inferno", alpha=0.55, vmin=0, vmax=1)
-                _label(axes, answers[name][row], bool(right[name][row]))
-                if row == 0:
-                    axes.set_title(name)
-        grid[0, 0].set_title("image")
+                axes.imshow(enlarged(values[place], picture.shape[:2]), cmap="inferno", alpha=0.55, vmin=0, vmax=1)
+                _label(axes, answers[name][place], bool(right[name][place]))
+        for line, name in enumerate(["image", *maps]):
+            if down:
+                cells[line, 0].set_ylabel(on_lines(name, 18), fontsize=8)
+            else:
+                cells[line, 0].set_title(on_lines(name, 22))
         for axes in grid.flat:
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
 
-    return draw("attention-maps", 1.7 * len(pictures) + 0.2, paint)
+    return draw("attention-maps", 1.4 * (1 + len(maps)) + 0.2 if down else 1.7 * len(pictures) + 0.2, paint)
 
 
 def enlarged(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -3,7 +3,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from pipeline.report.page.figures.attention import attention_maps, enlarged
+from pipeline.report.page.figures.attention import ACROSS, attention_maps, enlarged
 from tests.pipeline.report.page.figures.reading import texts
 
 
@@ -22,3 +22,17 @@ def test_enlarged_map_keeps_its_corners_and_stays_in_bounds() -> None:
     large = enlarged(np.array([[0.0, 1.0], [1.0, 0.0]]), (6, 10))
     assert large.shape == (6, 10) and large.min() >= 0 and large.max() <= 1
     assert large[0, 0] < 0.1 and large[0, -1] > 0.9 and large[-1, 0] > 0.9
+
+
+def test_many_networks_stand_below_each_other_each_with_its_name_and_answers() -> None:
+    names = [f"arm {number}" for number in range(ACROSS + 1)]
+    pictures = np.zeros((2, 8, 8, 3), dtype=np.uint8)
+    found = texts(
+        attention_maps(
+            pictures, ["ant", "bee"], {name: np.zeros((2, 2, 2)) for name in names},
+            {name: ["ant", f"answer of {name}"] for name in names},
+            {name: np.array([True, False]) for name in names},
+        )
+    )  # fmt: skip
+    assert [text for text in found if text.startswith("arm")] == names
+    assert found.count("✓ ant") == len(names) and all(f"✗ answer of {name}" in found for name in names)
