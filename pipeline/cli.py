@@ -17,6 +17,7 @@ COMMANDS = {
     "data": "pipeline.commands.data:data",
     "cache": "pipeline.commands.cache:cache",
     "report": "pipeline.commands.report:report",
+    "track": "pipeline.commands.track:track",
     "compare": "pipeline.commands.compare:compare",
     "export": "pipeline.commands.export:export",
     "verify": "pipeline.commands.verify:verify",

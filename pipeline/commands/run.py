@@ -48,6 +48,7 @@ def run_recipe(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, ru
     from pipeline.runner.environment import threads
     from pipeline.runner.rundir import RunDirectory
     from pipeline.stages.registry import STAGES
+    from pipeline.tracking.live import tracked
 
     loaded = load_recipe(recipe, overrides)
     directory = RunDirectory(run_dir or Path("runs") / loaded.recipe.name)
@@ -59,21 +60,22 @@ def run_recipe(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, ru
         return [directory.record(stage.name) for stage in STAGES]
 
     before = records()
-    try:
-        with threads(loaded.recipe.lock.threads if loaded.recipe.lock is not None else None):
-            ran = execute(
-                STAGES, loaded.recipe, directory, console, Preflight, until=running.until, force=running.force
-            )
-    except TmkdError:
-        if running.report and records() != before:  # else nothing was done here, perhaps since another run holds it
+    with tracked(directory, loaded.recipe, console, running.until):
+        try:
+            with threads(loaded.recipe.lock.threads if loaded.recipe.lock is not None else None):
+                ran = execute(
+                    STAGES, loaded.recipe, directory, console, Preflight, until=running.until, force=running.force
+                )
+        except TmkdError:
+            if running.report and records() != before:  # else nothing was done here, perhaps since another run holds it
+                _write_page(directory, loaded.recipe, console)
+            raise
+        if running.until is None or running.until == STAGES[-1].name:
+            show_summary(directory, loaded.recipe, console, shown=ran)
+        else:
+            console.say(f"Stopped after {running.until}, as asked. Files are in {directory.path}.")
+        if running.report and (ran or not (directory.path / PAGE).is_file()):
             _write_page(directory, loaded.recipe, console)
-        raise
-    if running.until is None or running.until == STAGES[-1].name:
-        show_summary(directory, loaded.recipe, console, shown=ran)
-    else:
-        console.say(f"Stopped after {running.until}, as asked. Files are in {directory.path}.")
-    if running.report and (ran or not (directory.path / PAGE).is_file()):
-        _write_page(directory, loaded.recipe, console)
 
 
 def _write_page(directory: "RunDirectory", recipe: "Recipe", console: "Console") -> None:

@@ -16,6 +16,9 @@ from pipeline.runner.planning import plan
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.registry import STAGES
+from pipeline.tracking.arms import tracked_as_arm
+from pipeline.tracking.live import tracked
+from pipeline.tracking.registry import require_installed
 
 if TYPE_CHECKING:
     from pipeline.console import Console
@@ -70,6 +73,7 @@ def execute_runs(
     Raises:
         TmkdError: something that no run can do without is missing or wrong; says in which run it showed.
     """
+    require_installed(source.load().track.to)
     failed: dict[str, str] = {}
     # One object a directory: what it has hashed is not hashed again.
     directories = {run.directory.path: run.directory for run in runs}
@@ -77,16 +81,18 @@ def execute_runs(
     _check_arms(source, [run for run in runs if run.label not in finished], console)
     arms = {run.arm.name: source.load_arm(run.arm, run.seed) for run in runs}
     for number, run in enumerate(runs, start=1):
-        recipe = source.load_arm(run.arm, run.seed)
+        recipe = tracked_as_arm(source.load_arm(run.arm, run.seed), folder, run.directory.path)
         progress = f"run {number} of {len(runs)}: {run.label}"
         if run.label in finished:
             console.say(f"══ {progress}: finished before")
-            continue
+            with tracked(run.directory, recipe, console, LAST_STAGE):
+                continue  # it may have finished before it was tracked
         console.say(f"══ {progress}")
         try:
             donors = [other for other in _runs_in(folder, directories) if other.path != run.directory.path]
             rivals = tuple(arms.values())
-            execute(STAGES, recipe, run.directory, console, Preflight, LAST_STAGE, donors=donors, rivals=rivals)
+            with tracked(run.directory, recipe, console, LAST_STAGE):
+                execute(STAGES, recipe, run.directory, console, Preflight, LAST_STAGE, donors=donors, rivals=rivals)
         except GateError as error:  # training diverged: a result like any other
             console.warn(f"{run.label}: {error.message}")
             failed[run.label] = error.message

@@ -10,6 +10,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "cpu": ((*_TRAINING, "cyclonedx", "matplotlib", "onnxruntime"), "training, export and comparison"),
     "serve": (("fastapi", "httptools", "python_multipart", "prometheus_client", "onnxruntime"), "`serve`"),
     "signing": (("model_signing", "OpenSSL"), "signatures of bundles"),
+    "track": (("tensorboard", "mlflow", "sqlalchemy", "alembic", "wandb"), "trackers"),
     "hf": (("datasets",), "data sets of the Hugging Face library"),
 }
 """Extra → modules that it brings, and what they are for; `gpu` brings what `cpu` does, and another ONNX Runtime."""

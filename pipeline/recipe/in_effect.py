@@ -27,8 +27,8 @@ def settings_in_effect(recipe: Recipe) -> dict[str, Any]:
     `auto` where the device has no other that it could mean.
     """
     values: dict[str, Any] = {}
-    # What a repeated run is held against changes nothing of it.
-    _flatten("", {section: value for section, value in recipe.resolved().items() if section != "lock"}, values)
+    # What a repeated run is held against changes nothing of it, nor does who is sent its figures.
+    _flatten("", {key: value for key, value in recipe.resolved().items() if key not in ("lock", "track")}, values)
     idle = tuple(key for key, matters in rules(recipe).items() if not matters(recipe))
     sections = tuple(f"{key}." for key in idle)
     found = {key: value for key, value in values.items() if key not in idle and not key.startswith(sections)}
@@ -187,6 +187,11 @@ _RULES: Mapping[str, Matters] = {
     "export.onnx.calibration": lambda recipe: any(name.startswith("int8") for name in recipe.export.variants),
     "export.onnx.calibration.percentile": lambda recipe: recipe.export.onnx.calibration.method == "percentile",
     "export.tensorrt": lambda recipe: bool(recipe.export.engines),
+    "track": lambda recipe: bool(recipe.track.to),
+    "track.project": lambda recipe: recipe.track.to != ["tensorboard"],
+    "track.artifacts": lambda recipe: recipe.track.to != ["tensorboard"],
+    "track.mlflow": lambda recipe: "mlflow" in recipe.track.to,
+    "track.wandb": lambda recipe: "wandb" in recipe.track.to,
     "parity.fp16": lambda recipe: "fp16" in recipe.export.variants,
     "parity.int8": lambda recipe: any(name.startswith("int8") for name in recipe.export.variants),
 }

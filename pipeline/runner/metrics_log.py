@@ -24,6 +24,11 @@ def log_epoch(path: Path, stage: str, epoch: int, metrics: dict[str, Any]) -> No
     write_text(path, "\n".join(kept) + "\n")
 
 
+def read_epochs(path: Path) -> list[tuple[str, int, dict[str, Any]]]:
+    """The training, the epoch and the figures of each line that can be read, in the order of the file."""
+    return [(*line, json.loads(text)) for text, line in _lines(path) if line is not None]
+
+
 def damaged_lines(path: Path) -> list[int]:
     """The numbers, from 1, of the lines that are no figures of an epoch; `log_epoch` leaves them out."""
     return [number for number, (_, line) in enumerate(_lines(path), start=1) if line is None]

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -103,6 +103,7 @@ class RunDirectory:
         self.path = path
         self.cache = cache if cache is not None else path / "cache"
         self._hashes: dict[Path, tuple[tuple[int, ...], str]] = {}
+        self._watchers: list[Callable[[str, int], None]] = []
 
     def folder(self, stage: str) -> Path:
         """Where a stage's files are."""
@@ -245,6 +246,17 @@ class RunDirectory:
     def log_metrics(self, stage: str, epoch: int, metrics: dict[str, Any]) -> None:
         """Add a line to `metrics.jsonl`; what an earlier attempt wrote of this stage from this epoch on is replaced."""
         log_epoch(self._metrics_path, stage, epoch, metrics)
+        for watcher in self._watchers:
+            watcher(stage, epoch)
+
+    @contextmanager
+    def watched(self, watcher: Callable[[str, int], None]) -> Iterator[None]:
+        """A block in which `watcher` is called with training and epoch once their line is in `metrics.jsonl`."""
+        self._watchers.append(watcher)
+        try:
+            yield
+        finally:
+            self._watchers.remove(watcher)
 
     @property
     def _metrics_path(self) -> Path:

@@ -12,6 +12,7 @@ from pipeline.recipe.schema.lock import LockSettings
 from pipeline.recipe.schema.parity import ParitySettings
 from pipeline.recipe.schema.student import StudentSettings
 from pipeline.recipe.schema.teacher import TeacherSettings
+from pipeline.recipe.schema.track import TrackSettings
 from pipeline.recipe.schema.train import TrainSettings
 from pipeline.recipe.schema.validate import ValidateSettings
 from pipeline.recipe.schema.weights import fill_in_hashes
@@ -38,6 +39,7 @@ class Recipe(Settings):
     export: ExportSettings = Field(default_factory=ExportSettings, description="What is exported.")
     parity: ParitySettings = Field(default_factory=ParitySettings, description="The proof of equality.")
     bundle: BundleSettings = Field(default_factory=BundleSettings, description="The bundle.")
+    track: TrackSettings = Field(default_factory=TrackSettings, description="Trackers that are sent the figures.")
     lock: LockSettings | None = Field(
         default=None, description="Written into recipe.lock.yaml: what a run that repeats it is held against."
     )

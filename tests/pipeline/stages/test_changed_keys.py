@@ -373,6 +373,18 @@ _CASES: dict[str, list[Case]] = {
     "parity.fp32.max_scaled_error": [Case(1e-3, PARITY)],
     "parity.fp32.min_agreement": [Case(0.9, PARITY)],
     "parity.fp32.max_accuracy_drop": [Case(0.5, PARITY)],
+    **given(
+        "track",
+        {
+            key: [Case(value, ""), Case(value, "", {"track.to": ["tensorboard", "mlflow", "wandb"]})]
+            for key, value in {
+                "project": "other", "name": "second", "group": "both", "directory": "elsewhere",
+                "artifacts": ["model"], "mlflow.uri": "http://127.0.0.1:5000", "wandb.mode": "offline",
+                "wandb.entity": "us",
+            }.items()
+        },
+    ),
+    "track.to": [Case(["tensorboard", "mlflow"], "")],
     "bundle.licence": [Case("CC0-1.0", EXPORT)],
     **given(
         "lock",
