@@ -1,5 +1,6 @@
 """Which test images the networks of a run are asked about for its page."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
@@ -72,7 +73,10 @@ def shown(right: Mapping[str, np.ndarray], labels: np.ndarray, most: int = SHOWN
     alone_right = student & ~np.any(others, axis=0) if others else np.zeros_like(student)
     alone_wrong = ~student & np.all(others, axis=0) if others else np.zeros_like(student)
     disagreements = [alone_right, alone_wrong, some & ~every & ~alone_right & ~alone_wrong]
-    return _in_turn(disagreements, [~some, every], labels, most)
+    in_turn = zip_longest(*(_class_by_class(kind, labels) for kind in disagreements))
+    rows = [row for turn in in_turn for row in turn if row is not None]
+    rows += _class_by_class(~some, labels) + _class_by_class(every, labels)
+    return np.array(rows[:most], dtype=np.int64)
 
 
 def shown_of_arms(right: Mapping[str, np.ndarray], labels: np.ndarray, most: int = SHOWN) -> np.ndarray:
@@ -85,23 +89,27 @@ def shown_of_arms(right: Mapping[str, np.ndarray], labels: np.ndarray, most: int
 
     Returns:
         int64, at most `most`. In turn, for each network: it alone is right, it alone is wrong; then other
-        disagreements, then images that all have wrong, then images that all have right. Each kind begins with an image
-        of each of its classes.
+        disagreements, then images that all have wrong, then images that all have right. Of each kind comes first an
+        image of the class of which there are fewest yet.
     """
     table = np.stack(list(right.values()))
     count, networks = table.sum(axis=0), len(table)
     kinds = ([own & (count == 1), ~own & (count == networks - 1)] for own in table)
-    alone = [kind for pair in kinds for kind in pair] if networks > 1 else []
+    # Of two, one is alone right where the other is alone wrong.
+    alone = [kind for pair in kinds for kind in pair[: networks - 1]]
     others = (count > 1) & (count < networks - 1)
-    return _in_turn(alone, [others, count == 0, count == networks], labels, most)
-
-
-def _in_turn(first: Sequence[np.ndarray], then: Sequence[np.ndarray], labels: np.ndarray, most: int) -> np.ndarray:
-    """Rows of the first kinds, one of each in turn, then those of each of the others; each row once."""
-    in_turn = zip_longest(*(_class_by_class(kind, labels) for kind in first))
-    rows = [row for turn in in_turn for row in turn if row is not None]
-    rows += [row for kind in then for row in _class_by_class(kind, labels)]
-    return np.array(list(dict.fromkeys(rows))[:most], dtype=np.int64)
+    rows: dict[int, None] = {}
+    shown_classes: Counter[int] = Counter()
+    for kinds_in_turn in (alone, [others], [count == 0], [count == networks]):
+        left = [np.flatnonzero(kind).tolist() for kind in kinds_in_turn]
+        while len(rows) < most and any(left):
+            for own in left:
+                own[:] = [row for row in own if row not in rows]
+                if own and len(rows) < most:
+                    row = min(own, key=lambda row: shown_classes[int(labels[row])])
+                    rows[row] = None
+                    shown_classes[int(labels[row])] += 1
+    return np.array(list(rows), dtype=np.int64)
 
 
 def _class_by_class(kind: np.ndarray, labels: np.ndarray) -> list[int]:

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from time import process_time
 from typing import Any, TypeVar
 
 import torch
@@ -54,6 +55,7 @@ class EpochMeters:
         self._images = 0
         self._sums: dict[str, Tensor] = {}
         self._earlier: dict[str, float] = {}  # seconds of the attempts that were cut short
+        self._cpu_before, self._cpu_began = 0.0, math.nan
         self._names = names or _by_number
         self._may_skip = may_skip
         self._recent: list[StepLosses] = []
@@ -168,6 +170,7 @@ class EpochMeters:
             "sums": {name: value.cpu() for name, value in self._sums.items()},
             "skipped": self._skipped,
             "seconds": self._seconds(),
+            "cpu_seconds": self._cpu_seconds(),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any], device: torch.device) -> None:
@@ -176,16 +179,27 @@ class EpochMeters:
         self._sums = {name: value.to(device) for name, value in saved["sums"].items()}
         self._skipped = list(saved["skipped"])
         self._said = len(self._skipped)
-        self._earlier = dict(saved["seconds"])
+        self._earlier, self._cpu_before = dict(saved["seconds"]), saved["cpu_seconds"]
 
     def _seconds(self, wait: bool = True) -> dict[str, float]:
         """Part → seconds of the epoch so far, by all attempts; see `PartTimer.seconds`."""
         now, earlier = self._timer.seconds(wait), self._earlier
         return {name: now.get(name, 0.0) + earlier.get(name, 0.0) for name in {**earlier, **now}}
 
-    def measured(self, device: torch.device) -> AbstractContextManager[None]:
+    def _cpu_seconds(self) -> float:
+        """Of all threads of this process in the epoch so far, by all attempts."""
+        running = 0.0 if math.isnan(self._cpu_began) else process_time() - self._cpu_began
+        return self._cpu_before + running
+
+    @contextmanager
+    def measured(self, device: torch.device) -> Iterator[None]:
         """The block of the epoch, in which time is measured."""
-        return self._timer.measured(device)
+        self._cpu_began = process_time()
+        try:
+            with self._timer.measured(device):
+                yield
+        finally:
+            self._cpu_before, self._cpu_began = self._cpu_seconds(), math.nan
 
     def part(self, name: str) -> AbstractContextManager[None]:
         """A block whose seconds count for one of `PARTS`; a block within another counts for itself alone."""
@@ -218,7 +232,8 @@ class EpochMeters:
         """What an epoch's line in `metrics.jsonl` has as `time`: everything that differs between equal runs.
 
         Returns:
-            `seconds` of the epoch with its evaluation; `parts`, the seconds of each of `PARTS` that took some;
+            `seconds` of the epoch with its evaluation; `cpu_seconds`, those that the threads of this process computed,
+            processes that decode images left out; `parts`, the seconds of each of `PARTS` that took some;
             `images_per_second` without evaluation; `waiting_for_data` in per cent of the same time;
             `peak_memory_bytes`, the most that this process has had resident so far, None where the system does not
             say; on CUDA `peak_gpu_memory_bytes`, the most that tensors have taken so far.
@@ -226,6 +241,7 @@ class EpochMeters:
         speed, seconds = self.speed(), self._seconds()
         measured: dict[str, Any] = {
             "seconds": round(sum(seconds.values()), 3),
+            "cpu_seconds": round(self._cpu_seconds(), 3),
             "parts": {name: round(seconds[name], 3) for name in PARTS if name in seconds},
             **speed,
             "peak_memory_bytes": peak_resident_bytes(),

@@ -10,7 +10,7 @@ from pipeline.comparison.best import Best
 from pipeline.comparison.markdown import told_plain
 from pipeline.comparison.page.facts import ComparisonFacts
 from pipeline.comparison.page.figures.from_facts import epochs_by_arm, mean_seconds
-from pipeline.comparison.text import NONE, difference, interval, nats, percent, points, seconds, seeds, spread
+from pipeline.comparison.text import NONE, difference, interval, nats, percent, points, seconds, spread
 from pipeline.comparison.wins import Wins
 from pipeline.evaluation.paired import PairedDifference, mean_and_std
 from pipeline.explain.evidence import Evidence
@@ -37,18 +37,17 @@ def tables(
         yield "seeds", _seeds(figures)
     if any(each.paired is not None for each in figures):
         rows = [
-            _difference(each.arm.name, each.arm.reference or "", each.paired["chosen"])
+            _difference(f"{each.arm.name} less {each.arm.reference}", each.paired["chosen"])
             for each in figures
             if each.paired
         ]
-        yield "differences", _differences("Each arm less its reference, on test, chosen epoch", rows)
+        yield "differences", _differences("Each arm less its reference", rows)
     if told_plain(figures) is not None:
-        rows = [_difference(each.arm.name, "ce", each.plain["chosen"]) for each in figures if each.plain]
-        yield "differences-to-plain", _differences("Each arm less plain training, on test, chosen epoch", rows)
+        rows = [_difference(each.arm.name, each.plain["chosen"]) for each in figures if each.plain]
+        yield "differences-to-plain", _differences("Each arm less plain training", rows)
     if best is not None and best.differences:
-        name = best.arm.arm.name
-        rows = [_difference(name, other, paired) for other, paired in best.differences.items()]
-        yield "best", _differences("The arm with the highest accuracy less each other, on test, chosen epoch", rows)
+        rows = [_difference(f"less {other}", paired) for other, paired in best.differences.items()]
+        yield "best", _differences(f"{best.arm.arm.name}, which has the highest accuracy", rows)
     if (costs := _costs(facts)) is not None:
         yield "cost", costs
     if any(each.nll is not None for each in figures):
@@ -75,7 +74,7 @@ def tables(
 
 
 def _accuracies(figures: Sequence[ArmFigures]) -> Table:
-    columns = ["arm", "test, chosen epoch", "95 %", "test, last epoch", "95 %", "validation, chosen epoch", "seeds"]
+    columns = ["arm", "test, chosen", "95 % interval", "test, last", "95 % interval", "validation", "seeds"]
     rows = [
         [
             each.arm.name,
@@ -84,11 +83,12 @@ def _accuracies(figures: Sequence[ArmFigures]) -> Table:
             spread(each.test["final"]),
             bounds(each.interval["final"]),
             spread(each.validation["chosen"]),
-            seeds(each),
+            ", ".join(str(result.seed) for result in each.arm.seeds),
         ]
         for each in figures
     ]
-    return Table("Top-1, %, mean ± standard deviation over seeds", columns, rows)
+    title = "Top-1, %, of the chosen and of the last epoch: mean ± standard deviation over seeds"
+    return Table(title, columns, rows)
 
 
 def bounds(interval: tuple[float, float]) -> str:
@@ -115,19 +115,18 @@ def _seeds(figures: Sequence[ArmFigures]) -> Table:
 
 
 def _differences(title: str, rows: list[list[str]]) -> Table:
-    columns = ["arm", "against", "verdict", "points", "95 % interval", "by seed", "Student's t"]
-    return Table(title, columns, rows, names=3)
+    columns = ["", "verdict", "points", "95 % interval", "Student's t, 95 %", "by seed"]
+    return Table(f"{title}: test, chosen epoch", columns, rows, names=2)
 
 
-def _difference(arm: str, other: str, paired: PairedDifference) -> list[str]:
+def _difference(what: str, paired: PairedDifference) -> list[str]:
     return [
-        arm,
-        other,
+        what,
         paired.verdict,
         difference(paired),
         interval(paired.interval),
-        ", ".join(points(value) for value in paired.differences),
         NONE if paired.t_interval is None else interval(paired.t_interval),
+        ", ".join(points(value) for value in paired.differences),
     ]
 
 
@@ -141,16 +140,26 @@ def _costs(facts: ComparisonFacts) -> Table | None:
     per_epoch = {each.arm.name: seconds(each.seconds_per_epoch) for each in facts.figures}
     rows = []
     for arm, runs in trainings.items():
-        total = mean_and_std([_seconds(epochs) for epochs in runs])
-        text = f"{total.mean:,.1f}" if total.std is None else f"{total.mean:,.1f} ± {total.std:,.1f}"
-        rows.append([arm, text, per_epoch.get(arm, NONE), *(f"{parts[arm].get(name, 0.0):,.1f}" for name in names)])
-    title = "Seconds of training a student, mean over seeds, and by part"
-    return Table(title, ["arm", "all", "median epoch", *names], rows)
+        wall, cpu = (_over_seeds([_total(epochs, key) for epochs in runs]) for key in ("seconds", "cpu_seconds"))
+        by_part = [f"{parts[arm].get(name, 0.0):,.1f}" for name in names]
+        rows.append([arm, wall, cpu, per_epoch.get(arm, NONE), *by_part])
+    title = "Seconds of training a student, mean over seeds; wall seconds also by part"
+    return Table(title, ["arm", "wall", "CPU", "median epoch", *names], rows)
 
 
-def _seconds(epochs: Sequence[Mapping[str, Any]]) -> float:
-    """Of a training."""
-    return float(sum((line.get("time") or {}).get("seconds", 0.0) for line in epochs))
+def _total(epochs: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    """Of a training; None where an epoch does not have it."""
+    values: list[float | None] = [(line.get("time") or {}).get(key) for line in epochs]
+    known = [value for value in values if value is not None]
+    return None if len(known) < len(values) else float(sum(known))
+
+
+def _over_seeds(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return NONE
+    total = mean_and_std(known)
+    return f"{total.mean:,.1f}" if total.std is None else f"{total.mean:,.1f} ± {total.std:,.1f}"
 
 
 def shared_seconds(facts: ComparisonFacts) -> dict[str, float]:

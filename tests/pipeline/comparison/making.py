@@ -19,6 +19,8 @@ from tests.pipeline.conftest import write_recipe
 
 CLASSES = ("ant", "bee", "cow")
 PARTS = {"data": 0.5, "forward": 1.25, "backward": 2.0}
+CPU = 5.0
+"""Seconds of an epoch."""
 EPOCHS = 3
 
 
@@ -126,7 +128,7 @@ def _run(run: RunDirectory, index: DataIndex, arm: int, seed: int, corruptions: 
                     "epoch": epoch,
                     "loss": 2.0 / epoch + 0.1 * arm,
                     "validation_top1": 0.2 * epoch + 0.02 * arm + 0.01 * seed,
-                    "time": {"parts": PARTS, "seconds": sum(PARTS.values())},
+                    "time": {"parts": PARTS, "seconds": sum(PARTS.values()), "cpu_seconds": CPU},
                 }
             )
             + "\n"

@@ -70,3 +70,10 @@ def test_of_two_arms_an_image_that_divides_them_is_shown_once() -> None:
 
 def test_single_arm_shows_what_it_has_wrong_first() -> None:
     assert shown_of_arms({"a": np.array([True, False])}, np.zeros(2, dtype=np.int64)).tolist() == [1, 0]
+
+
+def test_arms_are_shown_on_images_of_as_many_classes_as_there_are() -> None:
+    labels = np.repeat(np.arange(3), 4)
+    first = np.arange(12) % 2 == 0
+    rows = shown_of_arms({"a": first, "b": ~first}, labels, 6)
+    assert sorted(labels[rows].tolist()) == [0, 0, 1, 1, 2, 2] and first[rows].tolist() == [True, False] * 3

@@ -58,6 +58,7 @@ def test_history_holds_the_mean_of_each_loss(tmp_path: Path):
         assert sum(time["parts"].values()) == pytest.approx(time["seconds"], abs=0.005)
         assert time["images_per_second"] > 0 and 0 < time["waiting_for_data"] < 100
         assert time["peak_memory_bytes"] > 2**20
+        assert time["cpu_seconds"] >= 0
 
 
 def test_losses_that_break_in_the_same_step_are_all_named():
@@ -101,6 +102,23 @@ def test_speed_leaves_evaluation_out_and_counts_waiting(monkeypatch: pytest.Monk
     time = meters.time(torch.device("cpu"))
     assert time["seconds"] == 110.0
     assert time["parts"] == {"data": 2.0, "forward": 6.0, "evaluation": 100.0, "other": 2.0}
+
+
+def test_cpu_seconds_are_those_of_the_epoch_by_all_its_attempts(monkeypatch: pytest.MonkeyPatch):
+    now = [50.0]
+    monkeypatch.setattr("pipeline.training.meters.process_time", lambda: now[0])
+    first, again = EpochMeters("student", 0), EpochMeters("student", 0)
+    first.update({"ce": torch.tensor(0.0)}, 4, 0, torch.arange(4))
+    with first.measured(torch.device("cpu")):
+        now[0] += 3.0
+        saved = first.state_dict()
+        now[0] += 5.0  # after the checkpoint: done again by the next attempt
+    now[0] += 100.0
+    assert first.time(torch.device("cpu"))["cpu_seconds"] == 8.0
+    again.load_state_dict(saved, torch.device("cpu"))
+    with again.measured(torch.device("cpu")):
+        now[0] += 2.0
+    assert again.time(torch.device("cpu"))["cpu_seconds"] == 5.0
 
 
 def test_parts_of_the_teacher_are_measured_by_its_own_timer(tmp_path: Path):

@@ -35,6 +35,7 @@ def figures_of_files(facts: ComparisonFacts) -> Iterator[Drawn]:
             "differences-to-plain",
             accuracies.height(facts.figures),
             lambda figure: accuracies.paint_differences_to_plain(figure, facts.figures),
+            accuracies.WIDTH,
         )
     trainings = epochs_by_arm(facts)
     if trainings:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.comparison.wins import Wins
 from pipeline.report.page.figures.drawing import Drawn, draw, on_lines
 
@@ -23,7 +25,8 @@ def wins_by_pair(found: Wins) -> Drawn:
         axes = figure.subplots()
         counts, names = found.over, [on_lines(name, 24) for name in found.names]
         highest = max(1, int(counts.max()))
-        image = axes.imshow(counts, cmap="cividis", vmin=0, vmax=highest)
+        shown = np.ma.masked_where(np.eye(len(names), dtype=bool), counts)  # no arm wins over itself
+        image = axes.imshow(shown, cmap="cividis", vmin=0, vmax=highest)
         size = 8 if len(names) <= 8 else 6.5
         axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 4 else 0, fontsize=size)
         axes.set_yticks(range(len(names)), names, fontsize=size)

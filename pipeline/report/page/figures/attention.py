@@ -58,7 +58,7 @@ def attention_maps(
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
 
-    return draw("attention-maps", 1.4 * (1 + len(maps)) + 0.2 if down else 1.7 * len(pictures) + 0.2, paint)
+    return draw("attention-maps", 1.28 * (1 + len(maps)) + 0.1 if down else 1.7 * len(pictures) + 0.2, paint)
 
 
 def enlarged(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

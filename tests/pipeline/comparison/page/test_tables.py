@@ -13,7 +13,7 @@ from pipeline.comparison.page.tables import shared_seconds, tables
 from pipeline.comparison.report import to_json
 from pipeline.comparison.wins import wins
 from pipeline.report.page.tables import Table
-from tests.pipeline.comparison.making import EPOCHS, PARTS, make_folder
+from tests.pipeline.comparison.making import CPU, EPOCHS, PARTS, make_folder
 
 
 def made(folder: Path, **options: Any) -> tuple[dict[str, Table], dict[str, Any]]:
@@ -61,14 +61,17 @@ def test_every_number_is_that_of_the_result(tmp_path: Path, seeds: tuple[int, ..
             f"{100 * seed['ece']:.2f}",
             f"{seed['seconds_per_epoch']:.1f}",
         ]
-    for name, against, verdict, _mean, within, by_seed, _t in given["differences"].rows:
+    for row in given["differences"].rows:
+        name, _less, reference = row[0].rpartition(" less ")
         paired = arms[name]["difference"]["chosen"]
-        assert (against, verdict) == (arms[name]["reference"], paired["verdict"])
-        assert within == both_signed(paired["interval"])
-        assert by_seed == ", ".join(map(signed, paired["differences"]))
-    for name, against, verdict, _mean, within, _by_seed, _t in given["best"].rows:
-        paired = result["best"]["differences"][against]
-        assert (name, verdict, within) == (result["best"]["arm"], paired["verdict"], both_signed(paired["interval"]))
+        assert (reference, row[1]) == (arms[name]["reference"], paired["verdict"])
+        assert row[2].split(" ")[0] == signed(paired["mean"]) and row[3] == both_signed(paired["interval"])
+        assert row[4] == ("—" if len(seeds) == 1 else both_signed(paired["t_interval"]))
+        assert row[5] == ", ".join(map(signed, paired["differences"]))
+    assert given["best"].title.startswith(result["best"]["arm"])
+    for row in given["best"].rows:
+        paired = result["best"]["differences"][row[0].removeprefix("less ")]
+        assert (row[1], row[3]) == (paired["verdict"], both_signed(paired["interval"]))
     for name, right, alone, wrong in given["wins"].rows:
         images = arms[name]["images"]
         assert [right, alone, wrong] == [str(images[key]) for key in ("right", "only_this_right", "only_this_wrong")]
@@ -81,10 +84,10 @@ def test_every_number_is_that_of_the_result(tmp_path: Path, seeds: tuple[int, ..
 
 def test_cost_is_that_of_the_epochs_by_part(tmp_path: Path) -> None:
     given, _result = made(tmp_path / "cmp")
-    assert given["cost"].columns == ["arm", "all", "median epoch", *PARTS]
+    assert given["cost"].columns == ["arm", "wall", "CPU", "median epoch", *PARTS]
     for row in given["cost"].rows:
-        assert row[1] == f"{EPOCHS * sum(PARTS.values()):.1f} ± 0.0"
-        assert row[3:] == [f"{EPOCHS * seconds:.1f}" for seconds in PARTS.values()]
+        assert row[1:3] == [f"{EPOCHS * each:.1f} ± 0.0" for each in (sum(PARTS.values()), CPU)]
+        assert row[4:] == [f"{EPOCHS * seconds:.1f}" for seconds in PARTS.values()]
 
 
 def test_stage_that_runs_share_counts_once(tmp_path: Path) -> None:
