@@ -1,14 +1,20 @@
-"""Commands that are killed at random moments, again and again, and must end as if nothing had happened.
+"""Commands that are killed at chosen places, again and again, and must end as if nothing had happened.
 
     python -m tests.soak.kill --rounds 200 --json kill.json
 
-Each round takes one of five commands: two runs that between them have every stage, one of them with a state that is
-saved after each step, two worker processes and a teacher cache; a comparison; an export with its bundle. It is ended by
-SIGKILL up to four times, with all its processes: a random time after a random stage has begun, or as soon as a file is
-being written there, which is where packing is caught, or where a training there has saved its state so many times,
-which is within an epoch where each step is saved. After each kill, every file under a final name must be whole.
-At last it may end, and what it leaves is compared with what the undisturbed command has left: bit for bit, but for what
-tells time. Exit 1 if anything is not as it should be. Linux.
+There are four commands: two runs that between them have every stage, with worker processes, a teacher cache and a
+state that is saved after each step; a comparison; an export with its bundle. Each round takes the next place of all
+that there are: a stage, and a kind of moment in it, which is a random one, one within an epoch, or one in which a file
+is being written, as in packing. The command is ended by SIGKILL there, with all its processes, and a second time in
+half of the rounds. What the kill has left says whether it came at that place, else it is tried again. After each kill,
+every file under a final name must be whole. At last the command may go on, and what it leaves is compared with what the
+undisturbed command has left: bit for bit, but for what tells time.
+
+Every fifth round begins with nothing and ends at the end of its command. The others begin with a copy of what the
+undisturbed command had left before that stage, and end after the stage that follows, if the command is a run.
+
+With --json, the figures are kept after each round; the same command goes on from there. With --work, so is what the
+undisturbed commands leave, for as long as the code is the same. Exit 1 if anything is not as it should be. Linux.
 """
 
 import argparse
@@ -17,13 +23,11 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,298 +36,201 @@ if __name__ == "__main__" and not __package__:
     sys.path.insert(0, str(REPOSITORY))  # run as a script
 
 from exporters.core.files import read_json, write_json  # noqa: E402
-from tests.soak.outcomes import Outcome, damages, differences, outcome_of, step_of  # noqa: E402
+from tests.soak.attempts import LOG, Attempt  # noqa: E402
+from tests.soak.outcomes import damages, differences, outcome_of  # noqa: E402
+from tests.soak.places import Place, aim, found, is_done, kill_at  # noqa: E402
+from tests.soak.undisturbed import OUT, Command, prepared  # noqa: E402
 
-OUT = "out"
-"""The folder that a command writes, in a working directory of its own: what it says of its own path is the same."""
-
-_MOST_KILLS = 4
-_AIMS = ("at random", "while writing", "while training")
-_MOST_SAVED = 15
-_PATIENCE = 600.0
-
-_COMMON = {"teacher.runtime": "eager", "export.tensorrt.when": "never"}  # what is chosen by speed may differ
-_TMKD = _COMMON | {
-    "distill.base": "crd",
-    "distill.reference": "base",
-    "distill.teacher_cache.passes": 2,
-    "student.baseline": "full",
-    "train.epochs": 5,
-    "train.ema": 0.9,
-    "train.checkpoint.every_minutes": 0,
-    "data.workers": 2,
-}
-_AUTO = _COMMON | {
-    "distill.method": "auto",
-    "distill.auto.candidates": "[kd, tmkd on kd]",
-    "student.baseline": "full",
-    "train.epochs": 6,
-}
-_COMPARED = _COMMON | {"train.epochs": 3, "train.checkpoint.every_minutes": 0}
+_WHOLE = 5
+"""Every so many rounds, one from the beginning of its command to its end."""
+_TRIES = 5
+_MOST_PLACES = 4
 
 
-@dataclass
-class Command:
-    """A command, and what it leaves undisturbed.
-
-    Attributes:
-        name: in the report.
-        arguments: of `tmkd-pipeline`; it writes `OUT`.
-        seconds: what takes time in it → seconds; stages by the path of their record.
-        outcome: what it leaves.
-    """
-
-    name: str
-    arguments: list[str]
-    seconds: dict[str, float] = field(default_factory=dict)
-    outcome: Outcome = field(default_factory=dict)
-
-
-def commands(recipe: Path, weights: Path, data: Path) -> list[Command]:
-    """The commands of the rounds; `run` comes twice, since it is the longest."""
-
-    def set_(values: dict[str, Any]) -> list[str]:
-        return [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
-
-    out = ["--run-dir", OUT]
-    tmkd = Command("run", ["run", str(recipe), *out, *set_(_TMKD)])
-    auto = Command("run with a race", ["run", str(recipe), *out, *set_(_AUTO)])
-    compared = ["compare", str(recipe), "--methods", "ce,kd", "--seeds", "2", *out, *set_(_COMPARED)]
-    exported = ["export", str(weights), "--out", OUT, "--data", str(data / "test"), "--bundle"]
-    return [tmkd, auto, tmkd, Command("compare", compared), Command("export", exported)]
-
-
-class Attempt:
-    """A command in a process that shares what this one has imported; it and its own processes are a group.
+class Round:
+    """A command that is killed at some places, goes on to its end, and is compared.
 
     Args:
-        arguments: of `tmkd-pipeline`.
-        place: its working directory.
+        command: which.
+        places: where, in the order of its stages.
+        folder: to work in; it is made.
+        whole: from the beginning to the end of the command.
+        draws: source of randomness.
     """
 
-    def __init__(self, arguments: Sequence[str], place: Path) -> None:
-        self.code: int | None = None
-        self.started = time.time()
-        self._pid = os.fork()
-        if self._pid == 0:
-            _run(arguments, place)
-        with suppress(OSError):  # as the process does itself, whichever of the two comes first
-            os.setpgid(self._pid, self._pid)
+    def __init__(
+        self, command: Command, places: Sequence[Place], folder: Path, draws: random.Random, *, whole: bool
+    ) -> None:
+        self._command, self._places, self._folder, self._draws = command, places, folder, draws
+        self._begin = "" if whole else places[0].record
+        self._end = "" if whole else command.end_after(places[-1].record)
+        self._arguments = [*command.arguments, *(["--until", self._end] if self._end else [])]
+        self._kills: list[dict[str, Any]] = []
+        self._wrong: list[str] = []
 
-    def is_running(self) -> bool:
-        """Whether it has not ended."""
-        if self.code is None:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
-            self.code = None if pid == 0 else os.waitstatus_to_exitcode(status)
-        return self.code is None
+    def play(self) -> dict[str, Any]:
+        """Do all of this.
 
-    def wait(self) -> int:
-        """Its exit code."""
-        end = time.monotonic() + _PATIENCE
-        while self.is_running() and time.monotonic() < end:
-            time.sleep(0.01)
-        if self.code is None:
-            self.kill()
-        assert self.code is not None
-        return self.code
-
-    def kill(self) -> None:
-        """End it and its processes without warning."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._pid, signal.SIGKILL)
-        _, status = os.waitpid(self._pid, 0)
-        self.code = os.waitstatus_to_exitcode(status)
-
-
-def _run(arguments: Sequence[str], place: Path) -> None:
-    """In the new process."""
-    code = 1
-    try:
-        os.setpgid(0, 0)
-        os.chdir(place)
-        log = os.open("log.txt", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        sys.argv = ["tmkd-pipeline", *arguments]
-        from pipeline.__main__ import main
-
-        main()
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 1
-    finally:
-        os._exit(code)
-
-
-def prepared(work: Path) -> list[Command]:
-    """The commands, each of which has run once undisturbed in `work`."""
-    from tests.pipeline.conftest import make_data, write_recipe
-
-    data = make_data(work / "shapes")
-    recipe = write_recipe(work / "tiny.yaml", data)
-    made = commands(recipe, work / "undisturbed run" / OUT / "distill" / "chosen", data)
-    for command in {each.name: each for each in made}.values():
-        place = work / f"undisturbed {command.name}"
-        place.mkdir()
-        began = time.monotonic()
-        if Attempt(command.arguments, place).wait() != 0:
-            raise SystemExit(f"{command.name} fails undisturbed:\n{(place / 'log.txt').read_text()}")
-        command.seconds = _stages(place / OUT) or {"export": time.monotonic() - began}
-        command.outcome = outcome_of(place / OUT)
-    return made
-
-
-def _stages(folder: Path) -> dict[str, float]:
-    """The records of the stages that ran, by path → seconds."""
-    records = {path.relative_to(folder).as_posix(): read_json(path) for path in folder.rglob("stages/*.json")}
-    return {name: record["seconds"] for name, record in records.items() if record["status"] == "done"}
-
-
-def one_round(command: Command, place: Path, draws: random.Random) -> dict[str, Any]:
-    """Kill a command some times, let it end, and compare.
-
-    Returns:
-        `killed`, where each kill came; `within_epochs`, how many checkpoints within an epoch it was resumed from;
-        `wrong`, what is not as it should be.
-    """
-    place.mkdir()
-    folder, killed, wrong, within = place / OUT, [], [], 0
-    for _ in range(draws.randint(1, _MOST_KILLS)):
-        attempt = Attempt(command.arguments, place)
-        where = _kill_somewhere(attempt, command, folder, draws)
-        if where is None:
-            break
-        killed.append(where)
-        wrong += damages(folder)
-        within += sum(step_of(path) > 0 for path in folder.rglob("checkpoint.pt"))
-    code = Attempt(command.arguments, place).wait()
-    if code != 0:
-        wrong.append(f"exit {code}: {(place / 'log.txt').read_text()[-2000:]}")
-    else:
-        wrong += [f"{name} differs" for name in differences(outcome_of(folder), command.outcome)]
-    return {"command": command.name, "killed": killed, "within_epochs": within, "wrong": wrong}
-
-
-def _kill_somewhere(attempt: Attempt, command: Command, folder: Path, draws: random.Random) -> str | None:
-    """Kill an attempt at a random moment; gives where, or None where it ended before."""
-    left = [name for name in command.seconds if not _is(folder / name, "done")] or list(command.seconds)
-    target = draws.choice(left)
-    exporting = not target.endswith(".json")
-    aim = draws.choice(_AIMS[:2] if exporting else _AIMS)
-    delay, saves, saved = draws.uniform(0, command.seconds[target]), draws.randint(1, _MOST_SAVED), 0
-    while attempt.is_running() and not (
-        any(folder.glob(".export-*")) if exporting else _has_begun(folder / target, attempt.started)
-    ):
-        time.sleep(0.002)
-    stage = folder if exporting else (folder / target).parent.parent / Path(target).stem
-    end = time.monotonic() + (delay if aim == "at random" else _PATIENCE)
-    last = _state_of(stage)
-    while attempt.is_running() and time.monotonic() < end:
-        if aim == "while training" and (now := _state_of(stage)) != last:
-            last, saved = now, saved + 1
-        if (aim == "while writing" and any(_temporaries(stage))) or saved == saves:
-            time.sleep(draws.uniform(0, 0.01))
-            break
-        if aim != "at random" and _is(folder / target, "done"):  # it wrote, or trained, too little
-            aim = "at its end"
-            break
-        time.sleep(0.001)
-    if not attempt.is_running():
-        return None
-    attempt.kill()
-    return f"{target} {aim}"
-
-
-def _state_of(stage: Path) -> int:
-    """A number that changes with each saved state of a stage's training."""
-    try:
-        return (stage / "checkpoint.pt").stat().st_ino
-    except FileNotFoundError:
-        return 0
-
-
-def _has_begun(record: Path, since: float) -> bool:
-    """Whether a stage is done, or was begun or taken up again since then."""
-    try:
-        return _is(record, "done") or (record.stat().st_mtime >= since and _is(record, "running"))
-    except FileNotFoundError:
-        return False
-
-
-def _is(record: Path, status: str) -> bool:
-    try:
-        return bool(read_json(record)["status"] == status)
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def _temporaries(stage: Path) -> Iterator[Path]:
-    """What is being written for a stage, or in the folder of an export."""
-    with suppress(FileNotFoundError):  # a folder was placed or removed meanwhile: it is looked at again soon
-        for folder in (stage, *stage.glob("*"), *stage.glob(".export-*/*")):
-            yield from folder.glob(".*.tmp*")
-        yield from stage.parent.glob(".*.tmp*")
-
-
-def soak(rounds: int, seed: int, work: Path) -> dict[str, Any]:
-    """All rounds; the folders of those that went wrong stay in `work`."""
-    _import_everything()
-    made = prepared(work)
-    killed: Counter[str] = Counter()
-    wrong: list[dict[str, Any]] = []
-    within = 0
-    for number in range(rounds):
-        command, place = made[number % len(made)], work / f"round {number}"
-        result = one_round(command, place, random.Random(f"{seed} {number}"))
-        killed.update(f"{command.name}: {where}" for where in result["killed"])
-        within += result["within_epochs"]
-        print(f"round {number + 1} of {rounds}: {json.dumps(result)}", file=sys.stderr, flush=True)
-        if result["wrong"]:
-            wrong.append({"round": number, "place": str(place), **result})
+        Returns:
+            `kills`: where each was aimed, whether it `hit`, and what it left; `wrong`: what is not as it should be.
+        """
+        self._start_over()
+        for number, place in enumerate(self._places):
+            self._kill(place, may_start_over=number == 0)
+        code = self._attempt().wait()
+        if code != 0:
+            self._wrong.append(f"exit {code}: {(self._folder / LOG).read_text()[-2000:]}")
         else:
-            shutil.rmtree(place)
+            left = outcome_of(self._folder / OUT)
+            self._wrong += [f"{name} differs" for name in differences(left, self._command.ends[self._end])]
+        return {
+            "command": self._command.name,
+            "from": self._begin,
+            "until": self._end,
+            "kills": self._kills,
+            "wrong": self._wrong,
+        }
+
+    def _start_over(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir()
+        before = self._command.folders[self._begin]
+        if before is not None:
+            shutil.copytree(before, self._folder / OUT, symlinks=True)
+
+    def _attempt(self) -> Attempt:
+        return Attempt(self._arguments, self._folder)
+
+    def _kill(self, place: Place, *, may_start_over: bool) -> None:
+        """Kill it there, in some tries; each leaves what it leaves."""
+        command, out = self._command, self._folder / OUT
+        for number in range(_TRIES):
+            if is_done(place, out):
+                if not may_start_over:
+                    return
+                self._start_over()
+            seconds = command.seconds.get(place.record, 1.0)
+            aimed = aim(place, seconds, command.epochs_of(place.record), self._draws, soon=number > 0)
+            attempt = self._attempt()
+            try:
+                killed = kill_at(aimed, attempt, out)
+            finally:
+                attempt.kill()
+            if not killed:
+                if attempt.code != 0:
+                    self._wrong.append(f"exit {attempt.code}: {(self._folder / LOG).read_text()[-2000:]}")
+                continue
+            left = found(place, out)
+            self._kills.append({"place": str(place), "hit": left is not None} | (left or {}))
+            self._wrong += damages(out)
+            if left is not None:
+                return
+
+
+def drawn_places(made: Sequence[Command], number: int, draws: random.Random) -> tuple[Command, list[Place]]:
+    """The command of a round, and where it is killed: the next place of all, and others."""
+    every = [(command, place) for command in made for place in command.places]
+    # With a step that has no divisor in common with their number, the commands take turns.
+    command, place = every[number * _step(len(every)) % len(every)]
+    if number % _WHOLE == _WHOLE - 1:
+        others = draws.sample(command.places, min(draws.randrange(_MOST_PLACES), len(command.places)))
+    elif draws.random() < 0.5:
+        others = [each for each in command.places if each.record == place.record]
+        others = [draws.choice(others)]
+    else:
+        others = []
+    chosen = [place, *others]
+    return command, sorted(chosen, key=lambda each: command.records.index(each.record))
+
+
+def _step(count: int) -> int:
+    """Near to a third of `count`, and without a common divisor."""
+    return next(step for step in range(count // 3 + 1, count + 2) if _is_coprime(step, count))
+
+
+def _is_coprime(one: int, other: int) -> bool:
+    while other:
+        one, other = other, one % other
+    return one == 1
+
+
+def summary(seed: int, rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of a series."""
+    kills = [kill for each in rounds for kill in each["kills"]]
     return {
-        "rounds": rounds,
         "seed": seed,
-        "kills": killed.total(),
-        "kills_by_place": dict(sorted(killed.items())),
-        "checkpoints_within_epochs": within,
-        "wrong": wrong,
+        "rounds": len(rounds),
+        "whole_rounds": sum(each["from"] == each["until"] == "" for each in rounds),
+        "rounds_by_commit": dict(Counter(each["commit"] for each in rounds)),
+        "kills": len(kills),
+        "kills_elsewhere": sum(not kill["hit"] for kill in kills),
+        "kills_in_an_epoch": sum("step" in kill for kill in kills),
+        "kills_by_place": dict(sorted(Counter(kill["place"] for kill in kills if kill["hit"]).items())),
+        "seconds_of_processor_time": round(sum(each["seconds"] for each in rounds), 1),
+        "wrong": [each for each in rounds if each["wrong"]],
     }
 
 
-def _import_everything() -> None:
-    """What every attempt needs, once; no thread may have been started when it forks."""
-    import onnx
-    import onnxruntime
-    import onnxscript
-    import open_clip
-    import timm
-    import torch
-    import torchvision
+def soak(rounds: int, seed: int, work: Path, kept: Path | None) -> dict[str, Any]:
+    """All rounds that `kept` does not have yet; the folders of those that went wrong stay in `work`."""
+    played = _played(kept, seed)
+    if len(played) < rounds:
+        made = prepared(work, lambda line: print(line, file=sys.stderr, flush=True))
+        commit = _commit()
+    for number in range(len(played), rounds):
+        draws = random.Random(f"{seed} {number}")
+        command, places = drawn_places(made, number, draws)
+        folder = work / f"round {number + 1}"
+        before = _seconds()
+        whole = number % _WHOLE == _WHOLE - 1
+        result = Round(command, places, folder, draws, whole=whole).play()
+        result |= {"round": number + 1, "commit": commit, "seconds": round(_seconds() - before, 1)}
+        played.append(result)
+        print(f"round {number + 1} of {rounds}: {json.dumps(result)}", file=sys.stderr, flush=True)
+        if not result["wrong"]:
+            shutil.rmtree(folder)
+        if kept is not None:
+            write_json(kept, summary(seed, played) | {"played": played})
+    return summary(seed, played)
 
-    import exporters.command.export
-    import pipeline.comparison.compare
-    from pipeline.stages.registry import STAGES
 
-    assert STAGES and all((onnx, onnxruntime, onnxscript, open_clip, timm, torchvision, exporters, pipeline))
-    torch.set_num_threads(1)
+def _played(kept: Path | None, seed: int) -> list[dict[str, Any]]:
+    """The rounds of an earlier call with the same seed."""
+    if kept is None or not kept.is_file():
+        return []
+    earlier = read_json(kept)
+    if earlier["seed"] != seed:
+        raise SystemExit(f"{kept} is of seed {earlier['seed']}: name another file")
+    return list(earlier["played"])
+
+
+def _seconds() -> float:
+    """Of processor time, of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
+
+
+def _commit() -> str:
+    """The commit, with a mark where the files are not as in it."""
+    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--exclude", "*"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Soak, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=20, help="of all calls together")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, help="where to work, a new folder; default: a temporary one")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--work", type=Path, help="where to work; default: a temporary folder")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there, and go on from them")
     options = parser.parse_args(arguments)
-    os.environ |= {"OMP_NUM_THREADS": "1", "CI": "1"}  # bits follow from the number of threads
+    # Bits follow from the number of threads; pages are drawn from files that are compared.
+    os.environ |= {"OMP_NUM_THREADS": "1", "CI": "1", "TMKD_REPORT": "0"}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     work = options.work or Path(tempfile.mkdtemp(prefix="kill-"))
     work.mkdir(parents=True, exist_ok=True)
-    result = soak(options.rounds, options.seed, work.resolve())
+    result = soak(options.rounds, options.seed, work.resolve(), options.json)
     print(json.dumps(result, indent=2))
-    if options.json is not None:
-        write_json(options.json, result)
     if not result["wrong"] and options.work is None:
         shutil.rmtree(work)
     sys.exit(1 if result["wrong"] else 0)

@@ -78,7 +78,7 @@ def damages(folder: Path) -> list[str]:
                 with tarfile.open(path) as archive:
                     archive.getmembers()
             elif path.name.startswith("checkpoint.") and path.suffix == ".pt":
-                step_of(path)
+                place_of(path)
         except FileNotFoundError:
             continue
         except Exception as error:
@@ -86,16 +86,16 @@ def damages(folder: Path) -> list[str]:
     return found
 
 
-def step_of(checkpoint: Path) -> int:
-    """How many batches into an epoch a checkpoint is.
+def place_of(checkpoint: Path) -> tuple[int, int]:
+    """How many epochs are done in a checkpoint, and how many batches of the next.
 
     Raises:
         Exception: it is damaged.
     """
     import torch
 
-    step: int = torch.load(checkpoint, map_location="cpu", weights_only=True)["state"]["step"]
-    return step
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state"]
+    return len(state["history"]), state["step"]
 
 
 def _content(name: str, data: bytes) -> Any:

@@ -1,0 +1,138 @@
+"""A command of `tmkd-pipeline` in a process that can be stopped and killed at any moment, with all its own. Linux."""
+
+import gc
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+LOG, MODULES = "log.txt", "modules.json"
+_PATIENCE = 1800.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Attempt:
+    """A command in a process that shares what this one has imported; it and its own processes are a group.
+
+    Args:
+        arguments: of `tmkd-pipeline`.
+        place: its working directory; what it says goes to `LOG` there.
+        tell_modules: whether the names of the modules that it has imported go to `MODULES` there at its end.
+    """
+
+    def __init__(self, arguments: Sequence[str], place: Path, *, tell_modules: bool = False) -> None:
+        self.code: int | None = None
+        self.started = time.time()
+        self._ended_seconds = 0.0
+        self._pid = os.fork()
+        if self._pid == 0:
+            _run(arguments, place, tell_modules)
+        with suppress(OSError):  # as the process does itself, whichever of the two comes first
+            os.setpgid(self._pid, self._pid)
+
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        if self.code is None:
+            pid, status, used = os.wait4(self._pid, os.WNOHANG)
+            if pid != 0:
+                self.code, self._ended_seconds = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
+        return self.code is None
+
+    @property
+    def seconds(self) -> float:
+        """Of processor time that it has taken, with those of its processes that have ended."""
+        if self.code is not None:
+            return self._ended_seconds
+        try:
+            fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return self._ended_seconds
+        return sum(map(int, fields[11:15])) / _TICKS
+
+    def wait(self) -> int:
+        """Its exit code."""
+        end = time.monotonic() + _PATIENCE
+        while self.is_running() and time.monotonic() < end:
+            time.sleep(0.01)
+        if self.code is None:
+            self.kill()
+        assert self.code is not None
+        return self.code
+
+    def stop(self) -> None:
+        """Let it stand still until `go_on`."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """After `stop`."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it and its processes without warning; nothing where it has ended."""
+        if not self.is_running():
+            return
+        self._signal(signal.SIGKILL)
+        _, status, used = os.wait4(self._pid, 0)
+        self.code, self._ended_seconds = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._pid, number)
+
+
+def _run(arguments: Sequence[str], place: Path, tell_modules: bool) -> None:
+    """In the new process."""
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        os.chdir(place)
+        log = os.open(LOG, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sys.argv = ["tmkd-pipeline", *arguments]
+        from pipeline.__main__ import main
+
+        main()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    finally:
+        if tell_modules:
+            Path(MODULES).write_text(json.dumps(sorted(sys.modules)))
+        os._exit(code)
+
+
+def import_libraries() -> None:
+    """What every attempt needs, once; no thread may have been started when it forks."""
+    import onnx
+    import onnxruntime
+    import onnxscript
+    import open_clip
+    import timm
+    import torch
+    import torchvision
+
+    import exporters.command.export
+    import pipeline.comparison.compare
+    from pipeline.stages.registry import STAGES
+
+    assert STAGES and all((onnx, onnxruntime, onnxscript, open_clip, timm, torchvision, exporters, pipeline))
+    torch.set_num_threads(1)
+
+
+def import_named(modules: Path) -> None:
+    """The modules that an attempt has told of, so that later ones need not import them."""
+    for name in json.loads(modules.read_text()):
+        if name not in sys.modules and not name.startswith(("__", "triton")):  # which complains at the end
+            with suppress(Exception):  # what was imported under a condition that does not hold here
+                importlib.import_module(name)
+    # The pages of what is here already are not copied for each attempt by its collections.
+    gc.collect()
+    gc.freeze()
+    threads = sum(1 for _ in Path("/proc/self/task").iterdir())
+    if threads > 1:
+        raise SystemExit(f"{threads} threads run: processes cannot be forked safely")
