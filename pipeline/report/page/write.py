@@ -17,6 +17,7 @@ from pipeline.report.page.facts import Facts, read_facts
 from pipeline.report.page.figures.drawing import Drawn
 from pipeline.report.page.figures.from_evidence import figures_of_evidence
 from pipeline.report.page.figures.from_facts import figures_of_files
+from pipeline.report.page.near import near_duplicates_note
 from pipeline.report.page.tables import confusions
 from pipeline.report.page.thumbnails import Thumbnail, thumbnails
 from pipeline.report.page.words import words
@@ -56,6 +57,8 @@ def write_report(run: RunDirectory, recipe: Recipe, console: Console) -> Path:
                 bar.advance()
         pictures = {} if facts.index is None else _pictures(facts, facts.index)
         text = words(facts, recipe, str(run.path), teacher_size(run), evidence)
+        if facts.index is not None:
+            text.notes["data"].append(near_duplicates_note(facts.index, run.path))
         page = render(recipe.name, facts.state, text, figures, pictures, why_not)
         return save(run.path, page, figures.values())
 

@@ -1,0 +1,1 @@
+"""The page of a data set: what `data inspect` found in it."""

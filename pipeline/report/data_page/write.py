@@ -1,0 +1,54 @@
+"""The page of a data set as one file."""
+
+from pathlib import Path
+
+from exporters.core.files import write_text
+from pipeline.console import Console
+from pipeline.data.inspection.inspect import Inspection
+from pipeline.explain.suspects import LabelSuspects
+from pipeline.report.data_page.figures import CAPTIONS, figures_of_data
+from pipeline.report.data_page.pictures import Shown, near_ones, odd_ones, store_of, suspects_shown
+from pipeline.report.data_page.words import state_of, words_of_data
+from pipeline.report.page.html import fill
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_data_page(
+    name: str, inspection: Inspection, suspects: LabelSuspects | None, path: Path, console: Console
+) -> None:
+    """Write the page: one file that opens without a network.
+
+    Args:
+        name: of the data set.
+        inspection: what was found.
+        suspects: what a student says about labels; None where none was asked.
+        path: of the page.
+        console: where it is said how far the work is.
+    """
+    with console.track("drawing the page", None) as bar:
+        store = store_of(inspection)
+        figures = {}
+        for figure in figures_of_data(inspection):
+            figures[figure.name] = figure
+            bar.advance()
+        asked: list[Shown] = []
+        if suspects is not None:
+            headings = ("Images that the student was not trained on", "Images that it was trained on")
+            lists = zip(headings, (suspects.unseen, suspects.trained_on), strict=True)
+            asked = [suspects_shown(heading, found, store) for heading, found in lists if found.count]
+        words = words_of_data(inspection, suspects)
+        page = fill(
+            "data.html.j2",
+            figures=figures,
+            captions=CAPTIONS,
+            folder=TEMPLATES,
+            title=name,
+            state=state_of(words),
+            words=words,
+            of="data set",
+            near=list(near_ones(inspection, store)),
+            odd=list(odd_ones(inspection, store)),
+            asked=asked,
+        )
+        write_text(path, page)
