@@ -45,8 +45,8 @@ def words_of_data(inspection: Inspection, found: LabelSuspects | None) -> Words:
         words.tables["asked"] = _asked(found)
         words.notes["suspects"] = [
             f"By the student of {found.run}, and {suspects.METHOD}.",
-            "The student has seen the labels of the images that it was trained on, and may have learnt wrong ones: fewer"
-            " of these are found, and more of what is found is merely hard.",
+            "The student has seen the labels of the images that it was trained on, and may have learnt wrong ones:"
+            " fewer of these are found, and more of what is found is merely hard.",
         ]
     return words
 
