@@ -8,7 +8,7 @@ from exporters.student.architectures import has_batch_norm
 from pipeline.distributed.ranks import this_rank
 from pipeline.preflight.base import Report, Subject
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.training.settings import FitSettings, fewer_images_a_step, steps_an_epoch
+from pipeline.training.settings import FitSettings, NetworkFitSettings, fewer_images_a_step, steps_an_epoch
 
 
 def single_image_notes(recipe: Recipe, stages: Collection[str]) -> Iterator[str]:
@@ -93,6 +93,23 @@ def uneven_parts(section: str, images: int, batch_size: int, processes: int) -> 
         f"{section}.batch_size: {count_of(batch, 'image')} a step cannot be divided among {processes} processes",
         remedy=f"Set it to {' or '.join(sizes)}." if sizes else "Use fewer processes.",
     )
+
+
+def check_pieces(subject: Subject, report: Report) -> None:
+    """Refuse `auto_batch` where several processes train: one whose memory runs out cannot tell those that wait."""
+    count = this_rank().count
+    for section, schedule in _schedules(subject):
+        if count == 1 or not schedule.auto_batch:
+            continue
+        remedy = f"Set {section}.auto_batch to false, and {section}.batch_size to what fits"
+        if isinstance(schedule, NetworkFitSettings):
+            remedy += f"; with {section}.accumulate, as many images a step as before"
+        report.add(
+            UsageError(
+                f"{section}.auto_batch: {count} processes that train together cannot agree on how to divide a batch",
+                remedy=f"{remedy}.",
+            )
+        )
 
 
 def few_steps_warning(section: str, images: int, batch_size: int, epochs: int, accumulate: int = 1) -> str | None:

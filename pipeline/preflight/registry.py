@@ -10,6 +10,7 @@ BEFORE_FIRST_STAGE = (
     Check("pipeline.preflight.packages:check", _TRAINING | {"validate", "export", "parity", "bundle"}),
     Check("pipeline.preflight.files:check", _TRAINING | {"data"}),
     Check("pipeline.preflight.lock:check_environment", _TRAINING),
+    Check("pipeline.preflight.batches:check_pieces", frozenset({"teacher", "text", "distill"})),
     Check("pipeline.preflight.names:check_prompts", frozenset({"text"})),
     Check("pipeline.preflight.runtimes:check_provider", frozenset({"parity"})),
     Check("pipeline.preflight.runtimes:check_library", frozenset({"export"})),

@@ -61,3 +61,17 @@ def test_parts_of_every_schedule_are_checked(prospect: Prospect, monkeypatch: py
     assert [error.message.partition(".batch_size")[0] for error in errors] == [
         "train", "teacher.visual.fit", "teacher.text.fit"
     ]  # fmt: skip
+
+
+def test_dividing_batches_is_refused_where_several_processes_train(
+    prospect: Prospect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = ("train", "teacher.visual.fit", "teacher.text.fit")
+    asked = [f"{section}.auto_batch=true" for section in sections]
+    assert prospect.report(batches.check_pieces, *asked).errors == []
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert prospect.report(batches.check_pieces).errors == []
+    errors = prospect.report(batches.check_pieces, *asked).errors
+    assert [error.message.partition(".auto_batch: 2 processes ")[0] for error in errors] == list(sections)
+    assert errors[0].remedy is not None and "Set train.auto_batch to false" in errors[0].remedy
