@@ -14,7 +14,8 @@ from pipeline.comparison.text import NONE, difference, interval, nats, percent, 
 from pipeline.comparison.wins import Wins
 from pipeline.evaluation.paired import PairedDifference, mean_and_std
 from pipeline.explain.evidence import Evidence
-from pipeline.report.page.tables import Table, separations
+from pipeline.report.page.network_tables import separations
+from pipeline.report.page.table import Table
 
 
 def tables(

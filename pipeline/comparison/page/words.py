@@ -14,7 +14,7 @@ from pipeline.comparison.page.tables import bounds, shared_seconds
 from pipeline.comparison.text import interval, percent, points
 from pipeline.explain.evidence import Evidence
 from pipeline.report.page.facts import State
-from pipeline.report.page.tables import Table
+from pipeline.report.page.table import Table
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pipeline.data.inspection.near_duplicates import METHOD
 from pipeline.data.path_table import printable
 from pipeline.explain import suspects
 from pipeline.explain.suspects import LabelSuspects
-from pipeline.report.page.tables import Table
+from pipeline.report.page.table import Table
 from pipeline.report.page.words import Words
 
 MOST_CLASSES = 2000

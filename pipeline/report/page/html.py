@@ -7,7 +7,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from exporters.core.visible import visible
 from pipeline import __version__
+from pipeline.data.path_table import printable
 from pipeline.report.page.figures.drawing import Drawn
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -37,6 +39,7 @@ def fill(
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_written,
     )
     return environment.get_template(template).render(
         figures={name: (*captions[name], Markup(figure.svg)) for name, figure in figures.items()},  # noqa: S704 (ours)
@@ -44,3 +47,11 @@ def fill(
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704
         **values,
     )
+
+
+def _written(value: object) -> object:
+    """A text as it may stand in a page: what would turn the direction of what follows, and bytes of no text, written
+    out."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return visible(printable(value))

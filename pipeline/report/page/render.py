@@ -25,7 +25,16 @@ FIGURES: dict[str, tuple[str, str]] = {
     ),
     "confusion-matrix": (
         "Confusion matrix",
-        "Shares of each true class by answer, on test. Classes that are mixed up stand side by side.",
+        "Shares of each true class by answer, on test. Classes that are mixed up stand side by side; of many"
+        " classes, each cell holds several.",
+    ),
+    "confusion-closeup": (
+        "The classes that are mixed up most",
+        "The same shares, of the classes with most confusions alone.",
+    ),
+    "class-spread": (
+        "How accuracy is spread over the classes",
+        "Classes by their accuracy on test.",
     ),
     "reliability": (
         "Reliability diagram",
@@ -34,7 +43,8 @@ FIGURES: dict[str, tuple[str, str]] = {
     ),
     "robustness": (
         "Accuracy on corrupted images",
-        "Test images under six kinds of corruption; severity 0 is the image as it is.",
+        "Test images under six kinds of corruption; severity 0 is the image as it is. The teacher"
+        " looks at the image itself here.",
     ),
     "view-gallery": (
         "The teacher's views",

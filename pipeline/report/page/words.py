@@ -1,16 +1,20 @@
 """What the page says in words, from the facts of a run."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from shlex import quote
+from typing import Any
 
 from exporters.parity.chance import interval_text
 from exporters.parity.intervals import wilson_interval
+from pipeline.explain.cost import Costs
 from pipeline.explain.evidence import Evidence
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.report.accuracy import gain_lines
 from pipeline.report.page.facts import Facts
-from pipeline.report.page.tables import Table, tables
+from pipeline.report.page.table import Table
+from pipeline.report.page.tables import tables
 
 _VERDICTS = {
     "shipped": "Shipped",
@@ -45,6 +49,7 @@ def words(
     run: str,
     teacher_size: tuple[int, int] | None,
     evidence: Evidence | None,
+    costs: Costs | None = None,
 ) -> Words:
     """The texts of a run's page.
 
@@ -54,9 +59,10 @@ def words(
         run: its directory, as a person types it.
         teacher_size: parameters and bytes of the visual teacher.
         evidence: of its networks, where they could be asked.
+        costs: of its networks, where they could be measured.
     """
-    made = dict(tables(facts, recipe, teacher_size, evidence))
-    return Words(_VERDICTS[facts.state], _why(facts), made, _notes(facts, evidence), _commands(facts, run))
+    made = dict(tables(facts, recipe, teacher_size, evidence, costs))
+    return Words(_VERDICTS[facts.state], _why(facts), made, _notes(facts, evidence, costs), _commands(facts, run))
 
 
 def _why(facts: Facts) -> list[str]:
@@ -85,8 +91,18 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?", ":")) else ".")
 
 
-def _notes(facts: Facts, evidence: Evidence | None) -> dict[str, list[str]]:
+def _notes(facts: Facts, evidence: Evidence | None, costs: Costs | None) -> dict[str, list[str]]:
     notes: dict[str, list[str]] = {}
+    if costs is not None:
+        threads = "one thread" if costs.threads == 1 else f"{costs.threads} threads"
+        notes["costs"] = [
+            f"Measured on the processor ({costs.processor}, {threads}), image by image and in turn, when this page was"
+            " made. MACs: multiply-accumulate operations of convolutions and matrix products; FLOPs are twice as many."
+        ]
+        if facts.verdict is not None and (views := _views(facts.verdict)) > 1:
+            notes["costs"].append(
+                f"The teacher looks at {views} views of each training image, at {views} times that cost."
+            )
     if facts.index is not None:
         summary = facts.index.summary()
         notes["data"] = [f"{len(facts.index.classes):,} classes. Fingerprint {facts.index.fingerprint[:16]}…"]
@@ -109,6 +125,11 @@ def _notes(facts: Facts, evidence: Evidence | None) -> dict[str, list[str]]:
                 f" ±{_half_width(evidence.corrupted_images):.0f} points (95 %)."
             ]
     return notes
+
+
+def _views(verdict: Mapping[str, Any]) -> int:
+    teacher = verdict["teacher"]
+    return 0 if teacher is None else len(teacher["test"]["views"])
 
 
 def _half_width(images: int) -> float:

@@ -13,18 +13,20 @@ from pipeline.data.index import DataIndex
 from pipeline.data.listing import SplitName
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.report.accuracy import teacher_size
+from pipeline.report.page.class_tables import confusions
 from pipeline.report.page.facts import Facts, read_facts
 from pipeline.report.page.figures.drawing import Drawn
 from pipeline.report.page.figures.from_evidence import figures_of_evidence
 from pipeline.report.page.figures.from_facts import figures_of_files
 from pipeline.report.page.near import near_duplicates_note
-from pipeline.report.page.tables import confusions
+from pipeline.report.page.numbers import numbers
 from pipeline.report.page.thumbnails import Thumbnail, thumbnails
 from pipeline.report.page.words import words
 from pipeline.runner.rundir import RunDirectory
 from pipeline.runner.stage import StageContext
 
 if TYPE_CHECKING:
+    from pipeline.explain.cost import Costs
     from pipeline.explain.evidence import Evidence
 
 PAGE = "report.html"
@@ -49,6 +51,7 @@ def write_report(run: RunDirectory, recipe: Recipe, console: Console) -> Path:
 
     facts = read_facts(run, recipe)
     evidence, why_not = _evidence(facts, run, recipe, console)
+    costs = _costs(facts, run, console)
     with console.track("drawing the page", None) as bar:
         figures = {figure.name: figure for figure in figures_of_files(facts)}
         if evidence is not None and facts.index is not None:
@@ -56,15 +59,21 @@ def write_report(run: RunDirectory, recipe: Recipe, console: Console) -> Path:
                 figures[figure.name] = figure
                 bar.advance()
         pictures = {} if facts.index is None else _pictures(facts, facts.index)
-        text = words(facts, recipe, str(run.path), teacher_size(run), evidence)
+        text = words(facts, recipe, str(run.path), teacher_size(run), evidence, costs)
         if facts.index is not None:
             text.notes["data"].append(near_duplicates_note(facts.index, run.path))
         page = render(recipe.name, facts.state, text, figures, pictures, why_not)
-        return save(run.path, page, figures.values())
+        return save(run.path, page, figures.values(), numbers(facts, evidence, costs))
 
 
-def save(directory: Path, page: str, figures: Iterable[Drawn]) -> Path:
-    """Write `report.html`, and the figures as PNG and SVG to `report/figures/`.
+def save(directory: Path, page: str, figures: Iterable[Drawn], files: Iterable[tuple[str, str]] = ()) -> Path:
+    """Write `report.html`, the figures as PNG and SVG to `report/figures/`, and other files to `report/`.
+
+    Args:
+        directory: of the run or the comparison.
+        page: HTML.
+        figures: of the page.
+        files: name and text of each.
 
     Returns:
         The page.
@@ -74,6 +83,8 @@ def save(directory: Path, page: str, figures: Iterable[Drawn]) -> Path:
         for figure in figures:
             (folder / "figures" / f"{figure.name}.png").write_bytes(figure.png)
             (folder / "figures" / f"{figure.name}.svg").write_text(figure.file, encoding="utf-8")
+        for name, content in files:
+            (folder / name).write_text(content, encoding="utf-8")
     write_text(directory / PAGE, page)
     return directory / PAGE
 
@@ -92,6 +103,27 @@ def _evidence(
         return None, error.message if isinstance(error, TmkdError) else str(error)
 
 
+def _costs(facts: Facts, run: RunDirectory, console: Console) -> "Costs | None":
+    """What teacher and student cost; None before there is a student, or where its files are not whole."""
+    trained = facts.records.get("distill")
+    if trained is None or trained.status != "done":
+        return None
+    from pipeline.explain.cost import measure_costs
+    from pipeline.explain.evidence import STUDENT, TEACHER
+
+    folders = {STUDENT: run.folder("distill") / "chosen"}
+    if "teacher" in facts.records:
+        folders = {TEACHER: run.folder("teacher"), **folders}
+    file = run.folder("export") / "model.onnx"
+    exported = {STUDENT: file} if "export" in facts.records and file.is_file() else {}
+    try:
+        with console.track("timing teacher and student", None):
+            return measure_costs(folders, exported)
+    except (TmkdError, OSError) as error:
+        console.warn(f"teacher and student were not timed: {error.message if isinstance(error, TmkdError) else error}")
+        return None
+
+
 def _pictures(facts: Facts, index: DataIndex) -> dict[str, list[Thumbnail]]:
     """Odd images of the data, and examples of what is mixed up."""
     pictures = {"odd": thumbnails(index, odd_images(index))}
@@ -100,7 +132,7 @@ def _pictures(facts: Facts, index: DataIndex) -> dict[str, list[Thumbnail]]:
         wanted: list[tuple[SplitName, int, str]] = []
         for pair in confusions(facts)[:4]:
             rows = np.flatnonzero((labels == pair.true) & (answers == pair.answer))[:_EXAMPLES]
-            caption = f"{index.classes[pair.true]}, taken for {index.classes[pair.answer]}"
+            caption = f"{index.classes[pair.true]}\ntaken for {index.classes[pair.answer]}"
             wanted += [("test", int(row), caption) for row in rows]
         pictures["confused"] = thumbnails(index, wanted)
     return pictures

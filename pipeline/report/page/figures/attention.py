@@ -58,7 +58,12 @@ def attention_maps(
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
 
-    return draw("attention-maps", 1.28 * (1 + len(maps)) + 0.1 if down else 1.7 * len(pictures) + 0.2, paint)
+    alt = "; ".join(
+        f"{title}: {', '.join(f'{name} says {answers[name][row]}' for name in maps)}"
+        for row, title in enumerate(titles)
+    )
+    height = 1.28 * (1 + len(maps)) + 0.1 if down else 1.7 * len(pictures) + 0.2
+    return draw("attention-maps", height, paint, alt=f"Images by class, with the answers. {alt}.")
 
 
 def enlarged(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

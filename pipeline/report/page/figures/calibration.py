@@ -36,4 +36,9 @@ def reliability_diagram(measured: Mapping[str, Reliability]) -> Drawn:
         above.grid(alpha=0.25)
         plain_text(above)
 
-    return draw("reliability", 4.2, paint, width=5.4)
+    alt = "; ".join(
+        f"{name}: mean confidence {100 * np.average(bins.confidence, weights=bins.images):.1f} %, accuracy"
+        f" {100 * np.average(bins.accuracy, weights=bins.images):.1f} %, ECE {100 * bins.calibration_error:.1f} %"
+        for name, bins in measured.items()
+    )
+    return draw("reliability", 4.2, paint, width=5.4, alt=f"{alt}.")

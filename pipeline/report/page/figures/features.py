@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.evaluation.separation import unit_length
+from pipeline.evaluation.separation import separation, unit_length
 from pipeline.report.page.figures.drawing import (
     PALETTE,
     Drawn,
@@ -32,11 +32,11 @@ def scatter(features: Mapping[str, np.ndarray], labels: np.ndarray, classes: Map
     """
     rows = np.isin(labels, list(classes))
     own = labels[rows]
+    placed = {name: in_plane(values[rows]) for name, values in features.items()}
 
     def paint(figure: "Figure") -> None:
         grid = panels(figure, len(features))
-        for axes, (name, values) in zip(grid, features.items(), strict=True):
-            places = in_plane(values[rows])
+        for axes, (name, places) in zip(grid, placed.items(), strict=True):
             for colour, marker, (label, title) in zip(PALETTE, _MARKERS, classes.items(), strict=False):
                 some = places[own == label]
                 axes.scatter(
@@ -52,7 +52,12 @@ def scatter(features: Mapping[str, np.ndarray], labels: np.ndarray, classes: Map
             text.set_parse_math(False)
 
     height = 2.9 * rows_of_panels(len(features)) + 0.16 * -(-len(classes) // 3)
-    return draw("features", height, paint)
+    known = {name: found for name, values in features.items() if (found := separation(values[rows], own)) is not None}
+    silhouettes = ", ".join(f"{name} {found.silhouette:.2f}" for name, found in known.items())
+    alt = f"Features of {len(own)} images of {len(classes)} classes." + (
+        f" Silhouette: {silhouettes}." if known else ""
+    )
+    return draw("features", height, paint, alt=alt)
 
 
 def in_plane(features: np.ndarray) -> np.ndarray:
@@ -80,19 +85,25 @@ def logit_maps(logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: Ma
         classes: label → name, of the classes that are drawn.
     """
     present = [label for label in classes if (labels == label).any()]
+    means = {name: mean_logits(values, labels, present) for name, values in logits.items()}
 
     def paint(figure: "Figure") -> None:
         grid = panels(figure, len(logits))
-        for axes, (name, values) in zip(grid, logits.items(), strict=True):
-            means = mean_logits(values, labels, present)
-            bound = float(np.abs(means).max()) or 1.0
-            image = axes.imshow(means, cmap="RdBu_r", vmin=-bound, vmax=bound)
+        for axes, (name, mean) in zip(grid, means.items(), strict=True):
+            bound = float(np.abs(mean).max()) or 1.0
+            image = axes.imshow(mean, cmap="RdBu_r", vmin=-bound, vmax=bound)
             axes.set(title=name, xticks=[], yticks=[])
             axes.set_yticks(range(len(present)), [shortened(classes[label], 22) for label in present], fontsize=7)
             figure.colorbar(image, ax=axes, shrink=0.85)
             plain_text(axes)
 
-    return draw("mean-logits", 2.5 * rows_of_panels(len(logits)) + 0.2, paint)
+    off = ~np.eye(len(present), dtype=bool)
+    alt = "; ".join(
+        f"{name}: mean logit {mean.diagonal().mean():.2f} of the true class"
+        + (f", {mean[off].mean():.2f} of the other classes shown" if off.any() else "")
+        for name, mean in means.items()
+    )
+    return draw("mean-logits", 2.5 * rows_of_panels(len(logits)) + 0.2, paint, alt=f"{alt}.")
 
 
 def mean_logits(logits: np.ndarray, labels: np.ndarray, classes: list[int]) -> np.ndarray:
@@ -104,11 +115,11 @@ def mean_logits(logits: np.ndarray, labels: np.ndarray, classes: list[int]) -> n
 
 def logit_distribution(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> Drawn:
     """Logits of the true class and of the best other class, less the image's mean logit: a histogram a network."""
+    pairs = {name: true_and_best_other(values, labels) for name, values in logits.items()}
 
     def paint(figure: "Figure") -> None:
         grid = panels(figure, len(logits), sharex=True)
-        for axes, (name, values) in zip(grid, logits.items(), strict=True):
-            own, best = true_and_best_other(values, labels)
+        for axes, (name, (own, best)) in zip(grid, pairs.items(), strict=True):
             bins = np.linspace(min(own.min(), best.min()), max(own.max(), best.max()), 31).tolist()
             for colour, label, each in ((PALETTE[0], "true class", own), (PALETTE[1], "best other", best)):
                 axes.hist(each, bins=bins, color=colour, alpha=0.55, label=label)
@@ -118,7 +129,11 @@ def logit_distribution(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> 
             axes.set_ylabel("images")
         grid[0].legend(fontsize=8)
 
-    return draw("logit-distribution", 2.2 * rows_of_panels(len(logits)) + 0.2, paint)
+    alt = "; ".join(
+        f"{name}: median {np.median(own):.2f} of the true class, {np.median(best):.2f} of the best other"
+        for name, (own, best) in pairs.items()
+    )
+    return draw("logit-distribution", 2.2 * rows_of_panels(len(logits)) + 0.2, paint, alt=f"{alt}.")
 
 
 def true_and_best_other(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

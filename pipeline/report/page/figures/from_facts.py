@@ -9,7 +9,7 @@ from pipeline.evaluation.confusion import clustered_order, confusion_counts
 from pipeline.evaluation.probabilities import reliability
 from pipeline.report.page.facts import Facts
 from pipeline.report.page.figures.calibration import reliability_diagram
-from pipeline.report.page.figures.classes import class_bars, confusion_matrix
+from pipeline.report.page.figures.classes import class_bars, class_spread, confusion_closeup, confusion_matrix
 from pipeline.report.page.figures.drawing import Drawn
 from pipeline.report.page.figures.training import curves, time_by_part
 
@@ -37,8 +37,11 @@ def _of_predictions(facts: Facts, classes: list[str]) -> Iterator[Drawn]:
     assert verdict is not None
     labels = found["labels.test"]
     counts = confusion_counts(found["chosen.test"], labels, len(classes))
-    yield class_bars(list(verdict["student"]["per_class_test"].values()), counts.sum(axis=1), classes)
-    yield confusion_matrix(counts, clustered_order(counts), classes)
+    recalls = list(verdict["student"]["per_class_test"].values())
+    order = clustered_order(counts)
+    yield class_bars(recalls, counts.sum(axis=1), classes)
+    yield confusion_matrix(counts, order, classes)
+    yield from filter(None, (class_spread(recalls), confusion_closeup(counts, order, classes)))
     measured = {
         title: reliability(found[f"confidence.{name}.test"].astype(np.float64), found[f"{name}.test"] == labels)
         for name, title in _STUDENTS.items()

@@ -32,4 +32,14 @@ def corruption_lines(top1: Mapping[str, Mapping[str, Mapping[str, float]]]) -> D
             axes.set_ylabel("top-1, %")
         grid[0, 0].legend(fontsize=8)
 
-    return draw("robustness", 3.8, paint)
+    return draw("robustness", 3.8, paint, alt=" ".join(_in_words(name, values) for name, values in top1.items()))
+
+
+def _in_words(name: str, values: Mapping[str, Mapping[str, float]]) -> str:
+    """Accuracy as it is and at the highest severity of each kind."""
+    worst = {kind: list(shares.items())[-1] for kind, shares in values.items() if kind != "clean"}
+    kinds = ", ".join(
+        f"{kind.replace('_', ' ')} {100 * share:.0f} % at severity {severity}"
+        for kind, (severity, share) in worst.items()
+    )
+    return f"{name}: {100 * values['clean']['0']:.0f} % on the images as they are; {kinds}."

@@ -47,7 +47,28 @@ def curves(trainings: Mapping[str, Sequence[Mapping[str, Any]]], main: str, chos
             axes.grid(alpha=0.25)
             plain_text(axes)
 
-    return draw("training-curves", 2.9, paint)
+    return draw("training-curves", 2.9, paint, alt=_in_words(trainings, main))
+
+
+def _in_words(trainings: Mapping[str, Sequence[Mapping[str, Any]]], main: str) -> str:
+    """First and last loss of one training, and the last validation accuracy of all."""
+    losses = [line for line in trainings[main] if line.get("loss") is not None]
+    words = []
+    if losses:
+        first, last = losses[0], losses[-1]
+        words.append(
+            f"Loss of the {main}: {first['loss']:.3g} in epoch {first['epoch']},"
+            f" {last['loss']:.3g} in epoch {last['epoch']}."
+        )
+    ends = {
+        name: known[-1]["validation_top1"]
+        for name, lines in trainings.items()
+        if (known := [line for line in lines if line.get("validation_top1") is not None])
+    }
+    if ends:
+        shares = ", ".join(f"{name} {100 * top1:.1f} %" for name, top1 in ends.items())
+        words.append(f"Validation accuracy after the last epoch: {shares}.")
+    return " ".join(words)
 
 
 def time_by_part(seconds: Mapping[str, Mapping[str, float]]) -> Drawn:
@@ -72,4 +93,9 @@ def time_by_part(seconds: Mapping[str, Mapping[str, float]]) -> Drawn:
         axes.legend(ncols=5, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
         plain_text(axes)
 
-    return draw("training-time", 1.2 + 0.3 * len(seconds), paint)
+    alt = "; ".join(
+        f"{name} {sum(parts.values()):.0f} s, most of it {max(parts, key=lambda part: parts[part])}"
+        for name, parts in seconds.items()
+        if parts
+    )
+    return draw("training-time", 1.2 + 0.3 * len(seconds), paint, alt=f"{alt}.")

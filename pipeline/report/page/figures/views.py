@@ -40,7 +40,11 @@ def gallery(pictures: np.ndarray, weights: np.ndarray, names: Sequence[str], tit
             grid[row, 0].set_ylabel(shortened(titles[row], 18), fontsize=7)
             grid[row, 0].yaxis.label.set_parse_math(False)
 
-    return draw("view-gallery", 1.35 * rows + 0.2, paint)
+    alt = "; ".join(
+        f"{title}: {', '.join(f'{name} {100 * weight:.0f} %' for name, weight in zip(names, own, strict=True))}"
+        for title, own in zip(titles, weights, strict=True)
+    )
+    return draw("view-gallery", 1.35 * rows + 0.2, paint, alt=f"Weights of the views. {alt}.")
 
 
 def weights_by_class(
@@ -55,10 +59,10 @@ def weights_by_class(
         classes: label → name, of the classes that are drawn.
     """
     present = [label for label in classes if (labels == label).any()]
+    means = np.stack([weights[labels == label].mean(axis=0) for label in present])
 
     def paint(figure: "Figure") -> None:
         axes = figure.subplots()
-        means = np.stack([weights[labels == label].mean(axis=0) for label in present])
         left = np.zeros(len(present))
         for colour, name, values in zip(PALETTE, names, means.T, strict=False):
             axes.barh(range(len(present)), 100 * values, left=100 * left, color=colour, label=name.replace("_", " "))
@@ -71,4 +75,8 @@ def weights_by_class(
         axes.legend(ncols=5, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
         plain_text(axes)
 
-    return draw("view-weights", 1.1 + 0.25 * len(present), paint)
+    alt = "; ".join(
+        f"{classes[label]}: most {names[int(own.argmax())]}, {100 * own.max():.0f} %"
+        for label, own in zip(present, means, strict=True)
+    )
+    return draw("view-weights", 1.1 + 0.25 * len(present), paint, alt=f"{alt}.")

@@ -8,7 +8,7 @@ pytest.importorskip("jinja2")
 from pipeline.comparison.page.render import FIGURES, render
 from pipeline.comparison.page.words import Words
 from pipeline.report.page.figures.drawing import Drawn
-from pipeline.report.page.tables import Table
+from pipeline.report.page.table import Table
 from pipeline.report.page.thumbnails import Thumbnail
 
 PLACES = (

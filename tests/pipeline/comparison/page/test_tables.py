@@ -12,7 +12,7 @@ from pipeline.comparison.page.facts import read_comparison
 from pipeline.comparison.page.tables import shared_seconds, tables
 from pipeline.comparison.report import to_json
 from pipeline.comparison.wins import wins
-from pipeline.report.page.tables import Table
+from pipeline.report.page.table import Table
 from tests.pipeline.comparison.making import CPU, EPOCHS, PARTS, make_folder
 
 

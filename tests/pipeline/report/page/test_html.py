@@ -4,9 +4,11 @@ import pytest
 
 pytest.importorskip("jinja2")
 
+from markupsafe import Markup
+
 from pipeline.report.page.figures.drawing import Drawn
-from pipeline.report.page.html import fill
-from pipeline.report.page.tables import Table
+from pipeline.report.page.html import _written, fill
+from pipeline.report.page.table import Table
 from pipeline.report.page.words import Words
 
 TEMPLATE = """\
@@ -35,3 +37,8 @@ def test_template_of_another_folder_is_filled_on_the_shared_base(tmp_path: Path)
     assert "<svg>here</svg>" in page and "A &lt;curve&gt;" in page and 'id="absent"' not in page
     assert "&lt;b&gt;" in page and "<b>" not in page and "&lt;title&gt;" in page
     assert "from the files of the test" in page and "default-src 'none'" in page
+
+
+def test_texts_cannot_turn_the_direction_of_the_page() -> None:
+    assert _written("a\u202eb\x1b") == "a\\u202eb\\u001b" and _written("caf\udce9") == "caf\\xe9"
+    assert _written(Markup("<b>")) == Markup("<b>") and _written(5) == 5

@@ -7,7 +7,7 @@ pytest.importorskip("jinja2")
 
 from pipeline.report.page.figures.drawing import Drawn
 from pipeline.report.page.render import FIGURES, render
-from pipeline.report.page.tables import Table
+from pipeline.report.page.table import Table
 from pipeline.report.page.thumbnails import Thumbnail
 from pipeline.report.page.words import Words
 

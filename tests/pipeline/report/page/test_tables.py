@@ -5,7 +5,8 @@ pytest.importorskip("torch")
 from exporters.core.files import read_json
 from pipeline.recipe import load_recipe
 from pipeline.report.page.facts import read_facts
-from pipeline.report.page.tables import Table, tables
+from pipeline.report.page.table import Table
+from pipeline.report.page.tables import tables
 from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
 from tests.pipeline.conftest import CLASSES, Run

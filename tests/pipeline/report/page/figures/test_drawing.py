@@ -8,10 +8,12 @@ from PIL import Image
 
 pytest.importorskip("matplotlib")
 
+from pipeline.report.page.figures import drawing
 from pipeline.report.page.figures.drawing import (
     INK,
     Drawn,
     draw,
+    families_with,
     on_lines,
     panels,
     plain_text,
@@ -87,3 +89,41 @@ def test_panels_are_as_many_as_asked_for(count: int, rows: int) -> None:
 def test_long_names_are_cut() -> None:
     assert shortened("abcdef", 6) == "abcdef" and shortened("abcdefg", 6) == "abcde…"
     assert on_lines("a name of many words that does not fit", 12) == "a name of\nmany words …"
+
+
+def test_wide_letters_count_two_and_accents_stay_with_their_letter() -> None:
+    assert shortened("猫" * 20, 9) == "猫猫猫猫…"
+    assert shortened("e\u0301" * 20, 5) == "e\u0301" * 4 + "…"
+    family = "\U0001f469\u200d\U0001f467"
+    assert shortened(f"ab{family}cdefgh", 5) in {"ab…", f"ab{family}…"}
+    assert on_lines("猫" * 40, 8) == "猫猫猫…" or all(len(line) <= 5 for line in on_lines("猫" * 40, 8).split("\n"))
+
+
+@pytest.mark.parametrize("evil", ["\u202ename", "na\x1bme", "na\u2067me"])
+def test_what_would_steer_the_page_is_written_out(evil: str) -> None:
+    for shown in (shortened(evil), on_lines(evil)):
+        assert "\\u" in shown and not set(shown) & set("\u202e\x1b\u2067")
+
+
+def test_alternative_text_makes_one_picture_of_a_figure() -> None:
+    svg = draw("sample", 2.0, lambda canvas: canvas.subplots(), alt='5 of "6" <b>').svg
+    root = ElementTree.fromstring(svg)
+    assert (root.get("role"), root.get("aria-label")) == ("img", '5 of "6" <b>')
+    assert figure().svg.count("role=") == 0
+
+
+def named(name: str) -> Drawn:
+    return draw("sample", 2.0, lambda canvas: canvas.subplots().set_title(name), width=3.0)
+
+
+def test_characters_of_other_fonts_are_found_and_those_of_none_are_told() -> None:
+    assert families_with(frozenset({ord("a")}))
+    assert families_with(frozenset({0xE123F0 % 0x10FFFF})) == []
+
+
+def test_boxes_in_place_of_letters_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "families_with", lambda _points: [])
+    boxes = named("\U00012000")
+    assert "\U00012000" in texts(boxes)  # the SVG has the name itself
+    monkeypatch.setattr(drawing, "_BOXES", "")
+    assert named("\U00012000").png != boxes.png and named("\U00012000").svg == boxes.svg
