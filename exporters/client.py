@@ -2,8 +2,10 @@
 
 student = Student.load("runs/quickstart/bundle")
 student.predict("bird.jpg")  # [("red-crested striped finch", 0.93), …]
+student.explain("bird.jpg").picture.save("why.png")  # of a bundle with class activation maps
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,29 @@ from exporters.bundle.manifest import (
     variant_of,
 )
 from exporters.core.arrays import softmax
-from exporters.core.errors import UsageError
+from exporters.core.errors import UnavailableError, UsageError
 from exporters.images.decoding import open_rgb
+from exporters.images.overlay import overlay_on_photo
 from exporters.images.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime, Provider
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a student answers to an image, and where it looks.
+
+    Attributes:
+        labels: as `Student.predict` gives them.
+        cam: the class activation map of the first label, float32 `[h, w]`, over the square that the model saw; not
+            scaled: its mean plus the class's bias is the logit.
+        picture: the photograph with the map over it.
+    """
+
+    labels: list[tuple[str, float]]
+    cam: np.ndarray
+    picture: Image.Image
 
 
 class Student:
@@ -71,11 +90,14 @@ class Student:
             UnreadableImageError: it cannot be decoded.
             UsageError: an array of another type or shape.
         """
+        return self.preprocessing.apply(self._opened(image))
+
+    def _opened(self, image: ImageSource) -> Image.Image:
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
                 raise UsageError(f"an image array is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
             image = Image.fromarray(image)
-        return self.preprocessing.apply(open_rgb(Path(image) if isinstance(image, str) else image))
+        return open_rgb(Path(image) if isinstance(image, str) else image)
 
     def predict(self, image: ImageSource, top: int = 5) -> list[tuple[str, float]]:
         """The `top` most likely labels with their probabilities (softmax of the logits), most likely first.
@@ -84,6 +106,28 @@ class Student:
             UnreadableImageError, UsageError: as `prepare`.
         """
         return self.rank(self.logits(self.prepare(image)[None])[0], top)
+
+    def explain(self, image: ImageSource, top: int = 5) -> Explanation:
+        """As `predict`, and the class activation map of the most likely label, over the image.
+
+        Raises:
+            UnavailableError: as `require_cam`.
+            UnreadableImageError, UsageError: as `prepare`.
+        """
+        self.require_cam()
+        photo = self._opened(image)
+        logits, cam = self._runtime.explain(self.preprocessing.apply(photo)[None])
+        picture = overlay_on_photo(photo, self.preprocessing.geometry, cam[0])
+        return Explanation(self.rank(logits[0], top), cam[0], picture)
+
+    def require_cam(self) -> None:
+        """Refuse, by UnavailableError, a bundle whose models give no class activation maps."""
+        if self._runtime.map_size is None:
+            raise UnavailableError(
+                "this bundle's model gives no class activation maps",
+                remedy="Make it with export.onnx.cam: true (tmkd-pipeline run RECIPE --set export.onnx.cam=true), or by"
+                " tmkd-pipeline export … --bundle --cam.",
+            )
 
     def rank(self, logits: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
         """The `top` most likely labels of logits `[K]`, as `predict` gives them."""

@@ -14,7 +14,7 @@ from exporters.artifacts import lines
 from exporters.artifacts.context import ArtifactContext, Say, silent
 from exporters.artifacts.kinds import VARIANT_KINDS, SearchInputs
 from exporters.bundle.manifest import MODEL
-from exporters.core.errors import GateError, UnavailableError
+from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import write_bytes
 from exporters.core.interrupts import interrupts_kept
 from exporters.core.progress import working
@@ -23,6 +23,7 @@ from exporters.parity import Evidence, ParityGate
 from exporters.runtimes import OnnxRuntime, Provider
 
 if TYPE_CHECKING:
+    from exporters.onnx.cam import CamSource
     from exporters.quantize import Calibration
     from exporters.student.student import TrainedStudent
 
@@ -38,6 +39,8 @@ class Fp32:
         core, core_entries: the same without its resizing, for uint8 `[batch, S, S, 3]`; where it does not resize, the
             file itself.
         opset, operators: of `shipped`.
+        cam: where the file has what class activation maps are made of; None where it gives none.
+        plain, plain_entries: `core` without the maps, from which variants are made; None where it is `core`.
     """
 
     shipped: bytes
@@ -46,6 +49,16 @@ class Fp32:
     core_entries: list[dict[str, Any]]
     opset: int
     operators: dict[str, int]
+    cam: "CamSource | None" = None
+    plain: bytes | None = None
+    plain_entries: list[dict[str, Any]] | None = None
+
+    @property
+    def base(self) -> tuple[bytes, list[dict[str, Any]]]:
+        """What variants are made from, and its entries: the logits of prepared pixels alone."""
+        if self.plain is None or self.plain_entries is None:
+            return self.core, self.core_entries
+        return self.plain, self.plain_entries
 
 
 def make_fp32(
@@ -57,21 +70,25 @@ def make_fp32(
     licence: str | None = None,
     probabilities: bool = False,
     any_size: bool = False,
+    cam: bool = False,
     say: Say = silent,
 ) -> Fp32:
     """Write `folder/model.onnx`, and trace every tensor of it back to the student's own parameters.
 
     Args:
         opset, name, licence, probabilities, any_size: as `exporters.onnx.export.export_onnx` takes them.
+        cam: a further output `cam` float32 `[batch, h, w]`, the class activation map of the most likely class.
 
     Raises:
         GateError: a tensor that the student does not explain, or metadata that are not the student's.
-        UsageError, UnavailableError: as `export_onnx`.
+        UsageError, UnavailableError: as `export_onnx`; with `cam`, a student without class activation maps.
     """
     from exporters.audit import audit_export
     from exporters.onnx.export import export_onnx
     from exporters.onnx.resizing import without_resize
 
+    if cam:
+        check_has_cam(student)
     with working(f"{MODEL}: being converted"):
         exported = export_onnx(
             student,
@@ -83,15 +100,39 @@ def make_fp32(
             any_size=any_size,
         )
     content = exported.path.read_bytes()
+    plain = without_resize(content, student.preprocessing) if any_size else content
+    source = None
+    if cam:
+        from exporters.onnx.cam import find_cam_source, with_cam
+
+        source = find_cam_source(plain)
+        content = with_cam(content, source).data
+        write_bytes(exported.path, content)
     with working(f"{MODEL}: every number is looked up in the student"):
         entries = audit_export(content, student)
     check_metadata(MODEL, content, student)
-    say(f"{MODEL}: {exported.size / 1e6:.2f} MB, opset {opset}, IR {exported.ir_version}; {lines.traced(len(entries))}")
+    say(f"{MODEL}: {len(content) / 1e6:.2f} MB, opset {opset}, IR {exported.ir_version}; {lines.traced(len(entries))}")
+    operators = exported.operators if source is None else dict(read_onnx(content).operators)
     core, core_entries = content, entries
     if any_size:
         core = without_resize(content, student.preprocessing)
         core_entries = audit_export(core, student)
-    return Fp32(content, entries, core, core_entries, exported.opset, exported.operators)
+    if source is None:
+        return Fp32(content, entries, core, core_entries, exported.opset, operators)
+    plain_entries = audit_export(plain, student)
+    return Fp32(content, entries, core, core_entries, exported.opset, operators, source, plain, plain_entries)
+
+
+def check_has_cam(student: "TrainedStudent") -> None:
+    """Refuse, by UsageError, a student without class activation maps."""
+    from exporters.student.cam import find_cam_layers
+
+    try:
+        find_cam_layers(student.module, student.preprocessing.size)
+    except UsageError as error:
+        raise UsageError(
+            error.message.replace("the network", student.architecture.name, 1), remedy=error.remedy
+        ) from error
 
 
 def check_metadata(name: str, data: bytes, student: "TrainedStudent") -> None:
@@ -164,6 +205,7 @@ def make_variant(
     *,
     provider: Provider = "cpu",
     calibration: "Calibration | None" = None,
+    cam: "CamSource | None" = None,
 ) -> Variant:
     """Search the variant with the fewest layers in fp32 that passes; where none does, the best one, for the report.
 
@@ -174,6 +216,7 @@ def make_variant(
         images: a few prepared images, uint8 `[n, S, S, 3]`, that guide the search.
         provider: where it is run.
         calibration: of training images; for int8. Given for both kinds of int8, it measures once.
+        cam: as `Fp32` has it: what is found gets the output `cam` too. The search judges logits alone.
 
     Raises:
         GateError: a tensor of the variant that the fp32 file does not explain.
@@ -189,9 +232,15 @@ def make_variant(
 
     with working(kind.file):
         found = kind.search(model, SearchInputs(objections, images[:GUIDING_IMAGES], provider, calibration))
-        entries = kind.audit(found.data, model, initializers)
-    operators = dict(read_onnx(found.data).operators)
-    return Variant(name, found.data, entries, operators, list(found.kept), found.trials, tuple(found.failures))
+        data, kept = found.data, list(found.kept)
+        if cam is not None:
+            from exporters.onnx.cam import with_cam
+
+            added = with_cam(data, cam, dequantize_row=not kind.for_engine)
+            data, kept = added.data, [*kept, *added.kept_float]
+        entries = kind.audit(data, model, initializers)
+    operators = dict(read_onnx(data).operators)
+    return Variant(name, data, entries, operators, kept, found.trials, tuple(found.failures))
 
 
 def make_variants(
@@ -201,12 +250,13 @@ def make_variants(
     folder: Path,
     context: ArtifactContext,
     calibration: "Calibration | None" = None,
+    cam: "CamSource | None" = None,
 ) -> dict[str, Variant]:
     """Search each variant and write it into a folder; one that cannot be made is reported, and the others are made.
 
     Args:
         names: keys of `VARIANT_KINDS`.
-        model, initializers, calibration: as `make_variant` takes them.
+        model, initializers, calibration, cam: as `make_variant` takes them.
 
     Raises:
         UsageError: images that nothing can be calibrated on.
@@ -224,6 +274,7 @@ def make_variants(
                     context.images,
                     provider=context.provider,
                     calibration=calibration,
+                    cam=cam,
                 )
         except (GateError, UnavailableError) as error:
             variant = Variant(name, not_made=error.message)

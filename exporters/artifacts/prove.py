@@ -14,15 +14,15 @@ from exporters.artifacts.kinds import VARIANT_KINDS
 from exporters.artifacts.make import GUIDING_IMAGES, Variant
 from exporters.artifacts.status import Status
 from exporters.benchmark import is_useful, measure
-from exporters.bundle.golden import beyond_bundle
+from exporters.bundle.golden import beyond_bundle, cam_beyond_bundle
 from exporters.bundle.manifest import ENGINES, MODEL, variant_of
 from exporters.core.errors import GateError, UnavailableError
 from exporters.core.files import sha256_bytes
 from exporters.core.interrupts import interrupts_kept
 from exporters.core.progress import working
 from exporters.onnx.deviation import first_deviation
-from exporters.parity import Evidence, ParityGate, ParityReport, judge
-from exporters.runtimes import OnnxRuntime, Provider
+from exporters.parity import Evidence, ParityGate, ParityReport, judge, judge_maps
+from exporters.runtimes import Explained, OnnxRuntime, Provider
 from exporters.tensorrt.sidecar import check_fresh, sidecar_path
 
 _DEVIATION_BOUND = 0.1  # where the gate asks for agreement alone
@@ -101,8 +101,12 @@ def _beyond_bundle(
     precision: str, model: bytes, report: ParityReport, evidence: Evidence, images: np.ndarray
 ) -> str | None:
     """How far the file is beyond what a bundle may hold, whatever its gate allows; None where it is not."""
-    served = OnnxRuntime(model).predict
-    return beyond_bundle(precision, report.to_json(), served, images, evidence.reference_logits(images))
+    served, told, logits = OnnxRuntime(model), report.to_json(), evidence.reference_logits(images)
+    beyond = beyond_bundle(precision, told, served.predict, images, logits)
+    if beyond is not None or not evidence.has_maps:
+        return beyond
+    expected = Explained(logits, evidence.reference_maps(images))
+    return cam_beyond_bundle(precision, told, served.explain, images, expected)
 
 
 @interrupts_kept()
@@ -140,7 +144,9 @@ def prove_variant(
     kind = VARIANT_KINDS[name]
     emulate = kind.emulate
     if emulate is not None and provider == "cpu":
-        emulated = judge(evidence.compare(OnnxRuntime(emulate(data))), gate)
+        rounded = OnnxRuntime(emulate(data))
+        emulated = judge(evidence.compare(rounded), gate)
+        emulated += judge_maps(evidence.compare_maps(rounded), gate) if evidence.has_maps else []
         failures = [f"as its target computes it: {failure}" for failure in emulated]
         report = replace(report, failures=[*report.failures, *failures])
     if report.passed:

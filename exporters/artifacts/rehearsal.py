@@ -20,6 +20,7 @@ from exporters.core.errors import GateError, UnavailableError
 if TYPE_CHECKING:
     from torch import nn
 
+    from exporters.onnx.cam import CamSource
     from exporters.student.student import TrainedStudent
 
 MAX_SCALED_ERROR = 1e-2
@@ -33,11 +34,15 @@ _CALIBRATING = 8
 
 @dataclasses.dataclass(frozen=True)
 class Rehearsed:
-    """The fp32 file, the entries of its audit, and its largest error on noise relative to the logits' scale."""
+    """The fp32 file, the entries of its audit, and its largest error on noise relative to the logits' scale.
+
+    `cam` is where it has what class activation maps are made of; None where these were not asked for.
+    """
 
     model: bytes
     entries: Sequence[Mapping[str, Any]]
     error: float
+    cam: "CamSource | None" = None
 
 
 def rehearse(student: "TrainedStudent", opset: int) -> Rehearsed:
@@ -75,6 +80,42 @@ def rehearse(student: "TrainedStudent", opset: int) -> Rehearsed:
     return Rehearsed(model, entries, error)
 
 
+def rehearse_cam(student: "TrainedStudent", fp32: Rehearsed) -> Rehearsed:
+    """Add class activation maps to the fp32 file, and compare them with the untrained student's.
+
+    Args:
+        student: as `rehearse` took it.
+        fp32: what `rehearse` gave.
+
+    Raises:
+        UsageError: a student without class activation maps.
+        UnavailableError, GateError: they cannot be added to the file, or are not the student's.
+    """
+    from exporters.artifacts.make import check_has_cam
+    from exporters.audit import audit_export
+    from exporters.audit.network import audit_network
+    from exporters.onnx.cam import find_cam_source, with_cam
+    from exporters.onnx.reader import read_onnx
+    from exporters.parity import MapMeter
+    from exporters.runtimes import OnnxRuntime, TorchRuntime
+
+    check_has_cam(student)
+    moved = dataclasses.replace(student, module=_moved(student.module))
+    source = find_cam_source(fp32.model)
+    model = with_cam(fp32.model, source).data
+    audit_export(model, moved)
+    audit_network(read_onnx(model), model, "model.onnx", moved.parameters)
+    images, meter = _noise(_IMAGES, student.preprocessing.size), MapMeter()
+    meter.add(TorchRuntime(moved).explain(images), OnnxRuntime(model, threads=1).explain(images))
+    error = meter.result().max_scaled_error
+    if error is not None and not error <= max(MAX_SCALED_ERROR, _MORE * fp32.error):
+        raise GateError(
+            f"the exported {student.architecture.name} gives other class activation maps: error {error:.2g} of their"
+            " scale"
+        )
+    return dataclasses.replace(fp32, cam=source)
+
+
 def rehearse_variant(name: str, fp32: Rehearsed, size: int) -> None:
     """Make and audit the first file that the search of a variant would judge, calibrated on noise.
 
@@ -92,8 +133,13 @@ def rehearse_variant(name: str, fp32: Rehearsed, size: int) -> None:
     images = _noise(_CALIBRATING, size)
     kind = VARIANT_KINDS[name]
     found = kind.search(fp32.model, SearchInputs(lambda _: (), images, "cpu", Calibration(lambda: iter([images]))))
-    kind.audit(found.data, fp32.model, fp32.entries)
-    OnnxRuntime(found.data, threads=1).predict(images[:1])
+    data = found.data
+    if fp32.cam is not None:
+        from exporters.onnx.cam import with_cam
+
+        data = with_cam(data, fp32.cam, dequantize_row=not kind.for_engine).data
+    kind.audit(data, fp32.model, fp32.entries)
+    OnnxRuntime(data, threads=1).predict(images[:1])
 
 
 def opset_that_works(student: "TrainedStudent", candidates: Sequence[int]) -> int | None:

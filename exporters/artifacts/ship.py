@@ -15,7 +15,7 @@ from exporters.bundle.pack import pack
 from exporters.core.errors import UnavailableError
 from exporters.core.progress import working
 from exporters.images.labelled import labelled_digest
-from exporters.runtimes import OnnxRuntime, Runtime
+from exporters.runtimes import Explainer, OnnxRuntime, Runtime
 from exporters.student.student import TrainedStudent
 from exporters.tensorrt.sidecar import read_sidecar, sidecar_path
 
@@ -106,9 +106,18 @@ def ship(
             parity=passed.parity,
             benchmark=benchmark,
             facts=facts,
+            golden_cam=_golden_maps(runtimes[_runtime_name(main)], reference, golden_images),
         ),
         out_dir,
     )
+
+
+def _golden_maps(model: Runtime, reference: Runtime, images: np.ndarray) -> np.ndarray | None:
+    """The student's class activation maps, where the models give them."""
+    if not isinstance(model, OnnxRuntime) or model.map_size is None:
+        return None
+    assert isinstance(reference, Explainer)
+    return reference.explain(images).cam
 
 
 def split_results(

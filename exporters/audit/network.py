@@ -11,6 +11,13 @@ from exporters.core.errors import GateError
 from exporters.onnx.reader import OnnxFile
 
 _MOST_ROWS = 10_000  # a table of tokens has more, a table of relative positions fewer
+CAM = "cam"
+"""The output that is a class activation map."""
+
+_MAP_OPERATORS = frozenset({"ArgMax", "Cast", "Gather", "MatMul", "Mul", "Reshape", "Transpose"})
+_MOST_MAP_NODES = 12
+_MOST_SIDES = 3  # of the shape that a Reshape gives
+
 _FOREIGN_OPERATORS = re.compile(
     r".*::.*|Bernoulli|If|ImageDecoder|Loop|Multinomial|Optional.*|Random.*|RegexFullMatch|Scan|Sequence.*|String.*"
     r"|TfIdfVectorizer"
@@ -29,8 +36,9 @@ def audit_network(model: OnnxFile, data: bytes, name: str, parameters: int) -> N
         parameters: how many the student has.
 
     Raises:
-        GateError: an operator that no image classifier has; a tensor or node that the logits do not follow from; more
-            than `check_budget` allows; a table of tokens; a name of teachers or optimizers; a path of some machine.
+        GateError: an operator that no image classifier has; a tensor or node that the logits do not follow from, but
+            for the few that make a class activation map; more than `check_budget` allows; a table of tokens; a name of
+            teachers or optimizers; a path of some machine.
     """
     foreign = sorted(operator for operator in model.operators if _FOREIGN_OPERATORS.fullmatch(operator))
     if foreign or model.functions:
@@ -39,22 +47,52 @@ def audit_network(model: OnnxFile, data: bytes, name: str, parameters: int) -> N
     dead = _dead(model)
     if dead:
         raise GateError(f"{name}: the logits do not follow from {', '.join(dead[:5])}: not a part of the student")
+    mapping = _check_map(model, name)
     named = sorted({text for text in model.texts if _FOREIGN_NAMES.search(text)})
     if named:
         raise GateError(f"{name}: named like a part of a teacher or an optimizer: {', '.join(named[:5])}")
     tables = {tensor.name: tensor.dims for tensor in model.tensors if tensor.dtype in STORES}
     for node in model.nodes:
-        rows = tables.get(node.inputs[0], (0,)) if node.operator.startswith("Gather") and node.inputs else (0,)
+        looked_up = node.operator.startswith("Gather") and node.inputs and node.name not in mapping
+        rows = tables.get(node.inputs[0], (0,)) if looked_up else (0,)
         if rows and rows[0] >= _MOST_ROWS:
             raise GateError(f"{name}: {node.inputs[0]} is looked up by its {rows[0]:,} rows, as tokens are")
     check_paths(name, [*model.texts, *model.metadata.values(), model.producer])
 
 
+def _check_map(model: OnnxFile, name: str) -> set[str]:
+    """The nodes that the class activation map alone follows from; GateError where they are more than a map needs.
+
+    They bring nothing of their own but shapes: weights and features are those that the logits follow from.
+    """
+    if CAM not in {value.name for value in model.outputs}:
+        return set()
+    needed = _needed(model, [value.name for value in model.outputs if value.name != CAM])
+    nodes = [node for node in model.nodes if not needed.intersection(node.outputs)]
+    operators = {node.operator for node in nodes} - _MAP_OPERATORS
+    if len(nodes) > _MOST_MAP_NODES or operators:
+        raise GateError(
+            f"{name}: {CAM} follows from {len(nodes)} operators that the logits do not need, more than a map does"
+        )
+    own = [tensor for tensor in model.tensors if tensor.storage == "initializer" and tensor.name not in needed]
+    foreign = [tensor.name for tensor in own if tensor.dtype != "int64" or tensor.array().size > _MOST_SIDES]
+    if foreign:
+        raise GateError(f"{name}: the logits do not follow from {', '.join(foreign[:5])}: not a part of the student")
+    return {node.name for node in nodes}
+
+
 def _dead(model: OnnxFile) -> list[str]:
     """Initializers and nodes that no output follows from."""
+    needed = _needed(model, [value.name for value in model.outputs])
+    unused = [tensor.name for tensor in model.tensors if tensor.storage == "initializer" and tensor.name not in needed]
+    return unused + [node.name for node in model.nodes if not needed.intersection(node.outputs)]
+
+
+def _needed(model: OnnxFile, outputs: list[str]) -> set[str]:
+    """All values that these outputs follow from, themselves among them."""
     makers = {output: node for node in model.nodes for output in node.outputs if output}
     needed: set[str] = set()
-    waiting = [value.name for value in model.outputs]
+    waiting = list(outputs)
     while waiting:
         value = waiting.pop()
         if value in needed:
@@ -62,5 +100,4 @@ def _dead(model: OnnxFile) -> list[str]:
         needed.add(value)
         if value in makers:
             waiting += [source for source in makers[value].inputs if source]
-    unused = [tensor.name for tensor in model.tensors if tensor.storage == "initializer" and tensor.name not in needed]
-    return unused + [node.name for node in model.nodes if not needed.intersection(node.outputs)]
+    return needed

@@ -86,6 +86,8 @@ class BundleContents:
             those of `models` and `engines` must have passed.
         benchmark: what `measure` gave.
         engines: those that were run on a GPU.
+        golden_cam: float32 `[n, h, w]`, the torch student's class activation maps of its answers; None where the models
+            give none.
     """
 
     name: str
@@ -100,3 +102,4 @@ class BundleContents:
     benchmark: Mapping[str, Any]
     facts: BundleFacts
     engines: Sequence[ShippedEngine] = ()
+    golden_cam: np.ndarray | None = None

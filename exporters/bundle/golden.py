@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from exporters.bundle.manifest import GOLDEN_LIMITS, GOLDEN_OUTPUTS, PARITY, variant_of
+from exporters.bundle.manifest import GOLDEN_CAM, GOLDEN_LIMITS, GOLDEN_OUTPUTS, PARITY, variant_of
 from exporters.core.errors import GateError
-from exporters.parity import compare
+from exporters.parity import MapMeter, compare
+from exporters.runtimes import Explained
 
 _LEAST_WITHOUT_BOUND = 0.02  # of the logits' scale, where the gate asks for agreement alone
 
@@ -26,20 +27,35 @@ def golden_tolerance(precision: str, report: Mapping[str, Any], logits: np.ndarr
             counts, since processors round int8 in different places.
         logits: the golden outputs, float32 `[n, K]`.
     """
-    whole, bound = report["whole"], report["gate"]["max_scaled_error"]
+    return _tolerance(precision, report["whole"], report["gate"]["max_scaled_error"], logits)
+
+
+def cam_tolerance(precision: str, report: Mapping[str, Any], maps: np.ndarray) -> float:
+    """As `golden_tolerance`, for the class activation maps, relative to the golden maps' scale.
+
+    Args:
+        precision, report: as for `golden_tolerance`; the report has a part `cam`.
+        maps: the golden maps, float32 `[n, h, w]`.
+    """
+    return _tolerance(precision, report["cam"]["whole"], report["cam"]["bound"]["max_scaled_error"], maps)
+
+
+def _tolerance(precision: str, whole: Mapping[str, Any], bound: float | None, values: np.ndarray) -> float:
     if bound is None:
         bound = max(2 * (whole["max_scaled_error"] or 0.0), _LEAST_WITHOUT_BOUND)
-    scale = float(np.abs(logits).max(initial=0)) or 1.0
+    scale = float(np.abs(values).max(initial=0)) or 1.0
     return float(min(GOLDEN_LIMITS[precision], bound * max(1.0, whole["scale"] / scale)))
 
 
-def check_tolerances(models: Mapping[str, Any], parity: Any, logits: np.ndarray) -> None:
+def check_tolerances(
+    models: Mapping[str, Any], parity: Any, logits: np.ndarray, maps: np.ndarray | None = None
+) -> None:
     """Refuse a manifest that allows more than `parity.json` accounts for.
 
     Args:
         models: `models` of the manifest.
         parity: the content of `parity.json`.
-        logits: the golden outputs.
+        logits, maps: the golden outputs; None for maps that the bundle does not have.
 
     Raises:
         GateError: a model without a report that it passed, or with a larger tolerance than follows from it.
@@ -49,6 +65,7 @@ def check_tolerances(models: Mapping[str, Any], parity: Any, logits: np.ndarray)
         try:
             passed = report["passed"] is True
             allowed = golden_tolerance(entry["precision"], report, logits)
+            of_maps = None if maps is None else cam_tolerance(entry["precision"], report, maps)
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise GateError(f"{PARITY}: has no proof of {name}") from error
         if not passed:
@@ -57,6 +74,11 @@ def check_tolerances(models: Mapping[str, Any], parity: Any, logits: np.ndarray)
             raise GateError(
                 f"{name}: the manifest allows an error of {entry['golden_tolerance']:g} of the logits' scale; the gate"
                 f" that {PARITY} tells of allows {allowed:g}"
+            )
+        if of_maps is not None and not entry["cam_tolerance"] <= of_maps * (1 + 1e-9):
+            raise GateError(
+                f"{name}: the manifest allows an error of {entry['cam_tolerance']:g} of the maps' scale; {PARITY}"
+                f" accounts for {of_maps:g}"
             )
 
 
@@ -79,6 +101,64 @@ def beyond_bundle(
     except GateError as error:
         return f"{error.message}; no gate allows a bundle more than {GOLDEN_LIMITS[precision]:g} in {precision}"
     return None
+
+
+def cam_beyond_bundle(
+    precision: str,
+    report: Mapping[str, Any],
+    explain: Callable[[np.ndarray], Explained],
+    images: np.ndarray,
+    expected: Explained,
+) -> str | None:
+    """As `beyond_bundle`, for the class activation maps.
+
+    Args:
+        precision, report, images: as for `beyond_bundle`.
+        explain: the model on a CPU.
+        expected: the student's answers to the golden images.
+    """
+    tolerance = cam_tolerance(precision, report, expected.cam)
+    try:
+        judge_golden_maps("the model", explained(explain, images), expected, tolerance)
+    except GateError as error:
+        return f"{error.message}; no gate allows a bundle more than {GOLDEN_LIMITS[precision]:g} in {precision}"
+    return None
+
+
+def explained(explain: Callable[[np.ndarray], Explained], images: np.ndarray) -> tuple[Explained, Explained]:
+    """What a model answers to all images together, and to one after the other."""
+    single = [explain(images[index : index + 1]) for index in range(len(images))]
+    logits, cam = (np.concatenate([each[part] for each in single]) for part in (0, 1))
+    return explain(images), Explained(logits, cam)
+
+
+def judge_golden_maps(name: str, found: tuple[Explained, Explained], expected: Explained, tolerance: float) -> float:
+    """The largest error of a model's class activation maps, relative to the golden maps' scale.
+
+    Maps are of the model's own answers, and are compared where these are the student's.
+
+    Args:
+        name: of the model, for messages.
+        found: as `explained` gives it.
+        expected: the golden outputs.
+        tolerance: the largest error that passes.
+
+    Raises:
+        GateError: a larger error, maps that are not finite, or none to compare.
+    """
+    worst = 0.0
+    for batch, each in zip((len(expected.logits), 1), found, strict=True):
+        meter = MapMeter()
+        meter.add(expected, each)
+        result = meter.result()
+        error = result.max_scaled_error
+        if result.non_finite or error is None or error > tolerance:
+            raise GateError(
+                f"{name}: does not reproduce {GOLDEN_CAM} at batch {batch}: error {error} of the maps' scale, allowed"
+                f" {tolerance:g}"
+            )
+        worst = max(worst, error)
+    return worst
 
 
 def check_golden(

@@ -9,6 +9,7 @@ from typing import Any
 from exporters.bundle.manifest import (
     BENCHMARK,
     CARD,
+    GOLDEN_CAM,
     GOLDEN_INPUTS,
     GOLDEN_OUTPUTS,
     LABELS,
@@ -33,7 +34,8 @@ def allowed_files(manifest: Mapping[str, Any]) -> set[str]:
     texts = triton_texts(name, 1, (), served)
     models = {*manifest["models"], *engines, *(f"{engine}.json" for engine in engines)}
     described = {PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BENCHMARK, CARD, SBOM, KSERVE}
-    return {*models, *described, *texts, *triton_copies(name, served)}
+    maps = {GOLDEN_CAM} if "cam" in manifest else set()
+    return {*models, *described, *maps, *texts, *triton_copies(name, served)}
 
 
 def check_listed(manifest: Mapping[str, Any]) -> None:

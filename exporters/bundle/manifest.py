@@ -29,6 +29,7 @@ PREPROCESS = "preprocess.json"
 LABELS = "labels.json"
 GOLDEN_INPUTS = "golden/inputs.npz"
 GOLDEN_OUTPUTS = "golden/outputs.npz"
+GOLDEN_CAM = "golden/cam.npz"
 PARITY = "parity.json"
 BENCHMARK = "benchmark.json"
 CARD = "MODEL_CARD.md"
@@ -91,6 +92,12 @@ def describe_engine(source: str, sidecar: Mapping[str, Any]) -> dict[str, Any]:
     """
     keys = ("precision", "library", "gpu", "compute_capabilities", "profile")
     return {"source": source, **{key: sidecar[key] for key in keys}}
+
+
+def map_size(manifest: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Height and width of the class activation maps of a bundle's models; None where they give none."""
+    cam = manifest.get("cam")
+    return None if cam is None else (cam["height"], cam["width"])
 
 
 def seal(manifest: bytes) -> bytes:
@@ -250,6 +257,12 @@ def _check_manifest(manifest: Any) -> None:
         if entry["golden_tolerance"] > (most := GOLDEN_LIMITS[entry["precision"]]):
             raise GateError(
                 f"{MANIFEST}: {name} needs a golden_tolerance of at most {most:g}, not {entry['golden_tolerance']!r}"
+            )
+        if ("cam_tolerance" in entry) != ("cam" in manifest):
+            raise GateError(f"{MANIFEST}: {name} needs a cam_tolerance where the bundle has class activation maps")
+        if entry.get("cam_tolerance", 0) > most:
+            raise GateError(
+                f"{MANIFEST}: {name} needs a cam_tolerance of at most {most:g}, not {entry['cam_tolerance']!r}"
             )
     if MODEL not in manifest["models"]:
         raise GateError(f"{MANIFEST}: {MODEL} is the fp32 model of a bundle")

@@ -52,6 +52,7 @@ class ModelForm(_Form):
     opset: Annotated[int, Field(ge=0, le=1000)]
     ir_version: Annotated[int, Field(ge=0, le=1000)]
     golden_tolerance: Annotated[float, Field(gt=0, le=1e9)]
+    cam_tolerance: Annotated[float, Field(gt=0, le=1e9)] = 0.0
     operators: Annotated[dict[Word, Count], Field(max_length=300)]
     initializers: Annotated[list[TensorForm], Field(max_length=20_000)]
 
@@ -92,6 +93,13 @@ class GoldenForm(_Form):
     """The golden vectors."""
 
     images: Annotated[int, Field(ge=MIN_GOLDEN_IMAGES, le=MOST_GOLDEN_IMAGES)]
+
+
+class CamForm(_Form):
+    """The size of the class activation maps."""
+
+    height: Annotated[int, Field(ge=1, le=4096)]
+    width: Annotated[int, Field(ge=1, le=4096)]
 
 
 class AnswersForm(_Form):
@@ -137,6 +145,7 @@ class ManifestForm(_Form):
     models: Annotated[dict[Word, ModelForm], Field(max_length=16)]
     engines: Annotated[dict[Word, EngineForm], Field(max_length=16)] = {}
     golden: GoldenForm
+    cam: CamForm = None  # type: ignore[assignment]  # absent where there are no maps; null is refused
     facts: FactsForm
     files: Annotated[dict[Annotated[str, StringConstraints(max_length=300)], FileForm], Field(max_length=64)]
 

@@ -35,6 +35,7 @@ def model_card(
         "## Model\n\n" + _table(_model_facts(about)),
         "## Preprocessing\n\n" + _preprocessing(preprocessing),
         "## How to run it\n\n" + _example(preprocessing),
+        *_where_it_looks(about, parity),
         "## Equal to the trained student\n\n"
         + _parity(parity, about["models"])
         + "\n\n"
@@ -134,6 +135,25 @@ batch = numpy.asarray(image.crop((left, top, left + {size}, top + {size})))[None
 logits = onnxruntime.InferenceSession("model.onnx").run(["logits"], {{"image": batch}})[0]
 print(json.load(open("labels.json", encoding="utf-8"))[logits[0].argmax()])
 ```"""
+
+
+def _where_it_looks(about: Mapping[str, Any], parity: Mapping[str, Any]) -> Iterator[str]:
+    """A section about the class activation maps, where the models give them."""
+    cam = about.get("cam")
+    if cam is None:
+        return
+    rows = [
+        f"| {file} | {_number(parity[variant_of(file)]['cam']['whole']['max_scaled_error'])}"
+        f" | {_number(entry['cam_tolerance'])} |"
+        for file, entry in about["models"].items()
+    ]
+    yield (
+        "## Where it looks\n\n"
+        f"The output `cam`, float32 `[batch, {cam['height']}, {cam['width']}]`, is the class activation map of the most"
+        " likely class (Zhou et al. 2016, equation 2) over the square that the model sees. Its mean plus the class's"
+        " bias is the largest logit, so that high values speak for the class and negative ones against it.\n\n"
+        "| file | largest error / maps' scale | accepted by `verify` |\n|---|---|---|\n" + "\n".join(rows)
+    )
 
 
 def _parity(parity: Mapping[str, Any], models: Mapping[str, Any]) -> str:

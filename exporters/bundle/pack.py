@@ -11,11 +11,12 @@ from typing import Any
 from exporters import __version__
 from exporters.bundle.archive import tar_path, write_tar
 from exporters.bundle.contents import BundleContents, ShippedEngine, ShippedModel
-from exporters.bundle.golden import golden_tolerance
+from exporters.bundle.golden import cam_tolerance, golden_tolerance
 from exporters.bundle.manifest import (
     BENCHMARK,
     CARD,
     FORMAT,
+    GOLDEN_CAM,
     GOLDEN_INPUTS,
     GOLDEN_OUTPUTS,
     LABELS,
@@ -27,6 +28,7 @@ from exporters.bundle.manifest import (
     SEAL,
     describe_engine,
     engine_path,
+    map_size,
     seal,
     variant_of,
 )
@@ -76,6 +78,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         "models": {model.file: _described(model, contents) for model in contents.models},
         "engines": {engine_path(engine.source): _described_engine(engine) for engine in contents.engines},
         "golden": {"images": len(contents.golden_images)},
+        **_cam_size(contents),
         "facts": facts,
     }
     about = json.loads(dump_json(about))  # as `verify` reads it, which makes the card again
@@ -91,6 +94,8 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         BENCHMARK: dump_json(contents.benchmark).encode(),
         CARD: model_card(about, labels, contents.preprocessing, contents.parity).encode(),
     }
+    if contents.golden_cam is not None:
+        files[GOLDEN_CAM] = npz_bytes("cam", contents.golden_cam)
     files |= _serving(about, files, labels, contents.preprocessing.size)
     ships = {model.file: _entry(model.data) for model in contents.models}
     ships |= {engine_path(engine.source): _entry(engine.plan) for engine in contents.engines}
@@ -140,7 +145,8 @@ def _serving(
     """What servers other than ONNX Runtime itself want."""
     name, engines = about["name"], triton_engines(about["engines"])
     copies = {copy: files[original] for copy, original in triton_copies(name, engines).items()}
-    return {**triton_texts(name, size, labels, engines), **copies, KSERVE: kserve_service(name)}
+    texts = triton_texts(name, size, labels, engines, map_size(about))
+    return {**texts, **copies, KSERVE: kserve_service(name)}
 
 
 def _not_passed(contents: BundleContents) -> list[str]:
@@ -153,19 +159,29 @@ def _not_passed(contents: BundleContents) -> list[str]:
     return [file for file, report in reports.items() if report.get("passed") is not True]
 
 
+def _cam_size(contents: BundleContents) -> dict[str, Any]:
+    """The manifest's `cam`; nothing where the models give no maps."""
+    if contents.golden_cam is None:
+        return {}
+    height, width = contents.golden_cam.shape[1:]
+    return {"cam": {"height": height, "width": width}}
+
+
 def _described_engine(engine: ShippedEngine) -> dict[str, Any]:
     path = engine_path(engine.source)
     return describe_engine(engine.source, parse_sidecar(f"{path}.json", engine.sidecar))
 
 
 def _described(model: ShippedModel, contents: BundleContents) -> dict[str, Any]:
-    read, logits = read_onnx(model.data), contents.golden_logits
+    read, logits, maps = read_onnx(model.data), contents.golden_logits, contents.golden_cam
+    report = contents.parity[variant_of(model.file)]
     return {
         "precision": model.precision,
         "size": len(model.data),
         "opset": read.opsets.get("", 0),
         "ir_version": read.ir_version,
-        "golden_tolerance": golden_tolerance(model.precision, contents.parity[variant_of(model.file)], logits),
+        "golden_tolerance": golden_tolerance(model.precision, report, logits),
+        **({} if maps is None else {"cam_tolerance": cam_tolerance(model.precision, report, maps)}),
         "operators": read.operators,
         "initializers": [dict(entry) for entry in model.initializers],
     }

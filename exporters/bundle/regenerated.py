@@ -9,7 +9,17 @@ from typing import Any
 
 from exporters import __version__
 from exporters.bundle.front_matter import front_matter
-from exporters.bundle.manifest import BENCHMARK, CARD, LABELS, MANIFEST, PARITY, PREPROCESS, SBOM, parse_json
+from exporters.bundle.manifest import (
+    BENCHMARK,
+    CARD,
+    LABELS,
+    MANIFEST,
+    PARITY,
+    PREPROCESS,
+    SBOM,
+    map_size,
+    parse_json,
+)
 from exporters.bundle.model_card import model_card
 from exporters.bundle.triton import KSERVE, kserve_service, triton_copies, triton_engines, triton_texts
 from exporters.core.errors import GateError, UsageError
@@ -40,7 +50,8 @@ def check_regenerated(
             raise GateError(f"{MANIFEST}: the results of {split} are not those of the classes of {LABELS}")
     _check_licences(manifest["facts"]["licences"])
     name, served = manifest["name"], triton_engines(manifest.get("engines", {}))
-    expected = {**triton_texts(name, preprocessing.size, labels, served), KSERVE: kserve_service(name)}
+    texts = triton_texts(name, preprocessing.size, labels, served, map_size(manifest))
+    expected = {**texts, KSERVE: kserve_service(name)}
     for file, data in sorted(expected.items()):
         if contents[file] != data:
             raise GateError(f"{file}: not what the name, the size and the labels of this bundle give")

@@ -47,7 +47,13 @@ def triton_engines(engines: Mapping[str, Mapping[str, Any]]) -> list[TritonEngin
     return found
 
 
-def triton_texts(name: str, size: int, labels: Sequence[str], engines: Sequence[TritonEngine] = ()) -> dict[str, bytes]:
+def triton_texts(
+    name: str,
+    size: int,
+    labels: Sequence[str],
+    engines: Sequence[TritonEngine] = (),
+    map_size: tuple[int, int] | None = None,
+) -> dict[str, bytes]:
     """The repository's files but the models, by their name in the bundle; they follow from nothing but the arguments.
 
     `triton/<name>` serves `model.onnx`, `triton/<name>_tensorrt_<precision>` an engine, on GPUs of the kind that it was
@@ -58,10 +64,11 @@ def triton_texts(name: str, size: int, labels: Sequence[str], engines: Sequence[
         size: side of the input.
         labels: K class names.
         engines: one of a precision.
+        map_size: height and width of the output `cam`; None where there is none.
     """
-    files = _texts(name, "onnxruntime", "model.onnx", MAX_BATCH, size, labels)
+    files = _texts(name, "onnxruntime", "model.onnx", MAX_BATCH, size, labels, map_size)
     for engine in engines:
-        files |= _texts(_called(name, engine), "tensorrt", "model.plan", engine.max_batch, size, labels)
+        files |= _texts(_called(name, engine), "tensorrt", "model.plan", engine.max_batch, size, labels, map_size)
     return files
 
 
@@ -75,14 +82,25 @@ def _called(name: str, engine: TritonEngine) -> str:
     return f"{name}_tensorrt_{engine.precision}"
 
 
-def _texts(name: str, backend: str, file: str, max_batch: int, size: int, labels: Sequence[str]) -> dict[str, bytes]:
+def _texts(
+    name: str,
+    backend: str,
+    file: str,
+    max_batch: int,
+    size: int,
+    labels: Sequence[str],
+    map_size: tuple[int, int] | None,
+) -> dict[str, bytes]:
     """One model's `config.pbtxt`, in protobuf's text format, and its labels; the batch is not part of `dims`."""
+    cam = ""
+    if map_size is not None:
+        cam = f', {{ name: "cam" data_type: TYPE_FP32 dims: [ {map_size[0]}, {map_size[1]} ] }}'
     config = f"""name: {json.dumps(name)}
 backend: {json.dumps(backend)}
 default_model_filename: {json.dumps(file)}
 max_batch_size: {max_batch}
 input [ {{ name: "image" data_type: TYPE_UINT8 dims: [ {size}, {size}, 3 ] }} ]
-output [ {{ name: "logits" data_type: TYPE_FP32 dims: [ {len(labels)} ] label_filename: "labels.txt" }} ]
+output [ {{ name: "logits" data_type: TYPE_FP32 dims: [ {len(labels)} ] label_filename: "labels.txt" }}{cam} ]
 dynamic_batching {{ max_queue_delay_microseconds: {_QUEUE_MICROSECONDS} }}
 """
     return {

@@ -15,10 +15,11 @@ import numpy as np
 from exporters.audit import audit_bundle
 from exporters.audit.network import audit_network
 from exporters.audit.texts import audit_manifest, audit_texts
-from exporters.bundle.golden import check_tolerances, judge_golden, predicted
+from exporters.bundle.golden import check_tolerances, explained, judge_golden, judge_golden_maps, predicted
 from exporters.bundle.layout import check_folder, check_listed
 from exporters.bundle.manifest import (
     CARD,
+    GOLDEN_CAM,
     GOLDEN_INPUTS,
     GOLDEN_OUTPUTS,
     LABELS,
@@ -28,6 +29,7 @@ from exporters.bundle.manifest import (
     SEAL,
     check_listed_hash,
     describe_engine,
+    map_size,
     parse_json,
     read_file,
     read_labels,
@@ -41,14 +43,17 @@ from exporters.core.arrays import read_npz
 from exporters.core.errors import GateError
 from exporters.core.files import sha256_bytes
 from exporters.onnx.reader import OnnxFile
-from exporters.runtimes import OnnxRuntime
-from exporters.runtimes.confined import confined_logits
+from exporters.runtimes import CAM_NAME, Explained, OnnxRuntime
+from exporters.runtimes.confined import confined_logits, confined_maps
 from exporters.tensorrt.sidecar import check_source, parse_sidecar
 
 _TEXTS = (".json", ".md", ".txt", ".pbtxt", ".yaml")
 
 Golden = Callable[[str, bytes, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 """From a model's name, its bytes, golden images and the number of classes to its logits, together and one by one."""
+
+GoldenMaps = Callable[[str, bytes, np.ndarray, int, tuple[int, int]], tuple[Explained, Explained]]
+"""As `Golden`, with the size of the class activation maps, to logits and maps."""
 
 
 @dataclass(frozen=True)
@@ -105,21 +110,29 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
     for name, entry in engines:
         _check_engine(name, entry, contents[f"{name}.json"], manifest["files"])
     images, logits = _golden(contents, preprocessing.size, len(labels), manifest["golden"]["images"])
+    size_of_maps = map_size(manifest)
+    maps = None if size_of_maps is None else _golden_maps(contents, len(images), size_of_maps)
     check_regenerated(contents, manifest, labels, preprocessing)
     run: Golden = _trusted_logits if trusted else confined_logits
+    run_with_maps: GoldenMaps = _trusted_maps if trusted else confined_maps
     tensors, errors = 0, {}
     for name, entry in models:  # one at a time: each may have 2 GB
         data = read_listed(path, manifest, name)
         model = audit_bundle(data, entry["initializers"], entry["operators"], name)
         _check_entry(name, entry, model, len(data))
         audit_network(model, data, name, manifest["parameters"])
-        _check_shapes(name, model, len(labels), preprocessing.size)
+        _check_shapes(name, model, len(labels), preprocessing.size, size_of_maps)
         check_metadata(name, model, manifest, labels, preprocessing)
         tensors += len(model.tensors)
-        together, single = run(name, data, images, len(labels))
+        if size_of_maps is None or maps is None:
+            together, single = run(name, data, images, len(labels))
+        else:
+            answers = run_with_maps(name, data, images, len(labels), size_of_maps)
+            judge_golden_maps(name, answers, Explained(logits, maps), entry["cam_tolerance"])
+            together, single = (each.logits for each in answers)
         errors[name] = judge_golden(name, together, single, logits, entry["golden_tolerance"])
     parity = parse_json(PARITY, contents[PARITY])
-    check_tolerances(manifest["models"], parity, logits)
+    check_tolerances(manifest["models"], parity, logits, maps)
     check_card(contents[CARD], manifest, labels, preprocessing, parity)
     if signature is not None and signer is not None:
         check_signature(path, signature, _all_files(path, manifest), signer)
@@ -129,7 +142,7 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
 
 def _is_read(name: str) -> bool:
     """Whether a file is looked into, and is no model; the others' hashes are all that counts."""
-    return name in {GOLDEN_INPUTS, GOLDEN_OUTPUTS} or PurePosixPath(name).suffix in _TEXTS
+    return name in {GOLDEN_INPUTS, GOLDEN_OUTPUTS, GOLDEN_CAM} or PurePosixPath(name).suffix in _TEXTS
 
 
 def _signature(path: Path, signer: Signer | None) -> bytes | None:
@@ -154,6 +167,12 @@ def _trusted_logits(_name: str, model: bytes, images: np.ndarray, _classes: int)
     return predicted(OnnxRuntime(model, threads=1).predict, images)
 
 
+def _trusted_maps(
+    _name: str, model: bytes, images: np.ndarray, _classes: int, _map_size: tuple[int, int]
+) -> tuple[Explained, Explained]:
+    return explained(OnnxRuntime(model, threads=1).explain, images)
+
+
 def _golden(contents: Mapping[str, bytes], size: int, classes: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     images = read_npz(GOLDEN_INPUTS, contents[GOLDEN_INPUTS], "image")
     logits = read_npz(GOLDEN_OUTPUTS, contents[GOLDEN_OUTPUTS], "logits")
@@ -168,6 +187,13 @@ def _golden(contents: Mapping[str, bytes], size: int, classes: int, count: int) 
     return images, logits
 
 
+def _golden_maps(contents: Mapping[str, bytes], count: int, size: tuple[int, int]) -> np.ndarray:
+    maps = read_npz(GOLDEN_CAM, contents[GOLDEN_CAM], "cam")
+    if maps.dtype != np.float32 or maps.shape != (count, *size) or not np.isfinite(maps).all():
+        raise GateError(f"{GOLDEN_CAM}: {maps.dtype} {list(maps.shape)} are no {count} maps of {size[0]} by {size[1]}")
+    return maps
+
+
 def _check_entry(name: str, entry: Mapping[str, Any], model: OnnxFile, size: int) -> None:
     """The manifest's figures about a model are those of the file."""
     found = {"size": size, "opset": model.opsets.get("", 0), "ir_version": model.ir_version}
@@ -176,12 +202,15 @@ def _check_entry(name: str, entry: Mapping[str, Any], model: OnnxFile, size: int
         raise GateError(f"{MANIFEST}: not the {different[0]} of {name}")
 
 
-def _check_shapes(name: str, model: OnnxFile, classes: int, size: int) -> None:
+def _check_shapes(name: str, model: OnnxFile, classes: int, size: int, map_size: tuple[int, int] | None) -> None:
     inputs = [(value.name, value.dtype, value.dims) for value in model.inputs]
     if inputs != [("image", "uint8", ("batch", size, size, 3))]:
         raise GateError(f"{PREPROCESS}: does not fit {name}, whose inputs are {str(inputs)[:300]}")
     outputs = [(value.name, value.dims) for value in model.outputs]
-    if outputs != [("logits", ("batch", classes))]:
+    expected: list[tuple[str, tuple[int | str, ...]]] = [("logits", ("batch", classes))]
+    if map_size is not None:
+        expected.append((CAM_NAME, ("batch", *map_size)))
+    if outputs != expected:
         raise GateError(f"{LABELS}: {classes} labels do not fit {name}, whose outputs are {str(outputs)[:300]}")
 
 

@@ -33,6 +33,7 @@ def export_checkpoint(
     licence: str | None = None,
     probabilities: bool = False,
     any_size: bool = False,
+    cam: bool = False,
     data: Path | None = None,
     request: ExportRequest | None = None,
     provider: Provider = "cpu",
@@ -48,6 +49,7 @@ def export_checkpoint(
         checkpoint: what is exported.
         out: a folder, made where it is missing; other files in it are left alone.
         opset, licence, probabilities, any_size: as `exporters.onnx.export.export_onnx` takes them.
+        cam: a further output, the class activation map of the most likely class.
         data: images to prove it on, preferably what the classifier is for; None: generated images, which prove less,
             since logits on noise are of another scale and hardly ever near a tie.
         request: what is made besides `model.onnx`; None: nothing.
@@ -68,7 +70,7 @@ def export_checkpoint(
     licence = None if licence is None else check_licence(licence)
     images = ProofImages(None if data is None else ImageFolder(data), student.labels, student.preprocessing)
     calibration = request.calibrate_on(images, student.preprocessing)
-    task = ExportTask(student, images, request, calibration, provider, any_size, probabilities, say)
+    task = ExportTask(student, images, request, calibration, provider, any_size, probabilities, say, cam)
     check_engines(task)
     check_bundle(task, out)
     of_calibration = [] if request.calibration_images is None else request.calibration_images.notes()
@@ -83,6 +85,7 @@ def export_checkpoint(
             licence=licence,
             probabilities=probabilities,
             any_size=any_size,
+            cam=cam,
             say=say,
         )
         report, failure = _prove_fp32(task, fp32)
@@ -147,7 +150,7 @@ def _make_and_prove(task: ExportTask, fp32: Fp32, staging: Staging) -> tuple[dic
     """
     asked, work = task.request.engines, staging.work
     write_bytes(work / MODEL, fp32.core)
-    variants = make_variants(task.request.variants, fp32.core, fp32.core_entries, work, task.context, task.calibration)
+    variants = make_variants(task.request.variants, *fp32.base, work, task.context, task.calibration, fp32.cam)
     engines: dict[str, MadeEngine] = {}
     if asked is not None:
         engines = make_engines(

@@ -30,6 +30,7 @@ class ExportTask:
         provider: where ONNX Runtime runs the files.
         any_size, probabilities: as `exporters.onnx.export.export_onnx` takes them.
         say: given each result as one line.
+        cam: whether files give class activation maps.
     """
 
     student: TrainedStudent
@@ -40,6 +41,7 @@ class ExportTask:
     any_size: bool
     probabilities: bool
     say: Say
+    cam: bool = False
 
     @cached_property
     def reference(self) -> Runtime:
@@ -52,7 +54,7 @@ class ExportTask:
     def context(self) -> ArtifactContext:
         """The student's logits on all images, and the rules of this export."""
         return ArtifactContext(
-            Evidence(self.reference, self.images.batches),
+            Evidence(self.reference, self.images.batches, maps=self.cam),
             self.images.some(_FEW),
             DEFAULT_GATES,
             self.provider,

@@ -8,6 +8,7 @@ from exporters.parity.evidence import Answer, AskTogether, Batch, Evidence, Pari
 from exporters.parity.gate import DEFAULT_GATES, ParityGate
 from exporters.parity.intervals import paired_interval
 from exporters.parity.judging import judge
+from exporters.parity.maps import MapMeter, MapReport, MapResult, judge_maps
 from exporters.parity.measure import ParityMeter, ParityResult, compare
 
 __all__ = [
@@ -16,11 +17,15 @@ __all__ = [
     "AskTogether",
     "Batch",
     "Evidence",
+    "MapMeter",
+    "MapReport",
+    "MapResult",
     "ParityGate",
     "ParityMeter",
     "ParityReport",
     "ParityResult",
     "compare",
     "judge",
+    "judge_maps",
     "paired_interval",
 ]

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from exporters.core.errors import UsageError
 from exporters.parity.gate import ParityGate
 from exporters.parity.judging import judge
+from exporters.parity.maps import MapMeter, MapReport, MapResult, report_maps
 from exporters.parity.measure import ParityMeter, ParityResult, compare
-from exporters.runtimes import Runtime
+from exporters.runtimes import Explained, Explainer, Runtime
 
 Batch = tuple[np.ndarray, np.ndarray | None, Sequence[str]]
 """Uint8 images `[B, H, W, 3]`, labels `[B]` or None, B names."""
@@ -28,13 +30,15 @@ class ParityReport:
     Args:
         whole: result over all images, at the batch size of the given batches.
         parts: result by batch size.
-        failures: bounds of the gate that any of them exceeds.
+        failures: bounds of the gate that any of them exceeds, those of the maps among them.
+        maps: the class activation maps' part; None where the files have none.
     """
 
     gate: ParityGate
     whole: ParityResult
     parts: dict[int, ParityResult]
     failures: list[str]
+    maps: MapReport | None = None
 
     @property
     def passed(self) -> bool:
@@ -49,6 +53,7 @@ class ParityReport:
             "failures": self.failures,
             "whole": self.whole.to_json(),
             "batches": {str(size): part.to_json() for size, part in self.parts.items()},
+            **({} if self.maps is None else {"cam": self.maps.to_json()}),
         }
 
 
@@ -62,8 +67,10 @@ class Evidence:
         batches: returns the same batches at every call, at the largest batch size.
         part, part_batches: number of images that are run again, and at which batch sizes; 1 or more each.
         ask_together: answers as this process alone would, each process looking at a part of the batches. None: alone.
+        maps: compare class activation maps too, in a pass of their own; reference and candidates must give them.
 
     Attributes:
+        has_maps: as `maps`.
         on_result: while set, called with the result over all images of each candidate that `failures` judges.
     """
 
@@ -75,12 +82,14 @@ class Evidence:
         part: int = 256,
         part_batches: Sequence[int] = (1, 7),
         ask_together: AskTogether | None = None,
+        maps: bool = False,
     ) -> None:
         self._reference = reference
         self._batches = batches
         self._part = part
         self._part_batches = tuple(part_batches)
         self._ask_together = ask_together
+        self.has_maps = maps
         self.on_result: Callable[[ParityResult], None] | None = None
         self._logits: list[np.ndarray] = []
         self._first: _Part | None = None
@@ -116,7 +125,26 @@ class Evidence:
         """
         whole = self.compare(candidate)
         parts = self._at_small_batches(candidate)
-        return ParityReport(gate, whole, parts, [*judge(whole, gate), *_judge_parts(parts, gate)])
+        failures = [*judge(whole, gate), *_judge_parts(parts, gate)]
+        if not self.has_maps:
+            return ParityReport(gate, whole, parts, failures)
+        maps = self._report_maps(candidate, gate)
+        return ParityReport(gate, whole, parts, [*failures, *maps.failures], maps)
+
+    def compare_maps(self, candidate: Runtime) -> MapResult:
+        """Compare the class activation maps of the candidate on all images at the largest batch size.
+
+        Raises:
+            UsageError: the reference or the candidate gives none, or none of this size.
+        """
+        meter = MapMeter()
+        for images, _, _ in self._batches():
+            meter.add(_explain(self._reference, images), _explain(candidate, images))
+        return meter.result()
+
+    def reference_maps(self, images: np.ndarray) -> np.ndarray:
+        """The reference's class activation maps `[B, h, w]`, float32, for other images, uint8 `[B, H, W, 3]`."""
+        return _explain(self._reference, images).cam
 
     def failures(self, candidate: Runtime, gate: ParityGate) -> list[str]:
         """Judge the candidate on all images and, where it passes, at small batch sizes, as `report` does.
@@ -171,6 +199,25 @@ class Evidence:
             again = np.concatenate([candidate.predict(images[start : start + size]) for start in starts])
             parts[size] = compare(logits, again, labels, names)
         return parts
+
+    def _report_maps(self, candidate: Runtime, gate: ParityGate) -> MapReport:
+        whole = self.compare_maps(candidate)
+        images = self._first_images()[0]
+        expected = _explain(self._reference, images)
+        parts = {}
+        for size in self._part_batches:
+            meter = MapMeter()
+            for start in range(0, len(images), size):
+                own = slice(start, start + size)
+                meter.add(Explained(expected.logits[own], expected.cam[own]), _explain(candidate, images[own]))
+            parts[size] = meter.result()
+        return report_maps(whole, parts, gate)
+
+
+def _explain(runtime: Runtime, images: np.ndarray) -> Explained:
+    if not isinstance(runtime, Explainer):
+        raise UsageError("parity: a runtime without class activation maps")
+    return runtime.explain(images)
 
 
 _Part = tuple[np.ndarray, np.ndarray, np.ndarray | None, Sequence[str]]

@@ -1,10 +1,26 @@
 """The interface of every runtime: uint8 images in, logits out."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from exporters.core.errors import UsageError
+
+CAM_NAME = "cam"
+"""The output of a file that has one: the class activation map of the most likely class, float32 `[batch, h, w]`."""
+
+
+class Explained(NamedTuple):
+    """What a runtime answers, and where it looks.
+
+    Attributes:
+        logits: float32 `[B, K]`.
+        cam: the class activation map of each image's most likely class, float32 `[B, h, w]`, not scaled: its mean plus
+            the class's bias is the largest logit.
+    """
+
+    logits: np.ndarray
+    cam: np.ndarray
 
 
 class Runtime(Protocol):
@@ -12,6 +28,15 @@ class Runtime(Protocol):
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Uint8 RGB `[B, H, W, 3]`, B of 1 or more, to float32 logits `[B, K]`; anything else raises UsageError."""
+        ...
+
+
+@runtime_checkable
+class Explainer(Runtime, Protocol):
+    """A runtime that also shows where it looks."""
+
+    def explain(self, images: np.ndarray) -> Explained:
+        """Logits and class activation maps; UsageError where it has none, or for what `predict` does not take."""
         ...
 
 

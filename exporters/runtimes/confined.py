@@ -15,6 +15,7 @@ import numpy as np
 
 from exporters.core.arrays import npz_bytes, read_npz
 from exporters.core.errors import GateError, UnavailableError
+from exporters.runtimes.base import Explained
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MEMORY, _MEMORY_PER_PIXEL, _MOST_MEMORY = 2**30, 2**11, 2**35
@@ -51,7 +52,7 @@ class Limits:
 def confined_logits(
     name: str, model: bytes, images: np.ndarray, classes: int, limits: Limits | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The logits of an ONNX file on the CPU, computed together and one by one.
+    """The logits of an ONNX file on the CPU, computed together and one by one: two arrays, float32 `[n, K]`.
 
     Args:
         name: of the file, for messages.
@@ -60,18 +61,45 @@ def confined_logits(
         classes: K.
         limits: by default `Limits.for_model`.
 
-    Returns:
-        Two arrays, float32 `[n, K]`.
-
     Raises:
         GateError: it cannot be loaded or run, gives something else, or takes more than its limits.
         UnavailableError: onnxruntime is missing.
     """
+    answer, found = _answer(name, model, images, classes, None, limits)
+    together, single = (read_npz(name, found[start : start + size], "logits") for start, size in answer["logits"])
+    return together, single
+
+
+def confined_maps(
+    name: str, model: bytes, images: np.ndarray, classes: int, map_size: tuple[int, int], limits: Limits | None = None
+) -> tuple[Explained, Explained]:
+    """As `confined_logits`, with the class activation maps.
+
+    Args:
+        name, model, images, classes, limits: as there.
+        map_size: height and width of the maps.
+    """
+    answer, found = _answer(name, model, images, classes, map_size, limits)
+    logits, cam = (
+        [read_npz(name, found[start : start + size], key) for start, size in answer[key]] for key in Explained._fields
+    )
+    return Explained(logits[0], cam[0]), Explained(logits[1], cam[1])
+
+
+def _answer(
+    name: str,
+    model: bytes,
+    images: np.ndarray,
+    classes: int,
+    map_size: tuple[int, int] | None,
+    limits: Limits | None,
+) -> tuple[dict, bytes]:
+    """The worker's answer, and the bytes that it speaks of; raises as `confined_logits`."""
     limits = limits or Limits.for_model(len(model), images)
     payload = npz_bytes("image", images)
     request = {
-        "memory": limits.memory, "seconds": limits.seconds, "classes": classes, "images": len(payload),
-        "model": len(model),
+        "memory": limits.memory, "seconds": limits.seconds, "classes": classes, "map_size": map_size,
+        "images": len(payload), "model": len(model),
     }  # fmt: skip
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -98,8 +126,7 @@ def confined_logits(
         raise UnavailableError(answer["missing"], remedy=answer["remedy"])
     if "error" in answer:
         raise GateError(f"{name}: {answer['error']}")
-    together, single = (read_npz(name, found[start : start + size], "logits") for start, size in answer["logits"])
-    return together, single
+    return answer, found
 
 
 def _ask(

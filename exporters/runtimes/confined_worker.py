@@ -14,6 +14,7 @@ import numpy as np
 
 from exporters.core.arrays import npz_bytes, read_npz
 from exporters.core.errors import TmkdError, UnavailableError
+from exporters.runtimes.base import Explained
 from exporters.runtimes.ort import OnnxRuntime, find_provider
 
 
@@ -21,7 +22,8 @@ def answer(requests: BinaryIO, replies: BinaryIO) -> None:
     """Read {"memory", "seconds", "classes", "images", "model"} and an `.npz` and an ONNX file of these lengths.
 
     The limits hold from then on. The answer is {"logits": [[begin, length], …]} with two `.npz`, of all images together
-    and of one after the other; or {"error"}; or {"missing", "remedy"} where onnxruntime is.
+    and of one after the other; or {"error"}; or {"missing", "remedy"} where onnxruntime is. Where the request has a
+    "map_size" [h, w], the answer has "cam", class activation maps in the same form.
     """
     request = json.loads(requests.readline())
     payload, model = (requests.read(request[key]) for key in ("images", "model"))
@@ -32,14 +34,21 @@ def answer(requests: BinaryIO, replies: BinaryIO) -> None:
         confine(request["memory"], request["seconds"])
         images = read_npz("images", payload, "image")
         runtime = OnnxRuntime(model, threads=1)
-        shape = (len(images), request["classes"])
-        found = runtime.predict(images), np.concatenate([runtime.predict(image[None]) for image in images])
-        if any(logits.shape != shape for logits in found):
-            reply = {"error": f"gives logits {[list(logits.shape) for logits in found]}, not {list(shape)}"}
-        else:
-            parts = [npz_bytes("logits", logits) for logits in found]
-            reply = {"logits": [[0, len(parts[0])], [len(parts[0]), len(parts[1])]]}
-            content = b"".join(parts)
+        shapes: dict[str, tuple[int, ...]] = {"logits": (len(images), request["classes"])}
+        if map_size := request.get("map_size"):
+            shapes["cam"] = (len(images), *map_size)
+        found = _answers(runtime, images, with_maps="cam" in shapes)
+        reply = {}
+        for key, shape in shapes.items():
+            given = [list(each.shape) for each in found[key]]
+            if any(each != list(shape) for each in given):
+                reply, content = {"error": f"gives {key} {given}, not {list(shape)}"}, b""
+                break
+            reply[key] = []
+            for each in found[key]:
+                part = npz_bytes(key, each)
+                reply[key].append([len(content), len(part)])
+                content += part
     except UnavailableError as error:
         reply = {"missing": error.message, "remedy": error.remedy}
     except TmkdError as error:
@@ -51,6 +60,17 @@ def answer(requests: BinaryIO, replies: BinaryIO) -> None:
         reply = {"error": f"cannot be run by ONNX Runtime: {reason}"}
     replies.write(json.dumps(reply).encode() + b"\n" + content)
     replies.flush()
+
+
+def _answers(runtime: OnnxRuntime, images: np.ndarray, *, with_maps: bool) -> dict[str, list[np.ndarray]]:
+    """By output, the answers to all images together, and to one after the other."""
+    if not with_maps:
+        return {"logits": [runtime.predict(images), np.concatenate([runtime.predict(image[None]) for image in images])]}
+    together, single = runtime.explain(images), [runtime.explain(image[None]) for image in images]
+    return {
+        key: [together[part], np.concatenate([each[part] for each in single])]
+        for part, key in enumerate(Explained._fields)
+    }
 
 
 def confine(memory: int, seconds: float) -> None:

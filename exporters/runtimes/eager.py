@@ -1,13 +1,19 @@
 """The student in PyTorch: the reference."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from exporters.core.errors import UnavailableError, UsageError
-from exporters.runtimes.base import check_images
+from exporters.runtimes.base import Explained, check_images
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from exporters.student.cam import CamLayers
     from exporters.student.student import TrainedStudent
 
 
@@ -45,10 +51,38 @@ class TorchRuntime:
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """See `Runtime.predict`."""
-        check_images(images, self._size)
+        with self._full_precision():
+            return self._numbers(self._logits(images))
+
+    def explain(self, images: np.ndarray) -> Explained:
+        """See `Explainer.explain`."""
+        from exporters.student.cam import cam_of_answers
+
+        layers = self._cam_layers
+        with self._full_precision():
+            logits, cam = cam_of_answers(self._module, layers, lambda: self._logits(images))
+            return Explained(self._numbers(logits), self._numbers(cam))
+
+    @cached_property
+    def _cam_layers(self) -> "CamLayers":
+        from exporters.student.cam import find_cam_layers
+
+        return find_cam_layers(self._module, self._size)
+
+    @contextmanager
+    def _full_precision(self) -> Iterator[None]:
+        """fp32 means fp32: the 10 bits of TF32 would cost more than parity allows."""
         torch = self._torch
-        # fp32 means fp32: the 10 bits of TF32 would cost more than parity allows.
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            x = torch.from_numpy(np.array(images)).to(self._device).permute(0, 3, 1, 2).float() / 255
-            logits = self._module((x - self._mean) / self._std)
-        return logits.float().cpu().numpy()
+            yield
+
+    def _logits(self, images: np.ndarray) -> "Tensor":
+        check_images(images, self._size)
+        x = self._torch.from_numpy(np.array(images)).to(self._device).permute(0, 3, 1, 2).float() / 255
+        logits: Tensor = self._module((x - self._mean) / self._std)
+        return logits
+
+    @staticmethod
+    def _numbers(values: "Tensor") -> np.ndarray:
+        numbers: np.ndarray = values.float().cpu().numpy()
+        return numbers

@@ -9,7 +9,7 @@ import numpy as np
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.interrupts import interrupts_kept
 from exporters.core.process_state import environment, no_warnings
-from exporters.runtimes.base import check_images
+from exporters.runtimes.base import CAM_NAME, Explained, check_images
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 _PROVIDERS = {
@@ -31,6 +31,7 @@ class OnnxRuntime:
     Attributes:
         model: as given.
         provider: the session's, by ONNX Runtime's name.
+        map_size: height and width of the class activation maps; None where the file gives none.
 
     Raises:
         UnavailableError: onnxruntime is not installed, or the provider is not there or did not start.
@@ -40,10 +41,15 @@ class OnnxRuntime:
     def __init__(self, model: Path | bytes, provider: Provider = "cpu", threads: int | None = None) -> None:
         session = open_session(model, provider, threads)
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        if [(value.name, value.type) for value in inputs] != [("image", "tensor(uint8)")] or [
-            value.name for value in outputs
-        ] not in (["logits"], ["logits", "probabilities"]):
+        given = [value.name for value in outputs]
+        besides = given[1:-1] if given[-1] == CAM_NAME else given[1:]
+        if (
+            [(value.name, value.type) for value in inputs] != [("image", "tensor(uint8)")]
+            or given[0] != "logits"
+            or besides not in ([], ["probabilities"])
+        ):
             raise GateError("the model does not take `image` (uint8) and give `logits`")
+        self.map_size = _map_size(outputs[-1]) if given[-1] == CAM_NAME else None
         self._session = session
         self._provider = provider
         self.model = model
@@ -56,6 +62,23 @@ class OnnxRuntime:
         check_images(images, self._size)
         with _full_precision(self._provider):
             return np.asarray(self._session.run(["logits"], {"image": images})[0], dtype=np.float32)
+
+    def explain(self, images: np.ndarray) -> Explained:
+        """See `Explainer.explain`."""
+        check_images(images, self._size)
+        if self.map_size is None:
+            raise UsageError("the model gives no class activation maps")
+        with _full_precision(self._provider):
+            logits, cam = self._session.run(["logits", CAM_NAME], {"image": images})
+        return Explained(np.asarray(logits, np.float32), np.asarray(cam, np.float32))
+
+
+def _map_size(output: Any) -> tuple[int, int]:
+    """Height and width of the output `cam`; GateError where it is not float32 `[batch, h, w]`."""
+    sides = tuple(side for side in output.shape[1:] if isinstance(side, int) and side > 0)
+    if output.type != "tensor(float)" or len(output.shape) != 3 or len(sides) != 2:
+        raise GateError(f"the model gives `{CAM_NAME}` as {output.type} {output.shape}, not float [batch, h, w]")
+    return sides[0], sides[1]
 
 
 def open_session(

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from exporters.core.errors import GateError, UnavailableError
-from exporters.runtimes.base import check_images
+from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.runtimes.base import CAM_NAME, Explained, check_images
 from exporters.tensorrt.gpu import current_gpu
 from exporters.tensorrt.libraries import Flavour, find
 from exporters.tensorrt.messages import collected
@@ -26,6 +26,7 @@ class TensorRTRuntime:
 
     Attributes:
         gpu: name of the GPU that it runs on.
+        map_size: height and width of the class activation maps; None where the engine gives none.
 
     Raises:
         UsageError: no such file.
@@ -60,27 +61,45 @@ class TensorRTRuntime:
             if self._context is None:
                 raise UnavailableError(f"{library.title} cannot run this engine: {messages.errors}")
         self.library, self.gpu = library, gpu.name
+        self.map_size: tuple[int, int] | None = None
         self._size, self._classes, self._least, self._most = self._dimensions()
         self._stream = torch.cuda.Stream()
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """See `Runtime.predict`."""
+        return self._run(images)["logits"]
+
+    def explain(self, images: np.ndarray) -> Explained:
+        """See `Explainer.explain`."""
+        if self.map_size is None:
+            raise UsageError("the engine gives no class activation maps")
+        found = self._run(images)
+        return Explained(found["logits"], found[CAM_NAME])
+
+    def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         check_images(images, self._size)
         starts = range(0, len(images), self._most)
-        return np.concatenate([self._part(images[start : start + self._most]) for start in starts])
+        parts = [self._part(images[start : start + self._most]) for start in starts]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _part(self, images: np.ndarray) -> np.ndarray:
+    def _part(self, images: np.ndarray) -> dict[str, np.ndarray]:
         count = len(images)
         if count < self._least:
             images = np.concatenate([images, np.repeat(images[-1:], self._least - count, axis=0)])
         torch, context, stream = self._torch, self._context, self._stream
         with torch.cuda.stream(stream), collected(self.library) as (_, messages):
             image = torch.from_numpy(np.array(images)).cuda()
-            logits = torch.empty((len(images), self._classes), dtype=torch.float32, device="cuda")
+            shapes: dict[str, tuple[int, ...]] = {"logits": (self._classes,)}
+            if self.map_size is not None:
+                shapes[CAM_NAME] = self.map_size
+            outputs = {
+                name: torch.empty((len(images), *shape), dtype=torch.float32, device="cuda")
+                for name, shape in shapes.items()
+            }
             ready = (
                 context.set_input_shape("image", tuple(image.shape))
                 and context.set_tensor_address("image", image.data_ptr())
-                and context.set_tensor_address("logits", logits.data_ptr())
+                and all(context.set_tensor_address(name, each.data_ptr()) for name, each in outputs.items())
                 and context.execute_async_v3(stream.cuda_stream)
             )
             if not ready:
@@ -88,15 +107,19 @@ class TensorRTRuntime:
                     f"{self.library.title} could not run the engine on a batch of {len(images)}: {messages.errors}"
                 )
             stream.synchronize()
-            return logits[:count].cpu().numpy()
+            return {name: each[:count].cpu().numpy() for name, each in outputs.items()}
 
     def _dimensions(self) -> tuple[int, int, int, int]:
         """Image size, classes, smallest and largest batch."""
         engine, types = self._engine, self._trt.DataType
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-        if sorted(names) != ["image", "logits"]:
+        if sorted(names) not in (["image", "logits"], [CAM_NAME, "image", "logits"]):
             raise GateError(f"the engine has the tensors {', '.join(sorted(names))}, not `image` and `logits`")
         expected: dict[str, Any] = {"image": types.UINT8, "logits": types.FLOAT}
+        if CAM_NAME in names:
+            expected[CAM_NAME] = types.FLOAT
+            _, height, width = engine.get_tensor_shape(CAM_NAME)
+            self.map_size = int(height), int(width)
         if any(engine.get_tensor_dtype(name) != kind for name, kind in expected.items()):
             raise GateError("the engine does not take `image` as uint8 and give `logits` as float32")
         smallest, _, largest = engine.get_tensor_profile_shape("image", 0)

@@ -8,6 +8,7 @@ from exporters.tensorrt.messages import Messages, plain
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"
+CAM_NAME = "cam"
 _INT8_REMEDY = (
     "Quantize for TensorRT: symmetric int8 weights and activations, without the biases (S8S8, `QuantizeBias=False`)."
 )
@@ -53,7 +54,7 @@ def parse(library: Library, builder: Any, logger: Any, data: bytes, name: str) -
         or image.shape[3] != 3
         or image.shape[1] != image.shape[2]
         or image.shape[1] <= 0
-        or [tensor.name for tensor in outputs] != [OUTPUT_NAME]
+        or [tensor.name for tensor in outputs] not in ([OUTPUT_NAME], [OUTPUT_NAME, CAM_NAME])
     ):
         raise GateError(f"{name}: does not take `{INPUT_NAME}` (uint8, [batch, S, S, 3]) and give `{OUTPUT_NAME}`")
     return network

@@ -41,6 +41,7 @@ SIZE = click.IntRange(min=1)
 @click.option("--opset", type=int, default=20, show_default=True, help="ONNX opset, 18 to 25.")
 @click.option("--probabilities", is_flag=True, help="Add a second output: the softmax of the logits.")
 @click.option("--any-size", is_flag=True, help="Accept images of any size, and resize them inside the graph.")
+@click.option("--cam", is_flag=True, help="Add an output: the class activation map of the most likely class.")
 @click.option("--licence", metavar="SPDX", help="Licence of the weights.")
 @click.option("--data", type=PATH, metavar="DIR", help="Images, or class folders of images, to prove the files on.")
 @click.option("--to", "targets", type=TARGETS, multiple=True, help="model.onnx is always made; default: onnx.")
@@ -92,6 +93,7 @@ def export(
     opset: int,
     probabilities: bool,
     any_size: bool,
+    cam: bool,
     licence: str | None,
     data: Path | None,
     targets: tuple[tuple[str, ...], ...],
@@ -157,6 +159,7 @@ def export(
         licence=licence,
         probabilities=probabilities,
         any_size=any_size,
+        cam=cam,
         data=data,
         request=request,
         provider=provider,

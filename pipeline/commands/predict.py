@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import BUNDLE, PRECISION, PROVIDER
+from pipeline.commands.options import BUNDLE, PATH, PRECISION, PROVIDER
 from pipeline.streams import echo
 
 if TYPE_CHECKING:
+    from exporters.client import Student
     from exporters.runtimes import Provider
+    from pipeline.commands.explained import ExplainedFolder
 
 Labels = Sequence[tuple[str, float]]
 """The most probable ones, with their probabilities."""
@@ -26,6 +28,16 @@ Labels = Sequence[tuple[str, float]]
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Number of labels per image.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object on a line for each image.")
 @click.option("--csv", "as_csv", is_flag=True, help="A line for each label: image, rank, label, probability.")
+@click.option(
+    "--explain",
+    "explain_to",
+    type=PATH,
+    metavar="DIR",
+    help="Write each image with the class activation map of its first label over it to DIR.",
+)
+@click.option(
+    "--overwrite", is_flag=True, help="With --explain: DIR may hold files; those of the same names are replaced."
+)
 @PRECISION
 @PROVIDER
 def predict(
@@ -34,6 +46,8 @@ def predict(
     top: int,
     as_json: bool,
     as_csv: bool,
+    explain_to: Path | None,
+    overwrite: bool,
     precision: str,
     provider: "Provider",
 ) -> None:
@@ -41,6 +55,9 @@ def predict(
 
     IMAGES are files, folders (with those below them), patterns in quotes such as "photos/*.jpg", and - for a list of
     paths on standard input, one on a line.
+
+    With --explain, a PNG of each image, <image>_<label>_<per cent>.png, shows where the model looks. It takes a bundle
+    that was made with export.onnx.cam: true.
 
     An image that cannot be read is named on standard error, and the others are still classified; the exit code is
     then 4.
@@ -53,24 +70,32 @@ def predict(
 
     if as_json and as_csv:
         raise UsageError("--json and --csv were both given", remedy="Take one of them.")
+    if overwrite and explain_to is None:
+        raise UsageError("--overwrite is for --explain", remedy="Add --explain DIR, or leave it out.")
     form = "json" if as_json else "csv" if as_csv else None
     student = Student.load(bundle, provider=provider, precision=precision)
+    pictures = _pictures(student, explain_to, overwrite=overwrite)
     show = _FORMS[form]
     if form == "csv":
-        echo("image,rank,label,probability")
+        echo("image,rank,label,probability" + ("" if pictures is None else ",picture"))
     unreadable = looked_at = 0
     for image in named_images(images, sys.stdin):
         looked_at += 1
         try:
-            labels = student.predict(image, top=top)
+            picture = None
+            if pictures is None:
+                labels = student.predict(image, top=top)
+            else:
+                explanation = student.explain(image, top=top)
+                labels, picture = explanation.labels, pictures.write(image, explanation)
         except UnreadableImageError as error:
             if len(images) == 1 and image == Path(images[0]):  # it alone was asked for, by its name
                 raise
             unreadable += 1  # and nothing of the error is kept, which holds the image
             echo(error.message, err=True)
             continue
-        show(image, labels)
-        if reader_gone():
+        show(image, labels, picture)
+        if reader_gone() and pictures is None:  # else its work is also what it writes
             break
     if unreadable:
         raise UnavailableError(
@@ -79,24 +104,43 @@ def predict(
         )
 
 
-def _show_text(image: Path, labels: Labels) -> None:
+def _pictures(student: "Student", folder: Path | None, *, overwrite: bool) -> "ExplainedFolder | None":
+    """The folder of `--explain`; nothing is made where the bundle has no class activation maps."""
+    if folder is None:
+        return None
+    from pipeline.commands.explained import ExplainedFolder
+
+    student.require_cam()
+    return ExplainedFolder(folder, overwrite=overwrite)
+
+
+def _show_text(image: Path, labels: Labels, picture: Path | None) -> None:
     echo(f"{image}")
     for label, probability in labels:
         echo(f"  {100 * probability:6.2f} %  {label}")
+    if picture is not None:
+        echo(f"  picture: {picture}")
 
 
-def _show_json(image: Path, labels: Labels) -> None:
+def _show_json(image: Path, labels: Labels, picture: Path | None) -> None:
     predictions = [{"label": label, "probability": probability} for label, probability in labels]
-    echo(json.dumps({"image": str(image), "predictions": predictions}, ensure_ascii=False))
+    shown = {} if picture is None else {"picture": str(picture)}
+    echo(json.dumps({"image": str(image), "predictions": predictions, **shown}, ensure_ascii=False))
 
 
-def _show_csv(image: Path, labels: Labels) -> None:
+def _show_csv(image: Path, labels: Labels, picture: Path | None) -> None:
     text = io.StringIO()
+    shown = () if picture is None else (str(picture),)
     rows = [
-        (str(image), rank, label, f"{probability:.6f}") for rank, (label, probability) in enumerate(labels, start=1)
+        (str(image), rank, label, f"{probability:.6f}", *shown)
+        for rank, (label, probability) in enumerate(labels, start=1)
     ]
     csv.writer(text, lineterminator="\n").writerows(rows)
     echo(text.getvalue().rstrip("\n"))
 
 
-_FORMS: dict[str | None, Callable[[Path, Labels], None]] = {None: _show_text, "json": _show_json, "csv": _show_csv}
+_FORMS: dict[str | None, Callable[[Path, Labels, Path | None], None]] = {
+    None: _show_text,
+    "json": _show_json,
+    "csv": _show_csv,
+}

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, device
 
+from exporters.images.overlay import scaled
 from pipeline.distill.losses import class_activation_maps
 from pipeline.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupted_batches
 from pipeline.tmkd.fusion import fuse_output
@@ -70,11 +71,7 @@ def activation_maps(network: "Callable[[Tensor], NetworkOutput]", images: Tensor
             return None
         every = class_activation_maps(output.feature_map.float(), output.classifier_weight.float())
     answers = output.logits.argmax(dim=1)
-    own = every[torch.arange(len(images), device=every.device), answers].cpu().numpy()
-    own = own - own.min(axis=(1, 2), keepdims=True)
-    highest = own.max(axis=(1, 2), keepdims=True)
-    scaled: np.ndarray = own / np.where(highest > 0, highest, 1)
-    return scaled
+    return scaled(every[torch.arange(len(images), device=every.device), answers].cpu().numpy())
 
 
 def accuracy_on_corrupted(

@@ -6,11 +6,10 @@ Finds are proven on numbers: the classifier's output must be the logits, its inp
 from collections import Counter
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from exporters.core.errors import UsageError
-from exporters.student.trial import try_network
+from exporters.student.taps import Call, pooled_map, record_calls
 from pipeline.models.outputs import NetworkShape
 
 OTHER_SIZE = (
@@ -40,16 +39,6 @@ class Probed:
     stages: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Call:
-    """One call of a module: its name, the shapes of the first map that it took and of what it gave, and the map."""
-
-    name: str
-    taken: tuple[int, ...]
-    shape: tuple[int, ...]
-    map: Tensor | None
-
-
 def probe(network: nn.Module, image_size: int, classifier: str | None = None, section: str = "network") -> Probed:
     """Run two random images through a network, which stays as it is.
 
@@ -64,30 +53,8 @@ def probe(network: nn.Module, image_size: int, classifier: str | None = None, se
             that gives them.
         UnavailableError: there is not memory enough for it.
     """
-    calls: list[_Call] = []
-    linears: list[tuple[str, Tensor, Tensor]] = []
-
-    def record(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        if not isinstance(output, Tensor):
-            return
-        # Adaptive pooling ends the maps: what it gives has a size of its own choice.
-        if name and not isinstance(module, nn.AdaptiveAvgPool2d):
-            taken = next((tuple(x.shape) for x in inputs if isinstance(x, Tensor) and x.ndim == 4), ())
-            calls.append(_Call(name, taken, tuple(output.shape), output if output.ndim == 4 else None))
-        if isinstance(module, nn.Linear) and output.ndim == 2 and inputs and isinstance(inputs[0], Tensor):
-            linears.append((name, inputs[0], output))
-
-    handles = [
-        module.register_forward_hook(lambda m, i, o, name=name: record(name, m, i, o))
-        for name, module in network.named_modules()
-    ]
-    try:
-        logits = try_network(network, image_size, f"{section}.model", remedy=OTHER_SIZE)
-    finally:
-        for handle in handles:
-            handle.remove()
-
-    found = [(name, features) for name, features, output in linears if _is(output, logits)]
+    recorded = record_calls(network, image_size, f"{section}.model", remedy=OTHER_SIZE)
+    logits, calls, found = recorded.logits, recorded.calls, recorded.classifiers
     if classifier is not None:
         found = [(name, features) for name, features in found if name == classifier]
         if not found:
@@ -99,7 +66,7 @@ def probe(network: nn.Module, image_size: int, classifier: str | None = None, se
         shape = NetworkShape(classes, classes, None, has_cam=False, has_classifier=False, stages=shapes)
         return Probed(shape, None, None, tuple(name for name, _shape in stages))
     name, features = found[-1]
-    pooled = _pooled_map(calls, features)
+    pooled = pooled_map(calls, features)
     stages = _stages(calls, pooled)
     shape = NetworkShape(
         classes,
@@ -109,10 +76,6 @@ def probe(network: nn.Module, image_size: int, classifier: str | None = None, se
         stages=tuple(shape for _name, shape in stages),
     )
     return Probed(shape, name, pooled.name if pooled else None, tuple(stage for stage, _shape in stages))
-
-
-def _is(output: Tensor, logits: Tensor) -> bool:
-    return output.shape == logits.shape and torch.equal(output, logits)
 
 
 def _not_the_classifier(network: nn.Module, classifier: str, section: str) -> UsageError:
@@ -130,21 +93,7 @@ def _not_the_classifier(network: nn.Module, classifier: str, section: str) -> Us
     )
 
 
-def _pooled_map(calls: list[_Call], features: Tensor) -> _Call | None:
-    """The latest map with an extent whose spatial mean is the classifier's input.
-
-    A map of 1×1 stands behind the pooling (mobilenet_v3, convnext) or is too small to hold class activation maps.
-    """
-    tolerance = 1e-4 * features.abs().max().item() + 1e-7
-    for call in reversed(calls):
-        if call.map is None or call.shape[1] != features.shape[1] or call.shape[2] * call.shape[3] == 1:
-            continue
-        if (call.map.mean(dim=(2, 3)) - features).abs().max().item() <= tolerance:
-            return call
-    return None
-
-
-def _stages(calls: list[_Call], last: _Call | None) -> list[tuple[str, tuple[int, int, int]]]:
+def _stages(calls: list[Call], last: Call | None) -> list[tuple[str, tuple[int, int, int]]]:
     """For each size on the way down, the last map of that size that is no inner part of the step to the next size.
 
     Maps are square, as the probe's images are, larger than one pixel, and given by modules that are called once; so

@@ -14,6 +14,9 @@ from pipeline.recipe.schema.recipe import Recipe
 if TYPE_CHECKING:
     from exporters.student.student import TrainedStudent
 
+CAM = "cam"
+"""Stands for the class activation maps among the variants' names."""
+
 _OPSETS = (20, 21)  # tried in this order where the recipe's fails
 _KNOWN_TO_WORK = "torchvision:mobilenet_v2, timm:convnext_atto, cifar:resnet20"
 
@@ -37,13 +40,16 @@ def check(subject: Subject, report: Report) -> None:
         json.dumps(preprocessing.to_json(), sort_keys=True),
         recipe.export.onnx.opset,
         recipe.export.variants,
+        recipe.export.onnx.cam,
     )
     for name, reason, remedy in objections:
-        if name is None:
+        if name == CAM:
+            error = UsageError(f"export.onnx.cam: {recipe.student.model} {reason}", remedy=remedy)
+        elif name is None:
             error = UsageError(f"student.model: {recipe.student.model} {reason}", remedy=remedy)
         else:
             error = UsageError(f"{_key(recipe, name)}: {recipe.student.model} {reason}", remedy=remedy)
-        if "export" in subject.stages and (name is None or _required(recipe, name)):
+        if "export" in subject.stages and (name in {None, CAM} or _required(recipe, name)):
             report.add(error)
         else:
             report.warn(f"{error.message}. {remedy}")
@@ -63,13 +69,14 @@ def _key(recipe: Recipe, name: str) -> str:
 
 @lru_cache(maxsize=64)
 def _objections(
-    architecture: str, classes: tuple[str, ...], preprocessing: str, opset: int, variants: tuple[str, ...]
+    architecture: str, classes: tuple[str, ...], preprocessing: str, opset: int, variants: tuple[str, ...], cam: bool
 ) -> tuple[tuple[str | None, str, str], ...]:
-    """(variant or None for the fp32 file, what is wrong, remedy) of each file; kept, since arms and seeds ask the same.
+    """(variant, `CAM`, or None for the fp32 file; what is wrong; remedy); kept, since arms and seeds ask the same.
 
     What a network weighs has no part in it, so that it is asked of one with random weights.
     """
-    from exporters.artifacts.rehearsal import opset_that_works, rehearse, rehearse_variant
+    from exporters.artifacts.rehearsal import opset_that_works, rehearse, rehearse_cam, rehearse_variant
+    from exporters.student.cam import WITH
 
     student = _untrained(Architecture.from_json(json.loads(architecture)), classes, json.loads(preprocessing))
     size = student.preprocessing.size
@@ -84,6 +91,12 @@ def _objections(
         )
         return ((None, f"cannot be exported at {size} × {size} with opset {opset} ({_reason(error)})", remedy),)
     found: list[tuple[str | None, str, str]] = []
+    if cam:
+        try:
+            fp32 = rehearse_cam(student, fp32)
+        except TmkdError as error:
+            remedy = f"Set export.onnx.cam: false, or choose a network that has such maps: {WITH}."
+            found.append((CAM, _without_subject(error, student), remedy))
     for name in variants:
         try:
             rehearse_variant(name, fp32, size)
@@ -105,6 +118,14 @@ def _untrained(
         torch.manual_seed(0)
         module = build(architecture, len(classes)).eval()
     return TrainedStudent(module, list(classes), Preprocessing.from_json(preprocessing), architecture)
+
+
+def _without_subject(error: TmkdError, student: "TrainedStudent") -> str:
+    """What is wrong, as the rest of a sentence whose subject is the network."""
+    reason, subject = _reason(error), f"{student.architecture.name} "
+    if reason.startswith(subject):
+        return reason.removeprefix(subject)
+    return f"cannot be exported with class activation maps ({reason})"
 
 
 def _reason(error: TmkdError) -> str:

@@ -182,6 +182,7 @@ _RULES: Mapping[str, Matters] = {
     "student.baseline": lambda recipe: recipe.distill.method not in ("ce", AUTO),
     "train.label_smoothing": _sees_labels,
     "train.class_weights": _sees_labels,
+    "export.onnx.cam": lambda recipe: recipe.export.onnx.cam,  # off, nothing of a bundle knows of it
     "export.onnx.required": lambda recipe: bool(recipe.export.variants),
     "export.onnx.keep": lambda recipe: bool(recipe.export.variants),
     "export.onnx.calibration": lambda recipe: any(name.startswith("int8") for name in recipe.export.variants),

@@ -43,7 +43,7 @@ class ExportStage(Stage):
         images = ("parity.provider", *IMAGE_KEYS) if variants else ()
         calibration = ("export.onnx.calibration",) if _has_int8(recipe) else ()
         gates = [f"parity.{name.partition('.')[0]}" for name in variants]
-        files = ("name", "export.onnx.opset", "export.onnx.precision", "bundle.licence")
+        files = ("name", "export.onnx.opset", "export.onnx.precision", "export.onnx.cam", "bundle.licence")
         built = BUILT_FROM if recipe.export.engines else ()
         return {**settings(recipe, *files, *images, *calibration, *gates, *built), "version": __version__}
 
@@ -54,8 +54,10 @@ class ExportStage(Stage):
 
         recipe, folder = context.recipe, self.folder(context)
         student = load_student(context.run.folder("distill") / "chosen")
-        opset, licence = recipe.export.onnx.opset, recipe.bundle.licence
-        fp32 = make_fp32(student, folder, opset, name=recipe.name, licence=licence, say=context.console.say)
+        asked, licence = recipe.export.onnx, recipe.bundle.licence
+        fp32 = make_fp32(
+            student, folder, asked.opset, name=recipe.name, licence=licence, cam=asked.cam, say=context.console.say
+        )
         write_json(folder / AUDIT, {"initializers": fp32.entries, "operators": fp32.operators})
         figures = {"bytes": len(fp32.shipped), "opset": fp32.opset, "initializers": len(fp32.entries)}
         variants = self._variants(context, student, fp32) if recipe.export.variants else {}
@@ -70,11 +72,11 @@ class ExportStage(Stage):
         recipe, folder, data = context.recipe, self.folder(context), read_data(context)
         variants = make_variants(
             recipe.export.variants,
-            fp32.core,
-            fp32.core_entries,
+            *fp32.base,
             folder,
             artifact_context(context, student, data),
             _calibration(recipe, data) if _has_int8(recipe) else None,
+            fp32.cam,
         )
         write_json(folder / VARIANTS_FILE, {name: variant.to_json() for name, variant in variants.items()})
         return variants

@@ -36,7 +36,8 @@ class ParityStage(Stage):
         gates = [f"parity.{name.partition('.')[0]}" for name in ("fp32", *variants)]
         kept = ("export.onnx.keep", "export.onnx.required") if variants else ()
         built = ("export.tensorrt.precision", "export.tensorrt.when") if recipe.export.engines else ()
-        return settings(recipe, "export.onnx.precision", "parity.provider", *gates, *kept, *built, *IMAGE_KEYS)
+        files = ("export.onnx.precision", "export.onnx.cam")
+        return settings(recipe, *files, "parity.provider", *gates, *kept, *built, *IMAGE_KEYS)
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Compare each file and each engine image by image, then judge.

@@ -1,7 +1,7 @@
 """Two small students with the statistics of trained ones, exported once for all tests of this folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from exporters.benchmark import measure  # noqa: E402
 from exporters.bundle.contents import BundleContents, BundleFacts, ShippedModel  # noqa: E402
 from exporters.bundle.pack import pack  # noqa: E402
 from exporters.images.preprocessing import Preprocessing  # noqa: E402
+from exporters.onnx.cam import find_cam_source, with_cam  # noqa: E402
 from exporters.onnx.export import OnnxExport, export_onnx  # noqa: E402
 from exporters.parity import Evidence, ParityGate  # noqa: E402
 from exporters.runtimes import OnnxRuntime, TorchRuntime  # noqa: E402
@@ -135,6 +136,30 @@ def contents(cifar: Exported) -> BundleContents:
             provenance="The twelve lines of TMKD are a reconstruction.",
         ),
     )
+
+
+@pytest.fixture(scope="session")
+def contents_with_cam(cifar: Exported, contents: BundleContents) -> BundleContents:
+    """The same with class activation maps."""
+    reference = TorchRuntime(cifar.student)
+    data = with_cam(cifar.data, find_cam_source(cifar.data)).data
+    batches = [(cifar.images, cifar.logits.argmax(axis=1), [f"bird{index}.jpg" for index in range(len(cifar.images))])]
+    evidence = Evidence(reference, lambda: batches, part=8, maps=True)
+    report = evidence.report(OnnxRuntime(data, threads=1), ParityGate(1e-4, 0.999, 0.001))
+    return replace(
+        contents,
+        models=[ShippedModel("model.onnx", "fp32", data, audit_export(data, cifar.student))],
+        parity={"fp32": report.to_json()},
+        golden_cam=reference.explain(cifar.images[:8]).cam,
+    )
+
+
+@pytest.fixture(scope="session")
+def packed_with_cam(contents_with_cam: BundleContents, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with class activation maps that no test may change."""
+    folder = tmp_path_factory.mktemp("packed_with_cam") / "bundle"
+    pack(contents_with_cam, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

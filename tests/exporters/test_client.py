@@ -14,6 +14,7 @@ from exporters.images.decoding import UnreadableImageError
 from exporters.runtimes import TorchRuntime
 
 from .conftest import LABELS, Exported
+from .student.test_cam import by_hand
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,24 @@ def test_missing_precision_is_refused(packed: Path) -> None:
     assert Student.load(packed, precision="fp32").labels == LABELS
     with pytest.raises(UsageError, match="no int8 model"):
         Student.load(packed, precision="int8")
+
+
+def test_explanation_is_the_map_of_the_first_label_over_the_photo(
+    packed_with_cam: Path, photo: Path, cifar: Exported
+) -> None:
+    student = Student.load(packed_with_cam, threads=1)
+    found = student.explain(photo, top=2)
+    assert found.labels == student.predict(photo, top=2)
+    expected = by_hand(cifar, student.prepare(photo)[None])[1][0]
+    np.testing.assert_allclose(found.cam, expected, atol=1e-4 * np.abs(expected).max())
+    assert found.picture.size == (205, 300)  # 41 by 60, enlarged 5 times
+    with Image.open(photo) as image:
+        plain = np.asarray(image.resize((205, 300), Image.Resampling.NEAREST))
+    differs = (np.asarray(found.picture) != plain).any(axis=(1, 2))
+    assert differs[150] and not differs[0] and not differs[-1]  # the crop leaves out what is above and below
+
+
+def test_bundle_without_maps_says_how_to_get_them(student: Student, photo: Path) -> None:
+    with pytest.raises(UnavailableError, match="gives no class activation maps") as caught:
+        student.explain(photo)
+    assert caught.value.remedy is not None and "--set export.onnx.cam=true" in caught.value.remedy

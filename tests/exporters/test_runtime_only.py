@@ -59,6 +59,17 @@ def test_verify_and_predict_need_no_training_packages(packed: Path, photos: Path
     assert refused.returncode == 4 and "no images here" in refused.stderr
 
 
+def test_explaining_needs_no_training_packages(packed_with_cam: Path, photos: Path, tmp_path: Path) -> None:
+    photo = next(photos.rglob("*.png"))
+    words = ("predict", packed_with_cam, photo, "--explain", tmp_path / "out", "--json")
+    command = [sys.executable, "-c", WITHOUT, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    with Image.open(told["picture"]) as picture:
+        assert picture.size == (288, 288) and picture.text["label"] == told["predictions"][0]["label"]
+
+
 @pytest.mark.network
 @pytest.mark.slow
 def test_runtime_extra_alone_verifies_a_bundle(packed: Path, photos: Path, tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ class OnnxSettings(Settings):
         description="useful: variants that are not faster than fp32 on parity's provider do not ship.",
     )
     calibration: CalibrationSettings = Field(default_factory=CalibrationSettings, description="Calibration of int8.")
+    cam: bool = Field(
+        default=False, description="Add the output `cam` to each file: the class activation map of the top class."
+    )
 
     @model_validator(mode="after")
     def _variants_make_sense(self) -> Self:

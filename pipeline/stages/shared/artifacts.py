@@ -38,8 +38,14 @@ def artifact_context(context: StageContext, student: "TrainedStudent", data: Dat
     from exporters.runtimes import TorchRuntime
 
     recipe = context.recipe
+    evidence = Evidence(
+        TorchRuntime(student),
+        lambda: validation_batches(data),
+        ask_together=asking_together(context),
+        maps=recipe.export.onnx.cam,
+    )
     return ArtifactContext(
-        Evidence(TorchRuntime(student), lambda: validation_batches(data), ask_together=asking_together(context)),
+        evidence,
         golden_images(data),
         {precision: ParityGate(**getattr(recipe.parity, precision).model_dump()) for precision in DEFAULT_GATES},
         recipe.parity.provider,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -16,11 +17,13 @@ from exporters.artifacts.make import Variant, make_variant
 from exporters.artifacts.prove import prove_artifacts, prove_engine, prove_fp32, prove_variant
 from exporters.artifacts.status import Status
 from exporters.bundle.manifest import ENGINE_SOURCES
-from exporters.core.errors import GateError, UnavailableError
+from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.fp16.convert import to_fp16
+from exporters.onnx.cam import find_cam_source, with_cam
 from exporters.onnx.reader import read_onnx
 from exporters.parity import DEFAULT_GATES, Evidence, ParityGate
 from exporters.quantize import Calibration
+from exporters.runtimes import OnnxRuntime, TorchRuntime
 from exporters.tensorrt import find
 from exporters.tensorrt.gpu import current_gpu
 from tests.exporters.artifacts.conftest import SETTINGS
@@ -226,3 +229,55 @@ def test_fp32_is_held_to_its_gate_and_to_what_a_bundle_may_hold(cifar: Exported,
     lenient = ArtifactContext(evidence, cifar.images, {"fp32": ParityGate(9.0, 0.0, 1.0)})
     report, failure = prove_fp32(model.SerializeToString(), lenient)
     assert report.passed and failure.startswith("model.onnx passes parity.fp32 and cannot ship: ")
+
+
+def with_maps(cifar: Exported) -> Evidence:
+    batches = [(cifar.images, cifar.logits.argmax(axis=1), [f"image{index}.jpg" for index in range(len(cifar.images))])]
+    return Evidence(TorchRuntime(cifar.student), lambda: batches, part=8, maps=True)
+
+
+def planted_rows(data: bytes) -> bytes:
+    """The map's row is that of the next class: the index of the largest logit is off by one, modulo the classes."""
+    model = onnx.load_from_string(data)
+    graph = model.graph
+    position = next(index for index, node in enumerate(graph.node) if node.op_type == "ArgMax")
+    graph.initializer.append(onnx.numpy_helper.from_array(np.roll(np.arange(7), -1), "permutation"))
+    graph.node[position].output[0] = "answer"
+    graph.node.insert(position + 1, onnx.helper.make_node("Gather", ["permutation", "answer"], ["cam_class"], "other"))
+    planted: bytes = model.SerializeToString()
+    return planted
+
+
+def test_maps_are_proved_with_the_logits(cifar: Exported) -> None:
+    evidence = with_maps(cifar)
+    context = ArtifactContext(evidence, cifar.images[:8], DEFAULT_GATES)
+    data = with_cam(cifar.data, find_cam_source(cifar.data)).data
+    report, failure = prove_fp32(data, context)
+    told = report.to_json()["cam"]
+    assert failure == "" and report.passed and told["failures"] == []
+    assert told["whole"]["compared"] == 20 and 0 <= told["whole"]["max_scaled_error"] < 1e-5
+    assert set(told["batches"]) == {"1", "7"} and told["batches"]["7"]["images"] == 8
+
+
+@pytest.mark.parametrize("name", ["fp32", *VARIANT_KINDS])
+def test_map_of_permuted_classifier_rows_is_refused(cifar: Exported, name: str) -> None:
+    evidence, source = with_maps(cifar), find_cam_source(cifar.data)
+    if name == "fp32":
+        planted = planted_rows(with_cam(cifar.data, source).data)
+        report, failure = prove_fp32(planted, ArtifactContext(evidence, cifar.images[:8], DEFAULT_GATES))
+        assert not report.passed and "model.onnx is not the student: class activation maps: largest error" in failure
+        return
+    made = make_variant(
+        name, cifar.data, cifar.entries, evidence, GATES[name], cifar.images, calibration=calibration(), cam=source
+    )
+    verdicts = [
+        prove_variant(name, data, cifar.data, evidence, GATES[name], cifar.images[:8], keep_all=True, for_engine=True)
+        for data in (made.data, planted_rows(made.data))
+    ]
+    assert [verdict.status for verdict in verdicts] == [Status.SHIPPED, Status.REJECTED]
+    assert "class activation maps: " in verdicts[1].reason
+
+
+def test_file_without_maps_cannot_be_proved_where_they_are_asked_for(cifar: Exported) -> None:
+    with pytest.raises(UsageError, match="the model gives no class activation maps"):
+        with_maps(cifar).report(OnnxRuntime(cifar.data), GATE)

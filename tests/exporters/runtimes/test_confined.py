@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from exporters.core.errors import GateError
+from exporters.onnx.cam import find_cam_source, with_cam
 from exporters.runtimes import OnnxRuntime
-from exporters.runtimes.confined import Limits, confined_logits
+from exporters.runtimes.confined import Limits, confined_logits, confined_maps
 from tests.exporters.conftest import Exported
 
 
@@ -16,6 +17,17 @@ def test_logits_are_those_of_this_process(cifar: Exported) -> None:
     assert together.dtype == single.dtype == np.float32
     np.testing.assert_array_equal(together, expected)
     np.testing.assert_allclose(single, expected, atol=1e-4)
+
+
+def test_maps_are_those_of_this_process(cifar: Exported) -> None:
+    images, data = cifar.images[:8], with_cam(cifar.data, find_cam_source(cifar.data)).data
+    together, single = confined_maps("model.onnx", data, images, 7, (8, 8))
+    expected = OnnxRuntime(data, threads=1).explain(images)
+    for found, wanted in zip(together, expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_allclose(single.cam, expected.cam, atol=1e-4)
+    with pytest.raises(GateError, match=r"model\.onnx: gives cam \[\[8, 8, 8\], \[8, 8, 8\]\], not \[8, 4, 4\]"):
+        confined_maps("model.onnx", data, images, 7, (4, 4))
 
 
 def test_what_cannot_be_loaded_or_gives_something_else_is_named(cifar: Exported) -> None:

@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.onnx.cam import find_cam_source, with_cam
 from exporters.runtimes import OnnxRuntime
 from tests.exporters.conftest import Exported
 
@@ -72,3 +73,21 @@ def test_onnxruntime_keeps_no_id_of_this_machine(cifar: Exported, tmp_path: Path
     plain |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code], env=plain, check=True, input=cifar.data)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_output_cam_is_read_where_there_is_one(cifar: Exported) -> None:
+    plain = OnnxRuntime(cifar.data, threads=1)
+    assert plain.map_size is None
+    with pytest.raises(UsageError, match="gives no class activation maps"):
+        plain.explain(cifar.images)
+    data = with_cam(cifar.data, find_cam_source(cifar.data)).data
+    runtime = OnnxRuntime(data, threads=1)
+    found = runtime.explain(cifar.images)
+    assert runtime.map_size == (8, 8) and found.cam.shape == (20, 8, 8) and found.cam.dtype == np.float32
+    np.testing.assert_array_equal(found.logits, runtime.predict(cifar.images))
+    model = onnx.load_from_string(data)
+    del model.graph.output[-1].type.tensor_type.shape.dim[2]
+    model.graph.node[-1].output[0] = "three"
+    model.graph.node.append(onnx.helper.make_node("ReduceMean", ["three"], ["cam"], "two", keepdims=0))
+    with pytest.raises(GateError, match="gives `cam` as"):
+        OnnxRuntime(model.SerializeToString())

@@ -96,3 +96,41 @@ def test_json_and_csv_say_what_the_text_says(finished: tuple[Run, Outcome]) -> N
     rows = list(csv.DictReader(io.StringIO(run_command("predict", run.directory / "bundle", image, "--csv").out)))
     assert [row["rank"] for row in rows] == ["1", "2", "3"] and {row["image"] for row in rows} == {str(image)}
     assert [(row["label"], pytest.approx(100 * float(row["probability"]), abs=0.005)) for row in rows] == expected
+
+
+def test_explain_writes_a_picture_of_each_image(run: Run, tmp_path: Path) -> None:
+    """The run goes on with maps from its export, and its bundle verifies."""
+    outcome = run("--set", "export.onnx.cam=true", "--no-report")
+    assert outcome.code == 0 and outcome.stages_run == ["export", "parity", "bundle"], outcome.out + outcome.err
+    bundle, out = run.directory / "bundle", tmp_path / "out"
+    told = json.loads((run.directory / "parity" / "parity.json").read_text())["fp32"]["cam"]
+    assert told["failures"] == [] and told["whole"]["max_scaled_error"] <= told["bound"]["max_scaled_error"]
+    assert run_command("verify", bundle).code == 0
+    images = [run.data / "test" / kind / "01.png" for kind in CLASSES]
+    broken = write(tmp_path / "notes.jpg", "no image")
+    plain = run_command("predict", bundle, *images, "--json")
+    explained = run_command("predict", bundle, *images, broken, "--json", "--explain", out)
+    assert explained.code == 4 and "1 of 4 images could not be read" in explained.err
+    rows = [json.loads(line) for line in explained.out.splitlines()]
+    pictures = [Path(row.pop("picture")) for row in rows]
+    assert rows == [json.loads(line) for line in plain.out.splitlines()]
+    assert sorted(pictures) == sorted(out.glob("*.png")) and len({*pictures}) == 3
+    again = run_command("predict", bundle, images[0], "--explain", out)
+    assert_one_clear_error(again, 2)
+    assert "holds files already" in again.err
+    text = run_command("predict", bundle, images[0], "--explain", out, "--overwrite", "--top", 1)
+    assert text.code == 0 and text.out.splitlines()[-1] == f"  picture: {pictures[0]}"
+    table = run_command("predict", bundle, images[0], "--explain", tmp_path / "more", "--csv")
+    assert table.out.splitlines()[0] == "image,rank,label,probability,picture"
+
+
+def test_explain_refuses_a_bundle_without_maps_and_makes_no_folder(
+    finished: tuple[Run, Outcome], tmp_path: Path
+) -> None:
+    run, _ = finished
+    image = run.data / "test" / CLASSES[0] / "01.png"
+    outcome = run_command("predict", run.directory / "bundle", image, "--explain", tmp_path / "out")
+    assert_one_clear_error(outcome, 4)
+    assert "export.onnx.cam: true" in outcome.err and not (tmp_path / "out").exists()
+    outcome = run_command("predict", run.directory / "bundle", image, "--overwrite")
+    assert_one_clear_error(outcome, 2)

@@ -104,3 +104,20 @@ def test_a_variant_ends_the_run_only_where_it_is_required(
     assert len(report.errors) == required and len(report.warnings) == 1 - required
     key = "required" if required else "precision"
     assert messages[0].startswith(f"export.onnx.{key}: cifar:resnet8 cannot be had as model.fp16.onnx (no fp16)")
+
+
+@pytest.mark.parametrize("stages", [STAGES, STAGES[:2]])
+def test_a_student_without_class_activation_maps_is_refused_where_they_are_asked_for(
+    prospect: Prospect, stages: tuple[str, ...]
+) -> None:
+    settings = ("student.model=timm:test_convnext", "distill.method=ce", "export.onnx.cam=true")
+    report = prospect.report(exporting.check, *settings, stages=stages)
+    messages = [*(error.message for error in report.errors), *report.warnings]
+    assert len(messages) == 1 and len(report.errors) == ("export" in stages)
+    assert messages[0].startswith("export.onnx.cam: timm:test_convnext has no class activation maps: they take a last")
+
+
+def test_a_student_with_class_activation_maps_is_tried_with_them(prospect: Prospect) -> None:
+    settings = ("student.model=cifar:resnet8", "distill.method=ce", "export.onnx.cam=true")
+    report = prospect.report(exporting.check, *settings, "export.onnx.precision=[fp32, fp16]", stages=STAGES)
+    assert not report.errors and not report.warnings

@@ -334,6 +334,7 @@ _CASES: dict[str, list[Case]] = {
     "validate.corruptions": [Case(True, "validate bundle")],
     "export.onnx.opset": [Case(21, EXPORT)],
     "export.onnx.precision": [Case(["fp32", "int8"], FILES)],
+    "export.onnx.cam": [Case(True, FILES), Case(False, "")],
     "export.onnx.required": [Case(["int8"], PARITY, INT8)],
     "export.onnx.keep": [Case("all", PARITY, INT8), Case("all", "")],
     "export.onnx.calibration.images": [Case(64, EXPORT, INT8), Case(64, "", FP16)],

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
+from exporters.images.overlay import overlay
 from pipeline.report.page.figures.drawing import INK, PALETTE, Drawn, draw, on_lines
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def attention_maps(
             _label(cells[0, place], titles[place], None)
             for line, (name, values) in enumerate(maps.items(), start=1):
                 axes = cells[line, place]
-                axes.imshow(picture)
-                axes.imshow(enlarged(values[place], picture.shape[:2]), cmap="inferno", alpha=0.55, vmin=0, vmax=1)
+                axes.imshow(overlay(picture, values[place]))
                 _label(axes, answers[name][place], bool(right[name][place]))
         for line, name in enumerate(["image", *maps]):
             if down:
@@ -64,14 +63,6 @@ def attention_maps(
     )
     height = 1.28 * (1 + len(maps)) + 0.1 if down else 1.7 * len(pictures) + 0.2
     return draw("attention-maps", height, paint, alt=f"Images by class, with the answers. {alt}.")
-
-
-def enlarged(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A map `[h, w]` in [0, 1] at the size `[H, W]` of the image, by Pillow's bicubic filter, clipped."""
-    small = Image.fromarray(values.astype(np.float32))
-    large = np.asarray(small.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
-    clipped: np.ndarray = large.clip(0, 1)
-    return clipped
 
 
 def _label(axes: "Axes", name: str, right: bool | None) -> None:

@@ -3,7 +3,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from pipeline.report.page.figures.attention import ACROSS, attention_maps, enlarged
+from pipeline.report.page.figures.attention import ACROSS, attention_maps
 from tests.pipeline.report.page.figures.reading import texts
 
 
@@ -16,12 +16,6 @@ def test_right_and_wrong_answers_are_marked() -> None:
         )
     )  # fmt: skip
     assert {"✓ ant", "✗ ant", "bee", "image", "student"} <= set(found)
-
-
-def test_enlarged_map_keeps_its_corners_and_stays_in_bounds() -> None:
-    large = enlarged(np.array([[0.0, 1.0], [1.0, 0.0]]), (6, 10))
-    assert large.shape == (6, 10) and large.min() >= 0 and large.max() <= 1
-    assert large[0, 0] < 0.1 and large[0, -1] > 0.9 and large[-1, 0] > 0.9
 
 
 def test_many_networks_stand_below_each_other_each_with_its_name_and_answers() -> None:
