@@ -114,7 +114,7 @@ def inspect_data(
         from pipeline.report.data_page.write import write_data_page
 
         name = printable(listing.root.resolve().name) if settings.dataset == "folder" else settings.dataset
-        write_data_page(name, found, suspects, page, console)
+        write_data_page(name, found, suspects, settings, page, console)
     if as_json:
         told = {**found.to_json(), "contact_sheet": str(sheet)}
         told |= {} if suspects is None else {LABEL_SUSPECTS: suspects.to_json()}

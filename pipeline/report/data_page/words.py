@@ -9,6 +9,7 @@ from pipeline.data.inspection.found import Found
 from pipeline.data.inspection.inspect import Inspection
 from pipeline.data.inspection.near_duplicates import METHOD
 from pipeline.data.path_table import printable
+from pipeline.data.settings import DataSettings
 from pipeline.explain import suspects
 from pipeline.explain.suspects import LabelSuspects
 from pipeline.report.page.table import Table
@@ -16,6 +17,8 @@ from pipeline.report.page.words import Words
 
 MOST_CLASSES = 2000
 """Classes in the table, at most."""
+
+_STOPS, _GOES_ON = "A run would stop", "Nothing would stop a run"
 
 _SAID = {
     "unreadable": ("unreadable image", "unreadable images"),
@@ -27,17 +30,18 @@ _SAID = {
 }
 
 
-def words_of_data(inspection: Inspection, found: LabelSuspects | None) -> Words:
+def words_of_data(inspection: Inspection, found: LabelSuspects | None, settings: DataSettings) -> Words:
     """The texts of the page.
 
     Args:
         inspection: what was found.
         found: what a student says about labels; None where none was asked.
+        settings: the recipe's `data` section, which says what a run does about leaks and unreadable images.
     """
-    grave = inspection.refusal is not None or bool(inspection.leaks) or inspection.unreadable.count
+    stops = _stops(inspection, settings)
     tables = {"splits": _splits(inspection), "classes": _classes(inspection), "kinds": _kinds(inspection)}
     tables |= {name: table for name, table in _lists(inspection).items() if table.rows}
-    words = Words("A run would stop" if grave else "Readable", _why(inspection, found), tables)
+    words = Words(_STOPS if stops else _GOES_ON, [*_why(inspection, found), *stops], tables)
     words.notes["near"] = [
         f"Looked for by {METHOD}. Copies of the same bytes are above, and images in nearly one colour are left out."
     ]
@@ -53,7 +57,7 @@ def words_of_data(inspection: Inspection, found: LabelSuspects | None) -> Words:
 
 def state_of(words: Words) -> str:
     """The colour of the verdict."""
-    return "shipped" if words.verdict == "Readable" else "refused"
+    return "shipped" if words.verdict == _GOES_ON else "refused"
 
 
 def _why(inspection: Inspection, found: LabelSuspects | None) -> list[str]:
@@ -64,16 +68,22 @@ def _why(inspection: Inspection, found: LabelSuspects | None) -> list[str]:
     lines.append(f"Found: {', '.join(there)}." if there else "No copies, near-duplicates or odd images were found.")
     if found is not None:
         lines.append(f"The student contradicts {count_of(found.count, 'label')}.")
-    if inspection.refusal is not None:
-        lines.append(f"A run would stop: {inspection.refusal}")
-    if inspection.leaks:
-        lines.append("A run would stop for the same images in two splits; --set data.on_leak=drop leaves them out.")
-    if inspection.unreadable.count:
-        lines.append("A run would stop at unreadable images; --set data.on_error=skip leaves them out.")
     lines += [f"{count_of(count, 'image')} left out of the splits ({key})." for key, count in inspection.unused.items()]
     if listing.ignored:
         lines.append(f"Left out: {describe_left_out(listing.ignored, listing.examples)}.")
     return [*lines, *map(printable, listing.notes), *listing.doubts()]
+
+
+def _stops(inspection: Inspection, settings: DataSettings) -> list[str]:
+    """Why a run would stop, and what helps."""
+    lines = []
+    if inspection.refusal is not None:
+        lines.append(f"A run would stop: {inspection.refusal}.")
+    if inspection.leaks and settings.on_leak == "fail":
+        lines.append("A run would stop for the same images in two splits; --set data.on_leak=drop leaves them out.")
+    if inspection.unreadable.count and settings.on_error == "fail":
+        lines.append("A run would stop at unreadable images; --set data.on_error=skip leaves them out.")
+    return lines
 
 
 def _splits(inspection: Inspection) -> Table:

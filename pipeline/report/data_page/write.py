@@ -5,6 +5,7 @@ from pathlib import Path
 from exporters.core.files import write_text
 from pipeline.console import Console
 from pipeline.data.inspection.inspect import Inspection
+from pipeline.data.settings import DataSettings
 from pipeline.explain.suspects import LabelSuspects
 from pipeline.report.data_page.figures import CAPTIONS, figures_of_data
 from pipeline.report.data_page.pictures import Shown, near_ones, odd_ones, store_of, suspects_shown
@@ -15,7 +16,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_data_page(
-    name: str, inspection: Inspection, suspects: LabelSuspects | None, path: Path, console: Console
+    name: str,
+    inspection: Inspection,
+    suspects: LabelSuspects | None,
+    settings: DataSettings,
+    path: Path,
+    console: Console,
 ) -> None:
     """Write the page: one file that opens without a network.
 
@@ -23,6 +29,7 @@ def write_data_page(
         name: of the data set.
         inspection: what was found.
         suspects: what a student says about labels; None where none was asked.
+        settings: the recipe's `data` section.
         path: of the page.
         console: where it is said how far the work is.
     """
@@ -37,7 +44,7 @@ def write_data_page(
             headings = ("Images that the student was not trained on", "Images that it was trained on")
             lists = zip(headings, (suspects.unseen, suspects.trained_on), strict=True)
             asked = [suspects_shown(heading, found, store) for heading, found in lists if found.count]
-        words = words_of_data(inspection, suspects)
+        words = words_of_data(inspection, suspects, settings)
         page = fill(
             "data.html.j2",
             figures=figures,

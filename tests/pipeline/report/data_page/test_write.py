@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from tests.pipeline.report.data_page.conftest import LONG, write_pictures
 
 
 def page_of(root: Path, path: Path) -> str:
-    write_data_page("set", inspect(Data(root=str(root))), None, path, Console())
+    settings: Any = Data(root=str(root))
+    write_data_page("set", inspect(settings), None, settings, path, Console())
     return path.read_text(encoding="utf-8")
 
 
