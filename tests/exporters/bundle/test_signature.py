@@ -17,6 +17,7 @@ from exporters.bundle.verify import verify_bundle
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from tests.exporters.forging import resealed, signature_of
 from tests.exporters.own_sigstore import OwnSigstore, new_key
+from tests.pipeline.conftest import assert_one_clear_error, run_command
 
 
 def model_signing(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -114,6 +115,14 @@ def test_identity_is_that_of_the_certificate(vouched: Path, trust: Path) -> None
     options = ("--identity", identity, "--identity_provider", issuer, "--trust_config", trust)
     done = model_signing("verify", "sigstore", vouched, *options, "--signature", vouched / "model.sig")
     assert done.returncode == 0, done.stderr
+
+
+def test_command_asks_for_the_identity(vouched: Path, trust: Path) -> None:
+    asked = ("verify", vouched, "--require-signature", "--trust-config", trust, "--issuer", ADA[1], "--identity")
+    outcome = run_command(*asked, ADA[0])
+    said = "model.sig is a signature of ada@example.org, vouched for by https://accounts.example.org\n"
+    assert outcome.code == 0 and outcome.out.endswith(said)
+    assert_one_clear_error(run_command(*asked, "bob@example.org"), 3)
 
 
 @pytest.mark.parametrize("signer", [("bob@example.org", None), (ADA[0], "https://evil.example.org")])
