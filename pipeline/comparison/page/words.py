@@ -16,6 +16,9 @@ from pipeline.explain.evidence import Evidence
 from pipeline.report.page.facts import State
 from pipeline.report.page.table import Table
 
+_WITH_FIGURES = 4
+"""Arms that are named with their differences; of more, the table alone has these."""
+
 
 @dataclass(frozen=True)
 class Words:
@@ -81,13 +84,15 @@ def _not_told_apart(best: Best) -> list[str]:
     ]
     told = {"better": "better than", "not distinguishable": "not to be told apart from", "worse": "worse than"}
     for verdict, words_ in told.items():
-        others = [
+        others = {other: paired for other, paired in best.differences.items() if paired.verdict == verdict}
+        listed = [
             f"{other} ({points(paired.mean)} points, {interval(paired.interval)})"
-            for other, paired in best.differences.items()
-            if paired.verdict == verdict
+            if len(others) <= _WITH_FIGURES
+            else other
+            for other, paired in others.items()
         ]
-        if others:
-            lines.append(f"It is {words_} {', '.join(others)}.")
+        if listed:
+            lines.append(f"It is {words_} {'; '.join(listed)}.")
     if best.differences:
         lines.append("Which arm is highest was found on test, and so its figure is flattered.")
     return lines

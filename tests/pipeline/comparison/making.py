@@ -102,7 +102,7 @@ def _run(run: RunDirectory, index: DataIndex, arm: int, seed: int, corruptions: 
             labels = index.splits[split].labels  # type: ignore[index]
             random = np.random.default_rng([arm, seed, ("chosen", "final").index(which), len(labels)])
             logits = random.normal(size=(len(labels), len(index.classes)))
-            logits[np.arange(len(labels)), labels] += 1.2 + 0.4 * arm
+            logits[np.arange(len(labels)), labels] += 1.2 + 0.15 * arm
             students[which][split] = score(logits.astype(np.float32), labels)
             predictions[f"{which}.{split}"] = logits.argmax(axis=1).astype(np.int32)
             predictions[f"confidence.{which}.{split}"] = np.exp(log_probabilities(logits).max(axis=1)).astype(

@@ -169,3 +169,25 @@ def test_second_comparison_in_one_directory_is_refused(tiny_recipe: Path, tmp_pa
         outcome = run_command("compare", tiny_recipe, "--run-dir", tmp_path, *ARGUMENTS)
     assert outcome.code == 4 and f"held by another comparison (process {os.getpid()})" in outcome.err
     assert not list(tmp_path.iterdir())
+
+
+def test_comparison_ends_with_its_page_which_is_kept_where_nothing_ran(compared: Compared) -> None:
+    outcome = compared(*ARGUMENTS, "--report")
+    page, figures = compared.folder / "report.html", compared.folder / "report" / "figures"
+    assert outcome.code == 0 and f"page: {page}" in outcome.out
+    text = page.read_text(encoding="utf-8")
+    assert "The networks could not be asked" not in text
+    names = {"accuracies", "training-curves", "training-time", "wins", "reliability", "attention-maps", "features"}
+    assert names | {"mean-logits", "view-gallery"} <= {path.stem for path in figures.glob("*.svg")}
+    result = read_json(compared.folder / "compare.json")
+    assert all(f"{100 * arm['test']['chosen']['mean']:.2f}" in text for arm in result["arms"])
+    page.write_text("mine")
+    assert compared(*ARGUMENTS, "--report").code == 0 and page.read_text() == "mine"
+
+
+def test_unfinished_comparison_is_reported(compared: Compared) -> None:
+    shutil.rmtree(compared.folder / "runs" / "tmkd-on-kd" / "seed-4")
+    outcome = run_command("report", compared.folder)
+    assert outcome.code == 0, outcome.err
+    text = (compared.folder / "report.html").read_text(encoding="utf-8")
+    assert "Not finished: 5 of 6 runs" in text and "tmkd on kd, seed 4" in text

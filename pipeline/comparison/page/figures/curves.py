@@ -35,17 +35,17 @@ def arm_curves(trainings: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.25)
         handles, names = accuracy.get_legend_handles_labels()
-        legend = figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=7.5)
+        legend = figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize=7.5)
         for text in legend.get_texts():
             text.set_parse_math(False)
         plain_text(accuracy)
 
-    return draw("training-curves", 3.0 + 0.17 * -(-len(trainings) // 3), paint)
+    return draw("training-curves", 3.0 + 0.17 * -(-len(trainings) // 2), paint)
 
 
 def _line(axes: "Axes", seeds: Sequence[Mapping[int, float]], name: str, style: Mapping[str, Any]) -> None:
     epochs, mean, low, high = over_seeds(seeds)
-    axes.plot(epochs, mean, label=shortened(name, 38), marker="o" if len(epochs) < 3 else None, markersize=3, **style)
+    axes.plot(epochs, mean, label=shortened(name, 56), marker="o" if len(epochs) < 3 else None, markersize=3, **style)
     if len(seeds) > 1:
         axes.fill_between(epochs, low, high, color=style["color"], alpha=0.14, linewidth=0)
 

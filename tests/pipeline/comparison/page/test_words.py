@@ -29,6 +29,14 @@ def test_verdict_names_the_best_arm_and_what_it_cannot_be_told_apart_from(tmp_pa
     assert all(f"{name} (" in sentence for name in best.not_told_apart)
 
 
+def test_many_arms_are_named_and_their_differences_left_to_the_table(tmp_path: Path) -> None:
+    text, facts = said(tmp_path / "cmp", arms=["ce", *(f"kd {number}" for number in range(11))], images=300)
+    best = best_arm(facts.figures)
+    assert best is not None
+    better = [name for name, paired in best.differences.items() if paired.verdict == "better"]
+    assert len(better) > 4 and f"It is better than {'; '.join(better)}." in text.why
+
+
 def test_arms_that_cannot_be_told_apart_give_no_green_verdict(tmp_path: Path) -> None:
     text, facts = said(tmp_path / "cmp", arms=["kd", "dkd"], seeds=(0,), images=9)
     best = best_arm(facts.figures)

@@ -39,8 +39,14 @@ def test_page_has_every_figure_beside_it_and_says_why_the_networks_were_not_aske
     assert figures == {"accuracies", "training-curves", "training-time", "wins", "reliability", "robustness"}
     assert all(f'<figure id="{name}">' in text for name in figures)
     assert "The networks could not be asked" in text and len(text) < 15e6
-    assert "<b>ant</b>" not in text and "&lt;b&gt;ant&lt;/b&gt; &amp; $x$" in text and "шмель" in text
-    assert "data:image/jpeg;base64," in text
+
+
+def test_names_of_classes_of_all_kinds_stand_below_the_images_that_one_arm_alone_has_right(tmp_path: Path) -> None:
+    make_folder(tmp_path / "cmp", ["ce", "kd"], classes=CLASSES, missing=[("kd", 1)])
+    text = write_page(tmp_path / "cmp", Console(plain=True)).read_text(encoding="utf-8")
+    assert "Not finished: 3 of 4 runs" in text and "data:image/jpeg;base64," in text
+    assert "<b>ant</b>" not in text and "&lt;b&gt;ant&lt;/b&gt; &amp; $x$" in text
+    assert CLASSES[1] in text and CLASSES[2] in text
 
 
 def test_page_of_a_comparison_that_has_only_begun(tmp_path: Path) -> None:
