@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 
 import click
@@ -41,11 +42,12 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     raise_on_termination()
+    began: list[str] = []  # stages; a run adds them
     try:
         with interrupts_kept():
             from pipeline.cli import cli
 
-            code = cli.main(args=arguments, prog_name="tmkd-pipeline", standalone_mode=False)
+            code = cli.main(args=arguments, prog_name="tmkd-pipeline", standalone_mode=False, obj=began)
             flush_streams()
     except click.ClickException as error:
         object.__setattr__(error, "message", visible(bounded(error.message)))
@@ -62,7 +64,7 @@ def main() -> None:
         code = 128 + (terminated or signal.SIGINT)
         cause = "terminated" if terminated else "interrupted"
         if not _is_told_elsewhere():
-            _report(f"{cause}; nothing is half-written, and {_what_goes_on(arguments)}", debug)
+            _report(f"{cause}; nothing is half-written, and {_what_goes_on(arguments, began)}", debug)
     except ModuleNotFoundError as error:
         code = _missing(error, debug)
     except OSError as error:
@@ -90,23 +92,36 @@ def _is_one_of_several() -> bool:
         return False
 
 
-def _what_goes_on(arguments: list[str]) -> str:
-    """The end of what is said of an interrupt: how to go on."""
+def _what_goes_on(arguments: list[str], began: Sequence[str]) -> str:
+    """The end of what is said of an interrupt: how to go on.
+
+    Args:
+        arguments: of the command.
+        began: the stages that had begun; one that was forced is begun anew by the same command, and others need it.
+    """
     if not _GOING_ON.intersection(arguments[:1]):
         return "the same command can be run again"
-    rest = _without_force(arguments)
+    # Whether stages began in processes that were started for --devices is not known here.
+    elsewhere = any(argument.startswith("--devices") for argument in arguments)
+    rest = _without_force(arguments, began) if not elsewhere else _without_force(arguments, None)
     how = "the same command goes on from there"
     if rest != arguments:
         how = "without --force, which would begin the stage anew, it goes on from there"
     return f"{how}:\n  {shlex.join(['tmkd-pipeline', *rest])}"
 
 
-def _without_force(arguments: list[str]) -> list[str]:
-    rest, value = [], False
+def _without_force(arguments: list[str], began: Sequence[str] | None) -> list[str]:
+    """The arguments without `--force` of a stage that began; None: of any stage."""
+    rest: list[str] = []
     for argument in arguments:
-        if not (value or argument == "--force" or argument.startswith("--force=")):
+        after = rest[-1] if rest else ""
+        stage = argument if after == "--force" else argument.removeprefix("--force=")
+        is_force = after == "--force" or stage != argument
+        if is_force and (began is None or stage in began):
+            if after == "--force":
+                rest.pop()
+        else:
             rest.append(argument)
-        value = argument == "--force"
     return rest
 
 

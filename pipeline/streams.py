@@ -3,6 +3,7 @@
 import codecs
 import errno
 import io
+import json
 import os
 import re
 import sys
@@ -42,6 +43,18 @@ class _Output(io.FileIO):
 def echo(text: str, *, err: bool = False) -> None:
     """Print a line on standard output or error; what would steer a terminal in it is written out."""
     click.echo(visible(text), err=err)
+
+
+def echo_json(value: Any, *, line: bool = False) -> None:
+    """Print a JSON value on standard output, whole or in one line; whatever the encoding, it keeps its letters.
+
+    Raises:
+        ValueError: it has NaN or an infinity.
+    """
+    unicode = codecs.lookup(getattr(sys.stdout, "encoding", None) or "ascii").name.startswith("utf")
+    ascii_ = not unicode or getattr(sys.stdout, "is_ascii", False)
+    text = json.dumps(value, indent=None if line else 2, ensure_ascii=ascii_, allow_nan=False)
+    click.echo(visible(text))
 
 
 _OF_A_BAR = re.compile("\r[^\x00-\x1f\x7f-\x9f]*\r?|(?:\n|\x1b\\[A)+")

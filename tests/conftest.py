@@ -14,6 +14,8 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A page takes seconds; the tests of the page ask for it.
 os.environ["TMKD_REPORT"] = "no"
+# So does trying networks before a run.
+os.environ["TMKD_ESTIMATE"] = "no"
 
 # A change is judged by what it changed, not by a draw; `make fuzz` draws new examples.
 settings.register_profile("fixed", derandomize=True)

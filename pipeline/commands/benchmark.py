@@ -1,11 +1,10 @@
 """The command `benchmark`: how fast a bundle's models are."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from pipeline.commands.options import BUNDLE, PATH, PROVIDER_NAMES, renamed
+from pipeline.commands.options import BUNDLE, PATH, PROVIDER_NAMES, QUIET, as_json, make_console, renamed
 from pipeline.commands.types import Names, Numbers, flattened
 
 NUMBERS = Numbers()
@@ -29,7 +28,8 @@ PROVIDERS = Names(*PROVIDER_NAMES)
 )
 @renamed("--providers", to="--provider", kind=PROVIDERS)
 @click.option("--out", type=PATH, metavar="DIR", help="Default: BUNDLE.benchmark.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@QUIET
+@as_json("the figures")
 def benchmark(
     bundle: Path,
     batches: tuple[int, ...],
@@ -39,6 +39,7 @@ def benchmark(
     providers: tuple[tuple[str, ...], ...],
     old_providers: tuple[tuple[str, ...], ...],
     out: Path | None,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Measure latency, throughput and memory of BUNDLE's models.
@@ -48,12 +49,11 @@ def benchmark(
     """
     from exporters.benchmark.bundle import benchmark_bundle
     from exporters.benchmark.report import report_folder, write_report
-    from exporters.core.files import dump_json
-    from pipeline.console import Console
     from pipeline.report.benchmark import report_benchmark
+    from pipeline.streams import echo_json
 
     folder = report_folder(bundle, out)
-    console = Console(sys.stderr if as_json else None)
+    console = make_console(quiet, as_json)
     with console.track("measuring", None) as bar:
         result = benchmark_bundle(
             bundle,
@@ -66,4 +66,6 @@ def benchmark(
         )
     report_benchmark(result, folder, write_report(result, folder), console)
     if as_json:
-        click.echo(dump_json(result), nl=False)
+        echo_json(result)
+    elif quiet:
+        console.result(str(folder))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.group import LazyGroup
-from pipeline.commands.options import PATH
-from pipeline.streams import echo
+from pipeline.commands.options import PATH, as_json
+from pipeline.streams import echo, echo_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,17 +28,15 @@ def _places(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @cache.command("list")
 @_places
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@as_json("the list")
 def list_caches(run_dir: Path | None, everything: bool, as_json: bool) -> None:
     """List the teacher caches of RUN_DIR, the directory of a run or a comparison.
 
     For each its key, its size, what it was made from, its age, and the runs that use it.
     """
-    from exporters.core.files import dump_json
-
     found = _find(run_dir, everything)
     if as_json:
-        click.echo(dump_json([_described(folder) for folder in found]), nl=False)
+        echo_json([_described(folder) for folder in found])
         return
     if not found:
         echo("no teacher caches", err=True)

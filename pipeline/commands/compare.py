@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.devices import DEVICES, on_devices
-from pipeline.commands.options import OVERRIDES, PATH, RECIPE, REPORT
+from pipeline.commands.options import OVERRIDES, PATH, QUIET, RECIPE, REPORT, as_json, make_console
 from pipeline.commands.types import Names
 
 NAMES = Names()
@@ -34,6 +34,8 @@ NAMES = Names()
 @OVERRIDES
 @click.option("--run-dir", type=PATH, metavar="DIR", help="Default: runs/<recipe name>-compare.")
 @REPORT
+@QUIET
+@as_json("the comparison")
 @DEVICES
 def compare(
     recipe: str,
@@ -46,6 +48,8 @@ def compare(
     overrides: tuple[str, ...],
     run_dir: Path | None,
     report: bool,
+    quiet: bool,
+    as_json: bool,
     devices: int | None,
 ) -> None:
     """Train a student under several methods and seeds, and compare.
@@ -54,11 +58,14 @@ def compare(
     interrupted comparison resumes where it stopped, and can be extended by more seeds or methods. The recipe's gates
     are reported, not enforced. It ends with report.html, a page over all arms.
     """
+    from exporters.core.files import read_json
     from pipeline.comparison.arms import Source
     from pipeline.comparison.compare import compare as run_comparison
-    from pipeline.console import Console
+    from pipeline.streams import echo_json
 
     source = Source(recipe, (*overrides, *(("validate.corruptions=true",) if corruptions else ())))
+
+    console = make_console(quiet, as_json)
 
     def work() -> None:
         run_comparison(
@@ -71,7 +78,12 @@ def compare(
             folder=run_dir,
             command=["tmkd-pipeline", *sys.argv[1:]],
             page=report,
-            console=Console(),
+            console=console,
         )
+        folder = run_dir or Path("runs") / f"{source.load().name}-compare"
+        if as_json:
+            echo_json(read_json(folder / "compare.json"))
+        elif quiet:
+            console.result(f"{folder / 'compare.md'}")
 
     on_devices(devices, lambda: source.load().device, work)

@@ -1,12 +1,11 @@
 """The commands `data prepare` and `data inspect`."""
 
-import sys
 from pathlib import Path
 
 import click
 
 from pipeline.commands.group import LazyGroup
-from pipeline.commands.options import OVERRIDES, PATH
+from pipeline.commands.options import OVERRIDES, PATH, QUIET, as_json, make_console
 
 
 @click.group(cls=LazyGroup)
@@ -26,7 +25,8 @@ ROOT = click.option("--root", type=PATH, metavar="DIR", help="The data set's fol
     show_default=True,
     help="What to do with archives once they are unpacked.",
 )
-def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
+@QUIET
+def prepare_data(name: str, root: Path | None, keep_archives: bool, quiet: bool) -> None:
     """Fetch the data set NAME into a folder, and check it.
 
     Downloads, checks, unpacks and counts. NAME is cifar10, cifar100, cub200, fgvc_aircraft, flowers102, food101,
@@ -34,11 +34,10 @@ def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
     it says what to do by hand. The same command resumes an interrupted download; files that are here already are not
     fetched again.
     """
-    from pipeline.console import Console
     from pipeline.data.prepare.prepare import prepare
     from pipeline.data.prepare.report import report_prepared
 
-    console = Console()
+    console = make_console(quiet, False)
     report_prepared(name, prepare(name, root, console, keep_archives=keep_archives), console)
 
 
@@ -61,7 +60,8 @@ def prepare_data(name: str, root: Path | None, keep_archives: bool) -> None:
     help="Exit 3 where any was found: unreadable, copies, across_splits, in_several_classes, near_duplicates, "
     "suspicious, label_suspects.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@QUIET
+@as_json("the findings")
 def inspect_data(
     target: str | None,
     root: Path | None,
@@ -70,6 +70,7 @@ def inspect_data(
     page: Path | None,
     run: Path | None,
     fail_on: str,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Inspect every image of TARGET, and draw a contact sheet.
@@ -79,8 +80,6 @@ def inspect_data(
     near-duplicates across splits, and unreadable or unusual images; with --run also labels that may be wrong.
     """
     from exporters.core.errors import UsageError
-    from exporters.core.files import dump_json
-    from pipeline.console import Console
     from pipeline.data.indexing import read_listing
     from pipeline.data.inspection.failing import LABEL_SUSPECTS, counts, kinds_to_fail_on, require_none
     from pipeline.data.inspection.inspect import default_sheet, inspect
@@ -88,12 +87,13 @@ def inspect_data(
     from pipeline.data.inspection.sheet import check_sheet_place, contact_sheet
     from pipeline.data.path_table import printable
     from pipeline.recipe.reading.inspected import inspected_data
+    from pipeline.streams import echo_json
 
     if target is None and run is None:
         raise UsageError("nothing to inspect", remedy="Name a folder, a data set or a recipe; or a run by --run.")
     kinds = kinds_to_fail_on(fail_on, run is not None)
     settings, image_size, class_names = inspected_data(target or f"{run}/recipe.lock.yaml", root, overrides)
-    console = Console(sys.stderr if as_json else None)
+    console = make_console(quiet, as_json)
     listing = read_listing(settings)
     if run is not None:
         from pipeline.explain.suspects import load_student
@@ -118,13 +118,13 @@ def inspect_data(
     if as_json:
         told = {**found.to_json(), "contact_sheet": str(sheet)}
         told |= {} if suspects is None else {LABEL_SUSPECTS: suspects.to_json()}
-        click.echo(dump_json({**told, **({} if page is None else {"page": str(page)})}), nl=False)
+        echo_json({**told, **({} if page is None else {"page": str(page)})})
     else:
         report_inspection(settings.dataset, found, console, image_size, class_names)
         if suspects is not None:
             from pipeline.report.data_page.suspects_text import report_suspects
 
             report_suspects(suspects, console)
-        console.say(f"contact sheet of {classes:,} classes: {sheet}")
+        console.result(f"contact sheet of {classes:,} classes: {sheet}")
         console.say("a page with pictures: --html FILE" if page is None else f"page: {page}")
     require_none(findings, kinds)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import OVERRIDES
-from pipeline.streams import echo
+from pipeline.commands.options import OVERRIDES, as_json
+from pipeline.streams import echo, echo_json
 
 if TYPE_CHECKING:
     from pipeline.doctor.finding import Finding
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 @click.argument("recipe", required=False)
 @OVERRIDES
 @click.option("--network", is_flag=True, help="Also ask servers for published weights that RECIPE needs.")
-@click.option("--json", "as_json", is_flag=True, help="Write the report as JSON.")
+@as_json("the report")
 def doctor(recipe: str | None, overrides: tuple[str, ...], network: bool, as_json: bool) -> None:
     """Report what this machine can do, and what RECIPE lacks here.
 
     Each line is ok, a note about what only some work needs, or a fault with what to do. Exits with 4 where there is a
     fault. Nothing is fetched, and without --network no server is asked.
     """
-    import json
-
     from exporters.core.errors import UnavailableError, UsageError
     from exporters.core.wording import count_of
     from pipeline.doctor.diagnosis import diagnose
@@ -41,7 +39,7 @@ def doctor(recipe: str | None, overrides: tuple[str, ...], network: bool, as_jso
     faults = [finding for finding in findings if finding.state == "fault"]
     if as_json:
         report = {"healthy": not faults, "findings": [finding.to_json() for finding in findings]}
-        click.echo(json.dumps(report, indent=2))
+        echo_json(report)
     if faults:
         raise UnavailableError(
             f"{count_of(len(faults), 'fault')}: {', '.join(finding.about for finding in faults)}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.options import PATH, PRECISION_NAMES, PROVIDER
+from pipeline.commands.options import PATH, PRECISION_NAMES, PROVIDER, QUIET, as_json, make_console
 from pipeline.commands.types import BatchRange, Channels, Names, flattened
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ SIZE = click.IntRange(min=1)
 )
 @PROVIDER
 @click.option("--bundle", is_flag=True, help="Pack the files that pass into DIR/bundle, for verify, predict and serve.")
+@QUIET
+@as_json("the report on each file")
 def export(
     checkpoint: Path,
     out: Path,
@@ -108,6 +110,8 @@ def export(
     capabilities: tuple[str, ...],
     provider: Any,
     bundle: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Export CHECKPOINT and prove each file equal to the network.
 
@@ -124,9 +128,9 @@ def export(
     from exporters.core.progress import shown_by
     from exporters.labels import read_labels
     from exporters.student.checkpoint import CheckpointOptions, load_checkpoint
-    from pipeline.console import Console
+    from pipeline.streams import echo_json
 
-    console, context = Console(), click.get_current_context()
+    console, context = make_console(quiet, as_json), click.get_current_context()
     context.with_resource(shown_by(console.track))
     request = ExportRequest(
         flattened(precisions) or ("fp32",),
@@ -171,7 +175,10 @@ def export(
         console.say(f"next: tmkd-pipeline verify {shlex.quote(str(out / 'bundle'))}")
     else:
         console.say("with --bundle, the same command packs what verify, predict, benchmark and serve take")
-    console.say(f"exported to {out}: {', '.join(files)}")
+    if as_json:
+        echo_json({"out": str(out), "files": files, "reports": reports})
+    else:
+        console.result(f"exported to {out}: {', '.join(files)}")
 
 
 def _calibration(folder: Path | None, images: int | None, method: Any) -> "CalibrationRequest | None":

@@ -3,6 +3,7 @@
 import click
 
 from pipeline.commands.group import LazyGroup
+from pipeline.commands.options import as_json
 
 SOURCE = click.option(
     "--source", type=click.Choice(["torchvision", "timm", "cifar"]), help="Only networks of this library."
@@ -18,28 +19,30 @@ def models() -> None:
 @models.command("list")
 @SOURCE
 @CACHED
-def list_models(source: str | None, cached: bool) -> None:
+@as_json("the list")
+def list_models(source: str | None, cached: bool, as_json: bool) -> None:
     """List the networks by name, with parameters and published weights.
 
     Names are those of `student.model` and `teacher.visual.model`. Parameters are those with 1,000 classes (cifar: 100).
     Weights are `here` (in the local cache), `online`, or `-` where nothing is published.
     """
-    _show("", source, cached)
+    _show("", source, cached, as_json)
 
 
 @models.command("search")
 @click.argument("text")
 @SOURCE
 @CACHED
-def search_models(text: str, source: str | None, cached: bool) -> None:
+@as_json("the list")
+def search_models(text: str, source: str | None, cached: bool, as_json: bool) -> None:
     """List the networks that have TEXT in their name, as `models list` does.
 
     Case, dots, dashes and underscores do not matter: mobilenetv3 finds mobilenet_v3_small.
     """
-    _show(text, source, cached)
+    _show(text, source, cached, as_json)
 
 
-def _show(text: str, source: str | None, cached: bool) -> None:
+def _show(text: str, source: str | None, cached: bool, as_json: bool) -> None:
     from exporters.core.errors import UsageError
     from exporters.student.architectures.facts import known_networks
     from exporters.student.architectures.names import nearest_names, plain
@@ -54,6 +57,21 @@ def _show(text: str, source: str | None, cached: bool) -> None:
         remedy = f"Nearest: {', '.join(nearest)}." if nearest else "`tmkd-pipeline models list` has all."
         raise UsageError(f"no network{where} has {text!r} in its name", remedy=remedy)
     cache = WeightsCache.look()
+    if as_json:
+        from pipeline.streams import echo_json
+
+        listed = [
+            {
+                "name": network.name,
+                "source": network.source,
+                "parameters": network.parameters,
+                "published_weights": network.weights is not None,
+                "cached": network.weights is not None and network.weights in cache,
+            }
+            for network in found
+        ]
+        echo_json([each for each in listed if each["cached"] or not cached])
+        return
     rows = [
         (
             network.name,

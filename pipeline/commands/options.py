@@ -1,14 +1,18 @@
 """Arguments and options that several commands share."""
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.stages.names import STAGE_NAMES
+
+if TYPE_CHECKING:
+    from pipeline.console import Console
 
 PATH = click.Path(path_type=Path)
 STAGE = click.Choice(STAGE_NAMES)
@@ -45,6 +49,27 @@ PRECISION = click.option(
 )
 
 
+QUIET = click.option(
+    "-q", "--quiet", is_flag=True, help="Print the result alone; warnings and errors go to standard error."
+)
+
+
+def as_json(what: str) -> Callable[[Any], Any]:
+    """The option `--json`, by which JSON alone is on standard output; the command has it as `as_json`.
+
+    Args:
+        what: is printed, for the help, such as `the plan`.
+    """
+    return click.option("--json", "as_json", is_flag=True, help=f"Print {what} as JSON; messages go to standard error.")
+
+
+def make_console(quiet: bool, as_json: bool) -> "Console":
+    """The console of a command that has `-q`, `--json` or both."""
+    from pipeline.console import Console
+
+    return Console(sys.stderr if as_json else None, quiet=quiet)
+
+
 @dataclass(frozen=True)
 class Running:
     """How a run is run; see the help of the options.
@@ -53,22 +78,45 @@ class Running:
         until: the last stage; None: all.
         force: the stage that runs again; None: none.
         report: whether a page is written at the end.
+        estimate: whether networks are tried for a moment, to say how long the run will take.
+        quiet: whether the result alone is printed.
+        as_json: whether the result is printed as JSON.
     """
 
     until: str | None
     force: str | None
     report: bool
+    estimate: bool = True
+    quiet: bool = False
+    as_json: bool = False
 
 
 def running(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of `Running` to a command, which takes them together as `running`."""
 
     @functools.wraps(command)
-    def together(*arguments: Any, until: str | None, force: str | None, report: bool, **others: Any) -> Any:
-        return command(*arguments, running=Running(until, force, report), **others)
+    def together(
+        *arguments: Any,
+        until: str | None,
+        force: str | None,
+        report: bool,
+        estimate: bool,
+        quiet: bool,
+        as_json: bool,
+        **others: Any,
+    ) -> Any:
+        return command(*arguments, running=Running(until, force, report, estimate, quiet, as_json), **others)
 
     for option in (
         REPORT,
+        as_json("what the run did"),
+        QUIET,
+        click.option(
+            "--estimate/--no-estimate",
+            default=True,
+            envvar="TMKD_ESTIMATE",
+            help="Try each network for a moment and say how long the run will take; default: --estimate.",
+        ),
         click.option("--force", type=STAGE, help="Run this stage again even if nothing changed."),
         click.option("--until", type=STAGE, help="Stop after this stage."),
     ):

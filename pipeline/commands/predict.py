@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import BUNDLE, PATH, PRECISION, PROVIDER
-from pipeline.streams import echo
+from pipeline.commands.options import BUNDLE, PATH, PRECISION, PROVIDER, as_json
+from pipeline.streams import echo, echo_json
 
 if TYPE_CHECKING:
     from exporters.client import Student
@@ -26,7 +25,7 @@ Labels = Sequence[tuple[str, float]]
 @BUNDLE
 @click.argument("images", nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Number of labels per image.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object on a line for each image.")
+@as_json("an object on a line for each image")
 @click.option("--csv", "as_csv", is_flag=True, help="A line for each label: image, rank, label, probability.")
 @click.option(
     "--explain",
@@ -125,7 +124,7 @@ def _show_text(image: Path, labels: Labels, picture: Path | None) -> None:
 def _show_json(image: Path, labels: Labels, picture: Path | None) -> None:
     predictions = [{"label": label, "probability": probability} for label, probability in labels]
     shown = {} if picture is None else {"picture": str(picture)}
-    echo(json.dumps({"image": str(image), "predictions": predictions, **shown}, ensure_ascii=False))
+    echo_json({"image": str(image), "predictions": predictions, **shown}, line=True)
 
 
 def _show_csv(image: Path, labels: Labels, picture: Path | None) -> None:

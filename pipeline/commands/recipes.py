@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.group import LazyGroup
-from pipeline.commands.options import PATH
+from pipeline.commands.options import PATH, as_json
 
 
 @click.group(cls=LazyGroup)
@@ -20,11 +20,18 @@ def recipes() -> None:
 
 
 @recipes.command("list")
-def list_recipes() -> None:
+@as_json("the list")
+def list_recipes(as_json: bool) -> None:
     """List the recipes, each with its first line."""
     from pipeline.catalog import find_recipe, recipe_names
 
     names = recipe_names()
+    if as_json:
+        from pipeline.streams import echo_json
+
+        first_lines = (find_recipe(name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in names)
+        echo_json([{"name": name, "about": line} for name, line in zip(names, first_lines, strict=True)])
+        return
     width = max(map(len, names), default=0)
     for name in names:
         first = find_recipe(name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ")

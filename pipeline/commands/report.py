@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import PATH
+from pipeline.commands.options import PATH, QUIET, as_json, make_console
 
 
 @click.command()
 @click.argument("run_dir", type=PATH)
-def report(run_dir: Path) -> None:
+@QUIET
+@as_json("the page's path")
+def report(run_dir: Path, quiet: bool, as_json: bool) -> None:
     """Write RUN_DIR/report.html: one page that shows what the run gave.
 
     Works for runs that are finished, failed, stopped or still going on, and for the directories of `compare`. `run` and
@@ -18,21 +20,26 @@ def report(run_dir: Path) -> None:
     """
     from exporters.core.errors import UsageError
     from pipeline.comparison.planned import is_comparison
-    from pipeline.console import Console
     from pipeline.recipe import load_recipe
-    from pipeline.report.page.write import write_report
     from pipeline.runner.rundir import RunDirectory
+    from pipeline.streams import echo_json
 
-    locked, console = run_dir / "recipe.lock.yaml", Console()
-    if is_comparison(run_dir):
-        from pipeline.comparison.page.write import write_page
+    locked, console = run_dir / "recipe.lock.yaml", make_console(quiet, as_json)
+    with console.track("page", None):  # libraries for figures take seconds to load
+        if is_comparison(run_dir):
+            from pipeline.comparison.page.write import write_page
 
-        page = write_page(run_dir, console)
-    elif locked.is_file():
-        page = write_report(RunDirectory(run_dir), load_recipe(str(locked), ()).recipe, console)
+            page = write_page(run_dir, console)
+        elif locked.is_file():
+            from pipeline.report.page.write import write_report
+
+            page = write_report(RunDirectory(run_dir), load_recipe(str(locked), ()).recipe, console)
+        else:
+            raise UsageError(
+                f"{run_dir} is no run directory: it has no recipe.lock.yaml",
+                remedy="Name the directory of a run or of a comparison, such as runs/quickstart.",
+            )
+    if as_json:
+        echo_json({"page": str(page)})
     else:
-        raise UsageError(
-            f"{run_dir} is no run directory: it has no recipe.lock.yaml",
-            remedy="Name the directory of a run or of a comparison, such as runs/quickstart.",
-        )
-    console.say(f"{page}")
+        console.result(f"{page}")

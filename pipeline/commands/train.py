@@ -9,8 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.devices import DEVICES, on_devices
-from pipeline.commands.options import OVERRIDES, PATH, Running, running
-from pipeline.streams import echo
+from pipeline.commands.options import OVERRIDES, PATH, Running, make_console, running
 
 
 @click.command()
@@ -85,10 +84,11 @@ def _train(
     check_draft(draft, overrides)
     with RunDirectory(directory).held():
         write_draft(draft, recipe)
+    console = make_console(running.quiet, running.as_json)
     for note in draft.notes:
-        echo(note)
+        console.say(note)
     options = [f"--run-dir {shlex.quote(str(directory))}", *(f"--set {shlex.quote(change)}" for change in overrides)]
-    echo(f"recipe: {recipe}; the same again: tmkd-pipeline run {shlex.quote(str(recipe))} {' '.join(options)}")
+    console.say(f"recipe: {recipe}; the same again: tmkd-pipeline run {shlex.quote(str(recipe))} {' '.join(options)}")
     run_recipe(str(recipe), overrides, directory, running)
 
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import BUNDLE, PATH
+from pipeline.commands.options import BUNDLE, PATH, QUIET, as_json
 
 if TYPE_CHECKING:
     from exporters.bundle.signature import Signer
+    from exporters.bundle.verify import VerifyReport
+    from pipeline.console import Console
 
 _SIGNATURE = {
     "": "",
@@ -42,6 +44,8 @@ _SIGNATURE = {
     metavar="FILE",
     help="Trusted roots of another Sigstore; it is then not asked for them.",
 )
+@QUIET
+@as_json("what was proved")
 def verify(
     bundle: Path,
     data: Path | None,
@@ -50,6 +54,8 @@ def verify(
     issuer: str | None,
     public_key: Path | None,
     trust_config: Path | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Prove that BUNDLE is whole and holds only the student.
 
@@ -62,9 +68,12 @@ def verify(
     from pipeline.console import Console
 
     signer = _signer(require_signature, identity, issuer, public_key, trust_config)
-    console = Console(sys.stderr)
+    console = Console(sys.stderr, quiet=quiet)
     with shown_by(console.track), console.track("verifying", None):
         report = verify_bundle(bundle, signer=signer)
+    if as_json:
+        _print_json(bundle, report, data, console)
+        return
     by = signer.describe() if signer is not None else ""
     click.echo(
         f"{bundle}: verified. {report.files} files ({report.size / 1e6:.2f} MB) as packed; {report.tensors} tensors,"
@@ -78,6 +87,22 @@ def verify(
         with shown_by(console.track), console.track("measuring the accuracy", None):
             accuracy = verify_accuracy(bundle, report.manifest, data)
         click.echo(f"{data}: {accuracy.describe()}")
+
+
+def _print_json(bundle: Path, report: "VerifyReport", data: Path | None, console: "Console") -> None:
+    from dataclasses import asdict
+
+    from exporters.bundle.accuracy import verify_accuracy
+    from exporters.core.progress import shown_by
+    from pipeline.streams import echo_json
+
+    accuracy = None
+    if data is not None:
+        with shown_by(console.track), console.track("measuring the accuracy", None):
+            accuracy = asdict(verify_accuracy(bundle, report.manifest, data))
+    found = asdict(report)
+    del found["manifest"]
+    echo_json({"bundle": str(bundle), **found, "accuracy": accuracy})
 
 
 def _signer(

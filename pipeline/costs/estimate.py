@@ -63,13 +63,16 @@ class Estimate:
         return sum(stage.disk for stage in self.stages)
 
 
-def estimate_run(recipe: Recipe, run: RunDirectory, planned: Sequence[PlannedStage]) -> Estimate:
+def estimate_run(
+    recipe: Recipe, run: RunDirectory, planned: Sequence[PlannedStage], *, quick: bool = False
+) -> Estimate:
     """Look at a few images and try each network for a moment, and multiply.
 
     Args:
         recipe: the recipe.
         run: its directory, whose index and whose measured seconds are used where there are any.
         planned: what is to be done, of `pipeline.runner.planning.plan`.
+        quick: try each operation twice alone, on fewer images, for an estimate that is rougher.
 
     Raises:
         UnavailableError: the data set is not there, or not the device.
@@ -88,7 +91,7 @@ def estimate_run(recipe: Recipe, run: RunDirectory, planned: Sequence[PlannedSta
     from pipeline.costs.probe import probe_networks
 
     actions = {each.stage: each.action for each in planned}
-    images = sample_size(recipe)
+    images = sample_size(recipe) // (4 if quick else 1)
     index = saved_index(run, usable=actions["data"] == "reuse")
     if index is None:
         listing = read_listing(recipe.data)
@@ -99,7 +102,7 @@ def estimate_run(recipe: Recipe, run: RunDirectory, planned: Sequence[PlannedSta
     found: dict[str, Prices] = {}
 
     def look() -> None:
-        found["prices"] = probe_networks(recipe, counts, sampled.classes)
+        found["prices"] = probe_networks(recipe, counts, sampled.classes, 0.0 if quick else None)
 
     took = timed(look)
     prices = found["prices"]
@@ -129,7 +132,7 @@ def costs_of(
     """
     work = work_of(recipe, counts, cached=cached)
     disk = bytes_of(recipe, counts, {name: size.parameters for name, size in prices.sizes.items()}, prices.cache_row)
-    before = _earlier(recipe, run)
+    before = earlier_recipe(recipe, run)
     earlier = {} if before is None else work_of(before, counts, cached=cached)
     costs = []
     checks = prices.prices["checks"]
@@ -149,7 +152,7 @@ def costs_of(
     return costs
 
 
-def _earlier(recipe: Recipe, run: RunDirectory) -> Recipe | None:
+def earlier_recipe(recipe: Recipe, run: RunDirectory) -> Recipe | None:
     """The recipe that the run directory's seconds were measured under, if its networks and images are of the same
     size; None otherwise."""
     from pipeline.recipe import load_recipe

@@ -85,23 +85,26 @@ def repeated(work: Callable[[], object], device: torch.device, longest: float | 
     )
 
 
-def probe_networks(recipe: Recipe, counts: Counts, classes: Sequence[str]) -> Prices:
-    """Try each network of a recipe on noise.
+def probe_networks(recipe: Recipe, counts: Counts, classes: Sequence[str], longest: float | None = None) -> Prices:
+    """Try each network of a recipe on noise; random numbers of PyTorch are as before afterwards.
 
     Args:
         recipe: the recipe.
         counts: of its images.
         classes: the data set's names.
+        longest: seconds for each operation, by default `LONGEST`; 0: two trials of each, on smaller batches.
 
     Returns:
         Prices of all operations but those of loading.
     """
-    return _Trials(recipe, counts, classes).all()
+    with torch.random.fork_rng(devices=[]):
+        return _Trials(recipe, counts, classes, LONGEST if longest is None else longest).all()
 
 
 class _Trials:
-    def __init__(self, recipe: Recipe, counts: Counts, classes: Sequence[str]) -> None:
-        self.recipe, self.counts = recipe, counts
+    def __init__(self, recipe: Recipe, counts: Counts, classes: Sequence[str], longest: float) -> None:
+        self.recipe, self.counts, self.longest = recipe, counts, longest
+        self.most_flops = MOST_FLOPS if longest else MOST_FLOPS / 8
         self.fabric = make_fabric(recipe.device, recipe.train.precision)
         self.device = self.fabric.device
         mixed = not computed_precision(self.fabric).startswith("32-true")
@@ -125,9 +128,12 @@ class _Trials:
             described = f"cpu, {torch.get_num_threads()} threads"
         return Prices(self.prices, self.sizes, described, row, time.perf_counter() - self.started)
 
+    def _repeated(self, work: Callable[[], object]) -> Seconds:
+        return repeated(work, self.device, self.longest)
+
     def _images(self, wanted: int, flops: float) -> Tensor:
         """A batch of noise, uint8: no larger than asked for, and on a CPU than takes a second or so."""
-        most = wanted if self.device.type == "cuda" else max(2, int(MOST_FLOPS / max(flops, 1.0)))
+        most = wanted if self.device.type == "cuda" else max(2, int(self.most_flops / max(flops, 1.0)))
         size = self.recipe.data.image_size
         noise = torch.randint(0, 256, (min(wanted, most), 3, size, size), dtype=torch.uint8)
         return noise.contiguous(memory_format=torch.channels_last)
@@ -143,7 +149,7 @@ class _Trials:
             with torch.no_grad(), self.fabric.autocast():
                 function(images)
 
-        self.prices[name] = repeated(work, self.device) * (1 / len(images))
+        self.prices[name] = self._repeated(work) * (1 / len(images))
 
     def _trains(self, name: str, training: Training, flops: float) -> None:
         """The price of an image in a training step; of the optimizer's step, the image's part of a whole batch."""
@@ -161,9 +167,9 @@ class _Trials:
             # A step far along, where losses are balanced as they mostly are.
             train_step(training, self.fabric, model, optimizer, batch, 0, next(step), meters)
 
-        whole = repeated(work, self.device)
+        whole = self._repeated(work)
         if len(images) < settings.batch_size:
-            update = repeated(optimizer.step, self.device, longest=LONGEST / 4)
+            update = repeated(optimizer.step, self.device, longest=self.longest / 4)
             share = len(images) / settings.batch_size
             whole = Seconds(whole.wall - update.wall * (1 - share), whole.cpu - update.cpu * (1 - share))
         self.prices[name] = whole * (1 / len(images))
@@ -223,8 +229,8 @@ class _Trials:
 
             # What an epoch writes is brought to the disk together; a few rows of it take as long as many.
             flushed = repeated(flush, cpu, 0.0) * (1 / max(images, self.counts.train))
-            self.prices["write"] = repeated(write, cpu, LONGEST / 4) * (1 / images) + flushed
-            self.prices["read"] = repeated(read, cpu, LONGEST / 4) * (1 / images)
+            self.prices["write"] = repeated(write, cpu, self.longest / 4) * (1 / images) + flushed
+            self.prices["read"] = repeated(read, cpu, self.longest / 4) * (1 / images)
 
     def _clip_size(self) -> NetworkSize:
         if "clip" not in self.sizes:
@@ -244,7 +250,7 @@ class _Trials:
         if self.recipe.teacher.text.has_text_tower:
             texts = [f"a photo of number {number}" for number in range(_TEXTS)]
             with torch.no_grad():
-                self.prices["prompts"] = repeated(lambda: clip.encode_text(texts), self.device) * (1 / _TEXTS)
+                self.prices["prompts"] = self._repeated(lambda: clip.encode_text(texts)) * (1 / _TEXTS)
         if self.recipe.teacher.text.weights == "fit":
             training = self.networks.text_training()
             if self.recipe.teacher.text.tower is None:
@@ -265,4 +271,4 @@ class _Trials:
         def work() -> None:
             train_step(training, self.fabric, model, optimizer, batch, 0, next(step), meters)
 
-        self.prices["text fit"] = repeated(work, self.device) * (1 / count)
+        self.prices["text fit"] = self._repeated(work) * (1 / count)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from pipeline.costs.estimate import Estimate, StageCost
+from pipeline.runner.planning import PlannedStage
+from pipeline.runner.reasons import brief
 
 COLUMNS = ("stage", "minutes", "processor minutes", "GB", "from")
 
@@ -19,6 +21,14 @@ def _row(stage: StageCost) -> list[str]:
     basis = {"probe": "a trial", "measured": "a trial and an earlier run"}.get(stage.basis, "")
     wall, cpu = stage.seconds.wall / 60, stage.seconds.cpu / 60
     return [stage.stage, _number(wall), _number(cpu), _number(stage.disk / 1e9), basis]
+
+
+def plan_row(step: PlannedStage, cost: StageCost | None, with_costs: bool) -> list[str]:
+    """A stage that is not reused: its name, what is done and why, and its minutes and gigabytes, empty if unknown."""
+    row = [step.stage, step.action, brief(step.why)]
+    if not with_costs:
+        return row
+    return [*row, *(("", "") if cost is None else (_number(cost.seconds.wall / 60), _number(cost.disk / 1e9)))]
 
 
 def _number(value: float) -> str:

@@ -1,7 +1,7 @@
 """The engine: runs the stages of a recipe in order, or reuses what they have made."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -34,6 +34,8 @@ def execute(
     force: str | None = None,
     donors: Sequence[RunDirectory] = (),
     rivals: "Sequence[Recipe]" = (),
+    ahead: "Callable[[list[PlannedStage]], None] | None" = None,
+    began: "Callable[[str], None]" = lambda _stage: None,
 ) -> tuple[str, ...]:
     """Run what has to run, in order, and reuse the rest.
 
@@ -47,6 +49,8 @@ def execute(
         force: run this stage again.
         donors: other run directories; a stage that one of them has finished from the same inputs is taken over.
         rivals: recipes of other runs with the same cache; see `StageContext`.
+        ahead: given the plan, once the checks before the first stage have passed.
+        began: given the name of each stage that begins, rather than being reused.
 
     Returns:
         The stages that ran; the others were reused, taken over or skipped.
@@ -65,6 +69,8 @@ def execute(
         checks = _checks(make_checks, stages, recipe, run, console, until, force)
         with shown_by(console.track), console.track("checking what the stages need", None):
             checks.before_first_stage(_certain(stages, run, force, donors))
+        if ahead is not None:
+            ahead(_plan_ahead(stages, recipe, run, console, until, force))
         write_lock(run, recipe)
         ran: list[str] = []
         for stage in stages:
@@ -72,7 +78,7 @@ def execute(
             if reason is None:
                 stage.prepare(recipe, console)
                 forced = stage.name == force
-                if _run_or_reuse(stage, recipe, run, console, needed, donors, rivals, checks, forced=forced):
+                if _run_or_reuse(stage, recipe, run, console, needed, donors, rivals, checks, began, forced=forced):
                     ran.append(stage.name)
                     write_lock(run, recipe)
             elif (record := run.record(stage.name)) is None or record.status != "done":
@@ -81,6 +87,23 @@ def execute(
             if stage.name == until:
                 break
         return tuple(ran)
+
+
+def _plan_ahead(
+    stages: "Sequence[Stage]",
+    recipe: "Recipe",
+    run: RunDirectory,
+    console: "Console",
+    until: str | None,
+    force: str | None,
+) -> list[PlannedStage]:
+    """The plan up to the last stage that is asked for."""
+    for stage in stages:
+        if stage.skipped(recipe) is None:
+            stage.prepare(recipe, console)
+    names = [stage.name for stage in stages]
+    reached = names if until is None else names[: names.index(until) + 1]
+    return [step for step in plan(stages, recipe, run, force) if step.stage in reached]
 
 
 def _checks(
@@ -134,6 +157,7 @@ def _run_or_reuse(
     donors: Sequence[RunDirectory],
     rivals: "Sequence[Recipe]",
     checks: "Checks",
+    began: "Callable[[str], None]",
     *,
     forced: bool,
 ) -> bool:
@@ -161,8 +185,10 @@ def _run_or_reuse(
         with shown_by(console.track), console.track("checking what training needs", None):
             checks.before_training()
     console.heading(f"{stage.name}{': ' if decision.why else ''}{brief(decision.why)}")
-    fresh = StageRecord(stage.name, "running", digest(inputs), inputs)
-    started = time.monotonic()
+    began(stage.name)
+    before = run.seconds_spent(record) if record is not None and decision.action == "continue" else 0.0
+    fresh = StageRecord(stage.name, "running", digest(inputs), inputs, seconds=round(before, 1))
+    started = time.monotonic() - before
     with _kept_until_done(stage, run) if decision.action != "continue" else nullcontext():
         run.write_record(fresh)
         try:
@@ -186,7 +212,8 @@ def _run_or_reuse(
         outputs = run.hash_outputs(stage.name, stage.extra_outputs, stage.local)
         seconds = round(time.monotonic() - started, 1)
         run.write_record(replace(fresh, status="done", outputs=outputs, seconds=seconds, summary=summary))
-    console.say(f"   {stage.name} done in {seconds:.1f} s")
+    earlier = f", {before:.1f} s of them before it was interrupted" if before >= 0.05 else ""
+    console.say(f"   {stage.name} done in {seconds:.1f} s{earlier}")
     return True
 
 

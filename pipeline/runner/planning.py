@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from pipeline.recipe.schema.recipe import Recipe
     from pipeline.runner.stage import Stage
 
-Action = Literal["reuse", "run", "continue", "wait", "skip", "fail"]
+Action = Literal["reuse", "run", "continue", "wait", "skip", "fail", "running"]
+
+_MEASURED_ANEW = "validate.max_latency_ms"
+"""A gate on what is measured at each attempt, so that the same inputs may pass it another time."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class PlannedStage:
     Attributes:
         stage: its name.
         action: `reuse` its files; `run` it; `continue` what was interrupted; `wait` for a stage before it, whose new
-            files decide; `skip` it, because the recipe has no need of it; `fail`: it runs, and fails at its gate again.
+            files decide; `skip` it, because the recipe has no need of it; `fail`: it runs, and fails at its gate again;
+            `running`: another process is at it.
         why: the reasons, for people.
     """
 
@@ -61,6 +65,8 @@ def plan(
             if record.gate and record.fingerprint == digest(inputs):
                 if waiting_for:
                     decided = PlannedStage(stage.name, "wait", (f"runs again, and fails again if {given}",))
+                elif _is_measured_anew(record):
+                    decided = _measured_anew(record)
                 else:
                     decided, failing = _fails_again(record), stage.name
             elif stage.name == force:
@@ -83,6 +89,41 @@ def _fails_again(record: StageRecord) -> PlannedStage:
     failure, *remedy = (line.strip() for line in record.message.splitlines())
     unchanged = "runs again, and fails again: nothing that it follows from has changed"
     return PlannedStage(record.stage, "fail", (unchanged, failure, *remedy))
+
+
+def _is_measured_anew(record: StageRecord) -> bool:
+    """Whether nothing failed but a gate on what is measured at each attempt."""
+    missed = [part for part in record.message.replace(";", ",").split(",") if " FAILED" in part]
+    return bool(missed) and all(_MEASURED_ANEW in part for part in missed)
+
+
+def _measured_anew(record: StageRecord) -> PlannedStage:
+    failure, *remedy = (line.strip() for line in record.message.splitlines())
+    return PlannedStage(
+        record.stage, "run", ("the latency is measured anew, and may be within its bound", failure, *remedy)
+    )
+
+
+def beside_running(planned: Sequence[PlannedStage], run: RunDirectory, process: str) -> list[PlannedStage]:
+    """The plan of a directory in which a process runs: the stage that it is at is `running`, and those after it wait.
+
+    Args:
+        planned: of `plan`.
+        run: the directory.
+        process: its id, or `unknown`.
+    """
+    found: list[PlannedStage] = []
+    current: str | None = None
+    for step in planned:
+        record = run.record(step.stage)
+        if current is None and record is not None and record.status == "running":
+            current = step.stage
+            found.append(PlannedStage(step.stage, "running", (f"process {process} is at it",)))
+        elif current is not None and step.action in ("run", "continue", "fail"):
+            found.append(PlannedStage(step.stage, "wait", (f"process {process} is at {current}", *step.why)))
+        else:
+            found.append(step)
+    return found
 
 
 def decide(

@@ -34,6 +34,8 @@ def brief(reasons: Sequence[str]) -> str:
 def _words(key: str, before: str | None, now: str | None) -> str:
     if key in _WORDS:
         return _WORDS[key]
+    if key.startswith("file ") and key.endswith(" files"):
+        return "the image files changed (names, sizes or times)"
     if key.startswith(("file ", "stage ")):
         return f"{key.partition(' ')[2]} changed"
     return f"{key} was {before or 'not there'}, is {now or 'not there'}"
@@ -48,5 +50,8 @@ def _rank(key: str, before: Mapping[str, str], now: Mapping[str, str]) -> tuple[
 
 
 def _shortened(reason: str) -> str:
-    """A reason of bounded length: long values, such as lists of class names, lose their end."""
-    return reason if len(reason) <= _LONGEST else f"{reason[: _LONGEST - 1]}…"
+    """A reason of bounded length: long values, such as lists of class names, lose their end, between words."""
+    if len(reason) <= _LONGEST:
+        return reason
+    begin = reason[: _LONGEST - 1]
+    return f"{begin.rpartition(' ')[0] or begin} …"

@@ -3,21 +3,22 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from exporters.core.errors import UnavailableError, UsageError
 from exporters.core.files import atomic_directory, atomic_path, read_json, sha256_file, write_json
-from exporters.core.locks import held
+from exporters.core.locks import held, is_held
 from exporters.core.write_errors import WriteError
-from exporters.images.outputs import write_marker
+from exporters.images.outputs import MARKER, write_marker
 from pipeline.runner.metrics_log import damaged_lines, log_epoch
 
 Status = Literal["running", "done", "failed", "skipped"]
 
-_MARKS = (".lock", "recipe.lock.yaml")
+_LOCK = ".lock"
+_MARKS = (_LOCK, "recipe.lock.yaml")
 """Files by which a run directory is known."""
 
 _KEPT_PREFIX = ".kept-"
@@ -35,7 +36,7 @@ class StageRecord:
         fingerprint: digest of everything that the result depends on.
         inputs: the parts of the fingerprint by name, so that a change can be named.
         outputs: path below the run directory → sha256.
-        seconds: wall time of the attempt that ended it.
+        seconds: wall time of all its attempts, of one that goes on those of the attempts before.
         summary: figures for people.
         message: why it failed or was skipped.
         gate: whether it failed at a gate, and so will again from the same inputs.
@@ -130,6 +131,24 @@ class RunDirectory:
             which = f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:5]))}{' …' * (len(lines) > 5)}"
             found.append(f"{self._metrics_path}: {which} cannot be read, and will be left out")
         return found
+
+    def seconds_spent(self, record: StageRecord) -> float:
+        """Seconds that the attempts at a stage took so far; of one that was killed, those until its last file."""
+        if record.status != "running":
+            return record.seconds
+        files = (path for path in self.folder(record.stage).rglob("*") if path.is_file())
+        last = max((path.stat().st_mtime for path in files), default=0.0)
+        return record.seconds + max(0.0, last - self._record_path(record.stage).stat().st_mtime)
+
+    def holder(self) -> str | None:
+        """The process that runs here now, or `unknown`; None where none does."""
+        lock = self.path / _LOCK
+        if not is_held(lock):
+            return None
+        try:
+            return lock.read_text(encoding="utf-8").strip() or "unknown"
+        except (OSError, ValueError):
+            return "unknown"
 
     def write_record(self, record: StageRecord) -> None:
         """Replace a stage's record."""
@@ -266,11 +285,14 @@ class RunDirectory:
     def held(self) -> Iterator[None]:
         """Hold the directory against other processes.
 
+        Where the block fails before anything was made in a directory that was new, the directory is removed again.
+
         Raises:
             UsageError: it is no run directory and not empty. Stages replace their folders, and a folder `data` that is
                 here already may be all that someone has.
             UnavailableError: another process holds it, or it cannot be written.
         """
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if any(self.path.iterdir()) and not any((self.path / name).is_file() for name in _MARKS):
@@ -283,9 +305,24 @@ class RunDirectory:
                 f"the run directory {WriteError(self.path, error).message}",
                 remedy="Choose another one: --run-dir DIR",
             ) from error
-        with held(self.path / ".lock", self._held_by, lasting=True):
+        with held(self.path / _LOCK, self._held_by, lasting=True):
             write_marker(self.path)
-            yield
+            try:
+                yield
+            except BaseException:
+                if missing:
+                    self._remove_bare(missing)
+                raise
+
+    def _remove_bare(self, made: Sequence[Path]) -> None:
+        """Remove the folders that were made for this run, the innermost first, as long as nothing is in them."""
+        if {path.name for path in self.path.iterdir()} > {_LOCK, MARKER}:
+            return
+        with suppress(OSError):  # someone else has begun to write there
+            for name in (MARKER, _LOCK):
+                (self.path / name).unlink(missing_ok=True)
+            for folder in made:
+                folder.rmdir()
 
     def _held_by(self, process: str) -> UnavailableError:
         return UnavailableError(

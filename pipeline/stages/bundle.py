@@ -95,7 +95,8 @@ class BundleStage(Stage):
             judge=judge,
         )
         size = sum(entry["size"] for entry in manifest["files"].values())
-        context.console.say(f"{run.folder(self.name)}: {len(manifest['files'])} files, {size / 1e6:.2f} MB, verified")
+        files = sum(path.is_file() for path in run.folder(self.name).rglob("*"))
+        context.console.say(f"{run.folder(self.name)}: {files} files, {size / 1e6:.2f} MB, verified")
         return {"bytes": size, "gates": [gate.to_json() for gate in gates]}
 
 

@@ -44,9 +44,18 @@ def test_interrupt_within_an_exec_is_exit_130(tmp_path: Path) -> None:
             ["run", "--force=distill", "a.yaml"],
             "without --force, which would begin the stage anew, it goes on from there:\n  tmkd-pipeline run a.yaml",
         ),
+        (
+            ["run", "a.yaml", "--force", "teacher"],  # which had not begun
+            "the same command goes on from there:\n  tmkd-pipeline run a.yaml --force teacher",
+        ),
+        (
+            ["run", "a.yaml", "--force", "teacher", "--devices", "2"],
+            "without --force, which would begin the stage anew, it goes on from there:\n"
+            "  tmkd-pipeline run a.yaml --devices 2",
+        ),
         (["verify", "run"], "the same command can be run again"),
         ([], "the same command can be run again"),
     ],
 )
 def test_interrupted_command_that_goes_on_is_given_to_type_again(arguments: list[str], message: str) -> None:
-    assert entry._what_goes_on(arguments) == message
+    assert entry._what_goes_on(arguments, ["distill"]) == message

@@ -14,6 +14,7 @@ from typing import IO
 
 import pytest
 
+from exporters.core.plain_letters import ERRORS
 from pipeline import streams
 from pipeline.catalog import find_recipe
 from tests.pipeline.conftest import CLASSES, REPOSITORY, Outcome, Run
@@ -79,7 +80,7 @@ class TestOutput:
         with (tmp_path / "out").open("w", encoding="ascii") as own:
             monkeypatch.setattr(sys, "stdout", own)
             streams.protect_streams()
-            assert sys.stdout is own and own.errors == "replace" and not streams.reader_gone()
+            assert sys.stdout is own and own.errors == ERRORS and not streams.reader_gone()
 
 
 PRINTING = {

@@ -72,9 +72,17 @@ class Decision:
         if self.runtime == "eager":
             return f"{self.network}: runs in eager PyTorch{self._because()}"
         return (
-            f"{self.network}: runs in {self.runtime}{precision}, {self.speed:.2f} times as fast as eager PyTorch on the"
-            f" first images; largest error {self.error:.1e} of its scale ({self.bound:g} allowed){self._because()}"
+            f"{self.network}: runs in {self.runtime}{precision}{self._faster()};"
+            f" largest error {self.error:.1e} of its scale ({self.bound:g} allowed){self._because()}"
         )
+
+    def _faster(self) -> str:
+        """How much faster than eager PyTorch, where the difference is more than scatter."""
+        if not self.speed or 0.95 <= self.speed <= 1.05:
+            return ", about as fast as eager PyTorch on the first images"
+        if self.speed < 1:
+            return f", which took {1 / self.speed:.2f} times as long as eager PyTorch on the first images"
+        return f", {self.speed:.2f} times as fast as eager PyTorch on the first images"
 
     def _because(self) -> str:
         return "".join(f"; {reason}" for reason in self.passed_over)

@@ -95,12 +95,6 @@ def wait_for(what: Callable[[], Any]) -> Any:
     raise AssertionError("it did not come to pass")
 
 
-def peak_bytes(pid: int) -> int:
-    """The most memory that a process has had so far."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
-
-
 @contextmanager
 def serving(
     bundle: Path, log: Path, *arguments: str, key: str | None = None, environment: dict[str, str] | None = None

@@ -15,7 +15,7 @@ from exporters.images.decoding import UnreadableImageError, open_rgb
 from tests.exporters.images.hostile import HOSTILE
 from tests.exporters.images.mutations import EXAMPLES, FIRST, broken_image
 
-from .conftest import PATIENCE, Answer, Server, form, peak_bytes, photo, same, serving, wait_for
+from .conftest import PATIENCE, Answer, Server, form, photo, same, serving, wait_for
 
 MEGABYTE = 1_000_000
 
@@ -68,6 +68,12 @@ def test_stuck_decoder_is_replaced_and_none_outlives_the_server(packed: Path, tm
     thread.join()  # SIGTERM came; the server answered and ended with 0
     assert answers[1].status == 422
     assert not Path(f"/proc/{stuck}").exists()
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has had so far."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 @pytest.mark.hypothesis

@@ -22,7 +22,7 @@ from exporters.bundle.manifest import SEAL
 from exporters.client import Student
 from tests.exporters.conftest import LABELS, Exported
 
-from .conftest import KEY, PATIENCE, Answer, Server, exchange, form, peak_bytes, photo, same, serving, wait_for
+from .conftest import KEY, PATIENCE, Answer, Server, exchange, form, photo, same, serving, wait_for
 from .test_model import spoil_golden
 
 
@@ -378,7 +378,7 @@ class TestBounds:
     def test_endless_trailers_are_refused_and_take_no_memory(self, strict: tuple[Server, Path]) -> None:
         """Attacked before: 50 MB of them held 1.1 GB, and probes waited for 6 s."""
         server, _ = strict
-        before = peak_bytes(server.process.pid)
+        before = server.metric("process_resident_memory_bytes")
         head = b"POST /v2/health/live HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
         with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
             connection.sendall(head)
@@ -386,7 +386,7 @@ class TestBounds:
                 for _ in range(500):
                     connection.sendall(b"a: b\r\n" * 17_000)
             assert server.ask("GET", "/v2/health/live").status == 200
-        assert peak_bytes(server.process.pid) - before < 20_000_000
+        assert server.metric("process_resident_memory_bytes") - before < 20_000_000
 
 
 class TestReload:

@@ -1,7 +1,9 @@
 """Names on the command line are those of the exporters, which it does not import."""
 
-from typing import get_args
+from collections.abc import Iterator
+from typing import Any, get_args
 
+import click
 from click.testing import CliRunner
 
 from exporters.artifacts.kinds import VARIANT_KINDS
@@ -9,7 +11,7 @@ from exporters.benchmark.targets import PROVIDERS
 from exporters.bundle.manifest import ENGINE_SOURCES, GOLDEN_LIMITS, variant_of
 from exporters.runtimes import Provider
 from pipeline.cli import COMMANDS, cli
-from pipeline.commands.options import MODEL_NAMES, PRECISION_NAMES, PROVIDER_NAMES
+from pipeline.commands.options import MODEL_NAMES, PRECISION_NAMES, PROVIDER_NAMES, QUIET
 from pipeline.stages.names import STAGE_NAMES
 from pipeline.stages.registry import STAGES
 
@@ -26,3 +28,42 @@ def test_help_uses_one_name_for_each_thing() -> None:
         text = CliRunner().invoke(cli, [name, "--help"], terminal_width=100).output
         assert "--providers" not in text and "--precisions" not in text
         assert "FP32" not in text and "CPU," not in text
+
+
+def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from _commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+# What prints a file as it is, or logs JSON lines by itself, has neither option.
+NEITHER = {"schema", "recipes show", "recipes copy", "serve"}
+NO_JSON = {"data prepare", "cache prune", "track", *NEITHER}
+NOT_QUIET = {
+    *("plan", "check", "doctor", "predict", "recipes list", "models list", "models search", "cache list"),
+    *("cache prune", "track", *NEITHER),
+}
+"""Commands whose output is their result, and that have nothing else to say."""
+
+
+def test_quiet_and_json_mean_the_same_in_each_command() -> None:
+    commands = dict(_commands(cli))  # type: ignore[arg-type]
+    for name, command in commands.items():
+        options = {option: parameter for parameter in command.params for option in parameter.opts}
+        assert ("--json" in options) == (name not in NO_JSON), name
+        assert ("--quiet" in options) == ("-q" in options) == (name not in NOT_QUIET), name
+        if "--json" in options:
+            help_ = options["--json"].help  # type: ignore[attr-defined]
+            assert help_.startswith("Print ") and help_.endswith(" as JSON; messages go to standard error."), name
+        if "-q" in options:
+            assert options["-q"] is options["--quiet"] and options["-q"].help == _help(QUIET), name  # type: ignore[attr-defined]
+
+
+def _help(option: Any) -> str:
+    command = click.command()(option(lambda quiet: None))
+    return str(command.params[0].help)  # type: ignore[attr-defined]

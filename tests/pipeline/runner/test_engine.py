@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -333,3 +334,30 @@ def test_forced_stage_is_not_taken_over(finished_line: Line, tmp_path: Path) -> 
     line = Line(tmp_path / "run")
     line.a.values = {"text": "x"}
     assert line.execute(donors=[finished_line.directory], force="a") == ["a"]
+
+
+def test_plan_and_each_stage_that_begins_are_reported(line: Line) -> None:
+    line.execute(until="a")
+    seen: list[Any] = []
+    line.execute(
+        until="b", ahead=lambda planned: seen.append([(step.stage, step.action) for step in planned]), began=seen.append
+    )
+    assert seen == [[("a", "reuse"), ("b", "run")], "b"]
+
+
+def test_seconds_of_a_stage_that_goes_on_include_the_attempt_before(line: Line) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "begun").write_text("")
+        raise UnavailableError("no disk")
+
+    line.b.action = fail
+    with pytest.raises(UnavailableError):
+        line.execute()
+    record = line.directory.record("b")
+    assert record is not None
+    line.directory.write_record(replace(record, seconds=500.0))
+    line.b.action = lambda folder: None
+    line.execute()
+    record = line.directory.record("b")
+    assert record is not None and record.seconds >= 500.0
+    assert "500.0 s of them before it was interrupted" in line.out.getvalue()

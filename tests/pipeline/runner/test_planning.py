@@ -1,11 +1,13 @@
 """Decisions and their reasons, over stages of a few lines."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from exporters.core.errors import GateError, UnavailableError
-from tests.pipeline.runner.stages import Copying, Line
+from pipeline.runner.planning import beside_running, plan
+from tests.pipeline.runner.stages import RECIPE, Copying, Line
 
 
 def test_plan_of_a_new_run_writes_nothing(line: Line) -> None:
@@ -112,3 +114,28 @@ class TestPlanAfterFailedGate:
         with pytest.raises(UnavailableError):
             line.execute()
         assert line.plan()[1:] == [("continue", "it failed: no disk"), ("run", "it has not run yet")]
+
+    def test_missed_latency_is_measured_anew_and_other_gates_are_not(self, failed: Line) -> None:
+        record = failed.directory.record("b")
+        assert record is not None
+        latency = "the student does not pass: validate.max_latency_ms FAILED: 3.2, needed at most 2"
+        failed.directory.write_record(replace(record, message=f"{latency}\nTrain another."))
+        action, why = failed.plan()[1]
+        assert action == "run" and why.startswith("the latency is measured anew, and may be within its bound; ")
+        assert failed.plan()[2] != ("wait", "is not reached while b fails")
+        both = f"{latency}; validate.max_size_mb FAILED: 9, needed at most 5"
+        failed.directory.write_record(replace(record, message=both))
+        assert failed.plan()[1][0] == "fail"
+
+
+def test_plan_beside_a_run_names_the_process_and_its_stage(line: Line) -> None:
+    line.execute()
+    record = line.directory.record("b")
+    assert record is not None
+    line.directory.write_record(replace(record, status="running", outputs={}))
+    planned = plan(line.stages, RECIPE, line.directory)
+    assert planned[1].action == "continue" and planned[2].action == "wait"
+    beside = beside_running(planned, line.directory, "123")
+    assert [(step.action, *step.why) for step in beside[:2]] == [("reuse",), ("running", "process 123 is at it")]
+    line.directory.write_record(replace(record, status="done"))
+    assert beside_running(plan(line.stages, RECIPE, line.directory), line.directory, "123")[1].action == "reuse"

@@ -34,3 +34,17 @@ def test_three_reasons_are_shown_and_the_rest_counted(count: int) -> None:
 def test_a_long_value_does_not_fill_the_screen() -> None:
     shortened = brief([f"teacher.text.class_names was {'x' * 5000}, is null"] * 2)
     assert len(shortened) < 250 and shortened.count("…") == 2
+
+
+def test_long_reason_is_cut_between_words() -> None:
+    names = ", ".join(f"species_{number}" for number in range(40))
+    (shown,) = [brief([f"teacher.text.class_names was {names}, is null"])]
+    assert (
+        len(shown) <= 120 and shown.endswith(", …") and shown.removesuffix(", …").split(", ")[-1] in names.split(", ")
+    )
+
+
+def test_changed_images_are_told_in_words() -> None:
+    assert differences({"file folder files": "1"}, {"file folder files": "2"}) == [
+        "the image files changed (names, sizes or times)"
+    ]

@@ -204,3 +204,43 @@ def test_unchanged_outputs_are_hashed_once(tmp_path: Path, monkeypatch: pytest.M
     os.utime(output, ns=(0, 1))
     assert run.damaged_output(record) == "data/index.json was changed"
     assert run.hash_outputs("data") != record.outputs
+
+
+def test_directory_of_a_run_that_made_nothing_goes_away(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "runs" / "new")
+    with pytest.raises(UsageError, match="no"), run.held():
+        raise UsageError("no")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_directory_that_was_there_or_has_files_stays(tmp_path: Path) -> None:
+    there, used = RunDirectory(tmp_path / "there"), RunDirectory(tmp_path / "runs" / "used")
+    there.path.mkdir()
+    for run in (there, used):
+        with pytest.raises(UsageError), run.held():
+            if run is used:
+                run.write_record(StageRecord("data", "running", "f"))
+            raise UsageError("no")
+        assert run.path.is_dir()
+    assert used.record("data") is not None
+
+
+def test_process_that_holds_the_directory_is_known(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    assert run.holder() is None
+    with run.held():
+        assert run.holder() == str(os.getpid())
+    assert run.holder() is None
+
+
+def test_killed_attempt_counts_until_its_last_file(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    record = StageRecord("distill", "running", "f", seconds=100.0)
+    run.write_record(record)
+    os.utime(tmp_path / "stages" / "distill.json", (1000.0, 1000.0))
+    assert run.seconds_spent(record) == 100.0
+    run.folder("distill").mkdir()
+    (run.folder("distill") / "checkpoint").touch()
+    os.utime(run.folder("distill") / "checkpoint", (1030.0, 1030.0))
+    assert run.seconds_spent(record) == 130.0
+    assert run.seconds_spent(replace(record, status="failed", message="x", seconds=7.0)) == 7.0
