@@ -117,14 +117,14 @@ class Looks:
         parts = [self.pictures[start : start + CHUNK].std(axis=1) for start in range(0, len(self.pictures), CHUNK)]
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    def of(self, sha256: np.ndarray) -> "Looks":
-        """Those of the images with these hashes, uint8 `[M, 32]`, in their order; each must be here."""
+    def rows(self, sha256: np.ndarray) -> np.ndarray:
+        """Where the images with these hashes, uint8 `[M, 32]`, are: int64 `[M]`; each must be here."""
         groups = content_groups(self.sha256, sha256)
         here, wanted = groups[: len(self.sha256)], groups[len(self.sha256) :]
         first = np.zeros(int(groups.max()) + 1 if len(groups) else 0, np.int64)
         first[here[::-1]] = np.arange(len(here))[::-1]
-        rows = first[wanted]
-        return Looks(sha256, self.hashes[rows], self.pictures[rows], self.known[rows])
+        rows: np.ndarray = first[wanted]
+        return rows
 
 
 def read_looks(

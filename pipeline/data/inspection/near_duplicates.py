@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.copies import content_groups
 from pipeline.data.index import IndexedSplit
 from pipeline.data.inspection.hash_search import close_pairs
 from pipeline.data.inspection.looks import FLAT, Looks
@@ -88,11 +87,12 @@ def near_duplicates(splits: Mapping[SplitName, IndexedSplit], looks: Looks) -> l
         looks: of all their images.
     """
     names = [name for name in SPLITS if name in splits]
-    own = {name: looks.of(splits[name].sha256) for name in names}
+    rows = {name: looks.rows(splits[name].sha256) for name in names}
+    shows = looks.known & (looks.spreads >= FLAT)
     found = []
     for number, split in enumerate(names):
         for other in names[number + 1 :]:
-            pairs = _across(own[other], own[split])
+            pairs = _across(looks, shows, rows[other], rows[split])
             if len(pairs[0]):
                 found.append(NearDuplicates(split, other, *pairs))
     return found
@@ -103,23 +103,29 @@ def count_near_duplicates(found: list[NearDuplicates]) -> int:
     return sum(map(len, found))
 
 
-def _across(theirs: Looks, ours: Looks) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """For each of `theirs` that has any, the one of `ours` that is most like it; see `NearDuplicates`."""
-    there, here = (np.flatnonzero(looks.known & (looks.spreads >= FLAT)) for looks in (theirs, ours))
-    groups = content_groups(theirs.sha256, ours.sha256)
-    their_content, our_content = groups[: len(theirs.sha256)][there], groups[len(theirs.sha256) :][here]
-    their_pictures, our_pictures = theirs.pictures[there], ours.pictures[here]
+def _across(
+    looks: Looks, shows: np.ndarray, theirs: np.ndarray, ours: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """For each of `theirs` that has any, the one of `ours` that is most like it; see `NearDuplicates`.
+
+    Args:
+        looks: of all images.
+        shows: bool `[N]`, those that can be compared.
+        theirs, ours: rows of `looks`, int64; the same bytes have the same row.
+    """
+    there, here = np.flatnonzero(shows[theirs]), np.flatnonzero(shows[ours])
+    their_rows, our_rows = theirs[there], ours[here]
     best = np.full(len(there), -1, np.float32)
     partners, apart = np.zeros(len(there), np.int64), np.zeros(len(there), np.uint8)
     compared = np.zeros(len(there), np.int64)
     enough = np.zeros(len(there), bool)
-    for pairs in close_pairs(theirs.hashes[there], ours.hashes[here], RADIUS, skip=enough):
-        differ = their_content[pairs[0]] != our_content[pairs[1]]
+    for pairs in close_pairs(looks.hashes[their_rows], looks.hashes[our_rows], RADIUS, skip=enough):
+        differ = their_rows[pairs[0]] != our_rows[pairs[1]]
         some, others, distances = (part[differ] for part in pairs)
         for portion in _closest_first(some, distances):
             rows = portion[~enough[some[portion]]]
             images, candidates = some[rows], others[rows]
-            alike = correlations(their_pictures[images], our_pictures[candidates])
+            alike = correlations(looks.pictures[their_rows[images]], looks.pictures[our_rows[candidates]])
             # Rising, so that the last of each image is its best; of equals, the first candidate.
             order = np.lexsort((-candidates, alike))
             order = order[alike[order] > best[images[order]]]

@@ -44,11 +44,10 @@ def test_looks_are_found_by_content_in_any_order() -> None:
     for place, (digest, image) in enumerate(zip(digests, images, strict=True)):
         looks.put(place, digest, look_of(image))
     wanted = np.frombuffer(b"".join(digests[number] for number in (3, 1, 1)), np.uint8).reshape(3, 32)
-    found = looks.of(wanted)
-    assert found.hashes.tolist() == [look_of(images[number]).hash for number in (3, 1, 1)]
-    assert found.known.all() and looks.known.tolist() == [True] * 4 + [False]
+    assert looks.rows(wanted).tolist() == [3, 1, 1] and looks.known.tolist() == [True] * 4 + [False]
+    assert looks.hashes[:4].tolist() == [look_of(image).hash for image in images]
     assert looks.spreads[:4].tolist() == pytest.approx([look_of(image).spread for image in images])
-    assert len(looks.of(wanted[:0]).hashes) == 0
+    assert len(looks.rows(wanted[:0])) == 0
 
 
 def test_images_that_cannot_be_read_any_more_stay_unknown(tmp_path: Path) -> None:
