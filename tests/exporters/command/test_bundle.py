@@ -116,3 +116,18 @@ def test_missing_package_is_reported_before_anything_is_made(
     with pytest.raises(UnavailableError, match="cyclonedx-python-lib"):
         export_checkpoint(LoadedCheckpoint(trained.student), tmp_path / "out", request=BUNDLE)
     assert not (tmp_path / "out").exists()
+
+
+def test_bundle_has_the_maps_of_every_precision(trained: Trained, exports: Exports, tmp_path: Path) -> None:
+    exports(trained.model)
+    calibration = CalibrationRequest(trained.seen, 24)
+    request = ExportRequest(("fp16", "int8"), keep="all", calibration=calibration, bundle=True)
+    export_checkpoint(LoadedCheckpoint(trained.student), tmp_path, data=trained.unseen, request=request, cam=True)
+    report = verify_bundle(tmp_path / "bundle")
+    models = report.manifest["models"]
+    assert list(models) == ["model.fp16.onnx", "model.int8.onnx", "model.onnx"]
+    assert models["model.onnx"]["cam_tolerance"] < models["model.fp16.onnx"]["cam_tolerance"]
+    image = next(trained.unseen.rglob("*.png"))
+    maps = [Student.load(tmp_path / "bundle", precision=name).explain(image).cam for name in ("fp32", "fp16", "int8")]
+    for other, bound in zip(maps[1:], (0.01, 0.2), strict=True):
+        assert np.abs(other - maps[0]).max() < bound * np.abs(maps[0]).max()

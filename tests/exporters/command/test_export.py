@@ -315,3 +315,18 @@ def test_file_with_other_labels_is_refused(trained: Trained, exports: Exports, o
     exports(trained.model)
     with pytest.raises(GateError, match="do not hold the student's labels"):
         export_checkpoint(LoadedCheckpoint(other), out, data=trained.unseen)
+
+
+def test_maps_go_with_images_of_any_size_and_probabilities(trained: Trained, tmp_path: Path) -> None:
+    report = export_checkpoint(
+        LoadedCheckpoint(trained.student), tmp_path, data=trained.unseen, cam=True, any_size=True, probabilities=True
+    )
+    told = report["fp32"]["cam"]
+    assert report["fp32"]["passed"] and told["whole"]["images"] == 48 and told["failures"] == []
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    assert [output.name for output in session.get_outputs()] == ["logits", "probabilities", "cam"]
+    image = _images(trained)[0]
+    logits, cam = session.run(["logits", "cam"], {"image": np.asarray(image)[None]})
+    expected = TorchRuntime(trained.student).explain(trained.student.preprocessing.apply(image)[None])
+    assert logits.argmax() == expected.logits.argmax()
+    assert np.abs(cam - expected.cam).max() < 0.05 * np.abs(expected.cam).max()  # resized pixels may differ by one

@@ -7,6 +7,7 @@ import pytest
 
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import sha256_bytes, sha256_file
+from exporters.onnx.cam import find_cam_source, with_cam
 from exporters.tensorrt import EngineSettings, build_engine, check_fresh, read_sidecar
 from exporters.tensorrt.gpu import current_gpu
 from exporters.tensorrt.libraries import Library
@@ -152,3 +153,23 @@ def test_missing_tensorrt_is_reported(resnet: Models, tmp_path: Path, monkeypatc
     with pytest.raises(UnavailableError, match="not installed"):
         build_engine(resnet.fp32, tmp_path / "a.plan", EngineSettings(), precision="fp32")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_class_activation_map_is_an_output_of_the_engine(
+    rtx: Library, students: dict[str, Models], precision: str, tmp_path: Path
+) -> None:
+    models = next(iter(students.values()))
+    source = find_cam_source(models.fp32.read_bytes())
+    added = with_cam(getattr(models, precision).read_bytes(), source, dequantize_row=False)
+    (tmp_path / "model.onnx").write_bytes(added.data)
+    built = build_engine(
+        tmp_path / "model.onnx",
+        tmp_path / "model.plan",
+        SETTINGS,
+        precision=precision,
+        fp32_nodes=added.kept_float,
+        library=rtx,
+    )
+    layers = built.sidecar["network"]["layers"]
+    assert precision in layers and built.sidecar["profile"]["image"]["max"][0] == 8

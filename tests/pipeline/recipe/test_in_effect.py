@@ -55,3 +55,10 @@ def test_nothing_of_a_plain_recipe_is_left_out_that_it_follows_from() -> None:
     found = of(distill={"method": "ce"})
     assert not [key for key in found if key.startswith(("teacher.", "distill.views", "distill.logits"))]
     assert {"seed", "distill.method", "distill.ce.weight", "student.model", "train.lr", "data.image_size"} <= set(found)
+
+
+def test_maps_that_are_off_are_no_setting_of_any_stage() -> None:
+    """So that a run and its bundle are what they were before there was the key."""
+    assert "export.onnx.cam" not in of(export={"onnx": {"cam": False}})
+    assert of(export={"onnx": {"cam": False}}) == of()
+    assert of(export={"onnx": {"cam": True}})["export.onnx.cam"] is True
