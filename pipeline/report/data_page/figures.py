@@ -44,7 +44,10 @@ def class_counts(inspection: Inspection) -> Drawn:
     named = len(classes) <= _NAMED
 
     def paint(figure: "Figure") -> None:
+        from matplotlib.ticker import MaxNLocator
+
         axes = figure.subplots()
+        (axes.xaxis if named else axes.yaxis).set_major_locator(MaxNLocator(integer=True))
         height = 0.8 / len(counts)
         for number, (name, own) in enumerate(counts.items()):
             colour = PALETTE[number % len(PALETTE)]
