@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from shlex import quote
 
 from exporters.core.wording import count_of
+from pipeline.comparison.analysis import plain_arm
 from pipeline.comparison.best import Best
 from pipeline.comparison.headline import headline
 from pipeline.comparison.markdown import difference_in_words, how_to_read, told_plain
@@ -71,8 +72,16 @@ def _verdict(facts: ComparisonFacts, best: Best | None, found: Sequence[str]) ->
     verdict = _plain(bold[1] if bold is not None else "Compared").rstrip(".")
     if best is None:
         return verdict, "failed"
-    shown = any(paired.verdict == "better" for paired in best.differences.values())
-    return verdict, "shipped" if shown else "unfinished"
+    return verdict, "shipped" if _is_shown(facts, best) else "unfinished"
+
+
+def _is_shown(facts: ComparisonFacts, best: Best) -> bool:
+    """Whether an arm is shown to be better than plain training; where that is best itself, or no arm, whether the best
+    arm is shown to be better than another."""
+    plain = plain_arm(facts.figures)
+    if plain is None or plain is best.arm:
+        return any(paired.verdict == "better" for paired in best.differences.values())
+    return any(each.plain["chosen"].verdict == "better" for each in facts.figures if each.plain is not None)
 
 
 def _not_told_apart(best: Best) -> list[str]:

@@ -60,3 +60,13 @@ def test_unfinished_comparison_says_so_first(
 def test_comparison_without_results_has_a_verdict_too(tmp_path: Path) -> None:
     text, _facts = said(tmp_path / "cmp", arms=["ce"], seeds=(0,), missing=[("ce", 0)])
     assert text.verdict == "Not finished: 0 of 1 run" and text.state == "unfinished"
+
+
+def test_verdict_is_green_only_where_an_arm_is_shown_to_be_better_than_plain_training(tmp_path: Path) -> None:
+    for number, images in enumerate((12, 600)):
+        text, facts = said(tmp_path / str(number), images=images)
+        better = [each for each in facts.figures if each.plain and each.plain["chosen"].interval[0] > 0]
+        best = best_arm(facts.figures)
+        if best is not None and best.arm.arm.name != "ce":
+            assert (text.state == "shipped") is bool(better)
+            assert ("No arm is shown to be better" in text.verdict) is not bool(better)
