@@ -132,8 +132,10 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         async with self._service.running():
-            await self._service.start_decoders()
             with self._handling_signals(loop):
+                await self._start_decoders()
+                if self._signals:  # nobody was answered yet
+                    return
                 servers = [
                     await loop.create_server(connect, sock=listener, backlog=BACKLOG)
                     for listener, connect in self._ports
@@ -149,6 +151,19 @@ class Server:
                 for connect, connection in waiting:
                     await loop.connect_accepted_socket(connect, connection)
                 await self._finish()
+
+    async def _start_decoders(self) -> None:
+        """Start the decoders, unless the server is asked to end meanwhile."""
+        starting = asyncio.ensure_future(self._service.start_decoders())
+        signalled = asyncio.ensure_future(self._signal(1, None))
+        try:
+            await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+        finally:
+            for task in (starting, signalled):
+                task.cancel()
+            await asyncio.gather(starting, signalled, return_exceptions=True)
 
     async def _finish(self) -> None:
         """Answer the clients that are connected."""

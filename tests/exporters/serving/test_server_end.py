@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from exporters.core.errors import UnavailableError
 from exporters.serving.connection import Connection, Timeouts
 from exporters.serving.connections import Connections
 from exporters.serving.listening import listen
@@ -79,6 +80,38 @@ def test_each_signal_ends_more() -> None:
 
     asyncio.run(main())
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)] == handlers
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_server_that_is_ended_while_its_decoders_start_ends_well(number: int) -> None:
+    class Starting(Idle):
+        began = asyncio.Event()
+
+        async def start_decoders(self) -> None:
+            self.began.set()
+            await asyncio.Event().wait()
+
+    service = Starting()
+
+    async def main() -> None:
+        service.began = asyncio.Event()
+        running = asyncio.create_task(Server(service).run(lambda: pytest.fail("it listened")))  # type: ignore[arg-type]
+        await service.began.wait()
+        os.kill(os.getpid(), number)
+        async with asyncio.timeout(PATIENCE):
+            await running
+
+    asyncio.run(main())
+    assert service.draining
+
+
+def test_decoders_that_cannot_start_are_an_error() -> None:
+    class Failing(Idle):
+        async def start_decoders(self) -> None:
+            raise UnavailableError("no process")
+
+    with pytest.raises(UnavailableError, match="no process"):
+        asyncio.run(Server(Failing()).run(lambda: None))  # type: ignore[arg-type]
 
 
 def test_the_end_waits_for_requests_in_progress() -> None:
