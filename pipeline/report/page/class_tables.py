@@ -23,7 +23,7 @@ def class_tables(facts: Facts) -> Iterator[tuple[str, Table]]:
     columns = ["class", "images", "right, %", "95 % interval", "answers", "of these right, %", "most often taken for"]
     rows = _class_rows(facts)
     some = f": the worst {CLASSES:,} of {len(rows):,}" if len(rows) > CLASSES else ""
-    yield "classes", Table(f"Accuracy on test, class by class{some}", columns, rows[:CLASSES])
+    yield "classes", Table(f"Accuracy on test, class by class{some}", columns, rows[:CLASSES], texts=(columns[-1],))
     yield (
         "confusions",
         Table(

@@ -12,9 +12,11 @@ class Table:
         columns: headings.
         rows: of as many cells.
         names: how many cells at the start of a row are names rather than figures.
+        texts: headings of further columns that hold texts.
     """
 
     title: str
     columns: list[str]
     rows: list[list[str]]
     names: int = 1
+    texts: tuple[str, ...] = ("why",)

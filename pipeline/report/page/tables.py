@@ -49,8 +49,8 @@ def tables(
                 accuracy_rows(facts.verdict, teacher_size, size),
             ),
         )
-        columns = ["gate", "measured", "bound", ""]
-        yield "gates", Table("Gates", columns, _gate_rows(facts))
+        if gates := _gate_rows(facts):
+            yield "gates", Table("Gates", ["gate", "measured", "bound", ""], gates)
         yield (
             "probabilities",
             Table("Probabilities on test", ["", "NLL, nats", "ECE, %"], _probabilities(facts.verdict)),

@@ -77,3 +77,18 @@ def test_reliability_has_the_means_of_each_bin() -> None:
     assert bins.confidence[[0, 1, 9]] == pytest.approx([0.075, 0.11, 0.975])
     assert bins.accuracy[[0, 1, 9]].tolist() == [0.5, 1.0, 0.5]
     assert bins.calibration_error == pytest.approx((2 * 0.425 + 0.89 + 2 * 0.475) / 5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.floats(0.001, 1, exclude_max=True), st.booleans()), min_size=1, max_size=60))
+def test_bins_are_those_of_scikit_learn(pairs: list[tuple[float, bool]]) -> None:
+    calibration = pytest.importorskip("sklearn.calibration")
+    confidence, correct = np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
+    if np.isclose(confidence * 15, np.round(confidence * 15), atol=1e-9).any():
+        return  # on an edge, rounding decides
+    found = reliability(confidence, correct)
+    shares, means = calibration.calibration_curve(correct, confidence, n_bins=15)
+    filled = found.images > 0
+    assert found.accuracy[filled] == pytest.approx(shares) and found.confidence[filled] == pytest.approx(means)
+    error = float((found.images[filled] / len(pairs) * np.abs(shares - means)).sum())
+    assert found.calibration_error == pytest.approx(error)

@@ -43,6 +43,7 @@ def confusion_matrix(counts: np.ndarray, order: np.ndarray, classes: Sequence[st
         several = f" ({together} to a cell)" if together > 1 else ""
         _matrix(figure, axes, shares, f"% of the true class{'es' if several else ''}")
         axes.set(xlabel=f"answer{several}", ylabel=f"true class{several}")
+        axes.set(xticks=[], yticks=[])
         if len(order) <= _NAMED:
             _name_both(axes, [classes[label] for label in order])
 
@@ -117,7 +118,7 @@ def class_spread(recalls: Sequence[float | None]) -> Drawn | None:
 
     def paint(figure: "Figure") -> None:
         axes = figure.subplots()
-        axes.hist(known, bins=np.linspace(0, 100, 21).tolist(), color=PALETTE[0])
+        axes.hist(known, bins=np.linspace(0, 100, 11).tolist(), color=PALETTE[0])
         axes.axvline(float(np.median(known)), color=PALETTE[1], label=f"median {np.median(known):.1f} %")
         axes.set(xlim=(0, 100), xlabel="accuracy on test, %", ylabel="classes")
         axes.legend(fontsize=8)

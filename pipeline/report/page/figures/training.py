@@ -28,6 +28,8 @@ def curves(trainings: Mapping[str, Sequence[Mapping[str, Any]]], main: str, chos
             label = "total" if key == "loss" else key.removeprefix("loss_")
             style = {"color": colour} if colour else {"color": PALETTE[8], "linestyle": "--"}
             known = [line for line in epochs if line.get(key) is not None]
+            if len(known) == 1:
+                style |= {"marker": "o"}  # a line of one point is none
             losses.plot([line["epoch"] for line in known], [line[key] for line in known], label=label, **style)
         losses.set(title=f"loss of the {main}", xlabel="epoch", ylabel="mean of the epoch")
         losses.set_ylim(bottom=0)
@@ -43,7 +45,7 @@ def curves(trainings: Mapping[str, Sequence[Mapping[str, Any]]], main: str, chos
         accuracy.set(title="validation accuracy", xlabel="epoch", ylabel="top-1, %")
         accuracy.legend(fontsize=8, loc="lower right")
         for axes in (losses, accuracy):
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
             axes.grid(alpha=0.25)
             plain_text(axes)
 
