@@ -80,7 +80,9 @@ def resend(run: RunDirectory, recipe: Recipe, console: "Console", *, anew: bool 
         if anew:
             tracking.begin_anew()
         if lacking := tracking.replay():
-            raise UnavailableError("\n".join(lacking), remedy="What was sent is noted, and is not sent twice.")
+            raise UnavailableError(
+                "\n".join(lacking), remedy="What was sent is noted: the same command sends the rest."
+            )
         return tracking.has_sent
 
 
@@ -140,7 +142,7 @@ class _Tracking:
         epochs = [each for each in self._epochs() if _stage(each) in done or each.training in self._trained]
         results = read_results(self._run, self._recipe, records, until)
         for message in self._finish(epochs, results):
-            self._console.warn(message)
+            self._console.warn(f"{message}. To send it: tmkd-pipeline track {quote(str(self._run.path))}")
 
     def replay(self) -> list[str]:
         """Send what is missing of all that the directory has; gives a sentence on each tracker that failed."""
@@ -192,10 +194,7 @@ class _Tracking:
         missing = sender.missing(epochs)
         what = f"lacks {count_of(len(missing), 'epoch')} and the results" if missing else "lacks the results"
         first = f", from {missing[0].training} {missing[0].number} on" if missing else ""
-        return (
-            f"track: {sender.name} {what}{first}: {failure}. To send them again:"
-            f" tmkd-pipeline track {quote(str(self._run.path))}"
-        )
+        return f"track: {sender.name} {what}{first}: {failure}"
 
     def _epochs(self) -> list[Epoch]:
         return epochs_of(self._run.path / "metrics.jsonl")

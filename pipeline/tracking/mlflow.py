@@ -137,6 +137,7 @@ def _calm() -> Iterator[None]:
     with (
         quiet(),
         environment("MLFLOW_DISABLE_TELEMETRY", "true"),
+        environment("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
         environment("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"),
         environment("MLFLOW_HTTP_REQUEST_TIMEOUT", "20"),
     ):

@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from shlex import quote
@@ -16,6 +17,10 @@ from pipeline.tracking.names import figure_name, project_name
 _LONGEST_TAG = 64
 _LONGEST_WAIT = 60
 """Seconds that the server is waited for, at the beginning and at the end."""
+_FLUSHED_EVERY = 0.05
+"""Seconds between writes of the library's process, which ends without one where this process is killed."""
+_BLOCK, _HEADER = 32768, 7
+"""Bytes of a block of its files, and of the header that stands at its beginning."""
 _SUCCEEDED = ("running", "shipped", "finished")
 
 
@@ -75,6 +80,7 @@ class Wandb(Tracker):
                 x_disable_meta=True,
                 x_disable_stats=True,
                 x_save_requirements=False,
+                x_transaction_log_flush_interval=_FLUSHED_EVERY,
             )
             self._run = wandb.init(
                 id=known or secrets.token_hex(4),
@@ -93,18 +99,33 @@ class Wandb(Tracker):
         return str(self._run.id)
 
     def has(self, epoch: Epoch) -> bool:
-        """Its own process writes what it was given, also where this one was killed."""
-        return True
+        """Offline, whether one of the run's files has it; the server passes over a step that it has already."""
+        if self._mode != "offline":
+            return False
+        from wandb.proto.wandb_internal_pb2 import HistoryItem  # type: ignore[attr-defined]
+
+        item = HistoryItem(nested_key=[_axis(epoch)], value_json=str(epoch.number)).SerializeToString()
+        files = (self.run.directory / "wandb").glob(f"*-{self._run.id}/*.wandb")
+        return any(item in _joined(path.read_bytes()) for path in files)
 
     def send(self, epochs: Sequence[Epoch], first: int) -> None:
-        """Log each epoch at its number among all; figures of a training are drawn over its own epochs."""
+        """Log each epoch at its number among all; figures of a training are drawn over its own epochs.
+
+        Raises:
+            RuntimeError: offline, the library's process does not bring them to the disk.
+        """
         with _calm():
             for step, epoch in enumerate(epochs, first):
-                axis = figure_name(epoch.training, "epoch")
+                axis = _axis(epoch)
                 for name in sorted({*epoch.values} - self._drawn):
                     self._run.define_metric(name, step_metric=axis)
                 self._drawn |= {*epoch.values}
                 self._run.log({**epoch.values, axis: epoch.number}, step=step, commit=True)
+            end = time.monotonic() + _LONGEST_WAIT
+            while self._mode == "offline" and not self.has(epochs[-1]):
+                if time.monotonic() > end:
+                    raise RuntimeError(f"nothing was written to {self._run.dir} for {_LONGEST_WAIT} s")
+                time.sleep(_FLUSHED_EVERY)
 
     def finish(self, results: Results) -> None:
         """Write final figures below `final/` into the summary, and copy files into the run's."""
@@ -125,6 +146,16 @@ class Wandb(Tracker):
         if self._run is not None:
             run, self._run = self._run, None
             run.finish(exit_code=code)
+
+
+def _axis(epoch: Epoch) -> str:
+    """The figure that those of a training are drawn over."""
+    return figure_name(epoch.training, "epoch")
+
+
+def _joined(data: bytes) -> bytes:
+    """What a file holds, without the headers that may stand within a record."""
+    return b"".join(data[begin + _HEADER : begin + _BLOCK] for begin in range(0, len(data), _BLOCK))
 
 
 @contextmanager

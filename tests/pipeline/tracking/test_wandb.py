@@ -11,7 +11,7 @@ import pytest
 from pipeline.console import Console
 from pipeline.tracking.live import resend
 from pipeline.tracking.registry import make_tracker
-from tests.pipeline.tracking.conftest import STUDENT, StoredRun, expected, tracked_by
+from tests.pipeline.tracking.conftest import STUDENT, StoredRun, epoch, expected, tracked_by
 from tests.pipeline.tracking.wandb_files import history, records
 
 
@@ -75,6 +75,25 @@ def test_summary_exit_and_files_tell_the_result(sent: StoredRun) -> None:
     assert codes == [0]
     copied = files_of(sent)[-1].parent / "files" / "recipe.lock.yaml"
     assert copied.read_bytes() == (sent.directory.path / "recipe.lock.yaml").read_bytes()
+
+
+def test_an_epoch_is_on_the_disk_once_it_was_sent(tmp_path: Path) -> None:
+    """What the library's process has not written is lost where this process is killed."""
+    run = StoredRun(tmp_path / "r", tracked_by("wandb", wandb={"mode": "offline"}))
+    tracker = make_tracker("wandb", run.described)
+    known = tracker.open(None)
+    many = [epoch(number, f"race/{number} a", **{f"loss {figure}": 1 / number for figure in range(40)})
+            for number in range(1, 31)]  # fmt: skip
+    tracker.send(many, 1)
+    (file,) = files_of(run)
+    assert file.stat().st_size > 32768, "more than one block"
+    assert [step for step, _ in history(file)] == [*range(1, 31)]
+    assert all(map(tracker.has, many))
+    assert not tracker.has(epoch(31, "race/31 a")) and not tracker.has(epoch(3, "race/30 a"))
+    tracker.close()
+    again = make_tracker("wandb", run.described)
+    assert again.open(known) == known and again.has(many[0]), "also of an earlier process"
+    again.close()
 
 
 def test_mode_is_the_key_then_the_environment_then_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
