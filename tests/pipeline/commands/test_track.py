@@ -2,9 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.pipeline.conftest import Run, assert_one_clear_error, run_command
+from tests.pipeline.tracking.wandb_files import history
 
 
 def steps(folder: Path) -> dict[str, list[int]]:
@@ -26,6 +28,33 @@ def test_a_run_that_was_made_without_trackers_is_sent_once(run: Run) -> None:
     assert again.code == 0 and "nothing new to send" in again.out
     planned = run_command("plan", run.directory / "recipe.lock.yaml", "--run-dir", run.directory)
     assert planned.out.count("reuse") >= 8, "a tracker repeats no stage"
+
+
+def test_a_run_with_all_trackers_gives_the_same_student_and_each_has_its_epochs(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    before = run.record("distill")["outputs"]
+    outcome = run("--set", "track.to=[tensorboard, mlflow, wandb]", "--force", "distill", "--until", "distill")
+    assert outcome.code == 0, outcome.err
+    assert "── teacher: reused" in outcome.out
+    students = {name: digest for name, digest in run.record("distill")["outputs"].items() if "safetensors" in name}
+    assert students and students.items() <= before.items()
+    tracking = run.directory / "tracking"
+    assert steps(tracking / "tensorboard" / "run")["distill/loss"] == [1, 2]
+    client = MlflowClient(tracking_uri=f"sqlite:///{tracking}/mlflow.db")
+    (found,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert [point.step for point in client.get_metric_history(found.info.run_id, "distill/loss")] == [1, 2]
+    assert (found.info.status, found.data.tags["state"]) == ("FINISHED", "finished")
+    (file,) = tracking.glob("wandb/offline-run-*/*.wandb")
+    lines = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
+    losses = {(line["stage"], line["epoch"]): line["loss"] for line in lines}
+    assert {
+        (name.removesuffix("/epoch"), epoch): values[f"{name.removesuffix('/epoch')}/loss"]
+        for _, values in history(file)
+        for name, epoch in values.items()
+        if name.endswith("/epoch")
+    } == losses
 
 
 @pytest.mark.parametrize("folder", ["empty", "none"])
