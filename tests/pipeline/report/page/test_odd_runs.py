@@ -42,6 +42,12 @@ def fits_together(found: str) -> bool:
     return set(links) <= set(ids) and len(ids) == len(set(ids))
 
 
+def test_every_figure_tells_its_numbers_to_a_screen_reader() -> None:
+    for name, figure in drawn(RUN).items():
+        label = ElementTree.fromstring(figure.svg).get("aria-label")
+        assert label and re.search(r"\d", label), name
+
+
 def test_two_classes_have_all_figures() -> None:
     labels = np.array([0, 0, 1, 1])
     facts = validated(["cat", "dog"], labels, np.array([0, 1, 1, 1]))

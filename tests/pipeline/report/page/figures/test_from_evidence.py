@@ -37,3 +37,12 @@ def test_what_is_not_there_is_not_drawn() -> None:
     figures = list(figures_of_evidence(evidence(None, with_maps=False, corrupted=False), ["ant", "bee"]))
     assert [figure.name for figure in figures] == ["features", "mean-logits", "logit-distribution"]
     assert {"student", "teacher", "ant", "bee"} <= set(texts(figures[0]))
+
+
+def test_every_figure_has_a_text_in_its_place() -> None:
+    views = ViewEvidence(("rgb", "edge"), np.full((12, 2), 0.5), RANDOM.integers(0, 256, (2, 2, 8, 8, 3), np.uint8))
+    found = {figure.name: figure.svg for figure in figures_of_evidence(evidence(views), ["ant", "bee"])}
+    assert all('role="img" aria-label="' in svg for svg in found.values())
+    assert "student: 50 % on the images as they are; blur 40 % at severity 1" in found["robustness"]
+    assert "ant: rgb 50 %, edge 50 %" in found["view-gallery"] and "Silhouette: student" in found["features"]
+    assert "ant: student says" in found["attention-maps"] or "bee: student says" in found["attention-maps"]
