@@ -13,7 +13,8 @@ from pathlib import Path
 
 LOG, MODULES = "log.txt", "modules.json"
 _PATIENCE = 1800.0
-_TICKS = os.sysconf("SC_CLK_TCK")
+_ALL_THREADS = 2
+"""With the number of a process, the name of its clock: `MAKE_PROCESS_CPUCLOCK` of Linux."""
 
 
 class Attempt:
@@ -35,6 +36,12 @@ class Attempt:
         with suppress(OSError):  # as the process does itself, whichever of the two comes first
             os.setpgid(self._pid, self._pid)
 
+    def __enter__(self) -> "Attempt":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.kill()
+
     def is_running(self) -> bool:
         """Whether it has not ended."""
         if self.code is None:
@@ -45,14 +52,11 @@ class Attempt:
 
     @property
     def seconds(self) -> float:
-        """Of processor time that it has taken, with those of its processes that have ended."""
-        if self.code is not None:
-            return self._ended_seconds
-        try:
-            fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return self._ended_seconds
-        return sum(map(int, fields[11:15])) / _TICKS
+        """Of processor time that it has taken; once it has ended, with those of its processes."""
+        if self.code is None:
+            with suppress(OSError):
+                return time.clock_gettime((~self._pid << 3) | _ALL_THREADS)
+        return self._ended_seconds
 
     def wait(self) -> int:
         """Its exit code."""

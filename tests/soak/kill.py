@@ -77,7 +77,8 @@ class Round:
         self._start_over()
         for number, place in enumerate(self._places):
             self._kill(place, may_start_over=number == 0)
-        code = self._attempt().wait()
+        with self._attempt() as attempt:
+            code = attempt.wait()
         if code != 0:
             self._wrong.append(f"exit {code}: {(self._folder / LOG).read_text()[-2000:]}")
         else:
@@ -111,11 +112,8 @@ class Round:
                 self._start_over()
             seconds = command.seconds.get(place.record, 1.0)
             aimed = aim(place, seconds, command.epochs_of(place.record), self._draws, soon=number > 0)
-            attempt = self._attempt()
-            try:
+            with self._attempt() as attempt:
                 killed = kill_at(aimed, attempt, out)
-            finally:
-                attempt.kill()
             if not killed:
                 if attempt.code != 0:
                     self._wrong.append(f"exit {attempt.code}: {(self._folder / LOG).read_text()[-2000:]}")
@@ -132,7 +130,7 @@ def drawn_places(made: Sequence[Command], number: int, draws: random.Random) -> 
     every = [(command, place) for command in made for place in command.places]
     # With a step that has no divisor in common with their number, the commands take turns.
     command, place = every[number * _step(len(every)) % len(every)]
-    if number % _WHOLE == _WHOLE - 1:
+    if number % _WHOLE == 0:
         others = draws.sample(command.places, min(draws.randrange(_MOST_PLACES), len(command.places)))
     elif draws.random() < 0.5:
         others = [each for each in command.places if each.record == place.record]
@@ -172,36 +170,36 @@ def summary(seed: int, rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def soak(rounds: int, seed: int, work: Path, kept: Path | None) -> dict[str, Any]:
-    """All rounds that `kept` does not have yet; the folders of those that went wrong stay in `work`."""
+    """All rounds that `kept` does not have; the folders of those that went wrong stay in `work`."""
     played = _played(kept, seed)
-    if len(played) < rounds:
+    left = [number for number in range(1, rounds + 1) if number not in played]
+    if left:
         made = prepared(work, lambda line: print(line, file=sys.stderr, flush=True))
         commit = _commit()
-    for number in range(len(played), rounds):
+    for number in left:
         draws = random.Random(f"{seed} {number}")
         command, places = drawn_places(made, number, draws)
-        folder = work / f"round {number + 1}"
+        folder = work / f"round {number}"
         before = _seconds()
-        whole = number % _WHOLE == _WHOLE - 1
-        result = Round(command, places, folder, draws, whole=whole).play()
-        result |= {"round": number + 1, "commit": commit, "seconds": round(_seconds() - before, 1)}
-        played.append(result)
-        print(f"round {number + 1} of {rounds}: {json.dumps(result)}", file=sys.stderr, flush=True)
+        result = Round(command, places, folder, draws, whole=number % _WHOLE == 0).play()
+        result |= {"round": number, "commit": commit, "seconds": round(_seconds() - before, 1)}
+        played[number] = result
+        print(f"round {number} of {rounds}: {json.dumps(result)}", file=sys.stderr, flush=True)
         if not result["wrong"]:
             shutil.rmtree(folder)
         if kept is not None:
-            write_json(kept, summary(seed, played) | {"played": played})
-    return summary(seed, played)
+            write_json(kept, summary(seed, list(played.values())) | {"played": list(played.values())})
+    return summary(seed, list(played.values()))
 
 
-def _played(kept: Path | None, seed: int) -> list[dict[str, Any]]:
-    """The rounds of an earlier call with the same seed."""
+def _played(kept: Path | None, seed: int) -> dict[int, dict[str, Any]]:
+    """The rounds of an earlier call with the same seed, by number."""
     if kept is None or not kept.is_file():
-        return []
+        return {}
     earlier = read_json(kept)
     if earlier["seed"] != seed:
         raise SystemExit(f"{kept} is of seed {earlier['seed']}: name another file")
-    return list(earlier["played"])
+    return {each["round"]: each for each in earlier["played"]}
 
 
 def _seconds() -> float:
