@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporters.core.errors import GateError, TmkdError
+from pipeline.comparison.ahead import show_ahead
 from pipeline.comparison.arms import Arm, Source
 from pipeline.comparison.planned import CACHE, run_name
 from pipeline.preflight import Preflight
@@ -79,6 +80,7 @@ def execute_runs(
     directories = {run.directory.path: run.directory for run in runs}
     finished = {run.label for run in runs if _is_finished(run, source.load_arm(run.arm, run.seed))}
     _check_arms(source, [run for run in runs if run.label not in finished], console)
+    show_ahead([(run.arm.name, run.directory, run.label in finished) for run in runs], console)
     arms = {run.arm.name: source.load_arm(run.arm, run.seed) for run in runs}
     for number, run in enumerate(runs, start=1):
         recipe = tracked_as_arm(source.load_arm(run.arm, run.seed), folder, run.directory.path)

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
+from exporters.core.progress import working
 from pipeline.data.index import DataIndex
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
@@ -178,7 +179,7 @@ class Check:
     slow: bool = False
 
     def run(self, subject: Subject, report: Report) -> None:
-        """Import the function and call it."""
+        """Import the function and call it; while it works, its name is shown."""
         module, _, name = self.function.partition(":")
-        with report.collecting():
+        with report.collecting(), working(module.rpartition(".")[2].replace("_", " ")):
             getattr(import_module(module), name)(subject, report)

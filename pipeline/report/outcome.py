@@ -68,7 +68,7 @@ def _stages(run: RunDirectory, recipe: Recipe, ran: Collection[str] | None) -> l
         record = run.record(stage.name)
         if record is None or stage.skipped(recipe) is not None:
             continue
-        reused = None if ran is None else stage.name not in ran
+        reused = None if ran is None else record.status == "done" and stage.name not in ran
         found.append({"stage": stage.name, "status": record.status, "seconds": record.seconds, "reused": reused})
     return found
 
