@@ -1,8 +1,8 @@
 """A command of `tmkd-pipeline` in a process that can be stopped and killed at any moment, with all its own. Linux."""
 
+import ast
 import gc
 import importlib
-import json
 import os
 import signal
 import sys
@@ -10,8 +10,9 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-LOG, MODULES = "log.txt", "modules.json"
+LOG, TOLD = "log.txt", "told.txt"
 _PATIENCE = 1800.0
 _ALL_THREADS = 2
 """With the number of a process, the name of its clock: `MAKE_PROCESS_CPUCLOCK` of Linux."""
@@ -23,16 +24,16 @@ class Attempt:
     Args:
         arguments: of `tmkd-pipeline`.
         place: its working directory; what it says goes to `LOG` there.
-        tell_modules: whether the names of the modules that it has imported go to `MODULES` there at its end.
+        tells: whether what it has imported and tried goes to `TOLD` there at its end, for `learn`.
     """
 
-    def __init__(self, arguments: Sequence[str], place: Path, *, tell_modules: bool = False) -> None:
+    def __init__(self, arguments: Sequence[str], place: Path, *, tells: bool = False) -> None:
         self.code: int | None = None
         self.started = time.time()
         self._ended_seconds = 0.0
         self._pid = os.fork()
         if self._pid == 0:
-            _run(arguments, place, tell_modules)
+            _run(arguments, place, tells)
         with suppress(OSError):  # as the process does itself, whichever of the two comes first
             os.setpgid(self._pid, self._pid)
 
@@ -89,7 +90,7 @@ class Attempt:
             os.killpg(self._pid, number)
 
 
-def _run(arguments: Sequence[str], place: Path, tell_modules: bool) -> None:
+def _run(arguments: Sequence[str], place: Path, tells: bool) -> None:
     """In the new process."""
     code = 1
     try:
@@ -105,8 +106,8 @@ def _run(arguments: Sequence[str], place: Path, tell_modules: bool) -> None:
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     finally:
-        if tell_modules:
-            Path(MODULES).write_text(json.dumps(sorted(sys.modules)))
+        if tells:
+            Path(TOLD).write_text(repr({"modules": sorted(sys.modules), "rehearsals": _rehearsals}))
         os._exit(code)
 
 
@@ -128,15 +129,34 @@ def import_libraries() -> None:
     torch.set_num_threads(1)
 
 
-def import_named(modules: Path) -> None:
-    """The modules that an attempt has told of, so that later ones need not import them."""
-    for name in json.loads(modules.read_text()):
+def learn(told: Path) -> None:
+    """What an attempt has told, so that later ones need not find it out: they begin with it."""
+    found = ast.literal_eval(told.read_text())
+    for name in found["modules"]:
         if name not in sys.modules and not name.startswith(("__", "triton")):  # which complains at the end
             with suppress(Exception):  # what was imported under a condition that does not hold here
                 importlib.import_module(name)
+    _rehearsals.update(found["rehearsals"])
     # The pages of what is here already are not copied for each attempt by its collections.
     gc.collect()
     gc.freeze()
     threads = sum(1 for _ in Path("/proc/self/task").iterdir())
     if threads > 1:
         raise SystemExit(f"{threads} threads run: processes cannot be forked safely")
+
+
+_rehearsals: dict[tuple[Any, ...], Any] = {}
+
+
+def remember_rehearsals() -> None:
+    """Let the export of an untrained network, which is tried before each training, be tried once for all attempts."""
+    from pipeline.preflight import exporting
+
+    tried = exporting._objections
+
+    def remembered(*asked: Any) -> Any:
+        if asked not in _rehearsals:
+            _rehearsals[asked] = tried(*asked)
+        return _rehearsals[asked]
+
+    exporting._objections = remembered  # type: ignore[assignment]

@@ -169,10 +169,10 @@ def summary(seed: int, rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def soak(rounds: int, seed: int, work: Path, kept: Path | None) -> dict[str, Any]:
-    """All rounds that `kept` does not have; the folders of those that went wrong stay in `work`."""
+def soak(rounds: range, seed: int, work: Path, kept: Path | None) -> dict[str, Any]:
+    """All of these rounds that `kept` does not have; the folders of those that went wrong stay in `work`."""
     played = _played(kept, seed)
-    left = [number for number in range(1, rounds + 1) if number not in played]
+    left = [number for number in rounds if number not in played]
     if left:
         made = prepared(work, lambda line: print(line, file=sys.stderr, flush=True))
         commit = _commit()
@@ -184,7 +184,7 @@ def soak(rounds: int, seed: int, work: Path, kept: Path | None) -> dict[str, Any
         result = Round(command, places, folder, draws, whole=number % _WHOLE == 0).play()
         result |= {"round": number, "commit": commit, "seconds": round(_seconds() - before, 1)}
         played[number] = result
-        print(f"round {number} of {rounds}: {json.dumps(result)}", file=sys.stderr, flush=True)
+        print(f"round {number} of {rounds.stop - 1}: {json.dumps(result)}", file=sys.stderr, flush=True)
         if not result["wrong"]:
             shutil.rmtree(folder)
         if kept is not None:
@@ -218,16 +218,19 @@ def main(arguments: list[str] | None = None) -> None:
     """Soak, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20, help="of all calls together")
+    parser.add_argument(
+        "--first", type=int, default=1, help="the first of them to play; each process needs its own files"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, help="where to work; default: a temporary folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there, and go on from them")
     options = parser.parse_args(arguments)
-    # Bits follow from the number of threads; pages are drawn from files that are compared.
-    os.environ |= {"OMP_NUM_THREADS": "1", "CI": "1", "TMKD_REPORT": "0"}
+    # Bits follow from the number of threads; pages are drawn from files that are compared, and no file has an estimate.
+    os.environ |= {"OMP_NUM_THREADS": "1", "CI": "1", "TMKD_REPORT": "0", "TMKD_ESTIMATE": "0"}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     work = options.work or Path(tempfile.mkdtemp(prefix="kill-"))
     work.mkdir(parents=True, exist_ok=True)
-    result = soak(options.rounds, options.seed, work.resolve(), options.json)
+    result = soak(range(options.first, options.rounds + 1), options.seed, work.resolve(), options.json)
     print(json.dumps(result, indent=2))
     if not result["wrong"] and options.work is None:
         shutil.rmtree(work)

@@ -112,9 +112,9 @@ def test_figures_count_kills_by_place_and_those_elsewhere() -> None:
 def test_finished_series_is_read_and_another_seed_refused(tmp_path: Path) -> None:
     kept = tmp_path / "kill.json"
     kept.write_text(json.dumps({"seed": 7, "played": [played(1), played(2)]}))
-    assert soak(2, 7, tmp_path / "work", kept)["rounds"] == 2
+    assert soak(range(1, 3), 7, tmp_path / "work", kept)["rounds"] == 2
     with pytest.raises(SystemExit, match="seed 7"):
-        soak(2, 8, tmp_path / "work", kept)
+        soak(range(1, 3), 8, tmp_path / "work", kept)
 
 
 @pytest.mark.slow

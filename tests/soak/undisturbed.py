@@ -12,7 +12,7 @@ from typing import Any
 from exporters.core.files import read_json, write_json
 from exporters.images.outputs import MARKER
 from pipeline.stages.names import STAGE_NAMES
-from tests.soak.attempts import LOG, MODULES, Attempt, import_libraries, import_named
+from tests.soak.attempts import LOG, TOLD, Attempt, import_libraries, learn, remember_rehearsals
 from tests.soak.outcomes import Outcome, differences, outcome_of
 from tests.soak.places import AT_RANDOM, EXPORT, IN_AN_EPOCH, WHILE_WRITING, Place
 
@@ -145,6 +145,7 @@ def prepared(work: Path, say: Any = print) -> list[Command]:
     from tests.pipeline.conftest import make_data, write_recipe
 
     import_libraries()
+    remember_rehearsals()
     _read_code()
     kept, code = work / "undisturbed", _code()
     if not (kept / _CODE).is_file() or read_json(kept / _CODE) != code:
@@ -158,7 +159,7 @@ def prepared(work: Path, say: Any = print) -> list[Command]:
             shutil.rmtree(place, ignore_errors=True)
             write_json(place / _MEASURED, _measure(command, place, say))
         _read(command, place)
-        import_named(place / "whole" / MODULES)
+        learn(place / "whole" / TOLD)
     return made
 
 
@@ -181,7 +182,7 @@ def _measure(command: Command, place: Path, say: Any) -> dict[str, float]:
     whole = place / "whole"
     whole.mkdir(parents=True)
     began = time.monotonic()
-    attempt = Attempt(command.arguments, whole, tell_modules=True)
+    attempt = Attempt(command.arguments, whole, tells=True)
     since: dict[str, float] = {}
     while attempt.is_running():
         for record in command.records:
@@ -199,7 +200,7 @@ def _measure(command: Command, place: Path, say: Any) -> dict[str, float]:
     if command.by_stage:
         steps = place / "steps"
         steps.mkdir()
-        import_named(whole / MODULES)
+        learn(whole / TOLD)
         for stage in _stages_between(command, whole / OUT):
             if Attempt([*command.arguments, "--until", stage], steps).wait() != 0:
                 raise SystemExit(f"{command.name} --until {stage} fails:\n{(steps / LOG).read_text()}")
