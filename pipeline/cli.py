@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": "pipeline.commands.compare:compare",
     "export": "pipeline.commands.export:export",
     "verify": "pipeline.commands.verify:verify",
+    "diff": "pipeline.commands.diff:diff",
     "predict": "pipeline.commands.predict:predict",
     "benchmark": "pipeline.commands.benchmark:benchmark",
     "serve": "pipeline.commands.serve:serve",

@@ -24,13 +24,13 @@ def folders_of(labels: Sequence[str]) -> Callable[[str], int | None]:
     any Unicode form.
     """
     exact = {label: index for index, label in enumerate(labels)}
-    read = {_words(label): index for index, label in enumerate(labels)}
+    read = {plain_name(label): index for index, label in enumerate(labels)}
     if len(read) < len(exact):
         read = {}
 
     def place(folder: str) -> int | None:
         for name in (folder, _NUMBER.sub("", folder)):
-            found = exact.get(name, read.get(_words(name)))
+            found = exact.get(name, read.get(plain_name(name)))
             if found is not None:
                 return found
         return None
@@ -38,7 +38,8 @@ def folders_of(labels: Sequence[str]) -> Callable[[str], int | None]:
     return place
 
 
-def _words(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A label as a person reads it, to compare by: in one Unicode form, with single blanks for what separates words."""
     return " ".join(normalized(name).replace("_", " ").split())
 
 

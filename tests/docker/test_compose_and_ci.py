@@ -36,7 +36,7 @@ def calls(example: Any) -> list[list[str]]:
     """The words after `tmkd-pipeline`, wherever it is called."""
     found = []
     for line in scripts(yaml.safe_load(example.read_text("utf-8"))):
-        words = shlex.split(line.partition("||")[0])
+        words = shlex.split(line.partition("||")[0].partition(" > ")[0])
         for i, word in enumerate(words):
             if word.endswith("bin/tmkd-pipeline") or (word == "tmkd-pipeline:serve" and "run" in words[:i]):
                 found.append(words[i + 1 :])
@@ -127,6 +127,17 @@ def test_the_bundle_is_published_only_if_the_run_succeeded(example: Any) -> None
     assert "continue-on-error" not in text
     assert "runs/student/bundle.tar" in text
     assert all("--run-dir" in words and "runs/student" in words for words in calls(example) if words[0] == "run")
+
+
+@each_example
+def test_the_new_bundle_is_compared_before_it_is_published(example: Any) -> None:
+    text = example.read_text("utf-8")
+    (words,) = [words for words in calls(example) if words[0] == "diff"]
+    assert words[1:3] == ["published/bundle", "runs/student"]
+    assert {"--max-drop", "--max-class-drop", "--max-slower", "--max-larger"} <= set(words)
+    assert text.index("tmkd-pipeline run") < text.index("tmkd-pipeline diff")
+    publishes = "name: Publish the bundle" if "jobs:" in text else "publish:"
+    assert text.index("tmkd-pipeline diff") < text.index(publishes)
 
 
 def test_actions_are_pinned_to_commits() -> None:

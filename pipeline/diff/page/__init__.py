@@ -1,0 +1,1 @@
+"""The page of `diff`, on the base of a run's page."""
