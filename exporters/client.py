@@ -22,12 +22,29 @@ from exporters.bundle.manifest import (
 )
 from exporters.core.arrays import softmax
 from exporters.core.errors import UnavailableError, UsageError
+from exporters.core.known import KnownRule, rule_of
 from exporters.images.decoding import open_rgb
 from exporters.images.overlay import overlay_on_photo
 from exporters.images.preprocessing import Preprocessing
 from exporters.runtimes import OnnxRuntime, Provider
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a student answers to an image.
+
+    Attributes:
+        labels: as `Student.predict` gives them.
+        known: whether the image is like the training data; False: it is probably none of the labels. None: this bundle
+            does not tell.
+        score: what that follows from, as `known_scores` of `exporters.core.known` gives it; None likewise.
+    """
+
+    labels: list[tuple[str, float]]
+    known: bool | None
+    score: float | None
 
 
 @dataclass(frozen=True)
@@ -39,20 +56,32 @@ class Explanation:
         cam: the class activation map of the first label, float32 `[h, w]`, over the square that the model saw; not
             scaled: its mean plus the class's bias is the logit.
         picture: the photograph with the map over it.
+        known, score: as those of an `Answer`.
     """
 
     labels: list[tuple[str, float]]
     cam: np.ndarray
     picture: Image.Image
+    known: bool | None = None
+    score: float | None = None
 
 
 class Student:
-    """A bundle's classifier. `labels` and `preprocessing` are those of the bundle."""
+    """A bundle's classifier. `labels` and `preprocessing` are those of the bundle; so is `known_rule`, None where the
+    bundle does not tell images apart that are none of the labels.
+    """
 
-    def __init__(self, runtime: OnnxRuntime, labels: list[str], preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        runtime: OnnxRuntime,
+        labels: list[str],
+        preprocessing: Preprocessing,
+        known_rule: KnownRule | None = None,
+    ) -> None:
         self._runtime = runtime
         self.labels = labels
         self.preprocessing = preprocessing
+        self.known_rule = known_rule
 
     @classmethod
     def load(
@@ -78,7 +107,8 @@ class Student:
             raise UsageError(f"{folder} has no {precision} model", remedy=f"It has {', '.join(sorted(models))}.")
         names = (models[precision], LABELS, PREPROCESS)
         model, labels, preprocess = (read_listed(folder, manifest, name) for name in names)
-        return cls(OnnxRuntime(model, provider, threads), read_labels(labels), read_preprocessing(preprocess))
+        rule = rule_of(manifest, models[precision])
+        return cls(OnnxRuntime(model, provider, threads), read_labels(labels), read_preprocessing(preprocess), rule)
 
     def prepare(self, image: ImageSource) -> np.ndarray:
         """One image as the model takes it, uint8 `[size, size, 3]`.
@@ -107,6 +137,21 @@ class Student:
         """
         return self.rank(self.logits(self.prepare(image)[None])[0], top)
 
+    def answer(self, image: ImageSource, top: int = 5) -> Answer:
+        """As `predict`, and whether the image is like the training data at all.
+
+        Raises:
+            UnreadableImageError, UsageError: as `prepare`.
+        """
+        return self.answer_of(self.logits(self.prepare(image)[None])[0], top)
+
+    def answer_of(self, logits: np.ndarray, top: int = 5) -> Answer:
+        """The answer of logits `[K]`, as `answer` gives it."""
+        labels, rule = self.rank(logits, top), self.known_rule
+        if rule is None:
+            return Answer(labels, None, None)
+        return Answer(labels, bool(rule.known(logits[None])[0]), float(rule.scores(logits[None])[0]))
+
     def explain(self, image: ImageSource, top: int = 5) -> Explanation:
         """As `predict`, and the class activation map of the most likely label, over the image.
 
@@ -118,7 +163,8 @@ class Student:
         photo = self._opened(image)
         logits, cam = self._runtime.explain(self.preprocessing.apply(photo)[None])
         picture = overlay_on_photo(photo, self.preprocessing.geometry, cam[0])
-        return Explanation(self.rank(logits[0], top), cam[0], picture)
+        answer = self.answer_of(logits[0], top)
+        return Explanation(answer.labels, cam[0], picture, answer.known, answer.score)
 
     def require_cam(self) -> None:
         """Refuse, by UnavailableError, a bundle whose models give no class activation maps."""

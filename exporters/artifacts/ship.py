@@ -9,7 +9,7 @@ import numpy as np
 
 from exporters.artifacts.kinds import file_of, precision_of
 from exporters.benchmark import measure
-from exporters.bundle.contents import BundleContents, BundleFacts, ShippedEngine, ShippedModel
+from exporters.bundle.contents import BundleContents, BundleFacts, Known, ShippedEngine, ShippedModel
 from exporters.bundle.manifest import ENGINE_SOURCES, ENGINES, MODEL, plan_name, variant_of
 from exporters.bundle.pack import pack
 from exporters.core.errors import UnavailableError
@@ -66,6 +66,7 @@ def ship(
     out_dir: Path,
     *,
     name: str,
+    known: Known | None = None,
     warn: Callable[[str], None] = lambda _line: None,
     judge: Callable[[int, float], None] = lambda _size, _latency_ms: None,
 ) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def ship(
         reference: the student in torch.
         golden_images: uint8 `[n, S, S, 3]`, 8 or more.
         name: of the student, letters, digits, `.`, `_` and `-`; servers call the model by it.
+        known: how images that are none of the classes are told apart; None where they are not.
         warn: given a line for each engine whose speed cannot be measured here.
         judge: given the bytes of model.onnx and the milliseconds that it takes for one image (median), before anything
             is packed; may raise.
@@ -106,6 +108,7 @@ def ship(
             parity=passed.parity,
             benchmark=benchmark,
             facts=facts,
+            known=known,
             golden_cam=_golden_maps(runtimes[_runtime_name(main)], reference, golden_images),
         ),
         out_dir,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from exporters.core.known import Score
 from exporters.images.preprocessing import Preprocessing
 
 
@@ -71,6 +72,36 @@ class ShippedEngine:
 
 
 @dataclass(frozen=True)
+class KnownModel:
+    """From where on a model knows an image, and what it refuses.
+
+    Args:
+        threshold: the least score of an image that is known.
+        refused: by kind of images, how many score below it; the same keys as `Known.images`.
+    """
+
+    threshold: float
+    refused: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Known:
+    """How images that are none of the classes are told apart.
+
+    Args:
+        score: of the logits (`exporters.core.known`).
+        false_alarms: the share of images like the training data that may be refused by mistake.
+        images: by kind, `validation` and `test` among them, how many were measured.
+        models: by file, for each that ships.
+    """
+
+    score: Score
+    false_alarms: float
+    images: Mapping[str, int]
+    models: Mapping[str, KnownModel]
+
+
+@dataclass(frozen=True)
 class BundleContents:
     """All that a bundle is made of.
 
@@ -88,6 +119,7 @@ class BundleContents:
         engines: those that were run on a GPU.
         golden_cam: float32 `[n, h, w]`, the torch student's class activation maps of its answers; None where the models
             give none.
+        known: how images that are none of the classes are told apart; None where they are not.
     """
 
     name: str
@@ -103,3 +135,4 @@ class BundleContents:
     facts: BundleFacts
     engines: Sequence[ShippedEngine] = ()
     golden_cam: np.ndarray | None = None
+    known: Known | None = None

@@ -44,6 +44,13 @@ class TensorForm(_Form):
     origin: Line
 
 
+class KnownModelForm(_Form):
+    """The least score of an image that a model knows, and how many images of each kind score below it."""
+
+    threshold: Annotated[float, Field(ge=-1e9, le=1e9)]
+    refused: Annotated[dict[Word, Count], Field(max_length=32)]
+
+
 class ModelForm(_Form):
     """An ONNX file."""
 
@@ -53,6 +60,7 @@ class ModelForm(_Form):
     ir_version: Annotated[int, Field(ge=0, le=1000)]
     golden_tolerance: Annotated[float, Field(gt=0, le=1e9)]
     cam_tolerance: Annotated[float, Field(gt=0, le=1e9)] = 0.0
+    known: KnownModelForm = None  # type: ignore[assignment]  # absent where none are told apart; null is refused
     operators: Annotated[dict[Word, Count], Field(max_length=300)]
     initializers: Annotated[list[TensorForm], Field(max_length=20_000)]
 
@@ -102,6 +110,15 @@ class CamForm(_Form):
     width: Annotated[int, Field(ge=1, le=4096)]
 
 
+class KnownForm(_Form):
+    """How images that are none of the classes are told apart, and the score of each golden image."""
+
+    score: Literal["energy", "max_softmax"]
+    false_alarms: Annotated[float, Field(gt=0, le=0.5)]
+    images: Annotated[dict[Word, Annotated[int, Field(ge=1, le=2**40)]], Field(max_length=32)]
+    golden: Annotated[list[float], Field(min_length=MIN_GOLDEN_IMAGES, max_length=MOST_GOLDEN_IMAGES)]
+
+
 class AnswersForm(_Form):
     """How many images of a class there were, and how many of them were answered rightly."""
 
@@ -146,6 +163,7 @@ class ManifestForm(_Form):
     engines: Annotated[dict[Word, EngineForm], Field(max_length=16)] = {}
     golden: GoldenForm
     cam: CamForm = None  # type: ignore[assignment]  # absent where there are no maps; null is refused
+    known: KnownForm = None  # type: ignore[assignment]  # absent where none are told apart; null is refused
     facts: FactsForm
     files: Annotated[dict[Annotated[str, StringConstraints(max_length=300)], FileForm], Field(max_length=64)]
 

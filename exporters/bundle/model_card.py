@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exporters.bundle.front_matter import front_matter, ordered_results
+from exporters.bundle.known import none_of_these
 from exporters.bundle.manifest import GOLDEN_LIMITS, variant_of
 from exporters.core.licences import NOT_STATED
 from exporters.images.preprocessing import Preprocessing
@@ -28,13 +29,15 @@ def model_card(
         f"It was made by tmkd-pipeline {about['version']}. {facts['provenance']}".strip(),
         "## Intended use\n\n"
         f"Sorting photographs that resemble the training data into exactly these {len(labels)} classes. It always "
-        "answers with one of them, also for an image that shows none. It was not made for decisions about people.",
+        f"answers with one of them, also for an image that shows none{_told_apart(about)}. It was not made for"
+        " decisions about people.",
         "## Data\n\n" + _table(facts["data"]),
         "## Accuracy\n\n" + _table(facts["metrics"]),
         "## Accuracy of each class\n\n" + _classes(ordered_results(facts["results"]), labels),
         "## Model\n\n" + _table(_model_facts(about)),
         "## Preprocessing\n\n" + _preprocessing(preprocessing),
         "## How to run it\n\n" + _example(preprocessing),
+        *none_of_these(about),
         *_where_it_looks(about, parity),
         "## Equal to the trained student\n\n"
         + _parity(parity, about["models"])
@@ -50,6 +53,11 @@ def model_card(
         + f"\n\nSPDX identifiers. What is {NOT_STATED} is not known here: find out before you rely on it.",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _told_apart(about: Mapping[str, Any]) -> str:
+    """That many such images can be told apart, where they can."""
+    return ", which its score often tells (see None of these)" if "known" in about else ""
 
 
 def _classes(results: Mapping[str, Any], labels: list[str]) -> str:

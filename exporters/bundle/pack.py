@@ -12,6 +12,7 @@ from exporters import __version__
 from exporters.bundle.archive import tar_path, write_tar
 from exporters.bundle.contents import BundleContents, ShippedEngine, ShippedModel
 from exporters.bundle.golden import cam_tolerance, golden_tolerance
+from exporters.bundle.known import described_known, described_model
 from exporters.bundle.manifest import (
     BENCHMARK,
     CARD,
@@ -79,6 +80,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         "engines": {engine_path(engine.source): _described_engine(engine) for engine in contents.engines},
         "golden": {"images": len(contents.golden_images)},
         **_cam_size(contents),
+        **described_known(contents.known, contents.golden_logits),
         "facts": facts,
     }
     about = json.loads(dump_json(about))  # as `verify` reads it, which makes the card again
@@ -182,6 +184,7 @@ def _described(model: ShippedModel, contents: BundleContents) -> dict[str, Any]:
         "ir_version": read.ir_version,
         "golden_tolerance": golden_tolerance(model.precision, report, logits),
         **({} if maps is None else {"cam_tolerance": cam_tolerance(model.precision, report, maps)}),
+        **described_model(contents.known, model.file),
         "operators": read.operators,
         "initializers": [dict(entry) for entry in model.initializers],
     }

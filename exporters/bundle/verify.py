@@ -16,6 +16,7 @@ from exporters.audit import audit_bundle
 from exporters.audit.network import audit_network
 from exporters.audit.texts import audit_manifest, audit_texts
 from exporters.bundle.golden import check_tolerances, explained, judge_golden, judge_golden_maps, predicted
+from exporters.bundle.known import check_known
 from exporters.bundle.layout import check_folder, check_listed
 from exporters.bundle.manifest import (
     CARD,
@@ -113,6 +114,7 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
     size_of_maps = map_size(manifest)
     maps = None if size_of_maps is None else _golden_maps(contents, len(images), size_of_maps)
     check_regenerated(contents, manifest, labels, preprocessing)
+    check_known(manifest, logits)
     run: Golden = _trusted_logits if trusted else confined_logits
     run_with_maps: GoldenMaps = _trusted_maps if trusted else confined_maps
     tensors, errors = 0, {}

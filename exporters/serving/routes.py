@@ -33,18 +33,19 @@ def image_routes(service: Service) -> APIRouter:
         summary="Classify an image file",
     )
     async def predict(request: Request, top: Annotated[int, Query(ge=1, le=100_000)] = 5) -> Response:
-        """Takes an image as the form field `file` or as the whole body; answers as `Student.predict` does."""
+        """Takes an image as the form field `file` or as the whole body; answers as `Student.answer` does."""
         model = service.holder.current
         async with service.bodies.read(request) as body:
             with service.admission.admit(1):
                 async with service.in_time():
                     image = await service.decode(model.student, body, request.headers.get("content-type"))
                     logits = await model.batcher.logits(image[None])
-        ranked = model.student.rank(logits[0], top)
+        found = model.student.answer_of(logits[0], top)
         answer = {
             "model_name": model.bundle.name,
             "model_version": model.bundle.version,
-            "predictions": [{"label": label, "probability": probability} for label, probability in ranked],
+            **({} if found.known is None else {"known": found.known}),
+            "predictions": [{"label": label, "probability": probability} for label, probability in found.labels],
         }
         return Response(to_json(answer), media_type=protocol.JSON_TYPE)
 

@@ -23,6 +23,10 @@ class Predictions(BaseModel):
 
     model_name: str
     model_version: str
+    known: bool = Field(
+        default=None,  # type: ignore[assignment]  # absent where the bundle does not tell
+        description="Whether the image is like the training data; only of a bundle that tells.",
+    )
     predictions: list[Prediction]
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,9 @@ from pipeline.commands.options import BUNDLE, PATH, PRECISION, PROVIDER, as_json
 from pipeline.streams import echo, echo_json
 
 if TYPE_CHECKING:
-    from exporters.client import Student
+    from exporters.client import Answer, Explanation, Student
     from exporters.runtimes import Provider
     from pipeline.commands.explained import ExplainedFolder
-
-Labels = Sequence[tuple[str, float]]
-"""The most probable ones, with their probabilities."""
 
 
 @click.command()
@@ -26,7 +23,12 @@ Labels = Sequence[tuple[str, float]]
 @click.argument("images", nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Number of labels per image.")
 @as_json("an object on a line for each image")
-@click.option("--csv", "as_csv", is_flag=True, help="A line for each label: image, rank, label, probability.")
+@click.option(
+    "--csv",
+    "as_csv",
+    is_flag=True,
+    help="A line for each label: image, rank, label, probability; known, where the bundle tells.",
+)
 @click.option(
     "--explain",
     "explain_to",
@@ -58,6 +60,9 @@ def predict(
     With --explain, a PNG of each image, <image>_<label>_<per cent>.png, shows where the model looks. It takes a bundle
     that was made with export.onnx.cam: true.
 
+    Where the bundle tells images apart that are unlike its training data (known.score), such images are called so; in
+    JSON and CSV, known is then true or false.
+
     An image that cannot be read is named on standard error, and the others are still classified; the exit code is
     then 4.
     """
@@ -76,24 +81,26 @@ def predict(
     pictures = _pictures(student, explain_to, overwrite=overwrite)
     show = _FORMS[form]
     if form == "csv":
-        echo("image,rank,label,probability" + ("" if pictures is None else ",picture"))
+        more = {"known": student.known_rule is not None, "picture": pictures is not None}
+        echo(",".join(["image,rank,label,probability", *(name for name, there in more.items() if there)]))
     unreadable = looked_at = 0
     for image in named_images(images, sys.stdin):
         looked_at += 1
         try:
             picture = None
+            found: Answer | Explanation
             if pictures is None:
-                labels = student.predict(image, top=top)
+                found = student.answer(image, top=top)
             else:
-                explanation = student.explain(image, top=top)
-                labels, picture = explanation.labels, pictures.write(image, explanation)
+                found = student.explain(image, top=top)
+                picture = pictures.write(image, found)
         except UnreadableImageError as error:
             if len(images) == 1 and image == Path(images[0]):  # it alone was asked for, by its name
                 raise
             unreadable += 1  # and nothing of the error is kept, which holds the image
             echo(error.message, err=True)
             continue
-        show(image, labels, picture)
+        show(image, found, picture)
         if reader_gone() and pictures is None:  # else its work is also what it writes
             break
     if unreadable:
@@ -113,32 +120,36 @@ def _pictures(student: "Student", folder: Path | None, *, overwrite: bool) -> "E
     return ExplainedFolder(folder, overwrite=overwrite)
 
 
-def _show_text(image: Path, labels: Labels, picture: Path | None) -> None:
+def _show_text(image: Path, found: "Answer | Explanation", picture: Path | None) -> None:
     echo(f"{image}")
-    for label, probability in labels:
+    for label, probability in found.labels:
         echo(f"  {100 * probability:6.2f} %  {label}")
+    if found.known is False:
+        echo("  probably none of these: unlike the training data")
     if picture is not None:
         echo(f"  picture: {picture}")
 
 
-def _show_json(image: Path, labels: Labels, picture: Path | None) -> None:
-    predictions = [{"label": label, "probability": probability} for label, probability in labels]
+def _show_json(image: Path, found: "Answer | Explanation", picture: Path | None) -> None:
+    predictions = [{"label": label, "probability": probability} for label, probability in found.labels]
+    known = {} if found.known is None else {"known": found.known, "score": found.score}
     shown = {} if picture is None else {"picture": str(picture)}
-    echo_json({"image": str(image), "predictions": predictions, **shown}, line=True)
+    echo_json({"image": str(image), "predictions": predictions, **known, **shown}, line=True)
 
 
-def _show_csv(image: Path, labels: Labels, picture: Path | None) -> None:
+def _show_csv(image: Path, found: "Answer | Explanation", picture: Path | None) -> None:
     text = io.StringIO()
-    shown = () if picture is None else (str(picture),)
+    known = () if found.known is None else (str(found.known).lower(),)
+    shown = (*known, *(() if picture is None else (str(picture),)))
     rows = [
         (str(image), rank, label, f"{probability:.6f}", *shown)
-        for rank, (label, probability) in enumerate(labels, start=1)
+        for rank, (label, probability) in enumerate(found.labels, start=1)
     ]
     csv.writer(text, lineterminator="\n").writerows(rows)
     echo(text.getvalue().rstrip("\n"))
 
 
-_FORMS: dict[str | None, Callable[[Path, Labels, Path | None], None]] = {
+_FORMS: dict[str | None, Callable[[Path, "Answer | Explanation", Path | None], None]] = {
     None: _show_text,
     "json": _show_json,
     "csv": _show_csv,

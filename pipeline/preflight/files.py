@@ -90,6 +90,10 @@ def named_paths(recipe: Recipe) -> Iterator[NamedPath]:
         remedy = "Check the path, or leave the key out: the prompts give anchors too."
         readers = frozenset({"race", "distill"} if text.tower is None else {"race", "distill", "text"})
         yield NamedPath("teacher.text.anchors", path, readers, remedy=remedy)
+    if recipe.known.score != "none" and recipe.known.foreign is not None:
+        path = Path(recipe.known.foreign).expanduser()
+        remedy = "Check the path, or leave the key out: drawn images are measured in any case."
+        yield NamedPath("known.foreign", path, frozenset({"bundle"}), folder=True, remedy=remedy)
 
 
 def _data(recipe: Recipe) -> Iterator[NamedPath]:

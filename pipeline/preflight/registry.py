@@ -9,6 +9,7 @@ _STUDENT = _TAUGHT | {"baseline"}
 BEFORE_FIRST_STAGE = (
     Check("pipeline.preflight.packages:check", _TRAINING | {"validate", "export", "parity", "bundle"}),
     Check("pipeline.preflight.files:check", _TRAINING | {"data"}),
+    Check("pipeline.preflight.known:check_foreign", frozenset({"bundle"})),
     Check("pipeline.preflight.lock:check_environment", _TRAINING),
     Check("pipeline.preflight.batches:check_pieces", frozenset({"teacher", "text", "distill"})),
     Check("pipeline.preflight.names:check_prompts", frozenset({"text"})),
@@ -26,6 +27,7 @@ AFTER_DATA = (
     Check("pipeline.preflight.lock:check_data", _TRAINING | {"validate", "export", "parity", "bundle"}),
     Check("pipeline.preflight.names:check_class_names", frozenset({"text", "race", "distill"})),
     Check("pipeline.preflight.names:check_class_weights", frozenset({"teacher", "race", "distill"})),
+    Check("pipeline.preflight.known:check_images", frozenset({"bundle"})),
     Check("pipeline.preflight.batches:check_steps", frozenset({"teacher", "text", "distill"})),
     Check("pipeline.preflight.batches:check_parts", frozenset({"teacher", "text", "distill"})),
     Check("pipeline.preflight.networks:check_student", _STUDENT, slow=True),

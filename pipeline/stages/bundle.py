@@ -26,6 +26,7 @@ from pipeline.stages.parity import PARITY, SHIPPED
 from pipeline.stages.shared.artifacts import VARIANTS_FILE
 from pipeline.stages.shared.images import golden_images
 from pipeline.stages.shared.inputs import CHOICE, Data, read_data, read_json_output
+from pipeline.stages.shared.known import foreign_files, measure_known
 from pipeline.stages.shared.race import decided_recipe, race_verdict, read_race
 
 if TYPE_CHECKING:
@@ -58,11 +59,16 @@ class BundleStage(Stage):
         """The recipe, whose digest the manifest holds, and the version that it names."""
         return {**identity(recipe), "version": __version__}
 
+    def files(self, recipe: Recipe) -> Mapping[str, str]:
+        """The foreign images that are measured, by names, sizes and times."""
+        return foreign_files(recipe)
+
     def run(self, context: StageContext) -> dict[str, Any]:
-        """Measure speed, judge the file, take golden vectors from validation images, pack, verify.
+        """Choose from where on an image is known, measure speed, judge the file, take golden vectors, pack, verify.
 
         Raises:
             GateError: model.onnx is larger or slower than the recipe allows.
+            UnavailableError: no foreign image that the recipe gives can be read.
         """
         from exporters.artifacts.ship import ship
         from exporters.runtimes import TorchRuntime
@@ -70,7 +76,7 @@ class BundleStage(Stage):
 
         run, recipe = context.run, context.recipe
         data = read_data(context)
-        student = load_student(run.folder("distill") / "chosen")
+        student, passed = load_student(run.folder("distill") / "chosen"), _passed(context)
         gates: list[Gate] = []
 
         def judge(size: int, latency_ms: float) -> None:
@@ -86,11 +92,12 @@ class BundleStage(Stage):
         manifest = ship(
             student,
             TorchRuntime(student),
-            _passed(context),
+            passed,
             golden_images(data),
             _facts(context, data, student),
             run.folder(self.name),
             name=recipe.name,
+            known=measure_known(context, data, passed.models, student.preprocessing),
             warn=context.console.warn,
             judge=judge,
         )
@@ -118,7 +125,7 @@ def identity(recipe: Recipe) -> dict[str, Any]:
     on the disk meanwhile.
     """
     kept = ("distill.teacher_cache.max_gb", "train.checkpoint.every_minutes", "train.checkpoint.keep")
-    here = ("data.root", "data.workers", "device", *kept)
+    here = ("data.root", "known.foreign", "data.workers", "device", *kept)
     return {key: value for key, value in settings(recipe, *recipe.resolved()).items() if key not in here}
 
 

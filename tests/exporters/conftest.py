@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from exporters.audit import audit_export  # noqa: E402
 from exporters.benchmark import measure  # noqa: E402
-from exporters.bundle.contents import BundleContents, BundleFacts, ShippedModel  # noqa: E402
+from exporters.bundle.contents import BundleContents, BundleFacts, Known, KnownModel, ShippedModel  # noqa: E402
 from exporters.bundle.pack import pack  # noqa: E402
 from exporters.images.preprocessing import Preprocessing  # noqa: E402
 from exporters.onnx.cam import find_cam_source, with_cam  # noqa: E402
@@ -152,6 +152,23 @@ def contents_with_cam(cifar: Exported, contents: BundleContents) -> BundleConten
         parity={"fp32": report.to_json()},
         golden_cam=reference.explain(cifar.images[:8]).cam,
     )
+
+
+@pytest.fixture(scope="session")
+def contents_with_known(cifar: Exported, contents: BundleContents) -> BundleContents:
+    """The same, telling images apart by energy: of 20 validation images the threshold is the fourth smallest score."""
+    energies = np.log(np.exp(cifar.logits.astype(np.float64)).sum(axis=1))
+    model = KnownModel(float(np.sort(energies)[3]), {"validation": 3, "test": 5, "drawn noise": 9})
+    images = {"validation": 20, "test": 20, "drawn noise": 10}
+    return replace(contents, known=Known("energy", 0.2, images, {"model.onnx": model}))
+
+
+@pytest.fixture(scope="session")
+def packed_with_known(contents_with_known: BundleContents, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that tells images apart, and that no test may change."""
+    folder = tmp_path_factory.mktemp("packed_with_known") / "bundle"
+    pack(contents_with_known, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

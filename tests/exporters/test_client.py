@@ -130,3 +130,19 @@ def test_bundle_without_maps_says_how_to_get_them(student: Student, photo: Path)
     with pytest.raises(UnavailableError, match="gives no class activation maps") as caught:
         student.explain(photo)
     assert caught.value.remedy is not None and "--set export.onnx.cam=true" in caught.value.remedy
+
+
+def test_answer_tells_whether_the_image_is_known(packed_with_known: Path, photo: Path, cifar: Exported) -> None:
+    student = Student.load(packed_with_known, threads=1)
+    energies = np.sort(np.log(np.exp(cifar.logits.astype(np.float64)).sum(axis=1)))
+    found = [student.answer(image, top=3) for image in cifar.images]
+    assert [each.labels for each in found] == [student.predict(image, top=3) for image in cifar.images]
+    np.testing.assert_allclose(sorted(each.score or 0 for each in found), energies, atol=1e-4)
+    # The fourth smallest score is the threshold; that image's own score may round to either side.
+    assert [each.known for each in sorted(found, key=lambda each: each.score or 0)][4:] == [True] * 16
+    assert [each.known for each in sorted(found, key=lambda each: each.score or 0)][:3] == [False] * 3
+
+
+def test_bundle_without_a_score_does_not_tell(student: Student, photo: Path) -> None:
+    found = student.answer(photo)
+    assert (found.labels, found.known, found.score) == (student.predict(photo), None, None)

@@ -8,6 +8,7 @@ from pipeline.data.settings import DataSettings
 from pipeline.distill.settings import AUTO, DistillSettings
 from pipeline.recipe.schema.bundle import BundleSettings
 from pipeline.recipe.schema.export import ExportSettings
+from pipeline.recipe.schema.known import KnownSettings
 from pipeline.recipe.schema.lock import LockSettings
 from pipeline.recipe.schema.parity import ParitySettings
 from pipeline.recipe.schema.student import StudentSettings
@@ -38,6 +39,7 @@ class Recipe(Settings):
     gates: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate", description="The gates.")
     export: ExportSettings = Field(default_factory=ExportSettings, description="What is exported.")
     parity: ParitySettings = Field(default_factory=ParitySettings, description="The proof of equality.")
+    known: KnownSettings = Field(default_factory=KnownSettings, description="Images that are none of the classes.")
     bundle: BundleSettings = Field(default_factory=BundleSettings, description="The bundle.")
     track: TrackSettings = Field(default_factory=TrackSettings, description="Trackers that are sent the figures.")
     lock: LockSettings | None = Field(

@@ -1,9 +1,13 @@
+import io
 import json
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from exporters.serving.model import LoadedBundle
+from exporters.serving.model import LoadedBundle, load_bundle
 from exporters.serving.security import ApiKey
+from tests.exporters.conftest import Exported
 
 from .app import App, run
 from .conftest import KEY
@@ -32,3 +36,29 @@ def test_inference_and_administration_routes_answer(bundle: LoadedBundle) -> Non
         assert (await app.ask("POST", "/predict?top=x", b"", **key))[0] == 400
 
     run(bundle, test, api_key=ApiKey(KEY, "key"))
+
+
+def test_answer_says_known_where_the_bundle_tells(
+    bundle: LoadedBundle, packed_with_known: Path, cifar: Exported
+) -> None:
+    """As the client does; other bundles' answers have no such key."""
+    telling = load_bundle(packed_with_known, "fp32", "cpu")
+
+    async def told(app: App) -> None:
+        known = []
+        for image in cifar.images:
+            encoded = io.BytesIO()
+            Image.fromarray(image).save(encoded, "PNG")
+            status, _, answer = await app.ask("POST", "/predict", encoded.getvalue())
+            assert status == 200 and answer["known"] is telling.student.answer(encoded.getvalue()).known
+            known.append(answer["known"])
+        assert {*known} == {True, False}
+
+    async def silent(app: App) -> None:
+        encoded = io.BytesIO()
+        Image.fromarray(cifar.images[0]).save(encoded, "PNG")
+        status, _, answer = await app.ask("POST", "/predict", encoded.getvalue())
+        assert status == 200 and sorted(answer) == ["model_name", "model_version", "predictions"]
+
+    run(telling, told, decoders=0)
+    run(bundle, silent, decoders=0)

@@ -386,6 +386,9 @@ _CASES: dict[str, list[Case]] = {
         },
     ),
     "track.to": [Case(["tensorboard", "mlflow"], "")],
+    "known.score": [Case("energy", "bundle")],
+    "known.false_alarms": [Case(0.1, "bundle", {"known.score": "energy"}), Case(0.1, "")],
+    "known.foreign": [Case("moved", "bundle", {"known.score": "energy"}), Case("moved", "")],
     "bundle.licence": [Case("CC0-1.0", EXPORT)],
     **given(
         "lock",
