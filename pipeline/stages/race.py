@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from exporters.core.errors import GateError
 from exporters.core.files import read_json, write_json
 from exporters.parity.intervals import wilson_interval
-from pipeline.distill.race.candidates import PLAIN, Candidate
+from pipeline.distill.race.candidates import PLAIN, Candidate, by_promise
 from pipeline.distill.race.halving import rung_epochs, survivors, winner
 from pipeline.distill.race.refusals import workable_candidates
 from pipeline.distill.registry import METHODS
@@ -99,6 +99,7 @@ class RaceStage(Stage):
         rungs: list[dict[str, Any]] = []
         seconds: dict[str, list[float]] = {name: [] for name in entrants}
         racing = tuple(entrants)
+        images, promising = len(data.index.splits["validation"]), by_promise(candidates, recipe.distill.base)
         for number, epochs in enumerate(lengths, start=1):
             recipes = {name: race_recipe(recipe, entrants[name], epochs, passes) for name in racing}
             results: dict[str, dict[str, Any]] = {}
@@ -111,7 +112,11 @@ class RaceStage(Stage):
                 seconds[name].append(took)
             scores = {name: _standing(results[name]) for name in racing if results[name]["validation_top1"] is not None}
             last = number == len(lengths)
-            kept = (winner(scores),) if last else survivors(scores, recipe.distill.auto.reduction)
+            kept = (
+                (winner(scores, images, promising),)
+                if last
+                else survivors(scores, recipe.distill.auto.reduction, images, promising)
+            )
             ordered = [{"candidate": name, **results[name], "goes_on": name in kept} for name in racing]
             rungs.append({"epochs": epochs, "results": ordered})
             racing = kept

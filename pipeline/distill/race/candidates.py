@@ -1,5 +1,6 @@
 """What `distill.method: auto` chooses from: methods alone, and TMKD on bases."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.distill.registry import METHODS, base_methods
@@ -63,3 +64,19 @@ def default_candidates(base: str) -> tuple[Candidate, ...]:
     alone = [Candidate(name) for name in (PLAIN, *base_methods())]
     plugged = [Candidate("tmkd", name) for name in dict.fromkeys((base, *_TMKD_BASES))]
     return tuple(each for each in (*alone, *plugged) if not each.needs_stages)
+
+
+def by_promise(candidates: Sequence[Candidate], base: str) -> tuple[str, ...]:
+    """Names of the candidates, those first that won most often over whole schedules (docs/results.md).
+
+    TMKD on `distill.base`, that base alone, TMKD on others, other methods in their order, and plain training.
+
+    Args:
+        candidates: in any order.
+        base: `distill.base`.
+    """
+
+    def rank(each: Candidate) -> tuple[bool, bool, bool]:
+        return each.name == PLAIN, (each.base or each.method) != base, each.base is None
+
+    return tuple(each.name for each in sorted(candidates, key=rank))

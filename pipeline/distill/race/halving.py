@@ -3,9 +3,14 @@
 Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization" (AISTATS 2016); the
 factor between rungs is the η of Hyperband (Li et al., JMLR 2018). Each rung trains from the first epoch, with a
 schedule that ends, since accuracy half-way down a longer schedule says little about accuracy at its end.
+
+A validation split tells candidates apart no better than its size allows, and short schedules flatter plain training.
+So what cannot be told from the best is ordered by what usually wins in the end. Where that is wrong, plain training
+over the whole schedule is still there to be compared with.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from pipeline.distill.race.candidates import PLAIN
 
@@ -37,27 +42,47 @@ def rung_epochs(epochs: int, rungs: int, reduction: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(lengths))
 
 
-def survivors(scores: Mapping[str, Score], reduction: int) -> tuple[str, ...]:
+def survivors(scores: Mapping[str, Score], reduction: int, images: int, preferred: Sequence[str]) -> tuple[str, ...]:
     """The candidates that go on to the next rung: one in `reduction`, `FEWEST_SURVIVORS` at least, and plain training.
 
+    The best one goes on; then those that are as good within one standard error, by preference; then the next best.
+
     Args:
-        scores: candidate → validation accuracy and what decides between equal ones, both better where they are higher;
-            plain candidates before elaborate ones, since of equals in both the first is better.
+        scores: candidate → validation accuracy and what decides between equal ones, both better where they are higher.
         reduction: η.
+        images: of the validation split, 1 or more.
+        preferred: every candidate, the most promising first.
 
     Returns:
         Names in the order of `scores`.
     """
-    others = [name for name in scores if name != PLAIN]
-    count = max(FEWEST_SURVIVORS, len(others) // reduction)
-    best = sorted(others, key=lambda name: scores[name], reverse=True)[:count]  # stable: the first stays first
+    others = {name: score for name, score in scores.items() if name != PLAIN}
+    by_score = sorted(others, key=lambda name: others[name], reverse=True)
+    equals = _as_good_as_the_best(others, images)
+    order = dict.fromkeys([*by_score[:1], *(name for name in preferred if name in equals), *by_score])
+    best = list(order)[: max(FEWEST_SURVIVORS, len(others) // reduction)]
     return tuple(name for name in scores if name == PLAIN or name in best)
 
 
-def winner(scores: Mapping[str, Score]) -> str:
-    """The candidate with the highest score; of equals the first.
+def winner(scores: Mapping[str, Score], images: int, preferred: Sequence[str]) -> str:
+    """Of the candidates that are as good as the best within one standard error, the most promising.
 
     Args:
         scores: of the last rung, as in `survivors`.
+        images: as in `survivors`.
+        preferred: as in `survivors`.
     """
-    return max(scores, key=lambda name: scores[name])
+    equals = _as_good_as_the_best(scores, images)
+    return next(name for name in preferred if name in equals)
+
+
+def _as_good_as_the_best(scores: Mapping[str, Score], images: int) -> set[str]:
+    """Those whose accuracy is within one standard error of the highest (Breiman, Friedman, Olshen and Stone,
+    "Classification and Regression Trees", 1984, section 3.4.3).
+
+    The error is binomial, of (right + 1) / (images + 2), so that it is never 0.
+    """
+    best = max((accuracy for accuracy, _ in scores.values()), default=0.0)
+    share = (best * images + 1) / (images + 2)
+    error = math.sqrt(share * (1 - share) / images)
+    return {name for name, (accuracy, _) in scores.items() if accuracy >= best - error}

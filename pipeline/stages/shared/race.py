@@ -32,9 +32,13 @@ def race_verdict(race: Mapping[str, Any]) -> str:
     top1 = {row["candidate"]: row["validation_top1"] for row in last["results"] if row["validation_top1"] is not None}
     winner, racers = race["winner"], count_of(len(race["rungs"][0]["results"]), "candidate")
     figures = f"validation top-1 {100 * top1[winner]:.2f} % after {count_of(last['epochs'], 'epoch')}"
+    best = max(top1, key=lambda name: top1[name])
     if winner == PLAIN:
-        return f"auto chose plain training (ce) among {racers}: {figures}, and no other is above it"
-    return f"auto chose {winner} among {racers}: {figures}, plain training (ce) {100 * top1[PLAIN]:.2f} %"
+        return f"auto chose plain training (ce) among {racers}: {figures}, and no other is as good"
+    sentence = f"auto chose {winner} among {racers}: {figures}, plain training (ce) {100 * top1[PLAIN]:.2f} %"
+    if top1[winner] < top1[best]:
+        sentence += f"; as good as the best, {best} with {100 * top1[best]:.2f} %, within one standard error"
+    return sentence
 
 
 def race_table(

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.distill.race.candidates import Candidate, candidate, candidate_names, default_candidates
+from pipeline.distill.race.candidates import Candidate, by_promise, candidate, candidate_names, default_candidates
 from pipeline.distill.registry import METHODS, base_methods
 
 
@@ -26,3 +26,10 @@ def test_default_race_has_every_base_that_a_teacher_cache_serves(base: str) -> N
     assert set(plugged) == {base, "kd", "dkd"} & served and len(plugged) == len(set(plugged))
     methods = [each.method for each in candidates]
     assert methods == sorted(methods, key="tmkd".__eq__)
+
+
+def test_tmkd_on_the_given_base_is_the_most_promising_and_plain_training_the_least() -> None:
+    names = ("ce", "kd", "crd", "cat_kd", "tmkd on kd", "tmkd on cat_kd")
+    racing = [candidate(name) for name in names]
+    assert by_promise(racing, "cat_kd") == ("tmkd on cat_kd", "cat_kd", "tmkd on kd", "kd", "crd", "ce")
+    assert by_promise(racing, "sp") == ("tmkd on kd", "tmkd on cat_kd", "kd", "crd", "cat_kd", "ce")

@@ -58,6 +58,12 @@ def test_verdict_names_the_winner_and_plain_training() -> None:
         "auto chose tmkd on logit_std among 5 candidates: validation top-1 70.00 % after 80 epochs,"
         " plain training (ce) 62.50 %"
     )
+    behind = {"candidate": "tmkd on kd", "validation_top1": 0.6125}
+    last = {"epochs": 80, "results": [behind, *RACE["rungs"][-1]["results"]]}
+    assert race_verdict({"winner": "tmkd on kd", "rungs": [*RACE["rungs"][:-1], last]}).endswith(
+        "validation top-1 61.25 % after 80 epochs, plain training (ce) 62.50 %; as good as the best,"
+        " tmkd on logit_std with 70.00 %, within one standard error"
+    )
     won_by_plain = RACE | {"winner": "ce"}
     assert race_verdict(won_by_plain).startswith("auto chose plain training (ce) among 5 candidates: validation top-1")
 
