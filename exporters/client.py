@@ -18,6 +18,7 @@ from exporters.bundle.manifest import (
     read_listed,
     read_manifest,
     read_preprocessing,
+    temperature_of,
     variant_of,
 )
 from exporters.core.arrays import softmax
@@ -67,7 +68,7 @@ class Explanation:
 
 
 class Student:
-    """A bundle's classifier. `labels` and `preprocessing` are those of the bundle; so is `known_rule`, None where the
+    """A bundle's classifier. `labels`, `preprocessing` and `temperature` are those of the bundle; so is `known_rule`, None where the
     bundle does not tell images apart that are none of the labels.
     """
 
@@ -77,11 +78,13 @@ class Student:
         labels: list[str],
         preprocessing: Preprocessing,
         known_rule: KnownRule | None = None,
+        temperature: float = 1.0,
     ) -> None:
         self._runtime = runtime
         self.labels = labels
         self.preprocessing = preprocessing
         self.known_rule = known_rule
+        self.temperature = temperature
 
     @classmethod
     def load(
@@ -108,7 +111,8 @@ class Student:
         names = (models[precision], LABELS, PREPROCESS)
         model, labels, preprocess = (read_listed(folder, manifest, name) for name in names)
         rule = rule_of(manifest, models[precision])
-        return cls(OnnxRuntime(model, provider, threads), read_labels(labels), read_preprocessing(preprocess), rule)
+        runtime = OnnxRuntime(model, provider, threads)
+        return cls(runtime, read_labels(labels), read_preprocessing(preprocess), rule, temperature_of(manifest))
 
     def prepare(self, image: ImageSource) -> np.ndarray:
         """One image as the model takes it, uint8 `[size, size, 3]`.
@@ -130,7 +134,10 @@ class Student:
         return open_rgb(Path(image) if isinstance(image, str) else image)
 
     def predict(self, image: ImageSource, top: int = 5) -> list[tuple[str, float]]:
-        """The `top` most likely labels with their probabilities (softmax of the logits), most likely first.
+        """The `top` most likely labels with their probabilities, most likely first.
+
+        Probabilities are `softmax(logits / temperature)`, with the temperature of the bundle's manifest; 1 where it
+        has none.
 
         Raises:
             UnreadableImageError, UsageError: as `prepare`.
@@ -177,7 +184,7 @@ class Student:
 
     def rank(self, logits: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
         """The `top` most likely labels of logits `[K]`, as `predict` gives them."""
-        probabilities = softmax(logits)
+        probabilities = softmax(logits, self.temperature)
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [(self.labels[index], float(probabilities[index])) for index in order]
 

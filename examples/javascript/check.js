@@ -13,6 +13,15 @@ function checkInput(preprocess, dims) {
   if (expected.join() !== dims.join()) throw new Error(`golden inputs are [${dims}], not [${expected}]`);
 }
 
+/** Probabilities of one image's logits, at the temperature of the manifest. */
+function softmax(logits, temperature) {
+  const scaled = Array.from(logits, (logit) => logit / temperature);
+  const largest = Math.max(...scaled);
+  const exponentials = scaled.map((value) => Math.exp(value - largest));
+  const total = exponentials.reduce((sum, value) => sum + value, 0);
+  return exponentials.map((value) => value / total);
+}
+
 async function main(folder) {
   const { manifest, bytes, json } = readBundle(folder);
   const labels = json("labels.json");
@@ -32,9 +41,11 @@ async function main(folder) {
     const difference = Math.abs(found[index] - golden.data[index]);
     if (!(difference <= largest)) largest = difference; // NaN counts
   }
+  const temperature = manifest.calibration?.temperature ?? 1;
   for (let row = 0; row < golden.dims[0]; row += 1) {
-    const answers = Array.from(found.slice(row * labels.length, (row + 1) * labels.length));
-    console.log(`golden image ${row}: ${labels[answers.indexOf(Math.max(...answers))]}`);
+    const probabilities = softmax(found.slice(row * labels.length, (row + 1) * labels.length), temperature);
+    const highest = Math.max(...probabilities);
+    console.log(`golden image ${row}: ${labels[probabilities.indexOf(highest)]} (${(100 * highest).toFixed(2)} %)`);
   }
   const error = largest / scale;
   const allowed = manifest.models[MODEL].golden_tolerance;

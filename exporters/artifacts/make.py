@@ -69,6 +69,7 @@ def make_fp32(
     name: str | None = None,
     licence: str | None = None,
     probabilities: bool = False,
+    temperature: float = 1.0,
     any_size: bool = False,
     cam: bool = False,
     say: Say = silent,
@@ -76,7 +77,7 @@ def make_fp32(
     """Write `folder/model.onnx`, and trace every tensor of it back to the student's own parameters.
 
     Args:
-        opset, name, licence, probabilities, any_size: as `exporters.onnx.export.export_onnx` takes them.
+        opset, name, licence, probabilities, temperature, any_size: as `exporters.onnx.export.export_onnx` takes them.
         cam: a further output `cam` float32 `[batch, h, w]`, the class activation map of the most likely class.
 
     Raises:
@@ -97,6 +98,7 @@ def make_fp32(
             name=name,
             licence=licence,
             probabilities=probabilities,
+            temperature=temperature,
             any_size=any_size,
         )
     content = exported.path.read_bytes()

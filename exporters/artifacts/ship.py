@@ -67,6 +67,7 @@ def ship(
     *,
     name: str,
     known: Known | None = None,
+    calibration: Mapping[str, Any] | None = None,
     warn: Callable[[str], None] = lambda _line: None,
     judge: Callable[[int, float], None] = lambda _size, _latency_ms: None,
 ) -> dict[str, Any]:
@@ -77,6 +78,7 @@ def ship(
         golden_images: uint8 `[n, S, S, 3]`, 8 or more.
         name: of the student, letters, digits, `.`, `_` and `-`; servers call the model by it.
         known: how images that are none of the classes are told apart; None where they are not.
+        calibration: as `BundleContents` takes it.
         warn: given a line for each engine whose speed cannot be measured here.
         judge: given the bytes of model.onnx and the milliseconds that it takes for one image (median), before anything
             is packed; may raise.
@@ -110,6 +112,7 @@ def ship(
             facts=facts,
             known=known,
             golden_cam=_golden_maps(runtimes[_runtime_name(main)], reference, golden_images),
+            calibration=calibration,
         ),
         out_dir,
     )

@@ -120,6 +120,8 @@ class BundleContents:
         golden_cam: float32 `[n, h, w]`, the torch student's class activation maps of its answers; None where the models
             give none.
         known: how images that are none of the classes are told apart; None where they are not.
+        calibration: `temperature` and `splits`, as the manifest has them; None where probabilities are the plain
+            softmax.
     """
 
     name: str
@@ -136,3 +138,4 @@ class BundleContents:
     engines: Sequence[ShippedEngine] = ()
     golden_cam: np.ndarray | None = None
     known: Known | None = None
+    calibration: Mapping[str, Any] | None = None

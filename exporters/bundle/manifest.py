@@ -100,6 +100,11 @@ def map_size(manifest: Mapping[str, Any]) -> tuple[int, int] | None:
     return None if cam is None else (cam["height"], cam["width"])
 
 
+def temperature_of(manifest: Mapping[str, Any]) -> float:
+    """The temperature of a bundle's probabilities, `softmax(logits / temperature)`; 1 where it has none."""
+    return float(manifest.get("calibration", {}).get("temperature", 1.0))
+
+
 def seal(manifest: bytes) -> bytes:
     """The content of `manifest.sha256`, in the format of `sha256sum`."""
     return f"{sha256_bytes(manifest)}  {MANIFEST}\n".encode()

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
+from exporters.core.temperature import LEAST, MOST
+
 MOST_CLASSES = 2**15
 """ImageNet-21k has 21,841."""
 
@@ -119,6 +121,23 @@ class KnownForm(_Form):
     golden: Annotated[list[float], Field(min_length=MIN_GOLDEN_IMAGES, max_length=MOST_GOLDEN_IMAGES)]
 
 
+class CalibratedForm(_Form):
+    """Negative log-likelihood (nats) and expected calibration error on a split, at temperature 1 and as calibrated."""
+
+    images: Annotated[int, Field(ge=1, le=2**40)]
+    nll_before: Annotated[float, Field(ge=0, le=1e9)]
+    nll_after: Annotated[float, Field(ge=0, le=1e9)]
+    ece_before: Annotated[float, Field(ge=0, le=1)]
+    ece_after: Annotated[float, Field(ge=0, le=1)]
+
+
+class CalibrationForm(_Form):
+    """The temperature of the probabilities, and what it is worth in each split."""
+
+    temperature: Annotated[float, Field(ge=LEAST, le=MOST)]
+    splits: Annotated[dict[Word, CalibratedForm], Field(max_length=8)]
+
+
 class AnswersForm(_Form):
     """How many images of a class there were, and how many of them were answered rightly."""
 
@@ -164,6 +183,7 @@ class ManifestForm(_Form):
     golden: GoldenForm
     cam: CamForm = None  # type: ignore[assignment]  # absent where there are no maps; null is refused
     known: KnownForm = None  # type: ignore[assignment]  # absent where none are told apart; null is refused
+    calibration: CalibrationForm = None  # type: ignore[assignment]  # likewise, where there is no temperature
     facts: FactsForm
     files: Annotated[dict[Annotated[str, StringConstraints(max_length=300)], FileForm], Field(max_length=64)]
 

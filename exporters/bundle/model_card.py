@@ -34,6 +34,7 @@ def model_card(
         "## Data\n\n" + _table(facts["data"]),
         "## Accuracy\n\n" + _table(facts["metrics"]),
         "## Accuracy of each class\n\n" + _classes(ordered_results(facts["results"]), labels),
+        *_calibration(about),
         "## Model\n\n" + _table(_model_facts(about)),
         "## Preprocessing\n\n" + _preprocessing(preprocessing),
         "## How to run it\n\n" + _example(preprocessing),
@@ -45,7 +46,11 @@ def model_card(
         + _tolerances(parity, about["models"]),
         "## Limits\n\n"
         "Accuracy was measured on the splits named above; on images from other cameras, places or seasons expect less. "
-        "The probabilities are a softmax of the logits and were not calibrated.",
+        + (
+            "The probabilities are a softmax of the logits and were not calibrated."
+            if "calibration" not in about
+            else "There, the calibrated probabilities are too high as well."
+        ),
         "## Teacher (provenance only, nothing of it is inside)\n\n" + _table(facts["teacher"]),
         "## How to reproduce\n\n" + _reproduction(facts),
         "## Licences\n\n"
@@ -143,6 +148,34 @@ batch = numpy.asarray(image.crop((left, top, left + {size}, top + {size})))[None
 logits = onnxruntime.InferenceSession("model.onnx").run(["logits"], {{"image": batch}})[0]
 print(json.load(open("labels.json", encoding="utf-8"))[logits[0].argmax()])
 ```"""
+
+
+def _calibration(about: Mapping[str, Any]) -> Iterator[str]:
+    """A section about the temperature of the probabilities, where the bundle has one."""
+    calibration = about.get("calibration")
+    if calibration is None:
+        return
+    text = (
+        "## Calibrated probabilities\n\n"
+        f"Probabilities are `softmax(logits / {calibration['temperature']!r})`, in every precision. The temperature"
+        " (Guo et al. 2017, equation 9) changes no answer: the logits of the models are the student's own, and whoever"
+        " runs a model without this project's client or server divides them by it first."
+    )
+    if calibration["splits"]:
+        head = (
+            "| split | images | NLL at temperature 1 | NLL calibrated | ECE at temperature 1 | ECE calibrated |\n"
+            "|---|---|---|---|---|---|\n"
+        )
+        keys = ("nll_before", "nll_after", "ece_before", "ece_after")
+        rows = [
+            f"| {split} | {found['images']} | {' | '.join(_number(found[key]) for key in keys)} |"
+            for split, found in ordered_results(calibration["splits"]).items()
+        ]
+        text += (
+            f"\n\n{head}" + "\n".join(rows) + "\n\nNLL: mean negative log-likelihood, nats. ECE: expected calibration"
+            " error over 15 bins, 0 to 1. Of the student; the files agree with it as stated below."
+        )
+    yield text
 
 
 def _where_it_looks(about: Mapping[str, Any], parity: Mapping[str, Any]) -> Iterator[str]:

@@ -81,6 +81,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         "golden": {"images": len(contents.golden_images)},
         **_cam_size(contents),
         **described_known(contents.known, contents.golden_logits),
+        **({} if contents.calibration is None else {"calibration": dict(contents.calibration)}),
         "facts": facts,
     }
     about = json.loads(dump_json(about))  # as `verify` reads it, which makes the card again

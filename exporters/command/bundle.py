@@ -82,6 +82,7 @@ def pack_bundle(
         _facts(task, licence, notes),
         staging.packed / BUNDLE,
         name=bundle_name(task.student.name),
+        calibration=task.scaling,
         warn=task.say,
     )
     size = sum(entry["size"] for entry in manifest["files"].values())

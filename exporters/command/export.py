@@ -1,5 +1,6 @@
 """Export one checkpoint and prove what was made, without the rest of a pipeline."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from exporters.command.proof import prove_forms
 from exporters.command.request import ExportRequest
 from exporters.command.staging import AUDIT, LABELS, MODEL, PARITY, PREPROCESS, REJECTED, Staging, staged
 from exporters.command.task import ExportTask
-from exporters.core.errors import GateError
+from exporters.core.errors import GateError, UsageError
 from exporters.core.files import write_bytes, write_json
 from exporters.core.licences import check_licence
+from exporters.core.temperature import check_temperature
 from exporters.runtimes import Provider
 from exporters.student.checkpoint import LoadedCheckpoint
 
@@ -32,6 +34,7 @@ def export_checkpoint(
     opset: int = 20,
     licence: str | None = None,
     probabilities: bool = False,
+    temperature: float | None = None,
     any_size: bool = False,
     cam: bool = False,
     data: Path | None = None,
@@ -49,6 +52,8 @@ def export_checkpoint(
         checkpoint: what is exported.
         out: a folder, made where it is missing; other files in it are left alone.
         opset, licence, probabilities, any_size: as `exporters.onnx.export.export_onnx` takes them.
+        temperature: of the probabilities, in the graph and in the bundle; None: the run's own, where the checkpoint is
+            a run directory whose probabilities are calibrated, else 1.
         cam: a further output, the class activation map of the most likely class.
         data: images to prove it on, preferably what the classifier is for; None: generated images, which prove less,
             since logits on noise are of another scale and hardly ever near a tie.
@@ -62,18 +67,22 @@ def export_checkpoint(
     Raises:
         GateError: fp32 is not the student, what is required failed, or keys that were mapped by their order give no
             accuracy above chance.
-        UsageError, UnavailableError: as `export_onnx`, `ExportRequest` and `check_engines`; a licence that SPDX does
+        UsageError, UnavailableError: as `export_onnx`, `ExportRequest` and `check_engines`; a temperature that is out
+            of bounds, or that nothing uses; a licence that SPDX does
             not know; no images, or one that cannot be read; a provider that is missing; a required engine that could
             not be made or run.
     """
     student, request = checkpoint.student, request or ExportRequest()
     licence = None if licence is None else check_licence(licence)
+    scaling = _scaling(checkpoint, temperature, used=probabilities or request.bundle)
     images = ProofImages(None if data is None else ImageFolder(data), student.labels, student.preprocessing)
     calibration = request.calibrate_on(images, student.preprocessing)
-    task = ExportTask(student, images, request, calibration, provider, any_size, probabilities, say, cam)
+    task = ExportTask(student, images, request, calibration, provider, any_size, probabilities, say, cam, scaling)
     check_engines(task)
     check_bundle(task, out)
     of_calibration = [] if request.calibration_images is None else request.calibration_images.notes()
+    if task.temperature != 1:
+        say(f"note: probabilities are softmax(logits / {task.temperature:g})")
     for note in (*checkpoint.notes, *images.notes, *of_calibration):
         say(f"note: {note}")
     with staged(out) as staging:
@@ -84,6 +93,7 @@ def export_checkpoint(
             name=bundle_name(student.name) if request.bundle else None,
             licence=licence,
             probabilities=probabilities,
+            temperature=task.temperature,
             any_size=any_size,
             cam=cam,
             say=say,
@@ -123,6 +133,20 @@ def export_checkpoint(
         if request.bundle:
             pack_bundle(task, audits, reports, staging, licence=licence, notes=checkpoint.notes)
     return reports
+
+
+def _scaling(checkpoint: LoadedCheckpoint, temperature: float | None, *, used: bool) -> Mapping[str, Any] | None:
+    """What is known of the temperature; None where probabilities are the plain softmax, or nobody asks for any.
+
+    Args:
+        used: whether anything that is made has a use of it.
+    """
+    if temperature is None:
+        return checkpoint.calibration if used else None
+    check_temperature(temperature, "--temperature")
+    if not used:
+        raise UsageError("--temperature has no effect here", remedy="Add --probabilities or --bundle, or leave it out.")
+    return None if temperature == 1 else {"temperature": temperature, "splits": {}}
 
 
 def _prove_fp32(task: ExportTask, fp32: Fp32) -> tuple[dict[str, Any], str]:

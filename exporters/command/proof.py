@@ -43,7 +43,7 @@ def prove_forms(
     found: dict[str, Any] = {}
     failures: list[str] = []
     if task.probabilities:
-        found["probabilities"], against = _probabilities(core, precision, task.context.images)
+        found["probabilities"], against = _probabilities(core, precision, task.context.images, task.temperature)
         failures += against
     if task.any_size:
         sizes, against = _any_size(task, name, shipped, task.context.gates[precision])
@@ -52,16 +52,19 @@ def prove_forms(
     return found, failures
 
 
-def _probabilities(data: bytes, precision: str, images: np.ndarray) -> tuple[dict[str, Any], list[str]]:
-    """The second output against the softmax of the first."""
+def _probabilities(
+    data: bytes, precision: str, images: np.ndarray, temperature: float
+) -> tuple[dict[str, Any], list[str]]:
+    """The second output against the softmax of the first, divided by the temperature."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     logits, probabilities = session.run(["logits", "probabilities"], {"image": images})
-    worst = float(np.abs(probabilities - softmax(logits)).max())
+    worst = float(np.abs(probabilities - softmax(logits, temperature)).max())
     bound = _PROBABILITY_BOUNDS[precision]
     failures = [] if worst <= bound else [f"probabilities are off by {worst:.3g}, allowed {bound:g}"]
-    return {"max_difference": worst if np.isfinite(worst) else None, "bound": bound}, failures
+    scaled = {} if temperature == 1 else {"temperature": temperature}
+    return {"max_difference": worst if np.isfinite(worst) else None, "bound": bound, **scaled}, failures
 
 
 def _any_size(task: ExportTask, name: str, data: bytes, gate: ParityGate) -> tuple[dict[str, Any], list[str]]:

@@ -1,6 +1,6 @@
 """What all parts of one export share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ class ExportTask:
         any_size, probabilities: as `exporters.onnx.export.export_onnx` takes them.
         say: given each result as one line.
         cam: whether files give class activation maps.
+        scaling: the temperature of the probabilities and its figures, as a manifest has them; None: none.
     """
 
     student: TrainedStudent
@@ -42,6 +43,12 @@ class ExportTask:
     probabilities: bool
     say: Say
     cam: bool = False
+    scaling: Mapping[str, Any] | None = None
+
+    @property
+    def temperature(self) -> float:
+        """Of the probabilities."""
+        return 1.0 if self.scaling is None else float(self.scaling["temperature"])
 
     @cached_property
     def reference(self) -> Runtime:

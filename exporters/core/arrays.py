@@ -18,9 +18,9 @@ _HEADER = re.compile(
 )
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, in float64."""
-    logits = logits.astype(np.float64)
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Softmax of `logits / temperature` over the last axis, in float64; a temperature of 1 changes no bit."""
+    logits = logits.astype(np.float64) / temperature
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: np.ndarray = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return probabilities

@@ -122,6 +122,8 @@ class Decision:
         before = {value.name for value in self.model.graph.input}  # values that do not depend on a weight
         after: set[str] = set()  # values that do
         in_fp16: set[str] = set()
+        answers = {value.name for value in self.model.graph.output}
+        calibrated: set[str] = set()  # values that follow from logits divided by a temperature
         for node in self.nodes:
             name = node_name(node)
             inputs, outputs = self._fp16_slots(node)
@@ -133,8 +135,13 @@ class Decision:
                 self._preprocessing += [name] if floats else []
                 continue
             source = node.input[0] if node.input else ""
+            divides = node.op_type == "Div" and source in answers
+            if divides or any(value in calibrated for value in node.input):
+                calibrated.update(floats)
             if name in keep:
                 reason: str | None = "asked for"
+            elif calibrated.intersection(node.output):
+                reason = "probabilities of divided logits, which are computed from the logits as they are put out"
             elif not inputs:
                 reason = f"{node.op_type} gives fp32 here, whatever its inputs are"
                 if any(self.types.get(value) == TensorProto.FLOAT for value in node.input):

@@ -52,9 +52,11 @@ class NormalizedStudent(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, student: TrainedStudent, *, probabilities: bool = False) -> None:
+    def __init__(self, student: TrainedStudent, *, probabilities: bool = False, temperature: float = 1.0) -> None:
         super().__init__()
         self.probabilities = probabilities
+        # A tensor only where it divides, so that without one the graph is what it was.
+        self.temperature = None if temperature == 1 else nn.Buffer(torch.tensor(temperature, dtype=torch.float32))
         mean = torch.tensor(student.preprocessing.mean, dtype=torch.float64).view(1, 3, 1, 1)
         std = torch.tensor(student.preprocessing.std, dtype=torch.float64).view(1, 3, 1, 1)
         self.student = student.module
@@ -62,11 +64,14 @@ class NormalizedStudent(nn.Module):
         self.register_buffer("shift", (-mean / std).float())
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Uint8 `[B, H, W, 3]` to logits `[B, K]`, or to logits and their softmax."""
+        """Uint8 `[B, H, W, 3]` to logits `[B, K]`, or to logits and the softmax of `logits / temperature`."""
         # Contiguous: on a channels-last map, torch's global pooling is traced as a strided view, hence as gathers.
         x = image.to(torch.float32).permute(0, 3, 1, 2).contiguous()
         logits: Tensor = self.student(x * self.scale + self.shift)
-        return (logits, logits.softmax(dim=1)) if self.probabilities else logits
+        if not self.probabilities:
+            return logits
+        divided = logits if self.temperature is None else logits / self.temperature
+        return logits, divided.softmax(dim=1)
 
 
 def export_onnx(
@@ -77,6 +82,7 @@ def export_onnx(
     name: str | None = None,
     licence: str | None = None,
     probabilities: bool = False,
+    temperature: float = 1.0,
     any_size: bool = False,
 ) -> OnnxExport:
     """Write `path`, one self-contained file; the same student gives the same bytes.
@@ -91,7 +97,8 @@ def export_onnx(
         opset: 18 to 25; the file is checked to have it.
         name: that the model gets; None for the student's own.
         licence: of the weights; None leaves it out.
-        probabilities: a second output `probabilities` float32 `[batch, K]`, the softmax of `logits`.
+        probabilities: a second output `probabilities` float32 `[batch, K]`, the softmax of `logits / temperature`.
+        temperature: of the probabilities; 1 adds nothing to the graph.
         any_size: input `image` uint8 `[batch, height, width, 3]`; shorter-side resize and centre crop are in the graph.
 
     Raises:
@@ -110,7 +117,7 @@ def export_onnx(
         shape = getattr(NormalizedStudent(student).eval()(_example(size)), "shape", None)
     if shape != (_BATCH, len(student.labels)):
         raise UsageError(f"the student gives {shape} for two images and has {len(student.labels)} labels")
-    model = to_graph(student, opset, probabilities=probabilities)
+    model = to_graph(student, opset, probabilities=probabilities, temperature=temperature)
     strip(model)
     if any_size:
         add_resize(model, student.preprocessing)
@@ -124,14 +131,19 @@ def export_onnx(
 
 
 def to_graph(
-    student: TrainedStudent, opset: int, *, probabilities: bool = False, folded: bool = True
+    student: TrainedStudent,
+    opset: int,
+    *,
+    probabilities: bool = False,
+    temperature: float = 1.0,
+    folded: bool = True,
 ) -> onnx.ModelProto:
     """The student as an ONNX model, as PyTorch's exporter writes it; training-time branches are fused first.
 
     Args:
         student: fp32, on the CPU, in eval mode throughout.
         opset: 18 to 25.
-        probabilities: a second output.
+        probabilities, temperature: a second output, as `export_onnx` takes them.
         folded: compute constants and fold batch norms into weights. Otherwise each value of the network is computed by
             nodes from its parameters and buffers as they are.
 
@@ -139,7 +151,8 @@ def to_graph(
         UnavailableError: the network cannot be exported.
         GateError: the fused branches compute another function.
     """
-    wrapped = NormalizedStudent(fuse_branches(student), probabilities=probabilities).eval()
+    fused = fuse_branches(student)
+    wrapped = NormalizedStudent(fused, probabilities=probabilities, temperature=temperature).eval()
     return trace(
         wrapped,
         _example(student.preprocessing.size),

@@ -77,11 +77,13 @@ class LoadedCheckpoint:
         student: what is exported.
         notes: one line for each assumption that was made, for the user to check.
         mapped: how many foreign keys were mapped to the network's own by their order, which only accuracy proves.
+        calibration: of a run's student, where its run calibrated it: `temperature`, and `splits` as a bundle has them.
     """
 
     student: TrainedStudent
     notes: tuple[str, ...] = ()
     mapped: int = 0
+    calibration: Mapping[str, Any] | None = None
 
 
 def load_checkpoint(path: Path, options: CheckpointOptions | None = None) -> LoadedCheckpoint:
@@ -125,19 +127,34 @@ def _from_student(path: Path, folder: Path, options: CheckpointOptions) -> Loade
     try_network(student.module, student.preprocessing.size, str(path), remedy=f"Check {DESCRIPTION_NAME}.")
     if options.labels is not None:
         student = replace(student, labels=_checked_labels(options.labels, len(student.labels), path))
-    return LoadedCheckpoint(replace(student, name=options.name or student.name), tuple(_missed_gates(path)))
+    verdict = _verdict(path)
+    named = replace(student, name=options.name or student.name)
+    return LoadedCheckpoint(
+        named, tuple(_missed_gates(verdict)), calibration=_calibration(verdict, student.weights_sha256)
+    )
 
 
-def _missed_gates(run: Path) -> list[str]:
-    """A line for each gate that the student of a run directory missed."""
+def _verdict(run: Path) -> dict[str, Any]:
+    """What a run found of its student; empty where the path is no run directory, or not that far."""
     verdict = run / "validate" / "verdict.json"
-    if not verdict.is_file():
-        return []
+    return dict(read_json(verdict)) if verdict.is_file() else {}
+
+
+def _missed_gates(verdict: Mapping[str, Any]) -> list[str]:
+    """A line for each gate that the student of a run directory missed."""
     return [
         f"the student missed a gate of its run, {gate['key']}: {gate['measured']:.4g}, asked for {gate['bound']:g}"
-        for gate in read_json(verdict)["gates"]
+        for gate in verdict.get("gates", [])
         if not gate["passed"]
     ]
+
+
+def _calibration(verdict: Mapping[str, Any], weights_sha256: str) -> dict[str, Any] | None:
+    """The temperature that a run fitted to these very weights, and its figures; None where it applies none."""
+    found = verdict.get("calibration")
+    if found is None or found["off"] or found["weights_sha256"] != weights_sha256:
+        return None
+    return {key: found[key] for key in ("temperature", "splits")}
 
 
 def _from_weights(path: Path, architecture: Architecture, options: CheckpointOptions) -> LoadedCheckpoint:

@@ -39,7 +39,14 @@ SIZE = click.IntRange(min=1)
 @click.option("--std", type=CHANNELS, help="As for --mean.")
 @click.option("--name", metavar="NAME", help="Name of the student; default: the name of the file.")
 @click.option("--opset", type=int, default=20, show_default=True, help="ONNX opset, 18 to 25.")
-@click.option("--probabilities", is_flag=True, help="Add a second output: the softmax of the logits.")
+@click.option("--probabilities", is_flag=True, help="Add a second output: the softmax of the logits, at --temperature.")
+@click.option(
+    "--temperature",
+    type=float,
+    metavar="T",
+    help="Divide logits by T before the softmax, in --probabilities and in the bundle; default: as the run calibrated"
+    " it, else 1.",
+)
 @click.option("--any-size", is_flag=True, help="Accept images of any size, and resize them inside the graph.")
 @click.option("--cam", is_flag=True, help="Add an output: the class activation map of the most likely class.")
 @click.option("--licence", metavar="SPDX", help="Licence of the weights.")
@@ -94,6 +101,7 @@ def export(
     name: str | None,
     opset: int,
     probabilities: bool,
+    temperature: float | None,
     any_size: bool,
     cam: bool,
     licence: str | None,
@@ -162,6 +170,7 @@ def export(
         opset=opset,
         licence=licence,
         probabilities=probabilities,
+        temperature=temperature,
         any_size=any_size,
         cam=cam,
         data=data,

@@ -99,6 +99,13 @@ def _tell_probabilities(verdict: dict[str, Any], console: Console) -> None:
         parts.append(f"top-1 on corrupted images {100 * corrupted['mean_top1']:.2f} %")
     if parts:
         console.say(f"student on test: {', '.join(parts)}")
+    calibration = verdict["calibration"]
+    if calibration is not None and not calibration["off"]:
+        after = calibration["splits"]["test"]
+        console.say(
+            f"calibrated student on test (temperature {calibration['temperature']:.4g}):"
+            f" NLL {after['nll_after']:.3f} nats, calibration error {100 * after['ece_after']:.2f} %"
+        )
 
 
 def _tell_gains(verdict: dict[str, Any], console: Console) -> None:

@@ -24,6 +24,7 @@ from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.export import AUDIT
 from pipeline.stages.parity import PARITY, SHIPPED
 from pipeline.stages.shared.artifacts import VARIANTS_FILE
+from pipeline.stages.shared.calibration import shipped_calibration
 from pipeline.stages.shared.images import golden_images
 from pipeline.stages.shared.inputs import CHOICE, Data, read_data, read_json_output
 from pipeline.stages.shared.known import foreign_files, measure_known
@@ -98,6 +99,7 @@ class BundleStage(Stage):
             run.folder(self.name),
             name=recipe.name,
             known=measure_known(context, data, passed.models, student.preprocessing),
+            calibration=shipped_calibration(read_json_output(context, "validate", "verdict.json")),
             warn=context.console.warn,
             judge=judge,
         )

@@ -20,6 +20,7 @@ from pipeline.recipe.references import (
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.distill import NOT_SHIPPED
+from pipeline.stages.shared.calibration import calibrate_student, calibration_in_words, shipped_error
 from pipeline.stages.shared.inputs import (
     IMAGE_KEYS,
     TRAINING_LIBRARIES,
@@ -83,6 +84,7 @@ class ValidateStage(Stage):
         fabric = make_fabric(recipe.device, "fp32")
         predictions: dict[str, np.ndarray] = {}
         students: dict[str, Any] = {}
+        calibration: dict[str, Any] | None = None
         wrong: list[str] = []
         for which in ("chosen", "final"):
             logits = _logits(context, data, context.run.folder("distill") / which, fabric)
@@ -92,6 +94,8 @@ class ValidateStage(Stage):
                     remedy="Training diverged: lower train.lr, or set train.gradient_clip; then run again.",
                 )
             students[which] = {split: score(*values) for split, values in logits.items()}
+            if which == "chosen" and recipe.gates.calibrate:
+                calibration = calibrate_student(context, logits, predictions)
             for split, (values, labels) in logits.items():
                 _keep(predictions, f"{which}.{split}", values)
                 predictions[f"labels.{split}"] = labels.astype(np.int32)
@@ -115,7 +119,8 @@ class ValidateStage(Stage):
             # Of the whole split, where `fusion` may have measured a sample.
             read_json_output(context, "teacher", "report.json")["validation"]["top1"] if teacher else None,
         )
-        gates += judge_classes(recipe.gates, recalls) + judge_calibration(recipe.gates, chosen["validation"]["ece"])
+        gates += judge_classes(recipe.gates, recalls)
+        gates += judge_calibration(recipe.gates, shipped_error(chosen["validation"]["ece"], calibration))
         if recipe.distill.method != "ce" and recipe.distill.on_no_gain == "fail":
             gates += judge_gain(gain)
         verdict = {
@@ -126,6 +131,7 @@ class ValidateStage(Stage):
             "ships": history.get("ships", "distilled" if recipe.distill.method != "ce" else "plain"),
             "why": history.get("why"),
             "student": students,
+            "calibration": calibration,
             "faults": wrong,
             **compared,
             "teacher": teacher,
@@ -138,6 +144,8 @@ class ValidateStage(Stage):
             np.savez(stream, **predictions)  # type: ignore[arg-type]
         for gate in gates:
             context.console.say(gate.describe())
+        if calibration is not None:
+            context.console.say(calibration_in_words(calibration))
         _tell_gain(context, compared, gain)
         figures = f"{folder / 'verdict.json'} has the figures."
         measured = chosen["validation"]

@@ -24,7 +24,7 @@ class ValidateSettings(Settings):
         default=None,
         ge=0,
         le=1,
-        description="Largest calibration error (ECE, 15 bins) that passes; null: no gate.",
+        description="Largest calibration error (ECE, 15 bins) of the probabilities that ship; null: no gate.",
     )
     max_latency_ms: float | None = Field(
         default=None,
@@ -36,6 +36,11 @@ class ValidateSettings(Settings):
         default=None,
         gt=0,
         description="Largest model.onnx, in millions of bytes, looked at before the bundle is packed; null: no gate.",
+    )
+    calibrate: bool = Field(
+        default=True,
+        description="Fit a temperature for the probabilities on validation, and ship it unless it makes likelihood or "
+        "calibration there worse; false: probabilities are the plain softmax of the logits.",
     )
     corruptions: bool = Field(
         default=False,

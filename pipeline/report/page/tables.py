@@ -112,11 +112,19 @@ def _gate_rows(facts: Facts) -> list[list[str]]:
 
 def _probabilities(verdict: Mapping[str, Any]) -> list[list[str]]:
     scores = {"student": verdict["student"]["chosen"], "base": verdict["base"], "plain training": verdict["plain"]}
-    return [
+    rows = [
         [name, f"{score['test']['nll']:.3f}", f"{100 * score['test']['ece']:.2f}"]
         for name, score in scores.items()
         if score is not None and score["test"]["nll"] is not None
     ]
+    calibration = verdict.get("calibration")
+    if calibration is not None and not calibration["off"]:
+        test, name = (
+            calibration["splits"]["test"],
+            f"student, calibrated (temperature {calibration['temperature']:.4g})",
+        )
+        rows.insert(1, [name, f"{test['nll_after']:.3f}", f"{100 * test['ece_after']:.2f}"])
+    return rows
 
 
 def _view_rows(fusion: Mapping[str, Any]) -> list[list[str]]:

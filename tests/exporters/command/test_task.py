@@ -11,12 +11,15 @@ from exporters.core.errors import UsageError
 from tests.exporters.command.conftest import Trained
 
 
-def task_of(trained: Trained, *, any_size: bool = False, probabilities: bool = False, **asked: Any) -> ExportTask:
+def task_of(
+    trained: Trained, *, any_size: bool = False, probabilities: bool = False, temperature: float = 1.0, **asked: Any
+) -> ExportTask:
     student = trained.student
     images = ProofImages(None, student.labels, student.preprocessing)
     calibration = CalibrationRequest(trained.seen) if "int8" in asked["precisions"] else None
     request = ExportRequest(calibration=calibration, **asked)
-    return ExportTask(student, images, request, None, "cpu", any_size, probabilities, print)
+    scaling = None if temperature == 1 else {"temperature": temperature, "splits": {}}
+    return ExportTask(student, images, request, None, "cpu", any_size, probabilities, print, scaling=scaling)
 
 
 def test_requested_variants_are_kept_even_if_not_faster(trained: Trained) -> None:

@@ -236,3 +236,17 @@ def test_auxiliary_heads_of_published_files_are_left_out(tmp_path: Path) -> None
     torch.save(whole.state_dict(), tmp_path / "googlenet.pth")
     loaded = load(tmp_path / "googlenet.pth", model="googlenet", mean=MEAN, std=STD, image_size=64)
     assert torch.equal(loaded.student.module.fc.weight, whole.fc.weight)  # type: ignore[union-attr,arg-type]
+
+
+@pytest.mark.parametrize(("off", "same_weights"), [(None, True), (None, False), ("it would make it worse", True)])
+def test_run_gives_the_temperature_that_it_fitted_to_these_weights(
+    module: torch.nn.Module, tmp_path: Path, off: str | None, same_weights: bool
+) -> None:
+    chosen = tmp_path / "distill" / "chosen"
+    save_student(module, RESNET8, LABELS, Preprocessing(32, 36, MEAN, STD), chosen, name="mine")
+    weights = sha256_file(chosen / "student.safetensors") if same_weights else "0" * 64
+    calibration = {"temperature": 1.5, "fitted": 1.5, "off": off, "splits": {}, "weights_sha256": weights}
+    write_json(tmp_path / "validate" / "verdict.json", {"gates": [], "calibration": calibration})
+    expected = {"temperature": 1.5, "splits": {}} if same_weights and off is None else None
+    assert load(tmp_path).calibration == expected
+    assert load(chosen).calibration is None

@@ -331,6 +331,7 @@ _CASES: dict[str, list[Case]] = {
     "validate.max_ece": [Case(0.5, "validate bundle")],
     "validate.max_latency_ms": [Case(50.0, "bundle")],
     "validate.max_size_mb": [Case(50.0, "bundle")],
+    "validate.calibrate": [Case(False, "validate bundle")],
     "validate.corruptions": [Case(True, "validate bundle")],
     "export.onnx.opset": [Case(21, EXPORT)],
     "export.onnx.precision": [Case(["fp32", "int8"], FILES)],

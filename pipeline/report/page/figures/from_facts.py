@@ -47,6 +47,9 @@ def _of_predictions(facts: Facts, classes: list[str]) -> Iterator[Drawn]:
         for name, title in _STUDENTS.items()
         if f"confidence.{name}.test" in found
     }
+    if "confidence.calibrated.test" in found:
+        calibrated = reliability(found["confidence.calibrated.test"].astype(np.float64), found["chosen.test"] == labels)
+        measured = {"student": measured.pop("student"), "student, calibrated": calibrated, **measured}
     if measured:
         yield reliability_diagram(measured)
 
