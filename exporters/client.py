@@ -68,8 +68,8 @@ class Explanation:
 
 
 class Student:
-    """A bundle's classifier. `labels`, `preprocessing` and `temperature` are those of the bundle; so is `known_rule`, None where the
-    bundle does not tell images apart that are none of the labels.
+    """A bundle's classifier. `labels`, `preprocessing` and `temperature` are those of the bundle; so is `known_rule`,
+    None where the bundle does not tell images apart that are none of the labels.
     """
 
     def __init__(
