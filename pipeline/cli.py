@@ -19,6 +19,7 @@ COMMANDS = {
     "report": "pipeline.commands.report:report",
     "track": "pipeline.commands.track:track",
     "compare": "pipeline.commands.compare:compare",
+    "search": "pipeline.commands.search:search",
     "export": "pipeline.commands.export:export",
     "verify": "pipeline.commands.verify:verify",
     "diff": "pipeline.commands.diff:diff",

@@ -116,12 +116,15 @@ def rehearse_cam(student: "TrainedStudent", fp32: Rehearsed) -> Rehearsed:
     return dataclasses.replace(fp32, cam=source)
 
 
-def rehearse_variant(name: str, fp32: Rehearsed, size: int) -> None:
+def rehearse_variant(name: str, fp32: Rehearsed, size: int) -> bytes:
     """Make and audit the first file that the search of a variant would judge, calibrated on noise.
 
     Args:
         name: a key of `exporters.artifacts.kinds.VARIANT_KINDS`.
         size: of the images.
+
+    Returns:
+        The file.
 
     Raises:
         TmkdError: it cannot be made, the audit does not explain it, or it does not load.
@@ -140,6 +143,7 @@ def rehearse_variant(name: str, fp32: Rehearsed, size: int) -> None:
         data = with_cam(data, fp32.cam, dequantize_row=not kind.for_engine).data
     kind.audit(data, fp32.model, fp32.entries)
     OnnxRuntime(data, threads=1).predict(images[:1])
+    return data
 
 
 def opset_that_works(student: "TrainedStudent", candidates: Sequence[int]) -> int | None:

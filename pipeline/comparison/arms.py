@@ -21,7 +21,7 @@ WEIGHTINGS: tuple[str, ...] = get_args(WeightingSettings.model_fields["by"].anno
 _GUIDED = ("distill.weighting.by=teacher_confidence", "distill.weighting.temperature=0.1")
 _NO_CONTRAST = "distill.contrast.weight=0"
 # A missed gate is reported and does not end a comparison; the last one is about the teacher.
-_WITHOUT_GATES = (
+WITHOUT_GATES = (
     "validate.min_top1=0",
     "validate.max_drop_from_teacher=null",
     "validate.min_class_recall=null",
@@ -29,7 +29,7 @@ _WITHOUT_GATES = (
     "teacher.on_weak=warn",
 )
 # Plain training and the base are arms of their own.
-_WITHOUT_YARDSTICKS = ("student.baseline=null", "distill.on_no_gain=warn", "distill.reference=none")
+WITHOUT_YARDSTICKS = ("student.baseline=null", "distill.on_no_gain=warn", "distill.reference=none")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Source:
     def load_arm(self, arm: Arm, seed: int) -> Recipe:
         """The recipe of one run: missed gates and a weak teacher are reported and end nothing; seeds share a teacher
         cache unless the recipe says otherwise."""
-        overrides = (*arm.overrides, *_WITHOUT_GATES, *_WITHOUT_YARDSTICKS, f"seed={seed}")
+        overrides = (*arm.overrides, *WITHOUT_GATES, *WITHOUT_YARDSTICKS, f"seed={seed}")
         if self.load(*arm.overrides).distill.teacher_cache.share == "auto":
             overrides += ("distill.teacher_cache.share=seeds",)
         return self.load(*overrides)

@@ -9,6 +9,7 @@ _TRAINING = ("torch", "torchvision", "timm", "lightning_fabric", "open_clip", "s
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "cpu": ((*_TRAINING, "cyclonedx", "matplotlib", "onnxruntime"), "training, export and comparison"),
     "serve": (("fastapi", "httptools", "python_multipart", "prometheus_client", "onnxruntime"), "`serve`"),
+    "search": (("optuna",), "`search`"),
     "signing": (("model_signing", "OpenSSL"), "signatures of bundles"),
     "track": (("tensorboard", "mlflow", "sqlalchemy", "alembic", "wandb"), "trackers"),
     "hf": (("datasets",), "data sets of the Hugging Face library"),

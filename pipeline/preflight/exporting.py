@@ -78,7 +78,7 @@ def _objections(
     from exporters.artifacts.rehearsal import opset_that_works, rehearse, rehearse_cam, rehearse_variant
     from exporters.student.cam import WITH
 
-    student = _untrained(Architecture.from_json(json.loads(architecture)), classes, json.loads(preprocessing))
+    student = untrained_student(Architecture.from_json(json.loads(architecture)), classes, json.loads(preprocessing))
     size = student.preprocessing.size
     try:
         fp32 = rehearse(student, opset)
@@ -106,9 +106,16 @@ def _objections(
     return tuple(found)
 
 
-def _untrained(
+def untrained_student(
     architecture: Architecture, classes: tuple[str, ...], preprocessing: dict[str, object]
 ) -> "TrainedStudent":
+    """A student with random weights, always the same.
+
+    Args:
+        architecture: its network.
+        classes: its labels.
+        preprocessing: as `Preprocessing.to_json` gives it.
+    """
     import torch
 
     from exporters.student.architectures import build
