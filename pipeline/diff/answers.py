@@ -63,7 +63,7 @@ class _Collected:
     sample: np.ndarray | None = None
 
     def add(self, prepared: np.ndarray, truth: Sequence[int]) -> None:
-        logits = self.student.logits(prepared)
+        logits = self.student.logits(prepared) / self.student.temperature  # probabilities as the client gives them
         self.parts.append(_answers(logits, [self.place.get(label, -1) for label in truth], self.of_class))
         self.sample = prepared[:1] if self.sample is None else self.sample
 
