@@ -154,7 +154,8 @@ def prove_variant(
         report = replace(report, failures=[] if beyond is None else [beyond])
     if not report.passed:
         bound = gate.max_scaled_error or _DEVIATION_BOUND
-        found = first_deviation(model, emulate(data) if emulate else data, images[:GUIDING_IMAGES], bound=bound)
+        with working(f"{kind.file}: looking for the first node that deviates"):
+            found = first_deviation(model, emulate(data) if emulate else data, images[:GUIDING_IMAGES], bound=bound)
         where = "no single node deviates by more than that" if found is None else f"first at {found.node}"
         return VariantVerdict(
             Status.REJECTED,

@@ -43,6 +43,7 @@ from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import atomic_directory, atomic_path, dump_json, sha256_bytes
 from exporters.core.licences import check_licences
 from exporters.core.locks import held
+from exporters.core.progress import counted, working
 from exporters.onnx.reader import read_onnx
 from exporters.student.student import check_labels
 from exporters.tensorrt.sidecar import parse_sidecar
@@ -111,12 +112,14 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
     # Both take their names once both are whole: a full disk leaves an earlier bundle and its archive as they are.
     lock = held(out_dir.with_name(f".{out_dir.name}.lock"), partial(_refusal, out_dir))
     with lock, atomic_path(archive) as packed, atomic_directory(out_dir) as folder:
-        for name, content in files.items():
+        for name, content in counted(files.items(), "writing the bundle's files", len(files)):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        verify_bundle(folder, trusted=True)
-        write_tar(folder, packed, out_dir.name)
+        with working("verifying the bundle"):
+            verify_bundle(folder, trusted=True)
+        with working(f"writing {archive.name}"):
+            write_tar(folder, packed, out_dir.name)
         archive.unlink(missing_ok=True)  # never an older archive beside a newer folder
     return manifest
 

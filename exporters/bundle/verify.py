@@ -43,6 +43,7 @@ from exporters.bundle.signature import MOST_SIGNATURE_BYTES, SIGNATURE, Signer, 
 from exporters.core.arrays import read_npz
 from exporters.core.errors import GateError
 from exporters.core.files import sha256_bytes
+from exporters.core.progress import counted, working
 from exporters.onnx.reader import OnnxFile
 from exporters.runtimes import CAM_NAME, Explained, OnnxRuntime
 from exporters.runtimes.confined import confined_logits, confined_maps
@@ -101,8 +102,10 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
     size = check_folder(path, manifest)
     signature = _signature(path, signer)
     models, engines = sorted(manifest["models"].items()), sorted(manifest.get("engines", {}).items())
-    contents = {name: read_listed(path, manifest, name) for name in sorted(manifest["files"]) if _is_read(name)}
-    for name in sorted(set(manifest["files"]) - set(contents) - set(manifest["models"])):
+    read = [name for name in sorted(manifest["files"]) if _is_read(name)]
+    contents = {name: read_listed(path, manifest, name) for name in counted(read, "reading files", len(read))}
+    others = sorted(set(manifest["files"]) - set(contents) - set(manifest["models"]))
+    for name in counted(others, "hashing files", len(others)):
         check_listed_hash(path, manifest, name)
     labels = read_labels(contents[LABELS])
     preprocessing = read_preprocessing(contents[PREPROCESS])
@@ -113,12 +116,13 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
     images, logits = _golden(contents, preprocessing.size, len(labels), manifest["golden"]["images"])
     size_of_maps = map_size(manifest)
     maps = None if size_of_maps is None else _golden_maps(contents, len(images), size_of_maps)
-    check_regenerated(contents, manifest, labels, preprocessing)
+    with working("making again what follows from the manifest"):
+        check_regenerated(contents, manifest, labels, preprocessing)
     check_known(manifest, logits)
     run: Golden = _trusted_logits if trusted else confined_logits
     run_with_maps: GoldenMaps = _trusted_maps if trusted else confined_maps
     tensors, errors = 0, {}
-    for name, entry in models:  # one at a time: each may have 2 GB
+    for name, entry in counted(models, "models", len(models)):  # one at a time: each may have 2 GB
         data = read_listed(path, manifest, name)
         model = audit_bundle(data, entry["initializers"], entry["operators"], name)
         _check_entry(name, entry, model, len(data))
@@ -127,9 +131,11 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
         check_metadata(name, model, manifest, labels, preprocessing)
         tensors += len(model.tensors)
         if size_of_maps is None or maps is None:
-            together, single = run(name, data, images, len(labels))
+            with working(f"{name} on golden images"):
+                together, single = run(name, data, images, len(labels))
         else:
-            answers = run_with_maps(name, data, images, len(labels), size_of_maps)
+            with working(f"{name} on golden images"):
+                answers = run_with_maps(name, data, images, len(labels), size_of_maps)
             judge_golden_maps(name, answers, Explained(logits, maps), entry["cam_tolerance"])
             together, single = (each.logits for each in answers)
         errors[name] = judge_golden(name, together, single, logits, entry["golden_tolerance"])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from exporters.core.errors import UsageError
+from exporters.core.progress import counted
 from exporters.parity.gate import ParityGate
 from exporters.parity.judging import judge
 from exporters.parity.maps import MapMeter, MapReport, MapResult, report_maps
@@ -196,7 +197,8 @@ class Evidence:
         parts = {}
         for size in self._part_batches:
             starts = range(0, len(images), size)
-            again = np.concatenate([candidate.predict(images[start : start + size]) for start in starts])
+            repeated = counted(starts, f"again at batch {size}", len(starts))
+            again = np.concatenate([candidate.predict(images[start : start + size]) for start in repeated])
             parts[size] = compare(logits, again, labels, names)
         return parts
 

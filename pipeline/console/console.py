@@ -18,8 +18,9 @@ from pipeline.console.bars import Bar, Line
 from pipeline.streams import echo, styled
 from pipeline.tables import fitting_table
 
-_SILENCES = (8.0, 15.0, 30.0)
-"""Seconds after which, away from a terminal, running work says how far it is: the first time, the second, and then."""
+_SILENCE = 8.0
+"""Seconds without a line after which, away from a terminal, running work says how far it is: with the second that the
+watching thread may be late, never more than 10."""
 
 _WORTH_SAYING = 10.0  # per cent of an epoch spent waiting for data
 
@@ -68,7 +69,6 @@ class Console:
         self._stopped: threading.Event | None = None
         self._beating = threading.Lock()
         self._last_line = time.monotonic()
-        self._beats = 0
 
     def _writer(self, stream: IO[str]) -> _Rich:
         return _Rich(
@@ -117,7 +117,7 @@ class Console:
         self._rich.print(shown, soft_wrap=isinstance(shown, Text))
 
     def _print(self, text: str, style: str | None = None) -> None:
-        self._last_line, self._beats = time.monotonic(), 0
+        self._last_line = time.monotonic()
         text = visible(text)  # before lines are wrapped
         if not self.plain:
             text = "\n".join(map(self._wrapped, text.split("\n")))
@@ -173,11 +173,8 @@ class Console:
         """Print where the work is, if nothing has been printed for long."""
         with self._beating:
             bars = list(self._bars)
-            silence = _SILENCES[min(self._beats, len(_SILENCES) - 1)]
-            if bars and time.monotonic() - max(self._last_line, bars[0].started) > silence:
-                beats = self._beats
+            if bars and time.monotonic() - self._last_line > _SILENCE:
                 self.say(f"{', '.join(bar.description for bar in bars)}: {bars[-1].where()}")
-                self._beats = beats + 1
 
     def _begin(self, bar: Bar) -> None:
         self._bars.append(bar)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporters.core.progress import counted, working
 from pipeline.evaluation.sampling import spread_evenly
 from pipeline.explain.sample import IMAGES, looked_at, sample, shown
 from pipeline.recipe.needs import needs_teacher
@@ -133,7 +134,8 @@ def gather(context: StageContext, verdict: Mapping[str, Any]) -> Evidence:
         return evidence
     spread = spread_evenly(len(labels), corrupted_images)
     both = {STUDENT: students[STUDENT]} | ({} if teacher is None else {TEACHER: teacher.visual})
-    corrupted = accuracy_on_corrupted(both, data, spread, fabric.device)
+    with working("corrupted images"):
+        corrupted = accuracy_on_corrupted(both, data, spread, fabric.device)
     return replace(evidence, corrupted=corrupted, corrupted_images=len(spread))
 
 
@@ -163,11 +165,15 @@ def ask_networks(
     """
     from pipeline.explain.asking import activation_maps, ask, ask_teacher, images_of, view_pictures
 
-    asked = {name: ask(network, data, indices, on) for name, network in students.items()}
+    asked = {}
+    for name, network in students.items():
+        with working(titles[name]):
+            asked[name] = ask(network, data, indices, on)
     functions: dict[str, Callable[[Tensor], NetworkOutput]] = {**students}
     weights = None
     if teacher is not None:
-        logits, features, weights = ask_teacher(teacher, data, indices, on)
+        with working(titles[TEACHER]):
+            logits, features, weights = ask_teacher(teacher, data, indices, on)
         asked[TEACHER], functions[TEACHER] = (logits, features), teacher.visual
     own = labels[indices].astype(np.int64)
     rows = choose({name: logits.argmax(axis=1) == own for name, (logits, _features) in asked.items()}, own)
@@ -183,7 +189,7 @@ def ask_networks(
         pictures=pictures,
         networks={
             name: Answers(titles[name], logits, features, activation_maps(functions[name], images))
-            for name, (logits, features) in asked.items()
+            for name, (logits, features) in counted(asked.items(), "activation maps", len(asked))
         },
         views=views,
         corrupted={},

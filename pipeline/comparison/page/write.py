@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporters.core.errors import TmkdError
+from exporters.core.progress import shown_by, working
 from pipeline.comparison.best import best_arm
 from pipeline.comparison.page.facts import ComparisonFacts, read_comparison
 from pipeline.comparison.page.figures.from_facts import figures_of_files
@@ -14,6 +15,7 @@ from pipeline.comparison.wins import Wins, wins
 from pipeline.console import Console
 from pipeline.data.listing import SplitName
 from pipeline.report.page.figures.from_evidence import figures_of_evidence
+from pipeline.report.page.steps import page_steps
 from pipeline.report.page.thumbnails import Thumbnail, thumbnails
 from pipeline.report.page.write import save
 from pipeline.runner.stage import StageContext
@@ -44,22 +46,25 @@ def write_page(folder: Path, console: Console) -> Path:
     """
     from pipeline.comparison.page.render import render
 
-    facts = read_comparison(folder)
-    evidence, why_not = _evidence(facts, console)
-    with console.track("drawing the page", None) as bar:
-        figures = {figure.name: figure for figure in figures_of_files(facts)}
-        index = facts.index
-        if evidence is not None and index is not None:
-            for figure in figures_of_evidence(evidence, index.classes):
-                figures[figure.name] = figure
-                bar.advance()
-        best = best_arm(facts.figures)
-        found = wins(facts.figures) if len(facts.figures) > 1 else None
-        own_tables = dict(tables(facts, best, found, evidence))
-        text = words(facts, best, evidence, own_tables, str(folder))
-        pictures = {} if found is None else _pictures(facts, found)
-        page = render(facts.plan.recipe, text, figures, pictures, why_not)
-        return save(folder, page, figures.values())
+    with shown_by(console.track):
+        with working("reading the files of all runs"):
+            facts = read_comparison(folder)
+        evidence, why_not = _evidence(facts, console)
+        sketches = figures_of_files(facts)
+        if evidence is not None and facts.index is not None:
+            sketches += figures_of_evidence(evidence, facts.index.classes)
+        with page_steps(len(sketches) + 3) as steps:
+            figures = steps.draw(sketches)
+            with steps.step("tables"):
+                best = best_arm(facts.figures)
+                found = wins(facts.figures) if len(facts.figures) > 1 else None
+                own_tables = dict(tables(facts, best, found, evidence))
+                text = words(facts, best, evidence, own_tables, str(folder))
+            with steps.step("example images"):
+                pictures = {} if found is None else _pictures(facts, found)
+            with steps.step("writing its files"):
+                page = render(facts.plan.recipe, text, figures, pictures, why_not)
+                return save(folder, page, figures.values())
 
 
 def _evidence(facts: ComparisonFacts, console: Console) -> "tuple[Evidence | None, str | None]":
@@ -70,7 +75,7 @@ def _evidence(facts: ComparisonFacts, console: Console) -> "tuple[Evidence | Non
     from pipeline.explain.arms import gather_arms
 
     try:
-        with console.track("asking the students about test images", None):
+        with working("asking the students about test images"):
             return gather_arms(
                 {arm: StageContext(run.recipe, run.directory, console, fingerprint="") for arm, run in runs}
             ), None

@@ -1,12 +1,13 @@
 """Figures of a data set: images of each class, sizes and shapes."""
 
-from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.data.inspection.inspect import Inspection
 from pipeline.report.page.figures.drawing import PALETTE, Drawn, draw, plain_text, shortened
+from pipeline.report.page.steps import Sketch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,13 +28,15 @@ _NAMED = 40
 """Classes whose names fit along the bars."""
 
 
-def figures_of_data(inspection: Inspection) -> Iterator[Drawn]:
+def figures_of_data(inspection: Inspection) -> list[Sketch]:
     """Each figure of a data set that has images."""
+    sketches = []
     if inspection.listing.classes:
-        yield class_counts(inspection)
+        sketches.append(Sketch("class-counts", partial(class_counts, inspection)))
     sides = inspection.sides()
     if len(sides):
-        yield image_sizes(sides)
+        sketches.append(Sketch("image-sizes", partial(image_sizes, sides)))
+    return sketches
 
 
 def class_counts(inspection: Inspection) -> Drawn:

@@ -5,6 +5,7 @@ from shlex import quote
 
 import numpy as np
 
+from exporters.core.progress import working
 from pipeline.data.index import DataIndex
 from pipeline.data.inspection.looks import read_looks
 from pipeline.data.inspection.near_duplicates import near_duplicates
@@ -27,10 +28,12 @@ def near_duplicates_note(index: DataIndex, run: Path) -> str:
         return f"Near-duplicates across splits are not looked for here, in {len(sizes):,} images; {command} finds them."
     keys = [path for split in index.splits.values() for path in split.paths]
     sha256 = np.concatenate([split.sha256 for split in index.splits.values()])
-    looks = read_looks(open_store(index.store, index.root), keys, sha256)
+    with working("looking at images", len(keys)) as steps:
+        looks = read_looks(open_store(index.store, index.root), keys, sha256, lambda _done, _all: steps.advance())
     if not looks.known.any():
         return "Near-duplicates across splits could not be looked for: the images cannot be read any more."
-    found = near_duplicates(index.splits, looks)
+    with working("comparing them"):
+        found = near_duplicates(index.splits, looks)
     counts = ", ".join(f"{len(near):,} of {near.other} like one of {near.split}" for near in found)
     if not counts:
         return f"Near-duplicates across splits: none. {command} shows more about the images."

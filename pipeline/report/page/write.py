@@ -8,6 +8,7 @@ import numpy as np
 
 from exporters.core.errors import TmkdError
 from exporters.core.files import atomic_directory, write_text
+from exporters.core.progress import shown_by, working
 from pipeline.console import Console
 from pipeline.data.index import DataIndex
 from pipeline.data.listing import SplitName
@@ -20,6 +21,7 @@ from pipeline.report.page.figures.from_evidence import figures_of_evidence
 from pipeline.report.page.figures.from_facts import figures_of_files
 from pipeline.report.page.near import near_duplicates_note
 from pipeline.report.page.numbers import numbers
+from pipeline.report.page.steps import page_steps
 from pipeline.report.page.thumbnails import Thumbnail, thumbnails
 from pipeline.report.page.words import words
 from pipeline.runner.rundir import RunDirectory
@@ -49,21 +51,26 @@ def write_report(run: RunDirectory, recipe: Recipe, console: Console) -> Path:
     """
     from pipeline.report.page.render import render
 
-    facts = read_facts(run, recipe)
-    evidence, why_not = _evidence(facts, run, recipe, console)
-    costs = _costs(facts, run, console)
-    with console.track("drawing the page", None) as bar:
-        figures = {figure.name: figure for figure in figures_of_files(facts)}
+    with shown_by(console.track):
+        with working("reading the run's files"):
+            facts = read_facts(run, recipe)
+        evidence, why_not = _evidence(facts, run, recipe, console)
+        costs = _costs(facts, run, console)
+        sketches = figures_of_files(facts)
         if evidence is not None and facts.index is not None:
-            for figure in figures_of_evidence(evidence, facts.index.classes):
-                figures[figure.name] = figure
-                bar.advance()
-        pictures = {} if facts.index is None else _pictures(facts, facts.index)
-        text = words(facts, recipe, str(run.path), teacher_size(run), evidence, costs)
-        if facts.index is not None:
-            text.notes["data"].append(near_duplicates_note(facts.index, run.path))
-        page = render(recipe.name, facts.state, text, figures, pictures, why_not)
-        return save(run.path, page, figures.values(), numbers(facts, evidence, costs))
+            sketches += figures_of_evidence(evidence, facts.index.classes)
+        with page_steps(len(sketches) + 4) as steps:
+            figures = steps.draw(sketches)
+            with steps.step("example images"):
+                pictures = {} if facts.index is None else _pictures(facts, facts.index)
+            with steps.step("tables"):
+                text = words(facts, recipe, str(run.path), teacher_size(run), evidence, costs)
+            with steps.step("near-duplicates across splits"):
+                if facts.index is not None:
+                    text.notes["data"].append(near_duplicates_note(facts.index, run.path))
+            with steps.step("writing its files"):
+                page = render(recipe.name, facts.state, text, figures, pictures, why_not)
+                return save(run.path, page, figures.values(), numbers(facts, evidence, costs))
 
 
 def save(directory: Path, page: str, figures: Iterable[Drawn], files: Iterable[tuple[str, str]] = ()) -> Path:
@@ -98,7 +105,8 @@ def _evidence(
     from pipeline.explain.evidence import gather
 
     try:
-        return gather(StageContext(recipe, run, console, fingerprint=""), facts.verdict), None
+        with working("asking the networks about test images"):
+            return gather(StageContext(recipe, run, console, fingerprint=""), facts.verdict), None
     except (TmkdError, OSError) as error:
         return None, error.message if isinstance(error, TmkdError) else str(error)
 
@@ -117,7 +125,7 @@ def _costs(facts: Facts, run: RunDirectory, console: Console) -> "Costs | None":
     file = run.folder("export") / "model.onnx"
     exported = {STUDENT: file} if "export" in facts.records and file.is_file() else {}
     try:
-        with console.track("timing teacher and student", None):
+        with working("timing teacher and student"):
             return measure_costs(folders, exported)
     except (TmkdError, OSError) as error:
         console.warn(f"teacher and student were not timed: {error.message if isinstance(error, TmkdError) else error}")

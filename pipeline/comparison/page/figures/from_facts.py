@@ -1,7 +1,8 @@
 """The figures of a comparison's page that follow from its files."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,45 +14,50 @@ from pipeline.comparison.page.figures.pairs import wins_by_pair
 from pipeline.comparison.wins import wins
 from pipeline.evaluation.probabilities import Reliability, reliability
 from pipeline.report.page.figures.calibration import reliability_diagram
-from pipeline.report.page.figures.drawing import PALETTE, Drawn, draw, on_lines
+from pipeline.report.page.figures.drawing import PALETTE, draw, on_lines
 from pipeline.report.page.figures.robustness import corruption_lines
 from pipeline.report.page.figures.training import time_by_part
+from pipeline.report.page.steps import Sketch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pipeline.comparison.analysis import ArmFigures
 
 MOST_LINES = len(PALETTE)
 """Arms in a figure that has a colour for each: those with the highest accuracy."""
 
 
-def figures_of_files(facts: ComparisonFacts) -> Iterator[Drawn]:
+def figures_of_files(facts: ComparisonFacts) -> list[Sketch]:
     """As many as there are files for."""
+    sketches = []
     if facts.figures:
-        yield draw(
-            "accuracies",
-            accuracies.height(facts.figures),
-            lambda figure: accuracies.paint(figure, facts.figures),
-            accuracies.WIDTH,
-        )
+        sketches.append(_of_accuracies("accuracies", accuracies.paint, facts))
     if told_plain(facts.figures) is not None:
-        yield draw(
-            "differences-to-plain",
-            accuracies.height(facts.figures),
-            lambda figure: accuracies.paint_differences_to_plain(figure, facts.figures),
-            accuracies.WIDTH,
-        )
+        sketches.append(_of_accuracies("differences-to-plain", accuracies.paint_differences_to_plain, facts))
     trainings = epochs_by_arm(facts)
     if trainings:
-        yield arm_curves(trainings)
+        sketches.append(Sketch("training-curves", partial(arm_curves, trainings)))
         seconds = {on_lines(name, 30): mean_seconds(seeds) for name, seeds in trainings.items()}
         if any(seconds.values()):
-            yield time_by_part(seconds)
+            sketches.append(Sketch("training-time", partial(time_by_part, seconds)))
     if len(facts.figures) > 1:
-        yield wins_by_pair(wins(facts.figures))
+        sketches.append(Sketch("wins", lambda: wins_by_pair(wins(facts.figures))))
     first = {name: run for name, run in facts.first_runs.items() if name in best_names(facts)}
     measured = {name: found for name, run in first.items() if (found := _reliability(run)) is not None}
     if measured:
-        yield reliability_diagram(measured)
+        sketches.append(Sketch("reliability", partial(reliability_diagram, measured)))
     corrupted = {name: corruptions(facts, name) for name in best_names(facts)}
-    if any(corrupted.values()):
-        yield corruption_lines({name: top1 for name, top1 in corrupted.items() if top1})
+    if lines := {name: top1 for name, top1 in corrupted.items() if top1}:
+        sketches.append(Sketch("robustness", partial(corruption_lines, lines)))
+    return sketches
+
+
+def _of_accuracies(
+    name: str, paint: "Callable[[Figure, tuple[ArmFigures, ...]], None]", facts: ComparisonFacts
+) -> Sketch:
+    height = accuracies.height(facts.figures)
+    return Sketch(name, partial(draw, name, height, lambda figure: paint(figure, facts.figures), accuracies.WIDTH))
 
 
 def best_names(facts: ComparisonFacts) -> list[str]:

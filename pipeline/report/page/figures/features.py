@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exporters.core.progress import counted
 from pipeline.evaluation.separation import separation, unit_length
 from pipeline.report.page.figures.drawing import (
     PALETTE,
@@ -32,7 +33,10 @@ def scatter(features: Mapping[str, np.ndarray], labels: np.ndarray, classes: Map
     """
     rows = np.isin(labels, list(classes))
     own = labels[rows]
-    placed = {name: in_plane(values[rows]) for name, values in features.items()}
+    placed = {
+        name: in_plane(values[rows])
+        for name, values in counted(features.items(), "t-SNE of each network's features", len(features))
+    }
 
     def paint(figure: "Figure") -> None:
         grid = panels(figure, len(features))

@@ -54,8 +54,8 @@ def test_page_of_few_and_of_many_classes_has_them_all_in_its_table(classes: int)
     words = words_of_data(found, None, Data())  # type: ignore[arg-type]
     assert len(words.tables["classes"].rows) == classes and words.tables["splits"].rows[0][1] == f"{3 * classes:,}"
     assert (words.verdict, state_of(words)) == ("Nothing would stop a run", "shipped")
-    assert [figure.name for figure in figures_of_data(found)] == ["class-counts", "image-sizes"]
+    assert [sketch.name for sketch in figures_of_data(found)] == ["class-counts", "image-sizes"]
 
 
 def test_data_set_without_readable_images_has_no_figure_of_sizes() -> None:
-    assert [figure.name for figure in figures_of_data(inspection(2, 0))] == ["class-counts"]
+    assert [sketch.name for sketch in figures_of_data(inspection(2, 0))] == ["class-counts"]

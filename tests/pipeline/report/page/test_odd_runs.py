@@ -16,6 +16,7 @@ from pipeline.report.page.facts import Facts
 from pipeline.report.page.figures.drawing import Drawn
 from pipeline.report.page.figures.from_facts import figures_of_files
 from pipeline.report.page.render import render
+from pipeline.report.page.steps import page_steps
 from pipeline.report.page.words import words
 from pipeline.runner.rundir import StageRecord
 from pipeline.stages.registry import STAGES
@@ -27,7 +28,8 @@ RUN = validated(NAMES, LABELS, ANSWERS)
 
 
 def drawn(facts: Facts) -> dict[str, Drawn]:
-    return {figure.name: figure for figure in figures_of_files(facts)}
+    with page_steps(0) as steps:
+        return steps.draw(figures_of_files(facts))
 
 
 def page(facts: Facts, figures: dict[str, Drawn], costs: Costs | None = None) -> str:

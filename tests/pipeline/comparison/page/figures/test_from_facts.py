@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 from exporters.core.files import read_json
 from pipeline.comparison.page.facts import read_comparison
 from pipeline.comparison.page.figures.from_facts import best_names, corruptions, figures_of_files, mean_seconds
+from pipeline.report.page.steps import page_steps
 from tests.pipeline.comparison.making import make_folder
 from tests.pipeline.report.page.figures.reading import texts
 
@@ -18,8 +19,9 @@ ALL = ["accuracies", "training-curves", "training-time", "wins", "reliability", 
 def test_finished_comparison_has_all_figures_of_its_files(tmp_path: Path) -> None:
     make_folder(tmp_path / "cmp", corruptions=True)
     facts = read_comparison(tmp_path / "cmp")
-    figures = {figure.name: figure for figure in figures_of_files(facts)}
-    assert list(figures) == ALL
+    with page_steps(0) as steps:
+        figures = steps.draw(figures_of_files(facts))
+    assert [figure.name for figure in figures.values()] == list(figures) == ALL
     calibrated = [text for text in texts(figures["reliability"]) if "ECE" in text]
     errors = [read_json(run.directory.path / "validate" / "verdict.json") for run in facts.first_runs.values()]
     expected = [100 * error["student"]["chosen"]["test"]["ece"] for error in errors]
@@ -28,7 +30,7 @@ def test_finished_comparison_has_all_figures_of_its_files(tmp_path: Path) -> Non
 
 def test_one_arm_wins_over_nobody_and_what_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
     make_folder(tmp_path / "cmp", arms=["ce"], seeds=(0,))
-    names = [figure.name for figure in figures_of_files(read_comparison(tmp_path / "cmp"))]
+    names = [sketch.name for sketch in figures_of_files(read_comparison(tmp_path / "cmp"))]
     assert names == [name for name in ALL if name not in ("wins", "robustness")]
 
 

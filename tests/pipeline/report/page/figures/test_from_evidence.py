@@ -5,7 +5,9 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
 from pipeline.explain.evidence import Answers, Evidence, ViewEvidence
+from pipeline.report.page.figures.drawing import Drawn
 from pipeline.report.page.figures.from_evidence import figures_of_evidence
+from pipeline.report.page.steps import page_steps
 from tests.pipeline.report.page.figures.reading import texts
 
 RANDOM = np.random.default_rng(0)
@@ -25,23 +27,28 @@ def evidence(views: ViewEvidence | None, with_maps: bool = True, corrupted: bool
     return Evidence(np.arange(12), LABELS, (0, 1), np.array([0, 7]), pictures, networks, views, values, 12)
 
 
+def drawn(asked: Evidence) -> dict[str, Drawn]:
+    with page_steps(0) as steps:
+        return steps.draw(figures_of_evidence(asked, ["ant", "bee"]))
+
+
 def test_all_figures_are_drawn_where_there_is_everything() -> None:
     views = ViewEvidence(("rgb", "edge"), np.full((12, 2), 0.5), RANDOM.integers(0, 256, (2, 2, 8, 8, 3), np.uint8))
-    names = [figure.name for figure in figures_of_evidence(evidence(views), ["ant", "bee"])]
-    assert names == [
+    figures = drawn(evidence(views))
+    assert [figure.name for figure in figures.values()] == list(figures) == [
         "view-gallery", "view-weights", "attention-maps", "features", "mean-logits", "logit-distribution", "robustness",
     ]  # fmt: skip
 
 
 def test_what_is_not_there_is_not_drawn() -> None:
-    figures = list(figures_of_evidence(evidence(None, with_maps=False, corrupted=False), ["ant", "bee"]))
-    assert [figure.name for figure in figures] == ["features", "mean-logits", "logit-distribution"]
-    assert {"student", "teacher", "ant", "bee"} <= set(texts(figures[0]))
+    figures = drawn(evidence(None, with_maps=False, corrupted=False))
+    assert list(figures) == ["features", "mean-logits", "logit-distribution"]
+    assert {"student", "teacher", "ant", "bee"} <= set(texts(figures["features"]))
 
 
 def test_every_figure_has_a_text_in_its_place() -> None:
     views = ViewEvidence(("rgb", "edge"), np.full((12, 2), 0.5), RANDOM.integers(0, 256, (2, 2, 8, 8, 3), np.uint8))
-    found = {figure.name: figure.svg for figure in figures_of_evidence(evidence(views), ["ant", "bee"])}
+    found = {name: figure.svg for name, figure in drawn(evidence(views)).items()}
     assert all('role="img" aria-label="' in svg for svg in found.values())
     assert "student: 50 % on the images as they are; blur 40 % at severity 1" in found["robustness"]
     assert "ant: rgb 50 %, edge 50 %" in found["view-gallery"] and "Silhouette: student" in found["features"]

@@ -8,13 +8,15 @@ pytest.importorskip("torch")
 from pipeline.recipe import load_recipe
 from pipeline.report.page.facts import read_facts
 from pipeline.report.page.figures.from_facts import figures_of_files
+from pipeline.report.page.steps import page_steps
 from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.conftest import Run
 
 
 def names(run: Run) -> list[str]:
     facts = read_facts(RunDirectory(run.directory), load_recipe(run.recipe).recipe)
-    return [figure.name for figure in figures_of_files(facts)]
+    with page_steps(0) as steps:
+        return list(steps.draw(figures_of_files(facts)))
 
 
 def test_finished_run_has_all_figures_of_its_files(finished: tuple[Run, object]) -> None:
