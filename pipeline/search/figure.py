@@ -49,7 +49,7 @@ def _paint(axes: "Axes", outcome: Outcome, bounds: Bounds, threads: int) -> None
     finished = [each for each in outcome.candidates if each.point is not None]
     largest = max(each.point.size for each in finished if each.point is not None)
     labelled: set[str] = set()
-    for each in finished:
+    for place, each in enumerate(sorted(finished, key=lambda each: each.point.latency_ms if each.point else 0.0)):
         assert each.point is not None
         kind, (colour, marker) = _kind(each, outcome)
         axes.scatter(
@@ -59,16 +59,18 @@ def _paint(axes: "Axes", outcome: Outcome, bounds: Bounds, threads: int) -> None
         labelled.add(kind)
         text = axes.annotate(
             f"{each.name} ({each.point.size / 1e6:.2g} MB)", (each.point.latency_ms, 100 * each.point.top1),
-            xytext=(7, 5), textcoords="offset points", fontsize=7, color=colour,
+            xytext=(7, 8 if place % 2 else -14), textcoords="offset points", fontsize=7, color=colour,
         )  # fmt: skip
         text.set_parse_math(False)  # a name is no formula, whatever signs are in it
     points = sorted((each.point.latency_ms, 100 * each.point.top1) for each in outcome.front if each.point is not None)
     axes.plot(*zip(*points, strict=True) if points else ((), ()), color=_FRONT[0], linewidth=0.9, alpha=0.5, zorder=2)
     if bounds.latency_ms is not None:
         axes.axvline(bounds.latency_ms, color=_OTHER[0], linestyle="--", linewidth=0.9)
-    if bounds.top1 is not None:
+    if bounds.top1:
         axes.axhline(100 * bounds.top1, color=_OTHER[0], linestyle="--", linewidth=0.9)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel(f"latency of one image, ms (median, threads: {threads}); area: size of the file; dashed: bounds")
     axes.set_ylabel("validation top-1, %")
     axes.margins(x=0.25, y=0.12)
