@@ -47,6 +47,7 @@ def test_run_directory_is_exported_in_every_precision_and_form(finished: tuple[R
     outcome = export(
         run.directory, tmp_path, "--data", run.data / "test", "--calibration", run.data / "train",
         "--precision", "fp32,fp16", "--precision", "int8", "--keep", "all", "--any-size", "--probabilities",
+        "--temperature", 1.7,
     )  # fmt: skip
     assert outcome.code == 0, outcome.out + outcome.err
     models = ["model.onnx", "model.fp16.onnx", "model.int8.onnx"]
@@ -64,8 +65,9 @@ def test_run_directory_is_exported_in_every_precision_and_form(finished: tuple[R
         assert audit[precision]["file"] == file
         session = onnxruntime.InferenceSession(str(tmp_path / file), providers=["CPUExecutionProvider"])
         logits, probabilities = session.run(["logits", "probabilities"], {"image": np.asarray(image)[None]})
-        exponentials = np.exp(logits.astype(np.float64) - logits.max())
-        np.testing.assert_allclose(probabilities, exponentials / exponentials.sum(), atol=2e-3)
+        exponentials = np.exp((logits.astype(np.float64) - logits.max()) / 1.7)
+        np.testing.assert_allclose(probabilities, exponentials / exponentials.sum(), atol=1e-6)
+        assert report["probabilities"]["temperature"] == 1.7
     assert "try 1 on 24 images" in outcome.out and "the original model: accuracy" in outcome.out
 
 
@@ -269,3 +271,19 @@ def test_interrupted_export_leaves_nothing(weights: Path, tmp_path: Path, number
     assert process.returncode == code, output + err
     assert "\n" not in err.strip() and "nothing is half-written" in err and "cannot be exported" not in err
     assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--probabilities", "--temperature", 0), "--temperature is a number from 0.05 to 20, not 0.0"),
+        (("--probabilities", "--temperature", "nan"), "--temperature is a number from 0.05 to 20, not nan"),
+        (("--temperature", 2), "--temperature has no effect here"),
+    ],
+)
+def test_temperature_that_cannot_be_used_is_refused(
+    finished: tuple[Run, Outcome], tmp_path: Path, arguments: tuple[object, ...], told: str
+) -> None:
+    outcome = export(finished[0].directory, tmp_path / "out", *arguments)
+    assert outcome.code == 2 and told in outcome.err
+    assert not (tmp_path / "out").exists()

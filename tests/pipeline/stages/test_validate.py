@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exporters.core.files import read_json
+from exporters.core.files import read_json, sha256_file
 from pipeline.evaluation.corruptions import CORRUPTIONS
 from tests.pipeline.conftest import Outcome, Run, set_
 
@@ -163,3 +163,34 @@ def test_worst_class_and_calibration_are_judged_on_validation(run: Run) -> None:
     assert gates["validate.min_class_recall"]["measured"] == pytest.approx(min(recalls))
     assert gates["validate.max_ece"]["measured"] == pytest.approx(verdict["student"]["chosen"]["validation"]["ece"])
     assert confidence.min() > 1 / 3 and confidence.max() <= 1
+
+
+def test_temperature_is_fitted_on_validation_and_the_gate_judges_what_ships(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(scale=2, size=(400, 3))
+    labels = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
+    sharp = (3 * logits).astype(np.float32), labels  # three times as sure as it is right
+    monkeypatch.setattr("pipeline.evaluation.metrics.predict", lambda *_arguments, **_options: sharp)
+    arguments = ("--force", "validate", "--until", "validate")
+    outcome = run(*set_({"validate.max_ece": 0.1}), *arguments)
+    assert outcome.code == 0 and "probabilities are calibrated by temperature" in outcome.out
+    verdict = read_json(run.directory / "validate" / "verdict.json")
+    calibration = verdict["calibration"]
+    assert 2.5 < calibration["temperature"] < 3.5 and calibration["off"] is None
+    assert calibration["weights_sha256"] == sha256_file(run.directory / "distill" / "chosen" / "student.safetensors")
+    figures = calibration["splits"]["validation"]
+    assert verdict["student"]["chosen"]["validation"]["ece"] == pytest.approx(figures["ece_before"])
+    (gate,) = [gate for gate in verdict["gates"] if gate["key"] == "validate.max_ece"]
+    assert gate["measured"] == figures["ece_after"] < figures["ece_before"] / 3
+    with np.load(run.directory / "validate" / "predictions.npz") as predictions:
+        sure = predictions["confidence.calibrated.test"]
+        assert (predictions["chosen.test"] == logits.argmax(axis=1)).all()
+    divided = np.exp(sharp[0].astype(np.float64) / calibration["temperature"])
+    np.testing.assert_allclose(sure, (divided / divided.sum(axis=1, keepdims=True)).max(axis=1), rtol=1e-6)
+    outcome = run(*set_({"validate.max_ece": 0.1, "validate.calibrate": False}), *arguments)
+    assert outcome.code == 3 and "validate.max_ece FAILED" in outcome.err
+    assert read_json(run.directory / "validate" / "verdict.json")["calibration"] is None
+    with np.load(run.directory / "validate" / "predictions.npz") as predictions:
+        assert not [name for name in predictions.files if "calibrated" in name]
