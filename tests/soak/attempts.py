@@ -133,7 +133,7 @@ def learn(told: Path) -> None:
     """What an attempt has told, so that later ones need not find it out: they begin with it."""
     found = ast.literal_eval(told.read_text())
     for name in found["modules"]:
-        if name not in sys.modules and not name.startswith(("__", "triton")):  # which complains at the end
+        if name not in sys.modules and not name.startswith("__"):
             with suppress(Exception):  # what was imported under a condition that does not hold here
                 importlib.import_module(name)
     _rehearsals.update(found["rehearsals"])
