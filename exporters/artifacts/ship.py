@@ -14,6 +14,7 @@ from exporters.bundle.manifest import ENGINE_SOURCES, ENGINES, MODEL, plan_name,
 from exporters.bundle.pack import pack
 from exporters.core.errors import UnavailableError
 from exporters.core.progress import working
+from exporters.drift import DriftReference
 from exporters.images.labelled import labelled_digest
 from exporters.runtimes import Explainer, OnnxRuntime, Runtime
 from exporters.student.student import TrainedStudent
@@ -70,6 +71,7 @@ def ship(
     calibration: Mapping[str, Any] | None = None,
     warn: Callable[[str], None] = lambda _line: None,
     judge: Callable[[int, float], None] = lambda _size, _latency_ms: None,
+    measure_drift: Callable[[Runtime], DriftReference | None] = lambda _model: None,
 ) -> dict[str, Any]:
     """Take the golden vectors, measure speed, and pack `out_dir` and its archive; gives the manifest.
 
@@ -82,6 +84,7 @@ def ship(
         warn: given a line for each engine whose speed cannot be measured here.
         judge: given the bytes of model.onnx and the milliseconds that it takes for one image (median), before anything
             is packed; may raise.
+        measure_drift: given model.onnx as it ships; gives the histograms of validation, or None to pack none.
 
     Raises:
         UsageError, GateError, UnavailableError: as `exporters.bundle.pack.pack`, and what `judge` raises.
@@ -113,6 +116,7 @@ def ship(
             known=known,
             golden_cam=_golden_maps(runtimes[_runtime_name(main)], reference, golden_images),
             calibration=calibration,
+            drift=measure_drift(runtimes[_runtime_name(main)]),
         ),
         out_dir,
     )

@@ -11,6 +11,7 @@ from exporters.core.errors import GateError
 _BUDGET = {
     ".json": (2**19, 0), ".md": (2**17, 512), ".txt": (2**10, 1024), ".pbtxt": (2**13, 0), ".yaml": (2**13, 0),
     "labels.json": (2**10, 1024), "sbom.cdx.json": (2**17, 0), "benchmark.json": (2**17, 0),
+    "drift.json": (2**13, 0),
 }  # fmt: skip
 """Bytes of a file of a name or kind: at most the first number and the second for each class."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from exporters.core.known import Score
+from exporters.drift import DriftReference
 from exporters.images.preprocessing import Preprocessing
 
 
@@ -122,6 +123,7 @@ class BundleContents:
         known: how images that are none of the classes are told apart; None where they are not.
         calibration: `temperature` and `splits`, as the manifest has them; None where probabilities are the plain
             softmax.
+        drift: histograms of validation images and of model.onnx's answers to them; None: `serve` watches no drift.
     """
 
     name: str
@@ -139,3 +141,4 @@ class BundleContents:
     golden_cam: np.ndarray | None = None
     known: Known | None = None
     calibration: Mapping[str, Any] | None = None
+    drift: DriftReference | None = None

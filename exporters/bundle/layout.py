@@ -9,6 +9,7 @@ from typing import Any
 from exporters.bundle.manifest import (
     BENCHMARK,
     CARD,
+    DRIFT,
     GOLDEN_CAM,
     GOLDEN_INPUTS,
     GOLDEN_OUTPUTS,
@@ -35,7 +36,8 @@ def allowed_files(manifest: Mapping[str, Any]) -> set[str]:
     models = {*manifest["models"], *engines, *(f"{engine}.json" for engine in engines)}
     described = {PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BENCHMARK, CARD, SBOM, KSERVE}
     maps = {GOLDEN_CAM} if "cam" in manifest else set()
-    return {*models, *described, *maps, *texts, *triton_copies(name, served)}
+    histograms = {DRIFT} if "drift" in manifest else set()
+    return {*models, *described, *maps, *histograms, *texts, *triton_copies(name, served)}
 
 
 def check_listed(manifest: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from exporters.bundle.manifest_form import malformed
 from exporters.bundle.not_a_bundle import check_is_bundle
 from exporters.core.errors import GateError, UsageError
 from exporters.core.files import dump_json, open_regular, sha256_bytes
+from exporters.drift import DriftReference
 from exporters.images.preprocessing import Preprocessing
 from exporters.student.student import check_labels
 
@@ -32,6 +33,7 @@ GOLDEN_OUTPUTS = "golden/outputs.npz"
 GOLDEN_CAM = "golden/cam.npz"
 PARITY = "parity.json"
 BENCHMARK = "benchmark.json"
+DRIFT = "drift.json"
 CARD = "MODEL_CARD.md"
 SBOM = "sbom.cdx.json"
 REQUIRED = (MODEL, PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BENCHMARK, CARD, SBOM)
@@ -224,6 +226,16 @@ def read_labels(data: bytes) -> list[str]:
     if long is not None:
         raise GateError(f"{LABELS}: a label of {len(long):,} characters; the longest have {LONGEST_LABEL}")
     return labels
+
+
+def read_drift(data: bytes, manifest: Mapping[str, Any]) -> DriftReference:
+    """The histograms of validation, from the bytes of `drift.json`; GateError where they are none of this bundle's."""
+    reference = DriftReference.from_json(DRIFT, parse_json(DRIFT, data), manifest["classes"])
+    if reference.images != manifest["drift"]["images"]:
+        raise GateError(
+            f"{DRIFT}: {reference.images:,} images, and {MANIFEST} tells of {manifest['drift']['images']:,}"
+        )
+    return reference
 
 
 def read_preprocessing(data: bytes) -> Preprocessing:

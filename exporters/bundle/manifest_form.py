@@ -138,6 +138,12 @@ class CalibrationForm(_Form):
     splits: Annotated[dict[Word, CalibratedForm], Field(max_length=8)]
 
 
+class DriftForm(_Form):
+    """The images whose histograms `drift.json` holds."""
+
+    images: Annotated[int, Field(ge=1, le=2**20)]
+
+
 class AnswersForm(_Form):
     """How many images of a class there were, and how many of them were answered rightly."""
 
@@ -184,6 +190,7 @@ class ManifestForm(_Form):
     cam: CamForm = None  # type: ignore[assignment]  # absent where there are no maps; null is refused
     known: KnownForm = None  # type: ignore[assignment]  # absent where none are told apart; null is refused
     calibration: CalibrationForm = None  # type: ignore[assignment]  # likewise, where there is no temperature
+    drift: DriftForm = None  # type: ignore[assignment]  # absent where there are no histograms
     facts: FactsForm
     files: Annotated[dict[Annotated[str, StringConstraints(max_length=300)], FileForm], Field(max_length=64)]
 

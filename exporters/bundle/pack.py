@@ -16,6 +16,7 @@ from exporters.bundle.known import described_known, described_model
 from exporters.bundle.manifest import (
     BENCHMARK,
     CARD,
+    DRIFT,
     FORMAT,
     GOLDEN_CAM,
     GOLDEN_INPUTS,
@@ -83,6 +84,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         **_cam_size(contents),
         **described_known(contents.known, contents.golden_logits),
         **({} if contents.calibration is None else {"calibration": dict(contents.calibration)}),
+        **({} if contents.drift is None else {"drift": {"images": contents.drift.images}}),
         "facts": facts,
     }
     about = json.loads(dump_json(about))  # as `verify` reads it, which makes the card again
@@ -100,6 +102,8 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
     }
     if contents.golden_cam is not None:
         files[GOLDEN_CAM] = npz_bytes("cam", contents.golden_cam)
+    if contents.drift is not None:
+        files[DRIFT] = dump_json(contents.drift.to_json()).encode()
     files |= _serving(about, files, labels, contents.preprocessing.size)
     ships = {model.file: _entry(model.data) for model in contents.models}
     ships |= {engine_path(engine.source): _entry(engine.plan) for engine in contents.engines}

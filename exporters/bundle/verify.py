@@ -20,6 +20,7 @@ from exporters.bundle.known import check_known
 from exporters.bundle.layout import check_folder, check_listed
 from exporters.bundle.manifest import (
     CARD,
+    DRIFT,
     GOLDEN_CAM,
     GOLDEN_INPUTS,
     GOLDEN_OUTPUTS,
@@ -32,6 +33,7 @@ from exporters.bundle.manifest import (
     describe_engine,
     map_size,
     parse_json,
+    read_drift,
     read_file,
     read_labels,
     read_listed,
@@ -119,6 +121,8 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
     with working("making again what follows from the manifest"):
         check_regenerated(contents, manifest, labels, preprocessing)
     check_known(manifest, logits)
+    if "drift" in manifest:
+        read_drift(contents[DRIFT], manifest)
     run: Golden = _trusted_logits if trusted else confined_logits
     run_with_maps: GoldenMaps = _trusted_maps if trusted else confined_maps
     tensors, errors = 0, {}

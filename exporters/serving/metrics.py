@@ -1,5 +1,7 @@
 """Metrics for Prometheus."""
 
+from collections.abc import Collection
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -11,6 +13,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from exporters.drift import STATISTICS, Look
 from exporters.serving.model import LoadedBundle
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -65,6 +68,25 @@ class Metrics:
             "tmkd_model", "1 for the bundle that answers.", ["name", "version", "precision"], registry=registry
         )
 
+        self._drift_watched = Gauge(
+            "tmkd_drift_watched", "1 while images are compared with those of validation.", registry=registry
+        )
+        self._drift_images = Gauge(
+            "tmkd_drift_images",
+            "Images that were counted by the last look, since the bundle answers.",
+            registry=registry,
+        )
+        names = ["statistic"]
+        self._drift_psi = Gauge(
+            "tmkd_drift_psi",
+            "Population stability index of the latest images against validation.",
+            names,
+            registry=registry,
+        )
+        self._drift_p_value = Gauge("tmkd_drift_p_value", "P-value of the chi-square test.", names, registry=registry)
+        self._drift_alarm = Gauge("tmkd_drift_alarm", "1 while the latest images differ.", names, registry=registry)
+        self._drift_alarms = Counter("tmkd_drift_alarms", "Alarms that began.", names, registry=registry)
+
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered; `route` is a pattern, which limits the number of series."""
         self._requests.labels(method, route, str(status)).inc()
@@ -97,6 +119,27 @@ class Metrics:
         if bundle is not None:
             self._model.clear()
             self._model.labels(bundle.name, bundle.version, bundle.precision).set(1)
+
+    def drift_watched(self, watched: bool) -> None:
+        """Begin anew, for another bundle."""
+        self._drift_watched.set(watched)
+        self._drift_images.set(0)
+        for gauge in (self._drift_psi, self._drift_p_value, self._drift_alarm):
+            gauge.clear()
+        if watched:
+            for name in STATISTICS:
+                self._drift_alarm.labels(name).set(0)
+                self._drift_alarms.labels(name)
+
+    def drift(self, look: Look, began: Collection[str]) -> None:
+        """Set what a look found; `began` are the statistics whose alarm is new."""
+        self._drift_images.set(look.seen)
+        for name, comparison in look.comparisons.items():
+            self._drift_psi.labels(name).set(comparison.psi)
+            self._drift_p_value.labels(name).set(comparison.p_value)
+            self._drift_alarm.labels(name).set(look.alarms[name])
+        for name in began:
+            self._drift_alarms.labels(name).inc()
 
     def render(self) -> bytes:
         """All metrics in the text format of Prometheus."""

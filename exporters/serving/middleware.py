@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready"})
 """Paths that need no API key: probes of orchestrators have none."""
-ADMIN_PATHS = OPEN_PATHS | {"/metrics"}
+ADMIN_PATHS = OPEN_PATHS | {"/metrics", "/drift"}
 """What is answered on the port for administration."""
 
 _ID = re.compile(rb"[A-Za-z0-9._:\-]{1,64}")
@@ -66,7 +66,7 @@ class RequestMiddleware:
         try:
             key = self._service.settings.api_key
             if self._only is not None and scope["path"] not in self._only:
-                await _answer(send_response, 404, "this port answers probes and metrics alone")
+                await _answer(send_response, 404, "this port answers probes, metrics and drift alone")
             elif key is None or scope["path"] in OPEN_PATHS or key.allows(scope["headers"]):
                 await self._app(inner, receive, send_response)
             else:

@@ -13,9 +13,11 @@ from PIL import Image
 
 from exporters.bundle.golden import check_golden
 from exporters.bundle.manifest import (
+    DRIFT,
     GOLDEN_INPUTS,
     GOLDEN_OUTPUTS,
     SEAL,
+    read_drift,
     read_file,
     read_listed,
     read_manifest,
@@ -25,6 +27,7 @@ from exporters.bundle.verify import verify_bundle
 from exporters.client import Student
 from exporters.core.arrays import read_npz
 from exporters.core.errors import GateError
+from exporters.drift import DriftReference, DriftWindow
 from exporters.runtimes import Provider
 from exporters.serving.batching import Batcher, Predict
 
@@ -42,12 +45,14 @@ class LoadedBundle:
         name: from the manifest.
         version: the first digits of the manifest's sha256; equal versions are equal bytes.
         precision: of the model.
+        drift: histograms of validation; None where the bundle has none.
     """
 
     student: Student
     name: str
     version: str
     precision: str
+    drift: DriftReference | None = None
 
 
 def load_bundle(path: Path, precision: str, provider: Provider) -> LoadedBundle:
@@ -68,7 +73,8 @@ def load_bundle(path: Path, precision: str, provider: Provider) -> LoadedBundle:
     name = next(name for name in manifest["models"] if variant_of(name) == precision)
     _warm_up(student, images[0])
     check_golden(name, student.logits, images, logits, manifest["models"][name]["golden_tolerance"])
-    return LoadedBundle(student, str(manifest["name"]), seal[:_VERSION_DIGITS].decode("ascii"), precision)
+    drift = read_drift(read_listed(path, manifest, DRIFT), manifest) if "drift" in manifest else None
+    return LoadedBundle(student, str(manifest["name"]), seal[:_VERSION_DIGITS].decode("ascii"), precision, drift)
 
 
 def _warm_up(student: Student, image: np.ndarray) -> None:
@@ -80,10 +86,15 @@ def _warm_up(student: Student, image: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A loaded bundle with its own batcher, so that a request is answered by the bundle that it began with."""
+    """A loaded bundle with its own batcher, so that a request is answered by the bundle that it began with.
+
+    Args:
+        drift: counts the images that it answers; None where nothing is watched.
+    """
 
     bundle: LoadedBundle
     batcher: Batcher
+    drift: DriftWindow | None = None
 
     @property
     def student(self) -> Student:
@@ -99,6 +110,7 @@ class ModelHolder:
         executor: a thread for `load`, separate from those that answer.
         make_batcher: builds the batcher of one model.
         observe: called with each bundle that is put in place, and with None for one that was refused.
+        make_window: builds the window of one model, which watches for drift.
     """
 
     def __init__(
@@ -107,11 +119,13 @@ class ModelHolder:
         executor: Executor,
         make_batcher: Callable[[Predict], Batcher],
         observe: Callable[[LoadedBundle | None], None],
+        make_window: Callable[[LoadedBundle], DriftWindow | None] = lambda _bundle: None,
     ) -> None:
         self._load = load
         self._executor = executor
         self._make_batcher = make_batcher
         self._observe = observe
+        self._make_window = make_window
         self._turn = asyncio.Lock()
         self._current: ServedModel | None = None
 
@@ -123,7 +137,7 @@ class ModelHolder:
 
     def put(self, bundle: LoadedBundle) -> None:
         """Use this bundle from now on."""
-        self._current = ServedModel(bundle, self._make_batcher(bundle.student.logits))
+        self._current = ServedModel(bundle, self._make_batcher(bundle.student.logits), self._make_window(bundle))
         self._observe(bundle)
 
     async def reload(self) -> LoadedBundle:

@@ -9,6 +9,7 @@ from exporters import __version__
 from exporters.client import Student
 from exporters.core.errors import TmkdError
 from exporters.serving import metrics, protocol, schemas
+from exporters.serving.drift import unwatched
 from exporters.serving.model import ServedModel
 from exporters.serving.problems import RequestError
 from exporters.serving.schemas import errors
@@ -39,7 +40,9 @@ def image_routes(service: Service) -> APIRouter:
             with service.admission.admit(1):
                 async with service.in_time():
                     image = await service.decode(model.student, body, request.headers.get("content-type"))
-                    logits = await model.batcher.logits(image[None])
+                    logits = await model.batcher.logits(image.pixels[None])
+        if model.drift is not None:
+            model.drift.add(image.pixels[None], logits, (image.width, image.height))
         found = model.student.answer_of(logits[0], top)
         answer = {
             "model_name": model.bundle.name,
@@ -57,6 +60,18 @@ def image_routes(service: Service) -> APIRouter:
     )
     async def prometheus() -> Response:
         return Response(service.metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+    @router.get(
+        "/drift",
+        response_model=schemas.Drift,
+        responses=errors(404),
+        summary="The latest images beside those of validation",
+    )
+    async def drift() -> Any:
+        model = service.holder.current
+        if model.drift is None:
+            raise RequestError(404, unwatched(model.bundle))
+        return {"model_name": model.bundle.name, "model_version": model.bundle.version, **model.drift.to_json()}
 
     return router
 
@@ -125,6 +140,8 @@ def inference_routes(service: Service) -> APIRouter:
             asked = await service.prepare(protocol.parse_request, body, length, size)
             with service.admission.admit(len(asked.images)):
                 logits = await model.batcher.logits(asked.images)
+        if model.drift is not None:
+            model.drift.add(asked.images, logits)
         answer, kind, headers = protocol.write_response(
             logits, asked, name=model.bundle.name, version=model.bundle.version
         )

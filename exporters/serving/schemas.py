@@ -89,6 +89,32 @@ class Loaded(BaseModel):
     version: str
 
 
+class DriftStatistic(BaseModel):
+    """A statistic of the latest images and of validation's: images in each bin, and what the last look found."""
+
+    psi: float | None
+    p_value: float | None
+    alarm: bool
+    edges: list[float]
+    reference: list[int]
+    window: list[int]
+
+
+class Drift(BaseModel):
+    """The latest images beside those of validation."""
+
+    model_name: str
+    model_version: str
+    window: int
+    images: int
+    seen: int
+    looks: int
+    level: float | None
+    least_psi: float
+    alarm: bool
+    statistics: dict[str, DriftStatistic]
+
+
 class OutputTensor(BaseModel):
     """Logits, flat in row-major order, or as bytes that follow the JSON."""
 

@@ -11,15 +11,17 @@ from typing import TypeVar
 import numpy as np
 
 from exporters.client import Student
+from exporters.drift import DriftWindow
 from exporters.serving.batching import Batcher, Predict
 from exporters.serving.decoding.pool import DecodeLimits, DecodePool, default_memory
+from exporters.serving.drift import DriftReports
 from exporters.serving.limits import Admission, Bodies
 from exporters.serving.metrics import Metrics
 from exporters.serving.model import LoadedBundle, ModelHolder, load_bundle
 from exporters.serving.problems import RequestError
 from exporters.serving.readiness import ModelHealth
 from exporters.serving.settings import ServeSettings
-from exporters.serving.uploads import prepare_upload
+from exporters.serving.uploads import Upload, prepare_upload
 
 T = TypeVar("T")
 _PROBE_SECONDS = 1.0
@@ -60,7 +62,7 @@ class Service:
         limits = DecodeLimits(settings.decoders, settings.decode_seconds, memory)
         self.decoders = DecodePool(limits, self.metrics.decoder_lost) if settings.decoders else None
         load = partial(load_bundle, settings.bundle, settings.precision, settings.provider)
-        self.holder = ModelHolder(load, self._reloading, self._batcher, self.metrics.bundle)
+        self.holder = ModelHolder(load, self._reloading, self._batcher, self.metrics.bundle, self._watch)
         self.holder.put(self._first)
         probing = asyncio.get_running_loop().create_task(self._probe())
         try:
@@ -117,11 +119,19 @@ class Service:
             observe=self.metrics.batch,
         )
 
+    def _watch(self, bundle: LoadedBundle) -> DriftWindow | None:
+        """The window of a bundle that has begun to answer."""
+        self.metrics.drift_watched(bundle.drift is not None and self.settings.drift_window > 0)
+        if bundle.drift is None or not self.settings.drift_window:
+            return None
+        report = DriftReports(self.metrics.drift, bundle.version)
+        return DriftWindow(bundle.drift, self.settings.drift_window, self.settings.drift_psi, report)
+
     async def prepare(self, work: Callable[..., T], *arguments: object) -> T:
         """Parse in a thread, so that other requests do not wait for it."""
         return await asyncio.get_running_loop().run_in_executor(self._preparing, work, *arguments)
 
-    async def decode(self, student: Student, body: bytes, content_type: str | None) -> np.ndarray:
+    async def decode(self, student: Student, body: bytes, content_type: str | None) -> Upload:
         """Decode the image of a body as `Student.prepare` does, in a decoder.
 
         Raises:

@@ -30,10 +30,12 @@ class ServeSettings:
         max_pixels: of one image, checked before it is decoded; at most `exporters.core.limits.MAX_PIXELS`.
         max_connections: beyond that, probes alone are answered, and everything else is refused with 503.
         max_connections_per_client: of one client address; beyond that, the same with 429.
-        admin_port: where probes and metrics are answered whatever happens on `port`; None: no such port.
+        admin_port: where probes, metrics and `/drift` are answered whatever happens on `port`; None: no such port.
         timeout: seconds for a request to arrive, and again for its answer to be computed.
         drain: seconds between SIGTERM and the end of listening; requests that arrive meanwhile are answered.
         api_key: the key that clients must send; None: no key is needed.
+        drift_window: the images that are compared with those of validation; 0: none.
+        drift_psi: the least population stability index of an alarm.
         log_level: the least severe messages that are logged.
     """
 
@@ -57,4 +59,6 @@ class ServeSettings:
     timeout: float = 30.0
     drain: float = 1.0
     api_key: ApiKey | None = field(default=None, repr=False)
+    drift_window: int = 500
+    drift_psi: float = 0.2
     log_level: str = "info"

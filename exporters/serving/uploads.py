@@ -1,6 +1,7 @@
 """Extracts the image from a request body: the field `file` of a form, or the whole body."""
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 from python_multipart.exceptions import FormParserError
@@ -19,8 +20,21 @@ _MAX_PARTS = 16
 _NAME = "the upload"  # never the client's file name, which may be a path
 
 
-def prepare_upload(preprocessing: Preprocessing, body: bytes, content_type: str | None, max_pixels: int) -> np.ndarray:
-    """Decode the image in a body as `Student.prepare` does, to uint8 `[size, size, 3]`. Slow; called in a decoder.
+class Upload(NamedTuple):
+    """The image of a request.
+
+    Attributes:
+        pixels: as the model takes it, uint8 `[size, size, 3]`.
+        width, height: of the image as it was sent, upright.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+
+
+def prepare_upload(preprocessing: Preprocessing, body: bytes, content_type: str | None, max_pixels: int) -> Upload:
+    """Decode the image in a body as `Student.prepare` does. Slow; called in a decoder.
 
     Args:
         preprocessing: of the student.
@@ -40,7 +54,8 @@ def prepare_upload(preprocessing: Preprocessing, body: bytes, content_type: str 
     else:
         data = body
     try:
-        return preprocessing.apply(open_rgb(data, _NAME, max_pixels))
+        image = open_rgb(data, _NAME, max_pixels)
+        return Upload(preprocessing.apply(image), *image.size)
     except UnreadableImageError as error:
         raise RequestError(422, error.message) from error
 

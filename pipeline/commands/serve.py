@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from exporters.runtimes import Provider
 
 _POSITIVE = click.IntRange(min=1)
+LEAST_WINDOW, MOST_WINDOW = 100, 100_000
+"""Of `exporters.drift`, which takes numpy along."""
+
+
+def _long_enough(_context: click.Context, _option: click.Parameter, window: int) -> int:
+    if 0 < window < LEAST_WINDOW:
+        raise click.BadParameter(f"{window} is neither 0 nor {LEAST_WINDOW} or more.")
+    return window
 
 
 @click.command()
@@ -71,7 +79,7 @@ _POSITIVE = click.IntRange(min=1)
 @click.option(
     "--admin-port",
     type=click.IntRange(0, 65535),
-    help="A port for health probes and metrics alone, which clients of --port cannot occupy; default: none.",
+    help="A port for health probes, metrics and /drift alone, which clients of --port cannot occupy; default: none.",
 )
 @click.option(
     "--timeout",
@@ -92,6 +100,21 @@ _POSITIVE = click.IntRange(min=1)
     type=PATH,
     metavar="FILE",
     help="File with the key that clients must send; default: the variable TMKD_API_KEY, else no key.",
+)
+@click.option(
+    "--drift-window",
+    type=click.IntRange(0, MOST_WINDOW),
+    default=500,
+    show_default=True,
+    callback=_long_enough,
+    help=f"Latest images to compare with validation's, where BUNDLE has drift.json; 0, or {LEAST_WINDOW} or more.",
+)
+@click.option(
+    "--drift-psi",
+    type=click.FloatRange(0, 100),
+    default=0.2,
+    show_default=True,
+    help="Least population stability index of an alarm.",
 )
 @click.option(
     "--log-level",
@@ -121,6 +144,8 @@ def serve(
     timeout: float,
     drain_seconds: float,
     api_key_file: Path | None,
+    drift_window: int,
+    drift_psi: float,
     log_level: str,
 ) -> None:
     """Serve BUNDLE over HTTP, once it is verified.
@@ -168,6 +193,8 @@ def serve(
             timeout=timeout,
             drain=drain_seconds,
             api_key=read_api_key(api_key_file),
+            drift_window=drift_window,
+            drift_psi=drift_psi,
             log_level=log_level,
         )
     )

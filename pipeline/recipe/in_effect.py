@@ -189,6 +189,7 @@ _RULES: Mapping[str, Matters] = {
     "export.onnx.calibration.percentile": lambda recipe: recipe.export.onnx.calibration.method == "percentile",
     "export.tensorrt": lambda recipe: bool(recipe.export.engines),
     "known": lambda recipe: recipe.known.score != "none",  # off, nothing of a bundle knows of it
+    "bundle.drift": lambda recipe: recipe.bundle.drift,  # off, nothing of a bundle knows of it
     "track": lambda recipe: bool(recipe.track.to),
     "track.project": lambda recipe: recipe.track.to != ["tensorboard"],
     "track.artifacts": lambda recipe: recipe.track.to != ["tensorboard"],

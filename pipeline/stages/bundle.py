@@ -25,6 +25,7 @@ from pipeline.stages.export import AUDIT
 from pipeline.stages.parity import PARITY, SHIPPED
 from pipeline.stages.shared.artifacts import VARIANTS_FILE
 from pipeline.stages.shared.calibration import shipped_calibration
+from pipeline.stages.shared.drift import drift_reference
 from pipeline.stages.shared.images import golden_images
 from pipeline.stages.shared.inputs import CHOICE, Data, read_data, read_json_output
 from pipeline.stages.shared.known import foreign_files, measure_known
@@ -102,6 +103,7 @@ class BundleStage(Stage):
             calibration=shipped_calibration(read_json_output(context, "validate", "verdict.json")),
             warn=context.console.warn,
             judge=judge,
+            measure_drift=lambda model: drift_reference(context, data, model),
         )
         size = sum(entry["size"] for entry in manifest["files"].values())
         files = sum(path.is_file() for path in run.folder(self.name).rglob("*"))

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 ANSWER_HEAD = struct.Struct(">HI")
-"""A status as in HTTP, and the length of what follows: pixels for 200, else a message."""
+"""A status as in HTTP, and the length of what follows: `SIDES` and pixels for 200, else a message."""
+
+SIDES = struct.Struct(">II")
+"""Width and height of the image as it was sent."""
 
 READY = 100
 """Status of the answer that a decoder gives once, unasked, when it has started."""
@@ -45,14 +48,14 @@ def receive_request(connection: socket.socket) -> tuple[DecodeRequest, bytes] | 
     return None if options is None or body is None else (DecodeRequest(**json.loads(options)), bytes(body))
 
 
-def send_answer(connection: socket.socket, status: int, content: "bytes | memoryview") -> None:
-    """Send an answer.
+def send_answer(connection: socket.socket, status: int, *content: "bytes | memoryview") -> None:
+    """Send an answer, whose content is in parts.
 
     Raises:
         OSError: the server is gone.
     """
-    connection.sendall(ANSWER_HEAD.pack(status, len(content)))
-    connection.sendall(content)
+    connection.sendall(ANSWER_HEAD.pack(status, sum(map(len, content))) + b"".join(content[:-1]))
+    connection.sendall(content[-1])
 
 
 def _receive(connection: socket.socket, length: int) -> bytearray | None:

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from exporters.images.preprocessing import Preprocessing
 from exporters.serving.decoding.messages import DecodeRequest
 from exporters.serving.decoding.process import Decoder, DecoderEndedError
 from exporters.serving.limits import RETRY_AFTER
 from exporters.serving.problems import RequestError
+from exporters.serving.uploads import Upload
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class DecodePool:
 
     async def prepare(
         self, preprocessing: Preprocessing, body: bytes, content_type: str | None, max_pixels: int
-    ) -> np.ndarray:
+    ) -> Upload:
         """Decode as `prepare_upload` does, in the next free process. A caller that is cancelled frees it all the same.
 
         Raises:
@@ -97,7 +96,7 @@ class DecodePool:
         if self._missing >= self._limits.decoders:
             raise RequestError(503, "no decoder can be started", retry_after=RETRY_AFTER)
         await self._free.acquire()
-        answer: asyncio.Future[np.ndarray] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Upload] = asyncio.get_running_loop().create_future()
         request = DecodeRequest(preprocessing.to_json(), content_type, max_pixels)
         self._spawn(self._serve(request, body, answer))
         return await answer
@@ -117,7 +116,7 @@ class DecodePool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, request: DecodeRequest, body: bytes, answer: asyncio.Future[np.ndarray]) -> None:
+    async def _serve(self, request: DecodeRequest, body: bytes, answer: asyncio.Future[Upload]) -> None:
         """Decode one upload; `answer` is set before a lost decoder is replaced, and the place is free after that."""
         try:
             await self._serve_until_cancelled(request, body, answer)
@@ -125,9 +124,7 @@ class DecodePool:
             answer.cancel()
             raise
 
-    async def _serve_until_cancelled(
-        self, request: DecodeRequest, body: bytes, answer: asyncio.Future[np.ndarray]
-    ) -> None:
+    async def _serve_until_cancelled(self, request: DecodeRequest, body: bytes, answer: asyncio.Future[Upload]) -> None:
         error: Exception
         decoder = self._next_idle() or await self._start()
         if decoder is None:
@@ -137,7 +134,7 @@ class DecodePool:
         self._busy[decoder] = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._limits.seconds):
-                pixels = await decoder.decode(request, body)
+                upload = await decoder.decode(request, body)
         except TimeoutError:
             error = RequestError(422, f"the image was not decoded within {self._limits.seconds:g} s")
             self._lose(decoder, "time", decoder.kill())
@@ -152,7 +149,7 @@ class DecodePool:
         else:
             self._release(decoder)
             if not answer.done():
-                answer.set_result(pixels)
+                answer.set_result(upload)
             return
         _fail(answer, error)
         await self._replace()
@@ -212,7 +209,7 @@ class DecodePool:
             self._free.release()
 
 
-def _fail(answer: "asyncio.Future[np.ndarray]", error: Exception) -> None:
+def _fail(answer: "asyncio.Future[Upload]", error: Exception) -> None:
     if not answer.done():
         answer.set_exception(error)
 

@@ -8,8 +8,9 @@ import sys
 
 import numpy as np
 
-from exporters.serving.decoding.messages import ANSWER_HEAD, READY, DecodeRequest
+from exporters.serving.decoding.messages import ANSWER_HEAD, READY, SIDES, DecodeRequest
 from exporters.serving.problems import RequestError
+from exporters.serving.uploads import Upload
 
 _START_SECONDS = 60.0
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from exporters.serving.decoding.worker import main; main({arguments})"
@@ -69,8 +70,8 @@ class Decoder:
             raise
         return decoder
 
-    async def decode(self, request: DecodeRequest, body: bytes) -> np.ndarray:
-        """The image in a body, uint8 `[size, size, 3]`. One at a time; if cancelled, the decoder must be killed.
+    async def decode(self, request: DecodeRequest, body: bytes) -> Upload:
+        """The image in a body. One at a time; if cancelled, the decoder must be killed.
 
         Raises:
             RequestError: as `prepare_upload`.
@@ -85,7 +86,8 @@ class Decoder:
         status, content = await self._receive()
         if status == 200:
             size = request.preprocessing["size"]
-            return np.frombuffer(content, np.uint8).reshape(size, size, 3)
+            pixels = np.frombuffer(content, np.uint8, offset=SIDES.size).reshape(size, size, 3)
+            return Upload(pixels, *SIDES.unpack_from(content))
         if status == 500:
             raise RuntimeError(f"a decoder failed: {content.decode()}")
         raise RequestError(status, content.decode())

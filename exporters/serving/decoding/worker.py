@@ -16,7 +16,7 @@ from functools import lru_cache
 from PIL import Image
 
 from exporters.images.preprocessing import Preprocessing
-from exporters.serving.decoding.messages import READY, DecodeRequest, receive_request, send_answer
+from exporters.serving.decoding.messages import READY, SIDES, DecodeRequest, receive_request, send_answer
 from exporters.serving.problems import RequestError
 from exporters.serving.uploads import prepare_upload
 
@@ -55,16 +55,16 @@ def serve(connection: socket.socket, seconds: float) -> None:
     """Answer requests until the connection is closed."""
     while (request := receive_request(connection)) is not None:
         _limit_cpu(seconds)
-        status, content = answer(*request)
-        send_answer(connection, status, content)
+        status, *content = answer(*request)
+        send_answer(connection, status, *content)
 
 
-def answer(request: DecodeRequest, body: bytes) -> "tuple[int, bytes | memoryview]":
-    """Status and content: uint8 pixels `[size, size, 3]` with 200, else a message for the client."""
+def answer(request: DecodeRequest, body: bytes) -> "tuple[int, bytes] | tuple[int, bytes, bytes]":
+    """Status and content: `SIDES` and uint8 pixels `[size, size, 3]` with 200, else a message for the client."""
     try:
         preprocessing = _preprocessing(json.dumps(request.preprocessing))
-        pixels = prepare_upload(preprocessing, body, request.content_type, request.max_pixels)
-        return 200, pixels.tobytes()
+        pixels, width, height = prepare_upload(preprocessing, body, request.content_type, request.max_pixels)
+        return 200, SIDES.pack(width, height), pixels.tobytes()
     except RequestError as error:
         return error.status, error.message.encode()
     except MemoryError:

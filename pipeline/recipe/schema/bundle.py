@@ -11,3 +11,7 @@ class BundleSettings(Settings):
     licence: Licence | None = Field(
         default=None, description="Licence of the shipped weights, as an SPDX identifier; null: not stated."
     )
+    drift: bool = Field(
+        default=True,
+        description="Pack histograms of validation images and of the answers to them, which `serve` compares with.",
+    )

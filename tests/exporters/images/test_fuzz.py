@@ -58,7 +58,7 @@ def test_server_answers_every_broken_image_and_keeps_its_decoder() -> None:
                 data = broken_image(seed)
                 async with asyncio.timeout(SECONDS):
                     try:
-                        pixels: np.ndarray | None = await decoder.decode(request, data)
+                        pixels: np.ndarray | None = (await decoder.decode(request, data)).pixels
                     except RequestError as error:
                         pixels, (status, message) = None, (error.status, error.message)
                 try:

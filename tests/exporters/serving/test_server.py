@@ -371,9 +371,14 @@ class TestBounds:
         admin = administration(strict[0])
         for path in ("/v2", "/predict", "/openapi.json", "/v2/models/finches", "/v2/repository/index"):
             answer = admin.ask("GET", path)
-            assert answer.status == 404 and answer.error == "this port answers probes and metrics alone"
+            assert answer.status == 404 and answer.error == "this port answers probes, metrics and drift alone"
         without = Server(admin.process, admin.port, admin.log, None)
-        assert [without.ask("GET", path).status for path in ("/v2/health/live", "/metrics")] == [200, 401]
+        assert [without.ask("GET", path).status for path in ("/v2/health/live", "/metrics", "/drift")] == [
+            200,
+            401,
+            401,
+        ]
+        assert admin.ask("GET", "/drift").status == 404  # of a bundle without histograms
 
     def test_endless_trailers_are_refused_and_take_no_memory(self, strict: tuple[Server, Path]) -> None:
         """Attacked before: 50 MB of them held 1.1 GB, and probes waited for 6 s."""

@@ -25,15 +25,19 @@ def test_body_and_form_give_what_the_client_prepares(student: Student, kind: str
     data = photo(kind=kind)
     expected = student.prepare(data)
     for content_type in (None, "", "image/jpeg", "application/x-www-form-urlencoded", "no type at all"):
-        np.testing.assert_array_equal(prepare_upload(student.preprocessing, data, content_type, 10**6), expected)
+        np.testing.assert_array_equal(prepare_upload(student.preprocessing, data, content_type, 10**6).pixels, expected)
     body, headers = form(data, filename="../../etc/passwd")
-    np.testing.assert_array_equal(prepare_upload(student.preprocessing, body, headers["Content-Type"], 10**6), expected)
+    np.testing.assert_array_equal(
+        prepare_upload(student.preprocessing, body, headers["Content-Type"], 10**6).pixels, expected
+    )
 
 
 def test_other_form_fields_are_ignored(student: Student) -> None:
     data = photo()
     other = b'--limit\r\nContent-Disposition: form-data; name="note"\r\n\r\nfile\r\n'
-    found = prepare_upload(student.preprocessing, other + form(data)[0], 'Multipart/Form-Data; boundary="limit"', 10**6)
+    found = prepare_upload(
+        student.preprocessing, other + form(data)[0], 'Multipart/Form-Data; boundary="limit"', 10**6
+    ).pixels
     np.testing.assert_array_equal(found, student.prepare(data))
 
 
@@ -55,7 +59,9 @@ def test_preamble_and_epilogue_are_ignored(student: Student, length: int) -> Non
         'multipart/form-data; charset=utf-8; boundary="limit"',
         "Multipart/Form-Data;boundary=limit",
     ):
-        np.testing.assert_array_equal(prepare_upload(student.preprocessing, body, kind, 10**6), student.prepare(data))
+        np.testing.assert_array_equal(
+            prepare_upload(student.preprocessing, body, kind, 10**6).pixels, student.prepare(data)
+        )
 
 
 def test_file_larger_than_a_piece_of_the_parser_comes_whole(student: Student) -> None:
@@ -63,7 +69,7 @@ def test_file_larger_than_a_piece_of_the_parser_comes_whole(student: Student) ->
     assert len(data) > 5 * 2**20
     body, headers = form(data)
     np.testing.assert_array_equal(
-        prepare_upload(student.preprocessing, body, headers["Content-Type"], 10**7), student.prepare(data)
+        prepare_upload(student.preprocessing, body, headers["Content-Type"], 10**7).pixels, student.prepare(data)
     )
 
 

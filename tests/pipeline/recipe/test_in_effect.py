@@ -57,6 +57,12 @@ def test_nothing_of_a_plain_recipe_is_left_out_that_it_follows_from() -> None:
     assert {"seed", "distill.method", "distill.ce.weight", "student.model", "train.lr", "data.image_size"} <= set(found)
 
 
+def test_histograms_that_are_off_are_no_setting_of_any_stage() -> None:
+    assert of()["bundle.drift"] is True
+    assert {"bundle.drift": True, **of(bundle={"drift": False})} == of()
+    assert "bundle.drift" not in of(bundle={"drift": False})
+
+
 def test_maps_that_are_off_are_no_setting_of_any_stage() -> None:
     """So that a run and its bundle are what they were before there was the key."""
     assert "export.onnx.cam" not in of(export={"onnx": {"cam": False}})

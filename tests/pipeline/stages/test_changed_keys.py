@@ -391,6 +391,7 @@ _CASES: dict[str, list[Case]] = {
     "known.false_alarms": [Case(0.1, "bundle", {"known.score": "energy"}), Case(0.1, "")],
     "known.foreign": [Case("moved", "bundle", {"known.score": "energy"}), Case("moved", "")],
     "bundle.licence": [Case("CC0-1.0", EXPORT)],
+    "bundle.drift": [Case(False, "bundle"), Case(True, "")],
     **given(
         "lock",
         {

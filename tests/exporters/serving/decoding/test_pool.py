@@ -38,7 +38,7 @@ def alive(pid: int) -> bool:
 
 
 async def prepare(pool: DecodePool, data: bytes | None = None) -> np.ndarray:
-    return await pool.prepare(PREPROCESSING, photo() if data is None else data, None, 1_000_000)
+    return (await pool.prepare(PREPROCESSING, photo() if data is None else data, None, 1_000_000)).pixels
 
 
 async def until(condition: Callable[[], bool]) -> None:

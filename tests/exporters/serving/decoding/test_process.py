@@ -35,12 +35,13 @@ def test_decoded_pixels_are_those_of_this_process() -> None:
     async def test(decoder: Decoder) -> None:
         for seed, kind in enumerate(("JPEG", "PNG", "WEBP", "TIFF")):
             data = photo(seed, 700, 500, kind)
-            image = await decoder.decode(REQUEST, data)
-            np.testing.assert_array_equal(image, PREPROCESSING.apply(open_rgb(data)))
+            upload = await decoder.decode(REQUEST, data)
+            np.testing.assert_array_equal(upload.pixels, PREPROCESSING.apply(open_rgb(data)))
+            assert (upload.width, upload.height) == (700, 500)
         with pytest.raises(RequestError, match="not an image of a known kind") as caught:
             await decoder.decode(REQUEST, b"none")
         assert caught.value.status == 422
-        assert (await decoder.decode(REQUEST, photo())).shape == (32, 32, 3)
+        assert (await decoder.decode(REQUEST, photo())).pixels.shape == (32, 32, 3)
 
     run(test)
 
@@ -51,7 +52,7 @@ def test_memory_is_limited() -> None:
         with pytest.raises(RequestError, match="not enough memory") as caught:
             await decoder.decode(large, png(side=8000))
         assert caught.value.status == 422
-        assert (await decoder.decode(REQUEST, photo())).shape == (32, 32, 3)
+        assert (await decoder.decode(REQUEST, photo())).pixels.shape == (32, 32, 3)
 
     run(test, memory=160 * 2**20)
 
@@ -76,7 +77,7 @@ def test_signals_that_are_meant_for_the_server_end_no_decoder() -> None:
     async def test(decoder: Decoder) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(decoder.pid, number)
-        assert (await decoder.decode(REQUEST, photo())).shape == (32, 32, 3)
+        assert (await decoder.decode(REQUEST, photo())).pixels.shape == (32, 32, 3)
         assert decoder.running
 
     run(test)

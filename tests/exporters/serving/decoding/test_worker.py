@@ -9,7 +9,7 @@ import pytest
 from exporters.images.decoding import open_rgb
 from exporters.images.preprocessing import Preprocessing
 from exporters.serving.decoding import worker
-from exporters.serving.decoding.messages import DecodeRequest
+from exporters.serving.decoding.messages import SIDES, DecodeRequest
 from tests.exporters.serving.conftest import form, photo
 
 PREPROCESSING = Preprocessing(size=32, resize=40, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -19,11 +19,11 @@ REQUEST = DecodeRequest(PREPROCESSING.to_json(), None, 1_000_000)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM"])
 def test_pixels_are_those_of_decoding_in_the_process(kind: str) -> None:
     data = photo(kind=kind)
-    status, content = worker.answer(REQUEST, data)
-    assert (status, bytes(content)) == (200, PREPROCESSING.apply(open_rgb(data)).tobytes())
+    status, sides, content = worker.answer(REQUEST, data)
+    assert (status, SIDES.unpack(sides), content) == (200, (60, 41), PREPROCESSING.apply(open_rgb(data)).tobytes())
     body, headers = form(data)
     again = DecodeRequest(PREPROCESSING.to_json(), headers["Content-Type"], 1_000_000)
-    assert worker.answer(again, body) == (status, content)
+    assert worker.answer(again, body) == (status, sides, content)
 
 
 def test_refusals_have_a_status_and_a_message() -> None:
