@@ -91,8 +91,6 @@ class DriftWindow:
         if len(images) > _MOST_OF_A_REQUEST:
             chosen = np.arange(_MOST_OF_A_REQUEST) * len(images) // _MOST_OF_A_REQUEST
             images, logits = images[chosen], logits[chosen]
-        if not np.isfinite(logits).all():  # a model that fails is not the world's drift
-            return
         self._pending.append((pixel_values(images), np.nan if size is None else image_size(*size), logits.copy()))
         self._waiting += len(images)
         if self._waiting >= _BLOCK:
@@ -121,8 +119,10 @@ class DriftWindow:
         pixels, sizes, logits = zip(*self._pending, strict=True)
         self._pending, self._waiting = [], 0
         lengths = [len(each) for each in logits]
-        answers = answer_values(np.concatenate(logits))
-        self.add_values(value_rows(np.concatenate(pixels), np.repeat(sizes, lengths), answers))
+        together = np.concatenate(logits)
+        finite = np.isfinite(together).all(axis=1)  # a model that fails is not the world's drift
+        rows = np.concatenate(pixels)[finite], np.repeat(sizes, lengths)[finite], answer_values(together[finite])
+        self.add_values(value_rows(*rows))
 
     def _take_look(self) -> None:
         number = 1 if self.look is None else self.look.number + 1
