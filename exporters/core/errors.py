@@ -36,3 +36,8 @@ class UnavailableError(TmkdError):
     """Something needed is missing or unusable on this machine: data, weights, a device, a package (exit 4)."""
 
     exit_code = 4
+
+
+def message_of(error: BaseException) -> str:
+    """What an error says in one line or more: the message of one that a user is meant to read, without its remedy."""
+    return error.message if isinstance(error, TmkdError) else str(error)

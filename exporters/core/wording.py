@@ -1,4 +1,6 @@
-"""Numbers with their nouns, as messages write them."""
+"""Numbers with their nouns, p-values and lists of names, as messages write them."""
+
+from collections.abc import Sequence
 
 
 def count_of(number: int, noun: str, plural: str | None = None) -> str:
@@ -15,3 +17,16 @@ def count_of(number: int, noun: str, plural: str | None = None) -> str:
 def was_or_were(number: int) -> str:
     """The verb that follows `count_of`."""
     return "was" if number == 1 else "were"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """`cat, dog and 3 more`: the first names, at most so many, and how many others there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
+def p_value(p: float, *, alone: bool = False) -> str:
+    """`p = 0.0052`, `p < 0.0001`; alone: `0.0052`, `< 0.0001`."""
+    if p < 1e-4:
+        return "< 0.0001" if alone else "p < 0.0001"
+    return f"{p:.2g}" if alone else f"p = {p:.2g}"

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from exporters.core.wording import count_of
+from exporters.core.wording import count_of, p_value
 from pipeline.comparison.analysis import ArmFigures, ablations, main_arms, plain_arm
 from pipeline.comparison.headline import headline
 from pipeline.comparison.results import Comparison
@@ -15,7 +15,6 @@ from pipeline.comparison.text import (
     difference,
     interval,
     nats,
-    p_value,
     percent,
     points,
     seconds,

@@ -53,8 +53,3 @@ def seeds(figures: ArmFigures) -> str:
 def code(text: str) -> str:
     """A name as Markdown's code."""
     return f"`{text.replace('`', chr(39))}`"
-
-
-def p_value(p: float) -> str:
-    """`p = 0.0052`, `p < 0.0001`."""
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from exporters.core.errors import TmkdError
+from exporters.core.errors import TmkdError, message_of
 from exporters.images.decoding import UnreadableImageError
 from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
@@ -292,8 +292,7 @@ class BatchMaker(Dataset[Any]):
         try:
             yield
         except (TmkdError, OSError) as error:
-            where = self._store.describe(path)
-            message = error.message if isinstance(error, TmkdError) else str(error)
+            where, message = self._store.describe(path), message_of(error)
             raise _BrokenImageError(message if where in message else f"{where}: {message}") from error
 
 

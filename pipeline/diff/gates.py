@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporters.core.errors import UsageError
-from exporters.core.wording import count_of
+from exporters.core.wording import count_of, first_of, p_value
 from pipeline.diff.measure import Measured
 from pipeline.diff.pairs import LEVEL
 
@@ -99,7 +99,7 @@ def _drop(measured: Measured, allowed: float) -> Verdict:
     why = (
         f"accuracy changed by {-drop:+.2f} points on {count_of(both.images, 'image')}:"
         f" {both.lost:,} from right to wrong, {both.gained:,} from wrong to right,"
-        f" McNemar's one-sided p {_p(worse) if drop > 0 else '> 0.5'}"
+        f" McNemar's one-sided {p_value(worse) if drop > 0 else 'p > 0.5'}"
     )
     if not failed and most > allowed:
         why += f"; a drop of up to {most:.2f} points cannot be ruled out with so few images"
@@ -120,11 +120,10 @@ def _class_drop(measured: Measured, allowed: float) -> Verdict:
         return Verdict("--max-class-drop", allowed, largest, True, why)
     named = [
         f"{measured.labels.classes[each.place]} {100 * each.recall.difference:+.2f} points of"
-        f" {count_of(each.recall.images, 'image')} (p {_p(each.p or 0.0)})"
-        for each in worse[:_NAMED]
+        f" {count_of(each.recall.images, 'image')} ({p_value(each.p or 0.0)})"
+        for each in worse
     ]
-    more = f" and {len(worse) - _NAMED:,} more" if len(worse) > _NAMED else ""
-    return Verdict("--max-class-drop", allowed, largest, False, f"{', '.join(named)}{more}")
+    return Verdict("--max-class-drop", allowed, largest, False, first_of(named, _NAMED))
 
 
 def _slower(measured: Measured, allowed: float) -> Verdict:
@@ -140,7 +139,3 @@ def _slower(measured: Measured, allowed: float) -> Verdict:
         f" {ratio.high:.2f})"
     )
     return Verdict("--max-slower", allowed, slower, not failed, why)
-
-
-def _p(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporters.core.errors import UsageError
+from exporters.core.wording import first_of
 from exporters.images.labelled import plain_name
 
 _NUMBER = re.compile(r"^\d+\.")
+_NAMED = 5
+"""Labels that a message names."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def match_labels(old: Sequence[str], new: Sequence[str], renames: Mapping[str, s
             partner[name] = left[key]
     if not partner:
         raise UsageError(
-            f"the bundles have no label in common: {_some(old)}; {_some(new)}",
+            f"the bundles have no label in common: {first_of(old, _NAMED)}; {first_of(new, _NAMED)}",
             remedy="--rename OLD=NEW, repeated, says which labels are the same.",
         )
     added = tuple(name for name in new if name not in set(partner.values()))
@@ -101,7 +104,9 @@ def _checked(old: Sequence[str], new: Sequence[str], renames: Mapping[str, str])
         *((name, new, "new") for name in renames.values()),
     ):
         if name not in names:
-            raise UsageError(f"--rename: {name!r} is no label of the {which} bundle", remedy=f"It has {_some(names)}.")
+            raise UsageError(
+                f"--rename: {name!r} is no label of the {which} bundle", remedy=f"It has {first_of(names, _NAMED)}."
+            )
     twice = [name for name, count in Counter(renames.values()).items() if count > 1]
     if twice:
         raise UsageError(f"--rename: {twice[0]!r} was given for two labels", remedy="Name each label once.")
@@ -113,7 +118,3 @@ def _alone(names: Sequence[str]) -> dict[str, str]:
     keys = [plain_name(_NUMBER.sub("", name)).casefold() for name in names]
     count = Counter(keys)
     return {key: name for key, name in zip(keys, names, strict=True) if count[key] == 1}
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from exporters.benchmark.machine import describe_machine
-from exporters.core.wording import count_of, was_or_were
+from exporters.core.wording import count_of, first_of, p_value, was_or_were
 from exporters.parity.intervals import wilson_interval
 from pipeline.data.path_table import printable
 from pipeline.diff.gates import Verdict
@@ -78,7 +78,7 @@ def _class_sentences(measured: Measured) -> Iterator[str]:
             if sign * each.recall.difference > 0
         ]
         if names:
-            yield f"Classes that the new bundle answers {which}, beyond chance: {some(names)}."
+            yield f"Classes that the new bundle answers {which}, beyond chance: {first_of(names, _NAMED)}."
     if not beyond:
         yield (
             f"No class changed beyond chance: {len(tested):,} of {len(measured.classes):,} had the"
@@ -89,13 +89,13 @@ def _class_sentences(measured: Measured) -> Iterator[str]:
 def _label_sentences(measured: Measured) -> Iterator[str]:
     labels = measured.labels
     if labels.renamed:
-        yield f"Renamed labels, taken as one: {some([f'{old} → {new}' for old, new in labels.renamed])}."
+        yield f"Renamed labels, taken as one: {first_of([f'{old} → {new}' for old, new in labels.renamed], _NAMED)}."
     for names, which, images in (
         (labels.removed, "old", measured.removed), (labels.added, "new", measured.added),
     ):  # fmt: skip
         if names:
             verb = "removed" if which == "old" else "added"
-            yield f"Labels that were {verb}: {some(names)}. {_one_sided(images, which)}"
+            yield f"Labels that were {verb}: {first_of(names, _NAMED)}. {_one_sided(images, which)}"
     for each in measured.moved:
         said = f"the new bundle calls {each.answers:,} of {count_of(each.images, 'image')} of {each.old} {each.new}"
         if each.renamed:
@@ -197,17 +197,6 @@ def share(correct: int, images: int) -> str:
 def percent(correct: int, images: int, digits: int = 2) -> str:
     """`79.11`, or a dash without images."""
     return f"{100 * correct / images:.{digits}f}" if images else NONE
-
-
-def p_value(p: float, *, alone: bool = False) -> str:
-    """`p = 0.0052`, `p < 0.0001`; alone without the `p =`."""
-    number = "< 0.0001" if p < 1e-4 else f"{p:.2g}"
-    return number if alone else f"p {number}" if p < 1e-4 else f"p = {number}"
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
 def _points(difference: float) -> str:

@@ -172,7 +172,7 @@ def _run_or_reuse(
     elif record is None:
         decision = PlannedStage(stage.name, "run", ())
     else:
-        decision = decide(stage, recipe, run, record, inputs)
+        decision = decide(stage, run, record, inputs)
     if decision.action == "reuse":
         console.say(f"── {stage.name}: reused")
         return False

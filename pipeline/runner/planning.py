@@ -60,7 +60,7 @@ def plan(
             # A stage that has yet to run may give the same files as before.
             same = {key: record.inputs[key] for name in waiting_for if (key := f"stage {name}") in record.inputs}
             inputs = stage_inputs(stage, recipe, run, needed) | same
-            decided = decide(stage, recipe, run, record, inputs)
+            decided = decide(stage, run, record, inputs)
             given = f"{' and '.join(waiting_for)} give{'s' * (len(waiting_for) == 1)} the same files"
             if record.gate and record.fingerprint == digest(inputs):
                 if waiting_for:
@@ -126,15 +126,12 @@ def beside_running(planned: Sequence[PlannedStage], run: RunDirectory, process: 
     return found
 
 
-def decide(
-    stage: "Stage", recipe: "Recipe", run: RunDirectory, record: StageRecord, inputs: dict[str, str]
-) -> PlannedStage:
+def decide(stage: "Stage", run: RunDirectory, record: StageRecord, inputs: dict[str, str]) -> PlannedStage:
     """Whether a stage with a record is reused, is continued or runs again.
 
     Args:
         stage: the stage.
-        recipe: the recipe.
-        run: its directory.
+        run: the directory.
         record: of the stage, as it was last written.
         inputs: `stage_inputs` of the stage, now.
     """

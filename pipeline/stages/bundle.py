@@ -34,7 +34,6 @@ from pipeline.stages.shared.race import decided_recipe, race_verdict, read_race
 if TYPE_CHECKING:
     from exporters.artifacts.ship import Passed
     from exporters.bundle.contents import BundleFacts
-    from exporters.student.student import TrainedStudent
 
 MEASURED: tuple[SplitName, ...] = ("validation", "test")
 """The splits whose accuracy a bundle reports."""
@@ -96,7 +95,7 @@ class BundleStage(Stage):
             TorchRuntime(student),
             passed,
             golden_images(data),
-            _facts(context, data, student),
+            _facts(context, data),
             run.folder(self.name),
             name=recipe.name,
             known=measure_known(context, data, passed.models, student.preprocessing),
@@ -133,7 +132,7 @@ def identity(recipe: Recipe) -> dict[str, Any]:
     return {key: value for key, value in settings(recipe, *recipe.resolved()).items() if key not in here}
 
 
-def _facts(context: StageContext, data: Data, student: "TrainedStudent") -> "BundleFacts":
+def _facts(context: StageContext, data: Data) -> "BundleFacts":
     from exporters.bundle.contents import BundleFacts
 
     recipe = context.recipe

@@ -49,11 +49,6 @@ class Sender:
         """Whether the environment says that nothing is to be sent."""
         return self._tracker.off
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether the tracker has a run of this recipe."""
-        return self._sent.run is not None
-
     def begin_anew(self) -> None:
         """Forget the tracker's run: what is sent next goes to another one."""
         self.close()

@@ -57,8 +57,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     "view-weights": OF_A_RUN["view-weights"],
     "features": (
         "Features of each arm in the plane",
-        "Pooled features of test images by t-SNE with a fixed seed. Distances between groups mean little; the table"
-        " below has the separation in numbers.",
+        OF_A_RUN["features"][1],
     ),
     "mean-logits": OF_A_RUN["mean-logits"],
     "logit-distribution": OF_A_RUN["logit-distribution"],

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.core.errors import TmkdError
+from exporters.core.errors import TmkdError, message_of
 from exporters.core.progress import shown_by, working
 from pipeline.comparison.best import best_arm
 from pipeline.comparison.page.facts import ComparisonFacts, read_comparison
@@ -80,7 +80,7 @@ def _evidence(facts: ComparisonFacts, console: Console) -> "tuple[Evidence | Non
                 {arm: StageContext(run.recipe, run.directory, console, fingerprint="") for arm, run in runs}
             ), None
     except (TmkdError, OSError) as error:
-        return None, error.message if isinstance(error, TmkdError) else str(error)
+        return None, message_of(error)
 
 
 def _pictures(facts: ComparisonFacts, found: Wins) -> dict[str, list[Thumbnail]]:

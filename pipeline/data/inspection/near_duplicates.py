@@ -98,11 +98,6 @@ def near_duplicates(splits: Mapping[SplitName, IndexedSplit], looks: Looks) -> l
     return found
 
 
-def count_near_duplicates(found: list[NearDuplicates]) -> int:
-    """Images with a near-duplicate in another split, each counted once for every pair of splits."""
-    return sum(map(len, found))
-
-
 def _across(
     looks: Looks, shows: np.ndarray, theirs: np.ndarray, ours: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

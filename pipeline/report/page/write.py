@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exporters.core.errors import TmkdError
+from exporters.core.errors import TmkdError, message_of
 from exporters.core.files import atomic_directory, write_text
 from exporters.core.progress import shown_by, working
 from pipeline.console import Console
@@ -108,7 +108,7 @@ def _evidence(
         with working("asking the networks about test images"):
             return gather(StageContext(recipe, run, console, fingerprint=""), facts.verdict), None
     except (TmkdError, OSError) as error:
-        return None, error.message if isinstance(error, TmkdError) else str(error)
+        return None, message_of(error)
 
 
 def _costs(facts: Facts, run: RunDirectory, console: Console) -> "Costs | None":
@@ -128,7 +128,7 @@ def _costs(facts: Facts, run: RunDirectory, console: Console) -> "Costs | None":
         with working("timing teacher and student"):
             return measure_costs(folders, exported)
     except (TmkdError, OSError) as error:
-        console.warn(f"teacher and student were not timed: {error.message if isinstance(error, TmkdError) else error}")
+        console.warn(f"teacher and student were not timed: {message_of(error)}")
         return None
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from exporters.core.wording import count_of, was_or_were
+from exporters.core.wording import count_of, first_of, p_value, was_or_were
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,15 @@ def test_irregular_plurals_are_given() -> None:
 
 def test_the_verb_agrees() -> None:
     assert [was_or_were(number) for number in (0, 1, 2)] == ["were", "was", "were"]
+
+
+def test_long_lists_are_cut() -> None:
+    assert first_of([], 2) == "" and first_of(["cat", "dog"], 2) == "cat, dog"
+    assert first_of([str(number) for number in range(1202)], 2) == "0, 1 and 1,200 more"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(1.0, "p = 1"), (0.0512, "p = 0.051"), (0.00012, "p = 0.00012"), (1e-9, "p < 0.0001")]
+)
+def test_p_values(p: float, text: str) -> None:
+    assert p_value(p) == text and p_value(p, alone=True) == text.removeprefix("p ").removeprefix("= ")

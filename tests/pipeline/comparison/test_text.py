@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.comparison.text import difference, interval, p_value, percent, points, seconds, spread
+from pipeline.comparison.text import difference, interval, percent, points, seconds, spread
 from pipeline.evaluation.paired import PairedDifference, Spread
 
 
@@ -20,10 +20,3 @@ def test_figures_are_formatted() -> None:
 )
 def test_points_have_a_sign_unless_they_are_none(share: float, text: str) -> None:
     assert points(share) == text
-
-
-@pytest.mark.parametrize(
-    ("p", "text"), [(1.0, "p = 1"), (0.0512, "p = 0.051"), (0.00012, "p = 0.00012"), (1e-9, "p < 0.0001")]
-)
-def test_p_values_are_formatted(p: float, text: str) -> None:
-    assert p_value(p) == text

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from pipeline.diff import tables
 from pipeline.diff.gates import Allowed, judge
 from pipeline.diff.labels import match_labels
@@ -66,12 +64,3 @@ def test_gates_are_told_with_units(measured: Measured) -> None:
     ]  # fmt: skip
     assert tables.verdict(measured, judge(measured, Allowed(drop=1))) == "1 of 1 gate failed"
     assert tables.verdict(measured, judge(measured, Allowed(larger=1000))) == "All gates passed"
-
-
-@pytest.mark.parametrize(("p", "text"), [(0.05, "p = 0.05"), (1.0, "p = 1"), (1e-9, "p < 0.0001")])
-def test_p_values(p: float, text: str) -> None:
-    assert tables.p_value(p) == text and tables.p_value(p, alone=True) == text.removeprefix("p ").removeprefix("= ")
-
-
-def test_long_lists_are_cut() -> None:
-    assert tables.some([str(number) for number in range(12)]).endswith("9 and 2 more")

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.planning import decide
 from pipeline.runner.rundir import RunDirectory, StageRecord
 from pipeline.runner.withdrawal import withdraw_bundle
@@ -22,7 +21,7 @@ def test_withdrawn_bundle_is_gone_and_the_plan_says_why(tmp_path: Path) -> None:
     assert not (tmp_path / "bundle").exists() and not (tmp_path / "bundle.tar").exists()
     record = run.record("bundle")
     assert record is not None and record.status == "failed" and not record.gate
-    planned = decide(Copying("bundle"), Recipe(), run, record, {"code": "1"})
+    planned = decide(Copying("bundle"), run, record, {"code": "1"})
     assert (planned.action, planned.why) == ("run", ("was withdrawn when validate failed at its gate",))
 
 
