@@ -1,8 +1,9 @@
 """`benchmark.md`: a benchmark for people."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from exporters.benchmark.table import COLUMNS, Result, machine_lines, rows, thread_counts, throughput, title
+from exporters.core.markdown import markdown_table
 
 
 def to_markdown(result: Result, *, figure: str | None = None) -> str:
@@ -24,9 +25,9 @@ def _document(result: Result, figure: str | None) -> Iterator[str]:
     for threads in thread_counts(result):
         heading = title(result, threads)
         yield f"## {heading[:1].upper()}{heading[1:]}\n"
-        yield from _table(COLUMNS, rows(result, threads, intervals=True))
+        yield from markdown_table(COLUMNS, rows(result, threads, intervals=True), 2)
         yield "\nImages a second by batch size:\n"
-        yield from _table(*throughput(result, threads))
+        yield from markdown_table(*throughput(result, threads), 2)
         yield ""
     if result["notes"]:
         yield "## Left out\n"
@@ -41,9 +42,3 @@ def _document(result: Result, figure: str | None) -> Iterator[str]:
         " interval of a bootstrap over rounds. Accuracy and agreement with the student are those of the bundle's"
         " `parity.json`. A 99th percentile of a few hundred calls rests on a handful of them."
     )
-
-
-def _table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(columns)} |"
-    yield f"|---|---|{'---:|' * (len(columns) - 2)}"
-    yield from (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells)

@@ -121,9 +121,10 @@ def none_of_these(about: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "## None of these\n\n"
         f"An image is unlike the training data, and none of the classes, where its score is below a threshold. The"
-        f" score is {of}; temperatures of probabilities do not change it. The threshold is the {rank}. smallest score"
-        f" of the {images['validation']} validation images, so that of new images like these {known['false_alarms']:g}"
-        f" at most are refused by mistake, on average: {thresholds}. `manifest.json` has them in full.\n\n"
+        f" score is {of}; temperatures of probabilities do not change it. The threshold is number {rank} of the scores"
+        f" of the {images['validation']} validation images, from the smallest up, so that of new images like these"
+        f" {known['false_alarms']:g} at most are refused by mistake, on average: {thresholds}. `manifest.json` has"
+        " them in full.\n\n"
         + "\n".join(rows)
         + "\n\nOf validation and test images each refusal is a false alarm; of the others it is right. Images of other"
         " kinds than those that were measured may be refused more seldom, above all photographs that resemble a class."

@@ -68,9 +68,8 @@ def export_checkpoint(
         GateError: fp32 is not the student, what is required failed, or keys that were mapped by their order give no
             accuracy above chance.
         UsageError, UnavailableError: as `export_onnx`, `ExportRequest` and `check_engines`; a temperature that is out
-            of bounds, or that nothing uses; a licence that SPDX does
-            not know; no images, or one that cannot be read; a provider that is missing; a required engine that could
-            not be made or run.
+            of bounds, or that nothing uses; a licence that SPDX does not know; no images, or one that cannot be read;
+            a provider that is missing; a required engine that could not be made or run.
     """
     student, request = checkpoint.student, request or ExportRequest()
     licence = None if licence is None else check_licence(licence)

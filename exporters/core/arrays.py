@@ -18,6 +18,16 @@ _HEADER = re.compile(
 )
 
 
+def largest_and_sum(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest logit m of each row of `[B, K]`, and `Σ exp(logit - m)`, 1 or more: float64 `[B]` each.
+
+    `m + log Σ` is the logarithm of the sum of all exponentials, and `1 / Σ` the largest probability of the softmax.
+    """
+    values = logits.astype(np.float64)
+    largest = values.max(axis=-1)
+    return largest, np.exp(values - largest[:, None]).sum(axis=-1)
+
+
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Softmax of `logits / temperature` over the last axis, in float64; a temperature of 1 changes no bit."""
     logits = logits.astype(np.float64) / temperature

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from exporters.core.arrays import largest_and_sum
+
 Score = Literal["energy", "max_softmax"]
 SCORES: tuple[Score, ...] = ("energy", "max_softmax")
 
@@ -30,9 +32,8 @@ def known_scores(score: Score, logits: np.ndarray) -> np.ndarray:
         float64 `[B]`; -inf for logits that are not all finite, so that nothing is known by them.
     """
     finite = np.isfinite(logits).all(axis=-1)
-    values = np.where(finite[:, None], logits, 0).astype(np.float64)
-    largest = values.max(axis=-1)
-    rest = np.log(np.exp(values - largest[:, None]).sum(axis=-1))  # of the sum over its largest term, 0 or more
+    largest, total = largest_and_sum(np.where(finite[:, None], logits, 0))
+    rest = np.log(total)  # 0 or more
     found = largest + rest if score == "energy" else np.exp(-rest)
     return np.where(finite, found, -np.inf)
 

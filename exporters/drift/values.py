@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from exporters.core.arrays import largest_and_sum
+
 STATISTICS = ("brightness", "contrast", "sharpness", "size", "confidence", "score", "class")
 """The statistics whose histograms are compared, in the order of their columns."""
 
@@ -51,7 +53,5 @@ def answer_values(logits: np.ndarray) -> np.ndarray:
     Returns:
         float64 `[n, 3]`: the largest probability of the softmax, the score, and the position of the largest logit.
     """
-    logits = logits.astype(np.float64)
-    top = logits.max(axis=1)
-    rest = np.exp(logits - top[:, None]).sum(axis=1)  # 1 or more
-    return np.stack([1 / rest, top + np.log(rest), logits.argmax(axis=1)], axis=1)
+    largest, total = largest_and_sum(logits)
+    return np.stack([1 / total, largest + np.log(total), logits.argmax(axis=1)], axis=1)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from exporters.core.markdown import markdown_table
 from exporters.core.wording import count_of, p_value
 from pipeline.comparison.analysis import ArmFigures, ablations, main_arms, plain_arm
 from pipeline.comparison.headline import headline
@@ -53,7 +54,7 @@ def _document(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> Iterat
     yield "## Arms\n"
     yield "Top-1 accuracy in per cent, mean ± standard deviation over seeds.\n"
     columns: tuple[str, ...] = ("arm", *_ACCURACIES, *differences, *_COST)
-    yield from _table(columns, [_row(each, to_plain) for each in main_arms(figures)])
+    yield from markdown_table(columns, [_row(each, to_plain) for each in main_arms(figures)], len(columns))
     yield from (f"\n{_choices(each)}" for each in figures if any(result.chose for result in each.arm.seeds))
     for base, group in ablations(figures).items():
         yield f"\n## Ablation on {code(base)}\n"
@@ -61,7 +62,7 @@ def _document(comparison: Comparison, figures: tuple[ArmFigures, ...]) -> Iterat
         if whole:
             yield f"The first {'row is' if len(whole) == 1 else 'rows are'} of the table above, to compare.\n"
         columns = ("arm", "turns", *_ACCURACIES, *differences, "fused teacher, test", *_COST)
-        yield from _table(columns, [_ablation_row(each, to_plain) for each in (*whole, *group)])
+        yield from markdown_table(columns, [_ablation_row(each, to_plain) for each in (*whole, *group)], len(columns))
     if any(each.nll is not None for each in figures):
         yield "\n## Probabilities and corruptions\n"
         yield from _beyond_accuracy(figures)
@@ -83,12 +84,6 @@ def told_plain(figures: Sequence[ArmFigures]) -> ArmFigures | None:
     """Plain training, where differences to it say more than those to the references; else None."""
     further = any(each.plain is not None and each.plain is not each.paired for each in figures)
     return plain_arm(figures) if further else None
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(columns)} |"
-    yield f"|{'---|' * len(columns)}"
-    yield from (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
 
 
 def _row(each: ArmFigures, to_plain: ArmFigures | None) -> list[str]:
@@ -117,7 +112,7 @@ def _beyond_accuracy(figures: tuple[ArmFigures, ...]) -> Iterator[str]:
         text += "; top-1 accuracy in per cent on corrupted images, the mean of severities 1, 3 and 5"
     yield f"{text}.\n"
     columns = ("arm", "NLL", "ECE", *("corrupted, all" if kind == "mean" else kind.replace("_", " ") for kind in kinds))
-    yield from _table(
+    yield from markdown_table(
         columns,
         [
             [
@@ -128,6 +123,7 @@ def _beyond_accuracy(figures: tuple[ArmFigures, ...]) -> Iterator[str]:
             ]
             for each in figures
         ],
+        len(columns),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from exporters.core.markdown import markdown_table
 from exporters.core.visible import visible
 from pipeline.diff import tables
 from pipeline.diff.gates import Verdict
@@ -61,9 +62,7 @@ def _folded(title: str, lines: Iterator[str]) -> Iterator[str]:
 
 
 def _table(table: Table) -> Iterator[str]:
-    yield f"| {' | '.join(table.columns)} |"
-    yield f"|{'---|' * table.names}{'---:|' * (len(table.columns) - table.names)}"
-    yield from (f"| {' | '.join(map(_escaped, row))} |" for row in table.rows)
+    yield from markdown_table(table.columns, table.rows, table.names, _escaped)
     yield ""
 
 

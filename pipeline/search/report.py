@@ -1,9 +1,9 @@
 """What a search leaves behind: `front.json`, `search.md`, `front.svg`, `front.png`, and a table on the console."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from exporters.core.files import dump_json, sha256_bytes, write_bytes, write_text
+from exporters.core.markdown import markdown_table
 from pipeline.search.outcome import Candidate, Outcome, to_json
 from pipeline.search.space import Asked
 
@@ -83,7 +83,7 @@ def _markdown(asked: Asked, outcome: Outcome, command: str, drawn: bool) -> str:
         f"Latency: median of one image in ONNX Runtime, threads: {asked.threads}.",
         "",
         *(["![Accuracy and latency of the finished candidates](front.svg)", ""] if drawn else []),
-        *_table(columns, _rows(outcome)),
+        *markdown_table(columns, _rows(outcome), 2),
         "",
         "Validation decided everything. Of dropped candidates the accuracy is that of their last rung, and latency and "
         "size in parentheses are those of the untrained file. Two latencies in the same step of 5 % count as equal.",
@@ -92,10 +92,3 @@ def _markdown(asked: Asked, outcome: Outcome, command: str, drawn: bool) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-    return [line(columns), line(["---", "---", *["---:"] * (len(columns) - 2)]), *map(line, rows)]

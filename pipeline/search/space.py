@@ -17,7 +17,7 @@ from pipeline.stages.race import race_recipe
 
 PRECISIONS = ("fp32", "fp16", "int8")
 _FILE_WEIGHTS = ("none", "imagenet")
-# The search judges latency and size itself, and candidates are not tracked.
+# The search judges latency and size itself.
 _ASIDE = ("validate.max_latency_ms=null", "validate.max_size_mb=null")
 
 
@@ -104,7 +104,8 @@ class Asked:
         return schedule(self.own.train.epochs, self.rungs, self.reduction)
 
     def recipe(self, training: Training, epochs: int | None = None) -> Recipe:
-        """The recipe of a training: gates and yardsticks are off, and all precisions are made, whether faster or not.
+        """The recipe of a training: gates, yardsticks and trackers are off, and all precisions are made, whether
+        faster or not.
 
         Args:
             training: one of `trainings`.

@@ -1,11 +1,12 @@
 """TensorBoard: event files, one folder a run."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from exporters.core.markdown import markdown_table
 from pipeline.tracking.interface import Epoch, Results, TrackedRun, Tracker
 from pipeline.tracking.names import file_name
 
@@ -41,8 +42,8 @@ class TensorBoard(Tracker):
         self._there = self._folder / name
         self._writer = EventFileWriter(str(self._there))
         if name != known:
-            self._text("recipe", _table(("key", "value"), self.run.parameters.items()))
-            self._text("run", _table(("tag", "value"), self.run.tags.items()))
+            self._text("recipe", "\n".join(markdown_table(("key", "value"), self.run.parameters.items(), 2)))
+            self._text("run", "\n".join(markdown_table(("tag", "value"), self.run.tags.items(), 2)))
             self._hyperparameters(name)
         return name
 
@@ -107,9 +108,3 @@ def _steps(folder: Path) -> set[tuple[str, int]]:
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
     return {(name, event.step) for name in events.Tags()["scalars"] for event in events.Scalars(name)}
-
-
-def _table(columns: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
-    """A table in Markdown."""
-    lines = [columns, ("---", "---"), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

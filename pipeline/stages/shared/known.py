@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exporters.core.errors import UnavailableError
-from exporters.core.wording import count_of
+from exporters.core.wording import count_of, was_or_were
 from exporters.images.scan import Scan
 from pipeline.data.foreign import FOREIGN_KINDS, drawn_foreign
 from pipeline.recipe.schema.recipe import Recipe
@@ -137,7 +137,8 @@ def _given(context: StageContext, folder: Path, preprocessing: "Preprocessing") 
         )
     if unreadable:
         context.console.warn(
-            f"known.foreign: {count_of(len(unreadable), 'image')} cannot be read and left out, such as {unreadable[0]}"
+            f"known.foreign: {count_of(len(unreadable), 'image')} cannot be read and"
+            f" {was_or_were(len(unreadable))} left out, such as {unreadable[0]}"
         )
     if ready:
         yield np.stack(ready)

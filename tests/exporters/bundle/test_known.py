@@ -31,7 +31,7 @@ def test_threshold_and_figures_are_packed_and_verified(packed_with_known: Path, 
     assert manifest["known"]["golden"] == pytest.approx(energies[:8], rel=1e-12)
     assert manifest["models"]["model.onnx"]["known"]["threshold"] == pytest.approx(np.sort(energies)[3], rel=1e-12)
     card = (packed_with_known / "MODEL_CARD.md").read_text("utf-8")
-    assert "## None of these" in card and "is the 4. smallest score of the 20 validation images" in card
+    assert "## None of these" in card and "is number 4 of the scores of the 20 validation images" in card
     assert "| drawn noise | 10 | 0.9 (9) |" in card and "| test | 20 | 0.25 (5) |" in card
 
 

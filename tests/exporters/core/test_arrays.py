@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from exporters.core.arrays import npz_bytes, read_npz
+from exporters.core.arrays import largest_and_sum, npz_bytes, read_npz
 from exporters.core.errors import GateError
 
 
@@ -68,3 +68,10 @@ def test_a_changed_byte_is_refused_or_gives_the_same_shape_of_answer(data: st.Da
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(GateError):
         assert npz_bytes("image", read_npz("x", bytes(content), "image")) == bytes(content)
+
+
+def test_largest_logit_and_sum_give_the_logarithm_of_all_exponentials() -> None:
+    logits = np.array([[1.0, 2.0, 3.0], [-800.0, -800.0, -900.0]], np.float32)
+    largest, total = largest_and_sum(logits)
+    assert largest.tolist() == [3, -800] and largest.dtype == total.dtype == np.float64
+    np.testing.assert_allclose(total, [1 + np.exp(-1) + np.exp(-2), 2], rtol=1e-12)
