@@ -149,12 +149,19 @@ def _missed_gates(verdict: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _calibration(verdict: Mapping[str, Any], weights_sha256: str) -> dict[str, Any] | None:
-    """The temperature that a run fitted to these very weights, and its figures; None where it applies none."""
+def shipped_calibration(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The temperature of a run's verdict and its figures, as a manifest has them; None where it applies none."""
     found = verdict.get("calibration")
-    if found is None or found["off"] or found["weights_sha256"] != weights_sha256:
+    if found is None or found["off"]:
         return None
     return {key: found[key] for key in ("temperature", "splits")}
+
+
+def _calibration(verdict: Mapping[str, Any], weights_sha256: str) -> dict[str, Any] | None:
+    """`shipped_calibration`, where the run fitted it to these very weights."""
+    calibration = shipped_calibration(verdict)
+    fits = calibration is not None and verdict["calibration"]["weights_sha256"] == weights_sha256
+    return calibration if fits else None
 
 
 def _from_weights(path: Path, architecture: Architecture, options: CheckpointOptions) -> LoadedCheckpoint:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exporters.artifacts.kinds import file_of
 from exporters.artifacts.status import Status
 from exporters.core.errors import GateError
 from exporters.core.files import read_json
@@ -27,8 +28,6 @@ PREPARED, RUNS = "prepared", "runs"
 LAST_SHARED, LAST_OF_A_RUNG, LAST = "fusion", "distill", "parity"
 _SHIPS = (Status.SHIPPED, Status.NOT_USEFUL)
 _WAIT = 1.0  # seconds between looks at what other processes do
-
-FILE_OF = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 
 
 def racing(asked: Asked, entrants: Sequence[Training], costs: Mapping[str, Sequence[Costs]], done: Done) -> list[Any]:
@@ -145,7 +144,7 @@ class Worker:
             if report.get("status", Status.SHIPPED) not in _SHIPS:
                 found[precision] = {"out": f"{report['status']}: {report['reason']}"}
                 continue
-            model = (run.folder("export") / FILE_OF[precision]).read_bytes()
+            model = (run.folder("export") / file_of(precision)).read_bytes()
             size = self._asked.recipe(training).data.image_size
             costs = measured(model, size, self._asked.threads, self._journal)
             found[precision] = {

@@ -24,7 +24,6 @@ from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.export import AUDIT
 from pipeline.stages.parity import PARITY, SHIPPED
 from pipeline.stages.shared.artifacts import VARIANTS_FILE
-from pipeline.stages.shared.calibration import shipped_calibration
 from pipeline.stages.shared.drift import drift_reference
 from pipeline.stages.shared.images import golden_images
 from pipeline.stages.shared.inputs import CHOICE, Data, read_data, read_json_output
@@ -73,6 +72,7 @@ class BundleStage(Stage):
         """
         from exporters.artifacts.ship import ship
         from exporters.runtimes import TorchRuntime
+        from exporters.student.checkpoint import shipped_calibration
         from exporters.student.student import load_student
 
         run, recipe = context.run, context.recipe

@@ -1,4 +1,4 @@
-"""The temperature of the student that ships: fitted by `validate`, taken from its verdict by `bundle`."""
+"""The temperature of the student that ships: fitted by `validate`, judged by its gate, and told."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,14 +43,6 @@ def shipped_error(ece: float | None, calibration: Mapping[str, Any] | None) -> f
         return ece
     shipped: float = calibration["splits"]["validation"]["ece_after"]
     return shipped
-
-
-def shipped_calibration(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The part of a verdict's `calibration` that a manifest holds; None where probabilities are the plain softmax."""
-    found = verdict["calibration"]
-    if found is None or found["off"]:
-        return None
-    return {key: found[key] for key in ("temperature", "splits")}
 
 
 def calibration_in_words(found: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from exporters.core.errors import TmkdError, UnavailableError, UsageError
 from exporters.core.files import sha256_file, write_json
 from exporters.images.preprocessing import Preprocessing
 from exporters.student.architectures import Architecture, build
-from exporters.student.checkpoint import CheckpointOptions, LoadedCheckpoint, load_checkpoint
+from exporters.student.checkpoint import CheckpointOptions, LoadedCheckpoint, load_checkpoint, shipped_calibration
 from exporters.student.student import save_student
 from tests.exporters.conftest import LABELS, MEAN, STD, randomise
 
@@ -250,3 +250,14 @@ def test_run_gives_the_temperature_that_it_fitted_to_these_weights(
     expected = {"temperature": 1.5, "splits": {}} if same_weights and off is None else None
     assert load(tmp_path).calibration == expected
     assert load(chosen).calibration is None
+
+
+@pytest.mark.parametrize("verdict", [{}, {"calibration": None}, {"calibration": {"off": "why", "temperature": 1.0}}])
+def test_nothing_ships_where_no_temperature_is_applied(verdict: dict[str, object]) -> None:
+    assert shipped_calibration(verdict) is None
+
+
+def test_temperature_ships_with_its_figures_alone() -> None:
+    splits = {"validation": {"images": 1200}}
+    applied = {"temperature": 2.5, "fitted": 2.5, "off": None, "splits": splits, "weights_sha256": "0"}
+    assert shipped_calibration({"calibration": applied}) == {"temperature": 2.5, "splits": splits}

@@ -1,6 +1,4 @@
-import pytest
-
-from pipeline.stages.shared.calibration import calibration_in_words, shipped_calibration, shipped_error
+from pipeline.stages.shared.calibration import calibration_in_words, shipped_error
 
 FIGURES = {"images": 1200, "nll_before": 1.5, "nll_after": 1.2, "ece_before": 0.2, "ece_after": 0.03}
 APPLIED = {"temperature": 2.5, "fitted": 2.5, "off": None, "splits": {"validation": FIGURES}, "weights_sha256": "0"}
@@ -10,16 +8,6 @@ OFF = {**APPLIED, "temperature": 1.0, "off": "it would make the calibration erro
 def test_gate_judges_the_probabilities_that_ship() -> None:
     assert shipped_error(0.2, APPLIED) == 0.03
     assert [shipped_error(0.2, OFF), shipped_error(0.2, None), shipped_error(None, None)] == [0.2, 0.2, None]
-
-
-@pytest.mark.parametrize("calibration", [OFF, None])
-def test_nothing_ships_where_no_temperature_is_applied(calibration: object) -> None:
-    assert shipped_calibration({"calibration": calibration}) is None
-
-
-def test_temperature_ships_with_its_figures_alone() -> None:
-    found = shipped_calibration({"calibration": APPLIED})
-    assert found == {"temperature": 2.5, "splits": {"validation": FIGURES}}
 
 
 def test_line_tells_figures_or_why_there_are_none() -> None:
