@@ -9,11 +9,9 @@ from exporters.audit.budget import STORES, check_budget
 from exporters.audit.texts import check_paths
 from exporters.core.errors import GateError
 from exporters.onnx.reader import OnnxFile
+from exporters.runtimes import CAM_NAME
 
 _MOST_ROWS = 10_000  # a table of tokens has more, a table of relative positions fewer
-CAM = "cam"
-"""The output that is a class activation map."""
-
 _MAP_OPERATORS = frozenset({"ArgMax", "Cast", "Gather", "MatMul", "Mul", "Reshape", "Transpose"})
 _MOST_MAP_NODES = 12
 _MOST_SIDES = 3  # of the shape that a Reshape gives
@@ -65,14 +63,14 @@ def _check_map(model: OnnxFile, name: str) -> set[str]:
 
     They bring nothing of their own but shapes: weights and features are those that the logits follow from.
     """
-    if CAM not in {value.name for value in model.outputs}:
+    if CAM_NAME not in {value.name for value in model.outputs}:
         return set()
-    needed = _needed(model, [value.name for value in model.outputs if value.name != CAM])
+    needed = _needed(model, [value.name for value in model.outputs if value.name != CAM_NAME])
     nodes = [node for node in model.nodes if not needed.intersection(node.outputs)]
     operators = {node.operator for node in nodes} - _MAP_OPERATORS
     if len(nodes) > _MOST_MAP_NODES or operators:
         raise GateError(
-            f"{name}: {CAM} follows from {len(nodes)} operators that the logits do not need, more than a map does"
+            f"{name}: {CAM_NAME} follows from {len(nodes)} operators that the logits do not need, more than a map does"
         )
     own = [tensor for tensor in model.tensors if tensor.storage == "initializer" and tensor.name not in needed]
     foreign = [tensor.name for tensor in own if tensor.dtype != "int64" or tensor.array().size > _MOST_SIDES]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from shlex import quote
 
 from exporters.core.wording import count_of
@@ -16,30 +16,21 @@ from pipeline.comparison.text import interval, percent, points
 from pipeline.explain.evidence import Evidence
 from pipeline.report.page.facts import State
 from pipeline.report.page.table import Table
+from pipeline.report.page.words import Words as PageWords
 
 _WITH_FIGURES = 4
 """Arms that are named with their differences; of more, the table alone has these."""
 
 
 @dataclass(frozen=True)
-class Words:
-    """The texts of a page.
+class Words(PageWords):
+    """The texts of a comparison's page.
 
     Attributes:
-        verdict: a sentence or less.
         state: which gives the verdict's colour.
-        why: sentences below it.
-        tables: by the name of the place where they stand.
-        notes: likewise.
-        commands: what continues and reports the comparison.
     """
 
-    verdict: str
-    state: State
-    why: list[str]
-    tables: dict[str, Table] = field(default_factory=dict)
-    notes: dict[str, list[str]] = field(default_factory=dict)
-    commands: list[tuple[str, str]] = field(default_factory=list)
+    state: State = "unfinished"
 
 
 def words(
@@ -61,7 +52,7 @@ def words(
         why.append("What is said here is of the runs that are finished. Those without results are listed below.")
     if best is not None:
         why += _not_told_apart(best)
-    return Words(verdict, state, why, tables, _notes(facts, evidence), _commands(facts, folder))
+    return Words(verdict, why, tables, _notes(facts, evidence), _commands(facts, folder), state)
 
 
 def _verdict(facts: ComparisonFacts, best: Best | None, found: Sequence[str]) -> tuple[str, State]:

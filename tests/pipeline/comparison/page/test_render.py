@@ -25,7 +25,7 @@ def page(words: Words, **changes: Any) -> str:
 def full(text: str) -> Words:
     tables = {name: Table(text, [text], [[f"{text} {name}"]]) for name in PLACES}
     places = ("data", "weaknesses", "differences", "reading", "wins", "cost", "evidence")
-    return Words(text, "shipped", [text], tables, {name: [text] for name in places}, [(text, text)])
+    return Words(text, [text], tables, {name: [text] for name in places}, [(text, text)], "shipped")
 
 
 def test_names_of_all_kinds_are_texts_and_never_markup() -> None:
@@ -41,7 +41,7 @@ def test_every_figure_has_its_place(name: str) -> None:
     assert "<svg>here</svg>" in page(full("a"), figures={name: Drawn(name, "<svg>here</svg>", "", b"")} | others)
 
 
-@pytest.mark.parametrize("words", [Words("Not finished", "unfinished", []), full("a")], ids=["empty", "full"])
+@pytest.mark.parametrize("words", [Words("Not finished", []), full("a")], ids=["empty", "full"])
 def test_links_within_the_page_lead_somewhere_and_ids_are_given_once(words: Words) -> None:
     drawn = {name: Drawn(name, "<svg/>", "", b"") for name in FIGURES} if words.tables else {}
     found = page(words, figures=drawn)
