@@ -86,14 +86,14 @@ def judge(measured: Measured, allowed: Allowed) -> list[Verdict]:
     if allowed.larger is not None:
         old, new = measured.old.bytes, measured.new.bytes
         more = 100 * (new / old - 1)
-        why = f"{measured.new.file} of {new / 1e6:.2f} MB for {measured.old.file} of {old / 1e6:.2f} MB"
+        why = f"{measured.new.file} of {new / 1e6:.2f} MB instead of {measured.old.file} of {old / 1e6:.2f} MB"
         verdicts.append(Verdict("--max-larger", allowed.larger, more, more <= allowed.larger + _ROUNDING, why))
     return verdicts
 
 
 def _drop(measured: Measured, allowed: float) -> Verdict:
     both = measured.overall
-    drop, most = -100 * both.difference, -100 * both.interval[0]
+    drop, most = 0.0 - 100 * both.difference, -100 * both.interval[0]  # no "-0.00" for two equal bundles
     worse = both.p / 2  # the gate asks about one direction, in which the exact test has half of its probability
     failed = drop > allowed + _ROUNDING and worse < LEVEL
     why = (
@@ -114,7 +114,7 @@ def _class_drop(measured: Measured, allowed: float) -> Verdict:
     ]
     worse.sort(key=lambda each: each.recall.difference)
     tested = sum(each.p is not None for each in measured.classes)
-    largest = max([-100 * each.recall.difference for each in worse or measured.classes], default=0.0)
+    largest = max([0.0 - 100 * each.recall.difference for each in worse or measured.classes], default=0.0)
     if not worse:
         why = f"no class lost more beyond chance ({tested:,} of {len(measured.classes):,} changed enough to be tested)"
         return Verdict("--max-class-drop", allowed, largest, True, why)
@@ -134,7 +134,7 @@ def _slower(measured: Measured, allowed: float) -> Verdict:
     slower = 100 * (ratio.ratio - 1)
     failed = slower > allowed + _ROUNDING and ratio.low > 1
     why = (
-        f"{speed.new['p50_ms']:.3g} ms for {speed.old['p50_ms']:.3g} ms an image with"
+        f"{speed.new['p50_ms']:.3g} ms instead of {speed.old['p50_ms']:.3g} ms an image with"
         f" {count_of(speed.threads, 'thread')}: {ratio.ratio:.2f} times as long (95 % interval {ratio.low:.2f} to"
         f" {ratio.high:.2f})"
     )

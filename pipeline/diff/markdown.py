@@ -62,7 +62,7 @@ def _folded(title: str, lines: Iterator[str]) -> Iterator[str]:
 
 
 def _table(table: Table) -> Iterator[str]:
-    yield from markdown_table(table.columns, table.rows, table.names, _escaped)
+    yield from markdown_table(table.columns, table.rows, table.names, _escaped, table.texts)
     yield ""
 
 

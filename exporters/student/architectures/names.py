@@ -64,7 +64,11 @@ def nearest_names(name: str, known: Iterable[str]) -> list[str]:
         ratio = difflib.SequenceMatcher(None, wanted, by_name[other]).ratio()
         return -ratio, len(other), other
 
-    longer = [other for other, text in by_name.items() if len(wanted) > 3 and text.startswith(wanted)]
+    def goes_on(text: str) -> bool:  # with a slip too, as `mobilnet_v3` for `mobilenet_v3_small`
+        head = difflib.SequenceMatcher(None, wanted, text[: len(wanted) + 1])
+        return text.startswith(wanted) or (len(wanted) > 6 and head.quick_ratio() >= 0.9 and head.ratio() >= 0.9)
+
+    longer = [other for other, text in by_name.items() if len(wanted) > 3 and goes_on(text)]
     close = set(difflib.get_close_matches(wanted, by_name.values(), n=_MOST, cutoff=0.7))
     others = [other for other, text in by_name.items() if text in close and other not in longer]
     return [*sorted(longer, key=distance)[:3], *sorted(others, key=distance)][:_MOST]

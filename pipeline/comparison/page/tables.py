@@ -10,7 +10,7 @@ from pipeline.comparison.best import Best
 from pipeline.comparison.markdown import told_plain
 from pipeline.comparison.page.facts import ComparisonFacts
 from pipeline.comparison.page.figures.from_facts import epochs_by_arm, mean_seconds
-from pipeline.comparison.text import NONE, difference, interval, nats, percent, points, seconds, spread
+from pipeline.comparison.text import NONE, difference, interval, nats, percent, points, seconds, seeds, spread
 from pipeline.comparison.wins import Wins
 from pipeline.evaluation.paired import PairedDifference, mean_and_std
 from pipeline.explain.evidence import Evidence
@@ -84,7 +84,7 @@ def _accuracies(figures: Sequence[ArmFigures]) -> Table:
             spread(each.test["final"]),
             bounds(each.interval["final"]),
             spread(each.validation["chosen"]),
-            ", ".join(str(result.seed) for result in each.arm.seeds),
+            seeds(each),
         ]
         for each in figures
     ]

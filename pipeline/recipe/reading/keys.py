@@ -136,6 +136,12 @@ _OTHER_NAMES = {
     "path": "root",
     "dir": "root",
     "folder": "root",
+    "test_fraction": "test",
+    "test_split": "test",
+    "val": "validation",
+    "val_fraction": "validation",
+    "validation_fraction": "validation",
+    "val_split": "validation",
 }
 """What other tools call a key → its name here, where the spelling does not tell."""
 

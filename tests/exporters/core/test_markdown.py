@@ -9,3 +9,7 @@ def test_words_are_set_to_the_left_and_numbers_to_the_right() -> None:
 def test_bars_end_no_cell_unless_cells_are_escaped_otherwise() -> None:
     assert list(markdown_table(["a"], [["x|y"]], 1))[-1] == "| x\\|y |"
     assert list(markdown_table(["a"], [["x|y"]], 1, str.upper))[-1] == "| X|Y |"
+
+
+def test_named_columns_of_words_are_set_to_the_left() -> None:
+    assert list(markdown_table(["gate", "found", "why"], [], 1, texts=("why",)))[1] == "|---|---:|---|"

@@ -59,6 +59,11 @@ def test_equal_and_better_bundles_pass(measured: Measured) -> None:
         assert one(changed(measured, 100, lost, gained), class_drop=0).passed
 
 
+def test_equal_bundles_lose_zero_without_a_sign(measured: Measured) -> None:
+    same = changed(measured, 100, 0, 0)
+    assert [f"{one(same, **{gate: 0}).found:+.2f}" for gate in ("drop", "class_drop")] == ["+0.00", "+0.00"]
+
+
 def test_class_drop_names_the_class(measured: Measured) -> None:
     truth = np.repeat([0, 1, 2], 40)
     new = truth.copy()

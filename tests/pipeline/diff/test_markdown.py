@@ -14,6 +14,7 @@ def test_markdown_has_verdict_tables_and_images(measured: Measured) -> None:
     assert "| --max-drop | FAILED | 1 point |" in text and "| top-1, % | 91.67" in text
     assert "<summary>Right to wrong: 10</summary>" in text and "| cat/00000.png | cat | cat | dog |" in text
     assert text.count("<details>") == text.count("</details>") == 3
+    assert "|---|---|---:|---:|---|" in text.splitlines()  # figures to the right, the reason to the left
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert tables and all(line.endswith("|") for line in tables)
 

@@ -63,6 +63,13 @@ def test_prefix_suggests_the_full_name() -> None:
     assert nearest_names("deit_tiny", shipped_names("timm"))[0] == "deit_tiny_patch16_224"
 
 
+def test_slip_in_a_family_suggests_its_networks() -> None:
+    assert {"mobilenet_v3_small", "mobilenet_v3_large"} <= set(
+        nearest_names("mobilnet_v3", shipped_names("torchvision"))
+    )
+    assert nearest_names("eficientnet", shipped_names("torchvision"))[0] == "efficientnet_b0"
+
+
 @pytest.mark.parametrize("name", ["resnet18", "timm:convnext_atto", "cifar:resnet20", "resnet20", "torchvision:vgg11"])
 def test_names_that_exist_pass(name: str) -> None:
     check_name(name)

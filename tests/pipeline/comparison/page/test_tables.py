@@ -43,10 +43,11 @@ def both_signed(ends: list[float]) -> str:
 def test_every_number_is_that_of_the_result(tmp_path: Path, seeds: tuple[int, ...]) -> None:
     given, result = made(tmp_path / "cmp", seeds=seeds, corruptions=True)
     arms = {arm["name"]: arm for arm in result["arms"]}
-    for name, chosen, within, final, within_final, validation, _seeds in given["accuracy"].rows:
+    for name, chosen, within, final, within_final, validation, ran in given["accuracy"].rows:
         arm = arms[name]
         assert chosen == mean_and_std(arm["test"]["chosen"]) and final == mean_and_std(arm["test"]["final"])
         assert validation == mean_and_std(arm["validation"]["chosen"])
+        assert ran == {1: "1 (seed 0)", 3: "3 (seeds 0, 1, 2)"}[len(seeds)]
         for text, which in ((within, "chosen"), (within_final, "final")):
             low, high = arm["test_interval"][which]
             assert text == f"{100 * low:.2f} to {100 * high:.2f}" and low <= arm["test"][which]["mean"] <= high

@@ -27,6 +27,8 @@ def path(text: str) -> tuple[str, ...]:
         ("train.learning_rate", ["train.lr"]),
         ("train.batch", ["train.batch_size"]),
         ("data.path", ["data.root"]),
+        ("data.test_fraction", ["data.test"]),
+        ("data.val_split", ["data.validation"]),
         ("zzzzzz", []),
     ],
 )
