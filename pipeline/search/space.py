@@ -232,7 +232,8 @@ def ask(
             try:
                 asked.recipe(Training(student, method))
             except TmkdError as error:
-                mistakes.append(str(error))
+                ours = f"--set student.model={student}: student.model:"  # nobody typed that
+                mistakes.append(str(error).replace(ours, "--students:"))
     if mistakes:
         raise UsageError("\n".join(dict.fromkeys(mistakes)))
     return asked

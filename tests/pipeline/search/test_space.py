@@ -89,6 +89,7 @@ def test_all_unknown_students_are_named_at_once(tiny_recipe: Path) -> None:
     with pytest.raises(UsageError) as error:
         asked_on(tiny_recipe, students=("cifar:resnet9", "timm:mobilnet", "cifar:resnet8"))
     assert "cifar:resnet9" in str(error.value) and "mobilnet" in str(error.value)
+    assert str(error.value).count("--students: expected a model") == 2 and "--set" not in str(error.value)
 
 
 def test_names_are_checked_only_where_they_are_known() -> None:
