@@ -78,7 +78,9 @@ def diff(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Compare the bundles OLD and NEW on the same labelled images; needs no torch.
+    """Compare the bundles OLD and NEW on the same labelled images.
+
+    Needs no torch.
 
     Accuracy, each class, calibration, agreement, latency and size side by side, paired tests, and the images that
     changed from right to wrong. OLD and NEW are bundles, or folders of runs that hold one; the same one twice compares

@@ -56,7 +56,10 @@ def outlook(
     whole = tuple(planned)
     if not pending:
         return Outlook(whole, {}, "")
-    measured = _measured(recipe, run, pending)
+    try:
+        measured = _measured(recipe, run, pending)
+    except TmkdError:  # such as an index that is damaged, and will be made again
+        measured = {}
     if measured.keys() >= pending & _TRAINED:
         basis = "as long as they took here before" if measured else ""
         return Outlook(whole, measured, basis)

@@ -35,7 +35,7 @@ LIBRARIES = """
     torch torchvision timm open_clip torch.onnx torch.export torch._dynamo torch._inductor lightning_fabric
     lightning_fabric.strategies onnx onnx.shape_inference onnxruntime onnxruntime.quantization onnxscript
     safetensors.torch
-    matplotlib fastapi rich.style
+    matplotlib fastapi rich.style scipy.optimize
 """
 LOGGERS = (
     "",

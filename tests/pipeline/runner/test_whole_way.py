@@ -198,7 +198,7 @@ class TestData:
         own_data("--until", "parity")
         for path in own_data.data.rglob("*.png"):
             os.utime(path, (1_000_000_000, 1_000_000_000))
-        assert own_data.plan()["data"] == ("run", "folder files changed")
+        assert own_data.plan()["data"] == ("run", "the image files changed (names, sizes or times)")
         outcome = own_data("--until", "parity")
         assert outcome.code == 0 and outcome.stages_run == ["data"]
 

@@ -57,8 +57,8 @@ def test_every_setting_is_a_part_of_some_fingerprint() -> None:
     covered = {key for stage in STAGES if stage.name != "bundle" for key in stage.parameters(recipe)}
     every = set(next(stage for stage in STAGES if stage.name == "bundle").parameters(recipe))
     # What it is called, where and how fast it runs, how much disk it may take, how often its state is saved, what is
-    # told of the data, and what the stage `bundle` itself judges.
-    free = {"name", "device", "data.workers", "data.licence", "distill.teacher_cache.max_gb"}
+    # told of the data, and what the stage `bundle` itself judges or measures.
+    free = {"name", "device", "data.workers", "data.licence", "distill.teacher_cache.max_gb", "bundle.drift"}
     free |= {"train.checkpoint.every_minutes", "train.checkpoint.keep", *OF_THE_FILE}
     assert every - covered - free == set()
 
