@@ -46,7 +46,7 @@ def _best(learned: Sequence[ArmFigures], plain: ArmFigures | None, images: int) 
     if plain not in learned:
         return f"**{name} has the highest accuracy**, {of}; plain training ({_ce(plain)}) did not learn{_under(plain)}."
     if highest is plain:
-        return f"**Plain training ({name}) is best here**, with {of}: no other arm is above it."
+        return f"**No arm is above plain training** ({name}), which has {of}."
     better = [each for each in learned if each.plain is not None and each.plain["chosen"].verdict == "better"]
     if not better:
         return f"**No arm is shown to be better than plain training** ({_ce(plain)}). {_highest(highest)}"

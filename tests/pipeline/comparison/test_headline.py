@@ -44,7 +44,7 @@ def test_plain_training_is_best_and_two_of_three_arms_did_not_learn() -> None:
 
 def test_plain_training_is_best() -> None:
     assert sentences(arm("ce", 300, 301), arm("kd", 290, 295, reference="ce"), arm("dkd", 99, 98, reference="ce")) == [
-        "**Plain training (`ce`) is best here**, with 75.12 % of 400 test images: no other arm is above it.",
+        "**No arm is above plain training** (`ce`), which has 75.12 % of 400 test images.",
         "**1 of 3 arms did not learn**: `dkd`; not above chance level, which is 25.00 % by always answering the"
         " commonest class.",
     ]  # fmt: skip
