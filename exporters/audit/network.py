@@ -8,8 +8,8 @@ import re
 from exporters.audit.budget import STORES, check_budget
 from exporters.audit.texts import check_paths
 from exporters.core.errors import GateError
+from exporters.core.outputs import CAM_NAME
 from exporters.onnx.reader import OnnxFile
-from exporters.runtimes import CAM_NAME
 
 _MOST_ROWS = 10_000  # a table of tokens has more, a table of relative positions fewer
 _MAP_OPERATORS = frozenset({"ArgMax", "Cast", "Gather", "MatMul", "Mul", "Reshape", "Transpose"})

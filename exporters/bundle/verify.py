@@ -45,9 +45,10 @@ from exporters.bundle.signature import MOST_SIGNATURE_BYTES, SIGNATURE, Signer, 
 from exporters.core.arrays import read_npz
 from exporters.core.errors import GateError
 from exporters.core.files import sha256_bytes
+from exporters.core.outputs import CAM_NAME
 from exporters.core.progress import counted, working
 from exporters.onnx.reader import OnnxFile
-from exporters.runtimes import CAM_NAME, Explained, OnnxRuntime
+from exporters.runtimes import Explained, OnnxRuntime
 from exporters.runtimes.confined import confined_logits, confined_maps
 from exporters.tensorrt.sidecar import check_source, parse_sidecar
 

@@ -13,10 +13,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from exporters.core.errors import GateError, UnavailableError
+from exporters.core.outputs import CAM_NAME, OUTPUT_NAME
 from exporters.onnx.graph import attribute, checked, initializers, load_typed, node_name, producers
 
-CAM_NAME = "cam"
-_LOGITS = "logits"
 _PREFIX = "cam_"
 PRODUCT = f"{_PREFIX}product"
 """The node that multiplies the map by the classifier's row."""
@@ -66,7 +65,7 @@ def find_cam_source(data: bytes) -> CamSource:
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in [*graph.value_info, *graph.input]
     }
-    node = makers[_LOGITS]
+    node = makers[OUTPUT_NAME]
     if node.op_type == "Add":  # of the bias
         node = next((makers[value] for value in node.input if value in makers), node)
     if node.op_type in {"Gemm", "MatMul"} and node.input[1] in weights and len(weights[node.input[1]].dims) == 2:
@@ -82,7 +81,7 @@ def find_cam_source(data: bytes) -> CamSource:
             if len(shape) == 4 and shape[1] == channels and shape[2] * shape[3] > 1:
                 return CamSource(node_name(maker), node_name(node), axis, channels, (shape[2], shape[3]))
     raise UnavailableError(
-        f"no class activation map can be added to the exported graph: {_LOGITS} come from {node.op_type}"
+        f"no class activation map can be added to the exported graph: {OUTPUT_NAME} come from {node.op_type}"
         f" {node_name(node)}, which is no linear layer on a pooled map",
         remedy="Export without class activation maps, or another network.",
     )
@@ -107,7 +106,7 @@ def with_cam(data: bytes, source: CamSource, *, dequantize_row: bool = True) -> 
         raise GateError(f"the model has no nodes {source.pooling} and {source.classifier}")
     features, weight = nodes[source.pooling].input[0], nodes[source.classifier].input[1]
     (height, width), adding = source.map_size, _Nodes(graph)
-    index = adding.node("ArgMax", [_LOGITS], "class", axis=1, keepdims=1)
+    index = adding.node("ArgMax", [OUTPUT_NAME], "class", axis=1, keepdims=1)
     maker = producers(graph).get(weight)
     if dequantize_row and maker is not None and maker.op_type == "DequantizeLinear":
         row, row_type = _dequantized_row(adding, maker, index, source.class_axis), int(TensorProto.FLOAT)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from exporters import __version__
 from exporters.core.errors import GateError, UsageError
 from exporters.core.files import sha256_bytes, write_bytes
+from exporters.core.outputs import OUTPUT_NAME
 from exporters.onnx.graph import checked, opsets
 from exporters.onnx.metadata import model_metadata
 from exporters.onnx.reparameterize import fuse_branches
@@ -23,7 +24,6 @@ from exporters.onnx.tracing import MAX_OPSET, MIN_OPSET, strip, trace
 from exporters.student.student import TrainedStudent
 
 INPUT_NAME = "image"
-OUTPUT_NAME = "logits"
 PROBABILITIES_NAME = "probabilities"
 _LAST_OPSET_OF_IR_10 = 22
 _BATCH = 2  # of the example: the exporter takes a dimension of 1 for a constant

@@ -3,8 +3,8 @@
 A requested provider that does not run is an error, never a silent fall-back to the CPU.
 """
 
-from exporters.runtimes.base import CAM_NAME, Explained, Explainer, Runtime
+from exporters.runtimes.base import Explained, Explainer, Runtime
 from exporters.runtimes.eager import TorchRuntime
 from exporters.runtimes.ort import OnnxRuntime, Provider
 
-__all__ = ["CAM_NAME", "Explained", "Explainer", "OnnxRuntime", "Provider", "Runtime", "TorchRuntime"]
+__all__ = ["Explained", "Explainer", "OnnxRuntime", "Provider", "Runtime", "TorchRuntime"]

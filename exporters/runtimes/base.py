@@ -6,9 +6,6 @@ import numpy as np
 
 from exporters.core.errors import UsageError
 
-CAM_NAME = "cam"
-"""The output of a file that has one: the class activation map of the most likely class, float32 `[batch, h, w]`."""
-
 
 class Explained(NamedTuple):
     """What a runtime answers, and where it looks.

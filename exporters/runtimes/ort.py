@@ -8,8 +8,9 @@ import numpy as np
 
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.interrupts import interrupts_kept
+from exporters.core.outputs import CAM_NAME
 from exporters.core.process_state import environment, no_warnings
-from exporters.runtimes.base import CAM_NAME, Explained, check_images
+from exporters.runtimes.base import Explained, check_images
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 _PROVIDERS = {

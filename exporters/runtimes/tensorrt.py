@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from exporters.core.errors import GateError, UnavailableError, UsageError
-from exporters.runtimes.base import CAM_NAME, Explained, check_images
+from exporters.core.outputs import CAM_NAME
+from exporters.runtimes.base import Explained, check_images
 from exporters.tensorrt.gpu import current_gpu
 from exporters.tensorrt.libraries import Flavour, find
 from exporters.tensorrt.messages import collected

@@ -3,12 +3,11 @@
 from typing import Any
 
 from exporters.core.errors import GateError, UnavailableError, UsageError
+from exporters.core.outputs import CAM_NAME, OUTPUT_NAME
 from exporters.tensorrt.libraries import Library
 from exporters.tensorrt.messages import Messages, plain
 
 INPUT_NAME = "image"
-OUTPUT_NAME = "logits"
-CAM_NAME = "cam"
 _INT8_REMEDY = (
     "Quantize for TensorRT: symmetric int8 weights and activations, without the biases (S8S8, `QuantizeBias=False`)."
 )

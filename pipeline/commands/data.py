@@ -6,6 +6,7 @@ import click
 
 from pipeline.commands.group import LazyGroup
 from pipeline.commands.options import OVERRIDES, PATH, QUIET, as_json, make_console
+from pipeline.commands.pages import check_page
 
 
 @click.group(cls=LazyGroup)
@@ -91,6 +92,8 @@ def inspect_data(
 
     if target is None and run is None:
         raise UsageError("nothing to inspect", remedy="Name a folder, a data set or a recipe; or a run by --run.")
+    if page is not None:
+        check_page(page)
     kinds = kinds_to_fail_on(fail_on, run is not None)
     settings, image_size, class_names = inspected_data(target or f"{run}/recipe.lock.yaml", root, overrides)
     console = make_console(quiet, as_json)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.commands.options import MODEL_NAMES, PATH, PRECISION, PROVIDER, QUIET, as_json, make_console
+from pipeline.commands.pages import check_page
 
 if TYPE_CHECKING:
     from exporters.runtimes import Provider
@@ -105,7 +106,7 @@ def diff(
     allowed = Allowed(max_drop, max_class_drop, max_slower, max_larger)
     pairs = _renames(renames)
     if page is not None:
-        _check_page(page)
+        check_page(page)
     console = make_console(quiet, as_json or as_markdown)
     with shown_by(console.track):
         measured = measure(
@@ -159,19 +160,3 @@ def _renames(given: tuple[str, ...]) -> dict[str, str]:
             )
         pairs[old] = new
     return pairs
-
-
-def _check_page(page: Path) -> None:
-    """What a page needs is missing, or its place is a folder: said before images are read."""
-    import importlib.util
-
-    from exporters.core.errors import UnavailableError, UsageError
-
-    missing = [name for name in ("jinja2", "matplotlib") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UnavailableError(
-            f"--html needs {' and '.join(missing)}",
-            remedy="pip install 'tmkd-pipeline[cpu]', or take --markdown or --json.",
-        )
-    if page.is_dir():
-        raise UsageError(f"--html {page}: a folder", remedy="Give the name of a file, such as diff.html.")

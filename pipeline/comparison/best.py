@@ -20,11 +20,6 @@ class Best:
     arm: ArmFigures
     differences: Mapping[str, PairedDifference]
 
-    @property
-    def not_told_apart(self) -> list[str]:
-        """The arms from which it is not distinguishable."""
-        return [name for name, paired in self.differences.items() if paired.verdict == "not distinguishable"]
-
 
 def best_arm(figures: Sequence[ArmFigures]) -> Best | None:
     """The best of some arms; None where none learned."""

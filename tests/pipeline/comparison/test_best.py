@@ -21,9 +21,8 @@ def test_best_arm_is_that_with_the_highest_accuracy_against_each_other() -> None
     own = {seed.seed: seed.correct["chosen"] for seed in best.arm.arm.seeds}
     theirs = {seed.seed: seed.correct["chosen"] for seed in other.arm.seeds}
     assert best.differences["kd"] == paired_difference(own, theirs)
-    assert best.not_told_apart == [
-        name for name, paired in best.differences.items() if paired.interval[0] <= 0 <= paired.interval[1]
-    ]
+    for paired in best.differences.values():
+        assert (paired.verdict == "not distinguishable") is (paired.interval[0] <= 0 <= paired.interval[1])
 
 
 def test_arm_that_did_not_learn_is_not_best_and_one_without_a_common_seed_is_not_compared() -> None:
