@@ -41,10 +41,16 @@ class Reliability:
         return float((self.images * gaps).sum() / self.images.sum())
 
 
+def bins_of(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """The bin of each confidence `[N]` in [0, 1], `[N]` int64: of equal width, open below and closed above."""
+    rows: np.ndarray = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return rows
+
+
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Reliability:
     """Confidence `[N]` in [0, 1] against correct answers `[N]` bool, in bins of equal width, open below and closed
     above; N at least 1."""
-    rows = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    rows = bins_of(confidence, bins)
     images = np.bincount(rows, minlength=bins)
     sums = (np.bincount(rows, weights=each, minlength=bins) for each in (confidence, correct))
     return Reliability(images, *(each / np.maximum(images, 1) for each in sums))

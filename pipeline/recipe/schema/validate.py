@@ -39,8 +39,8 @@ class ValidateSettings(Settings):
     )
     calibrate: bool = Field(
         default=True,
-        description="Fit a temperature for the probabilities on validation, and ship it unless it makes likelihood or "
-        "calibration there worse; false: probabilities are the plain softmax of the logits.",
+        description="Fit a temperature for the probabilities on validation, and ship it where it makes them more "
+        "likely; false: probabilities are the plain softmax of the logits.",
     )
     corruptions: bool = Field(
         default=False,

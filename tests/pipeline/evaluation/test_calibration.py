@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from exporters.core.arrays import softmax
 from exporters.core.temperature import LEAST, MOST
-from pipeline.evaluation.calibration import calibrate, fit_temperature, scaled
+from pipeline.evaluation.calibration import calibrate, change_of_calibration_error, fit_temperature, scaled
 from pipeline.evaluation.probabilities import calibration_error
 
 
@@ -98,9 +98,52 @@ def test_what_is_applied_is_never_worse_on_validation(case: tuple[np.ndarray, np
     found = calibrate(case, {})
     before, after = (nll(temperature, logits, labels) for temperature in (1.0, found.temperature))
     assert after <= before + 1e-12
-    errors = [calibration_error(scaled(logits, temperature), labels) for temperature in (1.0, found.temperature)]
-    assert errors[1] <= errors[0]
     assert (found.temperature == 1) == bool(found.off)
+    if not found.off:
+        assert found.cross_fitted is not None and found.cross_fitted.nll < before
+        assert change_of_calibration_error(logits, labels, found.temperature)[0] <= 0
+
+
+@pytest.mark.parametrize("part", [1, 7, 2**22])
+def test_change_of_the_calibration_error_is_that_of_resampled_images(
+    part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.evaluation.calibration._CHUNK", part * 60)
+    logits, labels = drawn(5, 60, 4, 2.0)
+    random, changes = np.random.default_rng(0), []
+    for _ in range(1000):
+        rows = random.integers(60, size=60)
+        hot, cold = (calibration_error(scaled(logits[rows], each), labels[rows]) for each in (1.0, 2.0))
+        changes.append(cold - hot)
+    low, high = change_of_calibration_error(logits, labels, 2.0)
+    assert (low, high) == pytest.approx(tuple(np.percentile(changes, [2.5, 97.5])), abs=0.012)
+    assert change_of_calibration_error(logits, labels, 1.0) == (0.0, 0.0)
+
+
+def right_share(answer: int, right: int, images: int, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Two classes: `images` answers with one confidence, of which `right` are right."""
+    logits = np.zeros((images, 2), np.float32)
+    logits[:, answer] = np.log(confidence / (1 - confidence))
+    return logits, np.where(np.arange(images) < right, answer, 1 - answer)
+
+
+def test_temperature_that_harms_the_calibration_error_beyond_chance_is_off() -> None:
+    # What is right less often than said outweighs, in the likelihood, many more that are right more often than said.
+    parts = [right_share(0, 350, 400, 0.9999), right_share(1, 1200, 1600, 0.76)]
+    logits, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
+    found = calibrate((logits, labels), {})
+    assert found.fitted > 1 and found.cross_fitted is not None
+    assert found.cross_fitted.nll < found.before["validation"].nll
+    assert found.after["validation"].ece > found.before["validation"].ece
+    assert found.temperature == 1 and "beyond chance" in found.off
+
+
+def test_larger_calibration_error_within_chance_does_not_speak_against_a_temperature() -> None:
+    for seed in range(200):
+        found = calibrate(drawn(seed, 60, 20, 1.4), {})
+        if found.off == "" and found.after["validation"].ece > found.before["validation"].ece:
+            return
+    pytest.fail("no sample in which the error grows by chance")
 
 
 def test_figures_are_those_of_each_split_at_both_temperatures() -> None:
