@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow fuzz bench matrix gpu-check docker lint lock names clean
+.PHONY: help install quickstart test test-slow fuzz bench matrix gpu-check docker lint site lock names clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,6 +26,10 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n : 8)))
 COVERED := pipeline/tmkd pipeline/distill exporters
 LEAST_COVERAGE := 90
+
+# Its own lines are for a build that fails; the theme would praise its successor.
+BUILD_SITE = told=$$(NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict 2>&1) \
+    || { grep -v '^INFO' <<< "$$told" >&2; exit 1; }; echo "site: build/site/index.html"
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,12 +72,16 @@ gpu-check: $(INSTALLED) ## on a machine with a GPU: build and run every engine a
 docker: ## lint and build the images, and try them: needs a Docker engine, or root with buildah and debootstrap
 	@docker/check
 
-lint: $(INSTALLED) ## style, formatting, types, what may import what, and a test file for each source file
+lint: $(INSTALLED) ## style, formatting, types, what may import what, a test file for each source file, and the site
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/python tests/mirror.py
 	@told=$$($(BIN)/lint-imports) || { echo "$$told" >&2; exit 1; }; tail -n 1 <<< "$$told"
+	@$(BUILD_SITE)
+
+site: $(INSTALLED) ## docs/ as a site, build/site/index.html, which opens from the disk; broken links are errors
+	@$(BUILD_SITE)
 
 names: $(INSTALLED) ## write the lists of networks that a recipe is checked against, from the installed libraries
 	@$(BIN)/python -c "from pipeline.recipe.schema.clip_names import main; main()"

@@ -1,0 +1,101 @@
+"""The page of all recipe keys, from the schema; each key leads to where it is explained."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from docs_site.links import ROOT
+from docs_site.tables import code, plain, table
+from pipeline.recipe.reading.keys import expected
+from pipeline.recipe.schema.json_schema import recipe_json_schema
+
+Node = dict[str, Any]
+
+EXPLAINED = "recipe*.md"
+"""The pages of docs/ whose rows explain keys."""
+
+_HEAD = """\
+# All recipe keys
+
+Made from the schema that recipes are checked against: every key with its default, what it may be, and what it does.
+A key leads to its section in [the recipe's pages](../recipe.md), which say when to change it. The same for editors is
+[a JSON Schema](recipe.schema.json), which `tmkd-pipeline schema` prints too.
+
+"""
+
+
+def sections(node: Node, schema: Node) -> list[Node]:
+    """The sections of keys that a node is, refers to or chooses from."""
+    if "$ref" in node:
+        return sections(schema["$defs"][node["$ref"].rsplit("/", 1)[1]], schema)
+    if "anyOf" in node:
+        return [found for choice in node["anyOf"] for found in sections(choice, schema)]
+    return [node] if "properties" in node else []
+
+
+def leaves(schema: Node) -> dict[str, Node]:
+    """Every key that holds a value, dotted, with its node; views stand under the name of their kind."""
+    return dict(_leaves(schema, schema, ""))
+
+
+def _leaves(node: Node, schema: Node, path: str) -> Iterator[tuple[str, Node]]:
+    for key, child in node["properties"].items():
+        below = [(f"{path}{key}.", section) for section in sections(child, schema)]
+        if f"{path}{key}" == "distill.views":
+            named = next(choice for choice in child["anyOf"] if "additionalProperties" in choice)
+            below = [
+                (f"distill.views.{view['properties']['kind']['const']}.", view)
+                for view in sections(named["additionalProperties"], schema)
+            ]
+        if not below:
+            yield f"{path}{key}", child
+        for prefix, section in below:
+            yield from _leaves(section, schema, prefix)
+
+
+def shown_default(node: Node) -> str:
+    """The default of a key in a table; a dash where there is none."""
+    return json.dumps(node["default"]).strip('"') if "default" in node else "—"
+
+
+def explained() -> dict[str, str]:
+    """Key → the page of docs/ and the heading above the row that explains it, as `page#Heading`."""
+    found = {}
+    for page in sorted((ROOT / "docs").glob(EXPLAINED)):
+        heading = ""
+        for line in page.read_text("utf-8").splitlines():
+            if line.startswith("#"):
+                heading = line.lstrip("# ")
+            elif row := re.match(r"\| `([a-z_0-9.]+)` \| ", line):
+                found.setdefault(row[1], f"{page.name}#{heading}")
+    return found
+
+
+def keys_page() -> str:
+    """The Markdown of the page."""
+    from pymdownx.slugs import slugify
+
+    slug, places = slugify(case="lower-ascii"), explained()
+    parts, section = [_HEAD], None
+    rows: list[list[str]] = []
+
+    def put() -> None:
+        if rows:
+            parts.append(table(("key", "default", "may be", "meaning"), rows) + "\n")
+            rows.clear()
+
+    for key, node in leaves(recipe_json_schema()).items():
+        top = key.rpartition(".")[0] or "The recipe itself"
+        if top != section:
+            put()
+            parts.append(f"## {top if top == 'The recipe itself' else code(top)}\n\n")
+            section = top
+        name = code(key)
+        if key in places:
+            page, _, heading = places[key].partition("#")
+            name = f"[{name}](../{page}#{slug(heading, '-')})"
+        may_be, default = expected(tuple(key.split("."))), shown_default(node)
+        rows.append([name, code(default) if default != "—" else default, plain(may_be), plain(node["description"])])
+    put()
+    return "".join(parts)

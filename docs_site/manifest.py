@@ -1,0 +1,70 @@
+"""The page of a bundle's manifest, from its JSON Schema."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from docs_site.tables import code, plain, table
+from exporters.bundle.manifest import SCHEMA
+
+Node = dict[str, Any]
+
+_HEAD = """\
+# `manifest.json`
+
+Made from [the JSON Schema](manifest.schema.json) of a bundle's manifest, which `tmkd-pipeline schema --of manifest`
+prints. {description}
+[The bundle](../bundle.md) says what the files hold, and [what `verify` proves](../bundle.md#what-verify-proves).
+
+"""
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def fields(node: Node, root: Node, path: str = "") -> Iterator[tuple[str, bool, Node]]:
+    """Every key below a node with its path, whether it must be there, and its node; `*` stands for a name."""
+    node = {**root["$defs"][node["$ref"].rsplit("/", 1)[1]], **node} if "$ref" in node else node
+    if node.get("type") == "array":
+        yield from fields(node["items"], root, f"{path}[]")
+        return
+    named = node.get("properties", {}) if "patternProperties" not in node else {}
+    free = [*node.get("patternProperties", {}).values(), node.get("additionalProperties")]
+    children = [(key, key in node.get("required", ()), child) for key, child in named.items()]
+    children += [("*", False, child) for child in free if isinstance(child, dict)]
+    for key, must, child in children:
+        place = f"{path}.{key}" if path else key
+        resolved = {**root["$defs"][child["$ref"].rsplit("/", 1)[1]], **child} if "$ref" in child else child
+        yield place, must, resolved
+        yield from fields(resolved, root, place)
+
+
+def manifest_page() -> str:
+    """The Markdown of the page."""
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    parts, rows = [_HEAD.format(description=plain(schema["description"]))], []
+    for path, must, node in fields(schema, schema):
+        if "." not in path:
+            if rows:
+                parts.append(table(("key", "is", "meaning"), rows) + "\n")
+                rows = []
+            parts.append(f"## `{path}`\n\n")
+        meaning = plain(node.get("description", ""))
+        if not must and not path.endswith("*"):
+            meaning = f"Optional. {meaning}"
+        rows.append([code(path), plain(kind(node)), meaning])
+    return "".join([*parts, table(("key", "is", "meaning"), rows)])
+
+
+def kind(node: Node) -> str:
+    """What a value may be, in words."""
+    if "const" in node:
+        return f"`{node['const']}`"
+    if "enum" in node:
+        return ", ".join(f"`{value}`" for value in node["enum"])
+    kinds = node.get("type", "a value")
+    words = " or ".join(kinds) if isinstance(kinds, list) else kinds
+    if words == "array" and "type" in node["items"]:
+        words = f"array of {node['items']['type']}s"
+    bounds = " and ".join(f"{sign} {node[key]:g}" for key, sign in _BOUNDS.items() if key in node)
+    if "minItems" in node:
+        words += f", {node['minItems']} to {node['maxItems']} of them"
+    return f"{words} {bounds}".strip()
