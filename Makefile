@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow fuzz bench matrix gpu-check docker lint site lock names clean
+.PHONY: help install quickstart test test-slow fuzz mutation bench matrix gpu-check docker lint site lock names clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -55,6 +55,9 @@ test-slow: $(INSTALLED) ## the tests that take minutes
 
 fuzz: $(INSTALLED) ## the property-based tests on newly drawn examples; `make test` takes the same ones each time
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest --quiet -m 'hypothesis and not slow and not gpu and not network'
+
+mutation: $(INSTALLED) ## small faults put into PART (or into all parts), each of which some test must notice: docs/testing.md
+	@$(BIN)/python -m tests.mutation $(PART)
 
 bench: $(INSTALLED) ## what training, loading and parity cost, as ratios to peers and to the bare work
 	@$(BIN)/python -m benchmarks.training

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # The networks are tiny, and threads of many operators only wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,6 +20,10 @@ os.environ["TMKD_ESTIMATE"] = "no"
 # A change is judged by what it changed, not by a draw; `make fuzz` draws new examples.
 settings.register_profile("fixed", derandomize=True)
 settings.register_profile("fuzz", derandomize=False, print_blob=True)
+# `make mutation` runs a test once for each mutant; that it fails is enough to know.
+settings.register_profile(
+    "mutation", derandomize=True, database=None, max_examples=15, phases=(Phase.explicit, Phase.generate)
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 

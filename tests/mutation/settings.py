@@ -1,0 +1,59 @@
+"""What is mutated, by which tests a mutant may be killed, and what is left alone."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Source files whose mutants are counted together.
+
+    Attributes:
+        files: patterns of source files, relative to the repository.
+        also: source file → test files beside its mirror that may kill its mutants.
+        left_out: beginnings of the ids of tests that train or start a process, too slow to run for each mutant.
+    """
+
+    files: tuple[str, ...]
+    also: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+PARTS = {
+    "pipeline/tmkd": Part(files=("pipeline/tmkd/**/*.py",)),
+    "losses": Part(
+        files=("pipeline/distill/losses.py", "pipeline/distill/methods/*.py", "pipeline/distill/balance.py")
+    ),
+    "exporters/parity": Part(files=("exporters/parity/*.py",)),
+    "exporters/audit": Part(files=("exporters/audit/*.py",)),
+    "pipeline/runner/fingerprint.py": Part(files=("pipeline/runner/fingerprint.py",)),
+}
+
+NOT_MUTATED = (
+    r"^\s*raise\b",  # the condition above it is mutated; what the error says is for its own test
+    r"\.error\(",  # a place of a file that names itself in an error
+    r"^\s*(log|logger|console|warnings)\.\w+\(",
+    r"^\s*f?\"[^\"]*\",?\)?$",  # a line that is nothing but text, as messages have
+)
+"""Lines of which no expression is mutated: texts for people. Docstrings are none for mutmut either."""
+
+LEAST_SCORE = 85
+"""Percent of the mutants that are not equivalent."""
+
+TIMEOUT = {"timeout_multiplier": 4.0, "timeout_constant": 1.0}
+"""A mutant may take twice `multiplier × (constant + seconds of its tests)` of CPU time."""
+
+PYTEST = (
+    "-p",
+    "tests.mutation.plugin",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:cov",
+    "-p",
+    "no:xdist",
+    "-p",
+    "no:schemathesis",
+)
