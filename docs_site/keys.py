@@ -12,10 +12,15 @@ from pipeline.recipe.schema.json_schema import recipe_json_schema
 
 Node = dict[str, Any]
 
-EXPLAINED = "recipe*.md"
+EXPLAINED = ("recipe.md", "recipe/*.md")
 """The pages of docs/ whose rows explain keys."""
 
 _HEAD = """\
+---
+search:
+  boost: 2
+---
+
 # All recipe keys
 
 Made from the schema that recipes are checked against: every key with its default, what it may be, and what it does.
@@ -23,6 +28,8 @@ A key leads to its section in [the recipe's pages](../recipe.md), which say when
 [a JSON Schema](recipe.schema.json), which `tmkd-pipeline schema` prints too.
 
 """
+
+_COLUMNS = ("key", "default", "may be", "meaning")
 
 
 def sections(node: Node, schema: Node) -> list[Node]:
@@ -61,14 +68,16 @@ def shown_default(node: Node) -> str:
 
 def explained() -> dict[str, str]:
     """Key → the page of docs/ and the heading above the row that explains it, as `page#Heading`."""
-    found = {}
-    for page in sorted((ROOT / "docs").glob(EXPLAINED)):
+    found: dict[str, str] = {}
+    keys = leaves(recipe_json_schema())
+    docs = ROOT / "docs"
+    for page in sorted(page for pattern in EXPLAINED for page in docs.glob(pattern)):
         heading = ""
         for line in page.read_text("utf-8").splitlines():
             if line.startswith("#"):
                 heading = line.lstrip("# ")
-            elif row := re.match(r"\| `([a-z_0-9.]+)` \| ", line):
-                found.setdefault(row[1], f"{page.name}#{heading}")
+            elif (row := re.match(r"\| `([a-z_0-9.]+)` \| ", line)) and row[1] in keys:
+                found.setdefault(row[1], f"{page.relative_to(docs).as_posix()}#{heading}")
     return found
 
 
@@ -77,25 +86,17 @@ def keys_page() -> str:
     from pymdownx.slugs import slugify
 
     slug, places = slugify(case="lower-ascii"), explained()
-    parts, section = [_HEAD], None
-    rows: list[list[str]] = []
-
-    def put() -> None:
-        if rows:
-            parts.append(table(("key", "default", "may be", "meaning"), rows) + "\n")
-            rows.clear()
-
+    by_section: dict[str, list[list[str]]] = {}
     for key, node in leaves(recipe_json_schema()).items():
-        top = key.rpartition(".")[0] or "The recipe itself"
-        if top != section:
-            put()
-            parts.append(f"## {top if top == 'The recipe itself' else code(top)}\n\n")
-            section = top
         name = code(key)
         if key in places:
             page, _, heading = places[key].partition("#")
             name = f"[{name}](../{page}#{slug(heading, '-')})"
         may_be, default = expected(tuple(key.split("."))), shown_default(node)
-        rows.append([name, code(default) if default != "—" else default, plain(may_be), plain(node["description"])])
-    put()
+        shown = code(default) if default != "—" else default
+        row = [name, shown, plain(may_be), plain(node["description"])]
+        by_section.setdefault(key.rpartition(".")[0], []).append(row)
+    parts = [_HEAD]
+    for section, rows in by_section.items():
+        parts += [f"## {code(section)}\n\n" if section else "## At the top\n\n", table(_COLUMNS, rows), "\n"]
     return "".join(parts)

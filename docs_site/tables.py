@@ -1,6 +1,7 @@
 """Tables and texts of generated pages, as Markdown."""
 
 from collections.abc import Iterable, Sequence
+from html import escape
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -10,8 +11,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def code(text: str) -> str:
-    """Inline code that also holds in a cell of a table."""
-    return f"`{text}`".replace("|", "\\|")
+    """Inline code that also holds in a cell of a table, whose bars no backslash would hide within backquotes."""
+    return f"`{text}`" if "|" not in text else f"<code>{escape(text).replace('|', '&#124;')}</code>"
 
 
 def plain(text: str) -> str:
@@ -20,6 +21,6 @@ def plain(text: str) -> str:
     outside = [
         part.replace("<", "&lt;").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_") for part in parts[::2]
     ]
-    inside = [f"`{part}`".replace("|", "\\|") for part in parts[1::2]]
+    inside = [code(part) for part in parts[1::2]]
     woven = [text for pair in zip(outside, [*inside, ""], strict=False) for text in pair]
     return "".join(woven)

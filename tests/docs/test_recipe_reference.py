@@ -1,20 +1,19 @@
-"""docs/recipe.md has every key of the schema, with its default and bounds, and no other."""
+"""The pages of recipes have every key of the schema, with its default and bounds, and no other."""
 
-import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from html import unescape
 
+from docs_site.keys import leaves, shown_default
 from pipeline.catalog import class_sets, fragment_names, prompt_names
 from pipeline.distill.registry import METHODS
 from pipeline.recipe.reading.keys import expected
 from pipeline.recipe.schema.json_schema import recipe_json_schema
 from tests.docs.markdown import ROOT
 
-SCHEMA = recipe_json_schema()
-TEXT = (ROOT / "docs" / "recipe.md").read_text("utf-8")
+PAGES = [ROOT / "docs" / "recipe.md", *sorted((ROOT / "docs" / "recipe").glob("*.md"))]
+TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
 ROWS = {
-    match["key"]: (match["default"], match["may_be"], match["meaning"])
+    match["key"]: (match["default"], unescape(match["may_be"]), match["meaning"])
     for match in re.finditer(
         r"^\| `(?P<key>[\w.]+)` \| (?P<default>.+?) \| (?P<may_be>.+?) \| (?P<meaning>.+) \|$", TEXT, re.MULTILINE
     )
@@ -22,32 +21,7 @@ ROWS = {
 }
 
 
-def sections(node: dict[str, Any]) -> list[dict[str, Any]]:
-    """The sections of keys that a node is, refers to or chooses from."""
-    if "$ref" in node:
-        return sections(SCHEMA["$defs"][node["$ref"].rsplit("/", 1)[1]])
-    if "anyOf" in node:
-        return [found for choice in node["anyOf"] for found in sections(choice)]
-    return [node] if "properties" in node else []
-
-
-def leaves(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every key that holds a value, with its node; views stand under the name of their kind."""
-    for key, child in node["properties"].items():
-        below = [(f"{path}{key}.", section) for section in sections(child)]
-        if f"{path}{key}" == "distill.views":
-            named = next(choice for choice in child["anyOf"] if "additionalProperties" in choice)
-            below = [
-                (f"distill.views.{view['properties']['kind']['const']}.", view)
-                for view in sections(named["additionalProperties"])
-            ]
-        if not below:
-            yield f"{path}{key}", child
-        for prefix, section in below:
-            yield from leaves(section, prefix)
-
-
-LEAVES = dict(leaves(SCHEMA))
+LEAVES = leaves(recipe_json_schema())
 
 
 def row(key: str) -> str:
@@ -57,14 +31,10 @@ def row(key: str) -> str:
     return f"| `{key}` | {shown_default(node)} | {may_be} | {node['description']} |"
 
 
-def shown_default(node: dict[str, Any]) -> str:
-    return json.dumps(node["default"]).strip('"') if "default" in node else "—"
-
-
 def test_every_key_of_the_schema_is_described() -> None:
     assert len(LEAVES) > 80
     missing = [row(key) for key in LEAVES if key not in ROWS]
-    assert not missing, "add to docs/recipe.md:\n" + "\n".join(missing)
+    assert not missing, "add to docs/recipe.md, or to the section's page in docs/recipe/:\n" + "\n".join(missing)
 
 
 def test_every_described_key_is_in_the_schema() -> None:
@@ -78,7 +48,7 @@ def test_defaults_and_bounds_are_those_of_the_schema() -> None:
         right_default = "default" not in node or default == shown_default(node)
         if not right_default or may_be != expected(tuple(key.split("."))) or not meaning.strip():
             wrong.append(row(key))
-    assert not wrong, "these rows of docs/recipe.md should begin as:\n" + "\n".join(wrong)
+    assert not wrong, "these rows of docs/recipe.md or docs/recipe/ should begin as:\n" + "\n".join(wrong)
 
 
 def test_shipped_prompts_and_class_names_have_rows() -> None:

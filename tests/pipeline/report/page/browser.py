@@ -76,14 +76,16 @@ def serious(faults: list[list[Any]]) -> list[list[Any]]:
     return [fault for fault in faults if fault[0] in ("serious", "critical")]
 
 
-def foreign_requests(page: Path, log: Path) -> tuple[set[str], str]:
+def foreign_requests(page: Path, log: Path, *options: str) -> tuple[set[str], str]:
     """Addresses beyond the page that are asked for when it is opened, and what the browser says meanwhile.
 
     Args:
         page: to open.
         log: file for the browser's account of its network.
+        options: of the browser, such as its window's size.
     """
-    done = browse(page, f"--log-net-log={log}", "--enable-logging=stderr", "--dump-dom", "--virtual-time-budget=3000")
+    watched = [f"--log-net-log={log}", "--enable-logging=stderr", "--dump-dom", "--virtual-time-budget=3000"]
+    done = browse(page, *watched, *options)
     asked = set(re.findall(r'"url":"((?:https?|wss?|ftp):[^"]*)"', log.read_text(encoding="utf-8", errors="replace")))
     own = {url for url in asked if re.search(r"google|gvt1|chrome", url)}  # the browser's own errands
     return asked - own, done.stderr
