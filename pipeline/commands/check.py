@@ -25,13 +25,21 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from pipeline.recipe.effects import no_effect_note
     from pipeline.stages.registry import STAGES
 
-    found: dict[str, Any] = {"recipe": recipe, "mistakes": [], "missing": [], "not_here_yet": [], "notes": []}
+    found: dict[str, Any] = {
+        "recipe": recipe,
+        "mistakes": [],
+        "missing": [],
+        "not_here_yet": [],
+        "notes": [],
+        "warnings": [],
+    }
     try:
         loaded = load_recipe(recipe, overrides)
     except UsageError as error:
         if as_json:
             echo_json(found | {"mistakes": error.message.splitlines()})
         raise
+    found["warnings"] = list(loaded.warnings)
     stages = [stage.name for stage in STAGES if stage.skipped(loaded.recipe) is None]
     missing: dict[bool, list[str]] = {False: [], True: []}
     for named, absent in missing_paths(loaded.recipe, stages):
@@ -46,6 +54,8 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         return
     echo(f"{loaded.path}: no mistakes")
+    for warning in loaded.warnings:
+        echo(f"warning: {warning}")
     if note := no_effect_note(loaded):
         echo(note)
     for note in single_image_notes(loaded.recipe, stages):

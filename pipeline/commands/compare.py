@@ -68,6 +68,8 @@ def compare(
     console = make_console(quiet, as_json)
 
     def work() -> None:
+        for warning in source.warnings():
+            console.warn(warning)
         run_comparison(
             source,
             methods=methods,

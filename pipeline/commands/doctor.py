@@ -30,9 +30,11 @@ def doctor(recipe: str | None, overrides: tuple[str, ...], network: bool, as_jso
 
     if recipe is None and overrides:
         raise UsageError("--set changes a recipe, and none is given", remedy="tmkd-pipeline doctor RECIPE --set …")
-    loaded = None if recipe is None else load_recipe(recipe, overrides).recipe
+    loaded = None if recipe is None else load_recipe(recipe, overrides)
+    for warning in loaded.warnings if loaded is not None else ():
+        echo(f"WARNING: {warning}", err=True)
     findings: list[Finding] = []
-    for finding in diagnose(loaded, network=network):
+    for finding in diagnose(None if loaded is None else loaded.recipe, network=network):
         findings.append(finding)
         if not as_json:
             echo("\n".join(_lines(finding)))

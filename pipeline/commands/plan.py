@@ -47,6 +47,8 @@ def plan(
     rows = [[step.stage, step.action, "\n".join(step.why) if verbose else brief(step.why)] for step in steps]
     console = make_console(False, as_json)
     console.table(f"{loaded.recipe.name} in {directory.path}", ["stage", "action", "why"], rows, words=3)
+    for warning in loaded.warnings:
+        console.warn(warning)
     if note := no_effect_note(loaded):
         console.say(note)
     if holder is not None:

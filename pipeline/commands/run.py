@@ -54,6 +54,8 @@ def run_recipe(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, ru
     loaded = load_recipe(recipe, overrides)
     directory = RunDirectory(run_dir or Path("runs") / loaded.recipe.name)
     console = make_console(running.quiet, running.as_json)
+    for warning in loaded.warnings:
+        console.warn(warning)
     if note := no_effect_note(loaded):
         console.say(note)
 

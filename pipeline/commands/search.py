@@ -84,6 +84,8 @@ def search(
     from pipeline.streams import echo_json
 
     source, console = Source(recipe, overrides), make_console(quiet, as_json)
+    for warning in source.warnings():
+        console.warn(warning)
     asked = ask(
         source,
         students=students,

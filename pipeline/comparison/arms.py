@@ -60,6 +60,10 @@ class Source:
     recipe: str
     overrides: tuple[str, ...] = ()
 
+    def warnings(self) -> tuple[str, ...]:
+        """Keys under a name that they had before, as `LoadedRecipe.warnings`."""
+        return load_recipe(self.recipe, self.overrides).warnings
+
     def load(self, *more: str) -> Recipe:
         """The recipe with further overrides, checked.
 

@@ -8,12 +8,11 @@ from typing import Any
 
 from exporters.core.errors import UsageError
 from pipeline.catalog import configs_directory, fragment_names
+from pipeline.recipe.reading.merging import PRESETS, merge, value_at
+from pipeline.recipe.reading.renamed import rename_in_document
 from pipeline.yaml_document import LARGEST_TEXT, KeyPath, Position, parse_yaml
 
 KEY = "extends"
-PRESETS: tuple[KeyPath, ...] = (("train",), ("teacher", "visual", "fit"))
-"""Sections in whose place a text is short for `{preset: <text>}`."""
-
 LARGEST_CHAIN = 5
 """Fragments above one another: more than that, and nobody finds where a value comes from."""
 
@@ -41,6 +40,7 @@ class Merged:
         value: as `Document.value`, without `extends`; sections merged, everything else of the higher file.
         places: where each key or list item stands, in the file that decides it.
         mistakes: what is wrong with the form of the files and with what they extend.
+        warnings: keys under a name that they had before.
         files: path and text of each file, the recipe's own first.
         complete: whether every fragment was found and read.
     """
@@ -48,6 +48,7 @@ class Merged:
     value: Any = None
     places: dict[KeyPath, Place] = field(default_factory=dict)
     mistakes: list[tuple[Place, str]] = field(default_factory=list)
+    warnings: list[tuple[Place, str]] = field(default_factory=list)
     files: list[tuple[Path, str]] = field(default_factory=list)
     complete: bool = True
 
@@ -84,6 +85,7 @@ class _Reader:
         self.merged.files.append((path, text))
         self.named[path.resolve()] = by
         document = parse_yaml(text)
+        self.merged.warnings += [(Place(number, at), message) for at, message in rename_in_document(document)]
         self.merged.mistakes += [(Place(number, position), message) for position, message in document.mistakes]
         spellings = document.spellings
         own = {key: Place(number, place, spellings.get(key, "")) for key, place in document.positions.items()}
@@ -107,11 +109,11 @@ class _Reader:
                 continue
             below, below_places = found
             below.pop("name", None)  # or two recipes would share a run directory
-            _merge(tree, below)
+            merge(tree, below)
             places |= {key: at for key, at in below_places.items() if key != ("name",)}
-            places |= {(*key, "preset"): below_places[key] for key in PRESETS if isinstance(_at(below, key), str)}
-        places |= {(*key, "preset"): own[key] for key in PRESETS if isinstance(_at(value, key), str)}
-        _merge(tree, value)
+            places |= {(*key, "preset"): below_places[key] for key in PRESETS if isinstance(value_at(below, key), str)}
+        places |= {(*key, "preset"): own[key] for key in PRESETS if isinstance(value_at(value, key), str)}
+        merge(tree, value)
         return tree, places | own
 
     def names(self, given: Any, own: dict[KeyPath, Place]) -> list[tuple[str, Place]]:
@@ -169,29 +171,6 @@ class _Reader:
     def refuse(self, place: Place, message: str) -> None:
         self.merged.complete = False
         self.merged.mistakes.append((place, f"{KEY}: {message}"))
-
-
-def _merge(below: dict[str, Any], above: dict[str, Any], at: KeyPath = ()) -> None:
-    """Put the keys of `above` into `below`: sections are merged, lists and values replaced.
-
-    The name of a preset in the place of a section is its key `preset`, and leaves the section's other keys as they are.
-    """
-    for key, value in above.items():
-        path, under = (*at, key), below.get(key)
-        if path in PRESETS and isinstance(value, str) and isinstance(under, dict):
-            under["preset"] = value
-        elif path in PRESETS and isinstance(value, dict) and isinstance(under, str):
-            below[key] = {"preset": under, **value}
-        elif isinstance(value, dict) and isinstance(under, dict):
-            _merge(under, value, path)
-        else:
-            below[key] = value
-
-
-def _at(tree: Any, path: KeyPath) -> Any:
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, dict) else None
-    return tree
 
 
 def _read_text(path: Path) -> str:

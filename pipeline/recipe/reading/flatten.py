@@ -11,6 +11,7 @@ import yaml
 from exporters.core.errors import UsageError
 from pipeline.recipe.reading.extends import Merged, read_merged
 from pipeline.recipe.reading.keys import known_keys
+from pipeline.recipe.reading.renamed import current_path
 from pipeline.yaml_document import KeyPath, Position, dump_yaml, parse_yaml
 
 
@@ -61,7 +62,7 @@ def _with_comments(tree: dict[str, Any], merged: Merged) -> Iterator[str]:
     found = {
         path: comments
         for number, (_, text) in enumerate(merged.files)
-        for path, comments in _comments(text).items()
+        for path, comments in ((current_path(path), comments) for path, comments in _comments(text).items())
         if path in merged.places and merged.places[path].file == number
     }
     at_line: dict[int, list[_Comments]] = {}

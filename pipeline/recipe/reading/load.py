@@ -42,6 +42,7 @@ class LoadedRecipe:
         text: the file as it was read, without overrides and what it extends.
         sha256: of the file's bytes.
         origins: key → what decides it; keys that are left to their defaults are not there.
+        warnings: keys under a name that they had before, each with `file:line:column` or the `--set`.
     """
 
     recipe: Recipe
@@ -49,6 +50,7 @@ class LoadedRecipe:
     text: str
     sha256: str
     origins: Mapping[KeyPath, Origin] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def origin(self, key: str) -> Origin:
         """What decides a dotted key, or else the section around it."""
@@ -101,7 +103,9 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> LoadedReci
     ships = [_ships(file) for file, _ in merged.files]
     origins = {key: Origin(merged.shown(place), ships[place.file]) for key, place in merged.places.items()}
     origins |= {change.path: Origin(_shown(change), ships=False) for change in changes}
-    return LoadedRecipe(recipe, path, merged.files[0][1], sha256_file(path), origins)
+    warnings = [f"{merged.shown(place)}: {message}" for place, message in sorted(merged.warnings)]
+    warnings += [f"{_shown(change)}: {message}" for change in changes for message in change.warnings]
+    return LoadedRecipe(recipe, path, merged.files[0][1], sha256_file(path), origins, tuple(warnings))
 
 
 def _shown(change: Override) -> str:

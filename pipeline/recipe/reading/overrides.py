@@ -8,8 +8,9 @@ import yaml
 
 from pipeline.distill.settings import DistillSettings
 from pipeline.recipe.reading.extends import KEY as EXTENDS
-from pipeline.recipe.reading.extends import PRESETS
 from pipeline.recipe.reading.keys import takes_null, takes_only_text
+from pipeline.recipe.reading.merging import PRESETS
+from pipeline.recipe.reading.renamed import Told, current_path, rename_in_value, rename_key
 from pipeline.yaml_document import LARGEST_DEPTH, KeyPath, parse_yaml
 
 _VIEWS: KeyPath = ("distill", "views")
@@ -21,10 +22,11 @@ class Override:
 
     Attributes:
         text: as it was typed, without `--set`.
-        path: the key.
+        path: the key, by its name of today.
         value: a plain value: text, number, boolean, None, list or section.
         spellings: of the values in it that are no texts, by their whole path; see `Document.spellings`.
         mistakes: what is wrong with its form; where there are any, path and value mean nothing.
+        warnings: keys in it under a name that they had before.
     """
 
     text: str
@@ -32,6 +34,7 @@ class Override:
     value: Any = None
     spellings: Mapping[KeyPath, str] = field(default_factory=dict)
     mistakes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def parse_override(text: str) -> Override:
@@ -51,18 +54,28 @@ def parse_override(text: str) -> Override:
         return Override(text, mistakes=(f"{EXTENDS} belongs in the file: it is read before any --set",))
     if key != key.rstrip():
         value_text = value_text.lstrip()  # in `a = b`, the blanks belong to the sign
+    told = Told()
+    path = rename_key(path, told)
+    value, spellings, mistakes = _read_value(path, value_text)
+    if not mistakes:
+        value = rename_in_value(path, value, told)
+        spellings = {current_path((*path, *below)): spelling for below, spelling in spellings.items()}
+    return Override(text, path, value, spellings, (*mistakes, *told.mistakes), tuple(told.warnings))
+
+
+def _read_value(path: tuple[str, ...], text: str) -> tuple[Any, Mapping[KeyPath, str], tuple[str, ...]]:
+    """The value of a key as it was typed, how its parts are spelled, and what is wrong with its form."""
     if takes_only_text(path):
-        if value_text in ("", "null") and takes_null(path):
-            return Override(text, path)
-        if any("\ud800" <= character <= "\udfff" for character in value_text):
-            return Override(text, mistakes=("expected UTF-8, got a byte that cannot be read",))
-        return Override(text, path, value_text)
-    document = parse_yaml(value_text)
+        if text in ("", "null") and takes_null(path):
+            return None, {}, ()
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            return None, {}, ("expected UTF-8, got a byte that cannot be read",)
+        return text, {}, ()
+    document = parse_yaml(text)
     mistakes = tuple(message for _, message in document.mistakes)
-    if not mistakes and (_is_plain_text(document.value, value_text) or _ends_in_a_comment(value_text)):
-        return Override(text, path, value_text.strip())
-    spellings = {(*path, *below): spelling for below, spelling in document.spellings.items()}
-    return Override(text, path, document.value, spellings, mistakes)
+    if not mistakes and (_is_plain_text(document.value, text) or _ends_in_a_comment(text)):
+        return text.strip(), {}, ()
+    return document.value, document.spellings, mistakes
 
 
 def _is_plain_text(value: Any, text: str) -> bool:

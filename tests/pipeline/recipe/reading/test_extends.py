@@ -1,17 +1,14 @@
 """`extends`: what comes from which file, and what is refused."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from exporters.core.errors import UsageError
 from pipeline.catalog import find_recipe, fragment_names, recipe_names
 from pipeline.recipe import load_recipe
-from pipeline.recipe.reading.extends import LARGEST_CHAIN, _merge, read_merged
-from pipeline.yaml_document import dump_yaml, parse_yaml
+from pipeline.recipe.reading.extends import LARGEST_CHAIN, read_merged
+from pipeline.yaml_document import dump_yaml
 from tests.pipeline.recipe.reading.conftest import Write
 
 
@@ -141,40 +138,6 @@ def test_unreadable_fragment_is_refused(files: Write) -> None:
     path.with_name("two.yaml").write_bytes(b"seed: \xff\n")
     (line,) = mistakes(path)
     assert line == "own/one.yaml:1:1: extends: own/two.yaml: not UTF-8 text: byte 6 cannot be read"
-
-
-TREES = st.recursive(
-    st.integers() | st.booleans() | st.none() | st.lists(st.integers(), max_size=2),
-    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.dictionaries(st.sampled_from("abc"), TREES), st.dictionaries(st.sampled_from("abc"), TREES))
-def test_merging_keeps_the_leaves_of_the_higher_tree(below: dict[str, Any], above: dict[str, Any]) -> None:
-    def look(tree: Any, path: tuple[str, ...]) -> Any:
-        for key in path:
-            tree = tree[key] if isinstance(tree, dict) and key in tree else "absent"
-        return tree
-
-    def leaves(tree: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-        if not isinstance(tree, dict) or not tree:
-            return [path]
-        return [found for key, value in tree.items() for found in leaves(value, (*path, key))]
-
-    original = parse_yaml(dump_yaml(below)).value
-    _merge(below, above)
-    for path in leaves(above):
-        if look(above, path) != {}:
-            assert look(below, path) == look(above, path)
-    for path in leaves(original):
-        decided = any(
-            not isinstance(look(above, path[:depth]), dict) and look(above, path[:depth]) != "absent"
-            for depth in range(len(path) + 1)
-        )
-        if not decided and not isinstance(look(above, path), dict):
-            assert look(below, path) == look(original, path)
 
 
 def test_every_shipped_fragment_is_used() -> None:
