@@ -43,7 +43,7 @@ def own_view_weights(weights: Tensor, shown: Tensor) -> Tensor:
     Returns:
         `[B, V]`, rows sum to 1.
     """
-    own = torch.nn.functional.one_hot(shown, weights.shape[1]).to(weights)
+    own = torch.nn.functional.one_hot(shown, weights.shape[1])
     return torch.where((shown == 0).unsqueeze(1), weights, own)
 
 

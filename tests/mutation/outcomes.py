@@ -45,14 +45,19 @@ class Outcome:
     needless: tuple[Change, ...] = ()
 
     @property
+    def killed(self) -> int:
+        """Mutants that made a test fail, or take many times its time."""
+        return self.mutants - len(self.survivors) - self.equivalent - self.undecided
+
+    @property
     def score(self) -> float:
         """Percent of the mutants that were killed."""
-        return _percent(self.mutants - len(self.survivors) - self.equivalent, self.mutants)
+        return _percent(self.killed, self.mutants)
 
     @property
     def score_without_equivalent(self) -> float:
         """Percent of the mutants that can be killed."""
-        return _percent(self.mutants - len(self.survivors) - self.equivalent, self.mutants - self.equivalent)
+        return _percent(self.killed, self.mutants - self.equivalent)
 
     def __add__(self, other: "Outcome") -> "Outcome":
         return Outcome(
@@ -66,10 +71,11 @@ class Outcome:
     def __str__(self) -> str:
         if not self.mutants:
             return "nothing to mutate"
-        killed = self.mutants - len(self.survivors) - self.equivalent
-        told = f"{killed} of {self.mutants} mutants killed, {self.score:.1f} %"
+        told = f"{self.killed} of {self.mutants} mutants killed, {self.score:.1f} %"
         if self.equivalent:
             told += f"; without {self.equivalent} equivalent, {self.score_without_equivalent:.1f} %"
+        if self.undecided:
+            told += f"; {self.undecided} not tried"
         return told
 
 

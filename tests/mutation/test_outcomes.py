@@ -28,7 +28,8 @@ def test_an_entry_that_no_survivor_answers_to_is_named() -> None:
 def test_the_counts_of_files_add_up_to_those_of_the_part() -> None:
     total = Outcome(4, (SURVIVOR,), 1, 0) + Outcome(6, (SAME,), 0, 2)
     assert total == Outcome(10, (SURVIVOR, SAME), 1, 2)
-    assert total.score == 70.0
+    assert total.score == 50.0  # what was not tried is not killed
+    assert str(total).endswith("; 2 not tried")
 
 
 def test_a_mutant_is_not_equivalent_without_a_reason(tmp_path: Path) -> None:

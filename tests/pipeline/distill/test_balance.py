@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from exporters.student.architectures import Architecture, build
-from pipeline.distill.balance import DENSE_STEPS, INTERVAL, LARGEST_SCALE, SMALLEST_SCALE, LossBalance, gradient_norm
+from pipeline.distill.balance import (
+    DENSE_STEPS,
+    INTERVAL,
+    LARGEST_SCALE,
+    SMALLEST_SCALE,
+    LossBalance,
+    _of_whole_batch,
+    gradient_norm,
+)
 from pipeline.distill.build import build_method
 from pipeline.distill.losses import cross_entropy
 from pipeline.distill.methods.base import Method
@@ -156,6 +164,40 @@ def test_gradients_below_the_range_of_fp16_are_measured() -> None:
     assert norm is not None
     each = 2 * 1e-4 / (512 * 8) / 14**2  # ∂loss of every element
     assert norm.item() == pytest.approx(each * features.numel() ** 0.5, rel=0.01)
+
+
+def test_gradients_of_many_channels_stay_within_the_range_of_fp16() -> None:
+    features = torch.ones(4, 512, 8, 8, dtype=torch.float16, requires_grad=True)
+    norm = gradient_norm(features.float().mean(dim=(0, 2, 3)).sum(), features)
+    assert norm is not None
+    assert norm.item() == pytest.approx((512 / (4 * 8 * 8)) ** 0.5, rel=1e-3)  # √(512·256)/256
+
+
+def test_norm_in_full_precision_is_bit_for_bit_that_of_the_gradient() -> None:
+    student = student_of(0)
+    loss = student.logits.pow(4).mean()
+    norm, direct = gradient_norm(loss, student.last_features), features_gradient(loss, student).norm()
+    assert norm is not None and torch.equal(norm, direct)
+
+
+def test_norms_are_those_of_the_whole_batch_over_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Parts share no image: the gradient of the whole mean is that of the parts side by side, over their number.
+    parts = torch.tensor([[[3.0, 5.0], [0.5, 8.0]], [[4.0, 12.0], [1.5, 15.0]], [[12.0, 0.0], [2.0, 0.0]]])
+    monkeypatch.setattr("pipeline.distill.balance.process_count", lambda: 3)
+    monkeypatch.setattr("pipeline.distill.balance.summed", lambda own: own + parts[1].square() + parts[2].square())
+    expected = [[13 / 3, 13 / 3], [6.5**0.5 / 3, 17 / 3]]
+    torch.testing.assert_close(_of_whole_batch(parts[0]), torch.tensor(expected))
+    monkeypatch.setattr("pipeline.distill.balance.process_count", lambda: 2)
+    monkeypatch.setattr("pipeline.distill.balance.summed", lambda own: own + parts[1].square())
+    torch.testing.assert_close(_of_whole_batch(parts[0])[0], torch.tensor([5 / 2, 13 / 2]))
+
+
+def test_weakly_pulling_loss_is_told_among_the_metrics() -> None:
+    student, balance = student_of(0), LossBalance()
+    unit = cross_entropy(student.logits, labels_of(0, 6, CLASSES))
+    scales = balance(unit, {"feature": 0.01 * student.logits.square().mean()}, student)
+    assert balance.norms[1, 1] < 1
+    assert balance.metrics() == {"scale_feature": scales["feature"].item()}
 
 
 def test_step_that_is_not_finite_is_not_counted() -> None:

@@ -324,6 +324,37 @@ def test_cross_entropy_of_mixed_labels_and_weighted_classes(seed: int, smoothing
     assert found.item() == pytest.approx(total / norm, rel=1e-6)
 
 
+@pytest.mark.parametrize("mixes", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_mean_over_processes_is_the_cross_entropy_of_the_whole_batch(
+    mixes: bool, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    logits, labels, second = torch.tensor(rng.normal(size=(6, 3))), torch.arange(6) % 3, (torch.arange(6) // 2) % 3
+    share = torch.tensor(rng.uniform(size=6))
+    weights = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64) if weighted else None
+    rows = ([0, 1, 3], [2, 4, 5])  # classes of other weights in each process
+
+    def of(part: list[int]) -> torch.Tensor:
+        mixed = (second[part], share[part]) if mixes else None
+        return cross_entropy(logits[part], labels[part], 0.1, weights, mixed)
+
+    whole = of(list(range(6)))
+
+    def norm(part: list[int]) -> torch.Tensor:
+        ones = torch.ones(3, dtype=torch.float64) if weights is None else weights
+        if not mixes:
+            return ones[labels[part]].sum()
+        return (share[part] * ones[labels[part]] + (1 - share[part]) * ones[second[part]]).sum()
+
+    monkeypatch.setattr("pipeline.distill.losses.process_count", lambda: 2)
+    losses = []
+    for own, other in (rows, rows[::-1]):
+        monkeypatch.setattr("pipeline.distill.losses.averaged", lambda value, rest=norm(other): (value + rest) / 2)
+        losses.append(of(own).item())
+    assert sum(losses) / 2 == pytest.approx(whole.item(), rel=1e-12)
+
+
 def test_second_labels_without_a_share_and_equal_weights_change_nothing():
     logits, labels, second = logits_of(3, 5, 4)[0], np.arange(5) % 4, (np.arange(5) + 1) % 4
     given_labels = torch.from_numpy(labels)

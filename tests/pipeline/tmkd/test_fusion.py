@@ -94,8 +94,8 @@ def test_fusion_keeps_fp32_in_autocast_and_has_gradients() -> None:
 
 
 def test_own_view_weights_keep_the_weights_of_images_shown_as_they_are() -> None:
-    weights = view_weights(torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), 1.0)
-    found = own_view_weights(weights, torch.tensor([0, 2, 1, 0, 2]))
+    weights = view_weights(torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), 1.0)
+    found = own_view_weights(weights, torch.tensor([0, 2, 1, 0, 2]))  # the last view is shown in no image
     assert torch.equal(found[[0, 3]], weights[[0, 3]])
-    assert found[[1, 2, 4]].tolist() == [[0, 0, 1], [0, 1, 0], [0, 0, 1]]
+    assert found[[1, 2, 4]].tolist() == [[0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
     assert found.dtype == weights.dtype
