@@ -92,9 +92,9 @@ class CacheColumn:
         self._pending.clear()
 
     def _measure(self, values: np.ndarray, stored: np.ndarray) -> None:
-        exact, rounded = (array.reshape(len(values), -1).astype(np.float64) for array in (values, stored))
-        if exact.size == 0:
+        if not values.size:
             return
+        exact, rounded = (array.reshape(len(values), -1).astype(np.float64) for array in (values, stored))
         if not np.isfinite(rounded[np.isfinite(exact)]).all():
             raise UnavailableError(
                 f"the teacher cache cannot keep {np.abs(exact[np.isfinite(exact)]).max():.3g} in {self._storage}, whose"

@@ -22,7 +22,10 @@ class Part:
 
 
 PARTS = {
-    "pipeline/tmkd": Part(files=("pipeline/tmkd/**/*.py",)),
+    "pipeline/tmkd": Part(
+        files=("pipeline/tmkd/**/*.py",),
+        left_out=("tests/pipeline/tmkd/test_cache_columns.py::test_two_processes_fill_one_column_and_a_killed_one",),
+    ),
     "losses": Part(
         files=("pipeline/distill/losses.py", "pipeline/distill/methods/*.py", "pipeline/distill/balance.py")
     ),
@@ -42,18 +45,11 @@ NOT_MUTATED = (
 LEAST_SCORE = 85
 """Percent of the mutants that are not equivalent."""
 
-TIMEOUT = {"timeout_multiplier": 4.0, "timeout_constant": 1.0}
-"""A mutant may take twice `multiplier × (constant + seconds of its tests)` of CPU time."""
+TIMEOUT = {"timeout_multiplier": 20.0, "timeout_constant": 2.0}
+"""A mutant may take `multiplier × (constant + seconds of its tests)`, and twice as much CPU time.
 
-PYTEST = (
-    "-p",
-    "tests.mutation.plugin",
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "no:cov",
-    "-p",
-    "no:xdist",
-    "-p",
-    "no:schemathesis",
-)
+Seconds are those of a clock: a machine that is busier than when the tests were measured must not kill a mutant.
+"""
+
+PYTEST = ("-pno:cacheprovider", "-pno:cov", "-pno:xdist", "-pno:schemathesis")
+"""Plugins that would only cost time."""

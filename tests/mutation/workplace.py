@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.mutation.settings import NOT_MUTATED, PYTEST, REPOSITORY, TIMEOUT, Part
@@ -37,7 +38,8 @@ def make(part: Part, source: str) -> bool:
     """Make or renew the folder for one source file, and say whether there is anything to do in it.
 
     What was found before stays, as far as it holds: all of it is forgotten with other settings; with other tests, the
-    mutants that survived. mutmut itself forgets those of a function that has changed.
+    mutants that survived. mutmut itself forgets those of a function that has changed, and with other limits of time
+    those that exceeded them.
     """
     work = WORK / source
     settings = _settings(part, source)
@@ -59,26 +61,30 @@ def make(part: Part, source: str) -> bool:
     package = Path(source).parts[0]
     _link(work / package, REPOSITORY / package)
     _link_all_but(work / "mutants", REPOSITORY, Path(source), _STAYS_BEHIND)
-    (work / "pyproject.toml").write_text((REPOSITORY / "pyproject.toml").read_text() + settings)
+    (work / "pyproject.toml").write_text((REPOSITORY / "pyproject.toml").read_text() + settings + _toml(TIMEOUT))
     mark.write_text(json.dumps(now))
     return True
 
 
 def _settings(part: Part, source: str) -> str:
     """The section `tool.mutmut` for this file."""
-    left_out = [f"--deselect={test}" for test in part.left_out]
+    tests = tests_of(part, source)
+    left_out = [f"--deselect={test}" for test in part.left_out if test.split("::")[0] in tests]
     values = {
         "source_paths": [source],
         "do_not_mutate_patterns": list(NOT_MUTATED),
         "pytest_add_cli_args": [*PYTEST, *left_out],
-        "pytest_add_cli_args_test_selection": tests_of(part, source),
+        "pytest_add_cli_args_test_selection": tests,
         "track_dependencies": False,
         "use_git_change_detection": False,
         "on_dependency_change": "ignore",
-        **TIMEOUT,
     }
-    # JSON and TOML write these values alike.
-    return "\n[tool.mutmut]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    return "\n[tool.mutmut]\n" + _toml(values)
+
+
+def _toml(values: Mapping[str, object]) -> str:
+    # JSON writes these values as TOML does.
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
 def _read_by_tests(tests: list[str]) -> list[Path]:

@@ -1,6 +1,7 @@
 """Every loss against its formula in float64 NumPy, its gradient, and its behaviour in half precision."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -347,10 +348,13 @@ def test_mean_over_processes_is_the_cross_entropy_of_the_whole_batch(
             return ones[labels[part]].sum()
         return (share[part] * ones[labels[part]] + (1 - share[part]) * ones[second[part]]).sum()
 
+    def averaged_with(rest: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda value: (value + rest) / 2
+
     monkeypatch.setattr("pipeline.distill.losses.process_count", lambda: 2)
     losses = []
     for own, other in (rows, rows[::-1]):
-        monkeypatch.setattr("pipeline.distill.losses.averaged", lambda value, rest=norm(other): (value + rest) / 2)
+        monkeypatch.setattr("pipeline.distill.losses.averaged", averaged_with(norm(other)))
         losses.append(of(own).item())
     assert sum(losses) / 2 == pytest.approx(whole.item(), rel=1e-12)
 

@@ -62,6 +62,18 @@ def test_rows_of_another_writer_are_found(tmp_path: Path, monkeypatch: pytest.Mo
     assert ours.read(0, np.array([2])).item() == 7
 
 
+def test_it_is_looked_for_rows_of_others_every_five_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("pipeline.tmkd.cache_columns.time.monotonic", lambda: now[0])
+    ours, theirs = (CacheColumn(tmp_path / "x", 1, 5, (1,)) for _ in range(2))
+    assert not ours.known(0, EVERY).any()
+    theirs.write(0, np.array([2]), np.full((1, 1), 7, np.float32))
+    theirs.commit()
+    for seconds, found in ((0, False), (4.9, False), (5.0, True)):
+        now[0] = 100.0 + seconds
+        assert ours.known(0, EVERY)[2] == found
+
+
 def test_two_processes_fill_one_column_and_a_killed_one_leaves_no_half_row(tmp_path: Path) -> None:
     images = 3000
     killed, other = start_filling(tmp_path / "x", 0, images), start_filling(tmp_path / "x", 1500, images)
@@ -92,6 +104,30 @@ def test_half_precision_rounds_to_eleven_bits_and_says_so(tmp_path: Path) -> Non
     assert full.write(0, EVERY, values) is values and full.largest_error == 0
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("values", "expected"), [([[0.1]], 0.1), ([[0.0, 0.0], [0.1, 0.05]], 0.1), ([[0.0, 0.0]], None)]
+)
+def test_error_of_rounding_is_relative_to_the_largest_number_of_a_value(
+    tmp_path: Path, values: list[list[float]], expected: float | None
+) -> None:
+    exact = np.array(values, np.float32)
+    column = CacheColumn(tmp_path / "x", 1, 5, exact.shape[1:], np.float16)
+    column.write(0, np.arange(len(exact)), exact)
+    relative = 0 if expected is None else abs(float(np.float16(expected)) / float(np.float32(expected)) - 1)
+    assert column.largest_error == pytest.approx(relative, rel=1e-6)
+    column.write(0, np.array([4]), np.zeros((1, *exact.shape[1:]), np.float32))
+    assert column.largest_error == pytest.approx(relative, rel=1e-6), "the largest of all that was written"
+
+
+def test_no_rows_can_be_written(tmp_path: Path) -> None:
+    column = CacheColumn(tmp_path / "x", 1, 5, (2,), np.float16)
+    assert column.write(0, np.array([], np.int64), np.zeros((0, 2), np.float32)).shape == (0, 2)
+    column.commit()
+    assert column.largest_error == 0 and not column.known(0, EVERY).any()
+
+
+@pytest.mark.filterwarnings("error")
 def test_number_that_half_precision_cannot_hold_is_refused(tmp_path: Path) -> None:
     column = CacheColumn(tmp_path / "x", 1, 5, (2,), np.float16)
     with pytest.raises(UnavailableError, match=r"cannot keep 7e\+04 in float16") as caught:
