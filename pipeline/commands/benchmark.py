@@ -45,7 +45,7 @@ def benchmark(
     """Measure latency, throughput and memory of BUNDLE's models.
 
     Torch eager is measured for comparison. Runtimes take turns, each in a process of its own. Separate numbers and
-    names by commas. A provider that is not available here is an error.
+    names by commas. A provider that is not available here is an error. Exits with 3 where BUNDLE is damaged.
     """
     from exporters.benchmark.bundle import benchmark_bundle
     from exporters.benchmark.report import report_folder, write_report

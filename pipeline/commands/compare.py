@@ -56,7 +56,8 @@ def compare(
 
     Shows which method makes a difference. Separate names by commas. Every run is an ordinary run directory; an
     interrupted comparison resumes where it stopped, and can be extended by more seeds or methods. The recipe's gates
-    are reported, not enforced. It ends with report.html, a page over all arms.
+    are reported, not enforced. It ends with report.html, a page over all arms. Exits with 3 where a training
+    fails.
     """
     from exporters.core.files import read_json
     from pipeline.comparison.arms import Source

@@ -25,7 +25,7 @@ def run(recipe: str, overrides: tuple[str, ...], run_dir: Path | None, running: 
     """Run every stage of RECIPE to a verified bundle.
 
     Finished stages are reused; an interrupted run resumes where it stopped. RECIPE is a path, or the name of a
-    shipped recipe (`tmkd-pipeline recipes list`).
+    shipped recipe (`tmkd-pipeline recipes list`). Exits with 3 where a gate fails; then nothing ships.
     """
     from pipeline.recipe import load_recipe
 

@@ -72,6 +72,7 @@ def search(
     Measures the untrained files and drops those beyond a bound, trains the others by successive halving, measures what
     is left, and gives the Pareto front. The most accurate one within the bounds becomes an ordinary run with its
     bundle, in DIR/chosen. An interrupted search goes on; the same command in several processes divides the trials.
+    Exits with 3 where no candidate is within the bounds.
     """
     from exporters.core.files import read_json
     from pipeline.commands.run import run_recipe

@@ -152,7 +152,7 @@ def serve(
 
     Open Inference Protocol v2, and POST /predict for image files. On SIGTERM, requests in progress are answered
     before the server ends; on SIGHUP, BUNDLE is read again and takes over once it is verified. Logs are JSON lines on
-    standard error.
+    standard error. Exits with 3 where BUNDLE does not pass.
     """
     try:
         from exporters.serving.server import serve as run_server

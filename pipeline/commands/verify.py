@@ -60,7 +60,7 @@ def verify(
     """Prove that BUNDLE is whole and holds only the student.
 
     Checks every hash, the golden vectors, and that each number in each model comes from the student. With --data, also
-    checks that each model is as accurate as the bundle says.
+    checks that each model is as accurate as the bundle says. Exits with 3 where any of that fails.
     """
     from exporters.bundle.accuracy import verify_accuracy
     from exporters.bundle.verify import verify_bundle
