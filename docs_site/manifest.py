@@ -17,6 +17,7 @@ prints. {description}
 [The bundle](../bundle.md) says what the files hold, and [what `verify` proves](../bundle.md#what-verify-proves).
 
 """
+_COLUMNS = ("key", "is", "meaning")
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
@@ -40,18 +41,19 @@ def fields(node: Node, root: Node, path: str = "") -> Iterator[tuple[str, bool, 
 def manifest_page() -> str:
     """The Markdown of the page."""
     schema = json.loads(SCHEMA.read_text("utf-8"))
-    parts, rows = [_HEAD.format(description=plain(schema["description"]))], []
+    top: list[list[str]] = []
+    below: dict[str, list[list[str]]] = {}
     for path, must, node in fields(schema, schema):
-        if "." not in path:
-            if rows:
-                parts.append(table(("key", "is", "meaning"), rows) + "\n")
-                rows = []
-            parts.append(f"## `{path}`\n\n")
         meaning = plain(node.get("description", ""))
         if not must and not path.endswith("*"):
             meaning = f"Optional. {meaning}"
-        rows.append([code(path), plain(kind(node)), meaning])
-    return "".join([*parts, table(("key", "is", "meaning"), rows)])
+        row = [code(path), plain(kind(node)), meaning]
+        section = path.partition(".")[0].removesuffix("[]")
+        (below.setdefault(section, []) if section != path else top).append(row)
+    parts = [_HEAD.format(description=plain(schema["description"])), "## At the top\n\n", table(_COLUMNS, top), "\n"]
+    for section, rows in below.items():
+        parts += [f"## {code(section)}\n\n", table(_COLUMNS, rows), "\n"]
+    return "".join(parts)
 
 
 def kind(node: Node) -> str:
