@@ -48,6 +48,8 @@ def manifest_page() -> str:
         if not must and not path.endswith("*"):
             meaning = f"Optional. {meaning}"
         row = [code(path), plain(kind(node)), meaning]
+        if path.endswith("*") and not meaning:
+            continue  # what stands under each name follows
         section = path.partition(".")[0].removesuffix("[]")
         (below.setdefault(section, []) if section != path else top).append(row)
     parts = [_HEAD.format(description=plain(schema["description"])), "## At the top\n\n", table(_COLUMNS, top), "\n"]

@@ -23,6 +23,21 @@ def test_relative_links_resolve_to_files(document: Path) -> None:
             assert (document.parent / target).exists(), f"{name(document)}: {target} is not there"
 
 
+def anchors(document: Path) -> set[str]:
+    """Anchors of the headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = [heading.lower().strip() for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
+
+
+@each_document
+def test_anchors_of_links_are_headings(document: Path) -> None:
+    for path, anchor in re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", document.read_text("utf-8")):
+        target = document.parent / path if path else document
+        if target.suffix == ".md" and target.exists():
+            assert anchor in anchors(target), f"{name(document)}: {path}#{anchor} is not there"
+
+
 @each_document
 def test_project_files_named_in_the_text_exist(document: Path) -> None:
     for span in spans(document):
