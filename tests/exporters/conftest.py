@@ -21,6 +21,7 @@ from exporters.parity import Evidence, ParityGate  # noqa: E402
 from exporters.runtimes import OnnxRuntime, TorchRuntime  # noqa: E402
 from exporters.student.architectures import Architecture, build  # noqa: E402
 from exporters.student.student import TrainedStudent, load_student, save_student  # noqa: E402
+from tests.exporters.graphs import converting_once  # noqa: E402
 
 LABELS = ["red-crested finch", "grey gull", "Ærø tern", "black rail", "wren", "blue jay", "owl"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -76,7 +77,8 @@ class Exported:
 
 def _exported(folder: Path, architecture: Architecture, size: int) -> Exported:
     student = make_student(folder, architecture, size)
-    export = export_onnx(student, folder / "model.onnx")
+    with converting_once():  # for the mutants of a file, too, which are forked from one process
+        export = export_onnx(student, folder / "model.onnx")
     data = export.path.read_bytes()
     images = random_images(20, size)
     return Exported(student, export, data, audit_export(data, student), images, TorchRuntime(student).predict(images))

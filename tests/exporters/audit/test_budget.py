@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from exporters.audit.budget import check_budget, count_parameters
+from exporters.audit.budget import STORES, check_budget, count_parameters
 from exporters.core.errors import GateError
 from exporters.fp16.convert import to_fp16
-from exporters.onnx.reader import OnnxFile, read_onnx
+from exporters.onnx.reader import Node, OnnxFile, Tensor, Value, read_onnx
 from tests.exporters.conftest import Exported
 
 FLOATS = ("float16", "float32")
@@ -83,3 +83,117 @@ def test_operators_without_tensors_are_bounded() -> None:
     chain = [helper.make_node("Identity", [source], [target]) for source, target in itertools.pairwise(names)]
     with pytest.raises(GateError, match="401 operators are more than a student has"):
         check_budget(graph(chain), 50_000, "model.onnx", 1)
+
+
+def counted(values: int, *others: Tensor, nodes: int = 1) -> OnnxFile:
+    """A file of so many values that a layer multiplies the image by, and other tensors."""
+    weight = Tensor("w", "int8", (values,), bytes(values), "initializer")
+    layer = Node("mul", "Mul", ("image", "w"), ("logits",))
+    operators = {"Mul": 1, "Relu": nodes - 1}
+    return OnnxFile(
+        inputs=[Value("image", "float32", ())], tensors=[weight, *others], operators=operators, nodes=[layer]
+    )
+
+
+def uncounted(values: int, dtype: str = "int8") -> Tensor:
+    return Tensor("u", dtype, (values,), bytes(values), "initializer")
+
+
+def size_of(model: OnnxFile) -> int:
+    return sum(len(tensor.data) for tensor in model.tensors)
+
+
+def refuses(model: OnnxFile, parameters: int, size: int | None = None) -> str:
+    """The message of the refusal; empty if the file is accepted."""
+    try:
+        check_budget(model, size_of(model) if size is None else size, "model.onnx", parameters)
+    except GateError as error:
+        return error.message
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("fits", "exceeds", "parameters", "words"),
+    [
+        # 1.1 values for each that a layer has, and 2^14.
+        (counted(1000, uncounted(100 + 2**14)), counted(1000, uncounted(101 + 2**14)), 1000, "1,000 parameters in lay"),
+        # 1.5 values for each parameter that the manifest tells of, and 2^16.
+        (counted(15 + 2**16), counted(16 + 2**16), 10, "65,552 values are more than a student of 10 parameters has"),
+        # 2^18 values of other types, 64 for each node, one for eight weights.
+        (
+            counted(80, uncounted(2**18 + 2 * 64 + 10, "bool"), nodes=2),
+            counted(80, uncounted(2**18 + 2 * 64 + 11, "bool"), nodes=2),
+            80,
+            "262,283 values that are no weights",
+        ),
+        # 64 nodes for each tensor and 2^8, at most 20,000.
+        (counted(9, nodes=64 + 2**8), counted(9, nodes=64 + 2**8 + 1), 9, "321 operators"),
+        (
+            counted(9, *[uncounted(1)] * 400, nodes=20_000),
+            counted(9, *[uncounted(1)] * 400, nodes=20_001),
+            9,
+            "20,001 operators",
+        ),
+    ],
+)
+def test_budget_ends_where_it_says(fits: OnnxFile, exceeds: OnnxFile, parameters: int, words: str) -> None:
+    assert refuses(fits, parameters) == ""
+    assert words in refuses(exceeds, parameters)
+
+
+def test_manifest_may_not_tell_of_more_parameters_than_its_layers_can_be_made_of() -> None:
+    assert refuses(counted(10), 8 * 10 + 2**16) == ""
+    assert "its layers have 10 parameters, and the manifest tells of 65,617" in refuses(counted(10), 8 * 10 + 2**16 + 1)
+
+
+def test_names_are_bounded_one_by_one_and_together() -> None:
+    model = counted(10)
+    model.texts = ["n" * 512] * 17  # 2^13 bytes, and 2^8 for a node and a tensor each
+    assert refuses(model, 10) == ""
+    model.texts = ["n" * 513]
+    assert "a name of 513 characters" in refuses(model, 10)
+    model.texts = [*["é" * 256] * 17, "n"]  # two bytes each
+    assert "8,705 bytes of names are more than 1 operators need" in refuses(model, 10)
+    model.texts = ["\ud800"]  # half of a pair, which no bytes stand for
+    assert refuses(model, 10) == ""
+
+
+def test_bytes_beside_values_and_metadata_are_bounded() -> None:
+    model = counted(40)
+    model.metadata = {"labels": "é" * 5}
+    most = 2**14 + 2 * 2**9 + 40 + 10  # a node and a tensor; values; the text of the metadata
+    assert refuses(model, 40, most) == ""
+    assert "17,409 bytes are neither values" in refuses(model, 40, most + 1)
+
+
+@pytest.mark.parametrize("dtype", STORES)
+def test_weights_of_every_type_that_stores_them_count(dtype: str) -> None:
+    width = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}.get(dtype, 1)
+    model = counted(1)
+    model.tensors = [Tensor("w", dtype, (6,), bytes(6 * width), "initializer")]
+    assert count_parameters(model) == 6
+
+
+def test_value_that_an_image_may_replace_is_no_parameter() -> None:
+    """An initializer of the name of an input is that input's default."""
+    model = counted(10)
+    model.inputs.append(Value("w", "int8", ()))
+    assert count_parameters(model) == 0
+
+
+def test_weight_that_two_layers_share_counts_once() -> None:
+    model = counted(10)
+    model.nodes.append(Node("add", "Add", ("logits", "w"), ("more",)))
+    assert count_parameters(model) == 10
+
+
+def test_layer_deep_in_the_network_counts_its_own_weight_alone() -> None:
+    """Through operators without weights; what a reduction makes of a tensor is none of the layer's parameters."""
+    model = counted(10, uncounted(7), Tensor("last", "int8", (3,), bytes(3), "initializer"))
+    model.nodes += [
+        Node("relu", "Relu", ("logits",), ("r",)),
+        Node("largest", "ReduceMax", ("u",), ("m",)),
+        Node("scaled", "Mul", ("r", "m"), ("s",)),
+        Node("sum", "Add", ("s", "last"), ("end",)),
+    ]
+    assert count_parameters(model) == 13

@@ -1,9 +1,11 @@
+import hashlib
+
 import numpy as np
 import pytest
 
-from exporters.audit.entries import explain_all, is_range
+from exporters.audit.entries import check_extras, explain_all, identity, is_range
 from exporters.core.errors import GateError
-from exporters.onnx.reader import read_onnx
+from exporters.onnx.reader import OnnxFile, Tensor, read_onnx
 from tests.exporters.onnx.planting import chain
 
 DATA = chain([np.eye(3, 4)])
@@ -27,7 +29,39 @@ def test_tensor_without_an_origin_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"), [([3, 5, 7], True), ([7, 7], True), ([1, 2, 4], False), ([True, False], False)]
+    ("values", "expected"),
+    [
+        ([3, 5, 7], True),
+        ([7, 7], True),
+        ([7], True),
+        ([[0, 1], [2, 3]], True),
+        ([[0, 1], [0, 1]], False),
+        ([1, 2, 4], False),
+        ([True, False], False),
+        ([True], False),
+    ],
 )
-def test_range_has_equal_distances(values: list[int], expected: bool) -> None:
+def test_range_has_equal_distances(values: list[object], expected: bool) -> None:
     assert is_range(np.array(values)) == expected
+
+
+@pytest.mark.parametrize(("count", "more"), [(5, ""), (6, " and 1 more"), (8, " and 3 more")])
+def test_first_five_of_many_are_named(count: int, more: str) -> None:
+    model = OnnxFile(tensors=[Tensor(f"t{index}", "int8", (1,), b"\0", "initializer") for index in range(count)])
+    with pytest.raises(GateError) as caught:
+        explain_all(model, lambda tensor: None, remedy="Export again.")
+    named = ", ".join(f"t{index} int8 [1]" for index in range(5))
+    assert caught.value.message == f"the exported model holds what the student does not explain: {named}{more}"
+    assert caught.value.remedy == "Export again."
+
+
+def test_identity_is_all_that_follows_from_the_file() -> None:
+    tensor = Tensor("w", "int8", (2, 1), b"\1\2", "initializer")
+    digest = hashlib.sha256(b"\1\2").hexdigest()
+    assert identity(tensor) == {"name": "w", "dtype": "int8", "dims": [2, 1], "sha256": digest}
+
+
+def test_parts_that_no_student_has_are_named() -> None:
+    check_extras(OnnxFile())
+    with pytest.raises(GateError, match="more than a student: a, b, c, d, e$"):
+        check_extras(OnnxFile(extras=list("abcdef")))
