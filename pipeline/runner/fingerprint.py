@@ -88,4 +88,4 @@ def _read(root: Path, module: str) -> tuple[str, tuple[str, ...]] | None:
 def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
     first = node.body[0] if node.body else None
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        node.body[0] = ast.Pass()
+        del node.body[0]

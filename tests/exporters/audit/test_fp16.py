@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from exporters.audit.entries import identity
 from exporters.audit.fp16 import audit_fp16
 from exporters.audit.student import audit_bundle
 from exporters.core.errors import GateError, UsageError
@@ -114,3 +115,124 @@ def test_a_dropped_normalisation_is_found(cifar: Exported) -> None:
 def test_entries_of_another_file_are_refused(cifar: Exported, shufflenet: Exported) -> None:
     with pytest.raises(UsageError, match="not the one that the entries"):
         audit_fp16(to_fp16(cifar.data), cifar.data, shufflenet.entries)
+
+
+# Files made by hand: what is explained and what is not follows from the values alone.
+
+
+def made(**tensors: np.ndarray) -> bytes:
+    """A file of these tensors and one operator."""
+    return file([numpy_helper.from_array(value, name) for name, value in tensors.items()])
+
+
+def file(tensors: list[onnx.TensorProto]) -> bytes:
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [], [], tensors)
+    return helper.make_model(graph).SerializeToString()
+
+
+def with_origins(base: bytes, **origins: str) -> list[dict[str, object]]:
+    return [
+        {**identity(tensor), "origin": origins.get(tensor.name, f"copy of {tensor.name}")}
+        for tensor in read_onnx(base).tensors
+    ]
+
+
+def origins_of(data: bytes, base: bytes, **origins: str) -> dict[str, str]:
+    entries = audit_fp16(data, base, with_origins(base, **origins))
+    return {entry["name"]: entry["origin"] for entry in entries}
+
+
+THIRDS = (np.arange(1, 97, dtype=np.float32) / 3).reshape(8, 12)
+HALVES = THIRDS.astype(np.float16)
+
+
+def test_fp32_kept_and_fp16_rounded_have_their_origins() -> None:
+    base = made(w=THIRDS, index=np.array([5, 2, 9] * 30))
+    assert origins_of(base, base) == {"w": "copy of w", "index": "copy of index"}
+    assert origins_of(made(w=HALVES, index=np.array([5, 2, 9] * 30)), base) == {
+        "w": "fp16 of copy of w",
+        "index": "copy of index",
+    }
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        numpy_helper.from_array(np.nextafter(HALVES, np.float16(0)), "w"),
+        numpy_helper.from_array(HALVES.reshape(12, 8), "w"),  # the same bytes, of another shape
+        numpy_helper.from_array(HALVES.view(np.int16), "w"),  # and of another type
+        numpy_helper.from_array(THIRDS.view(np.int32), "w"),
+        helper.make_tensor("w", TensorProto.BFLOAT16, [8, 12], HALVES.tobytes(), raw=True),
+        numpy_helper.from_array(THIRDS.astype(np.float64), "w"),
+        numpy_helper.from_array(-THIRDS, "w"),
+    ],
+    ids=["not nearest", "reshaped", "int16", "int32", "bfloat16", "float64", "negative"],
+)
+def test_same_bytes_as_something_else_are_not_explained(foreign: onnx.TensorProto) -> None:
+    with pytest.raises(GateError, match="does not explain: w "):
+        origins_of(file([foreign]), made(w=THIRDS))
+
+
+def test_rounding_is_that_of_fp32_alone() -> None:
+    with pytest.raises(GateError, match="does not explain: w "):
+        origins_of(made(w=HALVES), made(w=THIRDS.astype(np.float64)))
+
+
+def test_tensor_of_the_same_name_comes_before_others_of_the_same_values() -> None:
+    base = made(first=THIRDS, second=THIRDS)
+    assert origins_of(made(second=HALVES, third=THIRDS), base) == {
+        "second": "fp16 of copy of second",
+        "third": "copy of first",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "explained"),
+    [
+        (np.array([0.1, 0.2, 0.3, 0.4], np.float32), True),
+        (np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32), False),
+        (np.array([1, 2, 4, 8], np.int8), True),
+        (np.array([1, 2, 4, 8, 16], np.int8), False),
+        (np.arange(64) ** 2, True),
+        (np.arange(65) ** 2, False),
+        (np.arange(65) * 3, True),
+        ((np.arange(64) ** 2).astype(np.int32), True),
+        ((np.arange(65) ** 2).astype(np.int32), False),
+        (np.arange(64) % 3 == 0, True),
+        (np.arange(65) % 3 == 0, False),
+    ],
+)
+def test_constants_are_tiny_or_ranges(values: np.ndarray, explained: bool) -> None:
+    if explained:
+        assert origins_of(made(w=HALVES, c=values), made(w=THIRDS))["c"] == "constant"
+    else:
+        with pytest.raises(GateError, match="does not explain: c "):
+            origins_of(made(w=HALVES, c=values), made(w=THIRDS))
+
+
+def test_rounded_constant_is_a_constant() -> None:
+    base = made(c=np.linspace(0.1, 0.9, 8, dtype=np.float32))
+    half = made(c=np.linspace(0.1, 0.9, 8, dtype=np.float32).astype(np.float16))
+    assert origins_of(half, base, c="constant") == {"c": "constant"}
+
+
+def test_normalisation_may_be_rounded_and_may_not_be_lost() -> None:
+    scale = np.array([0.1, 0.2, 0.3], np.float32)
+    base, named = made(a=scale, b=-scale), {"a": "preprocessing scale", "b": "preprocessing shift"}
+    assert origins_of(made(a=scale.astype(np.float16), b=-scale), base, **named) == {
+        "a": "fp16 of preprocessing scale",
+        "b": "preprocessing shift",
+    }
+    with pytest.raises(GateError, match="as the student was trained: no preprocessing scale$"):
+        origins_of(made(b=-scale), base, **named)
+    with pytest.raises(GateError, match="as the student was trained: no preprocessing scale and no preprocessing sh"):
+        origins_of(made(), base, **named)
+
+
+def test_error_says_what_to_do() -> None:
+    with pytest.raises(GateError) as caught:
+        origins_of(made(w=HALVES.view(np.int16)), made(w=THIRDS))
+    assert caught.value.message.startswith("the exported model holds")
+    assert caught.value.remedy == "Export again from the student; nothing but the student may ship."
+    with pytest.raises(UsageError, match="not the one that the entries"):
+        audit_fp16(made(w=HALVES), made(w=THIRDS), with_origins(made(w=-THIRDS)))

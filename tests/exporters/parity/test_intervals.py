@@ -36,3 +36,10 @@ def test_wilson_interval_solves_its_equation(correct: int, total: int) -> None:
 
 def test_wilson_interval_of_no_images_is_everything() -> None:
     assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_intervals_end_at_the_ends_exactly() -> None:
+    assert paired_interval(0, 5, 5)[0] == -1.0 and paired_interval(5, 0, 5)[1] == 1.0
+    for total in range(1, 200):
+        assert wilson_interval(0, total)[0] == 0.0 and wilson_interval(total, total)[1] == 1.0
+        assert wilson_interval(1, total)[0] > 0.0

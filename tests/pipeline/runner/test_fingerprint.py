@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ def test_every_value_and_the_order_of_lists_count(values: list[Any], other: Any)
     assert digest([*values, other]) != digest(values)
     assert digest({"a": other}) != digest({"b": other})
     assert digest([1, 2]) != digest([2, 1]) and digest(1) != digest("1") and digest(None) != digest({})
+
+
+def test_digest_is_that_of_the_canonical_text() -> None:
+    text = b'{"a":[1,2.5,null],"b":{"c":"\\u00e9"}}'
+    assert digest({"b": {"c": "é"}, "a": [1, 2.5, None]}) == hashlib.sha256(text).hexdigest()
 
 
 def test_libraries_count_by_name_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +90,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         "# A comment.\n" + A,
         A.replace('"""Work."""', '"""Works hard, as it should."""'),
         A.replace('"""Module."""', '"""Another module."""'),
+        A.replace('    """Work."""\n', ""),
+        A.replace('"""Module."""\n', ""),
         A.replace("helper(x) + 1", "(  helper(x)\n        + 1)  # why"),
     ],
 )
@@ -120,6 +128,20 @@ def test_modules_imported_as_members_of_their_package_count(write: Write) -> Non
     member = B.replace("import pipeline.c.d", "from pipeline.c import d").replace("pipeline.c.d.VALUE", "d.VALUE")
     before = write(pipeline__b=member)
     assert write(pipeline__c__d="VALUE = 4\n") != before
+
+
+def test_code_of_a_package_counts_in_its_own_file(write: Write, tmp_path: Path) -> None:
+    for imported in ("import pipeline.c\n", "from pipeline import c\n"):
+        before = write(pipeline__a=imported + A)
+        (tmp_path / "pipeline/c/__init__.py").write_text(f"VALUE = {len(imported)}\n")
+        assert write() != before
+
+
+def test_file_of_a_module_counts_before_a_package_of_its_name(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "pipeline/b").mkdir()
+    before = write()
+    (tmp_path / "pipeline/b/__init__.py").write_text("VALUE = 1\n")
+    assert write() == before
 
 
 def test_console_and_error_modules_do_not_count(write: Write) -> None:
