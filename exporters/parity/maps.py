@@ -29,7 +29,7 @@ class MapResult:
         scale: largest absolute value of the reference's maps; the errors are divided by it.
         max_scaled_error, mean_scaled_error: over all values of the maps; None where none was compared.
         cosine: the lowest cosine between the two maps of an image.
-        non_finite: images with a NaN or infinite value in the candidate's map.
+        non_finite: images with a NaN or infinite value in either map.
     """
 
     images: int
@@ -55,23 +55,22 @@ class MapMeter:
             raise UsageError(
                 f"parity: cannot compare maps {list(reference.cam.shape)} with {list(candidate.cam.shape)}"
             )
-        finite = np.isfinite(candidate.cam).all(axis=(1, 2))
+        known, finite = (np.isfinite(maps).all(axis=(1, 2)) for maps in (reference.cam, candidate.cam))
         same = reference.logits.argmax(axis=1) == candidate.logits.argmax(axis=1)
-        same &= finite & np.isfinite(candidate.logits).all(axis=1)
+        same &= known & finite & np.isfinite(candidate.logits).all(axis=1)
         a, b = reference.cam[same].astype(np.float64), candidate.cam[same].astype(np.float64)
         error = np.abs(a - b)
         norms = np.linalg.norm(a, axis=(1, 2)) * np.linalg.norm(b, axis=(1, 2))
-        cosine = np.where(
-            error.max(axis=(1, 2), initial=0) == 0, 1.0, (a * b).sum(axis=(1, 2)) / np.where(norms > 0, norms, 1)
-        )
-        self._images += len(finite)
+        equal = error.max(axis=(1, 2)) == 0
+        cosine = np.where(equal, 1.0, (a * b).sum(axis=(1, 2)) / np.where(norms > 0, norms, 1))
+        self._images += len(same)
         self._compared += len(a)
         self._values += a.size
-        self._non_finite += int(np.sum(~finite))
-        self._scale = max(self._scale, float(np.abs(reference.cam).max(initial=0)))
-        self._largest = max(self._largest, float(error.max(initial=0)))
+        self._non_finite += int(np.sum(~(known & finite)))
+        self._scale = float(np.abs(reference.cam[known]).max(initial=self._scale))
+        self._largest = float(error.max(initial=self._largest))
         self._total += float(error.sum())
-        self._cosine = min(self._cosine, float(cosine.min(initial=1)))
+        self._cosine = float(cosine.min(initial=self._cosine))
 
     def result(self) -> MapResult:
         """The comparison over all batches."""

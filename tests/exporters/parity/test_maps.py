@@ -1,5 +1,6 @@
 """Maps are compared where both sides answer the same, and judged by the gate's bound."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -64,15 +65,75 @@ def test_bound_of_the_gate_holds_and_the_mean_where_it_has_none() -> None:
     assert f"allowed {MEAN_BOUND:.3g}" in failure
 
 
-def test_non_finite_maps_and_none_to_compare_fail() -> None:
+@pytest.mark.parametrize("side", ["reference", "candidate"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_maps_that_are_not_finite_fail_and_are_not_compared(side: str, value: float) -> None:
+    """Of the student as of the file: a NaN compares as neither larger nor smaller than a bound."""
+    good, bad = answers(4), answers(4)
+    bad.cam[0, 0, 0] = value
+    result = compared(*((bad, good) if side == "reference" else (good, bad)), batch=2)
+    assert (result.images, result.compared, result.non_finite, result.max_scaled_error) == (4, 3, 1, 0)
+    assert result.scale == np.abs(good.cam[1:] if side == "reference" else good.cam).max()
+    assert judge_maps(result, WITHOUT_BOUND) == ["1 of 4 class activation maps have a NaN or infinite value"]
+
+
+def test_map_beside_logits_that_are_not_finite_is_not_compared() -> None:
+    logits = answers(4).logits.copy()
+    logits[2, logits[2].argmin()] = -np.inf
+    assert compared(answers(4), Explained(logits, answers(4).cam)).compared == 3
+
+
+def test_no_map_to_compare_fails() -> None:
     reference = answers(4)
-    cam = reference.cam.copy()
-    cam[1, 0, 0] = np.nan
-    assert judge_maps(compared(reference, Explained(reference.logits, cam)), WITHOUT_BOUND) == [
-        "1 of 4 class activation maps have a NaN or infinite value"
+    result = compared(reference, Explained(-reference.logits, reference.cam))
+    assert (result.compared, result.max_scaled_error, result.mean_scaled_error, result.cosine) == (0, None, None, None)
+    assert judge_maps(result, WITHOUT_BOUND) == [
+        "no class activation map could be compared: not one image has the same answer"
     ]
-    (failure,) = judge_maps(compared(reference, Explained(-reference.logits, reference.cam)), WITHOUT_BOUND)
-    assert "not one image has the same answer" in failure
+
+
+def test_one_map_is_enough_to_compare() -> None:
+    one = answers(1)
+    assert compared(one, Explained(one.logits, one.cam + np.float32(0.5))).max_scaled_error == pytest.approx(
+        0.5 / np.abs(one.cam).max()
+    )
+
+
+def test_cosine_of_maps_without_a_length() -> None:
+    """Two maps of zeros are equal; one beside another map has nothing in common with it."""
+    reference, candidate = answers(3), answers(3, seed=1)
+    candidate = Explained(reference.logits, candidate.cam)
+    reference.cam[0] = candidate.cam[0] = 0
+    a, b = (each.cam[1:].astype(float).reshape(2, -1) for each in (reference, candidate))
+    expected = ((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min()
+    assert 0 < abs(expected) < 1
+    assert compared(reference, candidate).cosine == pytest.approx(min(1, expected))
+    same = Explained(reference.logits, reference.cam + np.float32(1e-3) * (reference.cam != 0))
+    assert compared(reference, same).cosine == pytest.approx(1, abs=1e-3)
+    candidate.cam[:] = 0
+    assert compared(reference, candidate).cosine == 0
+
+
+def test_small_maps_have_a_small_scale_and_none_has_an_absolute_error() -> None:
+    reference, other = answers(6), answers(6, seed=2)
+    small = [Explained(reference.logits, each.cam * np.float32(1e-3)) for each in (reference, other)]
+    result, large = compared(*small), compared(reference, Explained(reference.logits, other.cam))
+    assert result.scale == np.abs(small[0].cam).max()
+    assert result.max_scaled_error == pytest.approx(large.max_scaled_error)
+    assert result.cosine == pytest.approx(large.cosine)
+    zero = Explained(reference.logits, np.zeros_like(reference.cam))
+    absolute = compared(zero, Explained(reference.logits, np.full_like(reference.cam, 0.25)))
+    assert (absolute.scale, absolute.max_scaled_error, absolute.mean_scaled_error) == (0, 0.25, 0.25)
+
+
+def test_bound_itself_passes() -> None:
+    result = compared(answers(5), Explained(answers(5).logits, answers(5).cam + np.float32(0.05)))
+    assert result.max_scaled_error is not None
+    assert judge_maps(result, ParityGate(result.max_scaled_error)) == []
+    assert judge_maps(result, ParityGate(np.nextafter(result.max_scaled_error, 0)))
+    at = dataclasses.replace(result, mean_scaled_error=MEAN_BOUND)
+    assert judge_maps(at, WITHOUT_BOUND) == []
+    assert judge_maps(dataclasses.replace(at, mean_scaled_error=np.nextafter(MEAN_BOUND, 1)), WITHOUT_BOUND)
 
 
 def test_maps_of_another_size_are_refused() -> None:
@@ -84,8 +145,15 @@ def test_report_has_every_batch_size_and_plain_json() -> None:
     reference = answers(20)
     off = Explained(reference.logits, reference.cam + np.float32(0.05))
     good, bad = compared(reference, reference), compared(reference, off)
-    report = report_maps(good, {1: bad}, GATE)
-    assert len(report.failures) == 1 and report.failures[0].startswith("at batch 1: class activation maps")
-    told = json.loads(json.dumps(report.to_json()))
-    assert told["bound"] == {"max_scaled_error": 1e-2, "mean_scaled_error": None}
-    assert told["whole"]["images"] == 20 and set(told["batches"]) == {"1"}
+    (failure,) = judge_maps(bad, GATE)
+    assert report_maps(good, {1: good, 7: bad}, GATE).failures == [f"at batch 7: {failure}"]
+    report = report_maps(bad, {1: bad, 7: good}, GATE)
+    assert report.failures == [failure, f"at batch 1: {failure}"]
+    assert json.loads(json.dumps(report.to_json())) == {
+        "bound": {"max_scaled_error": 1e-2, "mean_scaled_error": None},
+        "failures": [failure, f"at batch 1: {failure}"],
+        "whole": dataclasses.asdict(bad),
+        "batches": {"1": dataclasses.asdict(bad), "7": dataclasses.asdict(good)},
+    }
+    without = report_maps(good, {}, WITHOUT_BOUND).to_json()
+    assert without["bound"] == {"max_scaled_error": None, "mean_scaled_error": MEAN_BOUND}
