@@ -131,8 +131,7 @@ class _Explainer:
         """Whether int8 `[C, N]` are weights `[C, N]` by scales `[C]`, and these are the weights' own."""
         if not np.isfinite(weight).all() or not (np.isfinite(scale) & (scale > 0)).all():
             return False
-        rounded = np.clip(np.round(weight / scale[:, None]), -128, 127).astype(np.int8)
-        if rounded.tobytes() != np.ascontiguousarray(values).tobytes():
+        if not np.array_equal(np.round(weight / scale[:, None]), values):
             return False
         own = [self._scales(weight, largest) for largest in _LARGEST]
         if any(scale.tobytes() == each.tobytes() for each in own):
