@@ -109,7 +109,7 @@ class ParityMeter:
         row = [error.max(axis=1), error.mean(axis=1), cosine, np.all(top_a == top_b, axis=1), first_a, first_b, finite]
         self._rows.append(np.stack([column.astype(np.float64) for column in row], axis=1))
         self._names += [str(name) for name in names]
-        self._scale = max(self._scale, float(np.abs(a).max(initial=0)))
+        self._scale = float(np.abs(a).max(initial=self._scale))
         if labels is not None:
             self._hits.append(np.stack([(first == labels) & finite for first in (first_a, first_b)], axis=1))
 

@@ -17,6 +17,7 @@ from exporters.parity.chance import (
     is_above_chance,
     not_above_chance,
 )
+from exporters.parity.intervals import wilson_interval
 from pipeline.evaluation.metrics import score
 
 
@@ -98,4 +99,26 @@ def test_claim_says_which_of_the_two_it_is() -> None:
     chance = {"top1": 0.5, "images": 120, "chance": 0.5}
     assert not_above_chance("the teacher", chance, "test", ", with nothing to teach").startswith(
         "the teacher is at chance level, with nothing to teach: 50.00 %"
+    )
+
+
+def test_interval_that_begins_at_chance_level_is_not_above_it() -> None:
+    low = wilson_interval(30, 40)[0]
+    assert not is_above_chance(30, 40, low) and is_above_chance(30, 40, float(np.nextafter(low, 0)))
+
+
+def test_interval_that_ends_at_useful_accuracy_holds_it() -> None:
+    high = wilson_interval(3, 10)[1]
+    near = (high - 0.25) / 0.75 + np.arange(-8, 9) * np.finfo(float).eps / 4
+    chance = next(float(level) for level in near if level + 0.25 * (1 - level) == high)
+    assert are_too_few(3, 10, chance) and not are_too_few(3, 10, chance + 1e-9)
+
+
+def test_sentences_are_whole() -> None:
+    assert describe(0.5, 1200, 0.25) == (
+        "50.00 % (95 % interval 47.2 to 52.8) on 1,200 images, where always answering the commonest class gives 25.00 %"
+    )
+    measured = {"top1": 0.5, "images": 120, "chance": 0.5}
+    assert not_above_chance("the student", measured, "test") == (
+        "the student is at chance level: " + describe(0.5, 120, 0.5, "test")
     )

@@ -124,3 +124,64 @@ def test_interval_is_part_of_the_comparison() -> None:
     b = with_swapped(a, 3)
     assert compare(a, b, a.argmax(axis=1), NAMES[:40]).accuracy_drop_interval == paired_interval(3, 0, 40)
     assert compare(a, b, None, NAMES[:40]).accuracy_drop_interval is None
+
+
+def test_result_as_json() -> None:
+    a = logits(count=3)
+    b = with_swapped(a, 1)
+    result = compare(a, b, a.argmax(axis=1), NAMES[:3])
+    told = json.loads(json.dumps(result.to_json()))
+    assert told["accuracy_drop_interval"] == list(paired_interval(1, 0, 3))
+    assert told["would_pass"] == {
+        "max_scaled_error": result.max_scaled_error,
+        "min_agreement": 1 - 1 / 3,
+        "max_accuracy_drop": 1 - 2 / 3,
+    }
+    assert (told["images"], told["scale"]) == (3, np.abs(a).max())
+    assert (told["reference_accuracy"], told["candidate_accuracy"]) == (1, 2 / 3)
+    assert told["worst"][0] == {
+        "name": "image0.jpg",
+        "scaled_error": result.max_scaled_error,
+        "reference": int(a[0].argmax()),
+        "candidate": int(a[0].argmin()),
+    }
+    assert compare(a, b, None, NAMES[:3]).to_json()["accuracy_drop_interval"] is None
+
+
+def test_image_that_is_not_finite_counts_in_no_error() -> None:
+    a = logits() * np.float32(1e-3)
+    b = a + np.float32(1e-5)
+    b[3, 2] = np.inf
+    others = np.arange(40) != 3
+    result, without = (compare(x, y, None, NAMES[: len(x)]) for x, y in ((a, b), (a[others], b[others])))
+    for key in ("scale", "max_scaled_error", "mean_scaled_error", "p99_scaled_error", "cosine"):
+        assert getattr(result, key) == getattr(without, key)
+    assert result.scale == np.abs(a[others]).max()
+    assert result.worst[0] == {"name": "image3.jpg", "scaled_error": None, "reference": 0, "candidate": 0}
+
+
+def test_cosine_of_logits_without_a_length() -> None:
+    """Two rows of zeros are equal; one beside another row has nothing in common with it."""
+    a, b = logits(count=3), logits(count=3)
+    a[0] = b[0] = 0
+    b[1:] *= 2
+    assert compare(a, b, None, NAMES[:3]).cosine == pytest.approx(1)
+    small = compare(a * np.float32(1e-3), (b + 1) * np.float32(1e-3), None, NAMES[:3])
+    assert small.cosine == pytest.approx(compare(a, b + 1, None, NAMES[:3]).cosine)
+    b[2] = 0
+    assert compare(a, b, None, NAMES[:3]).cosine == 0
+
+
+def test_error_is_absolute_where_all_logits_of_the_reference_are_zero() -> None:
+    zero = np.zeros((2, 3), np.float32)
+    result = compare(zero, zero + np.float32(0.25), None, NAMES[:2])
+    assert (result.scale, result.max_scaled_error, result.mean_scaled_error) == (0, 0.25, 0.25)
+
+
+def test_of_equal_logits_the_first_are_the_most_likely() -> None:
+    a = np.zeros((1, 200), np.float32)
+    b = a.copy()
+    b[0, 100:] = -1
+    assert compare(a, b, None, NAMES[:1]).top5_agreement == 1
+    b[0, 4] = -1
+    assert compare(a, b, None, NAMES[:1]).top5_agreement == 0
