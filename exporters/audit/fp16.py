@@ -34,7 +34,7 @@ def audit_fp16(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any
     origins = [(tensor, str(entry["origin"])) for tensor, entry in zip(source.tensors, base_entries, strict=True)]
     remedy = "Export again from the student; nothing but the student may ship."
     entries = explain_all(model, lambda tensor: _origin(tensor, origins), remedy=remedy)
-    found = {entry["origin"].split(" of ", 1)[-1] for entry in entries}
+    found = {entry["origin"].removeprefix("fp16 of ") for entry in entries}
     lost = {origin for _, origin in origins if origin.startswith("preprocessing")} - found
     if lost:
         raise GateError(

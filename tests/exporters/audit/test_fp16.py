@@ -179,7 +179,8 @@ def test_rounding_is_that_of_fp32_alone() -> None:
 
 
 def test_tensor_of_the_same_name_comes_before_others_of_the_same_values() -> None:
-    base = made(first=THIRDS, second=THIRDS)
+    base = made(decoy=np.zeros((8, 12), np.int8), first=THIRDS, second=THIRDS)
+    assert origins_of(made(third=HALVES), base) == {"third": "fp16 of copy of first"}
     assert origins_of(made(second=HALVES, third=THIRDS), base) == {
         "second": "fp16 of copy of second",
         "third": "copy of first",
