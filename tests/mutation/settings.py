@@ -35,6 +35,7 @@ PARTS = {
     ),
     "exporters/audit": Part(
         files=("exporters/audit/*.py",),
+        also={"exporters/audit/student.py": ("tests/exporters/audit/test_student_rules.py",)},
         left_out=tuple(
             f"tests/exporters/audit/test_{name}"
             for name in (
@@ -52,6 +53,11 @@ PARTS = {
                 "int8.py::test_planted",
                 "int8.py::test_another",
                 "int8.py::test_scale_raised_for_its_bias",
+                "student.py::test_every_tensor",
+                "student.py::test_folding_is",
+                "student.py::test_one_changed",
+                "student.py::test_tensors_of",
+                "student.py::test_small_parameter",
             )
         ),
     ),

@@ -63,5 +63,5 @@ def test_identity_is_all_that_follows_from_the_file() -> None:
 
 def test_parts_that_no_student_has_are_named() -> None:
     check_extras(OnnxFile())
-    with pytest.raises(GateError, match="more than a student: a, b, c, d, e$"):
+    with pytest.raises(GateError, match=r"more than a student: a, b, c, d, e$"):
         check_extras(OnnxFile(extras=list("abcdef")))

@@ -224,7 +224,7 @@ def test_normalisation_may_be_rounded_and_may_not_be_lost() -> None:
         "a": "fp16 of preprocessing scale",
         "b": "preprocessing shift",
     }
-    with pytest.raises(GateError, match="as the student was trained: no preprocessing scale$"):
+    with pytest.raises(GateError, match=r"as the student was trained: no preprocessing scale$"):
         origins_of(made(b=-scale), base, **named)
     with pytest.raises(GateError, match="as the student was trained: no preprocessing scale and no preprocessing sh"):
         origins_of(made(), base, **named)

@@ -266,7 +266,7 @@ LARGE = np.where(np.arange(CHANNELS) == 2, np.float32(5e4), BIAS)
 
 
 def raised_for(bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A weight whose third channel is tiny, and its scales, of which that one lets the bias of its channel fit int32."""
+    """A weight whose third channel is tiny, and its scales: that channel's is raised until its bias fits int32."""
     weight = WEIGHT.copy()
     weight[2] *= np.float32(1e-9)
     scale = own_scale(weight)
@@ -469,7 +469,7 @@ def test_copies_have_the_origin_of_the_first_of_the_same_values() -> None:
 
 
 def test_normalisation_must_be_in_the_quantized_file() -> None:
-    with pytest.raises(GateError, match="not normalise as the fp32 model does: no preprocessing scale$"):
+    with pytest.raises(GateError, match=r"not normalise as the fp32 model does: no preprocessing scale$"):
         by_hand(None, factors=np.array([1, 2, 3]))
 
 

@@ -255,10 +255,10 @@ def test_normalisation_is_needed_to_the_last_bit(student: TrainedStudent) -> Non
 def test_only_what_changes_an_image_is_needed(student: TrainedStudent) -> None:
     assert origins_of(student) == []
     one = dataclasses.replace(student, preprocessing=dataclasses.replace(NEUTRAL, mean=(0.0, 0.0, 0.5)))
-    with pytest.raises(GateError, match="no preprocessing shift$"):
+    with pytest.raises(GateError, match=r"no preprocessing shift$"):
         origins_of(one)
     two = dataclasses.replace(student, preprocessing=dataclasses.replace(NEUTRAL, std=(1 / 255, 1.0, 1 / 255)))
-    with pytest.raises(GateError, match="no preprocessing scale$"):
+    with pytest.raises(GateError, match=r"no preprocessing scale$"):
         origins_of(two)
 
 
@@ -317,7 +317,7 @@ def test_integers_that_the_network_computes_must_be_equal(student: TrainedStuden
 
 
 def test_parts_that_no_student_has_are_refused(student: TrainedStudent) -> None:
-    with pytest.raises(GateError, match="the model holds more than a student: .*doc_string"):
+    with pytest.raises(GateError, match=r"the model holds more than a student: .*doc_string"):
         audit_export(file(doc_string="secret"), student)
 
 
