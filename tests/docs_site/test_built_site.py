@@ -11,7 +11,7 @@ import pytest
 from docs_site.commands import commands
 from docs_site.keys import leaves
 from pipeline.recipe.schema.json_schema import recipe_json_schema
-from tests.pipeline.report.page.browser import DARK, browse, foreign_requests, needs_browser
+from tests.pipeline.report.page.browser import DARK, browse, foreign_requests, looked_at, needs_browser, serious
 
 LOADED = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "srcset", "object": "data"}
 """Element → the attribute whose address a browser fetches by itself."""
@@ -87,6 +87,14 @@ def test_front_page_opens_from_the_disk_and_asks_for_nothing(site: Path, tmp_pat
     asked, told = foreign_requests(site / "index.html", tmp_path / "net.json", *options)
     assert not asked
     assert "CONSOLE" not in told
+
+
+@needs_browser
+@pytest.mark.parametrize("options", [["--window-size=1280,900"], ["--window-size=390,800", *DARK[:1]]])
+def test_a_reference_page_is_readable_for_all(site: Path, options: list[str]) -> None:
+    found = looked_at(site / "reference" / "commands.html", *options)
+    assert not serious(found["faults"])
+    assert not found["wide"]
 
 
 @needs_browser

@@ -60,15 +60,40 @@ def measured(page: Path, *options: str) -> dict[str, Any]:
         `faults` of axe-core: impact, rule, elements; `boxes` of the figures: left, top, width, height; the cells of
         the `tables` by name; whether the page is `wide`r than the window; its `height`; the `verdict`.
     """
+    return _told_by(page, MEASURE, *options)
+
+
+def _told_by(page: Path, script: str, *options: str) -> dict[str, Any]:
     axe = (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
     text = re.sub(r"<meta http-equiv=[^>]*>", "", page.read_text(encoding="utf-8"))
     copy = page.with_name("measured.html")
-    copy.write_text(text.replace("</body>", MEASURE % axe + "</body>"), encoding="utf-8")
+    copy.write_text(text.replace("</body>", script % axe + "</body>"), encoding="utf-8")
     dumped = browse(copy, "--dump-dom", "--virtual-time-budget=20000", *options).stdout
     found = re.search(r'<pre id="measured">([^<]*)</pre>', dumped)
     assert found is not None, dumped[-2000:]
     value: dict[str, Any] = json.loads(base64.b64decode(found.group(1)))
     return value
+
+
+LOOK = """
+<script>%s</script>
+<script>
+addEventListener("load", () => setTimeout(async () => {
+  const found = await axe.run(document, {resultTypes: ["violations"]});
+  const faults = found.violations.map(each => [each.impact, each.id, each.nodes.map(node => node.html).slice(0, 3)]);
+  const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+  const place = document.createElement("pre");
+  place.id = "measured";
+  place.textContent = btoa(unescape(encodeURIComponent(JSON.stringify({faults, wide}))));
+  document.body.replaceChildren(place);
+}, 500));
+</script>
+"""
+
+
+def looked_at(page: Path, *options: str) -> dict[str, Any]:
+    """As `measured`, of any page: `faults` and `wide` alone, half a second after it was loaded."""
+    return _told_by(page, LOOK, *options)
 
 
 def serious(faults: list[list[Any]]) -> list[list[Any]]:
