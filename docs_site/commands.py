@@ -15,9 +15,9 @@ PROGRAM = "tmkd-pipeline"
 _HEAD = f"""\
 # Commands
 
-Made from the command line itself: what `{PROGRAM} <command> --help` prints, with every option and default.
-All commands take `--help`, and `--debug` anywhere on the line shows the traceback of an error. What they print is
-[on a page of its own](../terminal.md).
+Generated from the command line itself: what `{PROGRAM} <command> --help` prints, with every option and default.
+Every command takes `--help`; `--debug` anywhere on the line shows the traceback of an error.
+[What the commands print](../terminal.md) is on a page of its own, and so is [what stays stable](../contract.md).
 
 """
 
@@ -66,7 +66,7 @@ def _section(path: str, command: click.Command) -> str:
     options = [parameter for parameter in command.get_params(context) if isinstance(parameter, click.Option)]
     rows = [_row(option, context) for option in options if not option.hidden and option.name != "help"]
     if rows:
-        parts.append(table(("option", "takes", "default", "meaning"), rows) + "\n")
+        parts.append(table(("option", "value", "default", "meaning"), rows) + "\n")
     return "".join(parts)
 
 
@@ -84,12 +84,12 @@ def _help(text: str) -> str:
 
 def _row(option: click.Option, context: click.Context) -> list[str]:
     names = ", ".join(code(name) for name in [*option.opts, *option.secondary_opts])
-    takes = "" if option.is_flag or option.count else code(option.make_metavar(context))
+    takes = "" if option.is_flag or option.count else code(option.make_metavar(context).removesuffix(" RANGE"))
     if isinstance(option.type, click.Choice):
         takes = ", ".join(code(str(choice)) for choice in option.type.choices)
     extra = option.get_help_extra(context)
     if "range" in extra:
-        takes += f", {plain(extra['range'])}"
+        takes += f" {bounds(extra['range'])}"
     if option.multiple:
         takes += ", repeatable"
     meaning = plain(option.help or "")
@@ -99,6 +99,15 @@ def _row(option: click.Option, context: click.Context) -> list[str]:
         variables = [variables] if isinstance(variables, str) else variables
         meaning += f" Environment: {', '.join(code(variable) for variable in variables)}."
     return [names, takes or "—", _default(option, context), meaning]
+
+
+def bounds(text: str) -> str:
+    """Click's words for a range, such as `0<=x<=9` or `x>0`, as one reads them in a table."""
+    if closed := re.fullmatch(r"([^<=]+)<=x<=([^<=]+)", text):
+        return f"{closed[1]} to {closed[2]}"
+    for sign, shown in ((">=", "≥"), ("<=", "≤"), (">", ">"), ("<", "<")):
+        text = re.sub(rf"(?<![<>=]){sign}(?!=)", f" {shown} ", text)
+    return plain(text.removeprefix("x ").strip())
 
 
 def _default(option: click.Option, context: click.Context) -> str:

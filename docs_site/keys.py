@@ -23,8 +23,8 @@ search:
 
 # All recipe keys
 
-Made from the schema that recipes are checked against: every key with its default, what it may be, and what it does.
-A key leads to its section in [the recipe's pages](../recipe.md), which say when to change it. The same for editors is
+Generated from the schema that recipes are checked against: every key with its default, its values and its meaning.
+A key links to the section of [the recipe's pages](../recipe.md) that explains it. For editors there is
 [a JSON Schema](recipe.schema.json), which `tmkd-pipeline schema` prints too.
 
 """

@@ -12,8 +12,8 @@ Node = dict[str, Any]
 _HEAD = """\
 # `manifest.json`
 
-Made from [the JSON Schema](manifest.schema.json) of a bundle's manifest, which `tmkd-pipeline schema --of manifest`
-prints. {description}
+Generated from [the JSON Schema](manifest.schema.json) of a bundle's manifest, which
+`tmkd-pipeline schema --of manifest` prints. {description}
 [The bundle](../bundle.md) says what the files hold, and [what `verify` proves](../bundle.md#what-verify-proves).
 
 """

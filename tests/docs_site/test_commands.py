@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from docs_site.commands import commands, commands_page, exit_codes
+from docs_site.commands import bounds, commands, commands_page, exit_codes
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from pipeline.cli import COMMANDS, cli
 
@@ -39,7 +39,8 @@ def first_column(line: str) -> list[str]:
 
 
 def test_defaults_ranges_and_choices_are_those_of_click() -> None:
-    assert "| `--port` | `INTEGER RANGE`, 0&lt;=x&lt;=65535 | `8000` |" in SECTIONS["serve"]
+    assert "| `--port` | `INTEGER` 0 to 65535 | `8000` |" in SECTIONS["serve"]
+    assert "| `--timeout` | `FLOAT` > 0 | `30.0` |" in SECTIONS["serve"]
     assert "| `--provider` | `cpu`, `cuda`, `tensorrt` | `cpu` |" in SECTIONS["serve"]
     assert "| `--report`, `--no-report` | — | `--report` |" in SECTIONS["run"]
 
@@ -50,3 +51,11 @@ def test_exit_codes_are_those_of_the_errors() -> None:
     assert click.UsageError("x").exit_code in codes
     for number, text in codes.items():
         assert f"| {number} | {text} |" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("range_of_click", "shown"),
+    [("0<=x<=9", "0 to 9"), ("x>=1", "≥ 1"), ("x>0", "> 0"), ("0<x<=1", "0 &lt; x ≤ 1"), ("x<5", "&lt; 5")],
+)
+def test_ranges_read_as_in_a_table(range_of_click: str, shown: str) -> None:
+    assert bounds(range_of_click) == shown
