@@ -16,6 +16,7 @@ from docs_site.links import ELSEWHERE, ROOT, repository_path, site_links
         ("examples/javascript.md", "../../docs/bundle.md#preprocessjson", "../bundle.md#preprocessjson"),
         ("bundle.md", "../examples/javascript/README.md", "examples/javascript.md"),
         ("how-to/ci.md", "../ci/gitlab-ci.yml", "../ci/gitlab-ci.yml"),
+        ("security.md", "../docs/serving.md", "serving.md"),
         ("terminal.md", "../README.md", "index.md"),
         ("drift.md", "https://example.org/a.md#b", "https://example.org/a.md#b"),
         ("drift.md", "#metrics", "#metrics"),
