@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.models import mobilenet_v2, resnet18
 
 from pipeline.distill.losses import (
@@ -262,6 +263,20 @@ def test_gradients_are_those_of_the_formulas() -> None:
     matched = torch.tensor(rng.normal(size=(2, 3, 4, 3)))
     assert check(lambda x: mean_squared_error_of_maps(x, matched), features)
     assert check(lambda x: hierarchical_context_loss(x, matched), features)
+
+
+def test_losses_stay_on_the_device_of_their_arguments() -> None:
+    with FakeTensorMode():  # a GPU of which nothing is computed, and which refuses operands of the CPU
+        logits, maps, weight = (torch.empty(size, device="cuda") for size in ((4, 3), (4, 5, 2, 2), (3, 5)))
+        labels, share = torch.zeros(4, dtype=torch.int64, device="cuda"), torch.ones(4, device="cuda")
+        losses = [
+            cross_entropy(logits, labels, 0.1, torch.ones(3), (labels, share)),
+            kl_logits(logits, logits, 4.0),
+            *decoupled_parts(logits, logits, labels, 4.0),
+            class_attention_loss(maps, weight, maps, weight, pool=2, normalise=True),
+            representation_contrast(logits, logits, labels, 0.1),
+        ]
+    assert {loss.device.type for loss in losses} == {"cuda"}
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -71,7 +71,9 @@ def test_nets_that_look_at_one_place_are_refused() -> None:
     several = shape_of(network_output(0, 2, 3, 4))
     for size in (None, (1, 1)):
         single = NetworkShape(3, 4, size, has_cam=False)
-        with pytest.raises(UsageError, match="at compares where two nets look, and the student has no last") as caught:
+        with pytest.raises(
+            UsageError, match=r"^distill: at compares where two nets look, and the student has no last"
+        ) as caught:
             AttentionTransfer(SETTINGS, single, several)
         assert caught.value.remedy is not None and "rkd" in caught.value.remedy
     with pytest.raises(UsageError, match=r"distill\.feature\.pool: .* pooled to one pixel"):

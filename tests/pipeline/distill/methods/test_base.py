@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from exporters.core.errors import UsageError
 from pipeline.distill.build import build_method
 from pipeline.distill.losses import class_attention_loss, cross_entropy, decoupled_parts, kl_logits, standardise
-from pipeline.distill.methods.base import Method, given_shape, require_cam
+from pipeline.distill.methods.base import Method, _mixed, given_shape, require_cam
 from pipeline.distill.registry import METHODS, base_methods
 from pipeline.distill.settings import DistillSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
@@ -189,6 +189,12 @@ def test_a_net_without_class_activation_maps_is_named_with_the_bases_that_work(
     assert caught.value.remedy is not None
     for base in base_methods():
         assert (base in caught.value.remedy) == (not METHODS[base].needs_cam)
+
+
+def test_mixed_labels_go_to_the_labels_device_and_are_none_without_a_share() -> None:
+    pair = _mixed(Samples(torch.arange(2), 0, torch.tensor([1, 0]), torch.tensor([0.5, 1.0])), torch.device("meta"))
+    assert pair is not None and [each.device.type for each in pair] == ["meta", "meta"]
+    assert _mixed(Samples(torch.arange(2), 0, torch.tensor([1, 0]), None), torch.device("cpu")) is None
 
 
 def test_method_without_own_losses_does_not_implement_them() -> None:

@@ -11,9 +11,9 @@ def test_it_needs_class_activation_maps_of_both() -> None:
     shape = shape_of(network_output(0, 2, 3, 4))
     without = shape_of(network_output(0, 2, 3, 4), has_cam=False)
     for student, teacher in ((without, shape), (shape, without)):
-        with pytest.raises(UsageError, match="cat_kd compares class activation maps"):
+        with pytest.raises(UsageError, match=r"^distill: cat_kd compares class activation maps"):
             ClassAttentionTransfer(SETTINGS, student, teacher)
-    with pytest.raises(UsageError, match="needs a visual teacher"):
+    with pytest.raises(UsageError, match=r"^distill.method: cat_kd needs a visual teacher"):
         ClassAttentionTransfer(SETTINGS, shape, None)
 
 

@@ -61,11 +61,13 @@ def test_nets_without_stages_are_refused() -> None:
     with_stages = shape((3, 8, 8), (4, 4, 4))
     tokens = NetworkShape(5, 4, None, has_cam=False)
     for student, teacher, named in ((tokens, with_stages, "student"), (with_stages, tokens, "teacher")):
-        with pytest.raises(UsageError, match=f"fitnet compares the maps of stages, and the {named} has none") as caught:
+        with pytest.raises(
+            UsageError, match=rf"^distill: fitnet compares the maps of stages, and the {named} has none"
+        ) as caught:
             HintTraining(SETTINGS, student, teacher)
         assert caught.value.remedy is not None
         assert "kd, dkd, logit_std, dist, mlld, crd, rkd (" in caught.value.remedy
-    with pytest.raises(UsageError, match="needs a visual teacher"):
+    with pytest.raises(UsageError, match=r"^distill.method: fitnet needs a visual teacher"):
         HintTraining(SETTINGS, with_stages, None)
 
 

@@ -88,9 +88,9 @@ def test_every_layer_learns_and_so_do_all_stages_of_the_student() -> None:
 
 def test_the_review_is_as_wide_as_the_student_s_deepest_stage_and_512_at_most() -> None:
     for channels, width in ((64, 64), (1280, 512)):
-        stages = ((8, 8, 8), (channels, 4, 4))
+        stages = ((8, 16, 16), (8, 8, 8), (channels, 4, 4))
         shape = NetworkShape(5, channels, (4, 4), has_cam=True, stages=stages)
-        deepest, shallow = KnowledgeReview(SETTINGS, shape, shape).fusions
+        deepest, shallow, _ = KnowledgeReview(SETTINGS, shape, shape).fusions
         assert deepest.reduce.out_channels == shallow.reduce.out_channels == width
         assert deepest.attention is None
         assert shallow.attention.in_channels == 2 * width
@@ -108,9 +108,29 @@ def test_zero_attention_ignores_the_deeper_stage() -> None:
         torch.testing.assert_close(matched, fusion.expand(handed))
 
 
+def test_stage_without_deeper_ones_is_reviewed_alone() -> None:
+    stage_map = torch.randn(2, 2, 4, 4)
+    for fusion, deeper in (
+        (AttentionFusion(2, 3, 4, deepest=True), torch.randn(2, 3, 2, 2)),
+        (AttentionFusion(2, 3, 4, deepest=False), None),
+    ):
+        matched, handed = fusion(stage_map, deeper)
+        assert torch.equal(handed, fusion.reduce(stage_map)) and torch.equal(matched, fusion.expand(handed))
+
+
+def test_maps_in_half_precision_are_reviewed_in_full() -> None:
+    fusion, stage_map = AttentionFusion(2, 3, 4, deepest=True), torch.randn(2, 2, 4, 4).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        matched, handed = fusion(stage_map, None)
+    assert matched.dtype == handed.dtype == torch.float32
+    assert torch.equal(handed, fusion.reduce(stage_map.float()))
+
+
 def test_nets_without_stages_are_refused() -> None:
     tokens = NetworkShape(5, 4, None, has_cam=False)
-    with pytest.raises(UsageError, match="reviewkd compares the maps of stages, and the student and the teacher have"):
+    with pytest.raises(
+        UsageError, match=r"^distill: reviewkd compares the maps of stages, and the student and the teacher have"
+    ):
         KnowledgeReview(SETTINGS, tokens, tokens)
-    with pytest.raises(UsageError, match="needs a visual teacher"):
+    with pytest.raises(UsageError, match=r"^distill.method: reviewkd needs a visual teacher"):
         KnowledgeReview(SETTINGS, tokens, None)

@@ -83,5 +83,7 @@ def test_equal_features_and_small_batches_are_finite_and_have_a_gradient(images:
 
 def test_nets_without_pooled_features_are_refused() -> None:
     shape = NetworkShape(3, 3, None, has_cam=False, has_classifier=False)
-    with pytest.raises(UsageError, match="rkd needs pooled features, and the student and the teacher have none"):
+    with pytest.raises(
+        UsageError, match=r"^distill: rkd needs pooled features, and the student and the teacher have none"
+    ):
         RelationalDistillation(loss_settings(feature={"weight": 1.0}), shape, shape)

@@ -65,6 +65,8 @@ def test_nets_without_a_map_are_refused() -> None:
     several, tokens = shape_of(network_output(0, 2, 3, 4)), NetworkShape(3, 4, None, has_cam=False)
     method = loss_settings(feature={"weight": 1.0})
     for student, teacher, named in ((tokens, several, "student"), (several, tokens, "teacher")):
-        with pytest.raises(UsageError, match=f"sp compares last feature maps, and the {named} has none") as caught:
+        with pytest.raises(
+            UsageError, match=rf"^distill: sp compares last feature maps, and the {named} has none"
+        ) as caught:
             SimilarityPreserving(method, student, teacher)
         assert caught.value.remedy is not None and "mlld, crd, rkd (" in caught.value.remedy
