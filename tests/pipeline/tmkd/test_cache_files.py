@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from exporters.core.errors import UnavailableError
 from exporters.core.write_errors import WriteError
-from pipeline.tmkd.cache_files import ArrayFile, row_shape
+from pipeline.tmkd.cache_files import ArrayFile, _create, row_shape
 from tests.small_disk import small_disk
 
 
@@ -106,6 +107,74 @@ def test_full_or_read_only_disk_refuses_a_new_file(tmp_path: Path) -> None:
         disk.remount("ro")
         with pytest.raises(WriteError, match="read-only"):
             ArrayFile(disk.path / "y.npy", (0, 5, 3), np.float32)
+
+
+@pytest.mark.parametrize("row", [(), (3,)])
+def test_what_the_system_reads_and_writes_in_parts_is_whole(
+    row: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pread, pwrite = os.pread, os.pwrite
+    monkeypatch.setattr(os, "pread", lambda handle, size, place: pread(handle, min(size, 7), place))
+    monkeypatch.setattr(os, "pwrite", lambda handle, data, place: pwrite(handle, data[:5], place))
+    values = np.random.default_rng(0).random((2, 5, *row))
+    file = ArrayFile(tmp_path / "x.npy", values.shape, np.float64)
+    for epoch in (0, 1):
+        file.write(epoch, np.array([3, 1, 0, 4, 2]), values[epoch, [3, 1, 0, 4, 2]])
+    for epoch in (0, 1):
+        np.testing.assert_array_equal(file.read_all(epoch), values[epoch])
+
+
+def test_file_without_its_end_is_read_as_far_as_it_goes_and_not_for_ever(tmp_path: Path) -> None:
+    file = ArrayFile(tmp_path / "x.npy", (1, 4), np.float64)
+    with (tmp_path / "x.npy").open("rb+") as opened:
+        opened.truncate((tmp_path / "x.npy").stat().st_size - 8)
+    with pytest.raises(ValueError, match="reshape"):
+        file.read_all(0)
+
+
+def test_rows_of_no_numbers_can_be_read(tmp_path: Path) -> None:
+    file = ArrayFile(tmp_path / "x.npy", (1, 4, 0), np.float32)
+    file.write(0, np.arange(2), np.zeros((2, 0)))
+    assert file.read(0, np.arange(2)).shape == (2, 0) and file.read_all(0).shape == (4, 0)
+
+
+def test_epoch_of_just_the_bytes_allowed_is_read_through_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit, mapped in ((48, True), (47, False)):
+        file = ArrayFile(tmp_path / "x.npy", (2, 4, 3), np.float32)  # 48 bytes an epoch
+        monkeypatch.setattr("pipeline.tmkd.cache_files._MAPPED_BYTES", limit)
+        file.read(1, np.arange(4))
+        assert (file._map is not None) == mapped
+
+
+def test_other_number_of_values_than_of_rows_is_refused(tmp_path: Path) -> None:
+    file = ArrayFile(tmp_path / "x.npy", (2, 5, 3), np.float32)
+    for rows in (1, 3):
+        with pytest.raises(ValueError, match="zip"):
+            file.write(0, np.arange(2), np.zeros((rows, 3), np.float32))
+
+
+def test_flush_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    ArrayFile(tmp_path / "x.npy", (2, 5), np.bool_).flush()
+    assert synced[-1] == (tmp_path / "x.npy").stat().st_ino
+
+
+def test_file_is_made_in_new_folders_and_the_first_of_two_makers_wins(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "x.npy"
+    ArrayFile(path, (1, 5, 2), np.float32).write(0, np.array([4]), np.full((1, 2), 7))
+    _create(path, (1, 5, 2), np.dtype(np.float32))  # by a process that had seen no file
+    assert ArrayFile(path, (1, 5, 2), np.float32).read(0, np.array([4])).tolist() == [[7, 7]]
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((2, 5, 4), np.float32), ((2, 5, 3), np.float16)])
+def test_file_of_another_array_is_refused(shape: tuple[int, ...], dtype: type, tmp_path: Path) -> None:
+    ArrayFile(tmp_path / "x.npy", (2, 5, 3), np.float32)
+    with pytest.raises(UnavailableError, match=r"x\.npy: holds \(2, 5, 3\)"):
+        ArrayFile(tmp_path / "x.npy", shape, dtype)
 
 
 @pytest.mark.parametrize("damage", [b"", b"no array", None])

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from exporters.core.errors import UsageError
 from pipeline.models.clip import Clip
@@ -276,6 +277,24 @@ def test_weighting_without_its_text_teacher_is_refused(by: str, with_texts: bool
     texts = inputs()[3] if with_texts else None
     with pytest.raises(UsageError, match=rf"distill\.weighting\.by: {by}"):
         make_view_weighting(WeightingSettings(by=by), texts)
+
+
+def test_text_with_a_clip_that_could_look_looks_at_no_image() -> None:
+    _, logits, labels, texts = inputs()
+    scores = make_view_weighting(WeightingSettings(by="text"), texts, 100.0)(None, logits, labels)
+    assert torch.equal(scores, text_scores(texts, labels))
+
+
+def test_scores_stay_on_the_device_of_the_labels() -> None:
+    with FakeTensorMode():  # a GPU of which nothing is computed, and which refuses operands of the CPU
+        labels = torch.zeros(4, dtype=torch.int64, device="cuda")
+        embeddings, texts = torch.empty(3, 4, 6, device="cuda"), torch.empty(3, 5, 6, device="cuda")
+        scores = [
+            uniform_scores(3, labels),
+            text_scores(texts, labels),
+            image_text_scores(embeddings, texts, labels, 100.0, "cosine"),
+        ]
+    assert {each.device.type for each in scores} == {"cuda"}
 
 
 @pytest.mark.parametrize("by", ["image_text", "text"])
