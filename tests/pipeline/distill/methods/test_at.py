@@ -76,6 +76,8 @@ def test_nets_that_look_at_one_place_are_refused() -> None:
         ) as caught:
             AttentionTransfer(SETTINGS, single, several)
         assert caught.value.remedy is not None and "rkd" in caught.value.remedy
+    with pytest.raises(UsageError, match=r"^distill.method: at needs a visual teacher"):
+        AttentionTransfer(SETTINGS, several, None)
     with pytest.raises(UsageError, match=r"distill\.feature\.pool: .* pooled to one pixel"):
         AttentionTransfer(loss_settings(feature={"weight": 1.0, "pool": 1}), several, several)
     off = loss_settings(ce={"weight": 1.0}, feature={"weight": 0.0, "pool": 1})

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from exporters.core.errors import UsageError
 from pipeline.distill.build import build_method
 from pipeline.distill.losses import representation_contrast
 from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.crd import ContrastiveRepresentation
 from pipeline.distill.settings import DistillSettings
+from pipeline.models.outputs import NetworkShape
 from pipeline.randomness import Samples
 from tests.pipeline.distill.networks import labels_of, loss_settings, network_output, shape_of
 
@@ -67,6 +69,36 @@ def test_with_a_bank_the_negatives_are_remembered_images(names: dict[str, str]) 
     for missing in (build_method(distill, *shapes, None), method):
         with pytest.raises(ValueError, match="a memory needs the training split"):
             missing(student, teacher, labels, 0.5)
+
+
+def test_net_without_pooled_features_and_a_missing_teacher_are_refused() -> None:
+    settings = loss_settings(feature={"weight": 0.8})
+    several, tokens = shape_of(network_output(0, 2, 3, 4)), NetworkShape(3, 3, None, False, has_classifier=False)
+    with pytest.raises(UsageError, match=r"^distill: crd needs pooled features, and the teacher has none"):
+        ContrastiveRepresentation(settings, several, tokens)
+    with pytest.raises(UsageError, match=r"^distill.method: crd needs a visual teacher"):
+        ContrastiveRepresentation(settings, several, None)
+
+
+@pytest.mark.parametrize("off", [{"bank": 0}, {"bank": 7, "weight": 0.0}])
+def test_memory_that_would_not_be_asked_is_not_made(off: dict[str, object]) -> None:
+    student = network_output(0, 4, 3, 5)
+    method = ContrastiveRepresentation(
+        loss_settings(ce={"weight": 1.0}, feature={"weight": 0.8, **off}), shape_of(student), shape_of(student)
+    )
+    method.prepare(TrainingSplit(np.arange(20) % 3, seed=1))
+    assert method.memory is None
+    assert set(method(student, student, labels_of(0, 4, 3), 1.0)) == ({"ce"} if "weight" in off else {"ce", "feature"})
+
+
+def test_features_in_half_precision_are_embedded_in_full() -> None:
+    student, teacher = (network_output(seed, 6, 3, 4, dtype=torch.bfloat16) for seed in (0, 1))
+    method = ContrastiveRepresentation(loss_settings(feature={"weight": 1.0}), shape_of(student), shape_of(teacher))
+    labels = labels_of(0, 6, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = method(student, teacher, labels, 1.0)["feature"].item()
+    wide = [each._replace(pooled=each.pooled.float()) for each in (student, teacher)]
+    assert found == pytest.approx(method(*wide, labels, 1.0)["feature"].item(), rel=1e-6)
 
 
 def test_without_a_bank_nothing_is_remembered() -> None:

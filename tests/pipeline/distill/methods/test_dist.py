@@ -64,6 +64,23 @@ def test_improbable_classes_count_as_much_as_probable_ones() -> None:
     assert intra.item() == pytest.approx(0, abs=1e-5)
 
 
+def test_what_varies_by_a_ten_thousandth_of_its_size_is_noise_and_by_more_is_not() -> None:
+    teacher = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64).log()
+    for spread, expected in ((0.9e-4, 1.0), (1.1e-4, 0.0)):
+        # Of probabilities 1, 1 - d and 1 - 2d, up to their sum, the centred ones have a length of √2·d.
+        step = spread / 2**0.5
+        student = torch.tensor([[1 - 2 * step, 1 - step, 1.0]], dtype=torch.float64).log()
+        assert correlation_losses(student, teacher, 1.0)[0].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_probabilities_of_zero_are_finite() -> None:
+    student = torch.tensor([[0.0, -1e4, 1.0], [1.0, -1e4, 0.0]], requires_grad=True)
+    inter, intra = correlation_losses(student, student.detach().flip(1), 1.0)
+    (inter + intra).backward()
+    assert inter.isfinite() and intra.isfinite()
+    assert student.grad is not None and student.grad.isfinite().all()
+
+
 def test_what_does_not_vary_counts_as_uncorrelated_and_has_no_gradient() -> None:
     student = torch.zeros(1, 4, requires_grad=True)
     inter, intra = correlation_losses(student, torch.tensor([[1.0, 2.0, 3.0, 5.0]]), 1.0)

@@ -46,6 +46,11 @@ def test_it_is_the_weighted_sum_of_both_parts(
     assert losses["logits"].item() == pytest.approx(2 * temperature**2 * expected / images, rel=1e-6, abs=1e-9)
 
 
+def test_three_classes_are_enough_and_the_settings_are_kept() -> None:
+    shape = shape_of(network_output(0, 2, 3, 4))
+    assert DecoupledDistillation(SETTINGS, shape, None).settings is SETTINGS
+
+
 def test_loss_is_warmed_up() -> None:
     student, teacher = network_output(0, 3, 4, 4), network_output(1, 3, 4, 4)
     method = DecoupledDistillation(SETTINGS, shape_of(student), shape_of(teacher))

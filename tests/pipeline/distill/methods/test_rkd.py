@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from exporters.core.errors import UsageError
 from pipeline.distill.methods.rkd import RelationalDistillation, angle_loss, distance_loss
@@ -87,3 +88,18 @@ def test_nets_without_pooled_features_are_refused() -> None:
         UsageError, match=r"^distill: rkd needs pooled features, and the student and the teacher have none"
     ):
         RelationalDistillation(loss_settings(feature={"weight": 1.0}), shape, shape)
+    with pytest.raises(UsageError, match=r"^distill.method: rkd needs a visual teacher"):
+        RelationalDistillation(loss_settings(feature={"weight": 1.0}), shape, None)
+
+
+def test_differences_above_one_count_linearly() -> None:
+    student, teacher = torch.tensor([[0.0], [0.0], [0.0], [9.0]]), torch.tensor([[0.0], [9.0], [9.0], [9.0]])
+    # Distances over their mean: 0 or 2 in both, equal among two of six pairs.
+    assert distance_loss(student, teacher).item() == pytest.approx(4 * (2 - 0.5) / 6)
+
+
+def test_losses_stay_on_the_device_of_the_features() -> None:
+    with FakeTensorMode():  # a GPU of which nothing is computed, and which refuses operands of the CPU
+        features = torch.empty(4, 3, device="cuda")
+        pair = torch.triu_indices(4, 4, offset=1, device=features.device)
+        assert pair.device.type == distance_loss(features, features).device.type == "cuda"

@@ -70,3 +70,28 @@ def test_nets_without_a_map_are_refused() -> None:
         ) as caught:
             SimilarityPreserving(method, student, teacher)
         assert caught.value.remedy is not None and "mlld, crd, rkd (" in caught.value.remedy
+    with pytest.raises(UsageError, match=r"^distill.method: sp needs a visual teacher"):
+        SimilarityPreserving(method, several, None)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_of_several_processes_pooled_maps_are_exchanged(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    student, teacher = network_output(0, 4, 3, 4, (3, 3)), network_output(1, 4, 3, 7, (3, 3))
+    exchanged: list[torch.Tensor] = []
+
+    def gathered(own: torch.Tensor) -> torch.Tensor:
+        exchanged.append(own)
+        return torch.cat([own, own.flip(0)])  # the other process has the same images the other way round
+
+    monkeypatch.setattr("pipeline.distill.methods.sp.process_count", lambda: processes)
+    monkeypatch.setattr("pipeline.distill.methods.sp.gathered", gathered)
+    method = SimilarityPreserving(
+        loss_settings(feature={"weight": 1.0, "pool": 2}), shape_of(student), shape_of(teacher)
+    )
+    loss = method(student, teacher, labels_of(0, 4, 3), 1.0)["feature"].item()
+    assert [tuple(each.shape) for each in exchanged] == ([] if processes == 1 else [(4, 4, 2, 2), (4, 7, 2, 2)])
+    assert student.feature_map is not None and teacher.feature_map is not None
+    maps = [each.feature_map for each in (student, teacher)]
+    whole = maps if processes == 1 else [torch.cat([each, each.flip(0)]) for each in maps]
+    difference = similarities(whole[0].numpy(), 2) - similarities(whole[1].numpy(), 2)
+    assert loss == pytest.approx((difference**2).mean(), rel=1e-5)

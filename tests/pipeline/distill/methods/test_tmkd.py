@@ -1,5 +1,8 @@
 """TMKD as a plug-in: every switch falls back to what it should."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,13 +10,15 @@ from hypothesis import strategies as st
 
 from exporters.core.errors import UsageError
 from pipeline.distill.build import build_method
-from pipeline.distill.losses import kl_logits
+from pipeline.distill.losses import cross_entropy, kl_logits
+from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.base import Method
 from pipeline.distill.methods.cat_kd import ClassAttentionTransfer
 from pipeline.distill.methods.tmkd import Tmkd
 from pipeline.distill.registry import METHODS, base_methods, load_method
 from pipeline.distill.settings import DistillSettings, resolve_losses
 from pipeline.models.outputs import NetworkOutput
+from pipeline.randomness import Samples
 from pipeline.tmkd.contrast import centre_anchors, image_text_contrast
 from pipeline.tmkd.fusion import fuse_output, split_views
 from pipeline.tmkd.weighting import teacher_confidence_scores, view_weights
@@ -174,7 +179,7 @@ def refused(base: str, **values: object) -> UsageError:
 def test_nets_without_class_activation_maps_are_refused_where_line_9_needs_them() -> None:
     assert "the student has none" in str(refused("cat_kd"))
     error = refused("kd", feature={"weight": 1.0})
-    assert "distill.feature.weight" in error.message
+    assert error.message.startswith("distill.feature.weight: the feature loss compares class activation maps")
     assert error.remedy is not None
     working = "kd, dkd, logit_std, dist, mlld, crd, rkd, sp, at, fitnet, reviewkd"
     assert f": {working} (" in error.remedy
@@ -185,11 +190,42 @@ def test_nets_without_class_activation_maps_are_refused_where_line_9_needs_them(
         build_method(distill, shape, shape, None)(output, output, labels_of(0, 2, 3), 1.0)
 
 
-@pytest.mark.parametrize("anchors", [None, torch.randn(5, 7)])
-def test_a_contrast_needs_an_anchor_of_each_class(anchors: torch.Tensor | None) -> None:
+@pytest.mark.parametrize(("anchors", "found"), [(None, 0), (torch.randn(5, 7), 5)])
+def test_a_contrast_needs_an_anchor_of_each_class(anchors: torch.Tensor | None, found: int) -> None:
     output = network_output(0, 2, 3, 4)
-    with pytest.raises(UsageError, match=r"distill\.contrast\.weight: expected text anchors of 3 classes"):
+    with pytest.raises(
+        UsageError, match=rf"distill\.contrast\.weight: expected text anchors of 3 classes, got {found}\n"
+    ):
         build(output, output, anchors, method="tmkd", contrast={"weight": 0.8})
+
+
+def test_a_contrast_needs_pooled_features_of_the_student() -> None:
+    output = network_output(0, 2, 3, 4)
+    without = dataclasses.replace(shape_of(output), has_classifier=False)
+    settings_ = loss_settings(ce={"weight": 1.0}, contrast={"weight": 0.8})
+    base = load_method("kd")(settings_, without, shape_of(output))
+    with pytest.raises(UsageError, match=r"the contrast needs the student's pooled features"):
+        Tmkd(settings_, without, shape_of(output), base=base, anchors=torch.randn(3, 7))
+
+
+def test_a_feature_loss_needs_a_teacher() -> None:
+    shape, settings_ = shape_of(network_output(0, 2, 3, 4)), loss_settings(feature={"weight": 1.0})
+    with pytest.raises(UsageError, match=r"^distill.method: tmkd needs a visual teacher"):
+        Tmkd(settings_, shape, None, base=load_method("kd")(settings_, shape, shape))
+
+
+def test_base_is_prepared_and_told_which_images_a_batch_has() -> None:
+    student, teacher, labels = network_output(0, 4, 3, 5), network_output(1, 4, 3, 9), labels_of(0, 4, 3)
+    off = {"weight": 0.0}
+    method = build(student, teacher, method="tmkd", base="crd", feature={"bank": 7}, contrast=off, logits=off)
+    assert isinstance(method, Tmkd)
+    split = TrainingSplit(np.arange(20) % 3, seed=1)
+    method.prepare(split)
+    mixed = Samples(torch.tensor([3, 11, 0, 5]), 2, labels.flip(0), torch.tensor([0.5, 1.0, 0.7, 0.9]))
+    terms = method.eval().terms(student, teacher, labels, mixed)
+    expected = method.base.terms(student, teacher, labels, mixed)
+    assert {name: term.item() for name, term in terms.items()} == {name: e.item() for name, e in expected.items()}
+    assert terms["ce"].item() != pytest.approx(cross_entropy(student.logits, labels).item())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
