@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from pipeline.randomness import Samples
+from pipeline.randomness import Samples, generator
 from pipeline.tmkd.class_texts import AnchorTexts, PromptTexts
 from pipeline.tmkd.prompts import Prompts, encode_prompts
-from pipeline.tmkd.views.settings import default_views
+from pipeline.tmkd.views.settings import EdgeView, default_views
 from pipeline.tmkd.views.views import Views
 from tests.pipeline.models.small_clip import small_clip
 
@@ -48,3 +48,27 @@ def test_anchors_are_centred_and_the_same_in_every_view() -> None:
     for found in (texts.sampled(Samples(torch.tensor([0]), 0)), texts.embeddings(VIEWS)):
         torch.testing.assert_close(found, torch.stack([expected] * 3))
     assert texts.embeddings(Views({})).shape == (1, 2, 2)
+
+
+def test_view_of_another_name_is_shown_with_the_prompts_of_its_kind(tmp_path: Path) -> None:
+    clip, views = small_clip(tmp_path), Views({"bold": EdgeView(strength=0.9)})
+    texts = PromptTexts(clip, PROMPTS, views, NAMES, seed=1)
+    tokens = texts.sample_tokens(Samples(torch.tensor([0]), 0))
+    assert torch.equal(tokens[1], clip.tokenize([f"edges of {name}" for name in NAMES]))
+    assert torch.equal(
+        texts.embeddings(views), encode_prompts(clip.encode_text, PROMPTS, NAMES, {"rgb": "rgb", "bold": "edge"})
+    )
+
+
+def test_template_follows_from_seed_epoch_and_first_sample(tmp_path: Path) -> None:
+    clip = small_clip(tmp_path)
+    prompts = Prompts({"rgb": tuple(f"{word} {{}}" for word in "abcdefgh")})
+    seen = set()
+    for seed, epoch, index in ((1, 0, 0), (1, 0, 1), (1, 1, 0), (2, 0, 0), (1, 5, 9), (4, 4, 4)):
+        drawn = int(generator(seed, "template for the text teacher", epoch, index).integers(8))
+        seen.add(drawn)
+        found = PromptTexts(clip, prompts, Views({}), NAMES, seed).sample_tokens(
+            Samples(torch.tensor([index, 7]), epoch)
+        )
+        assert torch.equal(found[0], clip.tokenize([f"{'abcdefgh'[drawn]} {name}" for name in NAMES]))
+    assert len(seen) > 2

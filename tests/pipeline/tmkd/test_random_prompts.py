@@ -2,9 +2,11 @@
 
 import re
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.randomness import generator
 from pipeline.tmkd.random_prompts import random_prompt
 
 
@@ -17,6 +19,13 @@ def test_four_pseudo_words_that_follow_from_seed_view_and_class(seed: int, view:
     others = {random_prompt(seed + 1, view, label), random_prompt(seed, f"{view}_", label)}
     others.add(random_prompt(seed, view, label + 1))
     assert len(others | {prompt}) == 4
+
+
+def test_prompts_stay_the_same_from_version_to_version() -> None:
+    draws = generator(7, "random prompt of the view edge", index=3)
+    consonants, vowels = draws.integers(14, size=(4, 4)), draws.integers(5, size=(4, 4))
+    pairs = np.char.add(np.array(list("bdfgklmnprstvz"))[consonants], np.array(list("aeiou"))[vowels])
+    assert random_prompt(7, "edge", 3) == " ".join("".join(word) for word in pairs)
 
 
 def test_no_two_of_a_large_data_set_are_the_same() -> None:

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from exporters.student.architectures import Architecture, build
 from pipeline.models.deployment.choice import Place
 from pipeline.models.deployment.deployed import DeployedClassifier
 from pipeline.models.tapped import TappedNetwork
+from pipeline.tmkd.choice import ScoreStatistics
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.settings import EdgeView, FlipView, HighFrequencyView
 from pipeline.tmkd.views.views import Views
@@ -297,3 +300,100 @@ def test_deployed_teacher_in_eager_pytorch_is_the_network_to_the_bit(tmp_path: P
     ours, theirs = deployed(images, labels), plain(images, labels)
     assert torch.equal(ours.logits, theirs.logits) and torch.equal(ours.feature_map, theirs.feature_map)
     assert [each.runtime for each in deployed.decisions] == ["eager"] and plain.decisions == ()
+
+
+def test_whole_images_take_the_place_of_what_clip_sees_of_a_crop() -> None:
+    images, labels = batch()
+    asked: list[Tensor] = []
+
+    def whole(indices: Tensor) -> Tensor:
+        asked.append(indices)
+        return indices.float().view(1, -1, 1) * torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1)
+
+    def weighting(embeddings: Tensor | None, logits: Tensor, given: Tensor) -> Tensor:
+        assert embeddings is not None
+        return embeddings[..., 0].T
+
+    for tower in ({"image_tower": lambda views: views.mean(dim=(2, 3))}, {"projection": lambda pooled: pooled}):
+        plain = MultiViewTeacher(visual(), Views(SPECS), weighting, 1.0, **tower)
+        seeing, indices = plain.seeing(whole), torch.tensor([0, 1, 2, 3, 0])
+        assert plain.has_image_tower and not seeing.has_image_tower
+        viewed = seeing.look(images)
+        assert viewed.embeddings is None and plain.remembered(viewed, None) is viewed
+        found = seeing.remembered(viewed, indices)
+        assert torch.equal(found.embeddings, whole(indices)) and found.output is viewed.output
+        weights = softmax(np.outer(indices.numpy(), [1.0, -1.0, 0.0]), axis=1)
+        np.testing.assert_allclose(seeing.weigh(found, labels), weights, rtol=1e-5)
+        expected = np.einsum("bv,vbk->bk", weights, of_each_view(plain.visual, images)[0])
+        np.testing.assert_allclose(seeing(images, labels, 0, indices).logits, expected, rtol=1e-4, atol=1e-5)
+        assert all(torch.equal(each, indices) for each in asked)
+
+
+class Recording:
+    """Parts that were timed, and a sharded network's steps."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        self.seen.append(name)
+        yield
+
+    def keep_step(self, looks: bool) -> None:
+        self.seen.append(looks)
+
+    def in_step(self, batches: list[int]) -> list[int]:
+        return batches[::-1]
+
+
+def test_parts_are_timed_by_their_names() -> None:
+    images, _ = batch()
+    teacher = MultiViewTeacher(visual(), Views(SPECS), uniform_weighting, 1.0, lambda views: views.mean(dim=(2, 3)))
+    teacher.timer = timer = Recording()  # type: ignore[assignment]
+    teacher.look(images)
+    seeing = teacher.seeing(lambda indices: torch.zeros(3, len(indices), 1))
+    seeing.remembered(seeing.look(images), torch.arange(5))
+    assert timer.seen == ["views", "clip", "views", "cache"]
+
+
+def test_step_is_kept_where_the_visual_teacher_is_sharded_and_nowhere_else(tmp_path: Path) -> None:
+    images, _ = batch()
+    place = Place(tmp_path, "key", torch.device("cpu"), False, lambda: images, 1)
+    deployed = DeployedClassifier(visual(), "eager", place)
+    batches = [1, 2, 3]
+    for network in (visual(), deployed):
+        teacher = MultiViewTeacher(network, Views({}), uniform_weighting, 1.0)
+        teacher.keep_step(True)
+        assert teacher.in_step(batches) is batches
+    deployed.sharded = sharded = Recording()  # type: ignore[assignment]
+    for looks in (True, False):
+        teacher.keep_step(looks)
+    assert sharded.seen == [True, False] and teacher.in_step(batches) == [3, 2, 1]
+
+
+def test_teachers_are_shown_channels_last_and_embed_each_view() -> None:
+    images, _ = batch()
+    layouts: list[bool] = []
+
+    def tower(views: Tensor) -> Tensor:
+        layouts.append(views.is_contiguous(memory_format=torch.channels_last) and not views.is_contiguous())
+        return views.mean(dim=(2, 3))
+
+    teacher = MultiViewTeacher(visual(), Views(SPECS), uniform_weighting, 1.0, tower)
+    torch.testing.assert_close(teacher.embed(images.contiguous()), Views(SPECS)(images).mean(dim=(3, 4)))
+    assert layouts == [True]
+    looked = teacher.look(images)
+    assert looked.embeddings is not None and torch.equal(looked.embeddings, teacher.embed(images))
+
+
+def test_scores_are_standardised_where_there_are_statistics() -> None:
+    images, labels = batch()
+    statistics = tuple(
+        ScoreStatistics(mean=mean, spread=spread) for mean, spread in ((-1.0, 2.0), (0.5, 1.0), (0.0, 3.0))
+    )
+    teacher = MultiViewTeacher(visual(), Views(SPECS), confidence_weighting, 0.5, statistics=statistics)
+    viewed = teacher.look(images)
+    score = np.log(softmax(viewed.output.logits.double().numpy(), axis=2))[:, np.arange(5), labels.numpy()].T
+    expected = softmax((score - [-1.0, 0.5, 0.0]) / [2.0, 1.0, 3.0] / 0.5, axis=1)
+    np.testing.assert_allclose(teacher.weigh(viewed, labels), expected, rtol=1e-4, atol=1e-6)

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from pipeline.data.loading import Batch
 from pipeline.evaluation.zero_shot import zero_shot_accuracy
-from pipeline.randomness import Samples
+from pipeline.randomness import Samples, generator
 from pipeline.tmkd.prompts import Prompts, encode_prompts
+from pipeline.tmkd.sampled_views import SampledViews
 from pipeline.tmkd.text_fit import TextFit
 from pipeline.tmkd.views.settings import default_views
 from pipeline.tmkd.views.views import Views
@@ -72,6 +73,17 @@ def test_each_view_has_prompts_of_its_own(fit: TextFit):
         }
         assert seen[view] == possible
     assert len(seen[0]) == 3
+
+
+def test_draws_are_those_of_streams_of_their_own(fit: TextFit):
+    samples = Samples(torch.tensor([5, 6]), 2)
+    assert torch.equal(fit.sample_views(samples), SampledViews(VIEWS, 3, "view for the text teacher").sample(samples))
+    draws = generator(3, "template for the text teacher", 2, 5)
+    templates = [
+        PROMPTS.templates(view)[draws.integers(count)] for view, count in zip(VIEWS.names, (3, 2, 1), strict=True)
+    ]
+    expected = [fit.clip.tokenize([template.replace("{}", kind) for kind in NAMES]) for template in templates]
+    assert torch.equal(fit.sample_tokens(samples), torch.stack(expected))
 
 
 def test_loss_is_the_contrast_within_each_view(fit: TextFit):

@@ -15,7 +15,7 @@ from pipeline.distill.registry import METHODS, base_methods
 from pipeline.distill.settings import DistillSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.randomness import Samples
-from tests.pipeline.distill.networks import extreme_output, labels_of, network_output, shape_of
+from tests.pipeline.distill.networks import extreme_output, labels_of, loss_settings, network_output, shape_of
 
 ALONE = [name for name in METHODS if name != "tmkd"]
 
@@ -195,6 +195,59 @@ def test_mixed_labels_go_to_the_labels_device_and_are_none_without_a_share() -> 
     pair = _mixed(Samples(torch.arange(2), 0, torch.tensor([1, 0]), torch.tensor([0.5, 1.0])), torch.device("meta"))
     assert pair is not None and [each.device.type for each in pair] == ["meta", "meta"]
     assert _mixed(Samples(torch.arange(2), 0, torch.tensor([1, 0]), None), torch.device("cpu")) is None
+
+
+class Given(Method):
+    """Losses that are given, of 2, 3, 5 and 7."""
+
+    def terms(self, *_: object) -> dict[str, torch.Tensor]:
+        return {name: torch.tensor(value) for name, value in GIVEN.items()}
+
+
+class Doubling(torch.nn.Module):
+    """A balance that doubles each loss, and keeps what it was given."""
+
+    def forward(self, unit: torch.Tensor, terms: dict[str, torch.Tensor], student: object) -> dict[str, torch.Tensor]:
+        self.seen = unit.item(), {name: term.item() for name, term in terms.items()}, student
+        return {name: torch.tensor(2.0) for name in terms}
+
+
+GIVEN = {"ce": 2.0, "logits": 3.0, "feature": 5.0, "contrast": 7.0}
+WEIGHTS = {"ce": 0.5, "logits": 11.0, "feature": 13.0, "contrast": 17.0}
+
+
+@pytest.mark.parametrize("ramps_logits", [False, True])
+def test_each_loss_has_its_weight_and_its_warm_up(ramps_logits: bool) -> None:
+    output = network_output(0, 2, 3, 4)
+    method = Given(
+        loss_settings(**{name: {"weight": weight} for name, weight in WEIGHTS.items()}), shape_of(output), None
+    )
+    method.ramps_logits = ramps_logits
+    ramps = {"ce": 1.0, "logits": 0.25 if ramps_logits else 1.0, "feature": 0.25, "contrast": 0.25}
+    expected = {name: GIVEN[name] * WEIGHTS[name] * ramps[name] for name in GIVEN}
+    found = method(output, None, labels_of(0, 2, 3), 0.25)
+    assert {name: loss.item() for name, loss in found.items()} == expected
+    method.balance = balance = Doubling()  # type: ignore[assignment]
+    found = method(output, None, labels_of(0, 2, 3), 0.25)
+    taught = {name: value for name, value in GIVEN.items() if name != "ce"}
+    assert balance.seen == (2.0, taught, output)
+    assert {name: loss.item() for name, loss in found.items()} == {
+        name: value * (1 if name == "ce" else 2) for name, value in expected.items()
+    }
+
+
+def test_balance_of_no_losses_is_not_asked_and_a_missing_unit_is_computed() -> None:
+    student, teacher, labels = network_output(0, 3, 4, 5), network_output(1, 3, 4, 5), labels_of(0, 3, 4)
+    off = {"weight": 0.0}
+    samples = Samples(torch.arange(3), 0, labels.flip(0), torch.tensor([0.5, 0.6, 0.7]))
+    for values, asked in (({"ce": off}, True), ({"logits": off}, False)):
+        method = build("kd", student, teacher, **values)
+        method.balance = balance = Doubling()  # type: ignore[assignment]
+        method(student, teacher, labels, 1.0, samples)
+        assert hasattr(balance, "seen") == asked
+        if asked:
+            mixed = (labels.flip(0), torch.tensor([0.5, 0.6, 0.7]))
+            assert balance.seen[0] == cross_entropy(student.logits, labels, mixed=mixed).item()
 
 
 def test_method_without_own_losses_does_not_implement_them() -> None:
