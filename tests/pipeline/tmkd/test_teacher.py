@@ -376,15 +376,20 @@ def test_teachers_are_shown_channels_last_and_embed_each_view() -> None:
     images, _ = batch()
     layouts: list[bool] = []
 
+    def weighting(embeddings: Tensor | None, logits: Tensor, given: Tensor) -> Tensor:
+        assert embeddings is not None
+        return embeddings[..., 1].T
+
     def tower(views: Tensor) -> Tensor:
         layouts.append(views.is_contiguous(memory_format=torch.channels_last) and not views.is_contiguous())
         return views.mean(dim=(2, 3))
 
-    teacher = MultiViewTeacher(visual(), Views(SPECS), uniform_weighting, 1.0, tower)
+    teacher = MultiViewTeacher(visual(), Views(SPECS), weighting, 1.0, tower)
     torch.testing.assert_close(teacher.embed(images.contiguous()), Views(SPECS)(images).mean(dim=(3, 4)))
     assert layouts == [True]
     looked = teacher.look(images)
     assert looked.embeddings is not None and torch.equal(looked.embeddings, teacher.embed(images))
+    torch.testing.assert_close(teacher.weigh_label_free(looked), looked.embeddings[..., 1].T.softmax(dim=1))
 
 
 def test_scores_are_standardised_where_there_are_statistics() -> None:
