@@ -28,6 +28,7 @@ PARTS = {
             "tests/pipeline/tmkd/test_cache_columns.py::test_two_processes_fill_one_column_and_a_killed_one",
             "tests/pipeline/tmkd/test_cache_files.py::test_full_disk_while_writing_is_reported",
             "tests/pipeline/tmkd/test_prompts.py::test_reading_prompts_does_not_load_torch",
+            "tests/pipeline/tmkd/views/test_settings.py::test_settings_do_not_load_torch",
         ),
     ),
     "losses": Part(

@@ -52,6 +52,8 @@ def test_cross_entropy_equals_the_formula(seed: int, images: int, classes: int, 
     expected = -(target * np.log(softmax(student))).sum(axis=-1).mean()
     result = cross_entropy(torch.tensor(student), torch.tensor(labels), smoothing)
     assert result.item() == pytest.approx(expected, abs=1e-9)
+    if not smoothing:
+        assert cross_entropy(torch.tensor(student), torch.tensor(labels)).item() == result.item()
 
 
 @given(seed=seeds, images=st.integers(1, 6), classes=st.integers(2, 9), temperature=temperatures)

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline.tmkd.views.high_frequency import high_frequency_view, high_pass, low_pass
 from pipeline.tmkd.views.settings import HighFrequencyView
@@ -54,12 +55,39 @@ def test_high_and_low_frequencies_add_up(
 
 def test_the_cutoff_is_a_fraction_of_nyquist() -> None:
     column = torch.arange(64)
-    for cycles, above in ((7, False), (9, True)):  # 8 cycles in 64 pixels are a quarter of Nyquist
+    for cycles, above in ((7, False), (8, False), (9, True)):  # 8 cycles in 64 pixels are a quarter of Nyquist
         wave = 0.5 + 0.3 * torch.sin(2 * torch.pi * cycles * column / 64)
         images = wave.expand(1, 3, 64, 64)
         kept = high_pass(images, 0.25, "fft")
         expected = images - 0.5 if above else torch.zeros_like(images)
         torch.testing.assert_close(kept, expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(low_pass(images, 0.25, "fft"), images - expected, atol=1e-5, rtol=0)
+
+
+@given(seed=st.integers(0, 10_000), size=sizes, cutoff=st.sampled_from([0.0, 0.05, 0.3, 0.8]))
+@settings(deadline=None, max_examples=25)
+def test_gaussian_reaches_four_deviations_or_to_the_border(
+    seed: int, size: tuple[int, int, int], cutoff: float
+) -> None:
+    images = random_images(seed, size, torch.float64)
+    sigma = np.sqrt(np.log(2) / 2) / (
+        np.pi * max(cutoff, 1e-6) / 2
+    )  # a transfer exp(-2·(pi·sigma·f)²) of ½ at the cutoff
+    expected = images.numpy()
+    for axis in (2, 3):
+        reach = min(int(np.ceil(4 * sigma)), expected.shape[axis] - 1)
+        taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+        margins = [(reach, reach) if each == axis else (0, 0) for each in range(4)]
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(expected, margins, "reflect"), len(taps), axis=axis)
+        expected = windows @ (taps / taps.sum())
+    np.testing.assert_allclose(low_pass(images, cutoff, "gaussian").numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("filter", ["fft", "gaussian"])
+def test_frequencies_stay_on_the_device_of_the_images(filter: str) -> None:
+    with FakeTensorMode():  # a GPU of which nothing is computed, and which refuses operands of the CPU
+        images = torch.empty(2, 3, 8, 8, device="cuda")
+        assert {each(images, 0.3, filter).device.type for each in (low_pass, high_pass)} == {"cuda"}
 
 
 def test_the_gaussian_halves_the_cutoff_frequency() -> None:
