@@ -65,6 +65,45 @@ def test_each_whole_image_is_looked_at_once(tmp_path: Path) -> None:
     assert not other.shown
 
 
+def test_embeddings_are_kept_in_the_storage_and_given_in_float32_on_the_device(tmp_path: Path) -> None:
+    plain, (images, rows) = teacher(Tower()), images_of([0, 4, 5])
+    half = seen(tmp_path / "half", plain, "float16")
+    half.commit()  # nothing yet
+    exact = plain.embed(images.contiguous(memory_format=torch.channels_last))
+    found = half.look(images, rows)
+    assert found.dtype == torch.float32 and torch.equal(found, exact.half().float()) and not torch.equal(found, exact)
+    whole = seen(tmp_path / "whole", plain)
+    assert torch.equal(whole.look(images, rows), exact)
+    assert [np.load(tmp_path / "whole" / f"{view}.npy").dtype for view in VIEWS.identities] == [np.float32] * 2
+    there = WholeImages(tmp_path / "whole", IMAGES, VIEWS.identities, plain.embed, torch.device("meta"))
+    assert not there.missing(rows.numpy()).any() and there(rows).device.type == "meta"
+
+
+def test_image_is_missing_where_one_view_of_it_is(tmp_path: Path) -> None:
+    plain, (images, rows) = teacher(Tower()), images_of([0, 4])
+    seen(tmp_path, plain).look(images, rows)
+    other = Views({"edge": EdgeView(strength=1.0)})
+    wider = WholeImages(tmp_path, IMAGES, (*VIEWS.identities, other.identities[1]), plain.embed, torch.device("cpu"))
+    assert wider.missing(np.arange(IMAGES)).all()
+
+
+def test_tower_is_shown_the_missing_images_alone_and_channels_last(tmp_path: Path) -> None:
+    shown: list[Tensor] = []
+
+    def embed(missing: Tensor) -> Tensor:
+        shown.append(missing)
+        return missing.mean(dim=(2, 3)).expand(2, -1, -1).bfloat16()
+
+    whole = WholeImages(tmp_path, IMAGES, VIEWS.identities, embed, torch.device("cpu"))
+    (first, rows), (images, more) = images_of([1, 3]), images_of([3, 0, 1, 2])
+    whole.look(first, rows)
+    whole.look(images, more)
+    assert torch.equal(shown[0], first) and torch.equal(shown[1], images[[1, 3]])
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in shown)
+    expected = images.mean(dim=(2, 3)).bfloat16().float()
+    torch.testing.assert_close(whole(more), expected.expand(2, -1, -1), atol=1e-2, rtol=0)
+
+
 def test_weights_follow_from_the_whole_image_and_answers_from_the_crop(tmp_path: Path) -> None:
     tower = Tower()
     plain = teacher(tower)

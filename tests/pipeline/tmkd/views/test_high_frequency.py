@@ -83,6 +83,12 @@ def test_gaussian_reaches_four_deviations_or_to_the_border(
     np.testing.assert_allclose(low_pass(images, cutoff, "gaussian").numpy(), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_the_dtype_is_kept(dtype: torch.dtype) -> None:
+    for mode in ("enhance", "replace"):
+        assert high_frequency_view(random_images(0, (2, 5, 6), dtype), HighFrequencyView(mode=mode)).dtype == dtype
+
+
 @pytest.mark.parametrize("filter", ["fft", "gaussian"])
 def test_frequencies_stay_on_the_device_of_the_images(filter: str) -> None:
     with FakeTensorMode():  # a GPU of which nothing is computed, and which refuses operands of the CPU
