@@ -192,6 +192,11 @@ def test_norms_are_those_of_the_whole_batch_over_all_processes(monkeypatch: pyte
     torch.testing.assert_close(_of_whole_batch(parts[0])[0], torch.tensor([5 / 2, 13 / 2]))
 
 
+def test_norms_of_a_process_alone_are_left_as_they_are() -> None:
+    norms = torch.tensor([[1e30, 0.1], [3.0, 1e-30]])  # their squares are out of range
+    assert torch.equal(_of_whole_batch(norms), norms)
+
+
 def test_weakly_pulling_loss_is_told_among_the_metrics() -> None:
     student, balance = student_of(0), LossBalance()
     unit = cross_entropy(student.logits, labels_of(0, 6, CLASSES))

@@ -50,6 +50,7 @@ def test_only_committed_rows_count(tmp_path: Path) -> None:
         assert each.known(1, EVERY).tolist() == [True, False, False, False, True]
         np.testing.assert_array_equal(each.read(1, np.array([0, 4])), values[::-1])
         assert not each.known(0, EVERY).any()
+    assert np.load(tmp_path / "x.known.npy").dtype == np.bool_  # a number each would be eight times as much to read
 
 
 def test_rows_of_another_writer_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
