@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -160,6 +161,17 @@ def test_flush_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
     ArrayFile(tmp_path / "x.npy", (2, 5), np.bool_).flush()
     assert synced[-1] == (tmp_path / "x.npy").stat().st_ino
+
+
+def test_disk_that_is_full_while_a_file_is_filled_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = ArrayFile(tmp_path / "x.npy", (2, 5), np.bool_)
+    for call, act in (("fsync", file.flush), ("pwrite", lambda: file.write(0, np.arange(2), np.ones(2)))):
+        monkeypatch.setattr(os, call, full)
+        with pytest.raises(WriteError, match=rf"^{tmp_path}/x\.npy: cannot be written: the disk is full"):
+            act()
 
 
 def test_file_is_made_in_new_folders_and_the_first_of_two_makers_wins(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -75,8 +76,18 @@ def test_embeddings_are_kept_in_the_storage_and_given_in_float32_on_the_device(t
     whole = seen(tmp_path / "whole", plain)
     assert torch.equal(whole.look(images, rows), exact)
     assert [np.load(tmp_path / "whole" / f"{view}.npy").dtype for view in VIEWS.identities] == [np.float32] * 2
+    assert np.load(tmp_path / "whole" / "rgb.npy").shape == (1, IMAGES, 3)  # one epoch: looked at once
     there = WholeImages(tmp_path / "whole", IMAGES, VIEWS.identities, plain.embed, torch.device("meta"))
     assert not there.missing(rows.numpy()).any() and there(rows).device.type == "meta"
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_embeddings_of_other_views_than_those_named_are_refused(views: int, tmp_path: Path) -> None:
+    whole = WholeImages(
+        tmp_path, IMAGES, VIEWS.identities, lambda x: torch.zeros(views, len(x), 4), torch.device("cpu")
+    )
+    with pytest.raises(ValueError, match="zip"):
+        whole.look(*images_of([0, 1]))
 
 
 def test_image_is_missing_where_one_view_of_it_is(tmp_path: Path) -> None:
