@@ -88,7 +88,7 @@ NOT_MUTATED = (
 LEAST_SCORE = 85
 """Percent of the mutants that are not equivalent."""
 
-TIMEOUT = {"timeout_multiplier": 20.0, "timeout_constant": 2.0}
+TIMEOUT = {"timeout_multiplier": 6.0, "timeout_constant": 3.0}
 """A mutant may take `multiplier × (constant + seconds of its tests)`, and twice as much CPU time.
 
 Seconds are those of a clock: a machine that is busier than when the tests were measured must not kill a mutant.

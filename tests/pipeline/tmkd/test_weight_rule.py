@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,3 +71,33 @@ def test_statistics_follow_the_order_of_the_views() -> None:
     statistics = {name: ScoreStatistics(mean=float(place), spread=1.0) for place, name in enumerate(NAMES)}
     assert in_order(statistics, ("blur", "rgb")) == (statistics["blur"], statistics["rgb"])
     assert in_order(None, NAMES) is None
+
+
+def test_scores_of_embeddings_are_standardised_whatever_labels_they_are_for() -> None:
+    logits, labels = drawn(3)
+    embeddings = torch.randn(3, 9, 5, generator=torch.Generator().manual_seed(1))  # one number for each class
+
+    def by_embedding(given: torch.Tensor | None, _: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        assert given is not None
+        return given[:, torch.arange(9), wanted].T
+
+    statistics = tuple(
+        ScoreStatistics(mean=mean, spread=spread) for mean, spread in ((1.0, 2.0), (-3.0, 0.5), (0.0, 4.0))
+    )
+    rule = WeightRule(by_embedding, 0.7, statistics)
+    guessed = torch.from_numpy(logits.numpy().mean(axis=0).argmax(axis=1))
+    for found, wanted in (
+        (rule.weigh(embeddings, logits, labels), labels),
+        (rule.weigh_label_free(embeddings, logits), guessed),
+    ):
+        scores = embeddings.numpy()[:, np.arange(9), wanted.numpy()].T
+        powers = np.exp((scores - [1.0, -3.0, 0.0]) / [2.0, 0.5, 4.0] / 0.7)
+        np.testing.assert_allclose(found.numpy(), powers / powers.sum(axis=1, keepdims=True), rtol=1e-5)
+
+
+def test_spread_of_next_to_nothing_is_1_and_one_above_is_kept() -> None:
+    for spread, expected in ((0.9e-6, 1.0), (1.1e-6, 1.1e-6), (0.5, 0.5)):
+        scores = torch.tensor([[-spread], [spread]], dtype=torch.float64)
+        assert measure_scores(scores, ("rgb",))["rgb"].spread == pytest.approx(expected)
+    with pytest.raises(ValueError, match="zip"):
+        measure_scores(torch.zeros(2, 3), ("rgb",))

@@ -83,6 +83,15 @@ def test_gaussian_reaches_four_deviations_or_to_the_border(
     np.testing.assert_allclose(low_pass(images, cutoff, "gaussian").numpy(), expected, atol=1e-12)
 
 
+def test_frequencies_of_float64_images_are_told_from_the_cutoff_in_float64() -> None:
+    wave = torch.cos(
+        2 * torch.pi * torch.arange(10, dtype=torch.float64) / 10
+    )  # a fifth of Nyquist, which fp32 has not
+    images = wave.expand(1, 3, 10, 10)
+    for each in (images, images.mT):
+        torch.testing.assert_close(low_pass(each, 0.2, "fft"), each)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_the_dtype_is_kept(dtype: torch.dtype) -> None:
     for mode in ("enhance", "replace"):
