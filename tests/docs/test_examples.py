@@ -1,9 +1,7 @@
 """The Python in the documents runs, and does what the text says."""
 
 import shutil
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,19 +9,17 @@ import pytest
 from PIL import Image
 
 from exporters.client import Student
-from exporters.core.errors import UnavailableError
 from exporters.core.files import dump_json
 from exporters.images.decoding import open_rgb
 from exporters.images.preprocessing import Preprocessing
-from pipeline.data.registry import DATASETS, load_reader
-from pipeline.distill.registry import METHODS, MethodEntry, base_methods
 from tests.docs import markdown
 from tests.docs.markdown import DOCUMENTS, ROOT, blocks
 from tests.docs.test_commands import invocations
 from tests.exporters.conftest import LABELS, Exported
 from tests.exporters.odd_images import ODD
 from tests.pipeline.conftest import run_command
-from tests.pipeline.distill.test_registry import test_entry_agrees_with_its_class as check_entry
+
+SERVE = ROOT / "docs" / "how-to" / "serve.md"
 
 
 @pytest.fixture
@@ -38,8 +34,10 @@ def example(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-def test_both_clients_of_the_readme_give_the_same_label(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with_client, with_runtime = blocks(ROOT / "README.md", "python")
+def test_client_and_onnx_runtime_alone_give_the_same_label(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (with_client,) = blocks(ROOT / "README.md", "python")
+    also_with_client, with_runtime = blocks(SERVE, "python")
+    assert also_with_client == with_client
     client_scope: dict[str, object] = {}
     exec(with_client, client_scope)
     first = capsys.readouterr().out.splitlines()
@@ -52,11 +50,9 @@ def test_both_clients_of_the_readme_give_the_same_label(example: Path, capsys: p
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_readme_without_the_client_gives_its_pixels(
-    example: Path, capsys: pytest.CaptureFixture[str], odd: str
-) -> None:
+def test_onnx_runtime_alone_gives_its_pixels(example: Path, capsys: pytest.CaptureFixture[str], odd: str) -> None:
     ODD[odd](example / "photo.jpg")
-    _, with_runtime = blocks(ROOT / "README.md", "python")
+    with_runtime = blocks(SERVE, "python")[1]
     scope: dict[str, Any] = {}
     exec(with_runtime, scope)
     student = Student.load("runs/quickstart/bundle")
@@ -65,12 +61,12 @@ def test_readme_without_the_client_gives_its_pixels(
 
 
 @pytest.mark.parametrize("odd", ["tall", "wide", "tiny", "exif 6", "alpha"])
-def test_readme_without_the_client_follows_preprocess_json(example: Path, odd: str) -> None:
+def test_onnx_runtime_alone_follows_preprocess_json(example: Path, odd: str) -> None:
     ODD[odd](example / "photo.jpg")
     preprocessing = Preprocessing(32, 41, (0.5,) * 3, (0.2,) * 3, "bicubic")
     (example / "runs" / "quickstart" / "bundle" / "preprocess.json").write_text(dump_json(preprocessing.to_json()))
     scope: dict[str, Any] = {}
-    exec(blocks(ROOT / "README.md", "python")[1], scope)
+    exec(blocks(SERVE, "python")[1], scope)
     np.testing.assert_array_equal(scope["pixels"], preprocessing.apply(open_rgb(Path("photo.jpg"))))
 
 
@@ -117,55 +113,3 @@ def test_python_of_the_tensorrt_page_builds(cifar: Exported, tmp_path: Path, mon
     exec(build, scope)
     assert scope["built"].path.is_file()
     compile(f"from exporters.runtimes{run}", "docs/tensorrt.md", "exec")  # running it needs a GPU
-
-
-def contributing(path: str) -> str:
-    """The block of CONTRIBUTING.md that begins with the path of its file."""
-    (found,) = (code for code in blocks(ROOT / "CONTRIBUTING.md", "python") if code.startswith(f"# {path}\n"))
-    return found
-
-
-def install(monkeypatch: pytest.MonkeyPatch, path: str) -> ModuleType:
-    """The module of a block, as if its file were there."""
-    module = ModuleType(path.removesuffix(".py").replace("/", "."))
-    exec(contributing(path), module.__dict__)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return module
-
-
-def test_the_method_of_the_walk_through_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, "pipeline/distill/methods/cosine.py")
-    entries = eval(f"{{{contributing('pipeline/distill/registry.py')}}}", {"MethodEntry": MethodEntry})
-    monkeypatch.setitem(METHODS, "cosine", entries["cosine"])
-    check_entry("cosine")
-    assert "cosine" in base_methods()
-    tests: dict[str, object] = {}
-    exec(contributing("tests/pipeline/distill/methods/test_cosine.py"), tests)
-    (test,) = (value for key, value in tests.items() if key.startswith("test_"))
-    test()  # type: ignore[operator]
-
-
-def test_the_data_set_of_the_walk_through_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    install(monkeypatch, "pipeline/data/readers/named_files.py")
-    monkeypatch.setitem(DATASETS, *eval(f"{{{contributing('pipeline/data/registry.py')}}}").popitem())
-    read = load_reader("named_files")
-    (tmp_path / "images").mkdir()
-    for name in ("wren-1.jpg", "grey_gull-1.jpg", "wren-2.jpg", "grey_gull-2.jpg"):
-        (tmp_path / "images" / name).touch()
-    (tmp_path / "train.txt").write_text("wren-1.jpg\ngrey_gull-1.jpg\n")
-    with pytest.raises(UnavailableError, match=r"has no test\.txt"):
-        read(tmp_path, None)  # type: ignore[arg-type]
-    (tmp_path / "test.txt").write_text("wren-2.jpg\ngrey_gull-2.jpg\n")
-    listing = read(tmp_path, None)  # type: ignore[arg-type]
-    assert listing.classes == ["grey gull", "wren"]
-    assert listing.splits["train"].labels == [1, 0]
-    assert listing.splits["test"].paths == ["images/wren-2.jpg", "images/grey_gull-2.jpg"]
-    for text, message in (
-        ("wren.jpg", r"test\.txt, line 1: expected <class>-<number>"),
-        ("../wren-2.jpg", "leads out"),
-        ("wren-3.jpg", "there is no file"),
-        ("wren-2.jpg", r"train\.txt, line 2: class 'grey_gull' has no test image"),
-    ):
-        (tmp_path / "test.txt").write_text(text)
-        with pytest.raises(UnavailableError, match=message):
-            read(tmp_path, None)  # type: ignore[arg-type]

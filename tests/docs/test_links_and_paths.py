@@ -7,12 +7,14 @@ import pytest
 
 from docs_site.hooks import GENERATED
 from tests.docs.markdown import DOCUMENTS, ROOT, name, spans
+from tests.docs.test_walk_throughs import PAGES
+from tests.docs.walk_through import steps
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 
 # What a reader makes, or what an example adds.
 _MADE = ("runs/", "photos/", "data/index.json", "pipeline/_configs", "golden/", "stages/<stage>.json", "bundle/")
-_EXAMPLES = {"pipeline/distill/methods/cosine.py", "pipeline/data/readers/named_files.py"}
+_EXAMPLES = {path for page in PAGES for path, how, _, _ in steps(page) if how == "new"}
 
 
 @each_document
