@@ -24,8 +24,9 @@ SERVE = ROOT / "docs" / "how-to" / "serve.md"
 
 @pytest.fixture
 def example(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with `runs/quickstart/bundle` and a `photo.jpg`, upright only by its EXIF tag."""
-    shutil.copytree(packed, tmp_path / "runs" / "quickstart" / "bundle")
+    """A working directory with the bundles of two runs and a `photo.jpg`, upright only by its EXIF tag."""
+    for run in ("quickstart", "my_photos"):
+        shutil.copytree(packed, tmp_path / "runs" / run / "bundle")
     pixels = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -93,6 +94,10 @@ def test_commands_of_the_documents_run(example: Path, packed_with_cam: Path, doc
     for label in LABELS:
         (example / "photos" / label).mkdir(parents=True)
         ODD["jpeg"](example / "photos" / label / "0.jpg")
+    for word in words:
+        if word.startswith("photos/") and Path(word).suffix:
+            (example / word).parent.mkdir()
+            ODD["jpeg"](example / word)
     if "--explain" in words:  # of a recipe with export.onnx.cam
         shutil.copytree(packed_with_cam, example / "runs" / "quickstart" / "bundle", dirs_exist_ok=True)
     outcome = run_command(*words)
