@@ -46,6 +46,8 @@ def follow(page: Path, root: Path) -> list[Path]:
 def _edited(content: str, how: str, line: str, text: str, where: str) -> str:
     if how == "at the end":
         return content + text
+    if how == "before" and text.startswith(("@", "class ", "def ")):
+        text += "\n\n"  # as the formatter wants it
     lines = content.splitlines(keepends=True)
     places = [number for number, each in enumerate(lines) if line == each.strip()]
     places = places or [number for number, each in enumerate(lines) if line in each]
