@@ -77,7 +77,7 @@ def verify_accuracy(bundle: Path, manifest: Mapping[str, Any], data: Path) -> Ac
 
     Raises:
         UsageError, UnavailableError: no such images, or one that cannot be decoded.
-        GateError: the bundle says something else.
+        GateError: the bundle says something else; its `report` is what was measured.
     """
     labels = read_labels(read_listed(bundle, manifest, LABELS))
     preprocessing = read_preprocessing(read_listed(bundle, manifest, PREPROCESS))
@@ -98,11 +98,15 @@ def verify_accuracy(bundle: Path, manifest: Mapping[str, Any], data: Path) -> Ac
     stated = (said["correct"], said["images"]) if said else None
     counts = {name: int(found.sum()) for name, found in right.items()}
     report = AccuracyReport(len(hashes), split, counts, stated, found_images.left_out)
-    _judge(report)
     gates = parse_json(PARITY, read_listed(bundle, manifest, PARITY))
-    for name in manifest["models"]:
-        if name != MODEL:
-            _judge_variant(name, right[name], right[MODEL], _allowed_drop(gates, name))
+    try:
+        _judge(report)
+        for name in manifest["models"]:
+            if name != MODEL:
+                _judge_variant(name, right[name], right[MODEL], _allowed_drop(gates, name))
+    except GateError as error:
+        error.report = report
+        raise
     return report
 
 

@@ -66,7 +66,7 @@ def export_checkpoint(
 
     Raises:
         GateError: fp32 is not the student, what is required failed, or keys that were mapped by their order give no
-            accuracy above chance.
+            accuracy above chance; its `report` is the proofs.
         UsageError, UnavailableError: as `export_onnx`, `ExportRequest` and `check_engines`; a temperature that is out
             of bounds, or that nothing uses; a licence that SPDX does not know; no images, or one that cannot be read;
             a provider that is missing; a required engine that could not be made or run.
@@ -104,11 +104,13 @@ def export_checkpoint(
             raise GateError(
                 failure,
                 remedy=f"{out / REJECTED / PARITY} names the worst images and the bounds that would have passed.",
+                report=reports,
             )
         try:
             prove_mapping(task, checkpoint.mapped, report)
-        except GateError:
+        except GateError as error:
             write_json(staging.rejected / PARITY, reports)
+            error.report = reports
             raise
         if data is None:
             say("random images were used, which prove less than images of your own: give some with --data")
@@ -122,6 +124,7 @@ def export_checkpoint(
             raise GateError(
                 failed,
                 remedy=f"{out / REJECTED} holds the reports and what was made; without --require the rest is kept.",
+                report=reports,
             )
         audits = {"fp32": {"file": MODEL, "initializers": fp32.entries, "operators": fp32.operators}}
         audits |= {name: outcome.audit for name, outcome in outcomes.items() if outcome.audit is not None}

@@ -1,5 +1,7 @@
 """Errors that a user is meant to read; each class carries the exit code of the command that meets it."""
 
+from typing import Any
+
 
 class TmkdError(Exception):
     """One clear message: what is wrong, where, and what to do about it.
@@ -7,14 +9,16 @@ class TmkdError(Exception):
     Args:
         message: what is wrong, naming the file or the key.
         remedy: what the reader can do, as one sentence or a command; shown on its own line.
+        report: what had been found until then, for whoever catches it; None where there is nothing to report.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+    def __init__(self, message: str, *, remedy: str | None = None, report: Any = None) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.report = report
 
     def __str__(self) -> str:
         return self.message if self.remedy is None else f"{self.message}\n  {self.remedy}"

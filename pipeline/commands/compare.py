@@ -59,9 +59,8 @@ def compare(
     are reported, not enforced. It ends with report.html, a page over all arms. Exits with 3 where a training
     fails.
     """
-    from exporters.core.files import read_json
+    from pipeline.api.compare import execute_comparison
     from pipeline.comparison.arms import Source
-    from pipeline.comparison.compare import compare as run_comparison
     from pipeline.streams import echo_json
 
     source = Source(recipe, (*overrides, *(("validate.corruptions=true",) if corruptions else ())))
@@ -69,24 +68,21 @@ def compare(
     console = make_console(quiet, as_json)
 
     def work() -> None:
-        for warning in source.warnings():
-            console.warn(warning)
-        run_comparison(
+        done = execute_comparison(
             source,
             methods=methods,
             bases=bases,
             seeds=seeds,
             ablate=ablate,
             weightings=weightings,
-            folder=run_dir,
+            run_dir=run_dir,
             command=["tmkd-pipeline", *sys.argv[1:]],
-            page=report,
+            report=report,
             console=console,
         )
-        folder = run_dir or Path("runs") / f"{source.load().name}-compare"
         if as_json:
-            echo_json(read_json(folder / "compare.json"))
+            echo_json(done.found)
         elif quiet:
-            console.result(f"{folder / 'compare.md'}")
+            console.result(f"{done.run_dir / 'compare.md'}")
 
     on_devices(devices, lambda: source.load().device, work)

@@ -129,17 +129,16 @@ def export(
     required file fails (exit 3). Any other file that fails is put into rejected/, with the reason. With --bundle,
     the files that pass are packed as a run packs them.
     """
-    from pipeline.commands.export_paths import check_paths
+    from pipeline.api.export_paths import check_paths
 
     check_paths(checkpoint, out, {"--data": data, "--calibration": calibration})
-    from exporters.command import ExportRequest, export_checkpoint
-    from exporters.core.progress import shown_by
+    from exporters.command import ExportRequest
     from exporters.labels import read_labels
-    from exporters.student.checkpoint import CheckpointOptions, load_checkpoint
+    from exporters.student.checkpoint import CheckpointOptions
+    from pipeline.api.export import Extras, execute_export
     from pipeline.streams import echo_json
 
-    console, context = make_console(quiet, as_json), click.get_current_context()
-    context.with_resource(shown_by(console.track))
+    console = make_console(quiet, as_json)
     request = ExportRequest(
         flattened(precisions) or ("fp32",),
         onnx="onnx" in (flattened(targets) or ("onnx",)),
@@ -149,45 +148,28 @@ def export(
         calibration=_calibration(calibration, calibration_images, calibration_method),
         bundle=bundle,
     )
-    context.with_resource(console.track("export", None))
-    with console.track("loading the network", None):
-        options = CheckpointOptions(
-            model=model,
-            arguments=dict(_argument(text) for text in arguments),
-            labels=None if labels is None else read_labels(labels),
-            image_size=image_size,
-            resize=resize,
-            mean=mean,
-            std=std,
-            interpolation=interpolation,
-            weights_key=weights_key,
-            name=name,
-        )
-        loaded = load_checkpoint(checkpoint, options)
-    reports = export_checkpoint(
-        loaded,
-        out,
-        opset=opset,
-        licence=licence,
-        probabilities=probabilities,
-        temperature=temperature,
-        any_size=any_size,
-        cam=cam,
-        data=data,
-        request=request,
-        provider=provider,
-        say=console.say,
+    options = CheckpointOptions(
+        model=model,
+        arguments=dict(_argument(text) for text in arguments),
+        labels=None if labels is None else read_labels(labels),
+        image_size=image_size,
+        resize=resize,
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        weights_key=weights_key,
+        name=name,
     )
-    every = [report for name, report in reports.items() if name != "engines"] + [*reports.get("engines", {}).values()]
-    files = [report["file"] for report in every if report.get("status", "shipped") == "shipped"]
+    extras = Extras(opset, licence, probabilities, temperature, any_size, cam)
+    done = execute_export(checkpoint, out, options, request, extras, data, provider, console)
     if bundle:
         console.say(f"next: tmkd-pipeline verify {shlex.quote(str(out / 'bundle'))}")
     else:
         console.say("with --bundle, the same command packs what verify, predict, benchmark and serve take")
     if as_json:
-        echo_json({"out": str(out), "files": files, "reports": reports})
+        echo_json({"out": str(out), "files": done.files, "reports": done.reports})
     else:
-        console.result(f"exported to {out}: {', '.join(files)}")
+        console.result(f"exported to {out}: {', '.join(done.files)}")
 
 
 def _calibration(folder: Path | None, images: int | None, method: Any) -> "CalibrationRequest | None":

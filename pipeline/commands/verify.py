@@ -10,8 +10,7 @@ from pipeline.commands.options import BUNDLE, PATH, QUIET, as_json
 
 if TYPE_CHECKING:
     from exporters.bundle.signature import Signer
-    from exporters.bundle.verify import VerifyReport
-    from pipeline.console import Console
+    from pipeline.api.verify import Verified
 
 _SIGNATURE = {
     "": "",
@@ -62,47 +61,22 @@ def verify(
     Checks every hash, the golden vectors, and that each number in each model comes from the student. With --data, also
     checks that each model is as accurate as the bundle says. Exits with 3 where any of that fails.
     """
-    from exporters.bundle.accuracy import verify_accuracy
-    from exporters.bundle.verify import verify_bundle
-    from exporters.core.progress import shown_by
+    from pipeline.api.verify import execute_verification
     from pipeline.console import Console
-
-    signer = _signer(require_signature, identity, issuer, public_key, trust_config)
-    console = Console(sys.stderr, quiet=quiet)
-    with shown_by(console.track), console.track("verifying", None):
-        report = verify_bundle(bundle, signer=signer)
-    if as_json:
-        _print_json(bundle, report, data, console)
-        return
-    by = signer.describe() if signer is not None else ""
-    click.echo(
-        f"{bundle}: verified. {report.files} files ({report.size / 1e6:.2f} MB) as packed; {report.tensors} tensors,"
-        f" all from the trained model; {report.golden_images} golden images reproduced, largest error of the logits'"
-        " scale: "
-        + ", ".join(f"{name} {error:.1e}" for name, error in report.golden_errors.items())
-        + _SIGNATURE[report.signature]
-        + by
-    )
-    if data is not None:
-        with shown_by(console.track), console.track("measuring the accuracy", None):
-            accuracy = verify_accuracy(bundle, report.manifest, data)
-        click.echo(f"{data}: {accuracy.describe()}")
-
-
-def _print_json(bundle: Path, report: "VerifyReport", data: Path | None, console: "Console") -> None:
-    from dataclasses import asdict
-
-    from exporters.bundle.accuracy import verify_accuracy
-    from exporters.core.progress import shown_by
     from pipeline.streams import echo_json
 
-    accuracy = None
-    if data is not None:
-        with shown_by(console.track), console.track("measuring the accuracy", None):
-            accuracy = asdict(verify_accuracy(bundle, report.manifest, data))
-    found = asdict(report)
-    del found["manifest"]
-    echo_json({"bundle": str(bundle), **found, "accuracy": accuracy})
+    signer = _signer(require_signature, identity, issuer, public_key, trust_config)
+    by = signer.describe() if signer is not None else ""
+
+    def tell(proved: "Verified") -> None:
+        if not as_json:
+            click.echo(f"{proved.describe()}{_SIGNATURE[proved.signature]}{by}")
+
+    found = execute_verification(bundle, data, signer, Console(sys.stderr, quiet=quiet), tell)
+    if as_json:
+        echo_json(found.to_json())
+    elif found.accuracy is not None:
+        click.echo(f"{data}: {found.accuracy.describe()}")
 
 
 def _signer(

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from exporters.core.errors import UsageError
 from pipeline.distill.registry import base_methods
 from pipeline.distill.settings import AUTO, METHOD_NAMES
 from pipeline.recipe import load_recipe
+from pipeline.recipe.reading.overrides import Override
 from pipeline.recipe.references import base_name
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.tmkd.settings import IMAGE_TOWER_WEIGHTINGS, WeightingSettings
@@ -55,10 +57,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Source:
-    """The recipe of a comparison before any arm: a name or path, and the user's own overrides."""
+    """The recipe of a comparison before any arm: a name, a path or the values, and the user's own overrides."""
 
-    recipe: str
-    overrides: tuple[str, ...] = ()
+    recipe: str | Path | Mapping[str, Any]
+    overrides: tuple[str | Override, ...] = ()
 
     def warnings(self) -> tuple[str, ...]:
         """Keys under a name that they had before, as `LoadedRecipe.warnings`."""

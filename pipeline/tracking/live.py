@@ -11,9 +11,9 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from exporters import __version__
 from exporters.core.errors import TmkdError, UnavailableError
 from exporters.core.wording import count_of
-from pipeline import __version__
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import digest
 from pipeline.runner.rundir import RunDirectory

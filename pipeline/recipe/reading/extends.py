@@ -1,6 +1,7 @@
 """`extends:`: a recipe's file with the fragments that it names below it, every key with the file that it comes from."""
 
 import difflib
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,13 @@ from exporters.core.errors import UsageError
 from pipeline.catalog import configs_directory, fragment_names
 from pipeline.recipe.reading.merging import PRESETS, merge, value_at
 from pipeline.recipe.reading.renamed import rename_in_document
-from pipeline.yaml_document import LARGEST_TEXT, KeyPath, Position, parse_yaml
+from pipeline.yaml_document import LARGEST_TEXT, KeyPath, Position, dump_yaml, parse_yaml
 
 KEY = "extends"
+
+FROM_VALUES = "recipe"
+"""What a recipe that is no file is called in messages."""
+
 LARGEST_CHAIN = 5
 """Fragments above one another: more than that, and nobody finds where a value comes from."""
 
@@ -51,10 +56,15 @@ class Merged:
     warnings: list[tuple[Place, str]] = field(default_factory=list)
     files: list[tuple[Path, str]] = field(default_factory=list)
     complete: bool = True
+    from_values: bool = False
+    """Whether the first of the files is none: its text was written from values."""
 
     def shown(self, place: Place) -> str:
-        """`file:line:column`."""
-        return f"{shown(self.files[place.file][0])}:{place.position.line}:{place.position.column}"
+        """`file:line:column`; of a recipe that is no file, its name alone."""
+        path = shown(self.files[place.file][0])
+        if self.from_values and place.file == 0:
+            return path
+        return f"{path}:{place.position.line}:{place.position.column}"
 
 
 def read_merged(path: Path) -> Merged:
@@ -65,6 +75,19 @@ def read_merged(path: Path) -> Merged:
     """
     merged = Merged()
     merged.value, merged.places = _Reader(merged).read(path, _read_text(path), (), Place(0, Position(1, 1)))
+    return merged
+
+
+def read_values(values: Mapping[str, Any]) -> Merged:
+    """Read a recipe from plain values rather than a file, and the fragments that it extends.
+
+    Args:
+        values: as a recipe's file has them; paths of fragments are relative to the working directory.
+    """
+    merged = Merged(from_values=True)
+    merged.value, merged.places = _Reader(merged).read(
+        Path(FROM_VALUES), dump_yaml(dict(values)), (), Place(0, Position(1, 1))
+    )
     return merged
 
 

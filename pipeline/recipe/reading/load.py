@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from exporters.core.errors import UsageError
-from exporters.core.files import sha256_file
+from exporters.core.files import sha256_bytes, sha256_file
 from pipeline.catalog import configs_directory, find_recipe
-from pipeline.recipe.reading.extends import Merged, Place, read_merged
+from pipeline.recipe.reading.extends import FROM_VALUES, Merged, Place, read_merged, read_values
 from pipeline.recipe.reading.mistakes import Mistake, validate
 from pipeline.recipe.reading.overrides import Override, apply_override, parse_override
 from pipeline.recipe.schema.recipe import Recipe
@@ -38,7 +39,7 @@ class LoadedRecipe:
 
     Attributes:
         recipe: checked, overrides applied.
-        path: its file.
+        path: its file; `recipe` where it is none.
         text: the file as it was read, without overrides and what it extends.
         sha256: of the file's bytes.
         origins: key → what decides it; keys that are left to their defaults are not there.
@@ -60,20 +61,21 @@ class LoadedRecipe:
         return self.origins.get(path, Origin(str(self.path), _ships(self.path)))
 
 
-def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+def load_recipe(source: str | Path | Mapping[str, Any], overrides: Sequence[str | Override] = ()) -> LoadedRecipe:
     """Read and check a recipe.
 
     Args:
-        source: a path, else a name below `configs`, such as `quickstart` or `recipes/quickstart.yaml`.
-        overrides: `a.b=c` texts, applied in order.
+        source: a path, else a name below `configs`, such as `quickstart` or `recipes/quickstart.yaml`; or the keys and
+            values themselves.
+        overrides: `a.b=c` texts, or what `override_of` makes of values; applied in order.
 
     Raises:
         UsageError: no such recipe, or mistakes: one line for each, with `file:line:column` or the `--set`, the key
             path, what was expected and what was found, and the nearest key.
     """
-    path = find_recipe(str(source))
-    merged = read_merged(path)
-    changes = [parse_override(override) for override in overrides]
+    path = Path(FROM_VALUES) if isinstance(source, Mapping) else find_recipe(str(source))
+    merged = read_values(source) if isinstance(source, Mapping) else read_merged(path)
+    changes = [parse_override(change) if isinstance(change, str) else change for change in overrides]
     lines = [(place, f"{merged.shown(place)}: {message}") for place, message in merged.mistakes]
     set_lines = [f"{_shown(change)}: {message}" for change in changes for message in change.mistakes]
     if not isinstance(merged.value, dict):
@@ -101,17 +103,19 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> LoadedReci
     if recipe is None or lines or set_lines:
         raise _error(lines, set_lines)
     ships = [_ships(file) for file, _ in merged.files]
+    text = merged.files[0][1]
+    digest = sha256_bytes(text.encode()) if merged.from_values else sha256_file(path)
     origins = {key: Origin(merged.shown(place), ships[place.file]) for key, place in merged.places.items()}
     origins |= {change.path: Origin(_shown(change), ships=False) for change in changes}
     warnings = [f"{merged.shown(place)}: {message}" for place, message in sorted(merged.warnings)]
     warnings += [f"{_shown(change)}: {message}" for change in changes for message in change.warnings]
-    return LoadedRecipe(recipe, path, merged.files[0][1], sha256_file(path), origins, tuple(warnings))
+    return LoadedRecipe(recipe, path, text, digest, origins, tuple(warnings))
 
 
 def _shown(change: Override) -> str:
-    """A `--set` as it was typed; of a very long one, its beginning."""
+    """A change as it was given; of a very long one, its beginning."""
     text = change.text
-    return f"--set {text if len(text) <= _LONGEST_SET else f'{text[:_LONGEST_SET]}…'}"
+    return f"{change.given_by} {text if len(text) <= _LONGEST_SET else f'{text[:_LONGEST_SET]}…'}"
 
 
 def _ships(path: Path) -> bool:

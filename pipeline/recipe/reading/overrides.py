@@ -1,7 +1,8 @@
-"""`--set a.b=c`: one value of a recipe, changed from the command line."""
+"""`--set a.b=c`: one value of a recipe, changed from the command line or from Python."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -11,9 +12,15 @@ from pipeline.recipe.reading.extends import KEY as EXTENDS
 from pipeline.recipe.reading.keys import takes_null, takes_only_text
 from pipeline.recipe.reading.merging import PRESETS
 from pipeline.recipe.reading.renamed import Told, current_path, rename_in_value, rename_key
-from pipeline.yaml_document import LARGEST_DEPTH, KeyPath, parse_yaml
+from pipeline.yaml_document import LARGEST_DEPTH, KeyPath, dump_yaml, parse_yaml
+
+FROM_PYTHON = "overrides"
+"""How a change that was made in Python is called in messages, by the argument that has it."""
 
 _VIEWS: KeyPath = ("distill", "views")
+
+_Read = tuple[Any, Mapping[KeyPath, str], tuple[str, ...]]
+"""The value of a key, how its parts are spelled, and what is wrong with its form."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,47 @@ class Override:
     spellings: Mapping[KeyPath, str] = field(default_factory=dict)
     mistakes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    given_by: str = "--set"
+    """How it was given, for messages."""
+
+
+def override_of(key: str, value: Any) -> Override:
+    """The change of one key to a value from Python; messages name it `overrides key=value`.
+
+    Args:
+        key: such as `train.epochs`.
+        value: a plain value: text, number, boolean, None, list or section.
+    """
+    text, path = _typed(key, value), tuple(part.strip() for part in key.split("."))
+    mistake = _mistake_of(path) if "=" not in key else "expected a key such as train.epochs, got one with a ="
+    if mistake:
+        return Override(text, mistakes=(mistake,), given_by=FROM_PYTHON)
+
+    def read(_path: KeyPath) -> _Read:
+        document = parse_yaml(dump_yaml({"value": value}))
+        spellings = {below[1:]: spelling for below, spelling in document.spellings.items()}
+        mistakes = tuple(message for _, message in document.mistakes)
+        return (document.value or {}).get("value"), spellings, mistakes
+
+    return _with_current_names(Override(text, path, given_by=FROM_PYTHON), read)
+
+
+def _typed(key: str, value: Any) -> str:
+    """A change as it can be typed behind `--set`."""
+    if isinstance(value, str) and parse_override(f"{key}={value}").value == value:
+        return f"{key}={value}"
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
+
+
+def _mistake_of(path: tuple[str, ...]) -> str:
+    """What is wrong with the form of a key; empty for nothing."""
+    if not path or not all(path):
+        return "expected a key, = and a value, such as train.epochs=10"
+    if len(path) > LARGEST_DEPTH:
+        return f"a key of more than {LARGEST_DEPTH} levels"
+    if path[0] == EXTENDS:
+        return f"{EXTENDS} belongs in the file: it is read before any --set"
+    return ""
 
 
 def parse_override(text: str) -> Override:
@@ -46,24 +94,28 @@ def parse_override(text: str) -> Override:
     """
     key, sign, value_text = text.partition("=")
     path = tuple(part.strip() for part in key.split("."))
-    if not sign or not all(path):
-        return Override(text, mistakes=("expected a key, = and a value, such as train.epochs=10",))
-    if len(path) > LARGEST_DEPTH:
-        return Override(text, mistakes=(f"a key of more than {LARGEST_DEPTH} levels",))
-    if path[0] == EXTENDS:
-        return Override(text, mistakes=(f"{EXTENDS} belongs in the file: it is read before any --set",))
+    if mistake := _mistake_of(path if sign else ()):
+        return Override(text, mistakes=(mistake,))
     if key != key.rstrip():
         value_text = value_text.lstrip()  # in `a = b`, the blanks belong to the sign
+    return _with_current_names(Override(text, path), lambda path: _read_value(path, value_text))
+
+
+def _with_current_names(override: Override, read: Callable[[tuple[str, ...]], _Read]) -> Override:
+    """A change with its value, which `read` gives for its key; key and value under the names that keys have now."""
     told = Told()
-    path = rename_key(path, told)
-    value, spellings, mistakes = _read_value(path, value_text)
+    path = rename_key(override.path, told)
+    value, spellings, mistakes = read(path)
     if not mistakes:
         value = rename_in_value(path, value, told)
         spellings = {current_path((*path, *below)): spelling for below, spelling in spellings.items()}
-    return Override(text, path, value, spellings, (*mistakes, *told.mistakes), tuple(told.warnings))
+    told_mistakes = (*mistakes, *told.mistakes)
+    return replace(
+        override, path=path, value=value, spellings=spellings, mistakes=told_mistakes, warnings=tuple(told.warnings)
+    )
 
 
-def _read_value(path: tuple[str, ...], text: str) -> tuple[Any, Mapping[KeyPath, str], tuple[str, ...]]:
+def _read_value(path: tuple[str, ...], text: str) -> _Read:
     """The value of a key as it was typed, how its parts are spelled, and what is wrong with its form."""
     if takes_only_text(path):
         if text in ("", "null") and takes_null(path):

@@ -7,8 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from exporters import __version__
 from exporters.core.visible import visible
-from pipeline import __version__
 from pipeline.data.path_table import printable
 from pipeline.report.page.figures.drawing import Drawn
 

@@ -8,19 +8,20 @@ from exporters.core.errors import UnavailableError, UsageError
 from exporters.images.suffixes import has_image_suffix
 
 
-def check_paths(checkpoint: Path, out: Path, images: Mapping[str, Path | None]) -> None:
+def check_paths(checkpoint: Path, out: Path, images: Mapping[str, Path | None], called: str = "CHECKPOINT") -> None:
     """Refuse paths that lead nowhere, and a target folder that holds images.
 
     Args:
         checkpoint: what is exported.
         out: where the files go.
         images: option → the folder of images that it gives; None where it was left out.
+        called: what the user knows `checkpoint` by.
 
     Raises:
         UsageError: `out` is a folder of images or of class folders.
         UnavailableError: `checkpoint` or a folder of images does not exist.
     """
-    given = {"CHECKPOINT": checkpoint, **{option: path for option, path in images.items() if path is not None}}
+    given = {called: checkpoint, **{option: path for option, path in images.items() if path is not None}}
     for option, path in given.items():
         if not path.expanduser().exists():
             where = "" if path.is_absolute() else f" (looked in {Path.cwd()})"

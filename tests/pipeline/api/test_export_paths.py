@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporters.core.errors import UnavailableError, UsageError
-from pipeline.commands.export_paths import check_paths
+from pipeline.api.export_paths import check_paths
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""Errors name the arguments of Python rather than the options of a command."""
+
+import pytest
+
+from exporters.core.errors import GateError, UsageError
+from pipeline.api.wording import for_python
+
+
+def function(calibration_images: int, seeds: int, model_arguments: str) -> None:
+    """Whose arguments are named."""
+
+
+def test_options_become_arguments_and_those_of_others_stay() -> None:
+    with pytest.raises(UsageError) as refused, for_python(function, model_arg="model_arguments"):
+        raise UsageError("--calibration-images 3 --seeds=2 --set x", remedy="--model-arg, or --model-argument")
+    assert refused.value.message == "calibration_images 3 seeds=2 --set x"
+    assert refused.value.remedy == "model_arguments, or --model-argument"
+
+
+def test_report_and_class_of_an_error_stay() -> None:
+    with pytest.raises(GateError) as refused, for_python(function):
+        raise GateError("no", report={"fp32": 1})
+    assert refused.value.report == {"fp32": 1} and refused.value.remedy is None
