@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow fuzz mutation bench matrix gpu-check docker lint site lock names clean
+.PHONY: help install quickstart test test-slow test-network fuzz mutation bench matrix gpu-check docker lint site lock names clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -52,6 +52,9 @@ test: $(INSTALLED) ## install, then the default test suite with its coverage gat
 
 test-slow: $(INSTALLED) ## the tests that take minutes
 	@$(BIN)/pytest --quiet -m 'slow and not gpu and not network' || [ $$? -eq 5 ] # 5: there are none
+
+test-network: $(INSTALLED) ## the tests that fetch packages from the registries of Python and npm
+	@$(BIN)/pytest --quiet -m 'network and not gpu'
 
 fuzz: $(INSTALLED) ## the property-based tests on newly drawn examples; `make test` takes the same ones each time
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest --quiet -m 'hypothesis and not slow and not gpu and not network'
