@@ -71,7 +71,7 @@ def check_paths(name: str, texts: Iterable[str]) -> None:
     for text in texts:
         found = _PATH.search(text)
         if found is not None:
-            shown = text[max(0, found.start()) : found.start() + 60].splitlines()[0]
+            shown = text[found.start() : found.start() + 60].splitlines()[0]
             raise GateError(f"{name}: tells about the machine that it was made on: {shown!r}")
 
 
