@@ -62,7 +62,7 @@ class _Explainer:
             (tensor.dtype, tensor.dims, tensor.sha256): self.origins[tensor.name] for tensor in reversed(base)
         }
         scales = [tensor for tensor in tensors if tensor.dtype == "float32" and tensor.name.endswith("_scale")]
-        self.activations = np.array([tensor.array() for tensor in scales if tensor.dims == ()], np.float32)
+        self.activations = np.array([tensor.array() for tensor in scales if tensor.dims == ()])
         self.weights = {tensor.name: self._weight(tensor) for tensor in tensors if tensor.dtype == "int8"}
         self.weight_scales = [
             self.own[f"{name.removesuffix('_quantized')}_scale"].array()
@@ -129,9 +129,7 @@ class _Explainer:
 
     def _follows(self, weight: np.ndarray, values: np.ndarray, scale: np.ndarray) -> bool:
         """Whether int8 `[C, N]` are weights `[C, N]` by scales `[C]`, and these are the weights' own."""
-        if not np.isfinite(weight).all() or not (np.isfinite(scale) & (scale > 0)).all():
-            return False
-        if not np.array_equal(np.round(weight / scale[:, None]), values):
+        if not (scale > 0).all() or not np.array_equal(np.round(weight / scale[:, None]), values):
             return False
         own = [self._scales(weight, largest) for largest in _LARGEST]
         if any(scale.tobytes() == each.tobytes() for each in own):
@@ -161,7 +159,7 @@ class _Explainer:
     def _bias(self, tensor: Tensor) -> str | None:
         """Origin of int32 values that are those of a bias of the fp32 file."""
         scale = self.own.get(f"{tensor.name}_scale")
-        if scale is None or scale.dtype != "float32" or len(tensor.dims) != 1 or scale.dims != tensor.dims:
+        if scale is None or len(tensor.dims) != 1 or scale.dims != tensor.dims:
             return None
         steps = scale.array()
         if not any(self._product(steps, each) for each in self.weight_scales if each.shape == steps.shape):

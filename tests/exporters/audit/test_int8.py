@@ -283,13 +283,34 @@ def test_scale_raised_for_int32_fits_the_bias_and_no_more() -> None:
 
     base = {**BASE, "v": weight, "large": LARGE}
     assert origin(scale, base) == "int8 of copy of v, per channel"
-    for factor in (0.9999, 1.0001, 0.5, 2):
+    for factor in (0.9999, 1.000004, 1.0001, 0.5, 2):
         other = np.where(np.arange(CHANNELS) == 2, scale * np.float32(factor), scale)
         assert is_refused("v_quantized", base, v_quantized=integers(weight, other), v_scale=other)
     # Without that bias, with one of another length or type, or for another channel, nothing asks for it.
     for large in (BIAS, np.append(LARGE, LARGE[0]), LARGE.astype(np.float64), LARGE[::-1].copy()):
         wrong = {**base, "large": large}
         assert is_refused("v_quantized", wrong, v_quantized=integers(weight, scale), v_scale=scale)
+
+
+def test_smallest_scale_is_that_of_a_normal_number() -> None:
+    tiny = np.finfo(np.float32).tiny
+    weight = np.arange(-127, 128, dtype=np.float32).reshape(3, 85) * tiny
+    scale = own_scale(weight)
+    assert scale[0] == scale[2] == tiny and scale[1] < tiny
+    scale[1] = 1
+    tensors = {"v_quantized": integers(weight, scale), "v_scale": scale}
+    assert by_hand({**BASE, "v": weight}, **tensors)["v_quantized"] == "int8 of copy of v, per channel"
+
+
+def test_scale_of_zero_is_refused_before_anything_is_divided_by_it() -> None:
+    with np.errstate(all="raise"):
+        assert is_refused("w_quantized", None, w_scale=np.where(np.arange(CHANNELS) == 2, np.float32(0), SCALE))
+
+
+def test_weight_without_values_has_scale_one() -> None:
+    tensors = {"v_quantized": np.zeros((5, 0), np.int8), "v_scale": np.ones(5, np.float32)}
+    base = {**BASE, "v": np.zeros((5, 0), np.float32)}
+    assert by_hand(base, **tensors)["v_scale"] == "scale of int8 of copy of v, per channel"
 
 
 def test_scale_is_never_lowered_for_its_bias() -> None:
@@ -330,7 +351,8 @@ def test_integers_are_of_the_tensor_that_they_are_named_after() -> None:
     infinite[0, 0, 0, 0] = np.inf
     scale = own_scale(infinite)
     values = np.zeros_like(QUANTIZED["w_quantized"])
-    assert is_refused("v_quantized", {**BASE, "v": infinite}, v_quantized=values, v_scale=scale)
+    with np.errstate(invalid="ignore"):
+        assert is_refused("v_quantized", {**BASE, "v": infinite}, v_quantized=values, v_scale=scale)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +369,18 @@ def test_integers_are_of_the_tensor_that_they_are_named_after() -> None:
 )
 def test_bias_must_be_in_steps_of_weight_and_activation(steps: np.ndarray) -> None:
     values = np.round(BIAS.astype(float).reshape(np.shape(steps) or (CHANNELS,)) / steps).astype(np.int32)
-    assert is_refused("b_quantized", None, b_quantized=values, b_quantized_scale=steps)
+    half = {"half": np.float32(0.5), "double_scale": np.float64(0.5)}
+    base = {**BASE, "double_scale": half["double_scale"]}
+    assert is_refused("b_quantized", base, b_quantized=values, b_quantized_scale=steps, **half)
+
+
+def test_bias_has_a_step_for_each_value() -> None:
+    whole = own_scale(WEIGHT, None)
+    steps = np.float32(ACTIVATION * whole)
+    tensors = {"v_quantized": integers(WEIGHT, whole, None), "v_scale": whole}
+    values = np.round(BIAS.astype(float) / steps).astype(np.int32)
+    bias = {"b_quantized": values, "b_quantized_scale": steps}
+    assert is_refused("b_quantized", {**BASE, "v": WEIGHT}, **tensors, **bias)
 
 
 def test_bias_is_that_of_the_fp32_file() -> None:
@@ -426,8 +459,9 @@ def test_quantized_constant_follows_from_scale_and_zero_point() -> None:
     assert origin(**signed) == origin()
     cut = {"padding_quantized": np.array([255, 20], np.uint8), "padding_scale": np.float32(1e-3)}
     assert origin(**cut) == origin()
-    below = {"padding_quantized": np.array([127, -30], np.int8), "padding_zero_point": np.int8(-50)}
-    assert origin(**below, padding_scale=np.float32(1e-3)) == origin()
+    below = {"padding_quantized": np.array([-128, -30], np.int8), "padding_zero_point": np.int8(-50)}
+    base = {**BASE, "padding": np.array([-1, 0.02], np.float32)}
+    assert by_hand(base, **{**PADDING, **below, "padding_scale": np.float32(1e-3)})["padding_quantized"] == origin()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Real students pass; planted leaks are tested in `tests/exporters/test_leaks.py`."""
 
-import dataclasses
 import itertools
 from collections.abc import Sequence
 
