@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _STUDENT = "student."  # where the exported module holds the network
 _TOLERANCE = 1e-5  # of the largest value in the channel; folding in fp32 rounds a few times
+_LARGE = 1.0  # of constants that follow from no weight: what stands beside the huge values of a mask is no less exact
 
 
 def audit_export(data: bytes, student: "TrainedStudent") -> list[dict[str, Any]]:
@@ -158,7 +159,8 @@ class _Explainer:
             return None
         for each in same:
             forms = [each.value.reshape(value.shape), *_transposed(each.value)]
-            if any(form.shape == value.shape and _close(value, form.astype(np.float64)) for form in forms):
+            most = np.inf if each.sources else _LARGE
+            if any(form.shape == value.shape and _close(value, form.astype(np.float64), most) for form in forms):
                 return each.origin
         return None
 
@@ -220,10 +222,14 @@ def _transposed(value: np.ndarray) -> Iterator[np.ndarray]:
         yield from (value.transpose(axes) for axes in itertools.permutations(range(value.ndim)))
 
 
-def _close(value: np.ndarray, expected: np.ndarray) -> bool:
-    """Equal up to the rounding of fp32, per channel (the first axis) for matrices, per vector otherwise."""
-    if not np.isfinite(value).all():
+def _close(value: np.ndarray, expected: np.ndarray, most: float = np.inf) -> bool:
+    """Equal up to the rounding of fp32, per channel (the first axis) for matrices, per vector otherwise.
+
+    Args:
+        most: of a larger value, no more counts for the others of its channel.
+    """
+    if not (np.isfinite(value).all() and np.isfinite(expected).all()):
         return False
-    axis = 1 if value.ndim == 2 else None
-    bound = np.abs(expected).max(axis=axis, keepdims=True) * _TOLERANCE
-    return bool((np.abs(value - expected) <= bound).all())
+    size = np.abs(expected)
+    largest = np.minimum(size.max(axis=1 if value.ndim == 2 else None, keepdims=True), most)
+    return bool((np.abs(value - expected) <= np.maximum(size, largest) * _TOLERANCE).all())

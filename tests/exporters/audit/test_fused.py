@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from exporters.audit.fused import fused_tensors
+from exporters.audit.fused import _branch_sum, _branches, _close, _fit, _is_sum, _prove, _same_function, fused_tensors
 from exporters.core.errors import GateError
 from exporters.student.student import TrainedStudent
 from tests.exporters.conftest import LABELS, Exported, randomise
@@ -141,3 +141,243 @@ def test_a_norm_folded_wrongly_is_found(cifar: Exported) -> None:
     student = dataclasses.replace(cifar.student, module=randomise(Stacked(1e-3), 5))
     with pytest.raises(GateError):
         fused_tensors(student)
+
+
+# The parts of the proof, one by one.
+
+
+def normed(convolution: nn.Conv2d) -> nn.Sequential:
+    return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels))
+
+
+class Grouped(nn.Module):
+    """Of two groups, with kernels of different sizes, one with a bias, and an identity; attention is after the sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        large = nn.Conv2d(4, 4, (5, 3), padding=(2, 1), groups=2)
+        small = nn.Conv2d(4, 4, (1, 3), padding=(0, 1), groups=2, bias=False)
+        self.branches = nn.ModuleList([normed(large), normed(small)])
+        self.identity, self.act = nn.BatchNorm2d(4), nn.ReLU()
+        self.attention = nn.Sequential(nn.Conv2d(4, 2, 1), nn.Conv2d(2, 4, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return sum((branch(x) for branch in self.branches), self.identity(x))
+
+
+def layer(kernel: tuple[int, int] = (5, 3), channels: int = 4, groups: int = 2) -> nn.Conv2d:
+    return nn.Conv2d(4, channels, kernel, padding=(kernel[0] // 2, kernel[1] // 2), groups=groups)
+
+
+def test_sum_of_branches_is_the_function_of_the_block() -> None:
+    block = randomise(Grouped(), 4)
+    branches = list(_branches(block))
+    assert [None if convolution is None else convolution.kernel_size for convolution, _ in branches] == [
+        (5, 3), (1, 3), None
+    ]  # fmt: skip
+    kernel, bias = (torch.from_numpy(value) for value in _branch_sum(branches, layer()))
+    x = torch.randn(3, 4, 9, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = block.double()(x)
+    torch.testing.assert_close(nn.functional.conv2d(x, kernel, bias, padding=(2, 1), groups=2), expected)
+
+
+@pytest.mark.parametrize(
+    ("fused", "fits"),
+    [
+        (layer(), True),
+        (layer((7, 5)), True),
+        (layer((5, 2)), False),
+        (layer((3, 3)), False),
+        (layer(channels=6), False),
+        (layer(groups=1), False),
+        (layer(groups=4), False),
+    ],
+)
+def test_branches_fit_a_kernel_that_is_at_least_as_large(fused: nn.Conv2d, fits: bool) -> None:
+    assert _fit(list(_branches(Grouped())), fused) == fits
+
+
+def test_norm_of_another_width_does_not_fit() -> None:
+    assert not _fit([(None, nn.BatchNorm2d(6))], layer()) and _fit([(None, nn.BatchNorm2d(4))], layer())
+    assert not _fit([(layer(), nn.BatchNorm2d(6))], layer())
+
+
+class Holder(nn.Module):
+    def __init__(self, *children: nn.Module) -> None:
+        super().__init__()
+        for index, child in enumerate(children):
+            self.add_module(str(index), child)
+
+
+def test_what_is_no_branch_of_convolution_and_norm() -> None:
+    def count(*children: nn.Module) -> int:
+        return len(list(_branches(Holder(*children))))
+
+    good, norm, one = normed(layer()), nn.BatchNorm2d(4), layer((1, 1))
+    assert count(good, nn.ReLU(), norm) == 2
+    assert count(nn.Sequential(norm), nn.Sequential(nn.Sequential(one), norm)) == 2
+    assert count(good, one, nn.Linear(4, 4), nn.Sequential(one, one)) == 1  # without a norm: after the sum
+    assert count(good, nn.Sequential(norm, one)) == 0  # the norm comes first
+    assert count(good, nn.Sequential(one, norm, nn.Linear(4, 4))) == 0
+    assert count(good, nn.Sequential(nn.Linear(4, 4), norm)) == 0
+    assert count(good, nn.Sequential(norm, nn.BatchNorm2d(4))) == 0
+    scaled = Holder(good, norm)
+    scaled.scale = nn.Parameter(torch.ones(1))
+    assert list(_branches(scaled)) == []
+
+
+def fused_by_sum(block: nn.Module, wrong_weight: float = 0, wrong_bias: float = 0) -> nn.Conv2d:
+    kernel, bias = (torch.from_numpy(value) for value in _branch_sum(list(_branches(block)), layer()))
+    fused = layer()
+    kernel[tuple(np.unravel_index(int(kernel.abs().argmax()), kernel.shape))] += wrong_weight
+    bias[0] += wrong_bias
+    with torch.no_grad():
+        fused.weight.copy_(kernel)
+        fused.bias.copy_(bias)
+    return fused
+
+
+def test_sum_is_proved_by_kernel_and_bias_both() -> None:
+    block = randomise(Grouped(), 4)
+    for wrong in ({}, {"wrong_weight": 1e-4}, {"wrong_bias": 1e-4}):
+        fused = fused_by_sum(block, **wrong)
+        # The block that holds the fused layer gives something else: the branches alone prove it.
+        assert _is_sum(block, nn.Tanh(), fused, whole=False) == (not wrong)
+        assert not _is_sum(block, nn.Tanh(), fused, whole=True)
+        assert _is_sum(block, fused, fused, whole=True) == (not wrong)
+    without = layer()
+    without.bias = None
+    assert not _is_sum(block, nn.Tanh(), without, whole=False)
+    assert not _is_sum(block, nn.Tanh(), nn.Linear(4, 4), whole=False)
+    assert not _is_sum(block, nn.Tanh(), layer((3, 3)), whole=False)
+
+
+@pytest.mark.parametrize(
+    ("found", "close"),
+    [
+        ([1.0, 2 + 1.8e-6], True),
+        ([1.0, 2 + 2.2e-6], False),
+        ([1 - 1.8e-6, 2.0], True),
+        ([1 - 2.2e-6, 2.0], False),
+        ([1.0, float("nan")], False),
+        ([1.0, float("inf")], False),
+        ([1.0], False),
+        ([[1.0, 2.0]], False),
+    ],
+)
+def test_close_is_a_millionth_of_the_largest_value(found: list[float], close: bool) -> None:
+    assert _close(torch.tensor(found, dtype=torch.float64), np.array([1.0, 2.0])) == close
+    assert _close(-torch.tensor(found, dtype=torch.float64), np.array([-1.0, -2.0])) == close
+    for infinite in ([1.0, float("inf")], [float("nan"), 2.0]):  # a millionth of which is as large
+        assert not _close(torch.tensor(found, dtype=torch.float64), np.array(infinite))
+
+
+class Tokens(nn.Module):
+    """A linear layer of tokens and a norm over their channels, which takes no other input."""
+
+    def __init__(self, linear: nn.Linear, norm: nn.Module) -> None:
+        super().__init__()
+        self.linear, self.norm = linear, norm
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.linear(x).transpose(1, 2)).transpose(1, 2)
+
+
+def folded(linear: nn.Linear, norm: nn.BatchNorm1d, wrong: float = 0) -> nn.Linear:
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    fused = nn.Linear(linear.in_features, linear.out_features)
+    fused.weight = nn.Parameter(linear.weight * scale[:, None] + wrong)
+    fused.bias = nn.Parameter(norm.bias + (linear.bias - norm.running_mean) * scale)
+    return fused
+
+
+def a_norm() -> nn.BatchNorm1d:
+    norm = nn.BatchNorm1d(5).eval()
+    norm.running_mean.uniform_(-1, 1)
+    norm.running_var.uniform_(0.5, 2)
+    return norm.double()
+
+
+@pytest.mark.parametrize("tokens", [False, True])
+def test_linear_layers_are_compared_on_vectors_or_tokens(tokens: bool) -> None:
+    torch.manual_seed(2)
+    linear, norm = nn.Linear(6, 5).double(), a_norm()
+    before = Tokens(linear, norm) if tokens else nn.Sequential(linear, norm)
+    for wrong in (0, 1e-3):
+        fused = folded(linear, norm, wrong)
+        after = Tokens(fused, nn.Identity()) if tokens else nn.Sequential(fused, nn.Identity())
+        assert _same_function(before.eval(), after.eval(), fused) == (not wrong)
+
+
+class Giving(nn.Module):
+    """A block that gives something else than a tensor, or of another shape, or takes no input of these."""
+
+    def __init__(self, make) -> None:
+        super().__init__()
+        self.make = make
+
+    def forward(self, x: torch.Tensor):
+        return self.make(x)
+
+
+def impossible(x: torch.Tensor) -> torch.Tensor:
+    raise RuntimeError("another input")
+
+
+def test_blocks_that_cannot_be_compared_are_not_the_same() -> None:
+    same, one = Giving(lambda x: x), layer()
+    assert _same_function(same, Giving(lambda x: x.clone()), one)
+    for other in (Giving(lambda x: (x,)), Giving(lambda x: x[:, :2]), Giving(impossible), Giving(lambda x: x.sum())):
+        assert not _same_function(same, other, one) and not _same_function(other, same, one)
+    assert not _same_function(Giving(impossible), Giving(impossible), one)
+    assert not _same_function(Giving(lambda x: (x,)), Giving(lambda x: (x,)), one)
+
+
+def test_input_has_the_channels_of_the_layer_and_is_wider_than_its_kernel() -> None:
+    seen: list[tuple[int, ...]] = []
+    note = Giving(lambda x: seen.append(tuple(x.shape)) or x)
+    assert _same_function(note, Giving(lambda x: x), layer())
+    assert _same_function(note, Giving(lambda x: x), nn.Linear(6, 5))
+    assert seen == [(8, 4, 16, 16), (8, 6)]
+
+
+def test_comparison_changes_neither_block() -> None:
+    block = randomise(Grouped(), 4).train()
+    statistics = block.identity.running_mean.clone()
+    _same_function(block, fused_by_sum(block), layer())
+    assert block.training and {value.dtype for value in block.parameters()} == {torch.float32}
+    assert torch.equal(block.identity.running_mean, statistics)
+
+
+def nested(depth: int, inner: nn.Module) -> nn.Module:
+    """The module as `0.0…` within so many others."""
+    for _ in range(depth):
+        inner = nn.Sequential(inner)
+    return inner
+
+
+@pytest.mark.parametrize(("depth", "around"), [(1, "block"), (2, "block"), (3, None)])
+def test_norm_is_looked_for_two_blocks_around_the_layer(depth: int, around: str | None) -> None:
+    block = randomise(nn.Sequential(nested(depth - 1, layer((3, 3))), nn.BatchNorm2d(4)), 6)
+    convolution, norm = next(each for each in block.modules() if isinstance(each, nn.Conv2d)), block[1]
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    fused = layer((3, 3))
+    with torch.no_grad():
+        fused.weight.copy_(convolution.weight * scale[:, None, None, None])
+        fused.bias.copy_(norm.bias + (convolution.bias - norm.running_mean) * scale)
+    before = nn.ModuleDict({"block": block})
+    after = nn.ModuleDict({"block": nn.Sequential(nested(depth - 1, fused), nn.Identity())})
+    leaf = ".".join(["block", *["0"] * depth])
+    if around is None:
+        with pytest.raises(
+            GateError, match=rf"the fused {leaf} is not what the student's branches in {leaf} add up to"
+        ):
+            _prove(before, after, leaf)
+    else:
+        assert _prove(before, after, leaf) == around
+
+
+def test_layer_at_the_root_is_of_the_network() -> None:
+    with pytest.raises(GateError, match="branches in the network add up to"):
+        _prove(nn.Tanh(), nn.ModuleDict({"fused": layer()}), "fused")

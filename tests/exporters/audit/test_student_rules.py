@@ -305,6 +305,24 @@ def test_what_the_network_computes_is_explained_in_each_form(student: TrainedStu
     assert recomputed(student, exact.value, first, exact) == "computed from linear.bias"  # before what is only near
 
 
+@pytest.mark.parametrize("masked", [-100.0, -1e9, float(np.finfo(np.float32).min), -np.inf])
+def test_nothing_hides_beside_the_huge_values_of_a_mask(student: TrainedStudent, masked: float) -> None:
+    """A hundred-thousandth of them is more than any weight: whatever stands in the place of the zeros would pass."""
+    mask = np.where(np.random.default_rng(5).random((6, 7)) < 0.5, masked, 0).astype(np.float32)
+    constant = Constant(mask, ())
+    assert recomputed(student, mask, constant) == "constant of the architecture"
+    for size in (1e-4, 1e-1, 100):
+        planted = np.where(mask == 0, np.float32(size), mask)
+        assert recomputed(student, planted, constant) is None
+        assert recomputed(student, planted.reshape(6, 7, 1), Constant(mask.reshape(6, 7, 1), ())) is None
+        assert recomputed(student, np.full_like(mask, size), constant) is None
+    encoding = np.sin(np.arange(42, dtype=np.float32)).reshape(6, 7)
+    near = encoding + np.float32(5e-6) * np.abs(encoding).max(axis=1, keepdims=True)
+    assert recomputed(student, near, Constant(encoding, ())) == "constant of the architecture"
+    large = np.float32(1e6) * encoding
+    assert recomputed(student, large * np.float32(1 + 5e-6), Constant(large, ())) == "constant of the architecture"
+
+
 def test_integers_that_the_network_computes_must_be_equal(student: TrainedStudent) -> None:
     value = np.arange(100, dtype=np.int64) ** 2 + 10**6
     assert recomputed(student, value, Constant(value, ())) == "constant of the architecture"
