@@ -152,8 +152,7 @@ class _Explainer:
         """What the network computes without an image, to the bit or, where it is fp32, up to rounding."""
         same = [each for each in self.constants if each.value.size == value.size and each.value.dtype == value.dtype]
         for each in same:
-            forms = [each.value.reshape(value.shape), *_transposed(each.value)]
-            if any(form.tobytes() == value.tobytes() for form in forms):
+            if any(form.tobytes() == value.tobytes() for form in (each.value, *_transposed(each.value))):
                 return each.origin
         if value.dtype != np.float32:
             return None
@@ -173,7 +172,7 @@ class _Explainer:
                 continue
             if _close(value, offset):
                 return f"bias of {norm}, folded"
-            for name in self.by_size.get(value.size, ()):
+            for name in self.by_size[value.size]:
                 if name.endswith("bias") and _close(value, offset + self.own[name].astype(np.float64) * scale):
                     return f"{name} with {norm} folded"
         return None

@@ -9,17 +9,17 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from exporters.audit import audit_export
-from exporters.audit.recomputed import recompute
+from exporters.audit.recomputed import Constant, _built_afresh, _computed, _constants, _run, _spread, recompute
 from exporters.core.errors import GateError
 from exporters.onnx.export import export_onnx
 from exporters.onnx.reader import read_onnx
 from exporters.runtimes import OnnxRuntime, TorchRuntime
 from exporters.student.architectures import Architecture
 from exporters.student.student import TrainedStudent
-from tests.exporters.conftest import make_student, random_images
+from tests.exporters.conftest import LABELS, make_student, random_images
 
 SIZE = 64
 OF_A_SIZE = ("test_coatnet", "test_maxvit", "test_vit_relpos")
@@ -169,10 +169,6 @@ def test_recomputing_changes_neither_random_state_nor_student(exported: Callable
 
 def test_values_that_depend_on_the_batch_size_are_not_constants() -> None:
     """[batch] and [channels] both follow from the shape of the input; the second one alone is the same for all."""
-    from onnx import TensorProto, helper
-
-    from exporters.audit.recomputed import _constants
-
     weight = numpy_helper.from_array(np.arange(3, dtype=np.float32), "student.w")
     nodes = [
         helper.make_node("Shape", ["image"], ["batch"], start=0, end=1),
@@ -192,3 +188,168 @@ def test_values_that_depend_on_the_batch_size_are_not_constants() -> None:
     model.opset_import[0].version = 20
     found = list(_constants(model, frozenset({"w"}), frozenset({2, 3}), 8))
     assert [(each.value.tolist(), each.sources) for each in found] == [([1, 1, 1], ()), ([0, 1, 2], ("w",))]
+
+
+# The parts of it, on graphs made by hand.
+
+
+def model(*nodes: onnx.NodeProto, **tensors: np.ndarray) -> onnx.ModelProto:
+    """From `image` to `logits`; the parameters are those called `p_…`, as the exporter calls them `student.p_…`."""
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 8, 8, 3])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
+    protos = [
+        numpy_helper.from_array(value, f"student.{name}" if name.startswith("p_") else name)
+        for name, value in tensors.items()
+    ]
+    pixels = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["logits"], keepdims=0),
+    ]
+    made = helper.make_model(helper.make_graph([*nodes, *pixels], "g", [image], [logits], protos))
+    made.ir_version, made.opset_import[0].version = 10, 20
+    return made
+
+
+def node(operator: str, inputs: list[str], outputs: list[str], **attributes: object) -> onnx.NodeProto:
+    return helper.make_node(operator, inputs, outputs, **attributes)
+
+
+ONE, TWO = frozenset({"p_one"}), frozenset({"p_two"})
+
+
+def spread(*nodes: onnx.NodeProto) -> tuple[dict[str, frozenset[str]], set[str]]:
+    sources = {"student.p_one": ONE, "student.p_two": TWO, "c": frozenset[str]()}
+    before = set(sources)
+    by_shape = _spread(model(*nodes), sources)
+    return {name: found for name, found in sources.items() if name not in before}, by_shape
+
+
+def test_origin_names_three_sources_at_most() -> None:
+    value = np.zeros(1)
+    assert Constant(value, ()).origin == "constant of the architecture"
+    assert Constant(value, ("a",)).origin == "computed from a"
+    assert Constant(value, ("a", "b", "c")).origin == "computed from a, b, c"
+    assert Constant(value, ("a", "b", "c", "d", "e")).origin == "computed from a, b, c and 2 more"
+
+
+def test_what_is_computed_follows_from_all_that_is_read() -> None:
+    found, by_shape = spread(
+        node("Mul", ["student.p_one", "c"], ["a"]),
+        node("Add", ["a", "student.p_two"], ["b", ""]),
+        node("Clip", ["c", "", "student.p_two"], ["d"]),
+        node("Neg", ["c"], ["e"]),
+    )
+    assert found == {"a": ONE, "b": ONE | TWO, "d": TWO, "e": frozenset()}
+    assert not by_shape & {"a", "b", "e"}
+
+
+def test_what_an_image_has_a_part_in_is_no_constant() -> None:
+    found, _ = spread(
+        node("Mul", ["student.p_one", "image"], ["a"]),
+        node("Neg", ["a"], ["b"]),
+        node("Neg", ["student.p_one"], ["last"]),  # looked at after those that are none
+    )
+    assert found == {"last": ONE}
+
+
+@pytest.mark.parametrize(
+    "operator", ["RandomNormal", "RandomUniformLike", "Bernoulli", "Multinomial", "Dropout", "SequenceAt", "Optional"]
+)
+def test_what_is_drawn_is_no_constant(operator: str) -> None:
+    found, _ = spread(node(operator, ["student.p_one"], ["a"]), node("Neg", ["student.p_one"], ["last"]))
+    assert found == {"last": ONE}
+    assert spread(node(operator, [], ["a"]))[0] == {}
+
+
+def test_what_has_a_graph_of_its_own_is_no_constant() -> None:
+    inner = helper.make_graph([], "inner", [], [])
+    found, _ = spread(node("Loop", ["student.p_one"], ["a"], body=inner), node("Neg", ["c"], ["last"]))
+    assert found == {"last": frozenset()}
+
+
+def test_shape_alone_is_read_of_some_inputs() -> None:
+    """And of others the type: the values of the image have no part in them."""
+    found, by_shape = spread(
+        node("Shape", ["image"], ["shape"]),
+        node("Size", ["image"], ["size"]),
+        node("CastLike", ["student.p_one", "pixels"], ["like"]),
+        node("CastLike", ["image", "student.p_one"], ["of_image"]),
+        node("Mul", ["size", "student.p_two"], ["product"]),
+        node("Neg", ["student.p_two"], ["plain"]),
+    )
+    assert found == {
+        "shape": frozenset(), "size": frozenset(), "like": ONE, "product": TWO, "plain": TWO
+    }  # fmt: skip
+    assert by_shape == {"shape", "size", "like", "product"}
+
+
+def test_only_values_that_may_have_a_wanted_size_are_computed() -> None:
+    made = model(
+        node("Neg", ["student.p_one"], ["six"]),
+        node("Concat", ["student.p_one", "student.p_one"], ["twelve"], axis=0),
+        node("NonZero", ["student.p_one"], ["unknown"]),
+        p_one=np.ones((2, 3), np.float32),
+    )
+    assert _computed(made, frozenset({6})) == ["six", "unknown", "pixels", "logits"]
+    assert _computed(made, frozenset({12})) == ["twelve", "unknown", "pixels", "logits"]
+
+
+def test_constants_are_initializers_and_what_is_computed() -> None:
+    weight, other = np.arange(6, dtype=np.float32).reshape(2, 3), np.full(6, 0.5, np.float32)
+    made = model(
+        node("Mul", ["student.p_two", "student.p_one"], ["product"]),
+        node("Neg", ["table"], ["negative"]),
+        node("Neg", ["small"], ["of_small"]),
+        p_one=weight, p_two=2 * weight, table=other, small=np.ones(2, np.float32),
+    )  # fmt: skip
+    found = list(_constants(made, frozenset({"p_one", "p_two", "gone"}), frozenset({6}), 8))
+    assert [(each.sources, each.value.tolist()) for each in found] == [
+        ((), other.tolist()),
+        (("p_one", "p_two"), (2 * weight * weight).tolist()),
+        ((), (-other).tolist()),
+    ]
+
+
+def test_values_that_follow_from_the_number_of_images_are_left_out_though_their_shape_is_the_same() -> None:
+    made = model(
+        node("Shape", ["image"], ["batch"], start=0, end=1),
+        node("Cast", ["batch"], ["count"], to=TensorProto.FLOAT),
+        node("Mul", ["student.p_one", "count"], ["by_batch"]),
+        node("Shape", ["image"], ["side"], start=1, end=2),
+        node("Cast", ["side"], ["length"], to=TensorProto.FLOAT),
+        node("Mul", ["student.p_one", "length"], ["by_side"]),
+        p_one=np.array([1, 2], np.float32),
+    )
+    found = list(_constants(made, frozenset({"p_one"}), frozenset({2}), 8))
+    assert [(each.value.tolist(), each.sources) for each in found] == [([8, 16], ("p_one",))]
+
+
+def test_nothing_is_run_where_nothing_is_asked_for() -> None:
+    assert _run(onnx.ModelProto(), [], 2, 8) == []
+    (pixels,) = _run(model(), ["pixels"], 3, 8)
+    assert pixels.shape == (3, 8, 8, 3) and pixels.max() == 255 and pixels.min() == 0
+
+
+def test_network_is_built_afresh_and_given_the_state_alone(tmp_path: Path) -> None:
+    student = make_student(tmp_path, Architecture("resnet8", "cifar"), 32)
+    drawn = torch.get_rng_state()
+    student.module.train()
+    fresh = _built_afresh(student)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert fresh is not None and fresh.module is not student.module and not fresh.module.training
+    assert not any(value.requires_grad for value in fresh.module.parameters())
+    state = student.module.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in fresh.module.state_dict().items())
+    assert (fresh.labels, fresh.architecture, fresh.preprocessing) == (
+        LABELS,
+        student.architecture,
+        student.preprocessing,
+    )
+    assert _built_afresh(dataclasses.replace(student, labels=LABELS[:3])) is None  # another shape
+    assert recompute(dataclasses.replace(student, labels=LABELS[:3]), 20, {7}) == []
+    again = _built_afresh(student)
+    assert again is not None
+    module = copy.deepcopy(student.module)
+    module.register_buffer("unsaved", torch.ones(2), persistent=False)
+    unsaved = _built_afresh(dataclasses.replace(student, module=module))
+    assert unsaved is not None and "unsaved" not in dict(unsaved.module.named_buffers())

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -40,7 +41,9 @@ class Net(nn.Module):
         self.up = nn.ConvTranspose2d(6, 7, 2, bias=False)
         self.gain = nn.Parameter(torch.zeros(6))
         self.wide = nn.Conv2d(3, 6, 1)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(2), nn.BatchNorm2d(6), nn.BatchNorm2d(7, affine=False)])
+        self.norms = nn.ModuleList(
+            [nn.BatchNorm2d(2), nn.BatchNorm2d(6), nn.BatchNorm2d(7, affine=False), nn.BatchNorm1d(3)]
+        )
         self.instance = nn.BatchNorm2d(6, track_running_stats=False)
         self.volume = nn.Conv3d(2, 3, 2, bias=False)
         self.linear = nn.Linear(6, 3)
@@ -162,6 +165,9 @@ def test_folded_weights_and_biases_follow_from_layer_and_norm(student: TrainedSt
     assert origin_of(student, single(up * plain[None, :, None, None])) == "up.weight with norms.2 folded"
     by_first = numbers(net.wide.weight) * wide[:, None, None, None]
     assert origin_of(student, single(by_first)) == "wide.weight with norms.1 folded"
+    linear = numbers(net.linear.weight) * factors(net.norms[3])[0][:, None]
+    assert origin_of(student, single(linear)) == "linear.weight with norms.3 folded"
+    assert is_refused(student, single(linear[:, ::-1]))
     assert offset.shape == bias.shape == (2,)  # of two values, any number is a constant
 
 
@@ -292,7 +298,10 @@ def recomputed(student: TrainedStudent, value: np.ndarray, *constants: Constant)
 def test_what_the_network_computes_is_explained_in_each_form(student: TrainedStudent) -> None:
     value = np.random.default_rng(2).normal(size=(5, 7)).astype(np.float32)
     first, second = Constant(value, ("gain",)), Constant(-value, ("conv.bias", "gain"))
-    assert recomputed(student, value, second, first) == "computed from gain"
+    other = Constant(value[:2], ())
+    assert recomputed(student, value, other, second, first) == "computed from gain"
+    assert recomputed(student, value.reshape(35) * np.float32(1 + 5e-6), first) == "computed from gain"
+    assert recomputed(student, np.tile(value, (2, 1)).view(np.uint32), Constant(np.tile(value, (2, 1)), ())) is None
     assert recomputed(student, -value, first, second) == "computed from conv.bias, gain"
     assert recomputed(student, value.reshape(35), second, first) == "computed from gain"
     assert recomputed(student, np.ascontiguousarray(value.T), second, first) == "computed from gain"
@@ -332,6 +341,19 @@ def test_integers_that_the_network_computes_must_be_equal(student: TrainedStuden
     double = value.astype(np.float64)
     assert recomputed(student, double, Constant(double, ("gain",))) == "computed from gain"
     assert recomputed(student, double * (1 + 1e-9), Constant(double, ("gain",))) is None
+
+
+def test_only_what_nothing_else_explains_is_recomputed(
+    student: TrainedStudent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, int, set[int]]] = []
+    monkeypatch.setattr("exporters.audit.student.recompute", lambda *arguments: asked.append(arguments) or [])
+    known = single(numbers(student.module.up.weight))
+    assert origin_of(student, known) == "copy of up.weight" and asked == []
+    with pytest.raises(GateError, match="does not explain: b "):
+        origins_of(student, a=known, b=np.zeros(11, np.float32))
+    opset = onnx.load_from_string(file(b=known)).opset_import[0].version
+    assert asked == [(student, opset, {11})]
 
 
 def test_parts_that_no_student_has_are_refused(student: TrainedStudent) -> None:
