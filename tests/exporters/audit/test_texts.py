@@ -109,9 +109,11 @@ def test_size_of_each_kind_of_file_is_bounded(name: str, most: int) -> None:
             b"[" + b'1, "x", ' * 64 + b"2, 3]",
             "holds a list of 130 numbers",
         ),
+        ("a.json", b'["fine", {}]', b'["~/x", {}]', "tells about the machine"),
+        ("a.json", b'["fine", {"a": 1}, []]', b'["~/x", {"a": 1}, []]', "tells about the machine"),
         ("a.json", b'{"a": [[1, 2], {"b": []}]}', b'{"a": [[1, 2], {"b": ["~/x"]}]}', "tells about the machine"),
     ],
-    ids=["line", "letters", "text", "numbers", "mixed", "nested"],
+    ids=["line", "letters", "text", "numbers", "mixed", "before an object", "before a list", "nested"],
 )
 def test_texts_and_lists_as_long_as_weights_are_refused(name: str, fits: bytes, exceeds: bytes, words: str) -> None:
     if words == "holds a list of 130 numbers":
