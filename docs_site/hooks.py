@@ -10,6 +10,7 @@ from docs_site.commands import commands_page
 from docs_site.keys import keys_page
 from docs_site.links import ELSEWHERE, ROOT, site_links
 from docs_site.manifest import manifest_page
+from docs_site.python import python_page
 from exporters.bundle.manifest import SCHEMA
 from exporters.core.files import dump_json
 from pipeline.recipe.schema.json_schema import recipe_json_schema
@@ -18,6 +19,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "reference/keys.md": keys_page,
     "reference/commands.md": commands_page,
     "reference/manifest.md": manifest_page,
+    "reference/python.md": python_page,
     "reference/manifest.schema.json": lambda: SCHEMA.read_text("utf-8"),
     "reference/recipe.schema.json": lambda: dump_json(recipe_json_schema()),
 }

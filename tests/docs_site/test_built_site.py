@@ -10,6 +10,7 @@ import pytest
 
 from docs_site.commands import commands
 from docs_site.keys import leaves
+from docs_site.python import public
 from pipeline.recipe.schema.json_schema import recipe_json_schema
 from tests.pipeline.report.page.browser import DARK, browse, foreign_requests, looked_at, needs_browser, serious
 
@@ -64,7 +65,7 @@ def test_what_is_loaded_and_linked_is_there(site: Path) -> None:
             assert (site / page).parent.joinpath(parts.path).exists(), f"{page}: {url}"
 
 
-def test_search_knows_every_recipe_key_and_command(site: Path) -> None:
+def test_search_knows_every_recipe_key_command_and_call(site: Path) -> None:
     sections = searched(site)
     keys = " ".join(text for place, text in sections.items() if place.startswith("reference/keys.html")).split()
     assert set(leaves(recipe_json_schema())) <= set(keys)
@@ -72,6 +73,9 @@ def test_search_knows_every_recipe_key_and_command(site: Path) -> None:
     for path, _ in commands():
         name = path.removeprefix("tmkd-pipeline ")
         assert any(title.startswith(f"{name} ") for title in titles), name
+    for name in public():
+        assert f"reference/python.html#{name}" in sections
+    assert "reference/python.html#exporters.client.Student.predict" in sections
 
 
 def test_changelog_and_contributing_lead_into_the_site(site: Path) -> None:
