@@ -64,7 +64,7 @@ def _section(path: str, command: click.Command) -> str:
         below = (code(name) for name in command.list_commands(context))
         return "".join([*parts, f"Commands in it, below: {', '.join(below)}.\n\n"])
     options = [parameter for parameter in command.get_params(context) if isinstance(parameter, click.Option)]
-    rows = [_row(option, context) for option in options if not option.hidden and option.name != "help"]
+    rows = [_row(option, context) for option in options if not option.hidden and "--help" not in option.opts]
     if rows:
         parts.append(table(("option", "value", "default", "meaning"), rows) + "\n")
     return "".join(parts)
@@ -115,6 +115,11 @@ def _default(option: click.Option, context: click.Context) -> str:
     value = option.get_default(context)
     if option.is_flag and option.secondary_opts:
         return code((option.opts if value else option.secondary_opts)[-1])
-    if value is None or value is False or value in ((), []) or not isinstance(value, str | int | float | tuple | list):
+    if (
+        value is None
+        or value is False
+        or value in ((), [], "")
+        or not isinstance(value, str | int | float | tuple | list)
+    ):
         return "—"
     return code(" ".join(map(str, value)) if isinstance(value, tuple | list) else str(value))

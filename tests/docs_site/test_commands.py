@@ -26,7 +26,7 @@ def test_section_has_every_option_that_help_prints(name: str) -> None:
     options = set(re.findall(r"(?<![\w-])--[a-z][\w-]*(?=[ ,/]|$)", printed.partition("Options:")[2], re.MULTILINE))
     shown = set(re.findall(r"`(--[a-z][\w-]*)`", SECTIONS[name]))
     listed = {option for line in printed.partition("Options:")[2].splitlines() for option in first_column(line)}
-    assert listed - {"--help"} <= shown
+    assert listed - {"--help"} <= shown and "--help" not in shown
     assert shown <= options | listed
     usage = re.search(r"Usage: (.+)", printed)
     assert usage is not None and usage[1] in SECTIONS[name]
@@ -43,6 +43,10 @@ def test_defaults_ranges_and_choices_are_those_of_click() -> None:
     assert "| `--timeout` | `FLOAT` > 0 | `30.0` |" in SECTIONS["serve"]
     assert "| `--provider` | `cpu`, `cuda`, `tensorrt` | `cpu` |" in SECTIONS["serve"]
     assert "| `--report`, `--no-report` | — | `--report` |" in SECTIONS["run"]
+
+
+def test_no_cell_is_empty_code() -> None:
+    assert "``" not in PAGE.replace("```", "")
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
