@@ -7,9 +7,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from docs_site.commands import commands
 from docs_site.keys import leaves
+from docs_site.links import ROOT
 from docs_site.python import public
 from pipeline.recipe.schema.json_schema import recipe_json_schema
 from tests.pipeline.report.page.browser import DARK, browse, foreign_requests, looked_at, needs_browser, serious
@@ -43,6 +45,16 @@ def searched(site: Path) -> dict[str, str]:
     """Page and section → what search finds there, without tags."""
     index = json.loads((site / "search" / "search_index.json").read_text("utf-8"))
     return {entry["location"]: re.sub(r"<[^>]+>", "", f"{entry['title']} {entry['text']}") for entry in index["docs"]}
+
+
+def test_every_fault_of_links_and_navigation_is_a_warning() -> None:
+    """A strict build ends at a warning; the fixture builds strictly."""
+    text = (ROOT / "mkdocs.yml").read_text("utf-8")
+    validation = yaml.safe_load(text[text.index("\nvalidation:") : text.index("\ntheme:")])["validation"]
+    assert validation == {
+        "nav": dict.fromkeys(("omitted_files", "not_found", "absolute_links"), "warn"),
+        "links": dict.fromkeys(("not_found", "anchors", "absolute_links", "unrecognized_links"), "warn"),
+    }
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
