@@ -7,8 +7,12 @@ from torch import nn
 
 from exporters.audit.fused import _branch_sum, _branches, _close, _fit, _is_sum, _prove, _same_function, fused_tensors
 from exporters.core.errors import GateError
+from exporters.images.preprocessing import Preprocessing
+from exporters.student.architectures import Architecture
 from exporters.student.student import TrainedStudent
-from tests.exporters.conftest import LABELS, Exported, randomise
+from tests.exporters.conftest import LABELS, MEAN, STD, randomise
+
+BASE = TrainedStudent(nn.Identity(), LABELS, Preprocessing(32, 36, MEAN, STD), Architecture("resnet8", "cifar"))
 
 
 def branch(channels: int, kernel: int, *, bias: bool = False) -> nn.Sequential:
@@ -66,14 +70,14 @@ class Net(nn.Module):
         return self.linear(self.block(x).mean(dim=(2, 3)))
 
 
-def student(cifar: Exported, block: nn.Module) -> TrainedStudent:
+def student(block: nn.Module) -> TrainedStudent:
     torch.manual_seed(0)
-    return dataclasses.replace(cifar.student, module=randomise(Net(block), 2))
+    return dataclasses.replace(BASE, module=randomise(Net(block), 2))
 
 
 @pytest.mark.parametrize("block", [Summed, Scaled])
-def test_fused_blocks_are_proved(cifar: Exported, block: type[Summed]) -> None:
-    one = student(cifar, block())
+def test_fused_blocks_are_proved(block: type[Summed]) -> None:
+    one = student(block())
     found = fused_tensors(one)
     assert list(found) == ["block.fused.weight", "block.fused.bias"]
     assert {origin for origin, _ in found.values()} == {"re-parameterised block"}
@@ -86,15 +90,15 @@ def test_fused_blocks_are_proved(cifar: Exported, block: type[Summed]) -> None:
 
 
 @pytest.mark.parametrize("block", [Summed, Scaled])
-def test_one_wrong_weight_is_found(cifar: Exported, block: type[Summed], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_wrong_weight_is_found(block: type[Summed], monkeypatch: pytest.MonkeyPatch) -> None:
     # The comparison of whole networks is looser, and out of the way here.
     monkeypatch.setattr("exporters.onnx.reparameterize.MAX_SCALED_ERROR", 1.0)
     with pytest.raises(GateError, match=r"block\.fused is not what the student's branches in block add up to"):
-        fused_tensors(student(cifar, block(wrong=1e-4)))
+        fused_tensors(student(block(wrong=1e-4)))
 
 
-def test_without_branches_there_is_nothing_to_prove(cifar: Exported) -> None:
-    assert fused_tensors(cifar.student) == {}
+def test_without_branches_there_is_nothing_to_prove() -> None:
+    assert fused_tensors(BASE) == {}
 
 
 class Normed(nn.Module):
@@ -130,15 +134,15 @@ class Stacked(nn.Module):
         return self.head(self.body(x).mean((2, 3)))
 
 
-def test_a_norm_folded_into_the_layer_beside_it_is_proved_around_that_layer(cifar: Exported) -> None:
-    student = dataclasses.replace(cifar.student, module=randomise(Stacked(), 5))
+def test_a_norm_folded_into_the_layer_beside_it_is_proved_around_that_layer() -> None:
+    student = dataclasses.replace(BASE, module=randomise(Stacked(), 5))
     origins = {name: origin for name, (origin, _) in fused_tensors(student).items()}
     assert origins["body.0.conv.weight"] == "re-parameterised body.0"
     assert origins["body.1.conv.bias"] == "re-parameterised body.1"
 
 
-def test_a_norm_folded_wrongly_is_found(cifar: Exported) -> None:
-    student = dataclasses.replace(cifar.student, module=randomise(Stacked(1e-3), 5))
+def test_a_norm_folded_wrongly_is_found() -> None:
+    student = dataclasses.replace(BASE, module=randomise(Stacked(1e-3), 5))
     with pytest.raises(GateError):
         fused_tensors(student)
 

@@ -158,8 +158,8 @@ def test_a_module_that_its_architecture_does_not_build_computes_nothing(exported
     assert recompute(dataclasses.replace(student, module=module), 20, {432}) == []
 
 
-def test_recomputing_changes_neither_random_state_nor_student(exported: Callable[..., Sample]) -> None:
-    student = exported("test_efficientnet_gn").student
+def test_recomputing_changes_neither_random_state_nor_student(tmp_path: Path) -> None:
+    student = make_student(tmp_path, Architecture("test_efficientnet_gn", "timm"), SIZE)
     before, state = torch.random.get_rng_state(), copy.deepcopy(student.module.state_dict())
     found = recompute(student, 20, {8})
     assert found and all(each.value.size == 8 for each in found)
