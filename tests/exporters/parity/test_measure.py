@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -145,6 +146,8 @@ def test_result_as_json() -> None:
         "reference": int(a[0].argmax()),
         "candidate": int(a[0].argmin()),
     }
+    assert result.to_json()["accuracy_drop_interval"] == list(paired_interval(1, 0, 3))
+    assert set(told) == {each.name for each in dataclasses.fields(result)} | {"would_pass"}
     assert compare(a, b, None, NAMES[:3]).to_json()["accuracy_drop_interval"] is None
 
 
@@ -166,8 +169,10 @@ def test_cosine_of_logits_without_a_length() -> None:
     a[0] = b[0] = 0
     b[1:] *= 2
     assert compare(a, b, None, NAMES[:3]).cosine == pytest.approx(1)
-    small = compare(a * np.float32(1e-3), (b + 1) * np.float32(1e-3), None, NAMES[:3])
-    assert small.cosine == pytest.approx(compare(a, b + 1, None, NAMES[:3]).cosine)
+    other, small = b[1:] + 1, np.float32(1e-3)
+    expected = compare(a[1:], other, None, NAMES[:2]).cosine
+    assert expected is not None and 0.1 < expected < 0.99
+    assert compare(small * a[1:], small * other, None, NAMES[:2]).cosine == pytest.approx(expected)
     b[2] = 0
     assert compare(a, b, None, NAMES[:3]).cosine == 0
 
@@ -185,3 +190,8 @@ def test_of_equal_logits_the_first_are_the_most_likely() -> None:
     assert compare(a, b, None, NAMES[:1]).top5_agreement == 1
     b[0, 4] = -1
     assert compare(a, b, None, NAMES[:1]).top5_agreement == 0
+    mixed = np.random.default_rng(8).integers(0, 2, (20, 1000)).astype(np.float32)
+    clear = mixed.copy()
+    for row in clear:
+        row[np.flatnonzero(row)[5:]] = 0.5
+    assert compare(mixed, clear, None, NAMES[:20]).top5_agreement == 1
