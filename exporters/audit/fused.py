@@ -140,7 +140,9 @@ def _same_function(block: "nn.Module", fused: "nn.Module", layer: "nn.Module") -
     from torch import nn
 
     random = torch.Generator().manual_seed(0)
-    channels = int(getattr(layer, "in_channels", 0) or getattr(layer, "in_features", 0))
+    channels = getattr(layer, "in_channels", None) or getattr(layer, "in_features", None)
+    if channels is None:
+        return False
     # A linear layer may be one of tokens.
     shapes: list[tuple[int, ...]] = [(8, channels), (8, _SIDE, channels)]
     if isinstance(layer, nn.Conv2d):

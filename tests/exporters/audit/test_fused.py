@@ -336,6 +336,7 @@ def test_blocks_that_cannot_be_compared_are_not_the_same() -> None:
         assert not _same_function(same, other, one) and not _same_function(other, same, one)
     assert not _same_function(Giving(impossible), Giving(impossible), one)
     assert not _same_function(Giving(lambda x: (x,)), Giving(lambda x: (x,)), one)
+    assert not _same_function(same, same, nn.LayerNorm(4))  # which does not say how many channels it takes
 
 
 def test_input_has_the_channels_of_the_layer_and_is_wider_than_its_kernel() -> None:
@@ -352,6 +353,10 @@ def test_comparison_changes_neither_block() -> None:
     _same_function(block, fused_by_sum(block), layer())
     assert block.training and {value.dtype for value in block.parameters()} == {torch.float32}
     assert torch.equal(block.identity.running_mean, statistics)
+    fused = layer()
+    drawn = torch.get_rng_state()
+    _same_function(block, block, fused)
+    assert torch.equal(torch.get_rng_state(), drawn)
 
 
 def nested(depth: int, inner: nn.Module) -> nn.Module:
