@@ -54,6 +54,15 @@ def test_equal_maps_have_no_error() -> None:
     assert judge_maps(result, ParityGate(1e-9)) == []
 
 
+def test_order_of_the_images_does_not_count() -> None:
+    reference, candidate = answers(20), Explained(answers(20).logits, answers(20, seed=4).cam)
+    forward = compared(reference, candidate)
+    backward = compared(*(Explained(each.logits[::-1], each.cam[::-1]) for each in (reference, candidate)))
+    assert forward.scale == backward.scale == np.abs(reference.cam).max()
+    assert (forward.max_scaled_error, forward.cosine) == (backward.max_scaled_error, backward.cosine)
+    assert forward.mean_scaled_error == pytest.approx(backward.mean_scaled_error)
+
+
 def test_bound_of_the_gate_holds_and_the_mean_where_it_has_none() -> None:
     reference = answers(20)
     off = Explained(reference.logits, reference.cam + np.float32(0.05))
