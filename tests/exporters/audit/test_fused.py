@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import timm.utils  # noqa: F401 - seconds that are no test's own
 import torch
 from torch import nn
 
