@@ -48,7 +48,10 @@ PARTS = {
     ),
     "exporters/audit": Part(
         files=("exporters/audit/*.py",),
-        also={"exporters/audit/student.py": ("tests/exporters/audit/test_student_rules.py",)},
+        also={
+            f"exporters/audit/{name}.py": (f"tests/exporters/audit/test_{name}_rules.py",)
+            for name in ("int8", "student")
+        },
         left_out=tuple(
             f"tests/exporters/audit/test_{name}"
             for name in (
@@ -60,12 +63,7 @@ PARTS = {
                 "fp16.py::test_truncation",
                 "fp16.py::test_a_dropped",
                 "fp16.py::test_entries_of",
-                "int8.py::test_every_tensor",
-                "int8.py::test_one_changed",
-                "int8.py::test_quantized_constant_must",
-                "int8.py::test_planted",
-                "int8.py::test_another",
-                "int8.py::test_scale_raised_for_its_bias",
+                "int8.py",
                 "network.py::test_students_pass",
                 "network.py::test_exceeded",
                 "network.py::test_unused_chain",

@@ -5,12 +5,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from exporters.audit.entries import identity
 from exporters.audit.fp16 import audit_fp16
 from exporters.audit.student import audit_bundle
 from exporters.core.errors import GateError, UsageError
 from exporters.fp16.convert import to_fp16
 from exporters.onnx.reader import read_onnx
+from tests.exporters.audit.by_hand import file, with_origins
 from tests.exporters.conftest import Exported
 from tests.exporters.onnx.planting import convolutions
 
@@ -120,23 +120,6 @@ def test_entries_of_another_file_are_refused(cifar: Exported, shufflenet: Export
 # Files made by hand: what is explained and what is not follows from the values alone.
 
 
-def made(**tensors: np.ndarray) -> bytes:
-    """A file of these tensors and one operator."""
-    return file([numpy_helper.from_array(value, name) for name, value in tensors.items()])
-
-
-def file(tensors: list[onnx.TensorProto]) -> bytes:
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [], [], tensors)
-    return helper.make_model(graph).SerializeToString()
-
-
-def with_origins(base: bytes, **origins: str) -> list[dict[str, object]]:
-    return [
-        {**identity(tensor), "origin": origins.get(tensor.name, f"copy of {tensor.name}")}
-        for tensor in read_onnx(base).tensors
-    ]
-
-
 def origins_of(data: bytes, base: bytes, **origins: str) -> dict[str, str]:
     entries = audit_fp16(data, base, with_origins(base, **origins))
     return {entry["name"]: entry["origin"] for entry in entries}
@@ -147,9 +130,9 @@ HALVES = THIRDS.astype(np.float16)
 
 
 def test_fp32_kept_and_fp16_rounded_have_their_origins() -> None:
-    base = made(w=THIRDS, index=np.array([5, 2, 9] * 30))
+    base = file(w=THIRDS, index=np.array([5, 2, 9] * 30))
     assert origins_of(base, base) == {"w": "copy of w", "index": "copy of index"}
-    assert origins_of(made(w=HALVES, index=np.array([5, 2, 9] * 30)), base) == {
+    assert origins_of(file(w=HALVES, index=np.array([5, 2, 9] * 30)), base) == {
         "w": "fp16 of copy of w",
         "index": "copy of index",
     }
@@ -170,18 +153,18 @@ def test_fp32_kept_and_fp16_rounded_have_their_origins() -> None:
 )
 def test_same_bytes_as_something_else_are_not_explained(foreign: onnx.TensorProto) -> None:
     with pytest.raises(GateError, match="does not explain: w "):
-        origins_of(file([foreign]), made(w=THIRDS))
+        origins_of(file(foreign), file(w=THIRDS))
 
 
 def test_rounding_is_that_of_fp32_alone() -> None:
     with pytest.raises(GateError, match="does not explain: w "):
-        origins_of(made(w=HALVES), made(w=THIRDS.astype(np.float64)))
+        origins_of(file(w=HALVES), file(w=THIRDS.astype(np.float64)))
 
 
 def test_tensor_of_the_same_name_comes_before_others_of_the_same_values() -> None:
-    base = made(decoy=np.zeros((8, 12), np.int8), first=THIRDS, second=THIRDS)
-    assert origins_of(made(third=HALVES), base) == {"third": "fp16 of copy of first"}
-    assert origins_of(made(second=HALVES, third=THIRDS), base) == {
+    base = file(decoy=np.zeros((8, 12), np.int8), first=THIRDS, second=THIRDS)
+    assert origins_of(file(third=HALVES), base) == {"third": "fp16 of copy of first"}
+    assert origins_of(file(second=HALVES, third=THIRDS), base) == {
         "second": "fp16 of copy of second",
         "third": "copy of first",
     }
@@ -205,35 +188,35 @@ def test_tensor_of_the_same_name_comes_before_others_of_the_same_values() -> Non
 )
 def test_constants_are_tiny_or_ranges(values: np.ndarray, explained: bool) -> None:
     if explained:
-        assert origins_of(made(w=HALVES, c=values), made(w=THIRDS))["c"] == "constant"
+        assert origins_of(file(w=HALVES, c=values), file(w=THIRDS))["c"] == "constant"
     else:
         with pytest.raises(GateError, match="does not explain: c "):
-            origins_of(made(w=HALVES, c=values), made(w=THIRDS))
+            origins_of(file(w=HALVES, c=values), file(w=THIRDS))
 
 
 def test_rounded_constant_is_a_constant() -> None:
-    base = made(c=np.linspace(0.1, 0.9, 8, dtype=np.float32))
-    half = made(c=np.linspace(0.1, 0.9, 8, dtype=np.float32).astype(np.float16))
+    base = file(c=np.linspace(0.1, 0.9, 8, dtype=np.float32))
+    half = file(c=np.linspace(0.1, 0.9, 8, dtype=np.float32).astype(np.float16))
     assert origins_of(half, base, c="constant") == {"c": "constant"}
 
 
 def test_normalisation_may_be_rounded_and_may_not_be_lost() -> None:
     scale = np.array([0.1, 0.2, 0.3], np.float32)
-    base, named = made(a=scale, b=-scale), {"a": "preprocessing scale", "b": "preprocessing shift"}
-    assert origins_of(made(a=scale.astype(np.float16), b=-scale), base, **named) == {
+    base, named = file(a=scale, b=-scale), {"a": "preprocessing scale", "b": "preprocessing shift"}
+    assert origins_of(file(a=scale.astype(np.float16), b=-scale), base, **named) == {
         "a": "fp16 of preprocessing scale",
         "b": "preprocessing shift",
     }
     with pytest.raises(GateError, match=r"as the student was trained: no preprocessing scale$"):
-        origins_of(made(b=-scale), base, **named)
+        origins_of(file(b=-scale), base, **named)
     with pytest.raises(GateError, match="as the student was trained: no preprocessing scale and no preprocessing sh"):
-        origins_of(made(), base, **named)
+        origins_of(file(), base, **named)
 
 
 def test_error_says_what_to_do() -> None:
     with pytest.raises(GateError) as caught:
-        origins_of(made(w=HALVES.view(np.int16)), made(w=THIRDS))
+        origins_of(file(w=HALVES.view(np.int16)), file(w=THIRDS))
     assert caught.value.message.startswith("the exported model holds")
     assert caught.value.remedy == "Export again from the student; nothing but the student may ship."
     with pytest.raises(UsageError, match="not the one that the entries"):
-        audit_fp16(made(w=HALVES), made(w=THIRDS), with_origins(made(w=-THIRDS)))
+        audit_fp16(file(w=HALVES), file(w=THIRDS), with_origins(file(w=-THIRDS)))
