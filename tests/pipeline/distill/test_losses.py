@@ -270,7 +270,7 @@ def test_gradients_are_those_of_the_formulas() -> None:
 def test_losses_stay_on_the_device_of_their_arguments() -> None:
     with FakeTensorMode():  # a GPU of which nothing is computed, and which refuses operands of the CPU
         logits, maps, weight = (torch.empty(size, device="cuda") for size in ((4, 3), (4, 5, 2, 2), (3, 5)))
-        labels, share = torch.zeros(4, dtype=torch.int64, device="cuda"), torch.ones(4, device="cuda")
+        labels, share = torch.zeros(4, dtype=torch.int64, device="cuda"), torch.ones(4)
         losses = [
             cross_entropy(logits, labels, 0.1, torch.ones(3), (labels, share)),
             kl_logits(logits, logits, 4.0),

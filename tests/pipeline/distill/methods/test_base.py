@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from exporters.core.errors import UsageError
 from pipeline.distill.build import build_method
@@ -195,6 +196,33 @@ def test_mixed_labels_go_to_the_labels_device_and_are_none_without_a_share() -> 
     pair = _mixed(Samples(torch.arange(2), 0, torch.tensor([1, 0]), torch.tensor([0.5, 1.0])), torch.device("meta"))
     assert pair is not None and [each.device.type for each in pair] == ["meta", "meta"]
     assert _mixed(Samples(torch.arange(2), 0, torch.tensor([1, 0]), None), torch.device("cpu")) is None
+
+
+def test_what_was_mixed_goes_to_the_device_of_the_labels() -> None:
+    output = network_output(0, 2, 3, 4)
+    method = build("ce", output, None)
+    with FakeTensorMode():  # a GPU of which nothing is computed, and which refuses operands of the CPU
+        logits, labels = torch.empty(2, 3, device="cuda"), torch.zeros(2, dtype=torch.int64, device="cuda")
+        samples = Samples(torch.arange(2), 0, torch.zeros(2, dtype=torch.int64), torch.ones(2))
+        assert method.cross_entropy(output._replace(logits=logits), labels, samples).device.type == "cuda"
+
+
+class Asking(Method):
+    """Losses that tell what they were given."""
+
+    def feature_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: torch.Tensor) -> torch.Tensor:
+        return student.logits.sum() + 10 * teacher.logits.sum() + 100 * labels.sum()
+
+    def logits_loss(self, student: NetworkOutput, teacher: NetworkOutput, labels: torch.Tensor) -> torch.Tensor:
+        return -self.feature_loss(student, teacher, labels)
+
+
+def test_losses_are_given_both_outputs_and_the_labels() -> None:
+    student, teacher, labels = network_output(0, 2, 3, 4), network_output(1, 2, 3, 4), torch.tensor([1, 2])
+    method = Asking(loss_settings(logits={"weight": 1.0}, feature={"weight": 1.0}), shape_of(student), None)
+    expected = student.logits.sum().item() + 10 * teacher.logits.sum().item() + 300
+    terms = {name: term.item() for name, term in method.terms(student, teacher, labels).items()}
+    assert terms == pytest.approx({"logits": -expected, "feature": expected}, rel=1e-6)
 
 
 class Given(Method):
