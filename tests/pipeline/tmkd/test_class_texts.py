@@ -60,6 +60,13 @@ def test_view_of_another_name_is_shown_with_the_prompts_of_its_kind(tmp_path: Pa
     )
 
 
+def test_view_with_prompts_of_its_own_name_is_shown_with_those(tmp_path: Path) -> None:
+    clip, views = small_clip(tmp_path), Views({"bold": EdgeView(strength=0.9)})
+    prompts = Prompts({**PROMPTS.views, "bold": ("bold {}",)})
+    tokens = PromptTexts(clip, prompts, views, NAMES, seed=1).sample_tokens(Samples(torch.tensor([0]), 0))
+    assert torch.equal(tokens[1], clip.tokenize([f"bold {name}" for name in NAMES]))
+
+
 def test_template_follows_from_seed_epoch_and_first_sample(tmp_path: Path) -> None:
     clip = small_clip(tmp_path)
     prompts = Prompts({"rgb": tuple(f"{word} {{}}" for word in "abcdefgh")})

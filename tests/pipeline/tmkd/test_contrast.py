@@ -49,6 +49,15 @@ def test_contrast_equals_the_formula(seed: int, images: int, classes: int, width
     assert single.item() == pytest.approx(expected, abs=1e-3)
 
 
+def test_anchors_of_another_precision_are_taken_at_that_of_the_embeddings() -> None:
+    embeddings, anchors = torch.randn(4, 5, dtype=torch.float64), torch.randn(3, 5)
+    labels = torch.tensor([0, 1, 2, 1])
+    for first, second in ((embeddings, anchors), (embeddings.float(), anchors.double())):
+        found = image_text_contrast(first, second, labels, 0.2)
+        assert found.dtype == first.dtype
+        assert found.item() == pytest.approx(reference(first.numpy(), second.numpy(), labels.numpy(), 0.2), rel=1e-4)
+
+
 def test_gradients_reach_embeddings_anchors_and_temperature() -> None:
     rng = np.random.default_rng(0)
     embeddings = torch.tensor(rng.normal(size=(5, 4)), requires_grad=True)

@@ -48,6 +48,13 @@ def test_the_dtype_is_kept(dtype: torch.dtype) -> None:
     assert blur_view(random_images(0, (2, 5, 6), dtype), BlurView()).dtype == dtype
 
 
+@given(size=sizes, cutoff=st.floats(0.05, 1), strength=st.floats(0, 1))
+@settings(deadline=None, max_examples=20)
+def test_white_is_no_brighter_than_white(size: tuple[int, int, int], cutoff: float, strength: float) -> None:
+    white = torch.ones(size[0], 3, *size[1:])
+    assert blur_view(white, BlurView(cutoff=cutoff, strength=strength)).max() <= 1
+
+
 def test_blur_is_differentiable() -> None:
     images = (0.3 + 0.3 * random_images(5, (1, 5, 4), torch.float64)).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: blur_view(x, BlurView(cutoff=0.6, strength=0.7)), images)

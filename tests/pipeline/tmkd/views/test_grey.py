@@ -34,6 +34,13 @@ def test_the_dtype_is_kept(dtype: torch.dtype) -> None:
     assert grey_view(random_images(0, (2, 5, 6), dtype), GreyView()).dtype == dtype
 
 
+@given(strength=st.floats(0, 1))
+@settings(deadline=None, max_examples=20)
+def test_white_is_no_brighter_than_white(strength: float) -> None:
+    for dtype in (torch.float32, torch.float64):
+        assert grey_view(torch.ones(1, 3, 2, 2, dtype=dtype), GreyView(strength=strength)).max() <= 1
+
+
 def test_grey_is_differentiable() -> None:
     images = (0.3 + 0.3 * random_images(5, (1, 5, 4), torch.float64)).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: grey_view(x, GreyView(strength=0.7)), images)

@@ -68,6 +68,12 @@ def test_the_dtype_is_kept(dtype: torch.dtype) -> None:
     assert zoom_view(random_images(0, (2, 9, 8), dtype), ZoomView(share=0.5)).dtype == dtype
 
 
+def test_white_is_no_brighter_than_white() -> None:
+    for side in range(5, 20):
+        for share in (0.2, 0.4, 0.6, 0.8):
+            assert zoom_view(torch.ones(1, 3, side, side), ZoomView(share=share)).max() <= 1
+
+
 def test_zoom_is_differentiable() -> None:
     images = random_images(5, (1, 7, 6), torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: zoom_view(x, ZoomView(share=0.6)), images)
