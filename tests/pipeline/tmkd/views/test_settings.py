@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.tmkd.views.settings import VIEW_KINDS, EdgeView, HighFrequencyView, NamedViews, default_views
+from pipeline.tmkd.views.settings import VIEW_KINDS, ChosenViews, EdgeView, HighFrequencyView, NamedViews, default_views
 
 VIEWS = TypeAdapter(NamedViews)
 
@@ -37,6 +37,24 @@ def test_views_are_read_by_name_and_by_kind() -> None:
 def test_a_bad_view_is_named(views: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         VIEWS.validate_python(views)
+
+
+def test_views_are_named_or_chosen() -> None:
+    chosen = TypeAdapter(ChosenViews)
+    assert chosen.validate_python("auto") == "auto"
+    assert chosen.validate_python({"edge": {}}) == {"edge": EdgeView()}
+    for wrong, named in (("all", "auto"), (3, "dictionary"), ({"rgb": {"kind": "edge"}}, "always the view rgb")):
+        with pytest.raises(ValidationError, match=named) as caught:
+            chosen.validate_python(wrong)
+        assert len(caught.value.errors()) == 1
+
+
+def test_null_for_a_view_of_no_kind_names_it_and_a_text_is_no_view() -> None:
+    with pytest.raises(ValidationError, match="null removes a view, and none is called so") as caught:
+        VIEWS.validate_python({"edge": {}, "sketch": None})
+    assert "sketch" in str(caught.value)
+    with pytest.raises(ValidationError, match="edge"):
+        VIEWS.validate_python({"edge": "strong"})
 
 
 def test_unknown_operators_modes_and_filters_are_refused() -> None:
