@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from exporters.core.errors import UnavailableError
+from exporters.core.locks import held
 from tests.mutation.outcomes import Outcome, outcome_of
 from tests.mutation.settings import LEAST_SCORE, PARTS, REPOSITORY, Part
 from tests.mutation.workplace import WORK, environment, make, tests_of
@@ -43,6 +45,18 @@ def asked_for(name: str | None) -> Iterator[tuple[str, Part, list[str]]]:
 
 def mutate(part: Part, source: str) -> Outcome:
     """Run mutmut on one file, unless all is known, and return what became of its mutants."""
+
+    def refusal(process: str) -> UnavailableError:
+        return UnavailableError(f"{source} is being mutated by process {process}", remedy="Wait for it to end.")
+
+    try:
+        with held(WORK / f"{source}.lock", refusal):
+            return _mutate(part, source)
+    except UnavailableError as error:
+        raise SystemExit(str(error)) from error
+
+
+def _mutate(part: Part, source: str) -> Outcome:
     if make(part, source):
         log = WORK / source / "log.txt"
         with log.open("wb") as out:
