@@ -57,17 +57,18 @@ def mutate(part: Part, source: str) -> Outcome:
 
 
 def _mutate(part: Part, source: str) -> Outcome:
-    if make(part, source):
-        log = WORK / source / "log.txt"
-        with log.open("wb") as out:
-            command = [str(Path(sys.executable).parent / "mutmut"), "run", "--max-children=1"]
-            ended = subprocess.run(command, cwd=WORK / source, env=environment(), stdout=out, stderr=out, check=False)
-        outcome = outcome_of(source)
-        if ended.returncode and outcome.undecided:
-            tail = log.read_text(errors="replace").replace("\r", "\n").splitlines()[-40:]
-            print(*tail, sep="\n", file=sys.stderr)
-            raise SystemExit(f"{source}: its tests do not pass as they are; the whole output is in {log}")
-    return outcome_of(source)
+    if not make(part, source):
+        return outcome_of(source)
+    log = WORK / source / "log.txt"
+    with log.open("wb") as out:
+        command = [str(Path(sys.executable).parent / "mutmut"), "run", "--max-children=1"]
+        ended = subprocess.run(command, cwd=WORK / source, env=environment(), stdout=out, stderr=out, check=False)
+    outcome = outcome_of(source)
+    if ended.returncode and outcome.undecided:
+        tail = log.read_text(errors="replace").replace("\r", "\n").splitlines()[-40:]
+        print(*tail, sep="\n", file=sys.stderr)
+        raise SystemExit(f"{source}: mutmut ended with {ended.returncode}; its whole output is in {log}")
+    return outcome
 
 
 def main() -> int:
