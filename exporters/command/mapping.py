@@ -34,6 +34,7 @@ def prove_mapping(task: ExportTask, mapped: int, report: Mapping[str, Any]) -> N
     if not is_above_chance(round(accuracy * images), images, chance):
         raise GateError(
             f"{mapped} keys were mapped by their order, and the accuracy does not prove it: {measured}",
-            remedy="Give more images of all classes, or check labels, mean and std; else it is another network's file.",
+            remedy="Give more images of all classes, or check labels, mean, std and image size; else it is another "
+            "network's file.",
         )
     task.say(f"the mapping of {mapped} keys is proved by the accuracy: {measured}")

@@ -89,6 +89,19 @@ def test_the_recipe_of_the_readme_is_right(tmp_path: Path) -> None:
     assert recipe.data.root == yaml.safe_load(code)["data"]["root"]
 
 
+GUIDES = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", GUIDES, ids=name)
+def test_recipes_of_the_guides_are_right(document: Path, tmp_path: Path) -> None:
+    for code in blocks(document, "yaml"):
+        if code.startswith("# "):  # a file of another kind
+            continue
+        path = tmp_path / "my_photos.yaml"
+        path.write_text(code)
+        load_recipe(path)
+
+
 @each_document
 def test_recipe_keys_in_the_text_exist(document: Path) -> None:
     paths = {dotted(path[:length]) for path in all_paths() for length in range(1, len(path) + 1)}
