@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 
 from exporters.artifacts.kinds import file_of, precision_of
+from exporters.artifacts.openvino import MadeIr
 from exporters.benchmark import measure
-from exporters.bundle.contents import BundleContents, BundleFacts, Known, ShippedEngine, ShippedModel
+from exporters.bundle.contents import BundleContents, BundleFacts, Known, ShippedEngine, ShippedIr, ShippedModel
 from exporters.bundle.manifest import ENGINE_SOURCES, ENGINES, MODEL, plan_name, variant_of
 from exporters.bundle.pack import pack
 from exporters.core.errors import UnavailableError
@@ -17,6 +18,7 @@ from exporters.core.progress import working
 from exporters.drift import DriftReference
 from exporters.images.labelled import labelled_digest
 from exporters.runtimes import Explainer, OnnxRuntime, Runtime
+from exporters.runtimes.openvino import OpenVinoRuntime
 from exporters.student.student import TrainedStudent
 from exporters.tensorrt.sidecar import read_sidecar, sidecar_path
 
@@ -29,6 +31,7 @@ class Passed:
         models: the ONNX files, `model.onnx` among them.
         engines: the precisions of the engines that ship.
         plans: the folder that these engines lie in, each with its sidecar.
+        irs: OpenVINO IR.
         parity: as `BundleContents` takes it.
     """
 
@@ -36,6 +39,7 @@ class Passed:
     engines: Sequence[str]
     plans: Path
     parity: Mapping[str, Mapping[str, Any]]
+    irs: Sequence[MadeIr] = ()
 
     @classmethod
     def from_folder(
@@ -44,18 +48,19 @@ class Passed:
         initializers: Mapping[str, list[dict[str, Any]]],
         engines: Sequence[str],
         parity: Mapping[str, Any],
+        irs: Sequence[MadeIr] = (),
     ) -> Self:
         """Read the ONNX files from a folder; engines are in its subfolder `engines`.
 
         Args:
             initializers: of each file that ships, as the audit found them; by variant, `fp32` among them.
-            engines, parity: as above.
+            engines, parity, irs: as above.
         """
         models = [
             ShippedModel(file_of(name), precision_of(name), (folder / file_of(name)).read_bytes(), entries)
             for name, entries in initializers.items()
         ]
-        return cls(models, engines, folder / ENGINES, parity)
+        return cls(models, engines, folder / ENGINES, parity, irs)
 
 
 def ship(
@@ -92,6 +97,7 @@ def ship(
     plans = [passed.plans / plan_name(ENGINE_SOURCES[precision]) for precision in passed.engines]
     runtimes: dict[str, Runtime] = {_runtime_name(model): OnnxRuntime(model.data) for model in passed.models}
     runtimes |= _running(plans, warn)
+    runtimes |= {_ir_name(ir): OpenVinoRuntime(ir.xml, ir.weights) for ir in passed.irs}
     with working("measuring speed"):
         benchmark = measure({**runtimes, "torch-cpu": reference}, golden_images)
     main = next(model for model in passed.models if model.file == MODEL)
@@ -117,6 +123,7 @@ def ship(
             golden_cam=_golden_maps(runtimes[_runtime_name(main)], reference, golden_images),
             calibration=calibration,
             drift=measure_drift(runtimes[_runtime_name(main)]),
+            irs=[ShippedIr(ir.precision, ir.xml, ir.weights, ir.version) for ir in passed.irs],
         ),
         out_dir,
     )
@@ -168,6 +175,10 @@ def _running(plans: Sequence[Path], warn: Callable[[str], None]) -> dict[str, Ru
             continue
         runtimes[f"{library} {variant_of(plan.name)}"] = runtime
     return runtimes
+
+
+def _ir_name(ir: MadeIr) -> str:
+    return "openvino-cpu" if ir.precision == "fp32" else f"openvino-cpu {ir.precision}"
 
 
 def _runtime_name(model: ShippedModel) -> str:

@@ -19,9 +19,11 @@ from exporters.benchmark.targets import (
     engine_targets,
     load,
     onnx_targets,
+    openvino_targets,
     torch_targets,
 )
 from exporters.bundle.manifest import GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, parse_json, read_listed, read_manifest
+from exporters.bundle.openvino import weights_of
 from exporters.core.arrays import read_npz
 from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
 from exporters.core.wording import count_of
@@ -48,7 +50,8 @@ def benchmark_bundle(
 ) -> dict[str, Any]:
     """Time every model of a bundle on golden images, rounds interleaved over all of them and torch eager.
 
-    Engines are measured where their TensorRT and a GPU are; elsewhere a note says why they were left out.
+    Engines are measured where their TensorRT and a GPU are, and OpenVINO files where OpenVINO is; elsewhere a note says
+    why they were left out.
 
     Args:
         bundle: the folder; hashes are checked of all that is loaded.
@@ -77,12 +80,15 @@ def benchmark_bundle(
     if images.ndim != 4 or len(images) == 0:
         raise GateError(f"{GOLDEN_INPUTS}: {images.dtype} {list(images.shape)} are no images")
     engines, notes = engine_targets(manifest, parity)
-    named = [*manifest["models"], *(target.model for target in engines if target.model is not None)]
+    irs, without_openvino = openvino_targets(manifest, parity, providers)
+    notes += without_openvino
+    given = [target.model for target in (*engines, *irs) if target.model is not None]
+    named = [*manifest["models"], *given, *(weights_of(target.model) for target in irs if target.model is not None)]
     files = {name: read_listed(bundle, manifest, name) for name in named}
     on_gpu = bool(engines) or any(provider != "cpu" for provider in providers)
     torch_students, without_torch = torch_targets(bundle, student, parity, providers, on_gpu=on_gpu)
     notes += without_torch
-    targets = [*torch_students, *onnx_targets(manifest, parity, providers), *engines]
+    targets = [*torch_students, *onnx_targets(manifest, parity, providers), *irs, *engines]
 
     settings = [(count, batch) for count in threads for batch in batches]
     results: dict[tuple[str, int], dict[str, Any]] = {}

@@ -61,6 +61,12 @@ class Child:
         request = {"kind": "engine", "device": library, "images": len(payload), "model": len(plan)}
         self._ask({"do": "load", **request, "sha256": sha256_bytes(plan)}, payload, plan)
 
+    def load_openvino(self, xml: bytes, weights: bytes, images: np.ndarray, threads: int) -> None:
+        """Load both files of OpenVINO IR; raises what `OpenVinoRuntime` raises."""
+        payload = npz_bytes("image", images)
+        request = {"kind": "openvino", "threads": threads, "images": len(payload), "model": len(xml) + len(weights)}
+        self._ask({"do": "load", **request, "xml": len(xml)}, payload, xml, weights)
+
     def load_torch(self, student: Path, images: np.ndarray, device: str, threads: int) -> None:
         """Load a student in torch; raises what `load_student` and `TorchRuntime` raise."""
         payload = npz_bytes("image", images)

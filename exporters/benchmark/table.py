@@ -24,7 +24,7 @@ COLUMNS = (
 SHORT_COLUMNS = (*COLUMNS[:2], "MB", *COLUMNS[3:6], "images/s", "top-1", "agree", "RSS MB", "×torch", "×fp32")
 """The same for a terminal of 120 letters."""
 
-_ENGINES = {"onnxruntime": "ORT", "tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
+_ENGINES = {"onnxruntime": "ORT", "tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX", "openvino": "OpenVINO"}
 _DEVICES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
 
 Result = Mapping[str, Any]

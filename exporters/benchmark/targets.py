@@ -8,7 +8,9 @@ from typing import Any
 
 from exporters.benchmark.child import Child
 from exporters.bundle.manifest import MODEL, variant_of
+from exporters.bundle.openvino import weights_of
 from exporters.core.errors import TmkdError, UnavailableError, UsageError
+from exporters.openvino.library import is_installed
 from exporters.student.student import CHOSEN, WEIGHTS_NAME, find_student
 
 FP32 = "fp32"
@@ -20,7 +22,7 @@ class Target:
     """One thing that is measured.
 
     Args:
-        kind: `onnx`, `engine` or `torch`.
+        kind: `onnx`, `engine`, `openvino` or `torch`.
         device: the provider of ONNX Runtime, torch's device, or `cuda` for an engine.
         variant: `fp32` for the student and `model.onnx`; what stands in the middle of other names.
         precision: as the manifest says.
@@ -45,8 +47,8 @@ class Target:
     @property
     def runtime(self) -> str:
         """`onnxruntime-cpu`, `torch-cuda`, `tensorrt_rtx-cuda` and the like."""
-        names = {"onnx": "onnxruntime", "engine": self.library, "torch": "torch"}
-        return f"{names[self.kind]}-{self.device}"
+        names = {"onnx": "onnxruntime", "engine": self.library}
+        return f"{names.get(self.kind, self.kind)}-{self.device}"
 
     @property
     def name(self) -> str:
@@ -92,6 +94,26 @@ def engine_targets(manifest: Mapping[str, Any], parity: Mapping[str, Any]) -> tu
             Target("engine", "cuda", variant, precision, size, accuracy, agreement, model=name, library=library)
         )
     return targets, [f"engines were left out: {reason}" for reason in dict.fromkeys(reasons)]
+
+
+def openvino_targets(
+    manifest: Mapping[str, Any], parity: Mapping[str, Any], providers: Sequence[str]
+) -> tuple[list[Target], list[str]]:
+    """Every OpenVINO network of a bundle, which run on the CPU alone, or why none can run here."""
+    networks = manifest.get("openvino", {})
+    if not networks or "cpu" not in providers:
+        return [], []
+    if not is_installed():
+        return [], ["OpenVINO files were left out: OpenVINO is not installed"]
+    reports = parity.get("openvino")
+    figures = reports if isinstance(reports, dict) else {}
+    targets = []
+    for name, entry in sorted(networks.items(), key=lambda item: (variant_of(item[0]) != FP32, item[0])):
+        precision = str(entry["precision"])
+        accuracy, agreement = (_share(figures, precision, key) for key in ("candidate_accuracy", "top1_agreement"))
+        size = sum(manifest["files"][file]["size"] for file in (name, weights_of(name)))
+        targets.append(Target("openvino", "cpu", precision, precision, size, accuracy, agreement, model=name))
+    return targets, []
 
 
 def _cannot_run(library: str) -> str | None:
@@ -155,7 +177,9 @@ def load(child: Child, target: Target, files: Mapping[str, bytes], images: Any, 
         child.load_torch(target.student, images, target.device, threads)
         return
     assert target.model is not None
-    if target.kind == "engine":
+    if target.kind == "openvino":
+        child.load_openvino(files[target.model], files[weights_of(target.model)], images, threads)
+    elif target.kind == "engine":
         child.load_engine(files[target.model], images, target.library)
     else:
         child.load_onnx(files[target.model], images, target.device, threads)

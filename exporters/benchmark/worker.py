@@ -22,10 +22,10 @@ from exporters.runtimes import OnnxRuntime, Runtime, TorchRuntime
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer requests until there are no more.
 
-    `load` makes the runtime from {"kind": "onnx", "engine" or "torch", "device", "threads", "student", "sha256",
-    "images", "model"}, the last two being the lengths of an `.npz` and of an ONNX file or a plan that follow; `logits`
-    answers to the images; `time` times {"batch", "calls"}. Every answer has `resident_bytes`; one that failed has only
-    `error`.
+    `load` makes the runtime from {"kind": "onnx", "openvino", "engine" or "torch", "device", "threads", "student",
+    "sha256", "xml", "images", "model"}, the last two being the lengths of an `.npz` and of an ONNX file, a plan or an
+    IR that follow, and "xml" where the weights of an IR begin; `logits` answers to the images; `time` times {"batch",
+    "calls"}. Every answer has `resident_bytes`; one that failed has only `error`.
     """
     runtime: Runtime | None = None
     images = np.zeros(0, np.uint8)
@@ -57,6 +57,10 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
 def _load(request: Mapping[str, Any], model: bytes) -> Runtime:
     if request["kind"] == "onnx":
         return OnnxRuntime(model, request["device"], request["threads"])
+    if request["kind"] == "openvino":
+        from exporters.runtimes.openvino import OpenVinoRuntime
+
+        return OpenVinoRuntime(model[: request["xml"]], model[request["xml"] :], request["threads"])
     if request["kind"] == "engine":
         from exporters.runtimes.tensorrt import TensorRTRuntime
 

@@ -73,6 +73,22 @@ class ShippedEngine:
 
 
 @dataclass(frozen=True)
+class ShippedIr:
+    """OpenVINO IR that ships, made from `model.onnx`.
+
+    Args:
+        precision: `fp32` or `fp16`.
+        xml, weights: the bytes of both files.
+        version: of the OpenVINO that made them.
+    """
+
+    precision: str
+    xml: bytes
+    weights: bytes
+    version: str
+
+
+@dataclass(frozen=True)
 class KnownModel:
     """From where on a model knows an image, and what it refuses.
 
@@ -114,8 +130,8 @@ class BundleContents:
         preprocessing, labels: of the student.
         golden_images: uint8 `[n, size, size, 3]`, n of 8 or more.
         golden_logits: float32 `[n, K]`, the torch student's.
-        parity: by what stands in the name of the file, each a `ParityReport.to_json()`, and `engines` by precision;
-            those of `models` and `engines` must have passed.
+        parity: by what stands in the name of the file, each a `ParityReport.to_json()`, and `engines` and `openvino` by
+            precision; those of what ships must have passed.
         benchmark: what `measure` gave.
         engines: those that were run on a GPU.
         golden_cam: float32 `[n, h, w]`, the torch student's class activation maps of its answers; None where the models
@@ -124,6 +140,7 @@ class BundleContents:
         calibration: `temperature` and `splits`, as the manifest has them; None where probabilities are the plain
             softmax.
         drift: histograms of validation images and of model.onnx's answers to them; None: `serve` watches no drift.
+        irs: OpenVINO IR, one of a precision.
     """
 
     name: str
@@ -142,3 +159,4 @@ class BundleContents:
     known: Known | None = None
     calibration: Mapping[str, Any] | None = None
     drift: DriftReference | None = None
+    irs: Sequence[ShippedIr] = ()

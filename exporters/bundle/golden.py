@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from exporters.bundle.manifest import GOLDEN_CAM, GOLDEN_LIMITS, GOLDEN_OUTPUTS, PARITY, variant_of
+from exporters.bundle.openvino import FOLDER
 from exporters.core.errors import GateError
 from exporters.parity import MapMeter, compare
 from exporters.runtimes import Explained
@@ -53,7 +54,7 @@ def check_tolerances(
     """Refuse a manifest that allows more than `parity.json` accounts for.
 
     Args:
-        models: `models` of the manifest.
+        models: `models` or `openvino` of the manifest.
         parity: the content of `parity.json`.
         logits, maps: the golden outputs; None for maps that the bundle does not have.
 
@@ -61,7 +62,7 @@ def check_tolerances(
         GateError: a model without a report that it passed, or with a larger tolerance than follows from it.
     """
     for name, entry in sorted(models.items()):
-        report: Any = parity.get(variant_of(name)) if isinstance(parity, dict) else None
+        report = report_of(parity, name)
         try:
             passed = report["passed"] is True
             allowed = golden_tolerance(entry["precision"], report, logits)
@@ -80,6 +81,12 @@ def check_tolerances(
                 f"{name}: the manifest allows an error of {entry['cam_tolerance']:g} of the maps' scale; {PARITY}"
                 f" accounts for {of_maps:g}"
             )
+
+
+def report_of(parity: Any, name: str) -> Any:
+    """The report of `parity.json` on a model or an OpenVINO network of a bundle; None where it has none."""
+    found = parity.get(FOLDER) if isinstance(parity, dict) and name.startswith(f"{FOLDER}/") else parity
+    return found.get(variant_of(name)) if isinstance(found, dict) else None
 
 
 def beyond_bundle(

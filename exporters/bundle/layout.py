@@ -20,6 +20,7 @@ from exporters.bundle.manifest import (
     SBOM,
     SEAL,
 )
+from exporters.bundle.openvino import openvino_files
 from exporters.bundle.signature import MOST_SIGNATURE_BYTES, SIGNATURE
 from exporters.bundle.triton import KSERVE, triton_copies, triton_engines, triton_texts
 from exporters.core.errors import GateError
@@ -37,7 +38,8 @@ def allowed_files(manifest: Mapping[str, Any]) -> set[str]:
     described = {PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BENCHMARK, CARD, SBOM, KSERVE}
     maps = {GOLDEN_CAM} if "cam" in manifest else set()
     histograms = {DRIFT} if "drift" in manifest else set()
-    return {*models, *described, *maps, *histograms, *texts, *triton_copies(name, served)}
+    irs = openvino_files(manifest)
+    return {*models, *irs, *described, *maps, *histograms, *texts, *triton_copies(name, served)}
 
 
 def check_listed(manifest: Mapping[str, Any]) -> None:

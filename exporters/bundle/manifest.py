@@ -16,6 +16,7 @@ from typing import Any
 
 from exporters.bundle.manifest_form import malformed
 from exporters.bundle.not_a_bundle import check_is_bundle
+from exporters.bundle.openvino import check_entries
 from exporters.core.errors import GateError, UsageError
 from exporters.core.files import dump_json, open_regular, sha256_bytes
 from exporters.drift import DriftReference
@@ -58,7 +59,7 @@ ENGINE_SOURCES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "mode
 
 LIMITS = {
     ".onnx": 2**31, ".plan": 2**32, ".npz": 2**28, ".json": 2**19, ".md": 2**24, ".txt": 2**24, ".pbtxt": 2**13,
-    ".yaml": 2**13, LABELS: 2**24,
+    ".yaml": 2**13, ".xml": 2**24, ".bin": 2**31, LABELS: 2**24,
 }  # fmt: skip
 """The most bytes of each kind of file, and of one that grows with the classes."""
 
@@ -288,6 +289,7 @@ def _check_manifest(manifest: Any) -> None:
         found = manifest["models"].get(source)
         if found is None or name != engine_path(source) or entry["precision"] != found["precision"]:
             raise GateError(f"{MANIFEST}: {name} needs a source among the models, of its name and precision")
+    check_entries(manifest, GOLDEN_LIMITS)
     facts = manifest["facts"]
     free = sum(len(json.dumps(facts[key])) for key in ("teacher", "metrics", "data"))
     if free > _MOST_FACTS:

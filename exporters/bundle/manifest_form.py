@@ -99,6 +99,16 @@ class EngineForm(_Form):
     profile: ProfileForm | None
 
 
+class OpenVinoForm(_Form):
+    """A network of OpenVINO IR; its weights lie beside it."""
+
+    precision: Literal["fp32", "fp16"]
+    version: Word
+    golden_tolerance: Annotated[float, Field(gt=0, le=1e9)]
+    cam_tolerance: Annotated[float, Field(gt=0, le=1e9)] = 0.0
+    operators: Annotated[dict[Word, Count], Field(max_length=300)]
+
+
 class GoldenForm(_Form):
     """The golden vectors."""
 
@@ -186,6 +196,7 @@ class ManifestForm(_Form):
     classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
     models: Annotated[dict[Word, ModelForm], Field(max_length=16)]
     engines: Annotated[dict[Word, EngineForm], Field(max_length=16)] = {}
+    openvino: Annotated[dict[Word, OpenVinoForm], Field(max_length=2)] = {}  # absent where there are none
     golden: GoldenForm
     cam: CamForm = None  # type: ignore[assignment]  # absent where there are no maps; null is refused
     known: KnownForm = None  # type: ignore[assignment]  # absent where none are told apart; null is refused

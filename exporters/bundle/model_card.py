@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exporters.bundle.front_matter import front_matter, ordered_results
+from exporters.bundle.golden import report_of
 from exporters.bundle.known import none_of_these
 from exporters.bundle.manifest import GOLDEN_LIMITS, variant_of
 from exporters.core.licences import NOT_STATED
@@ -43,7 +44,7 @@ def model_card(
         "## Equal to the trained student\n\n"
         + _parity(parity, about["models"])
         + "\n\n"
-        + _tolerances(parity, about["models"]),
+        + _tolerances(parity, _run_by_verify(about)),
         "## Limits\n\n"
         "Accuracy was measured on the splits named above; on images from other cameras, places or seasons expect less. "
         + (
@@ -117,6 +118,8 @@ def _model_facts(about: Mapping[str, Any]) -> dict[str, Any]:
         rows[file] = f"opset {entry['opset']}, {entry['size']:,} bytes"
     for file, entry in about.get("engines", {}).items():
         rows[file] = f"{entry['library']['name']} {entry['library']['version']}, built and run on {entry['gpu']}"
+    for file, entry in about.get("openvino", {}).items():
+        rows[file] = f"OpenVINO IR of {entry['precision']} by OpenVINO {entry['version']}"
     return rows
 
 
@@ -184,9 +187,9 @@ def _where_it_looks(about: Mapping[str, Any], parity: Mapping[str, Any]) -> Iter
     if cam is None:
         return
     rows = [
-        f"| {file} | {_number(parity[variant_of(file)]['cam']['whole']['max_scaled_error'])}"
+        f"| {file} | {_number(report_of(parity, file)['cam']['whole']['max_scaled_error'])}"
         f" | {_number(entry['cam_tolerance'])} |"
-        for file, entry in about["models"].items()
+        for file, entry in _run_by_verify(about).items()
     ]
     yield (
         "## Where it looks\n\n"
@@ -201,6 +204,7 @@ def _parity(parity: Mapping[str, Any], models: Mapping[str, Any]) -> str:
     engines, rows = parity.get("engines", {}), []
     named = {variant_of(file): parity.get(variant_of(file), {}) for file in models}
     named |= {f"{precision} engine": report for precision, report in engines.items()}
+    named |= {f"{precision} OpenVINO": report for precision, report in parity.get("openvino", {}).items()}
     for name, report in named.items():
         whole = report.get("whole")
         if whole is None or report.get("status", "shipped") != "shipped":
@@ -213,6 +217,11 @@ def _parity(parity: Mapping[str, Any], models: Mapping[str, Any]) -> str:
     return "\n".join([head, "|---|---|---|---|---|", *rows])
 
 
+def _run_by_verify(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest's entries of all files that are run on the golden images."""
+    return {**about["models"], **about.get("openvino", {})}
+
+
 def _tolerances(parity: Mapping[str, Any], models: Mapping[str, Any]) -> str:
     """What `verify` accepts of each file, beside the gate that it follows from and the most that any bundle may ask."""
     rows = [
@@ -222,7 +231,7 @@ def _tolerances(parity: Mapping[str, Any], models: Mapping[str, Any]) -> str:
         "|---|---|---|---|",
     ]
     for file, entry in models.items():
-        bound = parity[variant_of(file)]["gate"]["max_scaled_error"]
+        bound = report_of(parity, file)["gate"]["max_scaled_error"]
         shown = "none: twice what was measured" if bound is None else _number(bound)
         limit = GOLDEN_LIMITS[entry["precision"]]
         rows.append(f"| {file} | {_number(entry['golden_tolerance'])} | {shown} | {_number(limit)} |")

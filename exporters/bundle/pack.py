@@ -10,7 +10,7 @@ from typing import Any
 
 from exporters import __version__
 from exporters.bundle.archive import tar_path, write_tar
-from exporters.bundle.contents import BundleContents, ShippedEngine, ShippedModel
+from exporters.bundle.contents import BundleContents, ShippedEngine, ShippedIr, ShippedModel
 from exporters.bundle.golden import cam_tolerance, golden_tolerance
 from exporters.bundle.known import described_known, described_model
 from exporters.bundle.manifest import (
@@ -36,6 +36,7 @@ from exporters.bundle.manifest import (
 )
 from exporters.bundle.manifest_form import MIN_GOLDEN_IMAGES
 from exporters.bundle.model_card import model_card
+from exporters.bundle.openvino import weights_of, xml_path
 from exporters.bundle.sbom import sbom
 from exporters.bundle.triton import KSERVE, kserve_service, triton_copies, triton_engines, triton_texts
 from exporters.bundle.verify import verify_bundle
@@ -46,6 +47,7 @@ from exporters.core.licences import check_licences
 from exporters.core.locks import held
 from exporters.core.progress import counted, working
 from exporters.onnx.reader import read_onnx
+from exporters.openvino.network import read_network
 from exporters.student.student import check_labels
 from exporters.tensorrt.sidecar import parse_sidecar
 
@@ -80,6 +82,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         "classes": len(labels),
         "models": {model.file: _described(model, contents) for model in contents.models},
         "engines": {engine_path(engine.source): _described_engine(engine) for engine in contents.engines},
+        **_described_irs(contents),
         "golden": {"images": len(contents.golden_images)},
         **_cam_size(contents),
         **described_known(contents.known, contents.golden_logits),
@@ -87,18 +90,20 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
         **({} if contents.drift is None else {"drift": {"images": contents.drift.images}}),
         "facts": facts,
     }
-    about = json.loads(dump_json(about))  # as `verify` reads it, which makes the card again
+    # As `verify` reads them, which makes the card again.
+    about, parity = (json.loads(dump_json(value)) for value in (about, contents.parity))
     files = {
         **{model.file: model.data for model in contents.models},
         **{engine_path(engine.source): engine.plan for engine in contents.engines},
         **{f"{engine_path(engine.source)}.json": engine.sidecar for engine in contents.engines},
+        **_ir_files(contents),
         PREPROCESS: dump_json(contents.preprocessing.to_json()).encode(),
         LABELS: dump_json(labels).encode(),
         GOLDEN_INPUTS: npz_bytes("image", contents.golden_images),
         GOLDEN_OUTPUTS: npz_bytes("logits", contents.golden_logits),
         PARITY: dump_json(contents.parity).encode(),
         BENCHMARK: dump_json(contents.benchmark).encode(),
-        CARD: model_card(about, labels, contents.preprocessing, contents.parity).encode(),
+        CARD: model_card(about, labels, contents.preprocessing, parity).encode(),
     }
     if contents.golden_cam is not None:
         files[GOLDEN_CAM] = npz_bytes("cam", contents.golden_cam)
@@ -107,6 +112,7 @@ def pack(contents: BundleContents, out_dir: Path) -> dict[str, Any]:
     files |= _serving(about, files, labels, contents.preprocessing.size)
     ships = {model.file: _entry(model.data) for model in contents.models}
     ships |= {engine_path(engine.source): _entry(engine.plan) for engine in contents.engines}
+    ships |= {name: _entry(data) for name, data in _ir_files(contents).items()}
     files[SBOM] = sbom(about, ships, contents.preprocessing.size)
     manifest = {**about, "files": {name: _entry(content) for name, content in files.items()}}
     files[MANIFEST] = dump_json(manifest).encode()
@@ -166,7 +172,35 @@ def _not_passed(contents: BundleContents) -> list[str]:
     for engine in contents.engines:
         precision = parse_sidecar(engine.source, engine.sidecar)["precision"]
         reports[engine_path(engine.source)] = engines.get(precision, {})
+    irs = contents.parity.get("openvino", {})
+    reports |= {xml_path(ir.precision): irs.get(ir.precision, {}) for ir in contents.irs}
     return [file for file, report in reports.items() if report.get("passed") is not True]
+
+
+def _ir_files(contents: BundleContents) -> dict[str, bytes]:
+    """The OpenVINO files, by their names in the bundle."""
+    files: dict[str, bytes] = {}
+    for ir in contents.irs:
+        path = xml_path(ir.precision)
+        files |= {path: ir.xml, weights_of(path): ir.weights}
+    return files
+
+
+def _described_irs(contents: BundleContents) -> dict[str, Any]:
+    """The manifest's `openvino`; nothing where there are no such files."""
+    entries = {xml_path(ir.precision): _described_ir(ir, contents) for ir in contents.irs}
+    return {"openvino": entries} if entries else {}
+
+
+def _described_ir(ir: ShippedIr, contents: BundleContents) -> dict[str, Any]:
+    report, maps = contents.parity["openvino"][ir.precision], contents.golden_cam
+    return {
+        "precision": ir.precision,
+        "version": ir.version,
+        "golden_tolerance": golden_tolerance(ir.precision, report, contents.golden_logits),
+        **({} if maps is None else {"cam_tolerance": cam_tolerance(ir.precision, report, maps)}),
+        "operators": read_network(ir.xml, ir.weights).operators,
+    }
 
 
 def _cam_size(contents: BundleContents) -> dict[str, Any]:

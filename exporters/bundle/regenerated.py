@@ -21,6 +21,7 @@ from exporters.bundle.manifest import (
     parse_json,
 )
 from exporters.bundle.model_card import model_card
+from exporters.bundle.openvino import openvino_files
 from exporters.bundle.triton import KSERVE, kserve_service, triton_copies, triton_engines, triton_texts
 from exporters.core.errors import GateError, UsageError
 from exporters.core.licences import check_licence
@@ -129,7 +130,7 @@ def _check_sbom(document: Any, manifest: Mapping[str, Any]) -> None:
         name = student["name"]
     except _MALFORMED as error:
         raise GateError(f"{SBOM}: not the bill of materials of a student") from error
-    shipped = (*manifest["models"], *manifest.get("engines", {}))
+    shipped = (*manifest["models"], *manifest.get("engines", {}), *openvino_files(manifest))
     if name != manifest["name"]:
         raise GateError(f"{SBOM}: speaks of another student than {MANIFEST}")
     if parts != {file: [files[file]["sha256"]] for file in shipped}:

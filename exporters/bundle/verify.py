@@ -14,6 +14,7 @@ import numpy as np
 
 from exporters.audit import audit_bundle
 from exporters.audit.network import audit_network
+from exporters.audit.openvino import audit_openvino
 from exporters.audit.texts import audit_manifest, audit_texts
 from exporters.bundle.golden import check_tolerances, explained, judge_golden, judge_golden_maps, predicted
 from exporters.bundle.known import check_known
@@ -26,6 +27,7 @@ from exporters.bundle.manifest import (
     GOLDEN_OUTPUTS,
     LABELS,
     MANIFEST,
+    MODEL,
     PARITY,
     PREPROCESS,
     SEAL,
@@ -40,6 +42,7 @@ from exporters.bundle.manifest import (
     read_manifest,
     read_preprocessing,
 )
+from exporters.bundle.openvino import openvino_files, weights_of
 from exporters.bundle.regenerated import check_card, check_copies, check_metadata, check_regenerated
 from exporters.bundle.signature import MOST_SIGNATURE_BYTES, SIGNATURE, Signer, check_signature, signed_files
 from exporters.core.arrays import read_npz
@@ -47,17 +50,19 @@ from exporters.core.errors import GateError
 from exporters.core.files import sha256_bytes
 from exporters.core.outputs import CAM_NAME
 from exporters.core.progress import counted, working
-from exporters.onnx.reader import OnnxFile
-from exporters.runtimes import Explained, OnnxRuntime
+from exporters.onnx.reader import OnnxFile, read_onnx
+from exporters.openvino.library import is_installed as openvino_is_installed
+from exporters.runtimes import Explained
 from exporters.runtimes.confined import confined_logits, confined_maps
+from exporters.runtimes.files import Files, load
 from exporters.tensorrt.sidecar import check_source, parse_sidecar
 
 _TEXTS = (".json", ".md", ".txt", ".pbtxt", ".yaml")
 
-Golden = Callable[[str, bytes, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
-"""From a model's name, its bytes, golden images and the number of classes to its logits, together and one by one."""
+Golden = Callable[[str, Files, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+"""From a model's name, its files, golden images and the number of classes to its logits, together and one by one."""
 
-GoldenMaps = Callable[[str, bytes, np.ndarray, int, tuple[int, int]], tuple[Explained, Explained]]
+GoldenMaps = Callable[[str, Files, np.ndarray, int, tuple[int, int]], tuple[Explained, Explained]]
 """As `Golden`, with the size of the class activation maps, to logits and maps."""
 
 
@@ -71,6 +76,7 @@ class VerifyReport:
         tensors: how many tensors of the models were matched with the manifest.
         golden_images: how many golden vectors were reproduced.
         golden_errors: by model, the largest error of any, relative to the logits' scale.
+        not_run: OpenVINO networks whose golden vectors were not looked at, since OpenVINO is not installed.
         manifest: the parsed manifest.
         signature: `checked` by the signer that was asked for; `there`, of a right form, and not checked; or "".
     """
@@ -82,6 +88,7 @@ class VerifyReport:
     golden_errors: dict[str, float]
     manifest: dict[str, Any] = field(repr=False)
     signature: str = ""
+    not_run: tuple[str, ...] = ()
 
 
 def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = False) -> VerifyReport:
@@ -107,7 +114,8 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
     models, engines = sorted(manifest["models"].items()), sorted(manifest.get("engines", {}).items())
     read = [name for name in sorted(manifest["files"]) if _is_read(name)]
     contents = {name: read_listed(path, manifest, name) for name in counted(read, "reading files", len(read))}
-    others = sorted(set(manifest["files"]) - set(contents) - set(manifest["models"]))
+    irs = sorted(manifest.get("openvino", {}).items())
+    others = sorted(set(manifest["files"]) - set(contents) - set(manifest["models"]) - set(openvino_files(manifest)))
     for name in counted(others, "hashing files", len(others)):
         check_listed_hash(path, manifest, name)
     labels = read_labels(contents[LABELS])
@@ -124,9 +132,13 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
     check_known(manifest, logits)
     if "drift" in manifest:
         read_drift(contents[DRIFT], manifest)
-    run: Golden = _trusted_logits if trusted else confined_logits
-    run_with_maps: GoldenMaps = _trusted_maps if trusted else confined_maps
-    tensors, errors = 0, {}
+    expected = Explained(logits, np.zeros(0) if maps is None else maps)
+    tensors, errors, not_run = 0, {}, []
+
+    def reproduced(name: str, files: Files, entry: Mapping[str, Any]) -> float:
+        with working(f"{name} on golden images"):
+            return _reproduced(name, files, entry, images, expected, size_of_maps, trusted=trusted)
+
     for name, entry in counted(models, "models", len(models)):  # one at a time: each may have 2 GB
         data = read_listed(path, manifest, name)
         model = audit_bundle(data, entry["initializers"], entry["operators"], name)
@@ -135,22 +147,25 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
         _check_shapes(name, model, len(labels), preprocessing.size, size_of_maps)
         check_metadata(name, model, manifest, labels, preprocessing)
         tensors += len(model.tensors)
-        if size_of_maps is None or maps is None:
-            with working(f"{name} on golden images"):
-                together, single = run(name, data, images, len(labels))
+        errors[name] = reproduced(name, (data,), entry)
+    for name, entry in counted(irs, "OpenVINO networks", len(irs)):
+        files = (read_listed(path, manifest, name), read_listed(path, manifest, weights_of(name)))
+        base = read_onnx(read_listed(path, manifest, MODEL))
+        network = audit_openvino(*files, base, name, entry["precision"])
+        if network.operators != entry["operators"]:
+            raise GateError(f"{MANIFEST}: not the operators of {name}")
+        tensors += len(network.constants)
+        if openvino_is_installed():
+            errors[name] = reproduced(name, files, entry)
         else:
-            with working(f"{name} on golden images"):
-                answers = run_with_maps(name, data, images, len(labels), size_of_maps)
-            judge_golden_maps(name, answers, Explained(logits, maps), entry["cam_tolerance"])
-            together, single = (each.logits for each in answers)
-        errors[name] = judge_golden(name, together, single, logits, entry["golden_tolerance"])
+            not_run.append(name)
     parity = parse_json(PARITY, contents[PARITY])
-    check_tolerances(manifest["models"], parity, logits, maps)
+    check_tolerances({**manifest["models"], **dict(irs)}, parity, logits, maps)
     check_card(contents[CARD], manifest, labels, preprocessing, parity)
     if signature is not None and signer is not None:
         check_signature(path, signature, _all_files(path, manifest), signer)
     told = "" if signature is None else "there" if signer is None else "checked"
-    return VerifyReport(len(manifest["files"]) + 2, size, tensors, len(images), errors, manifest, told)
+    return VerifyReport(len(manifest["files"]) + 2, size, tensors, len(images), errors, manifest, told, tuple(not_run))
 
 
 def _is_read(name: str) -> bool:
@@ -176,14 +191,42 @@ def _all_files(path: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     return {name: entry["sha256"] for name, entry in manifest["files"].items()} | sealed
 
 
-def _trusted_logits(_name: str, model: bytes, images: np.ndarray, _classes: int) -> tuple[np.ndarray, np.ndarray]:
-    return predicted(OnnxRuntime(model, threads=1).predict, images)
+def _reproduced(
+    name: str,
+    files: Files,
+    entry: Mapping[str, Any],
+    images: np.ndarray,
+    expected: Explained,
+    map_size: tuple[int, int] | None,
+    *,
+    trusted: bool,
+) -> float:
+    """The largest error of a model on the golden images; GateError where it is larger than its entry allows.
+
+    Args:
+        files: of the model, as `load` takes them.
+        expected: the golden outputs; maps count where `map_size` is known.
+    """
+    classes = expected.logits.shape[1]
+    if map_size is None:
+        run: Golden = _trusted_logits if trusted else confined_logits
+        together, single = run(name, files, images, classes)
+    else:
+        run_with_maps: GoldenMaps = _trusted_maps if trusted else confined_maps
+        answers = run_with_maps(name, files, images, classes, map_size)
+        judge_golden_maps(name, answers, expected, entry["cam_tolerance"])
+        together, single = (each.logits for each in answers)
+    return judge_golden(name, together, single, expected.logits, entry["golden_tolerance"])
+
+
+def _trusted_logits(_name: str, files: Files, images: np.ndarray, _classes: int) -> tuple[np.ndarray, np.ndarray]:
+    return predicted(load(files).predict, images)
 
 
 def _trusted_maps(
-    _name: str, model: bytes, images: np.ndarray, _classes: int, _map_size: tuple[int, int]
+    _name: str, files: Files, images: np.ndarray, _classes: int, _map_size: tuple[int, int]
 ) -> tuple[Explained, Explained]:
-    return explained(OnnxRuntime(model, threads=1).explain, images)
+    return explained(load(files).explain, images)
 
 
 def _golden(contents: Mapping[str, bytes], size: int, classes: int, count: int) -> tuple[np.ndarray, np.ndarray]:

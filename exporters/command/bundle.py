@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from exporters.artifacts.openvino import MadeIr
 from exporters.artifacts.ship import Passed, ship, split_results
 from exporters.artifacts.status import Status
 from exporters.audit.texts import check_paths
@@ -61,6 +62,7 @@ def pack_bundle(
     *,
     licence: str | None,
     notes: Sequence[str],
+    irs: Sequence[MadeIr] = (),
 ) -> None:
     """Pack the files of `staging.final` that ship, their proofs and the facts about them, and verify the bundle.
 
@@ -68,6 +70,7 @@ def pack_bundle(
         audits, reports: the content of `audit.json` and of `parity.json`.
         licence: of the weights.
         notes: what was taken for granted about the checkpoint; the card lists it.
+        irs: OpenVINO IR that ships.
 
     Raises:
         GateError: it does not verify.
@@ -77,7 +80,7 @@ def pack_bundle(
     manifest = ship(
         task.student,
         task.reference,
-        Passed.from_folder(staging.final, initializers, engines, reports),
+        Passed.from_folder(staging.final, initializers, engines, reports, irs),
         task.context.images,
         _facts(task, licence, notes),
         staging.packed / BUNDLE,

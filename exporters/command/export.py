@@ -10,10 +10,12 @@ from exporters.artifacts.decide import unmet_engines, unmet_variants
 from exporters.artifacts.engines import MadeEngine, make_engines
 from exporters.artifacts.make import Fp32, make_fp32, make_variants
 from exporters.artifacts.prove import prove_artifacts, prove_fp32
+from exporters.artifacts.status import Status
 from exporters.command.bundle import bundle_name, check_bundle, pack_bundle
 from exporters.command.engines import OR_LESS, check_engines, tracked
 from exporters.command.images import ImageFolder, ProofImages
 from exporters.command.mapping import prove_mapping
+from exporters.command.openvino import check_openvino, make_and_prove_irs
 from exporters.command.outcome import Outcome, conclude_engine, conclude_variant
 from exporters.command.proof import prove_forms
 from exporters.command.request import ExportRequest
@@ -44,9 +46,9 @@ def export_checkpoint(
 ) -> dict[str, Any]:
     """Write `model.onnx`, its variants, `audit.json`, `preprocess.json`, `labels.json` and `parity.json` into `out`.
 
-    Engines go to `out/engines`. Files of these names from an earlier export are removed first; nothing takes a final
-    name before all has passed. What failed lies in `out/rejected`, an engine that could not be run here in
-    `out/unproved`, each with its report. A bundle goes to `out/bundle`, with its archive beside it.
+    Engines go to `out/engines`, OpenVINO IR to `out/openvino`. Files of these names from an earlier export are removed
+    first; nothing takes a final name before all has passed. What failed lies in `out/rejected`, an engine that could
+    not be run here in `out/unproved`, each with its report. A bundle goes to `out/bundle`, with its archive beside it.
 
     Args:
         checkpoint: what is exported.
@@ -62,14 +64,15 @@ def export_checkpoint(
         say: given each result as one line.
 
     Returns:
-        What `parity.json` holds: the proof of each file, by what stands in its name, and of `engines`, by precision.
+        What `parity.json` holds: the proof of each file, by what stands in its name, and of `engines` and `openvino`,
+        by precision.
 
     Raises:
         GateError: fp32 is not the student, what is required failed, or keys that were mapped by their order give no
             accuracy above chance; its `report` is the proofs.
         UsageError, UnavailableError: as `export_onnx`, `ExportRequest` and `check_engines`; a temperature that is out
             of bounds, or that nothing uses; a licence that SPDX does not know; no images, or one that cannot be read;
-            a provider that is missing; a required engine that could not be made or run.
+            a provider or OpenVINO that is missing; a required engine that could not be made or run.
     """
     student, request = checkpoint.student, request or ExportRequest()
     licence = None if licence is None else check_licence(licence)
@@ -78,6 +81,7 @@ def export_checkpoint(
     calibration = request.calibrate_on(images, student.preprocessing)
     task = ExportTask(student, images, request, calibration, provider, any_size, probabilities, say, cam, scaling)
     check_engines(task)
+    check_openvino(task)
     check_bundle(task, out)
     of_calibration = [] if request.calibration_images is None else request.calibration_images.notes()
     if task.temperature != 1:
@@ -118,6 +122,9 @@ def export_checkpoint(
         reports |= {name: outcome.report for name, outcome in outcomes.items()}
         if engines:
             reports["engines"] = engines
+        irs = make_and_prove_irs(task, fp32.core, staging)
+        if irs:
+            reports["openvino"] = {precision: verdict.to_json() for precision, verdict in irs.items()}
         failed = unmet_variants(request.required, reports)
         if failed:
             write_json(staging.rejected / PARITY, reports)
@@ -133,7 +140,8 @@ def export_checkpoint(
         write_json(staging.final / LABELS, student.labels)
         write_json(staging.final / PARITY, reports)
         if request.bundle:
-            pack_bundle(task, audits, reports, staging, licence=licence, notes=checkpoint.notes)
+            ships = [verdict.made for verdict in irs.values() if verdict.status is Status.SHIPPED]
+            pack_bundle(task, audits, reports, staging, licence=licence, notes=checkpoint.notes, irs=ships)
     return reports
 
 

@@ -10,6 +10,7 @@ from exporters.bundle.manifest import ENGINE_SOURCES, variant_of
 from exporters.command.images import ImageFolder, ProofImages, check_apart, prepared_batches
 from exporters.core.errors import UnavailableError, UsageError
 from exporters.images.preprocessing import Preprocessing
+from exporters.openvino.convert import PRECISIONS
 from exporters.parity import DEFAULT_GATES
 from exporters.tensorrt.settings import EngineSettings
 
@@ -63,6 +64,7 @@ class ExportRequest:
         precisions: of `fp32`, `fp16`, `int8`; `model.onnx` in fp32 is always made.
         onnx: ONNX files of the other precisions; False: only what engines are built from.
         engines: TensorRT engines of these precisions; None: none.
+        openvino: OpenVINO IR of these precisions, as far as it has them.
         required: of the ONNX files, the precisions that must pass for anything to take a final name.
         keep: `useful`: an ONNX file that passes and is not faster than fp32 is left out; `all`: it is kept.
         calibration: for int8.
@@ -79,11 +81,17 @@ class ExportRequest:
     keep: Literal["useful", "all"] = "useful"
     calibration: CalibrationRequest | None = None
     bundle: bool = False
+    openvino: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in (*self.precisions, *self.required) if name not in DEFAULT_GATES]
         if unknown:
             raise UsageError(f"unknown precision {unknown[0]!r}", remedy=f"Known: {', '.join(DEFAULT_GATES)}.")
+        if self.openvino and not self.irs:
+            raise UsageError(
+                f"OpenVINO files are of {' and '.join(PRECISIONS)}, and --precision is {','.join(self.precisions)}",
+                remedy="Add one of them. OpenVINO reads model.int8.onnx as it is.",
+            )
         missing = [name for name in self.required if name != "fp32" and name not in self.requested]
         if missing:
             raise UsageError(
@@ -107,6 +115,11 @@ class ExportRequest:
         """The ONNX files besides `model.onnx` that are made, as keys of `VARIANT_KINDS`, in its order."""
         sources = [] if self.engines is None else [variant_of(ENGINE_SOURCES[name]) for name in self.precisions]
         return tuple(name for name in VARIANT_KINDS if name in sources or name in self.requested)
+
+    @property
+    def irs(self) -> tuple[str, ...]:
+        """The precisions of OpenVINO IR."""
+        return tuple(name for name in PRECISIONS if self.openvino and name in self.precisions)
 
     @property
     def requested(self) -> tuple[str, ...]:

@@ -10,10 +10,12 @@ from pathlib import Path
 from exporters.artifacts.kinds import VARIANT_KINDS
 from exporters.bundle.archive import tar_path
 from exporters.bundle.manifest import ENGINE_SOURCES, ENGINES, plan_name
+from exporters.bundle.openvino import FOLDER, weights_of, xml_name
 from exporters.core.errors import GateError, UnavailableError
 from exporters.core.files import writing
 from exporters.core.locks import held
 from exporters.core.write_errors import WriteError
+from exporters.openvino.convert import PRECISIONS
 
 MODEL, AUDIT, PREPROCESS, LABELS, PARITY = (
     "model.onnx", "audit.json", "preprocess.json", "labels.json", "parity.json",
@@ -123,9 +125,12 @@ def _remove_earlier(out: Path) -> None:
     beside = [f"{plan}.json" for plan in plans] + [f"{name}.parity.json" for name in plans]
     names = [PARITY, AUDIT, PREPROCESS, LABELS, *models]
     names += [f"{folder}/{name}" for folder in (ENGINES, REJECTED, UNPROVED) for name in (*plans, *beside)]
+    irs = [file for precision in PRECISIONS for file in (xml_name(precision), weights_of(xml_name(precision)))]
+    names += [f"{folder}/{name}" for folder in (FOLDER, REJECTED) for name in irs]
+    names += [f"{REJECTED}/{name}.json" for name in irs]
     names += [f"{REJECTED}/{name}" for name in (PARITY, *models, *(f"{model}.json" for model in models))]
     for name in names:
         (out / name).unlink(missing_ok=True)
-    for folder in (ENGINES, REJECTED, UNPROVED):
+    for folder in (ENGINES, FOLDER, REJECTED, UNPROVED):
         if (out / folder).is_dir() and not any((out / folder).iterdir()):
             (out / folder).rmdir()

@@ -16,6 +16,7 @@ import numpy as np
 from exporters.core.arrays import npz_bytes, read_npz
 from exporters.core.errors import GateError, UnavailableError
 from exporters.runtimes.base import Explained
+from exporters.runtimes.files import Files
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MEMORY, _MEMORY_PER_PIXEL, _MOST_MEMORY = 2**30, 2**11, 2**35
@@ -50,36 +51,36 @@ class Limits:
 
 
 def confined_logits(
-    name: str, model: bytes, images: np.ndarray, classes: int, limits: Limits | None = None
+    name: str, files: Files, images: np.ndarray, classes: int, limits: Limits | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The logits of an ONNX file on the CPU, computed together and one by one: two arrays, float32 `[n, K]`.
+    """The logits of a model on the CPU, computed together and one by one: two arrays, float32 `[n, K]`.
 
     Args:
-        name: of the file, for messages.
-        model: its bytes.
+        name: of the model, for messages.
+        files: its files, as `exporters.runtimes.files.load` takes them.
         images: uint8 `[n, S, S, 3]`.
         classes: K.
         limits: by default `Limits.for_model`.
 
     Raises:
         GateError: it cannot be loaded or run, gives something else, or takes more than its limits.
-        UnavailableError: onnxruntime is missing.
+        UnavailableError: onnxruntime or OpenVINO is missing.
     """
-    answer, found = _answer(name, model, images, classes, None, limits)
+    answer, found = _answer(name, files, images, classes, None, limits)
     together, single = (read_npz(name, found[start : start + size], "logits") for start, size in answer["logits"])
     return together, single
 
 
 def confined_maps(
-    name: str, model: bytes, images: np.ndarray, classes: int, map_size: tuple[int, int], limits: Limits | None = None
+    name: str, files: Files, images: np.ndarray, classes: int, map_size: tuple[int, int], limits: Limits | None = None
 ) -> tuple[Explained, Explained]:
     """As `confined_logits`, with the class activation maps.
 
     Args:
-        name, model, images, classes, limits: as there.
+        name, files, images, classes, limits: as there.
         map_size: height and width of the maps.
     """
-    answer, found = _answer(name, model, images, classes, map_size, limits)
+    answer, found = _answer(name, files, images, classes, map_size, limits)
     logits, cam = (
         [read_npz(name, found[start : start + size], key) for start, size in answer[key]] for key in Explained._fields
     )
@@ -88,18 +89,18 @@ def confined_maps(
 
 def _answer(
     name: str,
-    model: bytes,
+    files: Files,
     images: np.ndarray,
     classes: int,
     map_size: tuple[int, int] | None,
     limits: Limits | None,
 ) -> tuple[dict, bytes]:
     """The worker's answer, and the bytes that it speaks of; raises as `confined_logits`."""
-    limits = limits or Limits.for_model(len(model), images)
+    limits = limits or Limits.for_model(sum(map(len, files)), images)
     payload = npz_bytes("image", images)
     request = {
         "memory": limits.memory, "seconds": limits.seconds, "classes": classes, "map_size": map_size,
-        "images": len(payload), "model": len(model),
+        "images": len(payload), "files": [len(data) for data in files],
     }  # fmt: skip
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -112,7 +113,7 @@ def _answer(
         env=os.environ | one_thread | {"PYTHONPATH": path},
     ) as process:
         try:
-            answer, found = _ask(process, json.dumps(request).encode() + b"\n", (payload, model), limits)
+            answer, found = _ask(process, json.dumps(request).encode() + b"\n", (payload, *files), limits)
         except subprocess.TimeoutExpired as error:
             raise GateError(f"{name}: not done within {_WAITING * limits.seconds:.0f} seconds") from error
         finally:

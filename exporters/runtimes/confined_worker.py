@@ -14,26 +14,27 @@ import numpy as np
 
 from exporters.core.arrays import npz_bytes, read_npz
 from exporters.core.errors import TmkdError, UnavailableError
-from exporters.runtimes.base import Explained
-from exporters.runtimes.ort import OnnxRuntime, find_provider
+from exporters.runtimes.base import Explained, Explainer
+from exporters.runtimes.files import import_libraries, load
 
 
 def answer(requests: BinaryIO, replies: BinaryIO) -> None:
-    """Read {"memory", "seconds", "classes", "images", "model"} and an `.npz` and an ONNX file of these lengths.
+    """Read {"memory", "seconds", "classes", "images", "files"}, an `.npz` and a model's files of these lengths.
 
     The limits hold from then on. The answer is {"logits": [[begin, length], …]} with two `.npz`, of all images together
-    and of one after the other; or {"error"}; or {"missing", "remedy"} where onnxruntime is. Where the request has a
+    and of one after the other; or {"error"}; or {"missing", "remedy"} where the runtime is. Where the request has a
     "map_size" [h, w], the answer has "cam", class activation maps in the same form.
     """
     request = json.loads(requests.readline())
-    payload, model = (requests.read(request[key]) for key in ("images", "model"))
+    payload = requests.read(request["images"])
+    files = tuple(requests.read(size) for size in request["files"])
     content = b""
     reply: dict[str, Any]
     try:
-        find_provider("cpu")  # imports the libraries, whose memory does not count
+        import_libraries(files)  # their memory does not count
         confine(request["memory"], request["seconds"])
         images = read_npz("images", payload, "image")
-        runtime = OnnxRuntime(model, threads=1)
+        runtime = load(files)
         shapes: dict[str, tuple[int, ...]] = {"logits": (len(images), request["classes"])}
         if map_size := request.get("map_size"):
             shapes["cam"] = (len(images), *map_size)
@@ -57,12 +58,12 @@ def answer(requests: BinaryIO, replies: BinaryIO) -> None:
         reply = {"error": "takes more memory than any such network needs"}
     except Exception as error:  # onnxruntime's exceptions share no base class
         reason = str(error).split("\n")[0][:300] or type(error).__name__
-        reply = {"error": f"cannot be run by ONNX Runtime: {reason}"}
+        reply = {"error": f"cannot be run by {'ONNX Runtime' if len(files) == 1 else 'OpenVINO'}: {reason}"}
     replies.write(json.dumps(reply).encode() + b"\n" + content)
     replies.flush()
 
 
-def _answers(runtime: OnnxRuntime, images: np.ndarray, *, with_maps: bool) -> dict[str, list[np.ndarray]]:
+def _answers(runtime: Explainer, images: np.ndarray, *, with_maps: bool) -> dict[str, list[np.ndarray]]:
     """By output, the answers to all images together, and to one after the other."""
     if not with_maps:
         return {"logits": [runtime.predict(images), np.concatenate([runtime.predict(image[None]) for image in images])]}

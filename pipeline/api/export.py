@@ -97,7 +97,7 @@ def export(
 ) -> Exported:
     """Export a classifier to ONNX and prove each file equal to the network.
 
-    Engines of TensorRT are made by the command, `export --to tensorrt`.
+    Engines of TensorRT and OpenVINO IR are made by the command, `export --to tensorrt,openvino`.
 
     Args:
         checkpoint: a run directory, a student's folder, a weights file of any classifier of torchvision, timm or the
@@ -216,8 +216,9 @@ def execute_export(
 
 def _every(reports: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The proofs of the files, those of engines last."""
-    files = [report for name, report in reports.items() if name != "engines"]
-    return files + list(reports.get("engines", {}).values())
+    by_precision = ("engines", "openvino")
+    files = [report for name, report in reports.items() if name not in by_precision]
+    return files + [report for name in by_precision for report in reports.get(name, {}).values()]
 
 
 def _row(report: Mapping[str, Any]) -> list[str]:

@@ -28,6 +28,7 @@ class Verified:
         signature: `checked`; `there` and not checked; or empty.
         accuracy: what was measured on the images given; None without any.
         manifest: the bundle's `manifest.json`.
+        not_run: OpenVINO networks whose golden vectors were not looked at, since OpenVINO is not installed.
     """
 
     bundle: Path
@@ -39,6 +40,7 @@ class Verified:
     signature: str
     accuracy: "AccuracyReport | None"
     manifest: dict[str, Any] = field(compare=False)
+    not_run: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """One line for a person, without the accuracy."""
@@ -47,6 +49,7 @@ class Verified:
             f"{self.bundle}: verified. {self.files} files ({self.size / 1e6:.2f} MB) as packed; {self.tensors} tensors,"
             f" all from the trained model; {self.golden_images} golden images reproduced, largest error of the logits'"
             f" scale: {errors}"
+            + (f"; not run, since OpenVINO is not installed: {', '.join(self.not_run)}" if self.not_run else "")
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -59,6 +62,7 @@ class Verified:
             "golden_images": self.golden_images,
             "golden_errors": self.golden_errors,
             "signature": self.signature,
+            **({"not_run": list(self.not_run)} if self.not_run else {}),
             "accuracy": None if self.accuracy is None else asdict(self.accuracy),
         }
 
@@ -134,6 +138,7 @@ def execute_verification(
             report.signature,
             None,
             report.manifest,
+            report.not_run,
         )
         proved(found)
         if data is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BATCH = BatchRange()
 CHANNELS = Channels()
 PRECISIONS = Names(*PRECISION_NAMES)
-TARGETS = Names("onnx", "tensorrt")
+TARGETS = Names("onnx", "tensorrt", "openvino")
 SIZE = click.IntRange(min=1)
 
 
@@ -124,10 +124,10 @@ def export(
     """Export CHECKPOINT and prove each file equal to the network.
 
     CHECKPOINT is a run directory, a student's folder, or a weights file (.safetensors, .pt, .pth) of any classifier of
-    torchvision, timm or the CIFAR family, trained anywhere. Writes model.onnx, model.fp16.onnx, model.int8.onnx and
-    engines/ as requested, audit.json, preprocess.json, labels.json and parity.json; nothing at all if fp32 or a
-    required file fails (exit 3). Any other file that fails is put into rejected/, with the reason. With --bundle,
-    the files that pass are packed as a run packs them.
+    torchvision, timm or the CIFAR family, trained anywhere. Writes model.onnx, model.fp16.onnx, model.int8.onnx,
+    engines/ and openvino/ as requested, audit.json, preprocess.json, labels.json and parity.json; nothing at all if
+    fp32 or a required file fails (exit 3). Any other file that fails is put into rejected/, with the reason. With
+    --bundle, the files that pass are packed as a run packs them.
     """
     from pipeline.api.export_paths import check_paths
 
@@ -147,6 +147,7 @@ def export(
         keep=keep,
         calibration=_calibration(calibration, calibration_images, calibration_method),
         bundle=bundle,
+        openvino="openvino" in flattened(targets),
     )
     options = CheckpointOptions(
         model=model,

@@ -16,6 +16,7 @@ BEFORE_FIRST_STAGE = (
     Check("pipeline.preflight.runtimes:check_provider", frozenset({"parity"})),
     Check("pipeline.preflight.runtimes:check_library", frozenset({"export"})),
     Check("pipeline.preflight.runtimes:check_engines", frozenset({"parity"})),
+    Check("pipeline.preflight.runtimes:check_openvino", frozenset({"export", "parity"})),
     Check("pipeline.preflight.runtimes:check_teacher_runtime", frozenset({"fusion", "race", "distill"}), slow=True),
     Check("pipeline.preflight.device:check", _TRAINING, slow=True),
     Check("pipeline.preflight.lock:check_device", _TRAINING, slow=True),

@@ -42,6 +42,22 @@ def check_engines(subject: Subject, report: Report) -> None:
     artifacts.check_machine(subject.recipe, run=True)
 
 
+def check_openvino(subject: Subject, report: Report) -> None:
+    """Look for OpenVINO, where its files are required.
+
+    Raises:
+        UnavailableError: it is not there.
+    """
+    if subject.recipe.export.openvino.when == "required":
+        from exporters.openvino.library import find
+
+        try:
+            find()
+        except TmkdError as error:
+            error.message = f"export.openvino: {error.message}"
+            raise
+
+
 def check_teacher_runtime(subject: Subject, report: Report) -> None:
     """Ask for what the frozen teachers are to run in, where the recipe says what.
 

@@ -188,6 +188,7 @@ _RULES: Mapping[str, Matters] = {
     "export.onnx.calibration": lambda recipe: any(name.startswith("int8") for name in recipe.export.variants),
     "export.onnx.calibration.percentile": lambda recipe: recipe.export.onnx.calibration.method == "percentile",
     "export.tensorrt": lambda recipe: bool(recipe.export.engines),
+    "export.openvino": lambda recipe: bool(recipe.export.irs),
     "known": lambda recipe: recipe.known.score != "none",  # off, nothing of a bundle knows of it
     "bundle.drift": lambda recipe: recipe.bundle.drift,  # off, nothing of a bundle knows of it
     "track": lambda recipe: bool(recipe.track.to),
@@ -195,7 +196,7 @@ _RULES: Mapping[str, Matters] = {
     "track.artifacts": lambda recipe: recipe.track.to != ["tensorboard"],
     "track.mlflow": lambda recipe: "mlflow" in recipe.track.to,
     "track.wandb": lambda recipe: "wandb" in recipe.track.to,
-    "parity.fp16": lambda recipe: "fp16" in recipe.export.variants,
+    "parity.fp16": lambda recipe: "fp16" in (*recipe.export.variants, *recipe.export.irs),
     "parity.int8": lambda recipe: any(name.startswith("int8") for name in recipe.export.variants),
 }
 """Key or section → whether it changes anything of a run, for the keys that any recipe may have."""

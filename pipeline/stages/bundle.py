@@ -23,7 +23,7 @@ from pipeline.runner.fingerprint import digest
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.export import AUDIT
 from pipeline.stages.parity import PARITY, SHIPPED
-from pipeline.stages.shared.artifacts import VARIANTS_FILE
+from pipeline.stages.shared.artifacts import IRS_FILE, VARIANTS_FILE
 from pipeline.stages.shared.drift import drift_reference
 from pipeline.stages.shared.images import golden_images
 from pipeline.stages.shared.inputs import CHOICE, Data, read_data, read_json_output
@@ -112,6 +112,7 @@ class BundleStage(Stage):
 
 def _passed(context: StageContext) -> "Passed":
     """Files and engines that passed parity, each file with what the audit found at its export."""
+    from exporters.artifacts.openvino import MadeIr
     from exporters.artifacts.ship import Passed
 
     audits = {"fp32": read_json_output(context, "export", AUDIT)}
@@ -119,8 +120,10 @@ def _passed(context: StageContext) -> "Passed":
         audits |= read_json_output(context, "export", VARIANTS_FILE)
     shipped = read_json_output(context, "parity", SHIPPED)
     initializers = {name: audits[name]["initializers"] for name in shipped["models"]}
-    parity = read_json_output(context, "parity", PARITY)
-    return Passed.from_folder(context.run.folder("export"), initializers, shipped["engines"], parity)
+    parity, exported = read_json_output(context, "parity", PARITY), context.run.folder("export")
+    made = read_json_output(context, "export", IRS_FILE) if shipped.get("openvino") else {}
+    irs = [MadeIr.from_json(precision, made[precision], exported) for precision in shipped.get("openvino", ())]
+    return Passed.from_folder(exported, initializers, shipped["engines"], parity, irs)
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:

@@ -9,7 +9,15 @@ from exporters.core.files import write_json
 from pipeline.console import Console
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.shared.artifacts import BUILT_FROM, ENGINES_FILE, VARIANTS_FILE, artifact_context, engine_settings
+from pipeline.stages.shared.artifacts import (
+    BUILT_FROM,
+    ENGINES_FILE,
+    IRS_FILE,
+    VARIANTS_FILE,
+    artifact_context,
+    engine_settings,
+    openvino_version,
+)
 from pipeline.stages.shared.images import calibration_batches
 from pipeline.stages.shared.inputs import IMAGE_KEYS, Data, read_data
 
@@ -24,7 +32,7 @@ AUDIT = "audit.json"
 
 class ExportStage(Stage):
     """Writes `export/model.onnx` and `audit.json`; for variants `model.*.onnx` and `variants.json`; for engines
-    `engines/*.plan`, their sidecars, and `engines.json`.
+    `engines/*.plan`, their sidecars, and `engines.json`; for OpenVINO `openvino/*` and `openvino.json`.
     """
 
     name = "export"
@@ -45,7 +53,9 @@ class ExportStage(Stage):
         gates = [f"parity.{name.partition('.')[0]}" for name in variants]
         files = ("name", "export.onnx.opset", "export.onnx.precision", "export.onnx.cam", "bundle.licence")
         built = BUILT_FROM if recipe.export.engines else ()
-        return {**settings(recipe, *files, *images, *calibration, *gates, *built), "version": __version__}
+        irs = ("export.openvino.precision", "export.openvino.when") if recipe.export.irs else ()
+        made = settings(recipe, *files, *images, *calibration, *gates, *built, *irs)
+        return {**made, **openvino_version(recipe), "version": __version__}
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Export, trace every initializer back to the student's own parameters, search each variant, build engines."""
@@ -59,11 +69,29 @@ class ExportStage(Stage):
             student, folder, asked.opset, name=recipe.name, licence=licence, cam=asked.cam, say=context.console.say
         )
         write_json(folder / AUDIT, {"initializers": fp32.entries, "operators": fp32.operators})
-        figures = {"bytes": len(fp32.shipped), "opset": fp32.opset, "initializers": len(fp32.entries)}
+        figures: dict[str, Any] = {"bytes": len(fp32.shipped), "opset": fp32.opset, "initializers": len(fp32.entries)}
         variants = self._variants(context, student, fp32) if recipe.export.variants else {}
+        if recipe.export.irs:
+            figures["openvino"] = self._irs(context, fp32.shipped)
         if recipe.export.engines:
-            return {**figures, "engines": self._engines(context, variants)}
+            figures["engines"] = self._engines(context, variants)
         return figures
+
+    def _irs(self, context: StageContext, model: bytes) -> dict[str, int]:
+        """Write OpenVINO IR into `openvino/` and `openvino.json`; gives the bytes of each."""
+        from exporters.artifacts.openvino import make_irs
+
+        recipe, folder = context.recipe, self.folder(context)
+        made = make_irs(
+            recipe.export.irs,
+            model,
+            folder,
+            required=recipe.export.openvino.when == "required",
+            say=context.console.say,
+            warn=context.console.warn,
+        )
+        write_json(folder / IRS_FILE, {precision: ir.to_json() for precision, ir in made.items()})
+        return {ir.file: len(ir.xml) + len(ir.weights) for ir in made.values() if not ir.not_made}
 
     def _variants(self, context: StageContext, student: "TrainedStudent", fp32: "Fp32") -> "dict[str, Variant]":
         """Write each variant and `variants.json`."""

@@ -5,17 +5,26 @@ from typing import TYPE_CHECKING, Any
 
 from exporters.artifacts.status import Status
 from exporters.bundle.manifest import ENGINES, MODEL
+from exporters.bundle.openvino import FOLDER as OPENVINO
 from exporters.core.errors import GateError
 from exporters.core.files import read_json, write_json
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.shared.artifacts import ENGINES_FILE, VARIANTS_FILE, artifact_context
+from pipeline.stages.shared.artifacts import (
+    ENGINES_FILE,
+    IRS_FILE,
+    VARIANTS_FILE,
+    artifact_context,
+    openvino_version,
+)
 from pipeline.stages.shared.inputs import IMAGE_KEYS, read_data
 
 if TYPE_CHECKING:
+    from exporters.artifacts.context import ArtifactContext
     from exporters.artifacts.decide import EngineVerdict
     from exporters.artifacts.engines import MadeEngine
     from exporters.artifacts.make import Variant
+    from exporters.artifacts.openvino import IrVerdict
 
 PARITY, SHIPPED, REJECTED = "parity.json", "shipped.json", "rejected"
 
@@ -33,11 +42,14 @@ class ParityStage(Stage):
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """Bounds and runtime, and what is kept of what passes."""
         variants = recipe.export.variants
-        gates = [f"parity.{name.partition('.')[0]}" for name in ("fp32", *variants)]
+        judged = dict.fromkeys(name.partition(".")[0] for name in ("fp32", *variants, *recipe.export.irs))
+        gates = [f"parity.{precision}" for precision in judged]
         kept = ("export.onnx.keep", "export.onnx.required") if variants else ()
         built = ("export.tensorrt.precision", "export.tensorrt.when") if recipe.export.engines else ()
+        irs = ("export.openvino.precision", "export.openvino.when") if recipe.export.irs else ()
         files = ("export.onnx.precision", "export.onnx.cam")
-        return settings(recipe, *files, "parity.provider", *gates, *kept, *built, *IMAGE_KEYS)
+        judged_by = settings(recipe, *files, "parity.provider", *gates, *kept, *built, *irs, *IMAGE_KEYS)
+        return {**judged_by, **openvino_version(recipe)}
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Compare each file and each engine image by image, then judge.
@@ -45,9 +57,10 @@ class ParityStage(Stage):
         Raises:
             GateError: model.onnx is not the student, or a required variant or engine failed; the reports are written
                 all the same. Or an engine is stale or damaged, and nothing of it was loaded.
-            UnavailableError: a required engine could not be run.
+            UnavailableError: a required engine, or OpenVINO IR, could not be run.
         """
         from exporters.artifacts.decide import shipped, unmet_engines, unmet_variants
+        from exporters.artifacts.openvino import unmet_irs
         from exporters.artifacts.prove import prove_artifacts, prove_fp32
         from exporters.runtimes.ort import find_provider
         from exporters.student.student import load_student
@@ -73,9 +86,13 @@ class ParityStage(Stage):
             self._conclude_variant(context, variants[name], reports[name])
         if verdicts.engines:
             reports["engines"] = {precision: verdict.to_json() for precision, verdict in verdicts.engines.items()}
+        irs = self._prove_irs(context, artifacts)
+        if irs:
+            reports["openvino"] = {precision: verdict.to_json() for precision, verdict in irs.items()}
         write_json(folder / PARITY, reports)
         models, plans = ["fp32", *shipped(verdicts.variants)], shipped(verdicts.engines)
-        write_json(folder / SHIPPED, {"models": models, "engines": plans})
+        proved = [precision for precision, verdict in irs.items() if verdict.status is Status.SHIPPED]
+        write_json(folder / SHIPPED, {"models": models, "engines": plans, **({"openvino": proved} if irs else {})})
         if failed := unmet_variants(recipe.export.onnx.required, reports):
             raise GateError(
                 failed,
@@ -84,11 +101,35 @@ class ParityStage(Stage):
             )
         if recipe.export.tensorrt.when == "required" and (error := unmet_engines(verdicts.engines.values())):
             raise error
+        if recipe.export.openvino.when == "required" and (error := unmet_irs(irs.values())):
+            raise error
         return {
             "top1_agreement": fp32.whole.top1_agreement,
             "max_scaled_error": fp32.whole.max_scaled_error,
-            "shipped": [*models, *(f"engine {precision}" for precision in plans)],
+            "shipped": [
+                *models,
+                *(f"engine {precision}" for precision in plans),
+                *(f"OpenVINO {precision}" for precision in proved),
+            ],
         }
+
+    def _prove_irs(self, context: StageContext, artifacts: "ArtifactContext") -> "dict[str, IrVerdict]":
+        """Judge OpenVINO IR, report what becomes of it, and put it aside where it failed."""
+        from exporters.artifacts.openvino import MadeIr, prove_irs, set_ir_aside
+
+        if not context.recipe.export.irs:
+            return {}
+        exported = context.run.folder("export")
+        made = {
+            precision: MadeIr.from_json(precision, entry, exported)
+            for precision, entry in read_json(exported / IRS_FILE).items()
+        }
+        verdicts = prove_irs(made, artifacts)
+        for verdict in verdicts.values():
+            context.console.say(f"{OPENVINO}/{verdict.made.file}: {verdict.status}, {verdict.reason}")
+            if verdict.status is Status.REJECTED:
+                set_ir_aside(verdict, self.folder(context) / REJECTED)
+        return verdicts
 
     def _conclude_variant(self, context: StageContext, variant: "Variant", report: Mapping[str, Any]) -> None:
         """Report what becomes of a variant, and put it aside where it failed."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from exporters.bundle.manifest import ENGINE_SOURCES, variant_of
+from exporters.openvino.convert import PRECISIONS
 from pipeline.settings import Settings, problem
 
 OnnxPrecision = Literal["fp32", "fp16", "int8"]
@@ -128,11 +129,38 @@ class TensorrtSettings(Settings):
         return self
 
 
+class OpenvinoSettings(Settings):
+    """OpenVINO IR, made from model.onnx and run by OpenVINO on the CPU here before it ships."""
+
+    when: Literal["available", "required", "never"] = Field(
+        default="never", description="available: where OpenVINO is here, else reported; required: exit 4 without it."
+    )
+    precision: list[Literal["fp32", "fp16"]] = Field(
+        default=["fp16"], description="Precisions of the weights, a network each; both are computed in fp32 on a CPU."
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if not self.precision:
+            raise problem("precision", "expected one or more precisions, got none")
+        if len(set(self.precision)) != len(self.precision):
+            raise problem("precision", f"expected each once, got {self.precision}")
+        return self
+
+
 class ExportSettings(Settings):
     """What is exported."""
 
     onnx: OnnxSettings = Field(default_factory=OnnxSettings, description="The ONNX files.")
     tensorrt: TensorrtSettings = Field(default_factory=TensorrtSettings, description="The engines.")
+    openvino: OpenvinoSettings = Field(default_factory=OpenvinoSettings, description="OpenVINO IR.")
+
+    @property
+    def irs(self) -> tuple[str, ...]:
+        """The precisions of OpenVINO IR, in a fixed order."""
+        if self.openvino.when == "never":
+            return ()
+        return tuple(precision for precision in PRECISIONS if precision in self.openvino.precision)
 
     @property
     def engines(self) -> tuple[str, ...]:

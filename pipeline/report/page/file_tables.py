@@ -7,6 +7,9 @@ from exporters.artifacts.status import Status
 from pipeline.report.page.facts import Facts
 from pipeline.report.page.table import Table
 
+_GROUPS = {"engines": "engine", "openvino": "OpenVINO"}
+"""Keys of `parity.json` that hold reports by precision, and what such files are called."""
+
 
 def file_tables(facts: Facts) -> Iterator[tuple[str, Table]]:
     """Parity and speed, each with the name of the place where it stands, as far as they are known."""
@@ -50,9 +53,9 @@ def _speed_row(name: str, figures: Mapping[str, Any]) -> list[str]:
 
 def _parity_rows(parity: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, report in parity.items():
-        if name == "engines":
-            for precision, engine in report.items():
-                yield _artifact_row(f"engine {precision}", engine)
+        if name in _GROUPS:
+            for precision, each in report.items():
+                yield _artifact_row(f"{_GROUPS[name]} {precision}", each)
         else:
             yield _artifact_row(_file(name), report)
 

@@ -1,5 +1,6 @@
 """What a recipe says of artifacts, in the terms of `exporters.artifacts`; used by the stages `export` and `parity`."""
 
+import importlib.metadata
 from typing import TYPE_CHECKING
 
 from pipeline.recipe.schema.recipe import Recipe
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from exporters.student.student import TrainedStudent
     from exporters.tensorrt import EngineSettings
 
-VARIANTS_FILE, ENGINES_FILE = "variants.json", "engines.json"
+VARIANTS_FILE, ENGINES_FILE, IRS_FILE = "variants.json", "engines.json", "openvino.json"
 """In the folder of the stage `export`: what was made."""
 
 BUILT_FROM = tuple(
@@ -56,6 +57,16 @@ def artifact_context(context: StageContext, student: "TrainedStudent", data: Dat
         say=context.console.say,
         warn=context.console.warn,
     )
+
+
+def openvino_version(recipe: Recipe) -> dict[str, str]:
+    """The installed OpenVINO, which its files follow from; nothing where none are asked for."""
+    if not recipe.export.irs:
+        return {}
+    try:
+        return {"openvino": importlib.metadata.version("openvino")}
+    except importlib.metadata.PackageNotFoundError:
+        return {"openvino": "not installed"}
 
 
 def engine_settings(recipe: Recipe) -> "EngineSettings":

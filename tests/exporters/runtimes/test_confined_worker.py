@@ -17,7 +17,7 @@ def answered(monkeypatch: pytest.MonkeyPatch, model: bytes, images: np.ndarray, 
     """In this process, which is not to be limited."""
     monkeypatch.setattr(confined_worker, "confine", lambda _memory, _seconds: None)
     payload = npz_bytes("image", images)
-    request = {"memory": 1, "seconds": 1, "classes": classes, "images": len(payload), "model": len(model)}
+    request = {"memory": 1, "seconds": 1, "classes": classes, "images": len(payload), "files": [len(model)]}
     replies = io.BytesIO()
     confined_worker.answer(io.BytesIO(json.dumps(request).encode() + b"\n" + payload + model), replies)
     line, _, rest = replies.getvalue().partition(b"\n")

@@ -1,0 +1,154 @@
+"""Proof that OpenVINO IR is the proved ONNX file: the same weights, or these rounded to fp16, and nothing besides.
+
+Needs no OpenVINO. Holds for any pair of files, whatever a manifest says: each constant is looked up in the ONNX file
+beside it, whose own numbers were traced back to the student.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from exporters.audit.entries import TINY, TINY_INTEGERS, is_range
+from exporters.audit.texts import check_paths
+from exporters.core.errors import GateError
+from exporters.fp16.rounding import round_to_fp16
+from exporters.onnx.reader import OnnxFile, Tensor, Value
+from exporters.openvino.network import Constant, Network, layer_sizes, numbered, read_network
+
+_LAYERS_PER_PART, _MORE_LAYERS = 12, 2**8
+"""Layers for each node and tensor of the ONNX file: 5 at most in networks of every family, for each bias a shape."""
+
+_BYTES_PER_LAYER, _BYTES_PER_PORT, _MORE_BYTES = 2**9, 2**8, 2**12
+_MOST_PERMUTED = 4  # dimensions of a weight whose axes OpenVINO orders anew
+_PRECISIONS = {"uint8": "U8", "float32": "FP32"}
+_DTYPES = {
+    "float32": "f32", "float16": "f16", "float64": "f64", "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8",
+    "uint8": "u8", "bool": "boolean",
+}  # fmt: skip
+
+Values = Mapping[int, Sequence[Tensor]]
+"""The tensors of the ONNX file by their number of values."""
+
+
+def audit_openvino(xml: bytes, weights: bytes, base: OnnxFile, name: str, precision: str) -> Network:
+    """Check both files against the ONNX file that they were made from.
+
+    Each constant of more than `TINY` numbers (`TINY_INTEGERS` integers) is, bit for bit, a tensor of `base`, its axes
+    in any order, or for fp16 such a tensor rounded to nearest, ties to even; and each tensor of `base` of more than one
+    number that is no integer is among the constants, the normalisation too. Inputs and outputs are those of `base`.
+
+    Args:
+        xml, weights: the files.
+        base: the proved fp32 file.
+        name: of the XML, for messages.
+        precision: `fp32` or `fp16`.
+
+    Raises:
+        GateError: anything else.
+    """
+    try:
+        network = read_network(xml, weights)
+        _check_size(network, len(xml), base)
+        _check_names(network, base)
+        _check_ends(network, base)
+        _check_constants(network, base, precision)
+    except GateError as error:
+        raise GateError(f"{name}: {error.message}", remedy=error.remedy) from error
+    return network
+
+
+def names_of(base: OnnxFile) -> tuple[set[str], set[str]]:
+    """The names of the nodes and values of an ONNX file, and those of its inputs and outputs."""
+    ends = {value.name for value in (*base.inputs, *base.outputs)}
+    values = {name for node in base.nodes for name in (node.name, *node.outputs)}
+    return {tensor.name for tensor in base.tensors} | values | ends, ends
+
+
+def _check_size(network: Network, size: int, base: OnnxFile) -> None:
+    layers, parts = len(network.document.layers), len(base.nodes) + len(base.tensors)
+    if layers > _LAYERS_PER_PART * parts + _MORE_LAYERS:
+        raise GateError(f"{layers:,} layers are more than {parts:,} nodes and tensors of the ONNX file become")
+    most = _MORE_BYTES + _BYTES_PER_LAYER * layers + _BYTES_PER_PORT * sum(layer_sizes(network.document))
+    if size > most:
+        raise GateError(f"{size:,} bytes are more than {layers:,} layers need")
+
+
+def _check_names(network: Network, base: OnnxFile) -> None:
+    known, ends = names_of(base)
+    seen: set[str] = set()
+    for layer in network.document.layers:
+        if layer.name in seen or (layer.name not in known and layer.name != numbered(layer)):
+            raise GateError(f"a layer called {layer.name[:60]!r}, as the ONNX file has none")
+        seen.add(layer.name)
+    texts = [text for layer in network.document.layers for text in (layer.name, *layer.data.values())]
+    check_paths("the network", texts)
+    foreign = {port.names for layer in network.document.layers for port in layer.outputs if port.names} - ends
+    if foreign:
+        raise GateError(f"a value called {min(foreign)[:60]!r}, which the ONNX file does not give")
+
+
+def _check_ends(network: Network, base: OnnxFile) -> None:
+    for what, found, expected in (("inputs", network.inputs, base.inputs), ("outputs", network.outputs, base.outputs)):
+        wanted = {value.name: (_PRECISIONS.get(value.dtype, ""), _dims(value)) for value in expected}
+        if found != wanted:
+            raise GateError(f"its {what} are {dict(found)}, not {wanted}"[:400])
+
+
+def _dims(value: Value) -> tuple[int, ...]:
+    return tuple(dim if isinstance(dim, int) else -1 for dim in value.dims)
+
+
+def _check_constants(network: Network, base: OnnxFile, precision: str) -> None:
+    tensors: dict[int, list[Tensor]] = {}
+    for tensor in base.tensors:
+        if tensor.dtype in _DTYPES:
+            tensors.setdefault(tensor.array().size, []).append(tensor)
+    held: set[tuple[str, str]] = set()
+    foreign = []
+    for constant in network.constants:
+        source = _source(constant, tensors, precision)
+        if source is not None:
+            held.add((source.dtype, source.sha256))
+        elif not _is_constant(constant):
+            foreign.append(f"{constant.name} {constant.dtype} {list(constant.dims)}")
+    if foreign:
+        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        raise GateError(f"holds what the ONNX file does not: {', '.join(foreign[:5])}{more}")
+    floats = [each for size, group in tensors.items() if size > 1 for each in group if each.dtype.startswith("float")]
+    lost = [each.name for each in floats if (each.dtype, each.sha256) not in held]
+    if lost:
+        raise GateError(f"without {', '.join(lost[:5])} of the ONNX file: not the whole student")
+
+
+def _is_constant(constant: Constant) -> bool:
+    value = constant.array()
+    if constant.dtype.startswith("f"):
+        return value.size <= TINY
+    return value.size <= TINY_INTEGERS or is_range(value)
+
+
+def _source(constant: Constant, tensors: Values, precision: str) -> Tensor | None:
+    """The tensor that a constant holds."""
+    candidates = tensors.get(constant.array().size, ())
+    raw = bytes(constant.data)
+    # Of several with the same values the one in the same order counts.
+    for forms in (_as_they_are, _permuted):
+        for tensor in candidates:
+            for value in forms(tensor.array()):
+                if constant.dtype == "f16" and tensor.dtype == "float32" and precision == "fp16":
+                    value = round_to_fp16(value).astype("<f2")  # noqa: PLW2901
+                elif _DTYPES[tensor.dtype] != constant.dtype:
+                    continue
+                if value.tobytes() == raw:
+                    return tensor
+    return None
+
+
+def _as_they_are(value: np.ndarray) -> Iterator[np.ndarray]:
+    yield value
+
+
+def _permuted(value: np.ndarray) -> Iterator[np.ndarray]:
+    if 2 <= value.ndim <= _MOST_PERMUTED:
+        yield from (value.transpose(axes) for axes in itertools.permutations(range(value.ndim)))
