@@ -53,7 +53,7 @@ class ExportStage(Stage):
         gates = [f"parity.{name.partition('.')[0]}" for name in variants]
         files = ("name", "export.onnx.opset", "export.onnx.precision", "export.onnx.cam", "bundle.licence")
         built = BUILT_FROM if recipe.export.engines else ()
-        irs = ("export.openvino.precision", "export.openvino.when") if recipe.export.irs else ()
+        irs = ("export.openvino.precision",) if recipe.export.irs else ()
         made = settings(recipe, *files, *images, *calibration, *gates, *built, *irs)
         return {**made, **openvino_version(recipe), "version": __version__}
 

@@ -1,3 +1,5 @@
+import sys
+
 import onnxruntime
 import pytest
 
@@ -15,6 +17,15 @@ def test_missing_provider_is_unavailable(prospect: Prospect) -> None:
 def test_tensorrt_is_not_asked_for_where_engines_are_not_required(prospect: Prospect) -> None:
     for check in (runtimes.check_library, runtimes.check_engines):
         assert not prospect.report(check, "export.tensorrt.when=available").errors
+
+
+def test_openvino_is_looked_for_where_it_is_required(prospect: Prospect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    for when in ("never", "available"):
+        assert not prospect.report(runtimes.check_openvino, f"export.openvino.when={when}").errors
+    (error,) = prospect.report(runtimes.check_openvino, "export.openvino.when=required").errors
+    assert error.exit_code == 4 and error.message.startswith("export.openvino: OpenVINO is not installed")
+    assert error.remedy == "pip install 'tmkd-pipeline[openvino]'"
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here")

@@ -69,6 +69,7 @@ CACHE = {"distill.teacher_cache.passes": 2}
 INT8 = {"export.onnx.precision": ["fp32", "int8"]}
 FP16 = {"export.onnx.precision": ["fp32", "fp16"]}
 ENGINES = {"export.tensorrt.when": "available"}
+OPENVINO = {"export.openvino.when": "available"}
 FULL = {"student.baseline": "full"}
 TOWER = {"teacher.text.tower": {"model": "cifar:resnet8", "weights": "net.pth"}}
 NORMALISED = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
@@ -362,6 +363,8 @@ _CASES: dict[str, list[Case]] = {
             }.items()
         },
     ),
+    "export.openvino.when": [Case("available", FILES), Case("required", PARITY, OPENVINO)],
+    "export.openvino.precision": [Case(["fp32"], FILES, OPENVINO), Case(["fp32"], "")],
     "parity.provider": [Case("cuda", PARITY), Case("cuda", FILES, INT8)],
     **given(
         "parity",
