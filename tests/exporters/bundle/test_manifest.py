@@ -63,7 +63,7 @@ def test_schema_agrees_with_the_code(manifest: dict[str, Any]) -> None:
     model = schema["$defs"]["model"]
     assert model["properties"]["precision"]["enum"] == list(GOLDEN_LIMITS)
     assert model["properties"]["golden_tolerance"]["maximum"] == max(GOLDEN_LIMITS.values())
-    by_option = {"calibration", "cam", "drift", "known"}
+    by_option = {"calibration", "cam", "drift", "known", "openvino"}
     assert set(schema["required"]) <= set(manifest) and set(schema["properties"]) == set(manifest) | by_option
     assert set(schema["$defs"]["facts"]["properties"]) == set(manifest["facts"])
 
