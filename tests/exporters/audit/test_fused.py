@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import numpy as np
@@ -180,11 +181,15 @@ def test_sum_of_branches_is_the_function_of_the_block() -> None:
     assert [None if convolution is None else convolution.kernel_size for convolution, _ in branches] == [
         (5, 3), (1, 3), None
     ]  # fmt: skip
-    kernel, bias = (torch.from_numpy(value) for value in _branch_sum(branches, layer()))
     x = torch.randn(3, 4, 9, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        expected = block.double()(x)
-    torch.testing.assert_close(nn.functional.conv2d(x, kernel, bias, padding=(2, 1), groups=2), expected)
+        expected = copy.deepcopy(block).double()(x)
+    for kernel in ((5, 3), (7, 5)):
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        for order in (branches, branches[::-1]):
+            weight, bias = (torch.from_numpy(value) for value in _branch_sum(order, layer(kernel)))
+            found = nn.functional.conv2d(x, weight, bias, padding=padding, groups=2)
+            torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +261,26 @@ def test_sum_is_proved_by_kernel_and_bias_both() -> None:
     assert not _is_sum(block, nn.Tanh(), without, whole=False)
     assert not _is_sum(block, nn.Tanh(), nn.Linear(4, 4), whole=False)
     assert not _is_sum(block, nn.Tanh(), layer((3, 3)), whole=False)
+
+
+class Active(Grouped):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(super().forward(x))
+
+
+def test_branches_prove_a_layer_within_their_block_and_not_in_its_place() -> None:
+    """In its place, the layer must be all that the block was: here it has lost the activation."""
+    block = randomise(Active(), 4)
+    fused = fused_by_sum(block)
+    before = nn.ModuleDict({"block": block})
+    assert _prove(before, nn.ModuleDict({"block": nn.ModuleDict({"fused": fused})}), "block.fused") == "block"
+    with pytest.raises(GateError, match=r"the fused block is not what the student's branches in block add up to"):
+        _prove(before, nn.ModuleDict({"block": fused}), "block")
+
+
+def test_zeros_are_close_to_zeros_alone() -> None:
+    zeros = torch.zeros(2, dtype=torch.float64)
+    assert _close(zeros, np.zeros(2)) and not _close(zeros + 1e-12, np.zeros(2))
 
 
 @pytest.mark.parametrize(
