@@ -3,7 +3,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import timm.utils  # noqa: F401 - seconds that are no test's own
 import torch
 from torch import nn
 
@@ -15,6 +14,12 @@ from exporters.student.student import TrainedStudent
 from tests.exporters.conftest import LABELS, MEAN, STD, randomise
 
 BASE = TrainedStudent(nn.Identity(), LABELS, Preprocessing(32, 36, MEAN, STD), Architecture("resnet8", "cifar"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported() -> None:
+    """Fusing imports timm: seconds that would be the first test's, and by which a mutant's time is measured."""
+    import timm.utils  # noqa: F401
 
 
 def branch(channels: int, kernel: int, *, bias: bool = False) -> nn.Sequential:
