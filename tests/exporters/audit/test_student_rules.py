@@ -310,6 +310,10 @@ def test_what_the_network_computes_is_explained_in_each_form(student: TrainedStu
     assert recomputed(student, value * np.float32(1 + 2e-5), second, first) is None
     assert recomputed(student, value.astype(np.float64), first) is None
     assert recomputed(student, value[::-1].copy(), first) is None
+    wide = np.where(np.arange(35).reshape(5, 7) % 7 == 0, np.float32(1000), value)
+    assert recomputed(student, wide + np.float32(5e-3), Constant(wide, ("gain",))) == "computed from gain"
+    wide[:, 0] = -np.inf  # of which every error is a small part
+    assert recomputed(student, np.zeros_like(wide), Constant(wide, ("gain",))) is None
     exact = Constant(value * np.float32(1 + 5e-6), ("linear.bias",))
     assert recomputed(student, exact.value, first, exact) == "computed from linear.bias"  # before what is only near
 
@@ -352,8 +356,12 @@ def test_only_what_nothing_else_explains_is_recomputed(
     assert origin_of(student, known) == "copy of up.weight" and asked == []
     with pytest.raises(GateError, match="does not explain: b "):
         origins_of(student, a=known, b=np.zeros(11, np.float32))
-    opset = onnx.load_from_string(file(b=known)).opset_import[0].version
-    assert asked == [(student, opset, {11})]
+    model = onnx.load_from_string(file(b=np.zeros(11, np.float32)))
+    assert asked == [(student, model.opset_import[0].version, {11})]
+    model.opset_import[0].domain = "of.its.own"
+    with pytest.raises(GateError, match="does not explain: b "):
+        audit_export(model.SerializeToString(), student)
+    assert asked[1:] == [(student, 0, {11})]
 
 
 def test_parts_that_no_student_has_are_refused(student: TrainedStudent) -> None:
