@@ -211,9 +211,8 @@ def test_integers_are_of_the_tensor_that_they_are_named_after() -> None:
 )
 def test_bias_must_be_in_steps_of_weight_and_activation(steps: np.ndarray) -> None:
     values = np.round(BIAS.astype(float).reshape(np.shape(steps) or (CHANNELS,)) / steps).astype(np.int32)
-    half = {"half": np.float32(0.5), "double_scale": np.float64(0.5)}
-    base = {**BASE, "double_scale": half["double_scale"]}
-    assert is_refused("b_quantized", base, b_quantized=values, b_quantized_scale=steps, **half)
+    for half in ({"half": np.float32(0.5)}, {"half_scale": np.float64(0.5)}):
+        assert is_refused("b_quantized", {**BASE, **half}, b_quantized=values, b_quantized_scale=steps, **half)
 
 
 def test_bias_has_a_step_for_each_value() -> None:
