@@ -160,7 +160,8 @@ def test_folded_weights_and_biases_follow_from_layer_and_norm(student: TrainedSt
     assert origin_of(student, single(shift + numbers(net.wide.bias) * wide)) == "wide.bias with norms.1 folded"
     assert is_refused(student, single(shift + numbers(net.gain) * wide))  # not a bias
     assert is_refused(student, single(shift - numbers(net.wide.bias) * wide))
-    plain = factors(net.norms[2])[0]
+    plain, below = factors(net.norms[2])
+    assert origin_of(student, single(below)) == "bias of norms.2, folded"
     up = numbers(net.up.weight)
     assert origin_of(student, single(up * plain[None, :, None, None])) == "up.weight with norms.2 folded"
     by_first = numbers(net.wide.weight) * wide[:, None, None, None]
