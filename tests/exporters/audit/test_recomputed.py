@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from exporters.audit import audit_export
 from exporters.audit.recomputed import Constant, _built_afresh, _computed, _constants, _run, _spread, recompute
 from exporters.core.errors import GateError
+from exporters.onnx import export
 from exporters.onnx.export import export_onnx
 from exporters.onnx.reader import read_onnx
 from exporters.runtimes import OnnxRuntime, TorchRuntime
@@ -36,7 +37,7 @@ class Sample:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sample]:
     made: dict[str, Sample] = {}
 
-    def export(name: str) -> Sample:
+    def make(name: str) -> Sample:
         if name not in made:
             folder = tmp_path_factory.mktemp(name)
             arguments = {"img_size": SIZE} if name in OF_A_SIZE else {}
@@ -46,7 +47,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Sample]:
             made[name] = Sample(student, data, origins)
         return made[name]
 
-    return export
+    return make
 
 
 def tensor(sample: Sample, origin: str) -> str:
@@ -158,11 +159,21 @@ def test_a_module_that_its_architecture_does_not_build_computes_nothing(exported
     assert recompute(dataclasses.replace(student, module=module), 20, {432}) == []
 
 
-def test_recomputing_changes_neither_random_state_nor_student(tmp_path: Path) -> None:
+def test_recomputing_changes_neither_random_state_nor_student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And translates the network in the opset of the file, without folding anything."""
     student = make_student(tmp_path, Architecture("test_efficientnet_gn", "timm"), SIZE)
     before, state = torch.random.get_rng_state(), copy.deepcopy(student.module.state_dict())
+    asked: list[tuple[int, dict[str, bool]]] = []
+    translate = export.to_graph
+
+    def noted(student: TrainedStudent, opset: int, **options: bool) -> onnx.ModelProto:
+        asked.append((opset, options))
+        return translate(student, opset, **options)
+
+    monkeypatch.setattr(export, "to_graph", noted)
     found = recompute(student, 20, {8})
     assert found and all(each.value.size == 8 for each in found)
+    assert asked == [(20, {"folded": False})]
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(value, state[key]) for key, value in student.module.state_dict().items())
 
