@@ -5,6 +5,7 @@ API finds logging, warnings, environment, random generators and signal handlers 
 
 - `ORT_DISABLE_TELEMETRY` is set on import (`exporters/__init__.py`): ONNX Runtime reads it when it is loaded, which may
   be by others, and would otherwise report what it runs.
+- tqdm, whose bars PyTorch's exporter makes, keeps a thread that watches them.
 - open_clip and timm learn the names of networks that they are given (`pipeline/models`): names are only added.
 
 The commands own their process: `pipeline/__main__.py` sets how threads wait, streams and signal handlers for good.

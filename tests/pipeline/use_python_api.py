@@ -35,7 +35,7 @@ LIBRARIES = """
     torch torchvision timm open_clip torch.onnx torch.export torch._dynamo torch._inductor lightning_fabric
     lightning_fabric.strategies onnx onnx.shape_inference onnxruntime onnxruntime.quantization onnxscript
     safetensors.torch
-    matplotlib fastapi rich.style scipy.optimize
+    matplotlib fastapi rich.style scipy.optimize sklearn
 """
 LOGGERS = (
     "",
@@ -49,6 +49,10 @@ LOGGERS = (
     "open_clip",
     "matplotlib",
 )
+
+
+QUICK: dict[str, Any] = {}
+"""What is changed in the recipe."""
 
 
 def torch_state() -> dict[str, Any]:
@@ -105,7 +109,18 @@ def state() -> dict[str, Any]:
         "interpreter": (sys.getrecursionlimit(), sys.getswitchinterval(), gc.isenabled(), gc.get_threshold()),
         "processes": multiprocessing.get_start_method(),
         "faults": faulthandler.is_enabled(),
+        "threads": threads(),
     }
+
+
+def threads() -> list[str]:
+    """Python's threads but tqdm's own; one that is about to end has two seconds for it."""
+    for _ in range(40):
+        found = sorted(thread.name for thread in threading.enumerate() if thread.name != "tqdm_monitor")
+        if len(found) == 1:
+            break
+        time.sleep(0.05)
+    return found
 
 
 def report(before: dict[str, Any], what: str) -> None:
@@ -147,6 +162,7 @@ def main(folder: Path, *overrides: str) -> None:
     warnings.simplefilter("once")
     torch.manual_seed(7)
     before = state()
+    QUICK.update((key, int(value)) for key, value in (override.split("=") for override in overrides))
     recipe = load_recipe(write_recipe(folder / "tiny.yaml", make_data(folder / "photos")), overrides).recipe
     run = RunDirectory(folder / "run")
     for stage in STAGES:
@@ -155,6 +171,44 @@ def main(folder: Path, *overrides: str) -> None:
     verify_bundle(folder / "run" / "bundle")
     Student.load(folder / "run" / "bundle").predict(next((folder / "photos").rglob("*.png")))
     report(before, "bundle in use")
+    for where in (call_public_functions, in_a_thread):
+        where(folder)
+        report(before, where.__name__)
+
+
+def call_public_functions(folder: Path) -> None:
+    """What a notebook calls: a finished run again, with its page, and what can be done with it."""
+    import pipeline
+    from pipeline.errors import UsageError
+
+    recipe = pipeline.load_recipe(folder / "tiny.yaml", overrides=QUICK)
+    result = pipeline.run(recipe, run_dir=folder / "run", quiet=True)
+    assert result.bundle is not None and result.report is not None and result._repr_html_()
+    pipeline.verify(result.bundle, data=folder / "photos", quiet=True)
+    pipeline.export(folder / "run", folder / "exported", quiet=True)
+    pipeline.compare(recipe, methods=["ce"], seeds=1, run_dir=folder / "compared", report=False, quiet=True)
+    try:
+        pipeline.load_recipe({"studnet": 1})
+    except UsageError:
+        return
+    raise AssertionError("a mistake was not refused")
+
+
+def in_a_thread(folder: Path) -> None:
+    """The same where signal handlers cannot be set."""
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            call_public_functions(folder)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
 
 
 if __name__ == "__main__":
