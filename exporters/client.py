@@ -21,6 +21,7 @@ from exporters.bundle.manifest import (
     temperature_of,
     variant_of,
 )
+from exporters.bundle.place import bundle_of
 from exporters.core.arrays import softmax
 from exporters.core.errors import UnavailableError, UsageError
 from exporters.core.known import KnownRule, rule_of
@@ -93,7 +94,7 @@ class Student:
         """Load a bundle after checking the hashes of what is loaded; `verify_bundle` checks everything.
 
         Args:
-            bundle: the folder.
+            bundle: the folder, or that of a run or an export that holds it.
             provider: `cpu`, `cuda` or `tensorrt`; never silently another one.
             threads: of one operator; None leaves the choice to ONNX Runtime.
             precision: which of the bundle's models, by its file's name; `fp32` is always there.
@@ -103,7 +104,7 @@ class Student:
             GateError: damaged, or not a bundle.
             UnavailableError: onnxruntime or the provider is missing.
         """
-        folder = Path(bundle)
+        folder = bundle_of(Path(bundle))
         manifest = read_manifest(folder)
         models = {variant_of(name): name for name in manifest["models"]}
         if precision not in models:

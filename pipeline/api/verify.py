@@ -83,7 +83,7 @@ def verify(bundle: str | Path, *, data: str | Path | None = None, quiet: bool = 
     Neither torch nor a GPU is needed. Signatures are checked by the command, `verify --require-signature`.
 
     Args:
-        bundle: the folder.
+        bundle: the folder, or that of a run or an export that holds it.
         data: images in a folder for each label; each model's accuracy is then measured on them, and must be what the
             bundle states.
         quiet: show no progress; it goes to standard error.
@@ -96,11 +96,14 @@ def verify(bundle: str | Path, *, data: str | Path | None = None, quiet: bool = 
     """
     import sys
 
+    from exporters.bundle.place import bundle_of
     from pipeline.console import Console
 
     images = None if data is None else Path(data).expanduser()
     with for_python(verify):
-        return execute_verification(Path(bundle).expanduser(), images, None, Console(sys.stderr, quiet=quiet))
+        return execute_verification(
+            bundle_of(Path(bundle).expanduser()), images, None, Console(sys.stderr, quiet=quiet)
+        )
 
 
 def execute_verification(

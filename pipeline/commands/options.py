@@ -22,7 +22,16 @@ MODEL_NAMES = (*PRECISION_NAMES, "int8.trt")
 PROVIDER_NAMES = ("cpu", "cuda", "tensorrt")
 
 RECIPE = click.argument("recipe")
-BUNDLE = click.argument("bundle", type=PATH)
+
+
+def _find_bundle(_context: click.Context, _argument: click.Parameter, path: Path) -> Path:
+    from exporters.bundle.place import bundle_of
+
+    return bundle_of(path)
+
+
+BUNDLE = click.argument("bundle", type=PATH, callback=_find_bundle)
+"""A bundle, or the folder of a run or an export that holds one."""
 OVERRIDES = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. train.epochs=5; repeatable."
 )

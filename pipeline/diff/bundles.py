@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.bundle.manifest import MANIFEST, read_manifest, variant_of
+from exporters.bundle.manifest import read_manifest, variant_of
+from exporters.bundle.place import bundle_of
 from exporters.client import Student
 from exporters.core.errors import TmkdError, UsageError
 from exporters.runtimes import Provider
@@ -79,12 +80,6 @@ def open_bundle(path: Path, precision: str, provider: Provider) -> Bundle:
         student=student,
         provider=provider,
     )
-
-
-def bundle_of(path: Path) -> Path:
-    """The bundle at a path, or in the folder of a run or an export."""
-    inside = path / "bundle"
-    return inside if not (path / MANIFEST).exists() and (inside / MANIFEST).is_file() else path
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from exporters.bundle.place import bundle_of
 from exporters.core.errors import GateError, UsageError
-from pipeline.diff.bundles import bundle_of, open_bundle
+from pipeline.diff.bundles import open_bundle
 
 from .making import logits_of, make_bundle
 
