@@ -1,5 +1,6 @@
 """The ASGI application: its routes, and one JSON form for every error."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -13,7 +14,7 @@ from exporters.serving.middleware import CLIENT_CLOSED, OPEN_PATHS, RequestMiddl
 from exporters.serving.problems import RequestError, error_body
 from exporters.serving.protocol import JSON_TYPE
 from exporters.serving.routes import SERVER, image_routes, inference_routes, repository_routes
-from exporters.serving.schemas import errors
+from exporters.serving.schemas import Index, errors
 from exporters.serving.service import Service
 
 
@@ -38,6 +39,7 @@ def create_app(service: Service, only: frozenset[str] | None = None) -> ASGIApp:
     app.include_router(inference_routes(service))
     if guarded:
         app.include_router(repository_routes(service))
+    app.add_api_route("/", _index(app, service), response_model=Index, summary="What is here")
     _describe(app, guarded)
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _no_route)
@@ -45,6 +47,29 @@ def create_app(service: Service, only: frozenset[str] | None = None) -> ASGIApp:
     app.add_exception_handler(ClientDisconnect, _client_closed)
     app.add_exception_handler(Exception, _internal)
     return RequestMiddleware(app, service, only)
+
+
+def _index(app: FastAPI, service: Service) -> Callable[[], Any]:
+    """The answer to whoever opens the address alone: the model, and each route with what it is for."""
+
+    async def index() -> Any:
+        bundle = service.holder.current.bundle
+        paths = app.openapi()["paths"]
+        routes = {
+            f"{method.upper()} {path}": operation["summary"]
+            for path, operations in paths.items()
+            for method, operation in operations.items()
+        }
+        return {
+            "name": SERVER,
+            "version": __version__,
+            "model_name": bundle.name,
+            "model_version": bundle.version,
+            "description": app.openapi_url,
+            "routes": routes,
+        }
+
+    return index
 
 
 def _describe(app: FastAPI, guarded: bool) -> None:

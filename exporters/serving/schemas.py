@@ -30,6 +30,17 @@ class Predictions(BaseModel):
     predictions: list[Prediction]
 
 
+class Index(BaseModel):
+    """What is served, and where."""
+
+    name: str
+    version: str
+    model_name: str
+    model_version: str
+    description: str = Field(description="Path of the OpenAPI description.")
+    routes: dict[str, str] = Field(description="Method and path → what it is for.")
+
+
 class Live(BaseModel):
     """Whether the process is alive."""
 

@@ -57,8 +57,9 @@ def list_caches(run_dir: Path | None, everything: bool, as_json: bool) -> None:
     "--unused-for", type=click.IntRange(min=0), metavar="DAYS", help="Only caches that no run has used for so long."
 )
 @click.option("--yes", is_flag=True, help="Remove them; else they are only named.")
+@as_json("what was removed, or would be")
 def prune_caches(
-    run_dir: Path | None, everything: bool, keys: tuple[str, ...], unused_for: int | None, yes: bool
+    run_dir: Path | None, everything: bool, keys: tuple[str, ...], unused_for: int | None, yes: bool, as_json: bool
 ) -> None:
     """Remove the teacher caches of RUN_DIR, the directory of a run or a comparison.
 
@@ -79,24 +80,29 @@ def prune_caches(
     if unused_for is not None:
         latest = datetime.now(UTC) - timedelta(days=unused_for)
         found = [folder for folder in found if folder.last_used <= latest]
-    freed = removed = 0
+    freed, going, kept = 0, [], []
     for folder in found:
-        size, name = folder.bytes, f"{folder.path} ({_amount(folder.bytes)})"
+        size, name, described = folder.bytes, f"{folder.path} ({_amount(folder.bytes)})", _described(folder)
         if folder.is_in_use:
-            echo(f"kept, because a run is using it: {name}")
+            echo(f"kept, because a run is using it: {name}", err=as_json)
+            kept.append(described)
             continue
         if yes:
             try:
                 folder.remove()
             except UnavailableError as error:  # a run has begun to use it meanwhile
-                echo(f"kept: {error.message}")
+                echo(f"kept: {error.message}", err=as_json)
+                kept.append(described)
                 continue
-        echo(f"{'removed' if yes else 'would be removed'}: {name}")
-        freed, removed = freed + size, removed + 1
-    if yes or not removed:
-        echo(f"{_amount(freed)} freed" if removed else "nothing to remove")
+        echo(f"{'removed' if yes else 'would be removed'}: {name}", err=as_json)
+        freed += size
+        going.append(described)
+    if yes or not going:
+        echo(f"{_amount(freed)} freed" if going else "nothing to remove", err=as_json)
     else:
-        echo(f"{_amount(freed)} in all; add --yes to remove them")
+        echo(f"{_amount(freed)} in all; add --yes to remove them", err=as_json)
+    if as_json:
+        echo_json({"removed": yes, "bytes": freed, "caches": going, "kept": kept})
 
 
 def _find(run_dir: Path | None, everything: bool) -> "list[CacheFolder]":

@@ -27,7 +27,8 @@ ROOT = click.option("--root", type=PATH, metavar="DIR", help="The data set's fol
     help="What to do with archives once they are unpacked.",
 )
 @QUIET
-def prepare_data(name: str, root: Path | None, keep_archives: bool, quiet: bool) -> None:
+@as_json("what is there")
+def prepare_data(name: str, root: Path | None, keep_archives: bool, quiet: bool, as_json: bool) -> None:
     """Fetch the data set NAME into a folder, and check it.
 
     Downloads, checks, unpacks and counts. NAME is cifar10, cifar100, cub200, fgvc_aircraft, flowers102, food101,
@@ -36,10 +37,14 @@ def prepare_data(name: str, root: Path | None, keep_archives: bool, quiet: bool)
     fetched again.
     """
     from pipeline.data.prepare.prepare import prepare
-    from pipeline.data.prepare.report import report_prepared
+    from pipeline.data.prepare.report import prepared_json, report_prepared
+    from pipeline.streams import echo_json
 
-    console = make_console(quiet, False)
-    report_prepared(name, prepare(name, root, console, keep_archives=keep_archives), console)
+    console = make_console(quiet, as_json)
+    prepared = prepare(name, root, console, keep_archives=keep_archives)
+    report_prepared(name, prepared, console)
+    if as_json:
+        echo_json(prepared_json(name, prepared))
 
 
 @data.command("inspect")

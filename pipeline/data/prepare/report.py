@@ -1,6 +1,7 @@
 """What is reported of a data set that has been prepared."""
 
 import shlex
+from typing import Any
 
 from exporters.images.left_out import describe_left_out
 from pipeline.data.listing import SPLITS
@@ -23,3 +24,21 @@ def report_prepared(name: str, prepared: Prepared, reporter: Reporter) -> None:
     reporter.say(f"next: tmkd-pipeline data inspect {name}" + (f" --root {place}" if place else ""))
     root = f" --set data.root={place}" if place else ""
     reporter.say(f"      tmkd-pipeline run RECIPE --set data.dataset={name}{root}")
+
+
+def prepared_json(name: str, prepared: Prepared) -> dict[str, Any]:
+    """The same for a program.
+
+    Returns:
+        {"dataset", "root": what `data.root` must be, None where the set has a place of its own, "fetched": whether
+        anything was done, "classes": how many, "images": split → how many, "notes": lines}.
+    """
+    listing = prepared.listing
+    return {
+        "dataset": name,
+        "root": None if prepared.root is None else str(prepared.root),
+        "fetched": prepared.fetched,
+        "classes": len(listing.classes),
+        "images": {split: len(listing.splits[split]) for split in SPLITS if split in listing.splits},
+        "notes": [*listing.notes, *listing.doubts()],
+    }

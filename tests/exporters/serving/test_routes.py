@@ -38,6 +38,26 @@ def test_inference_and_administration_routes_answer(bundle: LoadedBundle) -> Non
     run(bundle, test, api_key=ApiKey(KEY, "key"))
 
 
+def test_address_alone_lists_what_is_there(bundle: LoadedBundle) -> None:
+    async def test(app: App) -> None:
+        status, _, answer = await app.ask("GET", "/")
+        assert (status, answer["model_name"], answer["description"]) == (200, "finches", "/openapi.json")
+        routes = answer["routes"]
+        assert {"GET /", "POST /predict", "GET /v2", "GET /metrics", "POST /v2/models/{name}/infer"} <= set(routes)
+        assert all(routes.values())
+        assert (await app.ask("GET", answer["description"]))[2]["paths"].keys() == {
+            route.split(" ")[1] for route in routes
+        }
+
+    run(bundle, test)
+    run(bundle, _is_guarded, api_key=ApiKey(KEY, "key"))
+
+
+async def _is_guarded(app: App) -> None:
+    assert (await app.ask("GET", "/"))[0] == 401
+    assert "POST /v2/repository/index" in (await app.ask("GET", "/", x_api_key=KEY))[2]["routes"]
+
+
 def test_answer_says_known_where_the_bundle_tells(
     bundle: LoadedBundle, packed_with_known: Path, cifar: Exported
 ) -> None:

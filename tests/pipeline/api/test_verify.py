@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline import verify
+from pipeline import Student, verify
 from pipeline.errors import GateError, UsageError
 from tests.pipeline.conftest import Outcome, Run, run_command
 
@@ -20,6 +20,8 @@ def test_what_was_proved_is_what_the_command_says(
     assert proved.accuracy is not None and proved.accuracy.split == "test"
     assert repr(proved).splitlines()[0] == proved.describe() and "accuracy: model.onnx" in repr(proved)
     assert "verified. 15 files" in proved._repr_html_()
+    assert verify(made.directory, quiet=True).bundle == proved.bundle  # a run stands for its bundle
+    assert Student.load(made.directory).labels == Student.load(proved.bundle).labels
 
 
 def test_damage_is_named(run: Run) -> None:

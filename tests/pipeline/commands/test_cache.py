@@ -60,6 +60,18 @@ def test_prune_names_what_it_would_remove_and_removes_it_on_yes(runs: list[Cache
     assert "nothing to remove" in run_command("cache", "prune", "--all", "--yes").out
 
 
+def test_prune_as_json_says_what_went_and_what_stays(runs: list[CacheFolder]) -> None:
+    outcome = run_command("cache", "prune", "--all", "--json")
+    found = json.loads(outcome.out)
+    assert found["removed"] is False and [each["key"] for each in found["caches"]] == ["aaaa", "bbbb"]
+    assert found["bytes"] == sum(each["bytes"] for each in found["caches"]) and "would be removed" in outcome.err
+    with runs[0].in_use():
+        done = json.loads(run_command("cache", "prune", "--all", "--yes", "--json").out)
+    assert done["removed"] is True
+    assert [[each["key"] for each in done[part]] for part in ("caches", "kept")] == [["bbbb"], ["aaaa"]]
+    assert runs[0].path.is_dir() and not runs[1].path.exists()
+
+
 def test_cache_that_a_run_is_using_is_never_removed(runs: list[CacheFolder]) -> None:
     with runs[0].in_use():
         outcome = run_command("cache", "prune", "--all", "--yes")

@@ -44,7 +44,6 @@ def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[
 
 # What prints a file as it is, or logs JSON lines by itself, has neither option.
 NEITHER = {"schema", "recipes show", "recipes copy", "serve"}
-NO_JSON = {"data prepare", "cache prune", "track", *NEITHER}
 NOT_QUIET = {
     *("plan", "check", "doctor", "predict", "recipes list", "models list", "models search", "cache list"),
     *("cache prune", "track", *NEITHER),
@@ -56,7 +55,7 @@ def test_quiet_and_json_mean_the_same_in_each_command() -> None:
     commands = dict(_commands(cli))  # type: ignore[arg-type]
     for name, command in commands.items():
         options = {option: parameter for parameter in command.params for option in parameter.opts}
-        assert ("--json" in options) == (name not in NO_JSON), name
+        assert ("--json" in options) == (name not in NEITHER), name
         assert ("--quiet" in options) == ("-q" in options) == (name not in NOT_QUIET), name
         if "--json" in options:
             help_ = options["--json"].help  # type: ignore[attr-defined]

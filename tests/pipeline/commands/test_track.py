@@ -26,6 +26,8 @@ def test_a_run_that_was_made_without_trackers_is_sent_once(run: Run) -> None:
     assert "final/student/test/top1" in steps(folder)
     again = run_command("track", run.directory, "--to", "tensorboard")
     assert again.code == 0 and "nothing new to send" in again.out
+    told = json.loads(run_command("track", run.directory, "--to", "tensorboard", "--json").out)
+    assert told == {"runs": [{"run_directory": str(run.directory), "trackers": ["tensorboard"], "sent": False}]}
     planned = run_command("plan", run.directory / "recipe.lock.yaml", "--run-dir", run.directory)
     assert planned.out.count("reuse") >= 8, "a tracker repeats no stage"
 

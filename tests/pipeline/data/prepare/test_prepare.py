@@ -1,4 +1,5 @@
 import hashlib
+import json
 import io
 import shutil
 import tarfile
@@ -81,6 +82,12 @@ def test_command_prints_counts_and_the_next_commands(served: Server, tmp_path: P
     assert not (root / "CUB_200_2011.tgz").exists()
     outcome = run_command("data", "prepare", "cub200", "--root", root)
     assert outcome.code == 0 and "everything was there already" in outcome.out and len(served.asked) == 1
+    outcome = run_command("data", "prepare", "cub200", "--root", root, "--json")
+    found = json.loads(outcome.out)
+    assert (found["fetched"], found["images"]) == (
+        False,
+        {"train": 4, "test": 2},
+    ) and "cub200: 2 classes" in outcome.err
 
 
 def test_manually_unpacked_set_is_accepted(served: Server, tmp_path: Path, reporter: Reporter) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from pipeline.data.listing import Listing, Split
 from pipeline.data.prepare.prepare import Prepared
-from pipeline.data.prepare.report import report_prepared
+from pipeline.data.prepare.report import prepared_json, report_prepared
 from tests.pipeline.data.prepare.conftest import Reporter
 
 
@@ -20,6 +20,11 @@ def test_counts_notes_and_next_commands_are_reported(reporter: Reporter) -> None
         "next: tmkd-pipeline data inspect cub200 --root '/data/my birds'",
         "      tmkd-pipeline run RECIPE --set data.dataset=cub200 --set data.root='/data/my birds'",
     ]
+    found = prepared_json("cub200", Prepared(listing, root, fetched=False))
+    assert found.pop("notes") == reporter.lines[2:4]
+    assert found == {
+        "dataset": "cub200", "root": str(root), "fetched": False, "classes": 2, "images": {"train": 3, "test": 1},
+    }  # fmt: skip
 
 
 def test_fetched_set_with_a_place_of_its_own_needs_no_root(reporter: Reporter) -> None:
