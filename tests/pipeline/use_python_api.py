@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -171,13 +172,14 @@ def main(folder: Path, *overrides: str) -> None:
     verify_bundle(folder / "run" / "bundle")
     Student.load(folder / "run" / "bundle").predict(next((folder / "photos").rglob("*.png")))
     report(before, "bundle in use")
-    for where in (call_public_functions, in_a_thread):
-        where(folder)
-        report(before, where.__name__)
+    run_and_verify(folder)
+    report(before, "run and verify")
+    in_a_thread(lambda: compare_and_export(folder))
+    report(before, "compare and export in a thread")
 
 
-def call_public_functions(folder: Path) -> None:
-    """What a notebook calls: a finished run again, with its page, and what can be done with it."""
+def run_and_verify(folder: Path) -> None:
+    """A finished run again, from a notebook, with its page."""
     import pipeline
     from pipeline.errors import UsageError
 
@@ -185,8 +187,6 @@ def call_public_functions(folder: Path) -> None:
     result = pipeline.run(recipe, run_dir=folder / "run", quiet=True)
     assert result.bundle is not None and result.report is not None and result._repr_html_()
     pipeline.verify(result.bundle, data=folder / "photos", quiet=True)
-    pipeline.export(folder / "run", folder / "exported", quiet=True)
-    pipeline.compare(recipe, methods=["ce"], seeds=1, run_dir=folder / "compared", report=False, quiet=True)
     try:
         pipeline.load_recipe({"studnet": 1})
     except UsageError:
@@ -194,17 +194,26 @@ def call_public_functions(folder: Path) -> None:
     raise AssertionError("a mistake was not refused")
 
 
-def in_a_thread(folder: Path) -> None:
-    """The same where signal handlers cannot be set."""
+def compare_and_export(folder: Path) -> None:
+    """What trains and converts, where signal handlers cannot be set."""
+    import pipeline
+
+    recipe = pipeline.load_recipe(folder / "tiny.yaml", overrides=QUICK)
+    pipeline.compare(recipe, methods=["ce"], seeds=1, run_dir=folder / "compared", report=False, quiet=True)
+    pipeline.export(folder / "run", folder / "exported", quiet=True)
+
+
+def in_a_thread(work: Callable[[], None]) -> None:
+    """Do the work in another thread; its error is raised here."""
     failed: list[BaseException] = []
 
-    def work() -> None:
+    def safely() -> None:
         try:
-            call_public_functions(folder)
+            work()
         except BaseException as error:
             failed.append(error)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=safely)
     thread.start()
     thread.join()
     if failed:

@@ -1,6 +1,6 @@
 import hashlib
-import json
 import io
+import json
 import shutil
 import tarfile
 from functools import partial
