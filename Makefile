@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow test-network fuzz mutation bench matrix gpu-check docker lint site lock names clean
+.PHONY: help install quickstart test test-slow test-network fuzz mutation bench matrix gpu-check docker lint site lock wheel floors audit release names clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -83,11 +83,27 @@ lint: $(INSTALLED) ## style, formatting, types, what may import what, a test fil
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/python tests/mirror.py
+	@$(BIN)/python -m release.licences
 	@told=$$($(BIN)/lint-imports) || { echo "$$told" >&2; exit 1; }; tail -n 1 <<< "$$told"
 	@$(BUILD_SITE)
 
 site: $(INSTALLED) ## docs/ as a site, build/site/index.html, which opens from the disk; broken links are errors
 	@$(BUILD_SITE)
+
+wheel: $(INSTALLED) ## build wheel and sdist, install them where nothing else is, and run the quickstart there; PYTHONS=3.11,3.12
+	@$(BIN)/python -m release.wheel $(if $(PYTHONS),--python $(PYTHONS))
+
+floors: $(INSTALLED) ## install the lowest versions that pyproject.toml allows, and try them: docs/dependencies.md
+	@$(BIN)/python -m release.floors
+
+audit: $(INSTALLED) ## known vulnerabilities of what the lock installs; needs the internet, and says so where there is none
+	@$(BIN)/python -m release.audit
+
+release: $(INSTALLED) ## VERSION=1.2.3: lint, test, wheel, then commit and tag; publishes nothing. PYTHONS as for `wheel`
+	@test -n "$(VERSION)" || { echo "make release VERSION=1.2.3" >&2; exit 2; }
+	@$(BIN)/python -m release.prepare $(VERSION) --only-check
+	@$(MAKE) --no-print-directory lint test
+	@$(BIN)/python -m release.prepare $(VERSION) $(if $(PYTHONS),--python $(PYTHONS))
 
 names: $(INSTALLED) ## write the lists of networks that a recipe is checked against, from the installed libraries
 	@$(BIN)/python -c "from pipeline.recipe.schema.clip_names import main; main()"

@@ -47,6 +47,7 @@ def prepare_upload(preprocessing: Preprocessing, body: bytes, content_type: str 
             a body that is no image, or one that is damaged or too large.
     """
     kind, options = parse_options_header(content_type)
+    kind = kind.lower()  # older versions of the parser leave that to us
     if kind == FORM:
         data = _file_of_form(body, options.get(b"boundary", b""))
     elif kind.startswith(b"multipart/"):
@@ -131,7 +132,7 @@ class _Form:
     def on_header_end(self) -> None:
         if self._header.lower() == b"content-disposition":
             kind, options = parse_options_header(self._value.decode("latin-1"))
-            if kind == b"form-data" and options.get(b"name") == FIELD.encode():
+            if kind.lower() == b"form-data" and options.get(b"name") == FIELD.encode():
                 self._wanted = True
                 self.files.append(io.BytesIO())
         self._header = self._value = b""

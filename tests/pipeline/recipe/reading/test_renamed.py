@@ -62,6 +62,11 @@ def test_table_leads_from_names_that_are_gone_to_names_that_are_there() -> None:
             assert any(pattern.fullmatch(key) for key in known) is wanted, f"{name} of {entry}"
 
 
+def test_page_of_recipes_says_whether_a_key_was_renamed() -> None:
+    page = (Path(__file__).resolve().parents[4] / "docs" / "recipe.md").read_text("utf-8")
+    assert ("No key has been renamed yet." in page) is (not RENAMED)
+
+
 @pytest.mark.parametrize(
     ("version", "since", "age"),
     [
