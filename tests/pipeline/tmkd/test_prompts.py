@@ -182,6 +182,12 @@ def test_a_view_of_another_name_takes_the_templates_of_its_kind() -> None:
     assert torch.equal(by_kind, encode_prompts(fake_tower, prompts, ["cat"], ("edge",)))
 
 
+def test_a_view_takes_the_templates_of_its_own_name_before_those_of_its_kind() -> None:
+    prompts = Prompts({"rgb": ("a {}.",), "edge": ("lines of a {}.",), "bold": ("a bold {}.",)})
+    by_name = encode_prompts(fake_tower, prompts, ["cat"], {"bold": "edge"})
+    np.testing.assert_allclose(by_name[0].numpy(), unit(fake_tower(["a bold cat."]).numpy()), atol=1e-6)
+
+
 def test_texts_are_encoded_once_in_small_batches() -> None:
     seen: list[list[str]] = []
 

@@ -4,7 +4,7 @@ import torch
 
 from exporters.core.errors import UsageError
 from pipeline.distill.build import build_method
-from pipeline.distill.losses import representation_contrast
+from pipeline.distill.losses import cross_entropy, representation_contrast
 from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.crd import ContrastiveRepresentation
 from pipeline.distill.settings import DistillSettings
@@ -89,6 +89,16 @@ def test_memory_that_would_not_be_asked_is_not_made(off: dict[str, object]) -> N
     method.prepare(TrainingSplit(np.arange(20) % 3, seed=1))
     assert method.memory is None
     assert set(method(student, student, labels_of(0, 4, 3), 1.0)) == ({"ce"} if "weight" in off else {"ce", "feature"})
+
+
+def test_mixed_labels_reach_the_cross_entropy() -> None:
+    student, labels = network_output(0, 4, 3, 5), labels_of(0, 4, 3)
+    method = ContrastiveRepresentation(
+        loss_settings(ce={"weight": 1.0}, feature={"weight": 0.8}), shape_of(student), shape_of(student)
+    )
+    shares = torch.tensor([0.5, 1.0, 0.7, 0.9])
+    found = method(student, student, labels, 1.0, Samples(torch.arange(4), 0, labels.flip(0), shares))["ce"]
+    assert found.item() == cross_entropy(student.logits, labels, mixed=(labels.flip(0), shares)).item()
 
 
 def test_features_in_half_precision_are_embedded_in_full() -> None:
