@@ -88,6 +88,12 @@ def test_edge_view_is_differentiable(operator: str) -> None:
     assert torch.autograd.gradcheck(lambda x: edge_view(x, view), images)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_the_dtype_is_kept(dtype: torch.dtype) -> None:
+    for mode in ("enhance", "replace"):
+        assert edge_view(random_images(0, (2, 5, 6), dtype), EdgeView(mode=mode)).dtype == dtype
+
+
 def test_a_flat_image_has_a_finite_gradient() -> None:
     images = torch.full((1, 3, 6, 6), 0.4, requires_grad=True)
     edge_view(images, EdgeView()).sum().backward()
