@@ -1,14 +1,18 @@
 """`run` from Python: what it returns, raises and prints, in this thread and in others."""
 
 import json
+import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exporters.core.files import read_json
 from pipeline import load_recipe, run
+from pipeline.console import Console
 from pipeline.errors import GateError, UsageError
+from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.conftest import Run, run_command
 
 
@@ -74,6 +78,26 @@ def test_training_works_in_a_thread_where_signals_cannot_be_set(run_: Run) -> No
     thread.start()
     thread.join()
     assert getattr(results[0], "status", results[0]) == "stopped"
+    assert (run_.directory / "distill" / "chosen" / "student.safetensors").read_bytes() == expected
+
+
+def test_interrupted_training_is_saved_and_the_same_call_goes_on(run_: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by the stop button of a notebook, which sends SIGINT to the main thread."""
+    expected = (run_.directory / "distill" / "chosen" / "student.safetensors").read_bytes()
+    handler, log = signal.getsignal(signal.SIGINT), RunDirectory.log_metrics
+
+    def stop(self: RunDirectory, stage: str, epoch: int, metrics: dict[str, Any]) -> None:
+        log(self, stage, epoch, metrics)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RunDirectory, "log_metrics", stop)
+        run(run_.recipe, run_dir=run_.directory, force="distill", until="distill", report=False, quiet=True)
+    assert signal.getsignal(signal.SIGINT) is handler
+    epochs: list[int] = []
+    monkeypatch.setattr(Console, "epoch_done", lambda *entry: epochs.append(entry[2]))
+    run(run_.recipe, run_dir=run_.directory, until="distill", report=False, quiet=True)
+    assert epochs == [2]  # the first one is not trained again
     assert (run_.directory / "distill" / "chosen" / "student.safetensors").read_bytes() == expected
 
 
