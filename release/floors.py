@@ -45,8 +45,11 @@ TESTS = (
     "tests/pipeline/training",
 )
 """Tests of what uses a dependency directly."""
-# Schemathesis asks for newer packages than the floors are.
-WITHOUT = ("tests/exporters/serving/test_schemas.py",)
+# Schemathesis asks for newer packages than the floors are; older onnx has fewer fields than the reader's tables.
+WITHOUT = (
+    "--ignore=tests/exporters/serving/test_schemas.py",
+    "--deselect=tests/exporters/onnx/test_reader.py::test_tables_know_every_field_of_the_onnx_package",
+)
 TOOLS = (
     "pytest", "pytest-cov", "pytest-timeout", "pytest-xdist", "hypothesis", "jsonschema", "torchdistill",
     "cyclonedx-python-lib[json-validation]", "tritonclient[grpc,http]",
@@ -116,7 +119,7 @@ def try_tests(environment: Environment, installed: Mapping[str, str], tests: Seq
     kept = environment.folder / "kept.txt"
     kept.write_text("".join(f"{name}=={version}\n" for name, version in installed.items() if name != "tmkd-pipeline"))
     environment.install("--constraint", kept, *TOOLS)
-    words = ["-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", *(f"--ignore={path}" for path in WITHOUT), *tests]
+    words = ["-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", *WITHOUT, *tests]
     told = call([environment.bin / "python", *words], at=ROOT, environment=environment.variables)
     tell(f"  tests: {told.strip().splitlines()[-1]}")
 
