@@ -5,13 +5,15 @@ beside it, whose own numbers were traced back to the student.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from exporters.audit.entries import TINY, TINY_INTEGERS, is_range
 from exporters.audit.texts import check_paths
 from exporters.core.errors import GateError
+from exporters.core.files import sha256_bytes
 from exporters.fp16.rounding import round_to_fp16
 from exporters.onnx.reader import OnnxFile, Tensor, Value
 from exporters.openvino.network import Constant, Network, layer_sizes, numbered, read_network
@@ -26,9 +28,6 @@ _DTYPES = {
     "float32": "f32", "float16": "f16", "float64": "f64", "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8",
     "uint8": "u8", "bool": "boolean",
 }  # fmt: skip
-
-Values = Mapping[int, Sequence[Tensor]]
-"""The tensors of the ONNX file by their number of values."""
 
 
 def audit_openvino(xml: bytes, weights: bytes, base: OnnxFile, name: str, precision: str) -> Network:
@@ -100,23 +99,25 @@ def _dims(value: Value) -> tuple[int, ...]:
 
 
 def _check_constants(network: Network, base: OnnxFile, precision: str) -> None:
-    tensors: dict[int, list[Tensor]] = {}
-    for tensor in base.tensors:
-        if tensor.dtype in _DTYPES:
-            tensors.setdefault(tensor.array().size, []).append(tensor)
+    sources = _Sources(base, precision)
+    # Constants may share their bytes: what was found for these holds for each, whatever its shape.
+    found: dict[tuple[int, int, str], Tensor | bool] = {}
     held: set[tuple[str, str]] = set()
     foreign = []
     for constant in network.constants:
-        source = _source(constant, tensors, precision)
-        if source is not None:
-            held.add((source.dtype, source.sha256))
-        elif not _is_constant(constant):
+        place = constant.offset, len(constant.data), constant.dtype
+        if place not in found:
+            found[place] = sources.of(constant) or _is_constant(constant)
+        origin = found[place]
+        if isinstance(origin, Tensor):
+            held.add((origin.dtype, origin.sha256))
+        elif not origin:
             foreign.append(f"{constant.name} {constant.dtype} {list(constant.dims)}")
     if foreign:
         more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
         raise GateError(f"holds what the ONNX file does not: {', '.join(foreign[:5])}{more}")
-    floats = [each for size, group in tensors.items() if size > 1 for each in group if each.dtype.startswith("float")]
-    lost = [each.name for each in floats if (each.dtype, each.sha256) not in held]
+    floats = [tensor for tensor in sources.tensors if math.prod(tensor.dims) > 1 and tensor.dtype.startswith("float")]
+    lost = [tensor.name for tensor in floats if (tensor.dtype, tensor.sha256) not in held]
     if lost:
         raise GateError(f"without {', '.join(lost[:5])} of the ONNX file: not the whole student")
 
@@ -128,25 +129,44 @@ def _is_constant(constant: Constant) -> bool:
     return value.size <= TINY_INTEGERS or is_range(value)
 
 
-def _source(constant: Constant, tensors: Values, precision: str) -> Tensor | None:
-    """The tensor that a constant holds."""
-    candidates = tensors.get(constant.array().size, ())
-    raw = bytes(constant.data)
-    # Of several with the same values the one in the same order counts.
-    for forms in (_as_they_are, _permuted):
-        for tensor in candidates:
-            for value in forms(tensor.array()):
-                if constant.dtype == "f16" and tensor.dtype == "float32" and precision == "fp16":
-                    value = round_to_fp16(value).astype("<f2")  # noqa: PLW2901
-                elif _DTYPES[tensor.dtype] != constant.dtype:
-                    continue
-                if value.tobytes() == raw:
-                    return tensor
-    return None
+class _Sources:
+    """The tensors of the ONNX file, found by the bytes that they may have in an IR.
 
+    Each tensor is hashed once in each order of its axes, however many constants a forged file has.
 
-def _as_they_are(value: np.ndarray) -> Iterator[np.ndarray]:
-    yield value
+    Args:
+        base: the ONNX file.
+        precision: `fp32` or `fp16`.
+    """
+
+    def __init__(self, base: OnnxFile, precision: str) -> None:
+        self.tensors = [tensor for tensor in base.tensors if tensor.dtype in _DTYPES]
+        self._precision = precision
+        self._by_size: dict[int, list[Tensor]] = {}
+        for tensor in self.tensors:
+            self._by_size.setdefault(math.prod(tensor.dims), []).append(tensor)
+        self._indexes: dict[tuple[int, bool], dict[tuple[str, str], Tensor]] = {}
+
+    def of(self, constant: Constant) -> Tensor | None:
+        """The tensor that a constant holds; of several with the same values the one in the same order counts."""
+        size, key = math.prod(constant.dims), (constant.dtype, sha256_bytes(constant.data))
+        return self._index(size, permuted=False).get(key) or self._index(size, permuted=True).get(key)
+
+    def _index(self, size: int, *, permuted: bool) -> Mapping[tuple[str, str], Tensor]:
+        """Type and sha256 of the bytes → tensor, of all tensors of so many values."""
+        if (size, permuted) not in self._indexes:
+            index: dict[tuple[str, str], Tensor] = {}
+            for tensor in self._by_size.get(size, ()):
+                for value in _permuted(tensor.array()) if permuted else [tensor.array()]:
+                    for dtype, data in self._forms(tensor, value):
+                        index.setdefault((dtype, sha256_bytes(data)), tensor)
+            self._indexes[size, permuted] = index
+        return self._indexes[size, permuted]
+
+    def _forms(self, tensor: Tensor, value: np.ndarray) -> Iterator[tuple[str, bytes]]:
+        yield _DTYPES[tensor.dtype], value.tobytes()
+        if self._precision == "fp16" and tensor.dtype == "float32":
+            yield "f16", round_to_fp16(value).astype("<f2").tobytes()
 
 
 def _permuted(value: np.ndarray) -> Iterator[np.ndarray]:

@@ -49,12 +49,14 @@ class Constant:
         name: of its layer.
         dtype: a key of `DTYPES`.
         dims: its shape.
+        offset: where its bytes begin.
         data: its bytes, little-endian.
     """
 
     name: str
     dtype: str
     dims: tuple[int, ...]
+    offset: int
     data: memoryview
 
     def array(self) -> np.ndarray:
@@ -207,7 +209,7 @@ def _constant(layer: Layer, weights: bytes) -> Constant:
         raise GateError(f"{what}: {size:,} bytes for {list(dims)} of {dtype}")
     if offset + size > len(weights):
         raise GateError(f"{what}: ends at byte {offset + size:,} of {len(weights):,}")
-    return Constant(layer.name, dtype, dims, memoryview(weights)[offset : offset + size])
+    return Constant(layer.name, dtype, dims, offset, memoryview(weights)[offset : offset + size])
 
 
 def _check_filled(document: Document, size: int) -> None:

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from exporters.audit import openvino as module
 from exporters.audit.openvino import audit_openvino, names_of
 from exporters.core.errors import GateError
+from exporters.core.files import sha256_bytes
 from exporters.onnx.reader import Tensor, read_onnx
 from exporters.openvino.document import Document, Layer, Port, write_document
 from tests.exporters.conftest import Exported
@@ -31,6 +33,26 @@ def test_a_weight_may_have_its_axes_in_another_order_but_not_its_values() -> Non
     audit_openvino(XML, WEIGHTS, onnx_file(turned), "model.xml", "fp32")
     with pytest.raises(GateError, match="holds what the ONNX file does not: weight f32"):
         audit_openvino(XML, WEIGHTS, onnx_file(WEIGHT[::-1].copy()), "model.xml", "fp32")
+
+
+def test_tied_weights_may_share_their_bytes() -> None:
+    base, tied = onnx_file(), Tensor("tied", "float32", WEIGHT.shape, WEIGHT.tobytes(), "initializer")
+    base.tensors.append(tied)
+    audit_openvino(XML, WEIGHTS, base, "model.xml", "fp32")
+
+
+def test_constants_that_share_their_bytes_are_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[int] = []
+
+    def counting(data: bytes) -> str:
+        hashed.append(len(data))
+        return sha256_bytes(data)
+
+    monkeypatch.setattr(module, "sha256_bytes", counting)
+    weights = np.float32([5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]).tobytes()  # the weight of no tensor
+    with pytest.raises(GateError, match=r"weight f32 \[2, 2, 3\], Const_4 f32 \[2, 2, 3\]"):
+        audit_openvino(with_shared_constant(), weights, onnx_file(), "model.xml", "fp32")
+    assert len(hashed) == 1 + 1 + 6  # the constant, the tensor as it is, and in each order of three axes
 
 
 @pytest.mark.parametrize("index", [0, 17, 47])
@@ -71,6 +93,12 @@ def with_second_constant(value: np.ndarray, dtype: str) -> tuple[bytes, bytes]:
               replace(result, id=6, name="Result_6"))  # fmt: skip
     edges = (*whole.edges[:-1], (3, 2, 5, 0), (4, 0, 5, 1), (5, 2, 6, 0))
     return write_document(Document(layers, edges)), WEIGHTS + value.tobytes()
+
+
+def with_shared_constant() -> bytes:
+    """The XML of a network with a second constant that has the bytes of its weight."""
+    xml, _ = with_second_constant(WEIGHT, "f32")
+    return xml.replace(f'offset="{len(WEIGHTS)}"'.encode(), b'offset="0"')
 
 
 @pytest.mark.parametrize(

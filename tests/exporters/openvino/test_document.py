@@ -85,6 +85,13 @@ def test_depth_and_size_have_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
         read_document(XML)
 
 
+def test_text_between_tags_is_not_kept() -> None:
+    hostile = XML.replace(b"<layers>", b"<layers>" + b"x<a/>" * 1000)
+    assert module._parse(hostile).children[0].text == ""
+    with pytest.raises(GateError, match="in place of a number"):
+        read_document(XML.replace(b"<dim>3", b"<dim>" + b"0" * 100_000 + b"3", 1))
+
+
 def test_quotes_and_angles_in_names_are_escaped() -> None:
     layer = Layer(0, 'a"<&>b', "Const", "opset1")
     written = write_document(Document((layer,), ()))
