@@ -17,7 +17,7 @@ from exporters.core.errors import TmkdError
 from exporters.core.write_errors import WriteError, try_to_write, write_cause
 
 
-def sha256_bytes(data: bytes) -> str:
+def sha256_bytes(data: bytes | memoryview) -> str:
     """Hex SHA-256 of bytes."""
     return hashlib.sha256(data).hexdigest()
 
