@@ -1,6 +1,7 @@
 """Shared by all audits: each tensor of a file gets an entry with its origin, or the file is refused."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -58,3 +59,9 @@ def check_extras(model: OnnxFile) -> None:
 def is_range(value: np.ndarray) -> bool:
     """Integers at equal distances, an index that holds no knowledge."""
     return value.dtype != np.bool_ and len(np.unique(np.diff(value.reshape(-1)))) <= 1
+
+
+def transposed(value: np.ndarray) -> Iterator[np.ndarray]:
+    """A tensor of 2 to 4 dimensions, those of a weight, with its axes in each order; nothing of others."""
+    if 2 <= value.ndim <= 4:
+        yield from (value.transpose(axes) for axes in itertools.permutations(range(value.ndim)))

@@ -4,13 +4,12 @@ Needs no OpenVINO. Holds for any pair of files, whatever a manifest says: each c
 beside it, whose own numbers were traced back to the student.
 """
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from exporters.audit.entries import TINY, TINY_INTEGERS, is_range
+from exporters.audit.entries import TINY, TINY_INTEGERS, is_range, transposed
 from exporters.audit.texts import check_paths
 from exporters.core.errors import GateError
 from exporters.core.files import sha256_bytes
@@ -22,7 +21,6 @@ _LAYERS_PER_PART, _MORE_LAYERS = 12, 2**8
 """Layers for each node and tensor of the ONNX file: 5 at most in networks of every family, for each bias a shape."""
 
 _BYTES_PER_LAYER, _BYTES_PER_PORT, _MORE_BYTES = 2**9, 2**8, 2**12
-_MOST_PERMUTED = 4  # dimensions of a weight whose axes OpenVINO orders anew
 _PRECISIONS = {"uint8": "U8", "float32": "FP32"}
 _DTYPES = {
     "float32": "f32", "float16": "f16", "float64": "f64", "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8",
@@ -157,7 +155,7 @@ class _Sources:
         if (size, permuted) not in self._indexes:
             index: dict[tuple[str, str], Tensor] = {}
             for tensor in self._by_size.get(size, ()):
-                for value in _permuted(tensor.array()) if permuted else [tensor.array()]:
+                for value in transposed(tensor.array()) if permuted else [tensor.array()]:
                     for dtype, data in self._forms(tensor, value):
                         index.setdefault((dtype, sha256_bytes(data)), tensor)
             self._indexes[size, permuted] = index
@@ -167,8 +165,3 @@ class _Sources:
         yield _DTYPES[tensor.dtype], value.tobytes()
         if self._precision == "fp16" and tensor.dtype == "float32":
             yield "f16", round_to_fp16(value).astype("<f2").tobytes()
-
-
-def _permuted(value: np.ndarray) -> Iterator[np.ndarray]:
-    if 2 <= value.ndim <= _MOST_PERMUTED:
-        yield from (value.transpose(axes) for axes in itertools.permutations(range(value.ndim)))

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from exporters.core.errors import UnavailableError
 from exporters.core.interrupts import interrupts_kept
 from exporters.openvino.document import read_document, write_document
-from exporters.openvino.library import find
+from exporters.openvino.library import find, reason_of
 from exporters.openvino.network import read_network, tidied
 
 Precision = Literal["fp32", "fp16"]
@@ -40,9 +40,7 @@ def convert(model: bytes, precision: Precision, names: Collection[str], ends: Co
                 read = library.module.Core().read_model(model)
                 library.module.save_model(read, str(path), compress_to_fp16=precision == "fp16")
         except RuntimeError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            reason = (lines or ["no reason given"])[-1][:300]
-            raise UnavailableError(f"{library.title} cannot convert this model: {reason}") from error
+            raise UnavailableError(f"{library.title} cannot convert this model: {reason_of(error)}") from error
         xml, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
     written = write_document(tidied(read_document(xml), names, ends))
     read_network(written, weights)

@@ -52,3 +52,9 @@ def find() -> Library:
     if "CPU" not in devices:
         raise UnavailableError("OpenVINO has no plugin for this CPU", remedy=f"{_REMEDY}, on x86-64 or ARM64.")
     return Library(module, str(module.__version__).split("-", maxsplit=1)[0])
+
+
+def reason_of(error: RuntimeError) -> str:
+    """What OpenVINO says in the last line of an error, behind those that name its own source files."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or ["no reason given"])[-1][:300]

@@ -7,7 +7,7 @@ import numpy as np
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.interrupts import interrupts_kept
 from exporters.core.outputs import CAM_NAME
-from exporters.openvino.library import find
+from exporters.openvino.library import find, reason_of
 from exporters.runtimes.base import Explained, check_images
 
 
@@ -42,9 +42,7 @@ class OpenVinoRuntime:
                 network = core.read_model(xml, module.Tensor(np.frombuffer(weights, np.uint8)))
                 compiled = core.compile_model(network, "CPU", options)
         except RuntimeError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            reason = (lines or ["no reason given"])[-1][:300]
-            raise GateError(f"the model cannot be loaded by {library.title}: {reason}") from error
+            raise GateError(f"the model cannot be loaded by {library.title}: {reason_of(error)}") from error
         if compiled.get_property("INFERENCE_PRECISION_HINT") != module.Type.f32:
             raise UnavailableError(f"{library.title} does not compute in fp32 on this processor")
         inputs, outputs = (

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from exporters.audit.entries import check_extras, explain_all, identity, is_range
+from exporters.audit.entries import check_extras, explain_all, identity, is_range, transposed
 from exporters.core.errors import GateError
 from exporters.onnx.reader import OnnxFile, Tensor, read_onnx
 from tests.exporters.onnx.planting import chain
@@ -65,3 +65,12 @@ def test_parts_that_no_student_has_are_named() -> None:
     check_extras(OnnxFile())
     with pytest.raises(GateError, match=r"more than a student: a, b, c, d, e$"):
         check_extras(OnnxFile(extras=list("abcdef")))
+
+
+def test_axes_of_weights_are_looked_at_in_each_order() -> None:
+    value = np.arange(24).reshape(2, 3, 4)
+    assert {form.shape for form in transposed(value)} == {
+        (2, 3, 4), (2, 4, 3), (3, 2, 4), (3, 4, 2), (4, 2, 3), (4, 3, 2)
+    }  # fmt: skip
+    assert sum(1 for _ in transposed(value.reshape(2, 3, 2, 2))) == 24
+    assert not list(transposed(value.reshape(-1))) and not list(transposed(value.reshape(2, 3, 2, 2, 1)))

@@ -31,6 +31,12 @@ def test_the_version_has_no_build(monkeypatch: pytest.MonkeyPatch) -> None:
     assert library.find().title == "OpenVINO 2026.1.0"
 
 
+def test_reason_of_an_error_is_its_last_line() -> None:
+    error = RuntimeError("Exception from src/core/src/graph.cpp:12:\n  Check failed\nUnsupported operator: Loop\n\n")
+    assert library.reason_of(error) == "Unsupported operator: Loop"
+    assert library.reason_of(RuntimeError(" \n")) == "no reason given"
+
+
 def test_looking_for_the_package_does_not_import_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "openvino", raising=False)
     monkeypatch.setattr(library.importlib.util, "find_spec", lambda name: importlib.machinery.ModuleSpec(name, None))
