@@ -78,7 +78,7 @@ gpu-check: $(INSTALLED) ## on a machine with a GPU: build and run every engine a
 docker: ## lint and build the images, and try them: needs a Docker engine, or root with buildah and debootstrap
 	@docker/check
 
-lint: $(INSTALLED) ## style, formatting, types, what may import what, a test file for each source file, and the site
+lint: $(INSTALLED) ## style, formatting, types, what may import what, a test file for each source file, licences, and the site
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy

@@ -5,14 +5,15 @@
     python -m release.prepare 0.2.0 --python 3.11,3.12    trying the wheel with several
 
 `make release VERSION=0.2.0` does the first, then lint and test, then the second. The changelog needs the section
-`## [0.2.0] - Unreleased`; the day is put in. Where the wheel is not as it must be, the files are put back and there is
-neither commit nor tag. Exit codes: 0 made, 2 not a version, 3 something is not as it must be, 4 something is missing.
+`## [0.2.0] - Unreleased`; the day is put in. Where the wheel is not as it must be, or git refuses the commit, the files
+are put back and there is neither commit nor tag. Exit codes: 0 made, 2 not a version, 3 something is not as it must be,
+4 something is missing.
 """
 
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -88,31 +89,32 @@ def check(version: str, root: Path) -> None:
     written(version, "", {path: (root / path).read_text("utf-8") for path in (VERSION_FILE, CITATION, CHANGELOG)})
 
 
-def make(version: str, root: Path, pythons: str, only: str | None) -> None:
+def make(version: str, root: Path, trial: Callable[[], None]) -> None:
     """Write the version, build and try, commit and tag.
 
+    Args:
+        version: the version to be.
+        root: the project.
+        trial: builds and tries what is there, and raises where something is not as it must be.
+
     Raises:
-        Failed: something is not as it must be; the files are as before.
+        Failed: something is not as it must be; the files are as before, and there is neither commit nor tag.
     """
     paths = (VERSION_FILE, CITATION, CHANGELOG)
     before = {path: (root / path).read_text("utf-8") for path in paths}
-    for path, text in written(version, f"{datetime.now(UTC):%Y-%m-%d}", before).items():
-        (root / path).write_text(text, "utf-8")
+    after = written(version, f"{datetime.now(UTC):%Y-%m-%d}", before)
     try:
-        table = "tests/pipeline/recipe/reading/test_renamed.py"
-        call([sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", table, "-k", "table"], at=root)
-        tell("  no renamed key is older than a minor version")
-        words = ["--python", pythons, "--dist", str(root / DIST), *(["--only", only] if only else [])]
-        tell(call([sys.executable, "-m", "release.wheel", *words], at=root).rstrip())
+        for path, text in after.items():
+            (root / path).write_text(text, "utf-8")
+        trial()
+        if after != before:
+            # Of these files alone, whatever else has been staged meanwhile.
+            call(["git", "commit", "--quiet", "--message", f"Version {version}", "--only", "--", *paths], at=root)
     except BaseException:
         for path, text in before.items():
             (root / path).write_text(text, "utf-8")
         raise
-    call(["git", "add", *map(str, paths)], at=root)
-    changed = bool(call(["git", "status", "--porcelain"], at=root))
-    if changed:
-        call(["git", "commit", "--quiet", "--message", f"Version {version}"], at=root)
-    notes = section(version, (root / CHANGELOG).read_text("utf-8"))
+    notes = section(version, after[CHANGELOG])
     call(
         ["git", "tag", "--annotate", "--cleanup=verbatim", f"v{version}", "--message", f"Version {version}\n\n{notes}"],
         at=root,
@@ -124,8 +126,22 @@ def make(version: str, root: Path, pythons: str, only: str | None) -> None:
         f"  {Path(sys.executable).name} -m twine upload {archives}    (or `uv publish {archives}`)\n"
         f"  a release page from the tag, with the section of {CHANGELOG}\n"
         f"  {CHANGELOG}: a section ## [next] - Unreleased\n"
-        f"To take it back before that: git tag -d v{version}" + (" && git reset --hard HEAD~1" if changed else "")
+        f"To take it back before that: git tag -d v{version}"
+        + (" && git reset --hard HEAD~1" if after != before else "")
     )
+
+
+def try_wheel(root: Path, pythons: str, only: str | None) -> None:
+    """Whether no renamed key is too old, and the wheel works; both archives are left in `dist/`.
+
+    Raises:
+        Failed: not so.
+    """
+    table = "tests/pipeline/recipe/reading/test_renamed.py"
+    call([sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", table, "-k", "table"], at=root)
+    tell("  no renamed key is older than a minor version")
+    words = ["--python", pythons, "--dist", str(root / DIST), *(["--only", only] if only else [])]
+    tell(call([sys.executable, "-m", "release.wheel", *words], at=root).rstrip())
 
 
 def main() -> int:
@@ -145,7 +161,7 @@ def main() -> int:
     def work() -> None:
         check(arguments.version, ROOT)
         if not arguments.only_check:
-            make(arguments.version, ROOT, arguments.python, arguments.only)
+            make(arguments.version, ROOT, lambda: try_wheel(ROOT, arguments.python, arguments.only))
 
     return ended(work)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.api.recipe import CheckedRecipe, checked
 from pipeline.api.shown import Shown
-from pipeline.api.wording import for_python
+from pipeline.api.wording import for_python, names_of
 
 if TYPE_CHECKING:
     from pipeline.comparison.arms import Source
@@ -91,7 +91,7 @@ def compare(
     given = checked(recipe)
     with for_python(compare):
         _check_seeds(seeds)
-        names = [None if each is None else _names(each) for each in (methods, bases, ablate, weightings)]
+        names = [None if each is None else names_of(each) for each in (methods, bases, ablate, weightings)]
         asked = dict(zip(("methods", "bases", "ablate", "weightings"), names, strict=True))
         folder = None if run_dir is None else Path(run_dir).expanduser()
         return execute_comparison(
@@ -177,11 +177,6 @@ def read_comparison(folder: Path) -> Comparison | None:
         page if page.is_file() else None,
         found,
     )
-
-
-def _names(given: Sequence[str]) -> tuple[str, ...]:
-    """Names as a list, or as a text with commas, as the command takes them."""
-    return tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else tuple(given)
 
 
 def _check_seeds(seeds: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.api.shown import Shown
-from pipeline.api.wording import for_python
+from pipeline.api.wording import for_python, names_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -142,8 +142,8 @@ def export(
     with for_python(export, model_arg="model_arguments"), _file_of(checkpoint, model) as weights:
         check_paths(weights, target, paths, "checkpoint")
         request = ExportRequest(
-            _names(precision) or ("fp32",),
-            required=_names(require),
+            tuple(dict.fromkeys(names_of(precision))) or ("fp32",),
+            required=names_of(require),
             keep=keep,
             calibration=_calibration(paths["calibration"], calibration_images, calibration_method),
             bundle=bundle,
@@ -216,9 +216,9 @@ def execute_export(
 
 def _every(reports: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The proofs of the files, those of engines last."""
-    by_precision = ("engines", "openvino")
-    files = [report for name, report in reports.items() if name not in by_precision]
-    return files + [report for name in by_precision for report in reports.get(name, {}).values()]
+    parts = ("engines", "openvino")
+    files = [report for name, report in reports.items() if name not in parts]
+    return files + [report for name in parts for report in reports.get(name, {}).values()]
 
 
 def _row(report: Mapping[str, Any]) -> list[str]:
@@ -231,12 +231,6 @@ def _row(report: Mapping[str, Any]) -> list[str]:
             f"{whole['max_scaled_error']:.1e}",
         ]
     return [report["file"], report.get("status", "shipped"), *figures]
-
-
-def _names(given: Sequence[str]) -> tuple[str, ...]:
-    """Names as a list, or as a text with commas, as the command takes them."""
-    names = given.split(",") if isinstance(given, str) else given
-    return tuple(dict.fromkeys(name.strip() for name in names))
 
 
 def _calibration(folder: Path | None, images: int, method: Any) -> "CalibrationRequest | None":

@@ -1,8 +1,8 @@
-"""Errors in the words of whoever called: an option of a command becomes the argument of its function."""
+"""Arguments of Python and options of the commands: lists of names as either writes them, and errors in its words."""
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,3 +32,8 @@ def for_python(function: Callable[..., Any], **renamed: str) -> Iterator[None]:
         error.message = _OPTION.sub(argument, error.message)
         error.remedy = None if error.remedy is None else _OPTION.sub(argument, error.remedy)
         raise
+
+
+def names_of(given: Sequence[str]) -> tuple[str, ...]:
+    """Names as a list, or as one text with commas between them, as the commands take them."""
+    return tuple(name.strip() for name in (given.split(",") if isinstance(given, str) else given))
