@@ -21,6 +21,12 @@ _LAYERS_PER_PART, _MORE_LAYERS = 12, 2**8
 """Layers for each node and tensor of the ONNX file: 5 at most in networks of every family, for each bias a shape."""
 
 _BYTES_PER_LAYER, _BYTES_PER_PORT, _MORE_BYTES = 2**9, 2**8, 2**12
+_LETTERS_PER_LAYER, _MORE_LETTERS = 2**6, 2**10
+"""Letters of all attributes, those of constants left out, which follow from their place: some 15 a layer."""
+
+_VALUES_PER_PART, _MORE_VALUES = 4, 2**8
+"""Values of all constants that are no tensor of the ONNX file and no range: fewer than one for each of its parts."""
+
 _PRECISIONS = {"uint8": "U8", "float32": "FP32"}
 _DTYPES = {
     "float32": "f32", "float16": "f16", "float64": "f64", "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8",
@@ -34,6 +40,7 @@ def audit_openvino(xml: bytes, weights: bytes, base: OnnxFile, name: str, precis
     Each constant of more than `TINY` numbers (`TINY_INTEGERS` integers) is, bit for bit, a tensor of `base`, its axes
     in any order, or for fp16 such a tensor rounded to nearest, ties to even; and each tensor of `base` of more than one
     number that is no integer is among the constants, the normalisation too. Inputs and outputs are those of `base`.
+    What is smaller is bounded in sum, and so are the attributes of layers: by some four times what networks need.
 
     Args:
         xml, weights: the files.
@@ -69,6 +76,11 @@ def _check_size(network: Network, size: int, base: OnnxFile) -> None:
     most = _MORE_BYTES + _BYTES_PER_LAYER * layers + _BYTES_PER_PORT * sum(layer_sizes(network.document))
     if size > most:
         raise GateError(f"{size:,} bytes are more than {layers:,} layers need")
+    others = [layer for layer in network.document.layers if layer.kind != "Const"]
+    attributes = [pair for layer in others for pair in (*layer.data.items(), *layer.hints)]
+    letters = sum(len(key) + len(value) for key, value in attributes)
+    if letters > _LETTERS_PER_LAYER * layers + _MORE_LETTERS:
+        raise GateError(f"{letters:,} letters of attributes are more than {layers:,} layers need")
 
 
 def _check_names(network: Network, base: OnnxFile) -> None:
@@ -78,8 +90,8 @@ def _check_names(network: Network, base: OnnxFile) -> None:
         if layer.name in seen or (layer.name not in known and layer.name != numbered(layer)):
             raise GateError(f"a layer called {layer.name[:60]!r}, as the ONNX file has none")
         seen.add(layer.name)
-    texts = [text for layer in network.document.layers for text in (layer.name, *layer.data.values())]
-    check_paths("the network", texts)
+    for layer in network.document.layers:
+        check_paths("the network", (layer.name, *layer.data.values(), *(value for _, value in layer.hints)))
     foreign = {port.names for layer in network.document.layers for port in layer.outputs if port.names} - ends
     if foreign:
         raise GateError(f"a value called {min(foreign)[:60]!r}, which the ONNX file does not give")
@@ -102,6 +114,7 @@ def _check_constants(network: Network, base: OnnxFile, precision: str) -> None:
     found: dict[tuple[int, int, str], Tensor | bool] = {}
     held: set[tuple[str, str]] = set()
     foreign = []
+    own = 0
     for constant in network.constants:
         place = constant.offset, len(constant.data), constant.dtype
         if place not in found:
@@ -111,9 +124,13 @@ def _check_constants(network: Network, base: OnnxFile, precision: str) -> None:
             held.add((origin.dtype, origin.sha256))
         elif not origin:
             foreign.append(f"{constant.name} {constant.dtype} {list(constant.dims)}")
+        elif not is_range(constant.array()):
+            own += math.prod(constant.dims)
     if foreign:
         more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
         raise GateError(f"holds what the ONNX file does not: {', '.join(foreign[:5])}{more}")
+    if own > _VALUES_PER_PART * (len(base.nodes) + len(base.tensors)) + _MORE_VALUES:
+        raise GateError(f"{own:,} values of constants are more than the ONNX file's {len(base.nodes):,} nodes need")
     floats = [tensor for tensor in sources.tensors if math.prod(tensor.dims) > 1 and tensor.dtype.startswith("float")]
     lost = [tensor.name for tensor in floats if (tensor.dtype, tensor.sha256) not in held]
     if lost:

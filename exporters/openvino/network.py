@@ -17,12 +17,12 @@ OPERATORS = frozenset(
     Abs AdaptiveAvgPool Add AvgPool BatchNormInference Broadcast Ceiling Clamp Concat Const Convert Convolution
     ConvolutionBackpropData Cos CumSum DepthToSpace Divide Einsum Elu Equal Erf Exp Floor FloorMod Gather
     GatherElements GatherND Gelu Greater GreaterEqual GroupConvolution GroupConvolutionBackpropData
-    GroupNormalization HSigmoid HSwish HardSigmoid Identity Interpolate LRN Less LessEqual Log LogSoftmax
-    LogicalAnd LogicalNot LogicalOr LogicalXor MVN MatMul MaxPool Maximum Minimum Mish Mod Multiply Negative
-    NormalizeL2 NotEqual PReLU Pad Parameter Power Range ReLU ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin
-    ReduceProd ReduceSum Reshape Result Round ScaledDotProductAttention Select Selu ShapeOf ShuffleChannels Sigmoid
-    Sign Sin Slice SoftMax SoftPlus SoftSign SpaceToDepth Split Sqrt SquaredDifference Squeeze StridedSlice
-    Subtract Swish Tanh Tile TopK Transpose Unsqueeze VariadicSplit
+    GroupNormalization HSigmoid HSwish HardSigmoid Identity Interpolate LRN Less LessEqual Log LogSoftmax LogicalAnd
+    LogicalNot LogicalOr LogicalXor MVN MatMul MaxPool Maximum Minimum Mish Mod Multiply Negative NormalizeL2
+    NotEqual PReLU Pad Parameter Power Range ReLU ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd
+    ReduceSum Reshape Result Round ScaledDotProductAttention ScatterElementsUpdate ScatterNDUpdate ScatterUpdate
+    Select Selu ShapeOf ShuffleChannels Sigmoid Sign Sin Slice SoftMax SoftPlus SoftSign SpaceToDepth Split Sqrt
+    SquaredDifference Squeeze StridedSlice Subtract Swish Tanh Tile TopK Transpose Unsqueeze VariadicSplit
     """.split()  # noqa: SIM905 - a list of quoted words reads worse
 )
 """What an image classifier consists of. No loops and branches, no state, no extensions, nothing that reads a file."""

@@ -48,7 +48,9 @@ class Comparison:
 
     def _shown(self) -> Shown:
         title = f"{self.recipe}: {len(self.arms)} arms, in {self.run_dir} (mean ± std over seeds)"
-        said = [sentence.replace("**", "").replace("`", "") for sentence in self.headline]
+        from pipeline.comparison.text import without_marks
+
+        said = [without_marks(sentence) for sentence in self.headline]
         return Shown(title, _COLUMNS, [_row(arm) for arm in self.arms], words=2, lines=[*said, *self.weaknesses])
 
 
@@ -202,13 +204,12 @@ def _command(
 
 
 def _row(arm: Mapping[str, Any]) -> list[str]:
-    from pipeline.comparison.text import NONE, interval, percent, points, spread
+    from pipeline.comparison.text import NONE, difference, interval, spread
     from pipeline.evaluation.paired import Spread
 
     top1 = [spread(Spread(**arm[split]["chosen"])) for split in ("test", "validation")]
     if arm["difference"] is None:
         return [arm["name"], arm["reference"] or NONE, *top1, NONE, NONE]
     paired = arm["difference"]["chosen"]
-    std = "" if paired["std"] is None else f" ± {percent(paired['std'])}"
-    shown = f"{points(paired['mean'])}{std}"
+    shown = difference(Spread(paired["mean"], paired["std"], len(paired["seeds"])))
     return [arm["name"], arm["reference"] or NONE, *top1, shown, interval(tuple(paired["interval"]))]

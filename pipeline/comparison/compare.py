@@ -14,6 +14,7 @@ from pipeline.comparison.headline import headline
 from pipeline.comparison.planned import RESULT, Planned, make_comparison, planned, read_results
 from pipeline.comparison.report import console_table, write_report
 from pipeline.comparison.results import ArmResult, SeedResult, widest_teacher
+from pipeline.comparison.text import without_marks
 from pipeline.evaluation.gates import judge_student
 from pipeline.evaluation.teacher import PlainAccuracy, teacher_weaknesses
 from pipeline.report.page.write import PAGE
@@ -38,7 +39,7 @@ def compare(
     bases: Sequence[str] | None,
     ablate: Sequence[str] | None,
     weightings: Sequence[str] | None,
-    folder: Path | None,
+    folder: Path,
     command: Sequence[str],
     page: bool,
     console: "Console",
@@ -49,7 +50,7 @@ def compare(
         source: the recipe; its seed is the first.
         methods, bases, ablate, weightings: see `make_arms`.
         seeds: how many, 1 or more.
-        folder: where everything goes; None: `runs/<recipe name>-compare`.
+        folder: where everything goes.
         command: the command line, for the report.
         page: whether `report.html` is written at the end.
         console: for what a person should see.
@@ -61,7 +62,6 @@ def compare(
     """
     recipe = source.load()
     arms = make_arms(source, methods, bases, ablate, weightings)
-    folder = folder or Path("runs") / f"{recipe.name}-compare"
     runs = plan_runs(folder, source, arms, range(recipe.seed, recipe.seed + seeds))
     mark_output(folder)
     plan = planned(recipe, arms, range(recipe.seed, recipe.seed + seeds), command)
@@ -102,7 +102,7 @@ def _compare(
         title, columns, rows, words = console_table(comparison, figures)
         console.table(title, columns, rows, words=words)
         for sentence in headline(figures):
-            console.say(sentence.replace("**", "").replace("`", ""))
+            console.say(without_marks(sentence))
         for weakness in comparison.weaknesses:
             console.warn(weakness)
         console.say(f"report: {folder / 'compare.md'}, with compare.json and compare.png beside it")

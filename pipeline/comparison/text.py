@@ -1,5 +1,7 @@
 """How figures of a comparison are written, wherever they are: in per cent and points, with two decimals."""
 
+import re
+
 from pipeline.comparison.analysis import ArmFigures
 from pipeline.evaluation.paired import PairedDifference, Spread
 
@@ -29,7 +31,7 @@ def nats(values: Spread | None) -> str:
     return f"{values.mean:.3f}" if values.std is None else f"{values.mean:.3f} ± {values.std:.3f}"
 
 
-def difference(paired: PairedDifference) -> str:
+def difference(paired: PairedDifference | Spread) -> str:
     """`+0.70 ± 0.21`."""
     return points(paired.mean) if paired.std is None else f"{points(paired.mean)} ± {percent(paired.std)}"
 
@@ -53,3 +55,8 @@ def seeds(figures: ArmFigures) -> str:
 def code(text: str) -> str:
     """A name as Markdown's code."""
     return f"`{text.replace('`', chr(39))}`"
+
+
+def without_marks(text: str) -> str:
+    """A sentence of the report without Markdown's marks of bold, italic and code."""
+    return re.sub(r"\*([^*]+)\*", r"\1", text.replace("**", "").replace("`", ""))

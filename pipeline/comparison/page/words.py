@@ -12,7 +12,7 @@ from pipeline.comparison.headline import headline
 from pipeline.comparison.markdown import difference_in_words, how_to_read, told_plain
 from pipeline.comparison.page.facts import ComparisonFacts
 from pipeline.comparison.page.tables import bounds, shared_seconds
-from pipeline.comparison.text import interval, percent, points
+from pipeline.comparison.text import interval, percent, points, without_marks
 from pipeline.explain.evidence import Evidence
 from pipeline.report.page.facts import State
 from pipeline.report.page.table import Table
@@ -47,7 +47,7 @@ def words(
     """
     found = headline(facts.figures) if facts.figures else []
     verdict, state = _verdict(facts, best, found)
-    why = [_plain(sentence) for sentence in found]
+    why = [without_marks(sentence) for sentence in found]
     if facts.missing:
         why.append("What is said here is of the runs that are finished. Those without results are listed below.")
     if best is not None:
@@ -60,7 +60,7 @@ def _verdict(facts: ComparisonFacts, best: Best | None, found: Sequence[str]) ->
         every = len(facts.plan.arms) * len(facts.plan.seeds)
         return f"Not finished: {every - len(facts.missing)} of {count_of(every, 'run')}", "unfinished"
     bold = re.search(r"\*\*(.+?)\*\*", found[0]) if found else None
-    verdict = _plain(bold[1] if bold is not None else "Compared").rstrip(".")
+    verdict = without_marks(bold[1] if bold is not None else "Compared").rstrip(".")
     if best is None:
         return verdict, "failed"
     return verdict, "shipped" if _is_shown(facts, best) else "unfinished"
@@ -106,12 +106,12 @@ def _notes(facts: ComparisonFacts, evidence: Evidence | None) -> dict[str, list[
             f"{facts.comparison.data[:1].upper()}{facts.comparison.data[1:]}; {images:,} test images."
             f" Recipe {facts.plan.recipe}, sha256 {facts.plan.recipe_sha256[:16]}…"
         ]
-        notes["weaknesses"] = [_plain(each) for each in facts.comparison.weaknesses]
+        notes["weaknesses"] = [without_marks(each) for each in facts.comparison.weaknesses]
         to_plain = told_plain(facts.figures)
         notes["differences"] = [
-            _plain(difference_in_words(each, to_plain)) for each in facts.figures if each.arm.reference
+            without_marks(difference_in_words(each, to_plain)) for each in facts.figures if each.arm.reference
         ]
-        notes["reading"] = [_plain(each) for each in how_to_read(facts.figures)]
+        notes["reading"] = [without_marks(each) for each in how_to_read(facts.figures)]
         notes["wins"] = [
             "An arm has an image right where its chosen student is right under more than half of its seeds."
         ]
@@ -140,8 +140,3 @@ def _students(facts: ComparisonFacts) -> str:
 def _commands(facts: ComparisonFacts, folder: str) -> list[tuple[str, str]]:
     again = ("make this page again", f"tmkd-pipeline report {quote(folder)}")
     return [("go on" if facts.missing else "repeat it, or extend it by arms and seeds", facts.plan.command), again]
-
-
-def _plain(text: str) -> str:
-    """Markdown of the report as text."""
-    return re.sub(r"\*([^*]+)\*", r"\1", text.replace("**", "").replace("`", ""))

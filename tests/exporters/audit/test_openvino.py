@@ -121,6 +121,29 @@ def test_constants_besides_the_weights_are_tiny(value: np.ndarray, dtype: str, a
         audit_openvino(xml, weights, onnx_file(), "model.xml", "fp32")
 
 
+def test_small_constants_are_bounded_in_sum() -> None:
+    """Each of them could be a shape; all of them together are a message."""
+    parameter, convert, weight, multiply, result = document().layers
+    hidden = np.random.default_rng(0).integers(0, 256, (5, 64), np.uint8)
+    layers = [parameter, convert, weight, replace(multiply, outputs=(replace(multiply.outputs[0], names=""),))]
+    edges, weights, last = list(document().edges[:-1]), WEIGHTS, (3, 2)
+    for values in hidden:
+        constant, sum_of = len(layers), len(layers) + 1
+        data = {"element_type": "u8", "shape": "64", "offset": str(len(weights)), "size": "64"}
+        layers.append(Layer(constant, f"Const_{constant}", "Const", "opset1", data, (), (), (Port(0, "U8", (64,)),)))
+        ports = multiply.inputs
+        layers.append(
+            Layer(sum_of, f"Add_{sum_of}", "Add", "opset1", {}, (), ports, (replace(multiply.outputs[0], names=""),))
+        )
+        edges += [(*last, sum_of, ports[0].id), (constant, 0, sum_of, ports[1].id)]
+        weights, last = weights + values.tobytes(), (sum_of, 2)
+    layers[-1] = replace(layers[-1], outputs=(multiply.outputs[0],))
+    layers.append(replace(result, id=len(layers), name=f"Result_{len(layers)}"))
+    xml = write_document(Document(tuple(layers), (*edges, (*last, len(layers) - 1, 0))))
+    with pytest.raises(GateError, match="320 values of constants are more than the ONNX file's 2 nodes need"):
+        audit_openvino(xml, weights, onnx_file(), "model.xml", "fp32")
+
+
 def with_output(index: int, **other: object) -> bytes:
     """The XML with another output of one layer."""
     return changed(index, lambda layer: replace(layer, outputs=(replace(layer.outputs[0], **other),)))
@@ -132,10 +155,16 @@ def with_output(index: int, **other: object) -> bytes:
         (changed(3, lambda layer: replace(layer, name="teacher")), "a layer called 'teacher'"),
         (changed(1, lambda layer: replace(layer, name="weight")), "a layer called 'weight'"),
         (with_data(3, note="/home/user/model.bin"), "tells about the machine"),
+        (
+            changed(1, lambda layer: replace(layer, hints=(("decompression", "~/model.bin"),))),
+            "tells about the machine",
+        ),
         (with_output(3, names="other"), "a value called"),
         (with_output(0, precision="FP32"), "its inputs are"),
         (with_output(3, dims=(-1, 9)), "its outputs are"),
         (with_data(3, **{f"k{index}": "x" * 250 for index in range(64)}), "bytes are more than 5 layers need"),
+        (with_data(3, **{f"k{index}": "x" * 250 for index in range(6)}), "1,576 letters of attributes are more than 5"),
+        (changed(1, lambda layer: replace(layer, hints=(("decompression", "x" * 240),) * 6)), "letters of attributes"),
     ],
 )
 def test_names_ends_and_size_are_those_of_the_onnx_file(xml: bytes, message: str) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.comparison.text import difference, interval, percent, points, seconds, spread
+from pipeline.comparison.text import difference, interval, percent, points, seconds, spread, without_marks
 from pipeline.evaluation.paired import PairedDifference, Spread
 
 
@@ -20,3 +20,7 @@ def test_figures_are_formatted() -> None:
 )
 def test_points_have_a_sign_unless_they_are_none(share: float, text: str) -> None:
     assert points(share) == text
+
+
+def test_marks_of_markdown_are_left_out_of_sentences() -> None:
+    assert without_marks("**`tmkd` is best**, *mean* of 3 × 2 seeds") == "tmkd is best, mean of 3 × 2 seeds"
