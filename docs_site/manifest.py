@@ -23,7 +23,7 @@ _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusi
 
 def fields(node: Node, root: Node, path: str = "") -> Iterator[tuple[str, bool, Node]]:
     """Every key below a node with its path, whether it must be there, and its node; `*` stands for a name."""
-    node = {**root["$defs"][node["$ref"].rsplit("/", 1)[1]], **node} if "$ref" in node else node
+    node = _resolved(node, root)
     if node.get("type") == "array":
         yield from fields(node["items"], root, f"{path}[]")
         return
@@ -33,9 +33,14 @@ def fields(node: Node, root: Node, path: str = "") -> Iterator[tuple[str, bool, 
     children += [("*", False, child) for child in free if isinstance(child, dict)]
     for key, must, child in children:
         place = f"{path}.{key}" if path else key
-        resolved = {**root["$defs"][child["$ref"].rsplit("/", 1)[1]], **child} if "$ref" in child else child
-        yield place, must, resolved
-        yield from fields(resolved, root, place)
+        node = _resolved(child, root)
+        yield place, must, node
+        yield from fields(node, root, place)
+
+
+def _resolved(node: Node, root: Node) -> Node:
+    """A node with what it refers to; what it says itself comes first."""
+    return {**root["$defs"][node["$ref"].rsplit("/", 1)[1]], **node} if "$ref" in node else node
 
 
 def manifest_page() -> str:
