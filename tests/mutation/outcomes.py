@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -113,11 +114,18 @@ def change_of(source: str, name: str) -> Change:
 
 
 def equivalents(source: str, folder: Path = EQUIVALENT) -> set[Change]:
-    """The mutants of a source file that are listed as equivalent; each entry must have a reason."""
-    found = set()
+    """The mutants of a source file that are listed as equivalent."""
+    return listed(folder).get(source, set())
+
+
+@cache
+def listed(folder: Path = EQUIVALENT) -> dict[str, set[Change]]:
+    """Source file → the mutants that are listed as equivalent; each entry must have a reason."""
+    found: dict[str, set[Change]] = {}
     for path in sorted(folder.glob("*.yaml")):
-        for entry in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get(source, []):
-            if not entry.get("reason"):
-                raise ValueError(f"{path}: {source}: {entry}: no reason")
-            found.add(Change(entry["function"], entry["line"], entry["mutant"]))
+        for source, entries in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).items():
+            for entry in entries:
+                if not entry.get("reason"):
+                    raise ValueError(f"{path}: {source}: {entry}: no reason")
+                found.setdefault(source, set()).add(Change(entry["function"], entry["line"], entry["mutant"]))
     return found
