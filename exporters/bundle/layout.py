@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,6 +30,28 @@ _MOST_FOREIGN = 1000
 """Entries of a folder that are looked at beyond those that belong there."""
 
 
+@dataclass(frozen=True)
+class BundleSize:
+    """How much a bundle holds.
+
+    Args:
+        files: how many, the manifest and its seal included; a signature is none of them.
+        bytes: of all of them.
+    """
+
+    files: int
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.files} files, {self.bytes / 1e6:.2f} MB"
+
+
+def bundle_size(folder: Path, manifest: Mapping[str, Any]) -> BundleSize:
+    """Of a bundle with this manifest; the listed files are taken to be of the listed sizes."""
+    listed = [entry["size"] for entry in manifest["files"].values()]
+    return BundleSize(len(listed) + 2, sum(listed) + sum((folder / name).stat().st_size for name in (MANIFEST, SEAL)))
+
+
 def allowed_files(manifest: Mapping[str, Any]) -> set[str]:
     """The names of the files that such a bundle lists, no more and no fewer."""
     name, engines = manifest["name"], manifest.get("engines", {})
@@ -51,11 +74,8 @@ def check_listed(manifest: Mapping[str, Any]) -> None:
         raise GateError(f"{MANIFEST}: does not list {_some(missing)}")
 
 
-def check_folder(folder: Path, manifest: Mapping[str, Any]) -> int:
+def check_folder(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Nothing is in the folder but what is listed, a signature, and the folders of both; nothing listed is missing.
-
-    Returns:
-        The bytes of all files but the signature.
 
     Raises:
         GateError: another file, folder, link or special file; a file of another size than is listed.
@@ -78,7 +98,6 @@ def check_folder(folder: Path, manifest: Mapping[str, Any]) -> int:
             raise GateError(f"{name}: damaged, it has {found[name]:,} bytes instead of {size:,}")
     if found.get(SIGNATURE, 0) > MOST_SIGNATURE_BYTES:
         raise GateError(f"{SIGNATURE}: {found[SIGNATURE]:,} bytes are more than a signature has")
-    return sum(size for name, size in found.items() if name != SIGNATURE)
 
 
 def _look(folder: Path, relative: str, allowed: set[str], folders: set[str], found: dict[str, int]) -> list[str]:

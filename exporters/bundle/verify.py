@@ -18,7 +18,7 @@ from exporters.audit.openvino import audit_openvino
 from exporters.audit.texts import audit_manifest, audit_texts
 from exporters.bundle.golden import check_tolerances, explained, judge_golden, judge_golden_maps, predicted
 from exporters.bundle.known import check_known
-from exporters.bundle.layout import check_folder, check_listed
+from exporters.bundle.layout import BundleSize, bundle_size, check_folder, check_listed
 from exporters.bundle.manifest import (
     CARD,
     DRIFT,
@@ -71,8 +71,7 @@ class VerifyReport:
     """What was proved.
 
     Args:
-        files: how many files were checked, the manifest and its seal included; a signature is none of them.
-        size: of all of them, in bytes.
+        size: how many files were checked, and their bytes.
         tensors: how many tensors of the models were matched with the manifest.
         golden_images: how many golden vectors were reproduced.
         golden_errors: by model, the largest error of any, relative to the logits' scale.
@@ -81,8 +80,7 @@ class VerifyReport:
         signature: `checked` by the signer that was asked for; `there`, of a right form, and not checked; or "".
     """
 
-    files: int
-    size: int
+    size: BundleSize
     tensors: int
     golden_images: int
     golden_errors: dict[str, float]
@@ -109,7 +107,8 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
     manifest = read_manifest(path)
     check_listed(manifest)
     check_copies(manifest)
-    size = check_folder(path, manifest)
+    check_folder(path, manifest)
+    size = bundle_size(path, manifest)
     signature = _signature(path, signer)
     models, engines = sorted(manifest["models"].items()), sorted(manifest.get("engines", {}).items())
     read = [name for name in sorted(manifest["files"]) if _is_read(name)]
@@ -165,7 +164,7 @@ def verify_bundle(path: Path, *, signer: Signer | None = None, trusted: bool = F
     if signature is not None and signer is not None:
         check_signature(path, signature, _all_files(path, manifest), signer)
     told = "" if signature is None else "there" if signer is None else "checked"
-    return VerifyReport(len(manifest["files"]) + 2, size, tensors, len(images), errors, manifest, told, tuple(not_run))
+    return VerifyReport(size, tensors, len(images), errors, manifest, told, tuple(not_run))
 
 
 def _is_read(name: str) -> bool:

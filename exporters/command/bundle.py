@@ -14,6 +14,7 @@ from exporters.artifacts.ship import Passed, ship, split_results
 from exporters.artifacts.status import Status
 from exporters.audit.texts import check_paths
 from exporters.bundle.contents import BundleFacts
+from exporters.bundle.layout import bundle_size
 from exporters.command.staging import BUNDLE, Staging, has_own_bundle
 from exporters.command.task import ExportTask
 from exporters.core.errors import GateError, UnavailableError, UsageError
@@ -88,8 +89,7 @@ def pack_bundle(
         calibration=task.scaling,
         warn=task.say,
     )
-    size = sum(entry["size"] for entry in manifest["files"].values())
-    task.say(f"{BUNDLE}: {len(manifest['files'])} files, {size / 1e6:.2f} MB, verified")
+    task.say(f"{BUNDLE}: {bundle_size(staging.packed / BUNDLE, manifest)}, verified")
 
 
 def _facts(task: ExportTask, licence: str | None, notes: Sequence[str]) -> BundleFacts:

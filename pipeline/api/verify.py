@@ -133,8 +133,8 @@ def execute_verification(
             report = verify_bundle(bundle, signer=signer)
         found = Verified(
             bundle,
-            report.files,
-            report.size,
+            report.size.files,
+            report.size.bytes,
             report.tensors,
             report.golden_images,
             report.golden_errors,

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporters.bundle.layout import bundle_size
 from exporters.bundle.manifest import read_manifest, variant_of
 from exporters.bundle.place import bundle_of
 from exporters.client import Student
@@ -72,7 +73,7 @@ def open_bundle(path: Path, precision: str, provider: Provider) -> Bundle:
         precision=precision,
         file=file,
         bytes=manifest["files"][file]["size"],
-        bundle_bytes=sum(entry["size"] for entry in manifest["files"].values()),
+        bundle_bytes=bundle_size(folder, manifest).bytes,
         name=manifest["name"],
         version=manifest["version"],
         architecture=manifest["architecture"],

@@ -71,6 +71,7 @@ class BundleStage(Stage):
             UnavailableError: no foreign image that the recipe gives can be read.
         """
         from exporters.artifacts.ship import ship
+        from exporters.bundle.layout import bundle_size
         from exporters.runtimes import TorchRuntime
         from exporters.student.checkpoint import shipped_calibration
         from exporters.student.student import load_student
@@ -104,10 +105,9 @@ class BundleStage(Stage):
             judge=judge,
             measure_drift=lambda model: drift_reference(context, data, model),
         )
-        size = sum(entry["size"] for entry in manifest["files"].values())
-        files = sum(path.is_file() for path in run.folder(self.name).rglob("*"))
-        context.console.say(f"{run.folder(self.name)}: {files} files, {size / 1e6:.2f} MB, verified")
-        return {"bytes": size, "gates": [gate.to_json() for gate in gates]}
+        size = bundle_size(run.folder(self.name), manifest)
+        context.console.say(f"{run.folder(self.name)}: {size}, verified")
+        return {"bytes": size.bytes, "gates": [gate.to_json() for gate in gates]}
 
 
 def _passed(context: StageContext) -> "Passed":

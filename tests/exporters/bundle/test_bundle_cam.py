@@ -31,7 +31,7 @@ def bundle(packed_with_cam: Path, tmp_path: Path) -> Path:
 def test_maps_are_packed_described_and_verified(packed_with_cam: Path, cifar: Exported) -> None:
     report = verify_bundle(packed_with_cam)
     manifest = report.manifest
-    assert report.files == len(FILES) + 1 and manifest["cam"] == {"height": 8, "width": 8}
+    assert report.size.files == len(FILES) + 1 and manifest["cam"] == {"height": 8, "width": 8}
     assert allowed_files(manifest) == set(manifest["files"]) and "golden/cam.npz" in manifest["files"]
     jsonschema.validate(manifest, json.loads(SCHEMA.read_text("utf-8")))
     maps = read_npz("cam", (packed_with_cam / "golden" / "cam.npz").read_bytes(), "cam")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.bundle.layout import allowed_files, check_folder, check_listed
+from exporters.bundle.layout import BundleSize, allowed_files, bundle_size, check_folder, check_listed
 from exporters.core.errors import GateError
 from tests.exporters.forging import FILES
 
@@ -15,7 +15,14 @@ def test_list_of_a_packed_bundle_is_exactly_that(packed: Path) -> None:
     manifest = json.loads((packed / "manifest.json").read_text())
     assert allowed_files(manifest) | {"manifest.json", "manifest.sha256"} == set(FILES)
     check_listed(manifest)
-    assert check_folder(packed, manifest) == sum((packed / name).stat().st_size for name in FILES)
+    check_folder(packed, manifest)
+
+
+def test_size_of_a_bundle_is_that_of_all_its_files(packed: Path) -> None:
+    size = bundle_size(packed, json.loads((packed / "manifest.json").read_text()))
+    files = [path for path in packed.rglob("*") if path.is_file()]
+    assert (size.files, size.bytes) == (len(files), sum(path.stat().st_size for path in files))
+    assert str(BundleSize(15, 953_210)) == "15 files, 0.95 MB"
 
 
 def test_engines_bring_their_sidecars_and_what_triton_serves(packed: Path) -> None:
