@@ -22,6 +22,8 @@ class VariantVerdict:
         report: the whole set, and a part of it at small batches; None where the file could not be run.
         deviation: for a rejected one, the first node that deviates; None where none does by itself.
         speed: how it compares with fp32; None for what was not timed.
+        all_in_8_bits: figures of the int8 file without a layer in float, where only its other answers refuse it
+            (`exporters.parity.agreement`); else None.
     """
 
     status: Status
@@ -29,13 +31,15 @@ class VariantVerdict:
     report: ParityReport | None = None
     deviation: dict[str, Any] | None = None
     speed: dict[str, Any] | None = None
+    all_in_8_bits: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON for `parity.json`."""
         verdict = {**_report(self.report, self.reason), "status": self.status, "reason": self.reason}
         if self.status is Status.NOT_MADE:
             return verdict
-        return {**verdict, "first_deviation": self.deviation, "speed": self.speed}
+        figures = {} if self.all_in_8_bits is None else {"all_in_8_bits": self.all_in_8_bits}
+        return {**verdict, "first_deviation": self.deviation, "speed": self.speed, **figures}
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,29 @@ def decide(variants: Mapping[str, VariantVerdict], engines: Mapping[str, EngineV
     """The verdicts on the variants, by name, once those on the engines, by precision, are known."""
     built = {variant_of(ENGINE_SOURCES[precision]): verdict for precision, verdict in engines.items()}
     return {name: settle(verdict, built.get(name)) for name, verdict in variants.items()}
+
+
+def with_figures(verdict: VariantVerdict, figures: Mapping[str, Any] | None) -> VariantVerdict:
+    """The verdict, with what the file of all layers in 8 bits would have kept, where the file of the verdict stays.
+
+    Args:
+        figures: of that file, by `refused_by_agreement_alone`.
+    """
+    if figures is None or verdict.status not in {Status.REJECTED, Status.NOT_USEFUL}:
+        return verdict
+    return replace(verdict, reason=f"{verdict.reason}. {_sentence(figures)}", all_in_8_bits=dict(figures))
+
+
+def _sentence(figures: Mapping[str, Any]) -> str:
+    right, before, same = (
+        100 * figures[key] for key in ("candidate_accuracy", "reference_accuracy", "top1_agreement")
+    )  # fmt: skip
+    return (
+        f"With all layers in 8 bits the accuracy is {right:.2f} % (fp32: {before:.2f} %), which max_accuracy_drop"
+        f" allows; {figures['differing']:,} of {figures['images']:,} answers differ (agreement {same:.2f} %), and"
+        f" parity.int8.min_agreement, {figures['min_agreement']:g}, is all that refuses it: a recipe may lower it where"
+        " accuracy alone counts"
+    )
 
 
 def shipped(verdicts: Mapping[str, VariantVerdict] | Mapping[str, EngineVerdict]) -> list[str]:

@@ -19,7 +19,8 @@ from exporters.core.files import write_bytes
 from exporters.core.interrupts import interrupts_kept
 from exporters.core.progress import working
 from exporters.onnx.reader import read_onnx
-from exporters.parity import Evidence, ParityGate
+from exporters.parity import Evidence, ParityGate, ParityResult
+from exporters.parity.agreement import refused_by_agreement_alone
 from exporters.runtimes import OnnxRuntime, Provider
 
 if TYPE_CHECKING:
@@ -161,6 +162,8 @@ class Variant:
         trials: models that the search judged.
         failures: why the search found none that passes its gate; empty where it did.
         not_made: why there is no file; empty where there is one.
+        all_in_8_bits: of int8, figures of the file without a layer in float, where only its other answers refuse it
+            (`exporters.parity.agreement`); else None.
     """
 
     name: str
@@ -171,6 +174,7 @@ class Variant:
     trials: int = 0
     failures: Sequence[str] = ()
     not_made: str = ""
+    all_in_8_bits: dict[str, Any] | None = None
 
     @property
     def file(self) -> str:
@@ -187,6 +191,7 @@ class Variant:
             "trials": self.trials,
             "initializers": self.initializers,
             "operators": self.operators,
+            **({} if self.all_in_8_bits is None else {"all_in_8_bits": self.all_in_8_bits}),
         }
 
     @classmethod
@@ -225,12 +230,16 @@ def make_variant(
         UnavailableError: the provider is missing.
     """
     kind = VARIANT_KINDS[name]
+    judged: list[ParityResult | None] = []
 
     def objections(data: bytes) -> Sequence[str]:
+        judged.append(None)
         try:
-            return evidence.failures(OnnxRuntime(data, provider), gate)
+            whole, failures = evidence.judged(OnnxRuntime(data, provider), gate)
         except GateError as error:  # it does not even load
             return [error.message]
+        judged[-1] = whole
+        return failures
 
     with working(kind.file):
         found = kind.search(model, SearchInputs(objections, images[:GUIDING_IMAGES], provider, calibration))
@@ -242,7 +251,11 @@ def make_variant(
             data, kept = added.data, [*kept, *added.kept_float]
         entries = kind.audit(data, model, initializers)
     operators = dict(read_onnx(data).operators)
-    return Variant(name, data, entries, operators, kept, found.trials, tuple(found.failures))
+    figures = None
+    if kind.precision == "int8" and judged and judged[0] is not None:  # its first file has all layers in 8 bits
+        figures = refused_by_agreement_alone(judged[0], gate)
+    failures = tuple(found.failures)
+    return Variant(name, data, entries, operators, kept, found.trials, failures, all_in_8_bits=figures)
 
 
 def make_variants(

@@ -8,7 +8,7 @@ import numpy as np
 
 from exporters.artifacts import lines
 from exporters.artifacts.context import ArtifactContext
-from exporters.artifacts.decide import EngineVerdict, VariantVerdict, after_source, decide
+from exporters.artifacts.decide import EngineVerdict, VariantVerdict, after_source, decide, with_figures
 from exporters.artifacts.engines import MadeEngine
 from exporters.artifacts.kinds import VARIANT_KINDS
 from exporters.artifacts.make import GUIDING_IMAGES, Variant
@@ -55,7 +55,7 @@ def prove_artifacts(
         if variant.not_made:
             verdicts[name] = VariantVerdict(Status.NOT_MADE, variant.not_made)
             continue
-        verdict = verdicts[name] = prove_variant(
+        proof = prove_variant(
             name,
             variant.data,
             model,
@@ -66,6 +66,7 @@ def prove_artifacts(
             keep_all=context.keeps(name),
             for_engine=name not in context.requested,
         )
+        verdict = verdicts[name] = with_figures(proof, variant.all_in_8_bits)
         if verdict.report is not None:
             context.say(lines.compared(variant.file, verdict.report.whole, context.images_name))
     proved = {}

@@ -47,6 +47,23 @@ def held(lock: Path, refusal: Callable[[str], TmkdError], *, lasting: bool = Fal
 
 
 @contextmanager
+def held_in_turn(lock: Path) -> Iterator[None]:
+    """Hold a lock file alone, after whoever holds it now; it is removed at the end.
+
+    Args:
+        lock: created with its folder if missing.
+
+    Raises:
+        UnavailableError: the file cannot be made, or the file system has no locks.
+    """
+    with _locked(lock, fcntl.LOCK_EX, None):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # still held: whoever waits for it makes a new one
+
+
+@contextmanager
 def held_together(lock: Path) -> Iterator[None]:
     """Hold a lock file beside others that do so too, until the block ends; `held` is refused meanwhile.
 

@@ -72,7 +72,7 @@ class Evidence:
 
     Attributes:
         has_maps: as `maps`.
-        on_result: while set, called with the result over all images of each candidate that `failures` judges.
+        on_result: while set, called with the result over all images of each candidate that `judged` judges.
     """
 
     def __init__(
@@ -148,10 +148,14 @@ class Evidence:
         return _explain(self._reference, images).cam
 
     def failures(self, candidate: Runtime, gate: ParityGate) -> list[str]:
+        """Bounds of the gate that the candidate exceeds, one line each, as `judged` finds them."""
+        return self.judged(candidate, gate)[1]
+
+    def judged(self, candidate: Runtime, gate: ParityGate) -> tuple[ParityResult, list[str]]:
         """Judge the candidate on all images and, where it passes, at small batch sizes, as `report` does.
 
         Returns:
-            Bounds of the gate that it exceeds, one line each; empty if it passes.
+            The result over all images, and the bounds of the gate that it exceeds, one line each; empty if it passes.
 
         Raises:
             UsageError: no images.
@@ -159,7 +163,7 @@ class Evidence:
         whole = self.compare(candidate)
         if self.on_result is not None:
             self.on_result(whole)
-        return judge(whole, gate) or _judge_parts(self._at_small_batches(candidate), gate)
+        return whole, judge(whole, gate) or _judge_parts(self._at_small_batches(candidate), gate)
 
     def _answers(self, candidate: Runtime) -> Iterator[Answer]:
         """Of each batch, the logits of the reference and of the candidate."""

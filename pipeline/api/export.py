@@ -102,7 +102,8 @@ def export(
     Args:
         checkpoint: a run directory, a student's folder, a weights file of any classifier of torchvision, timm or the
             CIFAR family, or such a network itself; the last two need `model`.
-        out: the folder, made where it is missing; nothing is written into it unless fp32 and what is required pass.
+        out: the folder, made where it is missing; unless fp32 and what is required pass, `rejected` alone is written
+            into it, with the reports and what was made.
         model: the network, such as `resnet18` or `timm:convnext_atto`.
         model_arguments: of its builder.
         weights_key: which weights to take from a file with several sets.
@@ -111,7 +112,7 @@ def export(
         name: of the student; default: the name of the file, `student` for a network.
         data: images, or class folders of images, to prove the files on; without any, generated ones, which prove less.
         precision: files to make, of `fp32`, `fp16` and `int8`; `model.onnx` in fp32 is always made.
-        require: precisions without which nothing is written.
+        require: precisions that must pass for anything but `rejected` to be written.
         keep: `useful` leaves out files that are not faster than fp32 here; `all` keeps them.
         calibration: training images, for the ranges of int8; `calibration_images` of them at most, 8 or more, by
             `calibration_method`.

@@ -125,9 +125,10 @@ def export(
 
     CHECKPOINT is a run directory, a student's folder, or a weights file (.safetensors, .pt, .pth) of any classifier of
     torchvision, timm or the CIFAR family, trained anywhere. Writes model.onnx, model.fp16.onnx, model.int8.onnx,
-    engines/ and openvino/ as requested, audit.json, preprocess.json, labels.json and parity.json; nothing at all if
-    fp32 or a required file fails (exit 3). Any other file that fails is put into rejected/, with the reason. With
-    --bundle, the files that pass are packed as a run packs them.
+    engines/ and openvino/ as requested, audit.json, preprocess.json, labels.json and parity.json; files of an
+    earlier export into the same folder are removed first. If fp32 or a required file fails (exit 3), rejected/ alone
+    is there, with the reports in parity.json and what was made. Any other file that fails is put into rejected/, with
+    the reason. With --bundle, the files that pass are packed as a run packs them.
     """
     from pipeline.api.export_paths import check_paths
 

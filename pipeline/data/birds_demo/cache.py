@@ -1,17 +1,17 @@
 """The whole set in a folder: rendered on first use, proved on every use, rendered again when damaged."""
 
-import fcntl
 import functools
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from exporters.core.errors import UnavailableError
 from exporters.core.files import atomic_directory, dump_json, read_json, sha256_bytes, write_json
+from exporters.core.locks import held_in_turn
 from exporters.core.write_errors import WriteError
 from pipeline.data.birds_demo.difficulty import DIFFICULTY, IMAGE_SIZE, SEED, TEST_PER_CLASS, TRAIN_PER_CLASS, VERSION
 from pipeline.data.birds_demo.render import render_image
@@ -148,10 +148,13 @@ def _render(folder: Path, progress: Callable[[int, int], None] | None) -> None:
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the set's lock, which the system frees when a process dies, and clear what a killed process left behind."""
+    """Hold the set's lock, which is gone afterwards, and clear what a killed process left behind."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held_in_turn(folder.parent / f".{folder.name}.lock"))
+        except UnavailableError as error:
+            raise error.__cause__ or error from None  # the folder cannot be written, which is said for the set
         for pattern in (f".{folder.name}-*.tmp", f".{folder.name}-*.old"):
             for leftover in folder.parent.glob(pattern):
                 shutil.rmtree(leftover, ignore_errors=True)

@@ -207,7 +207,7 @@ def _only_one(root: Path) -> Iterator[None]:
     Raises:
         UnavailableError: one does, or the folder cannot be made.
     """
-    with held(root / WORK / "lock", partial(_refusal, root), lasting=True):
+    with held(root / WORK / "lock", partial(_refusal, root)):
         yield
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from exporters.core import locks
 from exporters.core.errors import UnavailableError
-from exporters.core.locks import held, held_together, is_held
+from exporters.core.locks import held, held_in_turn, held_together, is_held
 from exporters.core.write_errors import WriteError
 from tests.small_disk import small_disk
 
@@ -85,6 +85,36 @@ def test_several_hold_a_lock_together_and_keep_away_who_wants_it_alone(tmp_path:
     assert not is_held(lock) and lock.is_file()
     with held(lock, refusal):
         assert is_held(lock)
+
+
+_IN_TURN = """
+import sys
+from pathlib import Path
+from exporters.core.locks import held_in_turn
+
+count = Path(sys.argv[1])
+for _ in range(50):
+    with held_in_turn(count.with_name(".lock")):
+        count.write_text(str(int(count.read_text()) + 1))  # two at once would lose one
+"""
+
+
+def test_lock_that_is_removed_after_each_turn_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    count.write_text("0")
+    command = [sys.executable, "-c", _IN_TURN, str(count)]
+    running = [subprocess.Popen(command) for _ in range(4)]
+    assert [process.wait(timeout=300) for process in running] == [0, 0, 0, 0]
+    assert count.read_text() == "200"
+    assert [path.name for path in tmp_path.iterdir()] == ["count"]
+
+
+def test_turn_that_fails_leaves_no_lock(tmp_path: Path) -> None:
+    lock = tmp_path / "below" / ".lock"
+    with pytest.raises(KeyboardInterrupt), held_in_turn(lock):
+        assert is_held(lock)
+        raise KeyboardInterrupt
+    assert not lock.exists()
 
 
 _KILLED_WITH_A_CHILD = """

@@ -110,7 +110,12 @@ def test_interrupted_rendering_leaves_no_files(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         ensure_birds_demo(tmp_path / "birds", stop)
-    assert [path.name for path in tmp_path.iterdir()] == [".birds.lock"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_beside_the_set(tmp_path: Path) -> None:
+    ensure_birds_demo(tmp_path / "birds")
+    assert [path.name for path in tmp_path.iterdir()] == ["birds"]
 
 
 def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
@@ -206,3 +211,10 @@ def test_missing_home_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_birds_demo_does_not_load_torch() -> None:
     program = "import sys, pipeline.data.birds_demo; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_lock_that_cannot_be_made_is_reported_for_the_set(tmp_path: Path) -> None:
+    (tmp_path / ".birds.lock").mkdir()
+    with pytest.raises(UnavailableError, match=r"birds_demo cannot be kept in .*birds") as caught:
+        ensure_birds_demo(tmp_path / "birds")
+    assert "TMKD_CACHE" in str(caught.value.remedy)
