@@ -4,6 +4,7 @@ Parameters are counted where an image meets them: they are operands of layers wh
 input. What is only folded, reduced or looked at is none, however a manifest counts.
 """
 
+from exporters.audit.integers import STORES, check_indices, check_small_integers
 from exporters.core.errors import GateError
 from exporters.onnx.reader import Node, OnnxFile, Tensor
 
@@ -11,9 +12,6 @@ MOST_NODES = 20_000
 
 _NODES_PER_TENSOR, _MORE_NODES = 64, 2**8
 """Transformers have the most, some 7; a chain of operators that pass a value on needs no tensors."""
-
-STORES = ("float16", "bfloat16", "float32", "float64", "int8", "uint8")
-"""Types that weights are kept in; in others there are shapes, indices, and the biases of int8."""
 
 _UNCOUNTED, _MORE_UNCOUNTED = 1.1, 2**14
 """In networks of every family each value is an operand of a layer but for a few constants."""
@@ -25,7 +23,7 @@ _PARAMETERS_PER_VALUE = 8
 """Branches of training are folded into one: MobileOne-S0 has four times the parameters that it ships."""
 
 _OTHERS, _OTHERS_PER_NODE, _OTHERS_PER_VALUE = 2**18, 64, 1 / 8
-"""Values of other types; indices of relative positions are the most, 86,503 in LeViT-128S."""
+"""Values of other types, ranges and biases of int8 among them; `exporters.audit.integers` bounds the others."""
 
 _BYTES_PER_NODE, _MORE_BYTES = 2**9, 2**14
 _NAMES_PER_PART, _MORE_NAMES, _LONGEST_NAME = 2**8, 2**13, 2**9
@@ -67,6 +65,11 @@ def check_budget(model: OnnxFile, size: int, name: str, parameters: int) -> None
         raise GateError(f"{name}: its layers have {computed:,} parameters, and the manifest tells of {parameters:,}")
     if others > _OTHERS + _OTHERS_PER_NODE * nodes + _OTHERS_PER_VALUE * values:
         raise GateError(f"{name}: {others:,} values that are no weights are more than a student has")
+    try:
+        check_small_integers(model)
+        check_indices(model)
+    except GateError as error:
+        raise GateError(f"{name}: {error.message}") from error
     long = next((text for text in model.texts if len(text) > _LONGEST_NAME), None)
     if long is not None:
         raise GateError(f"{name}: has a name of {len(long):,} characters")

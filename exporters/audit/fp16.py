@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporters.audit.entries import TINY, TINY_INTEGERS, check_extras, explain_all, is_range
+from exporters.audit.integers import check_small_integers
 from exporters.core.errors import GateError, UsageError
 from exporters.fp16.rounding import round_to_fp16
 from exporters.onnx.reader import Tensor, read_onnx
@@ -29,6 +30,7 @@ def audit_fp16(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any
     """
     model, source = read_onnx(data), read_onnx(base)
     check_extras(model)
+    check_small_integers(model)
     if [entry["sha256"] for entry in base_entries] != [tensor.sha256 for tensor in source.tensors]:
         raise UsageError("the fp32 file is not the one that the entries were made from")
     origins = [(tensor, str(entry["origin"])) for tensor, entry in zip(source.tensors, base_entries, strict=True)]

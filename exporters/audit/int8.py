@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from exporters.audit.entries import TINY, TINY_INTEGERS, check_extras, explain_all, is_range
+from exporters.audit.integers import check_small_integers
 from exporters.core.errors import GateError
 from exporters.onnx.reader import Tensor, read_onnx
 
@@ -36,6 +37,7 @@ def audit_int8(data: bytes, base: bytes, base_entries: Sequence[Mapping[str, Any
     """
     model = read_onnx(data)
     check_extras(model)
+    check_small_integers(model)
     explain = _Explainer(model.tensors, read_onnx(base).tensors, base_entries)
     remedy = "Quantize again from the fp32 file; nothing but the student may ship."
     entries = explain_all(model, explain, remedy=remedy, called="int8")

@@ -5,7 +5,8 @@ These checks do not rely on the manifest's tensors and operators: they hold wher
 
 import re
 
-from exporters.audit.budget import STORES, check_budget
+from exporters.audit.budget import check_budget
+from exporters.audit.integers import STORES
 from exporters.audit.texts import check_paths
 from exporters.core.errors import GateError
 from exporters.core.outputs import CAM_NAME

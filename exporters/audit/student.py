@@ -7,6 +7,7 @@ import numpy as np
 
 from exporters.audit.entries import TINY, TINY_INTEGERS, check_extras, explain_all, identity, is_range, transposed
 from exporters.audit.fused import fused_tensors
+from exporters.audit.integers import check_small_integers
 from exporters.audit.recomputed import Constant, recompute
 from exporters.core.errors import GateError
 from exporters.onnx.reader import OnnxFile, Tensor, read_onnx
@@ -43,6 +44,7 @@ def audit_export(data: bytes, student: "TrainedStudent") -> list[dict[str, Any]]
     """
     model = read_onnx(data)
     check_extras(model)
+    check_small_integers(model)
     explain = _Explainer(student)
     explain.recompute(model)
     entries = explain_all(model, explain, remedy="Export again from the student; nothing but the student may ship.")

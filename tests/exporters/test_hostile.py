@@ -79,6 +79,30 @@ def integers(model: onnx.ModelProto) -> None:
     model.graph.initializer.remove(next(tensor for tensor in model.graph.initializer if tensor.name == "unused"))
 
 
+def in_small_tensors(model: onnx.ModelProto) -> None:
+    """Numbers of something else, 64 at a time, which the logits follow from."""
+    numbers = np.random.default_rng(0).integers(-(2**62), 2**62, (200, 64))
+    for index, values in enumerate(numbers):
+        model.graph.initializer.append(numpy_helper.from_array(values, f"shape{index}"))
+    _unseen(model, [f"shape{index}" for index in range(len(numbers))])
+
+
+def as_indices(model: onnx.ModelProto) -> None:
+    """The same in one tensor."""
+    numbers = np.random.default_rng(0).integers(-(2**62), 2**62, 12_800)
+    model.graph.initializer.append(numpy_helper.from_array(numbers, "index"))
+    _unseen(model, ["index"])
+
+
+def _unseen(model: onnx.ModelProto, names: list[str]) -> None:
+    """Add nought times the largest of the values to the logits."""
+    without_effect(model, "unused", np.zeros(1, np.float32))
+    model.graph.node.append(helper.make_node("Concat", names, ["numbers"], axis=0))
+    model.graph.node.append(helper.make_node("Cast", ["numbers"], ["w"], to=1))
+    next(node for node in model.graph.node if "largest" in node.output).input[0] = "w"
+    model.graph.initializer.remove(next(tensor for tensor in model.graph.initializer if tensor.name == "unused"))
+
+
 def many_floats(model: onnx.ModelProto) -> None:
     without_effect(model, "w", np.zeros((500, 500), np.float32))
 
@@ -103,6 +127,8 @@ def other_name(model: onnx.ModelProto) -> None:
     ("change", "words"),
     [
         (integers, "values that are no weights are more than a student has"),
+        (in_small_tensors, "integers in small tensors are more than"),
+        (as_indices, "index: not all of its 12,800 integers are indices"),
         (many_floats, "parameters in layers has"),
         (long_names, "bytes of names are more than"),
         (licence, "not the licence that model.onnx was exported with"),
