@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from exporters.core.errors import GateError
+from exporters.core.wording import first_of
 from exporters.onnx.reader import OnnxFile, Tensor
 
 TINY = 4
@@ -37,9 +38,8 @@ def explain_all(
         else:
             entries.append({**identity(tensor), "origin": origin})
     if unexplained:
-        more = f" and {len(unexplained) - 5} more" if len(unexplained) > 5 else ""
         raise GateError(
-            f"the {called} model holds what the student does not explain: {', '.join(unexplained[:5])}{more}",
+            f"the {called} model holds what the student does not explain: {first_of(unexplained, 5)}",
             remedy=remedy,
         )
     return entries

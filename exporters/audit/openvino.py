@@ -13,6 +13,7 @@ from exporters.audit.entries import TINY, TINY_INTEGERS, is_range, transposed
 from exporters.audit.texts import check_paths
 from exporters.core.errors import GateError
 from exporters.core.files import sha256_bytes
+from exporters.core.wording import first_of
 from exporters.fp16.rounding import round_to_fp16
 from exporters.onnx.reader import OnnxFile, Tensor, Value
 from exporters.openvino.network import Constant, Network, layer_sizes, numbered, read_network
@@ -127,8 +128,7 @@ def _check_constants(network: Network, base: OnnxFile, precision: str) -> None:
         elif not is_range(constant.array()):
             own += math.prod(constant.dims)
     if foreign:
-        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
-        raise GateError(f"holds what the ONNX file does not: {', '.join(foreign[:5])}{more}")
+        raise GateError(f"holds what the ONNX file does not: {first_of(foreign, 5)}")
     if own > _VALUES_PER_PART * (len(base.nodes) + len(base.tensors)) + _MORE_VALUES:
         raise GateError(f"{own:,} values of constants are more than the ONNX file's {len(base.nodes):,} nodes need")
     floats = [tensor for tensor in sources.tensors if math.prod(tensor.dims) > 1 and tensor.dtype.startswith("float")]
