@@ -1,6 +1,7 @@
 """The recipes, prompts, class names and CLIP descriptions that ship with the package."""
 
 import difflib
+import shlex
 from functools import cache
 from pathlib import Path
 
@@ -74,7 +75,14 @@ def find_recipe(source: str) -> Path:
     if name in recipe_names():
         return configs_directory() / "recipes" / f"{name}.yaml"
     if path.is_dir():
-        raise UsageError(f"{source}: expected a recipe, which is one YAML file, got a folder")
+        recipe = next((file for file in ("recipe.yaml", "recipe.lock.yaml") if (path / file).is_file()), None)
+        if recipe is not None:
+            remedy = f"It is the folder of a run: its recipe is {path / recipe}."
+        else:
+            remedy = (
+                f"For a folder of images: `tmkd-pipeline train {shlex.quote(source)}` writes the recipe and runs it."
+            )
+        raise UsageError(f"{source}: expected a recipe, which is one YAML file, got a folder", remedy=remedy)
     nearest = difflib.get_close_matches(Path(name).name.removesuffix(".yml"), recipe_names(), n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
     raise UsageError(

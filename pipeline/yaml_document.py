@@ -126,13 +126,23 @@ def parse_yaml(text: str) -> Document:
         document.mistakes.append((_position(error.node), str(error)))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark or loader.get_mark()
-        document.mistakes.append((Position(mark.line + 1, mark.column + 1), f"not valid YAML: {error.problem}"))
+        message = f"not valid YAML: {error.problem}{_unclosed(text, error)}"
+        document.mistakes.append((Position(mark.line + 1, mark.column + 1), message))
     except RecursionError:
         document.mistakes.append((Position(1, 1), f"more than {LARGEST_DEPTH} levels deep"))
     except (ValueError, OverflowError) as error:  # such as \U escapes beyond Unicode
         mark = loader.get_mark()
         document.mistakes.append((Position(mark.line + 1, mark.column + 1), f"not valid YAML: {error}"))
     return document
+
+
+def _unclosed(text: str, error: yaml.MarkedYAMLError) -> str:
+    """Which bracket or quotation mark was open where the mistake was found; empty where none was."""
+    mark = error.context_mark
+    opened = "" if mark is None or error.context is None or mark.index >= len(text) else text[mark.index]
+    if mark is None or opened not in ("{", "[", '"', "'"):
+        return ""
+    return f"; the {opened} of line {mark.line + 1} is not closed before it"
 
 
 _REFUSED = object()

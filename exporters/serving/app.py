@@ -100,8 +100,12 @@ async def _refused(_request: Request, error: Any) -> Response:
     return _error_answer(error.status, error.message, error.headers)
 
 
-async def _no_route(_request: Request, error: Any) -> Response:
-    return _error_answer(error.status_code, str(error.detail), error.headers)
+async def _no_route(request: Request, error: Any) -> Response:
+    words = {
+        404: "there is no such route; GET / lists those that there are",
+        405: f"this route does not answer {request.method}; GET / lists the routes with their methods",
+    }
+    return _error_answer(error.status_code, words.get(error.status_code, str(error.detail)), error.headers)
 
 
 async def _malformed(_request: Request, error: Any) -> Response:

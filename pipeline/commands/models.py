@@ -84,6 +84,7 @@ def _show(text: str, source: str | None, cached: bool, as_json: bool) -> None:
     if not rows:
         click.echo("no published weights of these networks are in the local cache", err=True)
         return
+    rows = [("name", "parameters", "weights"), *rows]
     width = max(len(name) for name, _, _ in rows)
     for name, parameters, weights in rows:
         click.echo(f"{name:<{width}}  {parameters:>10}  {weights}")

@@ -210,7 +210,7 @@ def weights_verdict(measured: Mapping[str, Any]) -> str:
     farthest = 1 - 1 / len(measured["views"])
     distances = [measured["weights"][name]["distance"] for name in ("fused", "oracle")]
     return (
-        f"Weights are {distances[0]:.2f} from uniform ones where no label guides, {distances[1]:.2f} where it does"
-        f" (0 to {farthest:.2f}). Against uniform weights, they are worth {worth('fused')} without labels,"
-        f" {worth('oracle')} with them, on {measured['images']:,} images."
+        f"Distance of the views' weights from uniform: {distances[0]:.2f} without labels, {distances[1]:.2f} with"
+        f" labels (0 to {farthest:.2f}). Fused by them instead of uniformly, the teacher changes by {worth('fused')}"
+        f" without labels, by {worth('oracle')} with labels, on {measured['images']:,} images."
     )

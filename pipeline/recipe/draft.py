@@ -30,6 +30,8 @@ from pipeline.yaml_document import dump_yaml
 STUDENT = "mobilenet_v3_small"
 TEACHERS = ("resnet18", "resnet34", "resnet50")
 """Visual teachers to choose from, the lightest first."""
+SMALL_TEACHER, _SMALL = "cifar:resnet56", 32
+"""For images up to so many pixels, of which the others make a last feature map of one pixel: too little for CAT-KD."""
 EPOCHS = {"imagenet": (12, 8), "none": (40, 30)}
 """Initial weights → epochs of a student and of a teacher."""
 _VALIDATION, _LARGEST_SHARE = 50, 0.3
@@ -92,8 +94,8 @@ def draft_recipe(name: str, wishes: Wishes) -> Draft:
     root, labels, data_notes = _photos(wishes)
     cache = WeightsCache.look()
     student = _network("student", wishes.student or STUDENT, cache)
-    teacher = _network("teacher", wishes.teacher, cache) if wishes.teacher else _teacher(wishes.accelerated, cache)
     size = wishes.image_size or (224 if wishes.accelerated else 128)
+    teacher = _network("teacher", wishes.teacher, cache) if wishes.teacher else _teacher(wishes, size, cache)
     epochs = wishes.epochs or EPOCHS[student.weights][0]
     fit_epochs = min(epochs, EPOCHS[teacher.weights][1])
     data = {**_data(root, labels), "image_size": size}
@@ -176,9 +178,12 @@ def _network(option: str, model: str, cache: WeightsCache) -> _Network:
     return _Network(model, "none", "from scratch (its published weights are not here and cannot be fetched)")
 
 
-def _teacher(accelerated: bool, cache: WeightsCache) -> _Network:
-    """The one that suits the machine best, of those with weights in the cache if there are any."""
-    known = [facts for model in (TEACHERS[::-1] if accelerated else TEACHERS) if (facts := facts_of(model)) is not None]
+def _teacher(wishes: Wishes, size: int, cache: WeightsCache) -> _Network:
+    """The one that suits images and machine best, of those with weights in the cache if there are any."""
+    if size <= _SMALL:
+        return _Network(SMALL_TEACHER, "none", f"from scratch (made for images of {_SMALL} pixels)")
+    models = TEACHERS[::-1] if wishes.accelerated else TEACHERS
+    known = [facts for model in models if (facts := facts_of(model)) is not None]
     here = [facts for facts in known if facts.weights in cache]
     return _network("teacher", (here or known)[0].name, cache)
 

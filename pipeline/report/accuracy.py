@@ -41,7 +41,7 @@ def accuracy_rows(
     shown = ("", "") if student_size is None else (f"{student_size[0]:,}", f"{student_size[1] / 1e6:.2f} MB")
     rows.append(
         [
-            f"{'plain student' if fell_back else 'student'}, epoch {verdict['chosen_epoch']} (chosen, ships)",
+            f"{'plain student' if fell_back else 'student'}, epoch {verdict['chosen_epoch']} ({_fate(verdict)})",
             *_student_accuracies(students["chosen"]),
             *shown,
         ]
@@ -52,6 +52,10 @@ def accuracy_rows(
     chance = (f"{100 * students['chosen'][split]['chance']:.2f}" for split in _SPLITS)
     rows.append(["chance level (the commonest class)", *chance, "", ""])
     return rows
+
+
+def _fate(verdict: dict[str, Any]) -> str:
+    return "chosen, ships" if verdict["passed"] else "chosen, refused"
 
 
 def _others(verdict: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -92,7 +96,8 @@ def gain_lines(verdict: dict[str, Any]) -> list[tuple[str, bool]]:
     plain, base = verdict["plain"], verdict["base"]
     subject, lines = "the student", []
     if verdict["distilled"] is not None:
-        lines.append((f"the plain student ships: {verdict['why']}", True))
+        ships = "ships" if verdict["passed"] else "is the one that was judged"
+        lines.append((f"the plain student {ships}: {verdict['why']}", True))
         subject = "the distilled student, which does not ship,"
     if plain is not None:
         short = plain["epochs"] < plain["of"]

@@ -51,6 +51,14 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]
     return root, [path for page in PAGES for path in follow(page, root)]
 
 
+def test_page_that_was_followed_already_changes_nothing(followed: tuple[Path, list[Path]]) -> None:
+    root, new = followed
+    edited = {file for page in PAGES for path, *_ in steps(page) for file in root.glob(path)}
+    before = {file: file.read_text("utf-8") for file in edited}
+    assert [path for page in PAGES for path in follow(page, root)] == new
+    assert {file: file.read_text("utf-8") for file in edited} == before
+
+
 def run(root: Path, *words: str) -> str:
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", *words]

@@ -27,19 +27,23 @@ def steps(page: Path) -> list[tuple[str, str, str, str]]:
 def follow(page: Path, root: Path) -> list[Path]:
     """Make every file and edit of a page below `root`; return the new files.
 
-    Asserts that a new file is not there yet, and that the line of an edit is found once.
+    What is there already, to the letter, stays as it is: whoever follows a page in a clone runs the tests of the pages
+    there. Asserts that a new file is not there as something else, and that the line of an edit is found once.
     """
     new = []
     for path, how, line, text in steps(page):
         if how == "new":
             new.append(root / path)
-            assert not new[-1].exists(), f"{page.name}: {path} is there already"
+            there = new[-1].read_text("utf-8") if new[-1].exists() else text
+            assert there == text, f"{page.name}: {path} is there already, and differs from what the page prints"
             new[-1].write_text(text, "utf-8")
             continue
         files = sorted(root.glob(path))
         assert files, f"{page.name}: there is no {path}"
         for file in files:
-            file.write_text(_edited(file.read_text("utf-8"), how, line, text, f"{page.name}, {path}"), "utf-8")
+            content = file.read_text("utf-8")
+            if text.strip() not in content:
+                file.write_text(_edited(content, how, line, text, f"{page.name}, {path}"), "utf-8")
     return new
 
 

@@ -60,3 +60,15 @@ def test_quickstart_needs_no_download() -> None:
     assert recipe.data.dataset == "birds_demo"
     assert recipe.teacher.visual.weights == recipe.student.weights == "none"
     assert recipe.teacher.text.weights == "fit"
+
+
+def test_folder_of_images_leads_to_train_and_folder_of_a_run_to_its_recipe(tmp_path: Path) -> None:
+    folder = tmp_path / "my photos"
+    (folder / "cat").mkdir(parents=True)
+    with pytest.raises(UsageError, match="got a folder") as images:
+        find_recipe(str(folder))
+    assert f"`tmkd-pipeline train '{folder}'`" in str(images.value.remedy)
+    (folder / "recipe.lock.yaml").write_text("")
+    with pytest.raises(UsageError, match="got a folder") as run:
+        find_recipe(str(folder))
+    assert str(folder / "recipe.lock.yaml") in str(run.value.remedy)

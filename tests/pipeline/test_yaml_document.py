@@ -196,3 +196,16 @@ def test_numbers_are_decimal_or_refused(text: str) -> None:
 def test_how_values_are_spelled_is_kept() -> None:
     document = parse_yaml("a: yes\nb: 'yes'\nc: [0x10, text]\nd: ~\n")
     assert document.spellings == {("a",): "yes", ("c", 0): "0x10", ("d",): "~"}
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "opened"),
+    [
+        ("data: {root: photos\nstudent: {model: a}\n", Position(2, 8), "{ of line 1"),
+        ("a: 1\nb: [1, 2\nc: 3\nd: 4\n", Position(3, 2), "[ of line 2"),
+        ('a: "x\nb: 1\n', Position(3, 1), '" of line 1'),
+    ],
+)
+def test_unclosed_bracket_is_named_with_its_line(text: str, at: Position, opened: str) -> None:
+    ((position, message),) = parse_yaml(text).mistakes
+    assert position == at and message.endswith(f"; the {opened} is not closed before it")

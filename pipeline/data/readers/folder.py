@@ -4,6 +4,7 @@ from pathlib import Path
 
 from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized, similar_names
+from exporters.core.wording import count_of
 from exporters.images.class_folders import (
     BESIDE,
     LAYOUT,
@@ -22,7 +23,7 @@ from pipeline.data.readers.common import existing_root, notes_on_test, readable_
 from pipeline.data.readers.labels_table import read_labelled
 from pipeline.data.splits import stratified_mask
 
-REMEDY = f"expected {LAYOUT}; give the folder by --set data.root=DIR"
+REMEDY = f"expected {LAYOUT}; give that folder: `train DIR`, with a recipe --set data.root=DIR"
 
 
 def read(root: Path | None, settings: ReadSettings, progress: ProgressCallback | None = None) -> Listing:
@@ -131,7 +132,9 @@ def _images(scan: Scan, folder: Path) -> list[ClassFolder]:
     before = scan.left_out.counts.copy()
     classes = read_class_folders(scan, folder)
     if not classes:
-        raise UnavailableError(f"{folder}: has no class folders", remedy=REMEDY)
+        images = len(scan.images_in(folder))
+        why = f", but {count_of(images, 'image')} in itself: it may be one class of {folder.parent}" if images else ""
+        raise UnavailableError(f"{folder}: has no class folders{why}", remedy=REMEDY)
     for found in classes:
         if not found.images:
             passed_over = describe_left_out(scan.left_out.counts - before, {})

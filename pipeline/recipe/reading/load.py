@@ -143,4 +143,6 @@ def _nearest_place(merged: Merged, path: KeyPath) -> Place:
 
 
 def _error(lines: list[tuple[Place, str]], set_lines: list[str]) -> UsageError:
-    return UsageError("\n".join([text for _, text in sorted(lines)] + set_lines), remedy=_REMEDY)
+    found = [text for _, text in sorted(lines)] + set_lines
+    remedy = None if all(": not valid YAML: " in text for text in found) else _REMEDY
+    return UsageError("\n".join(found), remedy=remedy)

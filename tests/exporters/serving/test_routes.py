@@ -32,7 +32,10 @@ def test_inference_and_administration_routes_answer(bundle: LoadedBundle) -> Non
         assert (await app.ask("POST", "/v2/repository/models/gulls/load", **key))[0] == 404
         status, _, answer = await app.ask("POST", "/v2/repository/models/finches/load", **key)
         assert (status, "old bundle stays" in answer["error"]) == (409, True)  # there is none where it should lie
-        assert (await app.ask("GET", "/nowhere", **key))[::2] == (404, {"error": "Not Found"})
+        status, _, answer = await app.ask("GET", "/nowhere", **key)
+        assert (status, "GET / lists" in answer["error"]) == (404, True)
+        status, _, answer = await app.ask("GET", "/predict", **key)
+        assert (status, "does not answer GET" in answer["error"]) == (405, True)
         assert (await app.ask("POST", "/predict?top=x", b"", **key))[0] == 400
 
     run(bundle, test, api_key=ApiKey(KEY, "key"))

@@ -21,7 +21,9 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def rows(*arguments: str) -> dict[str, list[str]]:
     outcome = run_command("models", *arguments)
     assert outcome.code == 0, outcome.err
-    return {line.split()[0]: line.split()[1:] for line in outcome.out.splitlines()}
+    header, *lines = outcome.out.splitlines()
+    assert header.split() == ["name", "parameters", "weights"]
+    return {line.split()[0]: line.split()[1:] for line in lines}
 
 
 def test_list_has_every_network_with_parameters_and_weights() -> None:

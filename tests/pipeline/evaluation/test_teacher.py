@@ -167,9 +167,9 @@ def test_weights_are_compared_with_uniform_ones():
         "weights": {"fused": {"distance": 0.02, "entropy": 0.99}, "oracle": {"distance": 0.4, "entropy": 0.5}},
     }  # fmt: skip
     assert weights_verdict(values) == (
-        "Weights are 0.02 from uniform ones where no label guides, 0.40 where it does (0 to 0.67). Against uniform"
-        " weights, they are worth -0.50 points, NLL +0.010 without labels, +8.00 points, NLL -0.300 with them, on"
-        " 1,234 images."
+        "Distance of the views' weights from uniform: 0.02 without labels, 0.40 with labels (0 to 0.67). Fused by them"
+        " instead of uniformly, the teacher changes by -0.50 points, NLL +0.010 without labels, by +8.00 points, NLL"
+        " -0.300 with labels, on 1,234 images."
     )
 
 

@@ -201,3 +201,12 @@ def test_asked_method_is_written_and_named(photos: Path, tmp_path: Path, method:
     assert f"method {method}, as asked" in notes and "auto" not in notes
     loaded = load_recipe(tmp_path / "written.yaml")
     assert "distill" not in (no_effect_note(loaded) or "").partition(f"{method}: ")[2]
+
+
+def test_teacher_of_small_images_keeps_a_feature_map_to_compare(photos: Path, tmp_path: Path) -> None:
+    recipe, notes = written(Wishes(photos, image_size=32), tmp_path)
+    assert recipe.teacher.visual.model == "cifar:resnet56" and "made for images of 32 pixels" in notes
+    recipe, _ = written(Wishes(photos, image_size=33), tmp_path)
+    assert recipe.teacher.visual.model == "resnet18"
+    recipe, _ = written(Wishes(photos, image_size=32, teacher="resnet18"), tmp_path)
+    assert recipe.teacher.visual.model == "resnet18"

@@ -20,7 +20,15 @@ def gain(mean: float, verdict: str) -> dict[str, Any]:
 def verdict(**changes: Any) -> dict[str, Any]:
     students = {"chosen": splits(0.8), "final": splits(0.7)}
     plain = {**splits(0.4), "epochs": 2, "of": 10, "gain": gain(0.4, "better")}
-    fixed = {"student": students, "teacher": None, "plain": plain, "base": None, "distilled": None, "chosen_epoch": 3}
+    fixed = {
+        "student": students,
+        "teacher": None,
+        "plain": plain,
+        "base": None,
+        "distilled": None,
+        "chosen_epoch": 3,
+        "passed": True,
+    }
     return fixed | {"why": "it is better"} | changes
 
 
@@ -51,3 +59,11 @@ def test_student_that_is_worse_than_plain_training_is_a_warning() -> None:
 def test_plain_student_that_ships_in_its_place_is_told_first(distilled: Any) -> None:
     lines = gain_lines(verdict(distilled=distilled))
     assert lines[0][0].startswith("the plain student ships: it is better") is (distilled is not None)
+
+
+def test_student_that_a_gate_refused_is_not_said_to_ship() -> None:
+    refused = verdict(passed=False, distilled=splits(0.3))
+    rows = [row[0] for row in accuracy_rows(refused, None, None)]
+    assert "plain student, epoch 3 (chosen, refused)" in rows
+    words = " ".join(line for line, _warns in gain_lines(refused))
+    assert "the plain student is the one that was judged: it is better" in words and "student ships" not in words

@@ -68,7 +68,7 @@ def test_the_teacher_is_shown_as_it_was_measured(finished: tuple[Run, Outcome]) 
     assert rows.index(["view rgb", "75.00 (0.765)", "75.00 (0.765)"]) < rows.index(
         ["view edge", "25.00 (2.500)", "25.00 (2.500)"]
     )
-    assert "train: Weights are 0.10 from uniform ones" in text and "validation: Weights are" in text
+    assert "train: Distance of the views' weights from uniform: 0.10" in text and "validation: Distance of" in text
     assert "WARNING: No gain from fusing." in text and "Fusing the views LOWERS" in text
     assert text.startswith("Teacher accuracy before distillation")
 

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PARTS = ("data", "views", "clip", "teacher", "cache", "forward", "backward", "optimizer", "evaluation", "other")
+_LEGEND_INSIDE = 5
+"""Trainings that a legend may name inside the axes."""
 
 
 def curves(trainings: Mapping[str, Sequence[Mapping[str, Any]]], main: str, chosen_epoch: int | None) -> Drawn:
@@ -34,16 +36,20 @@ def curves(trainings: Mapping[str, Sequence[Mapping[str, Any]]], main: str, chos
         losses.set(title=f"loss of the {main}", xlabel="epoch", ylabel="mean of the epoch")
         losses.set_ylim(bottom=0)
         losses.legend(fontsize=8)
-        for colour, (name, lines) in zip(PALETTE, trainings.items(), strict=False):
+        for number, (name, lines) in enumerate(trainings.items()):
+            colour, line_style = PALETTE[number % len(PALETTE)], "-" if number < len(PALETTE) else "--"
             known = [line for line in lines if line.get("validation_top1") is not None]
             x, y = [line["epoch"] for line in known], [100 * line["validation_top1"] for line in known]
-            accuracy.plot(x, y, label=name, color=colour, marker="o", markersize=2.5)
+            accuracy.plot(x, y, label=name, color=colour, linestyle=line_style, marker="o", markersize=2.5)
             if name == main and chosen_epoch in x:
                 accuracy.plot(
                     chosen_epoch, y[x.index(chosen_epoch)], "o", markersize=9, markerfacecolor="none", color=colour
                 )
         accuracy.set(title="validation accuracy", xlabel="epoch", ylabel="top-1, %")
-        accuracy.legend(fontsize=8, loc="lower right")
+        if len(trainings) > _LEGEND_INSIDE:  # else it would cover the curves, as after a race
+            accuracy.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+        else:
+            accuracy.legend(fontsize=8, loc="lower right")
         for axes in (losses, accuracy):
             axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
             axes.grid(alpha=0.25)

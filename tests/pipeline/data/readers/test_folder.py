@@ -332,3 +332,10 @@ def test_differing_unicode_forms_between_splits_are_reported(tmp_path: Path) -> 
     assert len(listing.classes) == 2
     (note,) = listing.notes
     assert note.startswith(f"{tmp_path / 'test' / decomposed}: written in another Unicode form than in")
+
+
+def test_folder_of_one_class_is_told_from_an_empty_one(tmp_path: Path):
+    photos = write_folders(tmp_path / "photos", {"cat": 3, "dog": 3})
+    with pytest.raises(UnavailableError, match="has no class folders, but 3 images in itself") as caught:
+        read(photos / "cat", SETTINGS)
+    assert str(caught.value).count(str(photos)) >= 2 and "train DIR" in str(caught.value.remedy)

@@ -137,5 +137,5 @@ def test_refused_student_is_there_with_its_parameters_and_by_how_much_it_missed(
     costs = Costs([Cost("student", "PyTorch", 12_345, 67_000_000, 1e6, 1.0, 2.0)], 2, "cpu")
     found = page(facts, drawn(facts), costs)
     assert "Refused: a gate failed" in found and "The student does not pass." in found
-    assert re.search(r"\(chosen, ships\)</th><td>.*<td>12,345</td><td>67.00 MB</td>", found)
+    assert re.search(r"\(chosen, refused\)</th><td>.*<td>12,345</td><td>67.00 MB</td>", found)
     assert re.search(r"validate.min_top1</th><td>0.75</td><td>0.9</td><td>failed</td>", found)

@@ -26,3 +26,10 @@ def test_training_with_one_loss_has_no_parts() -> None:
 def test_parts_that_take_no_time_are_left_out() -> None:
     found = texts(time_by_part({"student": {"forward": 2.0, "clip": 0.0}, "teacher": {"backward": 1.0}}))
     assert {"forward", "backward", "student", "teacher"} <= set(found) and "clip" not in found
+
+
+def test_legend_of_many_trainings_names_all_of_them() -> None:
+    epochs = [{"epoch": 1, "loss": 2.0, "validation_top1": 0.1}, {"epoch": 2, "loss": 1.0, "validation_top1": 0.2}]
+    trainings = {"student": epochs} | {f"race/{number}": epochs for number in range(13)}
+    found = texts(curves(trainings, "student", 2))
+    assert set(trainings) <= set(found)
