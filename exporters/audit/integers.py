@@ -1,6 +1,6 @@
 """How many integers a network holds beside its weights: shapes, axes and indices, where other numbers could hide.
 
-Biases of int8 count as weights, and ranges hold no knowledge.
+Biases of int8 count as weights; zeros, as their zero points are, and longer ranges hold no knowledge.
 """
 
 from exporters.audit.entries import TINY_INTEGERS, is_range
@@ -22,7 +22,8 @@ _MOST_INDEX = 2**16
 def check_small_integers(model: OnnxFile) -> None:
     """Refuse, by GateError, more values in tensors of at most `TINY_INTEGERS` integers than the operators need."""
     nodes = sum(model.operators.values())
-    small = sum(tensor.array().size for tensor in _integers(model) if tensor.array().size <= TINY_INTEGERS)
+    values = [tensor.array() for tensor in _integers(model)]
+    small = sum(value.size for value in values if value.size <= TINY_INTEGERS and value.any())
     if small > _SMALL + _SMALL_PER_NODE * nodes:
         raise GateError(f"{small:,} integers in small tensors are more than {nodes:,} operators of a student need")
 

@@ -39,6 +39,11 @@ def test_students_pass(cifar: Exported, shufflenet: Exported) -> None:
         check_indices(read_onnx(data))
 
 
+def test_zero_points_of_biases_are_no_shapes() -> None:
+    """A deep int8 network has one of each for every layer, of as many zeros as channels."""
+    check_small_integers(network(*(tensor(f"z{index}", np.zeros(64, np.int32)) for index in range(100))))
+
+
 def pattern(values: int, largest: int = 2**16 - 1) -> Tensor:
     index = np.arange(values) % 7
     index[-1] = largest
