@@ -197,7 +197,7 @@ def student_version(client: Any, server: Server) -> str:
 class TestHouse:
     def test_errors_have_one_shape(self, server: Server) -> None:
         for method, path, status in (
-            ("GET", "/", 404),
+            ("GET", "/index.html", 404),
             ("GET", "/docs", 404),
             ("GET", "/predict", 405),
             ("PUT", "/v2/models/finches/infer", 405),
