@@ -137,8 +137,7 @@ def execute_comparison(
     from exporters.core.errors import GateError
     from pipeline.comparison.compare import compare as run_comparison
 
-    for warning in source.warnings():
-        console.warn(warning)
+    source.warn(console.warn)
     folder = run_dir or Path("runs") / f"{source.load().name}-compare"
     try:
         run_comparison(

@@ -153,8 +153,7 @@ def execute_run(
     from pipeline.tracking.live import tracked
 
     directory = RunDirectory(run_dir or Path("runs") / loaded.recipe.name)
-    for warning in loaded.warnings:
-        console.warn(warning)
+    loaded.warned(console.warn)
     if note := no_effect_note(loaded):
         console.say(note)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.commands.options import OVERRIDES, RECIPE, as_json
+from pipeline.commands.options import OVERRIDES, RECIPE, as_json, make_console
 from pipeline.streams import echo, echo_json
 
 
@@ -25,6 +25,7 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from pipeline.recipe.effects import no_effect_note
     from pipeline.stages.registry import STAGES
 
+    console = make_console(False, as_json)
     found: dict[str, Any] = {
         "recipe": recipe,
         "mistakes": [],
@@ -34,7 +35,7 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
         "warnings": [],
     }
     try:
-        loaded = load_recipe(recipe, overrides)
+        loaded = load_recipe(recipe, overrides).warned(console.warn)
     except UsageError as error:
         if as_json:
             echo_json(found | {"mistakes": error.message.splitlines()})
@@ -54,11 +55,9 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         return
     echo(f"{loaded.path}: no mistakes")
-    for warning in loaded.warnings:
-        echo(f"warning: {warning}")
     if note := no_effect_note(loaded):
         echo(note)
     for note in single_image_notes(loaded.recipe, stages):
-        echo(f"warning: {note}")
+        console.warn(note)
     for text in missing[True]:
         echo(f"not here yet: {text}")

@@ -100,8 +100,10 @@ def inspect_data(
     if page is not None:
         check_page(page)
     kinds = kinds_to_fail_on(fail_on, run is not None)
-    settings, image_size, class_names = inspected_data(target or f"{run}/recipe.lock.yaml", root, overrides)
     console = make_console(quiet, as_json)
+    settings, image_size, class_names = inspected_data(
+        target or f"{run}/recipe.lock.yaml", root, overrides, console.warn
+    )
     listing = read_listing(settings)
     if run is not None:
         from pipeline.explain.suspects import load_student

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import OVERRIDES, as_json
+from pipeline.commands.options import OVERRIDES, as_json, make_console
 from pipeline.streams import echo, echo_json
 
 if TYPE_CHECKING:
@@ -30,9 +30,8 @@ def doctor(recipe: str | None, overrides: tuple[str, ...], network: bool, as_jso
 
     if recipe is None and overrides:
         raise UsageError("--set changes a recipe, and none is given", remedy="tmkd-pipeline doctor RECIPE --set …")
-    loaded = None if recipe is None else load_recipe(recipe, overrides)
-    for warning in loaded.warnings if loaded is not None else ():
-        echo(f"WARNING: {warning}", err=True)
+    warn = make_console(False, as_json).warn
+    loaded = None if recipe is None else load_recipe(recipe, overrides).warned(warn)
     findings: list[Finding] = []
     for finding in diagnose(None if loaded is None else loaded.recipe, network=network):
         findings.append(finding)

@@ -38,17 +38,15 @@ def plan(
     from pipeline.stages.registry import STAGES
     from pipeline.streams import echo_json
 
-    loaded = load_recipe(recipe, overrides)
+    console = make_console(False, as_json)
+    loaded = load_recipe(recipe, overrides).warned(console.warn)
     directory = RunDirectory(run_dir or Path("runs") / loaded.recipe.name)
     steps = make_plan(STAGES, loaded.recipe, directory, force)
     holder = directory.holder()
     if holder is not None:
         steps = beside_running(steps, directory, holder)
     rows = [[step.stage, step.action, "\n".join(step.why) if verbose else brief(step.why)] for step in steps]
-    console = make_console(False, as_json)
     console.table(f"{loaded.recipe.name} in {directory.path}", ["stage", "action", "why"], rows, words=3)
-    for warning in loaded.warnings:
-        console.warn(warning)
     if note := no_effect_note(loaded):
         console.say(note)
     if holder is not None:

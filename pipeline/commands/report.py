@@ -33,7 +33,8 @@ def report(run_dir: Path, quiet: bool, as_json: bool) -> None:
         elif locked.is_file():
             from pipeline.report.page.write import write_report
 
-            page = write_report(RunDirectory(run_dir), load_recipe(str(locked), ()).recipe, console)
+            recipe = load_recipe(str(locked)).warned(console.warn).recipe
+            page = write_report(RunDirectory(run_dir), recipe, console)
         else:
             raise UsageError(
                 f"{run_dir} is no run directory: it has no recipe.lock.yaml",

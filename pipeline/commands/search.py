@@ -85,8 +85,7 @@ def search(
     from pipeline.streams import echo_json
 
     source, console = Source(recipe, overrides), make_console(quiet, as_json)
-    for warning in source.warnings():
-        console.warn(warning)
+    source.warn(console.warn)
     asked = ask(
         source,
         students=students,

@@ -1,5 +1,6 @@
 """The command `track`: sends what trackers lack of a run directory."""
 
+from functools import cache
 from pathlib import Path
 
 import click
@@ -50,8 +51,9 @@ def track(
         )
     changes = (*overrides, *((f"track.to=[{','.join(dict.fromkeys(trackers))}]",) if trackers else ()))
     console, runs = make_console(False, as_json), []
+    warn = cache(console.warn)  # what is said of a --set is said once, and not for each run
     for path in found:
-        recipe = load_recipe(str(path / _LOCKED), changes).recipe
+        recipe = load_recipe(str(path / _LOCKED), changes).warned(warn).recipe
         if not recipe.track.to:
             raise UsageError(f"{path / _LOCKED} names no tracker", remedy=f"Name them: --to {','.join(TRACKER_NAMES)}")
         if path != run_dir:

@@ -1,6 +1,6 @@
 """What is compared: the arms of a comparison, each a recipe that differs from the given one in a few keys."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -62,9 +62,9 @@ class Source:
     recipe: str | Path | Mapping[str, Any]
     overrides: tuple[str | Override, ...] = ()
 
-    def warnings(self) -> tuple[str, ...]:
-        """Keys under a name that they had before, as `LoadedRecipe.warnings`."""
-        return load_recipe(self.recipe, self.overrides).warnings
+    def warn(self, warn: Callable[[str], None]) -> None:
+        """Give `warn` each warning of the recipe, as `LoadedRecipe.warned` does."""
+        load_recipe(self.recipe, self.overrides).warned(warn)
 
     def load(self, *more: str) -> Recipe:
         """The recipe with further overrides, checked.

@@ -1,6 +1,6 @@
 """What a comparison's files say, for its page: of one that is finished, goes on, or was interrupted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +72,12 @@ class ComparisonFacts:
         return next((run.facts.index for run in self.first_runs.values()), None)
 
 
-def read_comparison(folder: Path) -> ComparisonFacts:
+def read_comparison(folder: Path, warn: Callable[[str], None] = lambda _: None) -> ComparisonFacts:
     """Read what a comparison has left so far.
+
+    Args:
+        folder: of the comparison.
+        warn: given the warnings of its runs' recipes.
 
     Raises:
         UsageError: what it was asked for cannot be read.
@@ -85,7 +89,7 @@ def read_comparison(folder: Path) -> ComparisonFacts:
     for arm in plan.arms:
         runs[arm.name] = {}
         for seed in plan.seeds:
-            run, why = _run(folder, run_name(arm.name, seed))
+            run, why = _run(folder, run_name(arm.name, seed), warn)
             if run is not None:
                 runs[arm.name][seed] = run
             if why:
@@ -96,13 +100,13 @@ def read_comparison(folder: Path) -> ComparisonFacts:
     return ComparisonFacts(plan, runs, missing, comparison, () if comparison is None else analyse(comparison))
 
 
-def _run(folder: Path, name: str) -> tuple[ArmRun | None, str]:
+def _run(folder: Path, name: str, warn: Callable[[str], None]) -> tuple[ArmRun | None, str]:
     """A run, and why it has no results; empty where it has."""
     locked = folder / name / "recipe.lock.yaml"
     if not locked.is_file():
         return None, "not begun"
     try:
-        recipe = load_recipe(str(locked), ()).recipe
+        recipe = load_recipe(str(locked)).warned(warn).recipe
     except TmkdError as error:
         return None, error.message
     directory = RunDirectory(folder / name, cache=folder / CACHE)

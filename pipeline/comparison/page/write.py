@@ -48,7 +48,7 @@ def write_page(folder: Path, console: Console) -> Path:
 
     with shown_by(console.track):
         with working("reading the files of all runs"):
-            facts = read_comparison(folder)
+            facts = read_comparison(folder, console.warn)
         evidence, why_not = _evidence(facts, console)
         sketches = figures_of_files(facts)
         if evidence is not None and facts.index is not None:

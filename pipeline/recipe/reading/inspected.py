@@ -1,7 +1,7 @@
 """The `data` section of a data set that is looked at, with or without a recipe."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from exporters.core.errors import UsageError
@@ -9,10 +9,11 @@ from pipeline.catalog import find_recipe, recipe_names
 from pipeline.data.registry import dataset_names, is_dataset
 from pipeline.data.settings import SYNTHETIC_DATASETS, DataSettings
 from pipeline.recipe.reading.load import load_recipe
+from pipeline.recipe.reading.overrides import parse_override
 
 
 def inspected_data(
-    target: str, root: Path | None, overrides: Sequence[str]
+    target: str, root: Path | None, overrides: Sequence[str], warn: Callable[[str], None]
 ) -> tuple[DataSettings, int | None, str | None]:
     """The settings by which a data set is read.
 
@@ -21,6 +22,7 @@ def inspected_data(
             it.
         root: in place of the recipe's `data.root`.
         overrides: `a.b=c` texts.
+        warn: given the recipe's warnings.
 
     Returns:
         The settings, the image size where the recipe or an override says it, and `teacher.text.class_names`.
@@ -35,17 +37,14 @@ def inspected_data(
         target, root = "folder", Path(target)
     place = [] if root is None else [f"data.root={'./null' if str(root) == 'null' else root}"]
     if is_dataset(target):
-        if (
-            not place
-            and target not in SYNTHETIC_DATASETS
-            and not any(text.startswith("data.root=") for text in overrides)
-        ):
+        said = {parse_override(text).path for text in overrides}
+        if not place and target not in SYNTHETIC_DATASETS and ("data", "root") not in said:
             here = f" For the folder of that name here: ./{target}" if _is_folder(target) else ""
             raise UsageError(f"data set '{target}' is read from a folder", remedy=f"Give it: --root DIR.{here}")
         # Any recipe would do: all that is read of it is given here.
-        whole = load_recipe("quickstart", [f"data.dataset={target}", *place, *overrides]).recipe
-        said = any(text.replace(" ", "").startswith("data.image_size=") for text in overrides)
-        return whole.data, whole.data.image_size if said else None, whole.teacher.text.class_names
+        whole = load_recipe("quickstart", [f"data.dataset={target}", *place, *overrides]).warned(warn).recipe
+        size = whole.data.image_size if ("data", "image_size") in said else None
+        return whole.data, size, whole.teacher.text.class_names
     try:
         find_recipe(target)
     except UsageError as error:
@@ -56,7 +55,7 @@ def inspected_data(
             f"{target}: neither a folder nor a data set nor a recipe{hint}",
             remedy=f"Data sets: {', '.join(dataset_names())}. `tmkd-pipeline recipes list` shows the recipes.",
         ) from error
-    recipe = load_recipe(target, [*place, *overrides]).recipe
+    recipe = load_recipe(target, [*place, *overrides]).warned(warn).recipe
     return recipe.data, recipe.data.image_size, recipe.teacher.text.class_names
 
 

@@ -1,7 +1,7 @@
 """From a recipe's name or path, and `--set`s, to a checked recipe; or to all of its mistakes in one message."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,12 @@ class LoadedRecipe:
         while path and path not in self.origins:
             path = path[:-1]
         return self.origins.get(path, Origin(str(self.path), _ships(self.path)))
+
+    def warned(self, warn: Callable[[str], None]) -> "LoadedRecipe":
+        """The recipe itself, once `warn` has been given each of its warnings: commands read what a user names so."""
+        for warning in self.warnings:
+            warn(warning)
+        return self
 
 
 def load_recipe(source: str | Path | Mapping[str, Any], overrides: Sequence[str | Override] = ()) -> LoadedRecipe:

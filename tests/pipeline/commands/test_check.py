@@ -102,10 +102,10 @@ def test_batch_norm_on_single_images_is_warned_of_for_known_networks(recipe: Pat
     single = ("--set", "train.batch_size=1", "--set", "teacher.visual.fit.batch_size=1")
     outcome = run_command("check", recipe, *single)
     assert outcome.code == 0
-    assert "warning: train.batch_size: a batch is one image, so that the batch norms of the student" in outcome.out
-    assert "warning: teacher.visual.fit.batch_size: a batch is one image" in outcome.out
+    assert "WARNING: train.batch_size: a batch is one image, so that the batch norms of the student" in outcome.out
+    assert "WARNING: teacher.visual.fit.batch_size: a batch is one image" in outcome.out
     outcome = run_command("check", recipe, *single, "--set", "student.model=vit_b_16", "--set", "distill.method=ce")
-    assert outcome.code == 0 and "warning" not in outcome.out
+    assert outcome.code == 0 and "WARNING" not in outcome.out
 
 
 def test_run_without_its_data_gives_exit_code_4(recipe: Path) -> None:
