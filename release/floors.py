@@ -26,7 +26,7 @@ from release.environments import Environment, find_python
 from release.wheel import build, try_cpu
 
 PYTHON = "3.11"
-GROUPS = (("cpu", "serve"), ("hf", "search", "signing", "track", "load"))
+GROUPS = (("cpu", "serve", "openvino"), ("hf", "search", "signing", "track", "load"))
 """Extras that are installed together. The second ones ask for newer packages than the base's floors."""
 PARTS = ("install", "tests", "quickstart")
 TESTS = (
@@ -34,6 +34,7 @@ TESTS = (
     "tests/exporters/fp16",
     "tests/exporters/images",
     "tests/exporters/onnx",
+    "tests/exporters/openvino",
     "tests/exporters/parity",
     "tests/exporters/quantize",
     "tests/exporters/serving",

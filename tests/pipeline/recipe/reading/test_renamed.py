@@ -289,7 +289,7 @@ def test_each_command_warns_of_an_old_name(
     (path.parent / "run").mkdir()
     (path.parent / "run" / "recipe.lock.yaml").write_text(text)
     told = CliRunner().invoke(cli, words.split()).output.splitlines()
-    (warning,) = [line for line in told if "train.rate" in line]
+    (warning,) = [line for line in told if "is called" in line]
     assert warning.startswith("WARNING: ") and warning.endswith(f": train.rate: is called train.lr {TOLD}")
 
 
