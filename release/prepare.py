@@ -5,9 +5,9 @@
     python -m release.prepare 0.2.0 --python 3.11,3.12    trying the wheel with several
 
 `make release VERSION=0.2.0` does the first, then lint and test, then the second. The changelog needs the section
-`## [0.2.0] - Unreleased`; the day is put in. Where the wheel is not as it must be, or git refuses the commit, the files
-are put back and there is neither commit nor tag. Exit codes: 0 made, 2 not a version, 3 something is not as it must be,
-4 something is missing.
+`## [0.2.0] - Unreleased`; the day is put in. Where the wheel is not as it must be, or git refuses commit or tag, the
+files are put back and there is neither. Exit codes: 0 made, 2 not a version, 3 something is not as it must be, 4
+something is missing.
 """
 
 import argparse
@@ -102,6 +102,7 @@ def make(version: str, root: Path, trial: Callable[[], None]) -> None:
     """
     paths = (VERSION_FILE, CITATION, CHANGELOG)
     before = {path: (root / path).read_text("utf-8") for path in paths}
+    start = call(["git", "rev-parse", "HEAD"], at=root).strip()
     after = written(version, f"{datetime.now(UTC):%Y-%m-%d}", before)
     try:
         for path, text in after.items():
@@ -110,15 +111,14 @@ def make(version: str, root: Path, trial: Callable[[], None]) -> None:
         if after != before:
             # Of these files alone, whatever else has been staged meanwhile.
             call(["git", "commit", "--quiet", "--message", f"Version {version}", "--only", "--", *paths], at=root)
+        message = f"Version {version}\n\n{section(version, after[CHANGELOG])}"
+        call(["git", "tag", "--annotate", "--cleanup=verbatim", f"v{version}", "--message", message], at=root)
     except BaseException:
+        call(["git", "reset", "--quiet", "--soft", start], at=root)
+        call(["git", "reset", "--quiet", start, "--", *paths], at=root)
         for path, text in before.items():
             (root / path).write_text(text, "utf-8")
         raise
-    notes = section(version, after[CHANGELOG])
-    call(
-        ["git", "tag", "--annotate", "--cleanup=verbatim", f"v{version}", "--message", f"Version {version}\n\n{notes}"],
-        at=root,
-    )
     archives = " ".join(sorted(str(path.relative_to(root)) for path in (root / DIST).glob(f"tmkd_pipeline-{version}*")))
     tell(
         f"version {version} is committed and tagged v{version}; nothing has been published. What is left:\n"

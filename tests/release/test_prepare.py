@@ -108,19 +108,22 @@ def test_release_that_works_is_one_commit_of_its_files_and_a_tag(clone: Path) ->
 
 
 @needs_git
-@pytest.mark.parametrize("fails", ["trial", "commit"])
+@pytest.mark.parametrize("fails", ["trial", "commit", "tag"])
 def test_release_that_fails_leaves_files_commits_and_tags_as_they_were(clone: Path, fails: str) -> None:
     def trial() -> None:
         if fails == "trial":
             raise Failed("the wheel does not work")
+        if fails == "tag":
+            git(clone, "tag", "v0.2.0")
+            return
         hook = clone / ".git" / "hooks" / "pre-commit"
         hook.parent.mkdir(exist_ok=True)
         hook.write_text("#!/bin/sh\nexit 1\n")
         hook.chmod(0o755)
 
     head = git(clone, "rev-parse", "HEAD")
-    with pytest.raises(Failed, match="the wheel does not work" if fails == "trial" else "git commit"):
+    with pytest.raises(Failed, match="the wheel does not work" if fails == "trial" else f"git {fails}"):
         make("0.2.0", clone, trial)
     assert {path: (clone / path).read_text() for path in TEXTS} == TEXTS
     assert git(clone, "status", "--porcelain") == "" and git(clone, "rev-parse", "HEAD") == head
-    assert last_version(clone) is None
+    assert last_version(clone) == ("0.2.0" if fails == "tag" else None)
