@@ -37,7 +37,7 @@ def convert(model: bytes, precision: Precision, names: Collection[str], ends: Co
         path = Path(folder) / "model.xml"
         try:
             with interrupts_kept():
-                read = library.module.Core().read_model(model)
+                read = library.core.read_model(model)
                 library.module.save_model(read, str(path), compress_to_fp16=precision == "fp16")
         except RuntimeError as error:
             raise UnavailableError(f"{library.title} cannot convert this model: {reason_of(error)}") from error

@@ -32,13 +32,12 @@ class OpenVinoRuntime:
 
     def __init__(self, xml: bytes, weights: bytes, threads: int | None = None) -> None:
         library = find()
-        module, self.version = library.module, library.version
+        module, core, self.version = library.module, library.core, library.version
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
         try:
             with interrupts_kept():
-                core = module.Core()
                 network = core.read_model(xml, module.Tensor(np.frombuffer(weights, np.uint8)))
                 compiled = core.compile_model(network, "CPU", options)
         except RuntimeError as error:

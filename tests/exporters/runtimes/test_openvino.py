@@ -1,5 +1,9 @@
 """OpenVINO answers as the student does, in fp32."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -67,3 +71,32 @@ def test_a_network_of_other_outputs_is_refused() -> None:
     xml, weights = files()
     with pytest.raises(GateError, match="does not take `image`"):
         OpenVinoRuntime(xml.replace(b'"logits"', b'"other"'), weights)
+
+
+INTERRUPTED = """
+import signal, sys
+from pathlib import Path
+from exporters.openvino.library import find
+from exporters.runtimes.openvino import OpenVinoRuntime
+
+folder = Path(sys.argv[1])
+xml, weights = ((folder / name).read_bytes() for name in ("model.xml", "model.bin"))
+first = OpenVinoRuntime(xml, weights)
+second = OpenVinoRuntime(xml, weights)
+del first
+del second
+find()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_interrupt_after_openvino_was_used_is_no_crash(made: MadeIr, tmp_path: Path) -> None:
+    """Its CPU plugin changes the stack of signal handlers: freed in the wrong order, Ctrl-C would be a SIGSEGV."""
+    (tmp_path / "model.xml").write_bytes(made.xml)
+    (tmp_path / "model.bin").write_bytes(made.weights)
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (found.returncode, found.stdout) == (0, "interrupted\n"), found.stderr
