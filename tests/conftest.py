@@ -3,8 +3,9 @@
 import functools
 import gc
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -25,6 +26,14 @@ settings.register_profile(
     "mutation", derandomize=True, database=None, max_examples=15, phases=(Phase.explicit, Phase.generate)
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+@pytest.fixture
+def interrupts_heard() -> Iterator[None]:
+    """Ctrl-C as Python has it; a shell has it ignored by tests that it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 # `make test` names the parts whose coverage it asks for. Counting can double the time of a test: only theirs count.

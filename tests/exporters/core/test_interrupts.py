@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,7 @@ from exporters.core.interrupts import (
 from exporters.onnx.export import export_onnx
 from tests.exporters.conftest import Exported
 
-
-@pytest.fixture(autouse=True)
-def interrupts_heard() -> Iterator[None]:
-    """A process that was started in the background ignores Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("interrupts_heard")
 
 
 def interrupted() -> None:

@@ -86,6 +86,7 @@ second = OpenVinoRuntime(xml, weights)
 del first
 del second
 find()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
 try:
     signal.raise_signal(signal.SIGINT)
 except KeyboardInterrupt:

@@ -38,6 +38,7 @@ def test_a_nested_phase_is_part_of_a_step() -> None:
     assert phases.step("never started", 7) == pytest.approx(1 / 2)
 
 
+@pytest.mark.usefixtures("interrupts_heard")
 def test_keyboard_interrupt_ends_a_build(rtx: Library, resnet: Models, tmp_path: Path) -> None:
     shares = []
 
@@ -46,14 +47,9 @@ def test_keyboard_interrupt_ends_a_build(rtx: Library, resnet: Models, tmp_path:
         if len(shares) == 20:
             os.kill(os.getpid(), signal.SIGINT)
 
-    # A shell that runs tests in the background has them ignore the keyboard.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     plan = tmp_path / "a.plan"
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            build_engine(resnet.fp32, plan, EngineSettings(), precision="fp32", library=rtx, progress=press)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(resnet.fp32, plan, EngineSettings(), precision="fp32", library=rtx, progress=press)
     assert list(tmp_path.iterdir()) == []
     assert shares == sorted(shares)
 

@@ -81,10 +81,11 @@ def test_training_works_in_a_thread_where_signals_cannot_be_set(run_: Run) -> No
     assert (run_.directory / "distill" / "chosen" / "student.safetensors").read_bytes() == expected
 
 
+@pytest.mark.usefixtures("interrupts_heard")
 def test_interrupted_training_is_saved_and_the_same_call_goes_on(run_: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """As by the stop button of a notebook, which sends SIGINT to the main thread."""
     expected = (run_.directory / "distill" / "chosen" / "student.safetensors").read_bytes()
-    handler, log = signal.getsignal(signal.SIGINT), RunDirectory.log_metrics
+    log = RunDirectory.log_metrics
 
     def stop(self: RunDirectory, stage: str, epoch: int, metrics: dict[str, Any]) -> None:
         log(self, stage, epoch, metrics)
@@ -93,7 +94,7 @@ def test_interrupted_training_is_saved_and_the_same_call_goes_on(run_: Run, monk
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(RunDirectory, "log_metrics", stop)
         run(run_.recipe, run_dir=run_.directory, force="distill", until="distill", report=False, quiet=True)
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     epochs: list[int] = []
     monkeypatch.setattr(Console, "epoch_done", lambda *entry: epochs.append(entry[2]))
     run(run_.recipe, run_dir=run_.directory, until="distill", report=False, quiet=True)
