@@ -37,8 +37,9 @@ _LAYERS = frozenset(
 )
 _KEEPING = frozenset(
     """
-    Add Cast Clip Concat DequantizeLinear Div Exp Expand Flatten Gather GatherND GatherElements Identity MatMul Mul Neg
-    Pow QuantizeLinear Reciprocal Reshape Sigmoid Slice Softmax Softplus Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where
+    Add BatchNormalization Cast Clip Concat DequantizeLinear Div Exp Expand Flatten Gather GatherND GatherElements
+    Identity MatMul Mul Neg Pow QuantizeLinear Reciprocal Relu Reshape Sigmoid Slice Softmax Softplus Sqrt
+    Squeeze Sub Tanh Transpose Unsqueeze Where
     """.split()  # noqa: SIM905
 )
 """Operators that a network may have between a weight and its layer."""

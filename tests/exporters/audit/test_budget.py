@@ -58,6 +58,19 @@ def test_reduced_values_are_no_parameters(operator: str) -> None:
     assert count_parameters(graph(nodes, w=np.ones(1000, np.float32))) == 0
 
 
+def test_weights_that_are_normalised_or_rectified_first_are_parameters() -> None:
+    """Convolutions of norm-free networks standardise their weights; a network may compute a bias from positions."""
+    nodes = [
+        helper.make_node("BatchNormalization", ["w", "scale", "bias", "mean", "variance"], ["standardised"]),
+        helper.make_node("Relu", ["positions"], ["hidden"]),
+        helper.make_node("MatMul", ["image", "standardised"], ["a"]),
+        helper.make_node("Add", ["a", "hidden"], ["logits"]),
+    ]
+    small = {name: np.ones(4, np.float32) for name in ("scale", "bias", "mean", "variance")}
+    model = graph(nodes, w=np.ones((5, 4), np.float32), positions=np.ones(4, np.float32), **small)
+    assert count_parameters(model) == 20 + 4 + 16
+
+
 def test_values_that_never_meet_the_image_are_no_parameters() -> None:
     nodes = [helper.make_node("Add", ["a", "b"], ["c"]), helper.make_node("Relu", ["image"], ["logits"])]
     assert count_parameters(graph(nodes, a=np.ones(9, np.float32), b=np.ones(9, np.float32))) == 0
