@@ -257,7 +257,14 @@ def _file_of(checkpoint: Any, model: str | None) -> Iterator[Path]:
         raise UsageError("model: weights alone do not say of which network", remedy="Add e.g. model='resnet18'.")
     import torch
 
+    state = checkpoint.state_dict()
+    other = next((key for key, value in state.items() if not isinstance(value, torch.Tensor)), None)
+    if other is not None:
+        raise UsageError(
+            f"checkpoint: {other} in its state_dict is no tensor, but {type(state[other]).__name__}",
+            remedy="Save what is weights into a file (safetensors), and give that.",
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "student.pt"
-        torch.save({key: value.detach().cpu() for key, value in checkpoint.state_dict().items()}, path)
+        torch.save({key: value.detach().cpu() for key, value in state.items()}, path)
         yield path

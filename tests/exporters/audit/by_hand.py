@@ -22,3 +22,20 @@ def with_origins(data: bytes, **origins: str) -> list[dict[str, Any]]:
         {**identity(tensor), "origin": origins.get(tensor.name, f"copy of {tensor.name}")}
         for tensor in read_onnx(data).tensors
     ]
+
+
+CONSTANTS: list[tuple[np.ndarray, bool]] = [
+    (np.array([0.1, 0.2, 0.3, 0.4], np.float32), True),
+    (np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32), False),
+    (np.array([1, 2, 4, 8], np.int8), True),
+    (np.array([1, 2, 4, 8, 16], np.int8), False),
+    (np.array([1, 2, 4, 8, 16], np.uint8), False),
+    (np.arange(64) ** 2, True),
+    (np.arange(65) ** 2, False),
+    (np.arange(65) * 3, True),
+    ((np.arange(64) ** 2).astype(np.int32), True),
+    ((np.arange(65) ** 2).astype(np.int32), False),
+    (np.arange(64) % 3 == 0, True),
+    (np.arange(65) % 3 == 0, False),
+]
+"""Values that follow from no weight, and whether they are few enough, or regular enough, to be a network's own."""

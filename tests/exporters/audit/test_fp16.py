@@ -10,7 +10,7 @@ from exporters.audit.student import audit_bundle
 from exporters.core.errors import GateError, UsageError
 from exporters.fp16.convert import to_fp16
 from exporters.onnx.reader import read_onnx
-from tests.exporters.audit.by_hand import file, with_origins
+from tests.exporters.audit.by_hand import CONSTANTS, file, with_origins
 from tests.exporters.conftest import Exported
 from tests.exporters.onnx.planting import convolutions
 
@@ -170,22 +170,7 @@ def test_tensor_of_the_same_name_comes_before_others_of_the_same_values() -> Non
     }
 
 
-@pytest.mark.parametrize(
-    ("values", "explained"),
-    [
-        (np.array([0.1, 0.2, 0.3, 0.4], np.float32), True),
-        (np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32), False),
-        (np.array([1, 2, 4, 8], np.int8), True),
-        (np.array([1, 2, 4, 8, 16], np.int8), False),
-        (np.arange(64) ** 2, True),
-        (np.arange(65) ** 2, False),
-        (np.arange(65) * 3, True),
-        ((np.arange(64) ** 2).astype(np.int32), True),
-        ((np.arange(65) ** 2).astype(np.int32), False),
-        (np.arange(64) % 3 == 0, True),
-        (np.arange(65) % 3 == 0, False),
-    ],
-)
+@pytest.mark.parametrize(("values", "explained"), CONSTANTS)
 def test_constants_are_tiny_or_ranges(values: np.ndarray, explained: bool) -> None:
     if explained:
         assert origins_of(file(w=HALVES, c=values), file(w=THIRDS))["c"] == "constant"

@@ -20,7 +20,7 @@ from exporters.images.preprocessing import Preprocessing
 from exporters.onnx.reader import Tensor, read_onnx
 from exporters.student.architectures import Architecture
 from exporters.student.student import TrainedStudent
-from tests.exporters.audit.by_hand import file, with_origins
+from tests.exporters.audit.by_hand import CONSTANTS, file, with_origins
 from tests.exporters.audit.test_fused import Summed
 
 NEUTRAL = Preprocessing(8, 8, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
@@ -122,21 +122,7 @@ def test_axes_of_volumes_are_not_exchanged(student: TrainedStudent) -> None:
 
 @pytest.mark.parametrize(
     ("value", "explained"),
-    [
-        (np.array([0.1, 0.2, 0.3, 0.4], np.float32), True),
-        (np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32), False),
-        (np.array([1, 2, 4, 8], np.int8), True),
-        (np.array([1, 2, 4, 8, 16], np.uint8), False),
-        (np.arange(64) ** 2, True),
-        (np.arange(65) ** 2, False),
-        (np.arange(65) * 3, True),
-        ((np.arange(64) ** 2).astype(np.int32), True),
-        ((np.arange(65) ** 2).astype(np.int32), False),
-        (np.arange(64) % 3 == 0, True),
-        (np.arange(65) % 3 == 0, False),
-        ((np.arange(64) ** 2).astype(np.int16), False),
-        (np.arange(9, dtype=np.float32), False),
-    ],
+    [*CONSTANTS, ((np.arange(64) ** 2).astype(np.int16), False), (np.arange(9, dtype=np.float32), False)],
 )
 def test_constants_are_tiny_or_ranges(student: TrainedStudent, value: np.ndarray, explained: bool) -> None:
     assert origin_of(student, value) == "constant" if explained else is_refused(student, value)

@@ -23,6 +23,16 @@ def network(seed: int = 0) -> "torch.nn.Module":
         return build(Architecture("resnet8", "cifar"), 3)
 
 
+class Counting(torch.nn.Linear):
+    """A layer that keeps more than tensors."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"steps": 3}
+
+
 def test_network_and_its_weights_file_give_the_same_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels = ["bar", "disc", "square"]
     torch.save(network().state_dict(), tmp_path / "mine.pth")
@@ -57,6 +67,7 @@ def test_mistakes_name_arguments_of_python(tmp_path: Path) -> None:
         ((tmp_path / "nope.pth",), {}, UnavailableError, "checkpoint: .*nope.pth does not exist"),
         ((np.zeros(3),), {}, UsageError, "checkpoint: expected a path or a network of PyTorch, got ndarray"),
         ((network(),), {}, UsageError, "model: weights alone do not say of which network"),
+        ((Counting(),), {"model": "resnet8"}, UsageError, "_extra_state in its state_dict is no tensor, but dict"),
         (
             (network(),),
             {"model": "resnet8", "precision": ["int8"]},
