@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 
-from exporters.core.errors import UnavailableError
+from exporters.core.errors import UnavailableError, UsageError
 from exporters.core.files import read_json
 from exporters.parity.chance import chance_level, is_above_chance
+from pipeline.recipe import load_recipe
 from pipeline.runner.rundir import RunDirectory
 
 Which = Literal["chosen", "final"]
@@ -138,9 +138,10 @@ def read_result(run_directory: RunDirectory, seed: int, name: str) -> SeedResult
             corrupted=_corrupted(verdict["corruptions"]),
             chose=_winner(run_directory),
         )
-    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, yaml.YAMLError) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, UsageError) as error:
+        reason = error.message if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         raise UnavailableError(
-            f"{run_directory.path}: the results cannot be read: {type(error).__name__}: {error}",
+            f"{run_directory.path}: the results cannot be read: {reason}",
             remedy="Run it again; a stage whose files are damaged repeats. Or remove the directory.",
         ) from error
 
@@ -164,7 +165,10 @@ def _seconds_per_epoch(run: RunDirectory) -> float:
     if record is None:
         raise LookupError("stages/distill.json is not there")
     images = int(read_json(run.folder("data") / "index.json")["splits"]["train"]["images"])
-    batch = int(yaml.safe_load((run.path / "recipe.lock.yaml").read_text("utf-8"))["train"]["batch_size"])
+    locked = load_recipe(str(run.path / "recipe.lock.yaml"))
+    if ("train", "batch_size") not in locked.origins:  # a lock has every key; its default may be another batch
+        raise LookupError("recipe.lock.yaml has no train.batch_size")
+    batch = locked.recipe.train.batch_size
     seen = images // batch * batch or images  # an epoch leaves out what does not fill a batch, unless it is all
     return seen / float(record.summary["images_per_second"])
 

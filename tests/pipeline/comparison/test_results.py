@@ -8,6 +8,8 @@ import pytest
 from exporters.core.errors import UnavailableError
 from exporters.core.files import read_json, write_json
 from pipeline.comparison.results import ArmResult, SeedResult, read_result, widest_teacher
+from pipeline.recipe.reading import renamed
+from pipeline.recipe.reading.renamed import Renamed
 from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.conftest import Run
 
@@ -48,6 +50,15 @@ def test_epoch_leaves_out_an_incomplete_batch(run: Run, images: int, seen: int) 
     write_json(path, index)
     rate = run.record("distill")["summary"]["images_per_second"]
     assert read(run).seconds_per_epoch == pytest.approx(seen / rate)
+
+
+def test_lock_with_a_key_under_its_former_name_is_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = run.directory / "recipe.lock.yaml"
+    lock.write_text(lock.read_text().replace("\n  batch_size: 16\n", "\n  batch: 16\n"))
+    monkeypatch.setattr(renamed, "RENAMED", (Renamed("train.batch", "train.batch_size", "0.1"),))
+    assert "\n  batch: 16\n" in lock.read_text()
+    rate = run.record("distill")["summary"]["images_per_second"]
+    assert read(run).seconds_per_epoch == pytest.approx(48 / rate)
 
 
 def test_a_missed_gate_does_not_matter(run: Run) -> None:
