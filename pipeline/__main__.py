@@ -50,10 +50,8 @@ def main() -> None:
             code = cli.main(args=arguments, prog_name="tmkd-pipeline", standalone_mode=False, obj=began)
             flush_streams()
     except click.ClickException as error:
-        object.__setattr__(error, "message", visible(bounded(error.message)))
-        with suppress(OSError):
-            error.show()
         code = error.exit_code
+        _report(_invalid_line(error), debug)
     except TmkdError as error:
         code = error.exit_code
         if error.message:  # else whoever met it has said it
@@ -83,6 +81,20 @@ def main() -> None:
     if _is_one_of_several():
         os._exit(code)  # threads of a process group abort the interpreter at its end
     sys.exit(code)
+
+
+def _invalid_line(error: click.ClickException) -> str:
+    """What is wrong with the command line, in the form of our own errors; for a group without a command its help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.format_message()
+    message = visible(bounded(error.format_message())).rstrip(".").replace("\n", "\n  ")
+    if message[1:2].islower():
+        message = message[0].lower() + message[1:]
+    lines = [f"error: {message}"]
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        lines += error.ctx.get_usage().splitlines()
+        lines.append(f"Try `{error.ctx.command_path} --help`.")
+    return "\n  ".join(lines)
 
 
 def _is_one_of_several() -> bool:

@@ -283,5 +283,5 @@ def write(path: Path, text: str) -> Path:
 
 def assert_one_clear_error(outcome: Outcome, code: int) -> None:
     assert outcome.code == code, outcome.out + outcome.err
-    assert outcome.err.startswith(("error: ", "Usage: ")) and outcome.err.count("error: ") == 1
+    assert outcome.err.startswith("error: ") and outcome.err.count("error: ") == 1
     assert "Traceback" not in outcome.err and "internal" not in outcome.err

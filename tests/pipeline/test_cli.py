@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import __version__
 from pipeline.cli import COMMANDS
-from tests.pipeline.conftest import CLASSES, Outcome, Run, run_command, start_command
+from tests.pipeline.conftest import CLASSES, Outcome, Run, assert_one_clear_error, run_command, start_command
 
 
 class TestWithoutTorch:
@@ -87,7 +87,23 @@ class TestCommands:
     )
     def test_invalid_command_line_is_refused(self, arguments: list[str]) -> None:
         outcome = run_command(*arguments)
-        assert outcome.code == 2 and "Error: " in outcome.err and outcome.out == ""
+        assert_one_clear_error(outcome, 2)
+        assert outcome.out == "" and "\n  Usage: tmkd-pipeline" in outcome.err and " --help`.\n" in outcome.err
+
+    def test_invalid_option_is_reported_in_the_form_of_every_error(self) -> None:
+        outcome = run_command("run", "quickstart", "--untill", "data")
+        assert outcome.err == (
+            "error: no such option '--untill'. Did you mean '--until'?\n"
+            "  Usage: tmkd-pipeline run [OPTIONS] RECIPE\n"
+            "  Try `tmkd-pipeline run --help`.\n"
+        )
+        outcome = run_command("run", "quickstart", "--until", "\x1b[31m")
+        assert outcome.err.startswith("error: invalid value for '--until': '\\x1b[31m' is not one of 'data', ")
+
+    @pytest.mark.parametrize("arguments", [[], ["data"]])
+    def test_group_without_a_command_prints_its_help(self, arguments: list[str]) -> None:
+        outcome = run_command(*arguments)
+        assert outcome.code == 2 and outcome.err.startswith("Usage: tmkd-pipeline ") and "Commands:" in outcome.err
 
     def test_bars_of_libraries_are_for_terminals(self) -> None:
         code = (

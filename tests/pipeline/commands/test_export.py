@@ -113,7 +113,7 @@ def test_every_step_is_shown_as_it_begins(
         (["--compute-capability", "8.9"], "--compute-capability is for engines"),
         (["--to", "tensorrt", "--batch", "1,2"], "is not three whole numbers"),
         (["--to", "tensorrt", "--batch", "4,2,1"], "out of order"),
-        (["--provider", "tpu"], "Invalid value for '--provider'"),
+        (["--provider", "tpu"], "invalid value for '--provider'"),
     ],
 )
 def test_invalid_command_lines_are_refused(
