@@ -16,7 +16,7 @@ from pipeline.commands.options import (
     as_json,
     make_console,
 )
-from pipeline.commands.types import Names
+from pipeline.commands.types import Names, Share
 
 NAMES = Names()
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -33,9 +33,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
     "--max-latency-ms", type=POSITIVE, help="Longest median time of one image; default: validate.max_latency_ms."
 )
 @click.option("--max-size-mb", type=POSITIVE, help="Largest file, in 10^6 bytes; default: validate.max_size_mb.")
-@click.option(
-    "--min-top1", type=click.FloatRange(0, 1), help="Lowest accuracy on validation; default: validate.min_top1."
-)
+@click.option("--min-top1", type=Share(), help="Lowest accuracy on validation; default: validate.min_top1.")
 @click.option(
     "--budget", required=True, type=POSITIVE, metavar="HOURS", help="Hours of work; no new trial begins after them."
 )

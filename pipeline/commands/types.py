@@ -1,5 +1,6 @@
-"""Types of options whose values are lists with commas between their parts."""
+"""Types of options: lists with commas between their parts, and shares."""
 
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -69,6 +70,24 @@ class Names(click.ParamType):
             what = repr(unknown[0]) if unknown else "nothing"
             self.fail(f"{what} is not one of {', '.join(self.known)}", param, ctx)
         return names
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text to a number; one that looks like per cent is refused with the share that it means."""
+        text = str(value).strip().removesuffix("%")
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            with suppress(ValueError):
+                if 2 <= float(text) <= 100:
+                    self.fail(f"{value} is not from 0 to 1; did you mean {float(text) / 100:.10g}?", param, ctx)
+            raise error
 
 
 def flattened(lists: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """What a recipe may hold at each key: its known keys, a description in plain English, and the nearest key to a slip."""
 
 import difflib
+import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -196,6 +198,45 @@ def choices(path: KeyPath) -> list[str]:
 def _texts(node: Node) -> list[str]:
     texts = node.get("enum", [node["const"]] if "const" in node else [])
     return [text for text in texts if isinstance(text, str)]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Which numbers a key takes; `number in bounds` says it of one.
+
+    Attributes:
+        least: nothing below it; -inf where there is no bound.
+        most: nothing above it; inf where there is no bound.
+        open_below: whether `least` itself is not taken.
+        open_above: whether `most` itself is not taken.
+        whole: whether these are whole numbers.
+    """
+
+    least: float
+    most: float
+    open_below: bool
+    open_above: bool
+    whole: bool
+
+    def __contains__(self, number: float) -> bool:
+        above = self.least < number if self.open_below else self.least <= number
+        below = number < self.most if self.open_above else number <= self.most
+        return above and below and (not self.whole or number == int(number))
+
+
+def number_bounds(path: KeyPath) -> list[Bounds]:
+    """The bounds of each kind of number that may stand at a path; none where no number may."""
+    return [_bounds(node) for node in _nodes(path) if node.get("type") in ("integer", "number")]
+
+
+def _bounds(node: Node) -> Bounds:
+    return Bounds(
+        least=node.get("minimum", node.get("exclusiveMinimum", -math.inf)),
+        most=node.get("maximum", node.get("exclusiveMaximum", math.inf)),
+        open_below="exclusiveMinimum" in node,
+        open_above="exclusiveMaximum" in node,
+        whole=node["type"] == "integer",
+    )
 
 
 def expected(path: KeyPath, names: Callable[[Sequence[str]], str] = any_of) -> str:

@@ -21,6 +21,7 @@ from pipeline.recipe.reading.keys import (
     nearest,
     takes_any_text,
 )
+from pipeline.recipe.reading.scale import meant_number
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.settings import any_of, some_of
 from pipeline.yaml_document import KeyPath, dotted, dump_yaml
@@ -152,6 +153,8 @@ def _mistake(details: ErrorDetails, tree: dict[str, Any], *, with_hint: bool) ->
             message = _wrong_value(expected_name(path[:-1]), path[-1])
         case _:
             message = _wrong_value(expected(path, some_of), value, choices(path))
+            if path and (meant := meant_number(path, value)) is not None:
+                message += f"; did you mean {meant:.10g}?"
             if isinstance(value, str) and value in choices((*path, 0)):
                 message += f"; write [{value}]"
     return Mistake(path, message)

@@ -1,7 +1,7 @@
 import click
 import pytest
 
-from pipeline.commands.types import BatchRange, Channels, Names, Numbers, flattened
+from pipeline.commands.types import BatchRange, Channels, Names, Numbers, Share, flattened
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,8 @@ from pipeline.commands.types import BatchRange, Channels, Names, Numbers, flatte
         (Names("fp32", "fp16"), " fp16, fp32,", ("fp16", "fp32")),
         (Names(), "a,b", ("a", "b")),
         (Names(), "", ()),
+        (Share(), "0.7", 0.7),
+        (Share(), "1", 1.0),
     ],
 )
 def test_lists_are_converted(kind: click.ParamType, text: object, value: tuple[object, ...]) -> None:
@@ -28,6 +30,10 @@ def test_lists_are_converted(kind: click.ParamType, text: object, value: tuple[o
         (Numbers(), "1;2", "not a list of whole numbers"),
         (Names("fp32", "fp16"), "fp16,fp8", "'fp8' is not one of fp32, fp16"),
         (Names("fp32"), ",", "nothing is not one of fp32"),
+        (Share(), "70", r"70 is not from 0 to 1; did you mean 0\.7\?"),
+        (Share(), "70%", r"70% is not from 0 to 1; did you mean 0\.7\?"),
+        (Share(), "1.5", "1.5 is not in the range 0<=x<=1"),
+        (Share(), "most", "'most' is not a valid float"),
     ],
 )
 def test_other_texts_are_refused(kind: click.ParamType, text: str, message: str) -> None:

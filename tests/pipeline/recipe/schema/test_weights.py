@@ -49,7 +49,7 @@ class TestNormalisation:
             ("mean", "[0.5, 0.5, 1.5]", "mean[2]: expected a number ≥ 0 and ≤ 1, got 1.5"),
             ("mean", "[-0.1, 0.5, 0.5]", "mean[0]: expected a number ≥ 0 and ≤ 1, got -0.1"),
             ("std", "[0.2, 0, 0.2]", "std[1]: expected a number > 0 and ≤ 1, got 0"),
-            ("std", "[0.2, 0.2, 58.4]", "std[2]: expected a number > 0 and ≤ 1, got 58.4"),
+            ("std", "[0.2, 0.2, 58.4]", "std[2]: expected a number > 0 and ≤ 1, got 58.4; did you mean 0.229?"),
             ("std", "[0.2, 0.2]", "std: expected a list of 3 values, each a number > 0 and ≤ 1 or null"),
             ("mean", "0.5", "mean: expected a list of 3 values, each a number ≥ 0 and ≤ 1 or null"),
         ],
