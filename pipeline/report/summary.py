@@ -30,7 +30,7 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console, shown: Col
         run: a finished one.
         recipe: its recipe.
         console: where it is printed.
-        shown: stages that ran just now; the table of the race, which that stage prints, is not repeated.
+        shown: stages that ran just now; what the stage `race` prints, its table and its choice, is not repeated.
 
     A student that is not above chance level is called that last, in place of what to do with its bundle.
     """
@@ -48,7 +48,8 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console, shown: Col
         f"in parentheses: 95 % intervals. {deciding:,} validation images chose the epoch and decided the gates;"
         f" {untouched:,} test images decided nothing"
     )
-    _tell_race(run, recipe, console, with_table=RaceStage.name not in shown)
+    if RaceStage.name not in shown:
+        _tell_race(run, recipe, console)
     _tell_gains(verdict, console)
     _tell_probabilities(verdict, console)
     whole = parity["whole"]
@@ -77,14 +78,13 @@ def show_summary(run: RunDirectory, recipe: Recipe, console: Console, shown: Col
     )
 
 
-def _tell_race(run: RunDirectory, recipe: Recipe, console: Console, *, with_table: bool) -> None:
+def _tell_race(run: RunDirectory, recipe: Recipe, console: Console) -> None:
     """The race of `distill.method: auto`, and what it chose."""
     race = read_race(run, recipe)
     if race is None:
         return
-    if with_table:
-        title, columns, rows, words = race_table(race, read_json(run.folder("race") / SECONDS))
-        console.table(title, columns, rows, words=words)
+    title, columns, rows, words = race_table(race, read_json(run.folder("race") / SECONDS))
+    console.table(title, columns, rows, words=words)
     console.say(race_verdict(race))
 
 

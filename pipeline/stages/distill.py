@@ -63,8 +63,6 @@ class DistillStage(Stage):
         race = read_race(context.run, context.recipe)
         if race is not None and race["winner"] == PLAIN:
             return _take_plain(context, folder, race_verdict(race))
-        if race is not None:
-            context.console.say(race_verdict(race))
         decided = decided_recipe(context.run, context.recipe)
         summary = train_student(replace(context, recipe=decided), self.name, folder)
         if falls_back(context.recipe):
@@ -78,7 +76,7 @@ def _take_plain(context: StageContext, folder: Path, why: str) -> dict[str, Any]
     assert record is not None
     _copy_students(plain, folder)
     write_json(folder / "history.json", read_json(plain / "history.json") | {"ships": "plain", "why": why})
-    context.console.say(f"{why}; it is trained already (stage baseline)")
+    context.console.say("plain training won the race: the student of the stage baseline is taken")
     return record.summary | {"ships": "plain"}
 
 

@@ -239,8 +239,13 @@ def test_winner_is_trained_to_the_end_and_named_wherever_the_student_goes(
     assert history["ships"] == "distilled"
     card = " ".join((run.directory / "bundle" / "MODEL_CARD.md").read_text().split())
     assert "Method: tmkd on kd. Auto chose tmkd on kd among 2 candidates" in card and "arXiv 2603.24208" in card
-    end = outcome.out.partition("student against teacher")[2]
-    assert "auto chose tmkd on kd among 2 candidates" in end and "2 epochs" in end and "plain training" in end
+    assert outcome.out.count("auto chose ") == 1  # where the race ends
+    (choice,) = (line for line in outcome.out.splitlines() if line.startswith("auto chose "))
+    assert choice.startswith("auto chose tmkd on kd among 2 candidates") and "plain training" in choice
+    reused = run(*set_(short("tmkd on kd")))
+    assert reused.code == 0 and reused.stages_run == []
+    end = reused.out.partition("student against teacher")[2]
+    assert end.count("Race: validation top-1") == end.count(choice) == reused.out.count("auto chose ") == 1
     trained = students(run.directory / "distill")
     values = {"distill.method": "tmkd", "distill.base": "kd", "train.epochs": 2}
     assert run(*set_(values), "--until", "distill").code == 0
@@ -257,7 +262,7 @@ def test_plain_winner_is_not_trained_twice(run: Run, monkeypatch: pytest.MonkeyP
     assert (verdict["ships"], verdict["plain"], verdict["distilled"]) == ("plain", None, None)
     manifest = read_json(run.directory / "bundle" / "manifest.json")
     assert manifest["facts"]["provenance"].startswith("Method: ce. Auto chose plain training (ce) among 2 candidates")
-    assert manifest["facts"]["teacher"] == {}
+    assert manifest["facts"]["teacher"] == {} and outcome.out.count("auto chose ") == 1
     assert "WARNING" not in outcome.out.partition("student against teacher")[2]
 
 
