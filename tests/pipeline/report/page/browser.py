@@ -35,8 +35,9 @@ axe.run(document, {resultTypes: ["violations"]}).then(found => {
       row => [...row.children].map(cell => cell.textContent.trim()));
   }
   const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+  const scrolled = [...document.querySelectorAll("pre")].filter(code => code.scrollWidth > code.clientWidth).length;
   const faults = found.violations.map(each => [each.impact, each.id, each.nodes.map(node => node.html).slice(0, 3)]);
-  const told = {faults, boxes, tables, wide, height: document.documentElement.scrollHeight,
+  const told = {faults, boxes, tables, wide, scrolled, height: document.documentElement.scrollHeight,
                 verdict: document.querySelector("#verdict").innerText};
   const place = document.createElement("pre");
   place.id = "measured";
@@ -58,7 +59,8 @@ def measured(page: Path, *options: str) -> dict[str, Any]:
 
     Returns:
         `faults` of axe-core: impact, rule, elements; `boxes` of the figures: left, top, width, height; the cells of
-        the `tables` by name; whether the page is `wide`r than the window; its `height`; the `verdict`.
+        the `tables` by name; whether the page is `wide`r than the window; how many blocks of code are `scrolled`
+        sideways; its `height`; the `verdict`.
     """
     return _told_by(page, MEASURE, *options)
 

@@ -35,7 +35,8 @@ def test_page_has_no_serious_fault_of_accessibility(page: Path, scheme: list[str
 
 
 def test_page_fits_a_phone(page: Path) -> None:
-    assert measured(page, "--window-size=500,900")["wide"] is False  # the narrowest window that Chromium makes
+    found = measured(page, "--window-size=500,900")  # the narrowest window that Chromium makes
+    assert found["wide"] is False and found["scrolled"] == 0
 
 
 def test_nothing_is_asked_for_beyond_the_page_and_the_console_is_silent(page: Path, tmp_path: Path) -> None:
