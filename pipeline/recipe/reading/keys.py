@@ -230,9 +230,12 @@ def number_bounds(path: KeyPath) -> list[Bounds]:
 
 
 def _bounds(node: Node) -> Bounds:
+    def bound(names: tuple[str, str], otherwise: float) -> float:
+        return next((float(node[name]) for name in names if name in node), otherwise)
+
     return Bounds(
-        least=node.get("minimum", node.get("exclusiveMinimum", -math.inf)),
-        most=node.get("maximum", node.get("exclusiveMaximum", math.inf)),
+        least=bound(("minimum", "exclusiveMinimum"), -math.inf),
+        most=bound(("maximum", "exclusiveMaximum"), math.inf),
         open_below="exclusiveMinimum" in node,
         open_above="exclusiveMaximum" in node,
         whole=node["type"] == "integer",
