@@ -28,6 +28,7 @@ from pipeline.training.meters import EpochMeters, accuracy
 from pipeline.training.non_finite import require_finite_weights, rising_loss, skipped_batches
 from pipeline.training.optimizer import learning_rate, make_optimizer
 from pipeline.training.preparation import prepared
+from pipeline.training.running_statistics import describe_misfit, momenta_chosen
 from pipeline.training.saving import Saver
 from pipeline.training.state import Progress, Trained, check_agreement
 from pipeline.training.step import Training, images_to_device, pieces_of, train_step
@@ -103,6 +104,7 @@ def fit(
             # Drop-out and stochastic depth draw from PyTorch's own generators.
             with (
                 seeded(fabric.device, int(_state_stream(training).integers(2**63))),
+                momenta_chosen(training),  # before the network is compiled
                 _compiled(training, fabric, console) if training.settings.compiles else nullcontext(),
             ):
                 return _fit(training, fabric, checkpoint, console, log_metrics)
@@ -188,6 +190,8 @@ def _fit(
         )
     with _averaged(average):
         final_state = _cpu_state(task)
+        if misfit := describe_misfit(training, fabric, state.history[-1]):
+            console.warn(f"{training.name}: {misfit}")
     return Fitted(state.chosen_epoch, state.chosen_score, state.chosen_state, final_state, state.history, stopped_early)
 
 

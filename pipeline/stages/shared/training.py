@@ -9,6 +9,7 @@ from pipeline.runner.stage import StageContext
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.loop import Fitted, fit
 from pipeline.training.presets import describe_preset, describe_scaling
+from pipeline.training.running_statistics import describe_momenta
 from pipeline.training.settings import NetworkFitSettings
 from pipeline.training.step import Training
 
@@ -30,6 +31,8 @@ def train(context: StageContext, label: str, training: Training, fabric: Fabric,
         context.console.say(f"{training.name}: {preset}")
     if isinstance(training.settings, NetworkFitSettings) and (scaled := describe_scaling(training.settings)):
         context.console.say(f"{training.name}: {scaled}")
+    if momenta := describe_momenta(training):
+        context.console.say(f"{training.name}: {momenta}")
     checkpoint = _checkpoint(context, label, folder)
     if not context.leads:
         return fit(training, fabric, checkpoint, context.console)

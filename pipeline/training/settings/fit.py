@@ -12,6 +12,9 @@ from pipeline.training.settings.schedule import ScheduleSettings
 Preset = Literal["auto", "finetune", "scratch", "none"]
 PRESETS: tuple[Preset, ...] = ("auto", "finetune", "scratch", "none")
 
+NormMomentum = Literal["auto", "network"] | Annotated[float, Field(gt=0, le=1)]
+"""`auto`: each batch norm's own momentum, raised where the training is short; `network`: its own; or one for all."""
+
 
 class FitSettings(Settings):
     """A training schedule."""
@@ -95,6 +98,11 @@ class FitSettings(Settings):
     def synchronises_batch_norms(self) -> bool:
         """Whether batch norms see the images of all processes."""
         return False
+
+    @property
+    def norm_momentum(self) -> NormMomentum:
+        """The momentum of batch norms."""
+        return "network"
 
     @property
     def body_starts(self) -> int:
@@ -221,6 +229,18 @@ class NetworkFitSettings(FitSettings):
     def synchronises_batch_norms(self) -> bool:
         """`sync_batch_norm`."""
         return self.sync_batch_norm
+
+    batch_norm_momentum: NormMomentum = Field(
+        default="auto",
+        description="Share of each batch in the running statistics of batch norms, which validation and what ships use."
+        " auto: the network's own, raised where these would otherwise remember for longer than an epoch what they began"
+        " with; network: its own; or a number for all.",
+    )
+
+    @property
+    def norm_momentum(self) -> NormMomentum:
+        """`batch_norm_momentum`."""
+        return self.batch_norm_momentum
 
     @property
     def body_starts(self) -> int:

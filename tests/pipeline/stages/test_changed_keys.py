@@ -142,6 +142,7 @@ def network_schedule(section: str, again: str, short: str) -> dict[str, list[Cas
             "layer_decay": [Case(0.5, again)],
             "class_weights": [Case("balanced", again)],
             "sync_batch_norm": [Case(True, again)],
+            "batch_norm_momentum": [Case("network", again), Case(0.2, again), Case("auto", "")],
             "label_smoothing": [Case(0.1, again)],
         },
     )

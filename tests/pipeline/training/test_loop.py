@@ -454,8 +454,8 @@ def test_averaged_weights_are_validated_and_returned(tmp_path: Path):
 
 def test_switched_off_they_change_nothing(tmp_path: Path):
     """Against a loop of a few lines that knows nothing of heads, layers and averages."""
-    net = Net(1, 0.0)
-    fitted = run(make_training(net, settings={"schedule": {"kind": "constant"}, "momentum": 0.9}), tmp_path)
+    net, plain_settings = Net(1, 0.0), {"schedule": {"kind": "constant"}, "batch_norm_momentum": "network"}
+    fitted = run(make_training(net, settings=plain_settings | {"momentum": 0.9}), tmp_path)
     plain = Net(1, 0.0)
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True)
     plain.train()
@@ -468,5 +468,5 @@ def test_switched_off_they_change_nothing(tmp_path: Path):
             optimizer.step()
     assert same(fitted.final_state, dict(plain.state_dict()))
     neutral = {"head_epochs": 0, "head_lr": 1.0, "layer_decay": 1.0, "ema": None, "preset": "none"}
-    again = run(make_training(Net(1, 0.0), settings={"schedule": {"kind": "constant"}} | neutral), tmp_path / "neutral")
+    again = run(make_training(Net(1, 0.0), settings=plain_settings | neutral), tmp_path / "neutral")
     assert same(fitted.final_state, again.final_state)

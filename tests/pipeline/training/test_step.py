@@ -55,7 +55,8 @@ def test_each_batch_of_each_epoch_reaches_the_task_once(tmp_path: Path):
         calls.append(call)
         return {"ce": task.logits(call.images).square().mean()}
 
-    run(make_training(batches=batches, losses=losses, settings={"epochs": 2}, warmup_epochs=2), tmp_path)
+    training = make_training(batches=batches, losses=losses, settings={"epochs": 2}, warmup_epochs=2, scores=[1, 1])
+    run(training, tmp_path)
     assert ended == [0, 1]
     expected = [batch for epoch in range(2) for batch in batches_of(epoch)]
     assert len(calls) == len(expected) == 2 * STEPS
