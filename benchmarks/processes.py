@@ -24,6 +24,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 _OWN = ("Pss_Anon:", "Pss_Shmem:")
+_RESIDENT = ("Pss:",)
 
 
 def own_bytes(pid: int) -> int:
@@ -31,11 +32,20 @@ def own_bytes(pid: int) -> int:
 
     Libraries would count more or less as others on the machine use them too.
     """
+    return _bytes(pid, _OWN)
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory with the pages of mapped files that were read; pages that several processes share count once."""
+    return _bytes(pid, _RESIDENT)
+
+
+def _bytes(pid: int, kinds: tuple[str, ...]) -> int:
     total = 0
     for process in tree(pid):
         try:
             lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith(_OWN))
+        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith(kinds))
     return total

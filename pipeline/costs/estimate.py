@@ -80,6 +80,11 @@ def estimate_run(
     """
     from dataclasses import replace
 
+    actions = {each.stage: each.action for each in planned}
+    index = saved_index(run, usable=actions["data"] == "reuse")
+    listing = (
+        read_listing(recipe.data) if index is None else None
+    )  # data that are not there are said before torch loads
     from pipeline.costs.loading import (
         fits_in_memory,
         loading_prices,
@@ -90,11 +95,9 @@ def estimate_run(
     )
     from pipeline.costs.probe import probe_networks
 
-    actions = {each.stage: each.action for each in planned}
     images = sample_size(recipe) // (4 if quick else 1)
-    index = saved_index(run, usable=actions["data"] == "reuse")
     if index is None:
-        listing = read_listing(recipe.data)
+        assert listing is not None
         counts, (sampled, checked) = counts_of_listing(listing, recipe.data), sample_listing(listing, recipe, images)
     else:
         counts, sampled, checked = counts_of_index(index), sample_index(index, images), Seconds()

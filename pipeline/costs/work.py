@@ -10,6 +10,7 @@ from pipeline.costs.counts import Counts
 from pipeline.distill.race.halving import FEWEST_SURVIVORS, rung_epochs
 from pipeline.distill.registry import METHODS
 from pipeline.distill.settings import AUTO
+from pipeline.evaluation.sampling import images_needed
 from pipeline.recipe.needs import has_views, needs_image_tower, needs_teacher, needs_text_embeddings
 from pipeline.recipe.references import baseline_epochs, trains_baseline, trains_reference
 from pipeline.recipe.schema.recipe import Recipe
@@ -178,14 +179,14 @@ def texts_of(recipe: Recipe) -> int:
 
 
 def _fusion(recipe: Recipe, counts: Counts) -> _Work:
-    """A sample of training, all of validation and test; where views are searched for, first in every candidate."""
+    """A sample of training, and of validation and test as many images as an accuracy of a half takes; where views are
+    searched for, in every candidate until they are found."""
     work, share = _Work(), _share_of_views(recipe)
     train = min(counts.train, TRAIN_SAMPLE)
-    _evaluate(work, train + counts.validation + counts.test, "look", 1)
-    if recipe.distill.is_fitted and counts.validation > VALIDATION_SAMPLE:
-        _evaluate(work, VALIDATION_SAMPLE, "look", 1)
+    validation, test = (min(images, images_needed(0, 0)) for images in (counts.validation, counts.test))
+    _evaluate(work, train + validation + test, "look", 1)
     if share < 1:
-        work.add("look", (share - 1) * counts.test)
+        work.add("look", (share - 1) * (max(0, validation - VALIDATION_SAMPLE) + test))
     return work
 
 

@@ -52,6 +52,18 @@ def test_without_a_cache_teachers_look_at_each_image_in_each_epoch(tmp_path: Pat
         assert work["reference"]["teacher"] == 900
 
 
+def test_teacher_is_measured_on_no_more_images_than_a_point_takes(tmp_path: Path) -> None:
+    large = Counts(train=1_153_051, validation=128_116, test=50_000, classes=1000)
+    fusion = work_of(small_recipe(tmp_path, *KINDS["cold"]), large, cached=False)["fusion"]
+    assert fusion["look"] == fusion["decode"] == 1000 + 2 * 9600
+    # Three of all views are expected to stay of a search, which needs 5,000 of the validation images in all of them.
+    searched = small_recipe(tmp_path, *KINDS["searched views"])
+    share = 3 / (1 + len(searched.distill.possible_views))
+    fusion = work_of(searched, large, cached=False)["fusion"]
+    assert fusion["look"] == pytest.approx(1000 + 5000 + share * (4600 + 9600))
+    assert work_of(searched, COUNTS, cached=True)["fusion"]["look"] == pytest.approx(100 + 20 + share * 40)
+
+
 def test_whole_images_are_seen_once_in_every_view(tmp_path: Path) -> None:
     distill = work_of(small_recipe(tmp_path, *KINDS["whole images"]), COUNTS, cached=True)["distill"]
     assert distill["clip"] == 300 and "clip" not in work_of(small_recipe(tmp_path), COUNTS, cached=True)["distill"]
