@@ -1,11 +1,11 @@
 """What memory a training run holds over few images and over as many as ImageNet has.
 
-    python -m benchmarks.training_memory                            10,000 and 1,281,167 images; 4 GB of disk for a while
+    python -m benchmarks.training_memory                            10,000 and 1,281,167 images; 4 GB of disk
     python -m benchmarks.training_memory --images 1000,100000       other numbers
 
-The images are random, in the form of CIFAR-10's binary version. A run is the command itself: the stages to `fusion`, and
-then `distill` for a while, under `kd` with a teacher cache of one epoch, decoding in two processes. Memory is resident
-and proportional: a page that several of the processes share counts once; mapped files that were read count too.
+The images are random, in the form of CIFAR-10's binary version. A run is the command itself: the stages to `fusion`,
+and then `distill` for a while, under `kd` with a teacher cache of one epoch, decoding in two processes. Memory is
+resident and proportional: a page that several of the processes share counts once; mapped files that were read count.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def _save_teacher(path: Path) -> None:
 
 
 def _watched(command: Sequence[str], log: Path, seconds: float | None) -> int:
-    """The most memory that a command and what it starts hold: to its end, or for a while from the stage `distill` on."""
+    """The most memory that a command and what it starts hold: to its end, or for a while of the stage `distill`."""
     most, until = 0, None
     with log.open("w", encoding="utf-8") as written:
         environment = os.environ | {"CI": "1"}
