@@ -51,13 +51,12 @@ def ask(
         whole: what CLIP says of whole training images, where it is kept: `batches` are of training images, and CLIP
             looks at those that are not there.
     """
-    for batch in teacher.in_step(batches):
+    looking = teacher if whole is None else teacher.seeing(whole)
+    for batch in looking.in_step(batches, embeds=whole is not None):
         images = batch.images.to(on, non_blocking=True).to(torch.float32).div_(255)
-        if whole is None:
-            viewed = teacher.look(images)
-        else:
-            weighed = teacher.seeing(partial(whole.look, images))
-            viewed = weighed.remembered(weighed.look(images), batch.indices)
+        viewed = looking.look(images)
+        if whole is not None:
+            viewed = teacher.seeing(partial(whole.look, images)).remembered(viewed, batch.indices)
         embeddings = None if viewed.embeddings is None else viewed.embeddings.float().cpu()
         yield Answers(teacher.views.names, viewed.output.logits.float().cpu(), embeddings, batch.labels.cpu())
 

@@ -1,6 +1,6 @@
 """What the text teacher knows: classifying images by prompts alone."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,18 +10,18 @@ from pipeline.distributed.collectives import summed
 
 if TYPE_CHECKING:
     from pipeline.data.loading import Batch
-    from pipeline.models.clip import Clip
     from pipeline.tmkd.views.views import Views
 
 
 @torch.no_grad()
 def zero_shot_accuracy(
-    clip: "Clip", embeddings: Tensor, views: "Views", batches: "Iterable[Batch]", on: device
+    look: Callable[[Tensor], Tensor], embeddings: Tensor, views: "Views", batches: "Iterable[Batch]", on: device
 ) -> dict[str, float]:
     """Top-1 accuracy of the nearest prompt, per view.
 
     Args:
-        clip: in eval mode, on the device.
+        look: images `[n, 3, S, S]` in `[0, 1]` on the device → embeddings `[n, D]`, of unit length; called once for
+            each batch.
         embeddings: `[V, K, D]`, on the device.
         views: in the order of the embeddings.
         batches: uint8 images and labels; of several processes, each gives its part.
@@ -32,7 +32,7 @@ def zero_shot_accuracy(
     for batch in batches:
         images = batch.images.to(on).to(torch.float32).div_(255)
         shown = views(images)
-        found = clip.encode_image(shown.flatten(0, 1)).unflatten(0, shown.shape[:2])
+        found = look(shown.flatten(0, 1)).unflatten(0, shown.shape[:2])
         best = torch.einsum("vbd,vkd->vbk", found, embeddings.to(found.dtype)).argmax(dim=-1).cpu()
         correct += (best == batch.labels).double().sum(dim=1)
         total += len(batch.labels)

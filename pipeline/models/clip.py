@@ -1,11 +1,12 @@
 """The text teacher's model: a CLIP of open_clip by hub tag or local checkpoint, or a small one to be trained here."""
 
+import copy
 import functools
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ from exporters.student.checkpoint_file import harmless_types, has_weights_suffix
 from exporters.student.finite import attention_masks, require_finite
 from pipeline.models.resizing import resize_images
 from pipeline.randomness import generator
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class SharedTokenizer:
@@ -78,6 +81,35 @@ class Clip(nn.Module):
     def temperature(self) -> Tensor:
         """`1 / logit_scale`, a positive scalar; the scale is held at 100 at most, as CLIP's authors do."""
         return torch.exp(-self.model.logit_scale.float().clamp(max=4.6052))  # type: ignore[union-attr,operator]
+
+
+ClipKind = TypeVar("ClipKind", bound=Clip)
+
+
+def image_part(clip: ClipKind) -> ClipKind:
+    """The same CLIP without its text tower: it looks at images alone. Its modules are shared, not copied."""
+    return _with_model(clip, _with_children(clip.model, ["visual"], ["logit_scale"]))
+
+
+def text_part(clip: Clip) -> Clip:
+    """The same CLIP without its image tower: it reads prompts alone. Its modules are shared, not copied."""
+    children = [name for name in clip.model._modules if name != "visual"]
+    return _with_model(clip, _with_children(clip.model, children, clip.model._parameters))
+
+
+def _with_model(clip: ClipKind, model: nn.Module) -> ClipKind:
+    part = _with_children(clip, clip._modules, clip._parameters)
+    part.model = model
+    return part
+
+
+def _with_children(module: Module, children: Iterable[str], parameters: Iterable[str]) -> Module:
+    """The same module with some of its children and of its own parameters, by name."""
+    other = copy.copy(module)
+    other._modules = {name: module._modules[name] for name in children}
+    other._parameters = {name: module._parameters[name] for name in parameters}
+    other._buffers = dict(module._buffers)
+    return other
 
 
 def build_clip(model: str, seed: int = 0) -> Clip:

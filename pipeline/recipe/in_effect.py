@@ -149,6 +149,7 @@ _RULES: Mapping[str, Matters] = {
     "teacher.text.weights": needs_text_embeddings,
     "teacher.text.prompts": _reads_prompts,
     "teacher.text.anchors": lambda recipe: _contrasts(recipe) or recipe.teacher.text.tower is not None,
+    "teacher.text.shard": lambda recipe: needs_text_embeddings(recipe) and recipe.teacher.text.has_image_tower,
     "teacher.text.fit": lambda recipe: needs_text_embeddings(recipe) and recipe.teacher.text.weights == "fit",
     "teacher.text.fit.label_smoothing": lambda recipe: False,  # its loss has no labels to smooth
     "distill.base": lambda recipe: recipe.distill.method in ("tmkd", AUTO),

@@ -20,6 +20,7 @@ from pipeline.stages.shared.inputs import (
     read_json_output,
     read_teacher_parts,
 )
+from pipeline.stages.shared.teacher_runtime import run_by
 from pipeline.stages.shared.whole_images import whole_images
 from pipeline.tmkd.choice import FusionChoice
 
@@ -63,8 +64,7 @@ class FusionStage(Stage):
     def parameters(self, recipe: Recipe) -> Mapping[str, Any]:
         """The views and their weights, where the method uses them: methods on the image alone share one measurement."""
         views = ("distill.views", "distill.weighting") if has_views(recipe) else ()
-        run_by = ("teacher.runtime", "teacher.visual.shard")
-        followed = settings(recipe, *views, *run_by, "teacher.on_weak", "student.baseline", *IMAGE_KEYS)
+        followed = settings(recipe, *views, *run_by(recipe), "teacher.on_weak", "student.baseline", *IMAGE_KEYS)
         return {key: value for key, value in followed.items() if key != "distill.weighting.seen"}  # only whole images
 
     def run(self, context: StageContext) -> dict[str, Any]:

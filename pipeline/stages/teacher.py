@@ -16,6 +16,7 @@ from pipeline.stages.shared.inputs import (
     weights_file,
 )
 from pipeline.stages.shared.networks import build_visual_teacher, teacher_preprocessing
+from pipeline.stages.shared.teacher_runtime import is_sharded
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -68,11 +69,11 @@ class TeacherStage(Stage):
         from exporters.core.files import write_json
         from exporters.parity.chance import describe_score, has_learned, not_above_chance
         from exporters.student.student import save_student
-        from pipeline.distributed.collectives import process_count, this_part
+        from pipeline.distributed.collectives import this_part
         from pipeline.evaluation.metrics import predict, score
         from pipeline.models.deployment.frozen import FrozenClassifier
         from pipeline.models.deployment.runners import copied
-        from pipeline.models.deployment.sharding import ShardedNetwork
+        from pipeline.models.deployment.sharding import ShardedNetwork, in_step
         from pipeline.stages.shared.training import discard_checkpoint
         from pipeline.training.device import describe_device, make_fabric
 
@@ -89,9 +90,9 @@ class TeacherStage(Stage):
         tapped.eval()
         batches: Iterable[Batch] = data.loader.evaluation_batches("validation", data.geometry, part=this_part())
         logits_of: Callable[[Tensor], Tensor]
-        if visual.shard and fitted is None and process_count() > 1:
+        if is_sharded(visual) and fitted is None:
             sharded = ShardedNetwork(copied(FrozenClassifier(tapped)), fabric.device)
-            logits_of, batches = (lambda images: sharded(images)[0]), sharded.in_step(batches)
+            logits_of, batches = (lambda images: sharded(images)[0]), in_step([sharded], batches)
         else:
             tapped.to(fabric.device)
             logits_of = lambda images: tapped(images).logits  # noqa: E731

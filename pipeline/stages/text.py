@@ -1,6 +1,6 @@
 """Stage `text`: the text teacher, and its embedding of every class in every view (line 4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +21,7 @@ from pipeline.stages.shared.inputs import (
     weights_file,
 )
 from pipeline.stages.shared.networks import resized_preprocessing
+from pipeline.stages.shared.teacher_runtime import is_sharded
 from pipeline.stages.shared.text_tower import FOLDER, SECTION, build_text_tower, read_text_tower, require_features
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.data.feature_batches import FeatureLoader
-    from pipeline.data.loading import Loader
+    from pipeline.data.loading import Batch, Loader
     from pipeline.models.clip import Clip
     from pipeline.models.tapped import TappedNetwork
     from pipeline.tmkd.class_texts import ClassTexts
@@ -43,12 +44,14 @@ class _TextTeacher(NamedTuple):
     """A text teacher that can look at images.
 
     Attributes:
-        clip: on the device, frozen.
+        reads: its text tower, on the device; None where class embeddings come from a file.
+        looks: its image tower, frozen; on the device, or on the CPU where it will be sharded.
         embeddings: `[V, K, D]`, of the classes in each view, on the device.
         report: of its model and weights, as JSON values.
     """
 
-    clip: "Clip"
+    reads: "Clip | None"
+    looks: "Clip"
     embeddings: "Tensor"
     report: dict[str, Any]
 
@@ -132,14 +135,15 @@ class TextStage(Stage):
 
         fabric = make_fabric(recipe.device, recipe.train.precision)
         make = self._load if text.weights != "fit" else self._fit if text.tower is None else self._fit_tower
-        clip, embeddings, report = make(context, data, words, fabric)
+        reads, looks, embeddings, report = make(context, data, words, fabric)
         tensors = {"text": embeddings}
-        if text.has_text_tower:
+        if reads is not None:
             # The control of line 5 lies beside them, so that a change of the weighting makes no new text teacher.
             tensors["random"] = encode_random_prompts(
-                clip.encode_text, recipe.data.split_seed, len(classes), views.names
+                reads.encode_text, recipe.data.split_seed, len(classes), views.names
             )
-        zero_shot = _measure(context, data, clip, embeddings, fabric)
+        del reads  # its memory is free for the images
+        zero_shot = _measure(context, data, looks, embeddings, fabric)
         if not context.leads:
             return {}
         saved = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
@@ -150,17 +154,19 @@ class TextStage(Stage):
 
     def _load(self, context: StageContext, data: Data, words: Sequence[str], fabric: "Fabric") -> _TextTeacher:
         """A pretrained CLIP."""
-        from pipeline.models.clip import fetched_sha256, load_clip
+        from pipeline.models.clip import fetched_sha256, image_part, load_clip, text_part
 
         text = context.recipe.teacher.text
         with context.console.track(f"loading {text.model}", None):
-            clip = load_clip(text.model, text.weights).to(fabric.device)
+            clip = load_clip(text.model, text.weights)
+            reads, looks = text_part(clip).to(fabric.device), image_part(clip)
+            looks = looks if is_sharded(text) else looks.to(fabric.device)
         report = {"weights_sha256": fetched_sha256(text.model, text.weights), "stopped_early": False}
-        return self._with_prompts(context, clip, words, report)
+        return self._with_prompts(context, reads, looks, words, report)
 
     def _fit(self, context: StageContext, data: Data, words: Sequence[str], fabric: "Fabric") -> _TextTeacher:
         """A small CLIP, trained from scratch."""
-        from pipeline.models.clip import build_clip
+        from pipeline.models.clip import build_clip, image_part, text_part
         from pipeline.tmkd.prompts import Prompts
         from pipeline.tmkd.text_fit import TextFit
 
@@ -170,11 +176,12 @@ class TextStage(Stage):
         clip = build_clip(text.model, seed).to(fabric.device)
         task = TextFit(clip, Prompts.load(text.prompts), _fitted_views(recipe), words, seed)
         report = {"weights_sha256": None, "stopped_early": self._train(context, data, task, data.loader, fabric)}
-        return self._with_prompts(context, clip, words, report)
+        return self._with_prompts(context, text_part(clip), image_part(clip), words, report)
 
     def _fit_tower(self, context: StageContext, data: Data, words: Sequence[str], fabric: "Fabric") -> _TextTeacher:
         """Another network's features, with a projection into the text space that is trained."""
         from pipeline.data.feature_batches import FeatureLoader
+        from pipeline.models.clip import image_part, text_part
         from pipeline.models.clip_tower import TowerClip, build_projected_clip
         from pipeline.tmkd.class_texts import AnchorTexts, PromptTexts
         from pipeline.tmkd.prompts import Prompts
@@ -203,9 +210,9 @@ class TextStage(Stage):
         report |= {"fitted_on_images": features.images, "stopped_early": stopped_early}
         whole = TowerClip(clip, tower).to(fabric.device)
         if text.anchors is None:
-            return self._with_prompts(context, whole, words, report)
+            return self._with_prompts(context, text_part(whole), image_part(whole), words, report)
         report |= {"source": f"{Path(text.anchors).name} {text.weights}", "prompts": None}
-        return _TextTeacher(whole.eval().requires_grad_(False), texts.embeddings(make_views(recipe)), report)
+        return _TextTeacher(None, whole.eval().requires_grad_(False), texts.embeddings(make_views(recipe)), report)
 
     def _tower(self, context: StageContext, data: Data) -> "tuple[TappedNetwork, dict[str, Any]]":
         """The tower on the CPU, and what the report says of it; saved where it is not the visual teacher."""
@@ -262,18 +269,19 @@ class TextStage(Stage):
         return fitted.stopped_early
 
     def _with_prompts(
-        self, context: StageContext, clip: "Clip", words: Sequence[str], report: dict[str, Any]
+        self, context: StageContext, reads: "Clip", looks: "Clip", words: Sequence[str], report: dict[str, Any]
     ) -> _TextTeacher:
         """The text teacher with the embeddings of its prompts."""
         from pipeline.tmkd.prompts import Prompts, encode_prompts
 
         text = context.recipe.teacher.text
-        clip.eval().requires_grad_(False)
+        for part in (reads, looks):
+            part.eval().requires_grad_(False)
         with context.console.track("encoding prompts", None):
             kinds = make_views(context.recipe).kinds
-            embeddings = encode_prompts(clip.encode_text, Prompts.load(text.prompts), words, kinds)
+            embeddings = encode_prompts(reads.encode_text, Prompts.load(text.prompts), words, kinds)
         report = {"source": f"{text.model} {text.weights}", "prompts": text.prompts} | report
-        return _TextTeacher(clip, embeddings, report)
+        return _TextTeacher(reads, looks, embeddings, report)
 
 
 def _fitted_views(recipe: Recipe) -> "Views":
@@ -295,10 +303,16 @@ def _measure(
     from exporters.parity.chance import are_too_few, chance_level, describe, is_above_chance
     from pipeline.distributed.collectives import this_part
     from pipeline.evaluation.zero_shot import zero_shot_accuracy
+    from pipeline.models.deployment.frozen import FrozenTower
+    from pipeline.models.deployment.sharding import ShardedNetwork, in_step
 
     text, views = context.recipe.teacher.text, make_views(context.recipe)
-    batches = data.loader.evaluation_batches("validation", data.geometry, part=this_part())
-    zero_shot = zero_shot_accuracy(clip, embeddings.to(fabric.device), views, batches, fabric.device)
+    batches: Iterable[Batch] = data.loader.evaluation_batches("validation", data.geometry, part=this_part())
+    look: Callable[[Tensor], Tensor] = clip.encode_image
+    if is_sharded(text) and text.weights != "fit":
+        sharded = ShardedNetwork(FrozenTower(clip), fabric.device)
+        look, batches = (lambda images: sharded(images)[0]), in_step([sharded], batches)
+    zero_shot = zero_shot_accuracy(look, embeddings.to(fabric.device), views, batches, fabric.device)
     by_view = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
     tower = "" if text.tower is None else f" with the tower {text.tower.model}"
     context.console.say(f"text teacher {text.model}{tower}: validation top-1 from prompts alone: {by_view}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from pipeline.models.deployment.choice import Decision
 from pipeline.models.deployment.deployed import DeployedClassifier, DeployedTower
-from pipeline.models.deployment.sharding import ShardedNetwork
+from pipeline.models.deployment.sharding import ShardedNetwork, in_step, keep_step
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork
 from pipeline.timing import PartTimer
@@ -76,8 +77,8 @@ class MultiViewTeacher:
 
     @property
     def has_image_tower(self) -> bool:
-        """Whether CLIP looks at the views too."""
-        return self._image_tower is not None or self._projection is not None
+        """Whether CLIP looks at the views too: it does not where it has looked at whole images (`seeing`)."""
+        return self._whole is None and (self._image_tower is not None or self._projection is not None)
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -92,18 +93,37 @@ class MultiViewTeacher:
         return tower.identity if isinstance(tower, DeployedClassifier | DeployedTower) else ""
 
     def keep_step(self, looks: bool) -> None:
-        """Called before each possible look in a batch: where the visual teacher is sharded, and others look at images
-        of theirs and this process does not, it computes with them (`ShardedNetwork.keep_step`)."""
-        if (sharded := self._sharded) is not None:
-            sharded.keep_step(looks)
+        """Called before each possible `look`: where networks of it are sharded, and others look at images of theirs
+        and this process does not, it computes with them (`pipeline.models.deployment.sharding.keep_step`)."""
+        if self._looked_by:
+            keep_step(self._looked_by, looks)
 
-    def in_step(self, batches: Iterable[T]) -> Iterable[T]:
-        """This process's batches, for each of which it looks once (`ShardedNetwork.in_step`)."""
-        return batches if self._sharded is None else self._sharded.in_step(batches)
+    def keep_embed_step(self, looks: bool) -> None:
+        """As `keep_step`, before each possible `embed`."""
+        if self._embedded_by:
+            keep_step(self._embedded_by, looks)
+
+    def in_step(self, batches: Iterable[T], *, looks: bool = True, embeds: bool = False) -> Iterable[T]:
+        """This process's batches, in step with the others' (`pipeline.models.deployment.sharding.in_step`).
+
+        Args:
+            batches: of this process.
+            looks: whether it calls `look` once in each.
+            embeds: whether it calls `keep_embed_step` once in each, after the look.
+        """
+        looked_by = self._looked_by if looks else ()
+        idle = partial(self.keep_embed_step, False) if embeds and self._embedded_by else None
+        return in_step(looked_by, batches, idle) if looked_by or idle is not None else batches
 
     @property
-    def _sharded(self) -> ShardedNetwork | None:
-        return self.visual.sharded if isinstance(self.visual, DeployedClassifier) else None
+    def _looked_by(self) -> tuple[ShardedNetwork, ...]:
+        """The sharded networks that `look` calls, in its order."""
+        return _sharded(self.visual, *([self._image_tower] if self.has_image_tower else []))
+
+    @property
+    def _embedded_by(self) -> tuple[ShardedNetwork, ...]:
+        """Those that `embed` calls."""
+        return _sharded(self._image_tower if self._projection is None else self.visual)
 
     @torch.no_grad()
     def look(self, images: Tensor) -> ViewedBatch:
@@ -143,7 +163,7 @@ class MultiViewTeacher:
             whole: positions in the training split `[B]` → the embeddings `[V, B, D]` of those images.
         """
         other = copy(self)
-        other._image_tower, other._projection, other._whole = None, None, whole
+        other._whole = whole
         return other
 
     def remembered(self, viewed: ViewedBatch, indices: Tensor | None) -> ViewedBatch:
@@ -206,3 +226,8 @@ class MultiViewTeacher:
             shown: as for `fuse`.
         """
         return self.fuse(self.remembered(self.look(images), indices), labels, shown)
+
+
+def _sharded(*networks: object) -> tuple[ShardedNetwork, ...]:
+    deployed = (each for each in networks if isinstance(each, DeployedClassifier | DeployedTower))
+    return tuple(each.sharded for each in deployed if each.sharded is not None)

@@ -26,6 +26,8 @@ class WholeImages:
         embed: images `[B, 3, H, W]` in `[0, 1]`, as validation sees them → `[V, B, D]`.
         device: where embeddings are wanted.
         storage: the type in which numbers are kept.
+        keep_step: called before each possible call of `embed`, with whether it will be called; where the network is
+            sharded, which all processes call together.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class WholeImages:
         embed: Callable[[Tensor], Tensor],
         device: torch.device,
         storage: DTypeLike = np.float32,
+        keep_step: Callable[[bool], object] = bool,
     ) -> None:
         self._images = images
         self._embed = embed
         self._device = device
         self._storage = np.dtype(storage)
+        self._keep_step = keep_step
         self._paths = [folder / view for view in views]
         self._columns: list[CacheColumn] = []
 
@@ -62,6 +66,7 @@ class WholeImages:
         """
         rows = indices.numpy()
         missing = self.missing(rows)
+        self._keep_step(bool(missing.any()))
         if missing.any():
             at = torch.from_numpy(missing).to(images.device)
             found = self._embed(images[at].contiguous(memory_format=torch.channels_last)).float().cpu().numpy()

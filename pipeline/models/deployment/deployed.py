@@ -5,8 +5,9 @@ from torch import Tensor
 
 from pipeline.models.clip import Clip
 from pipeline.models.deployment import runners
-from pipeline.models.deployment.choice import Place, choose
-from pipeline.models.deployment.frozen import FrozenClassifier, FrozenTower
+from pipeline.models.deployment.choice import Decision, Place, choose
+from pipeline.models.deployment.frozen import Frozen, FrozenClassifier, FrozenTower
+from pipeline.models.deployment.runners import Run
 from pipeline.models.deployment.settings import Runtime
 from pipeline.models.deployment.sharding import ShardedNetwork
 from pipeline.models.outputs import NetworkOutput
@@ -43,17 +44,12 @@ class DeployedClassifier:
             None if value is None else value.detach().to(self.device) for value in tapped.classifier
         )
         self._outputs = network.outputs
-        self._run, self.decision = choose(network, runtime, place)
-        self.sharded: ShardedNetwork | None = None
-        if shard_on is not None:
-            folds = self.decision.runtime == "torch"
-            whole = runners.folded_copy(network, place.images()) if folds else runners.copied(network)
-            self._run = self.sharded = ShardedNetwork(whole, shard_on)
+        self._run, self.decision, self.sharded = _deployed(network, runtime, place, shard_on)
 
     @property
     def identity(self) -> str:
         """As of `Decision`; other last bits where the network is sharded."""
-        return self.decision.identity + (", sharded" if self.sharded is not None else "")
+        return _identity(self.decision, self.sharded)
 
     def __call__(self, images: Tensor) -> NetworkOutput:
         """Images `[n, 3, H, W]` in `[0, 1]`, of any size, to the network's output; without gradient."""
@@ -74,26 +70,45 @@ class DeployedTower:
     """CLIP's frozen image tower in a runtime of its own; what `Clip.encode_image` is for training.
 
     Args:
-        clip: on the device; not needed any more afterwards.
-        runtime, place: as for `choose`.
+        clip: on the place's device; its image tower is not needed any more afterwards.
+        runtime, place, shard_on: as for `DeployedClassifier`.
 
     Attributes:
         decision: how it is run.
+        sharded: the network, where it is sharded.
 
     Raises:
         UnavailableError, GateError: as `choose`.
     """
 
-    def __init__(self, clip: Clip, runtime: Runtime, place: Place) -> None:
+    def __init__(self, clip: Clip, runtime: Runtime, place: Place, shard_on: torch.device | None = None) -> None:
         self._size = clip.size
-        self._run, self.decision = choose(FrozenTower(clip), runtime, place)
+        self._run, self.decision, self.sharded = _deployed(FrozenTower(clip), runtime, place, shard_on)
 
     @property
     def identity(self) -> str:
-        """As of `Decision`."""
-        return self.decision.identity
+        """As of `DeployedClassifier`."""
+        return _identity(self.decision, self.sharded)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images `[n, 3, H, W]` in `[0, 1]`, of any size, to embeddings `[n, D]` float32, of unit length."""
         with torch.no_grad():
             return self._run(resize_images(images, self._size))[0].float()
+
+
+def _deployed(
+    network: Frozen, runtime: Runtime, place: Place, shard_on: torch.device | None
+) -> tuple[Run, Decision, ShardedNetwork | None]:
+    """How a network is run: as `choose` decides, and sharded where it is to be."""
+    run, decision = choose(network, runtime, place)
+    if shard_on is None:
+        return run, decision, None
+    del run  # it may hold a copy
+    folds = decision.runtime == "torch"
+    whole = runners.folded_copy(network, place.images()) if folds else runners.copied(network)
+    sharded = ShardedNetwork(whole, shard_on)
+    return sharded, decision, sharded
+
+
+def _identity(decision: Decision, sharded: ShardedNetwork | None) -> str:
+    return decision.identity + (", sharded" if sharded is not None else "")

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pipeline.models.clip import Clip
+from pipeline.models.clip import Clip, image_part
 from pipeline.models.tapped import TappedNetwork
 
 
@@ -11,6 +11,7 @@ class Frozen(nn.Module):
 
     Attributes:
         name: for messages.
+        section: of the recipe that describes it.
         size: side S of the images that it takes.
         outputs: names of what it gives.
         takes_half: whether half precision serves on a GPU: what it gives is compared with other answers of its own,
@@ -18,6 +19,7 @@ class Frozen(nn.Module):
     """
 
     name: str
+    section: str
     size: int
     outputs: tuple[str, ...]
     takes_half: bool = False
@@ -33,6 +35,8 @@ class FrozenClassifier(Frozen):
     Args:
         tapped: its stages count where `tap_stages` is set; put into eval mode.
     """
+
+    section = "teacher.visual"
 
     def __init__(self, tapped: TappedNetwork, name: str = "visual teacher") -> None:
         super().__init__()
@@ -53,14 +57,15 @@ class FrozenTower(Frozen):
     """CLIP's image tower: embeddings of unit length.
 
     Args:
-        clip: put into eval mode.
+        clip: put into eval mode; its text tower is not kept.
     """
 
+    section = "teacher.text"
     takes_half = True
 
     def __init__(self, clip: Clip) -> None:
         super().__init__()
-        self.clip = clip.eval().requires_grad_(False)
+        self.clip = image_part(clip).eval().requires_grad_(False)
         self.name, self.size, self.outputs = "CLIP's image tower", clip.size, ("embedding",)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

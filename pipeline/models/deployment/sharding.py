@@ -4,7 +4,7 @@ By PyTorch's `fully_shard` (FSDP2). Gathering a block takes all processes, so th
 the others: with equal parts of a batch that is so by itself, elsewhere by `keep_step` and `in_step`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -45,7 +45,7 @@ class ShardedNetwork:
         Waits for the other processes, each of which must make the same number of calls; n may differ.
 
         Raises:
-            UnavailableError: the network uses parameters of a layer without calling it, so that they are not there.
+            UnavailableError: the network uses parameters of a block outside of it, where they are not there.
         """
         try:
             with torch.no_grad():
@@ -55,33 +55,56 @@ class ShardedNetwork:
                 raise
             reason = (str(error) or type(error).__name__).splitlines()[0][:200]
             raise UnavailableError(
-                f"teacher.visual.shard: the {self._network.name} cannot be sharded ({reason})",
-                remedy="Use --set teacher.visual.shard=false",
+                f"{self._network.section}.shard: the {self._network.name} cannot be sharded ({reason})",
+                remedy=f"Use --set {self._network.section}.shard=false",
             ) from error
         self._has_run = True
         return found
 
-    def keep_step(self, looks: bool) -> bool:
-        """Called by all processes before each possible call: where others call the network, this one calls it too.
+    def describe(self) -> str:
+        """How much of it this process holds, in one line."""
+        held, total = self.held_bytes / 1e6, self.total_bytes / 1e6
+        return f"{self._network.name}: sharded; {held:,.1f} MB of its {total:,.1f} MB of parameters in this process"
 
-        Args:
-            looks: whether this process will call it by itself.
+    def idle(self) -> None:
+        """Call the network for the others alone, with a black image."""
+        size = self._network.size
+        self(torch.zeros(1, 3, size, size, device=self._device))
 
-        Returns:
-            Whether any process does.
-        """
-        any_looks = any(of_all(looks))
-        if any_looks and not looks:
-            size = self._network.size
-            self(torch.zeros(1, 3, size, size, device=self._device))
-        return any_looks
 
-    def in_step(self, batches: Iterable[T]) -> Iterator[T]:
-        """This process's batches, for each of which it calls the network once; keeps step with those that have more."""
-        rest = iter(batches)
-        while self.keep_step((batch := next(rest, None)) is not None):
-            if batch is not None:
-                yield batch
+def keep_step(networks: Sequence[ShardedNetwork], looks: bool) -> bool:
+    """Called by all processes before each possible look: where others look, this one calls the networks too.
+
+    Args:
+        networks: that a look calls, each once, in this order.
+        looks: whether this process will look by itself.
+
+    Returns:
+        Whether any process does.
+    """
+    any_looks = any(of_all(looks))
+    if any_looks and not looks:
+        for network in networks:
+            network.idle()
+    return any_looks
+
+
+def in_step(
+    networks: Sequence[ShardedNetwork], batches: Iterable[T], idle: Callable[[], object] | None = None
+) -> Iterator[T]:
+    """This process's batches, at each of which it looks once; keeps step with those that have more.
+
+    Args:
+        networks: as for `keep_step`.
+        batches: of this process.
+        idle: what else keeps step in each batch, after the look; called where this process has none any more.
+    """
+    rest = iter(batches)
+    while keep_step(networks, (batch := next(rest, None)) is not None):
+        if batch is not None:
+            yield batch
+        elif idle is not None:
+            idle()
 
 
 def _shard(network: Frozen, on: device) -> None:
@@ -99,17 +122,48 @@ def _shard(network: Frozen, on: device) -> None:
         fully_shard(module, mesh=mesh, reshard_after_forward=True, ignored_params=scalars)
 
 
-def _units(network: nn.Module) -> list[nn.Module]:
-    """What is gathered at a time: repeated blocks, and large layers outside of them."""
+def _units(network: Frozen) -> list[nn.Module]:
+    """What is gathered at a time: repeated blocks, and large layers outside of them.
+
+    Parameters are gathered when their module is called. Attention takes those of its layers without calling them, so
+    that in the place of a block or layer that is not called is the module around it that is.
+    """
     blocks = repeated_blocks(network)
     inside = {module for block in blocks for module in block.modules()}
     layers = [
         module
         for module in network.modules()
-        # Subclasses, as attention has them, are often used without being called.
-        if module not in inside and type(module) in (nn.Conv2d, nn.Linear) and _bytes(module) >= _LARGE
+        if module not in inside and isinstance(module, nn.Conv2d | nn.Linear) and _bytes(module) >= _LARGE
     ]
-    return [*blocks, *layers]
+    called, around = _called(network), _parents(network)
+
+    def unit_of(module: nn.Module) -> nn.Module:
+        return module if module in called else unit_of(around[module])
+
+    units = {unit_of(module) for module in (*blocks, *layers)} - {network}
+    order = {module: number for number, module in enumerate(network.modules())}
+    return sorted(units, key=lambda module: -order[module])  # FSDP takes inner modules before those around them
+
+
+def _called(network: Frozen) -> set[nn.Module]:
+    """The modules whose `forward` runs when the network, on the CPU, looks at an image."""
+    called: set[nn.Module] = set()
+
+    def note(module: nn.Module, _: object) -> None:
+        called.add(module)
+
+    hooks = [module.register_forward_pre_hook(note) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, 3, network.size, network.size))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return called
+
+
+def _parents(network: nn.Module) -> dict[nn.Module, nn.Module]:
+    return {child: module for module in network.modules() for child in module.children()}
 
 
 def _bytes(network: nn.Module) -> int:

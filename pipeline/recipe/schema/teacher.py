@@ -105,6 +105,11 @@ class TextTeacherSettings(Settings):
         " the text space; null: the model's own tower, trained from scratch.",
     )
     fit: TextFitSettings = Field(default_factory=TextFitSettings, description="weights: fit only: how it is trained.")
+    shard: bool = Field(
+        default=False,
+        description="Shard the parameters of its image tower over all processes once it is frozen, as"
+        " teacher.visual.shard does those of the visual teacher.",
+    )
 
     @property
     def has_text_tower(self) -> bool:
@@ -156,6 +161,14 @@ class TextTeacherSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _sharded_tower_is_its_own(self) -> Self:
+        if self.shard and self.tower is not None and self.tower.is_teacher:
+            raise problem(
+                "shard", "expected false for @tower teacher, which is whole in each process, got true", "tower"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _hash_is_of_a_file(self) -> Self:
         check_sha256(self.weights, self.sha256)
         return self
@@ -179,12 +192,9 @@ class TeacherSettings(Settings):
 
     @model_validator(mode="after")
     def _pytorch_shards(self) -> Self:
-        if self.visual.shard and self.runtime not in ("auto", "eager", "torch"):
-            raise problem(
-                "runtime",
-                f"expected auto, eager or torch where @visual.shard is true, got {self.runtime}",
-                "visual.shard",
-            )
+        for key, teacher in (("visual.shard", self.visual), ("text.shard", self.text)):
+            if teacher.shard and self.runtime not in ("auto", "eager", "torch"):
+                raise problem("runtime", f"expected auto, eager or torch where @{key} is true, got {self.runtime}", key)
         return self
 
     @model_validator(mode="after")

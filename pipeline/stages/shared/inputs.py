@@ -100,8 +100,8 @@ class TextTeacher:
     clip: "Clip | None"
 
 
-def read_text_teacher(context: StageContext) -> TextTeacher | None:
-    """The text teacher; None where the recipe has no use of one."""
+def read_text_teacher(context: StageContext, *, looks: bool = True) -> TextTeacher | None:
+    """The text teacher, without CLIP unless it `looks` at images; None where the recipe has no use of one."""
     import torch
 
     from exporters.student.finite import read_safetensors
@@ -113,7 +113,7 @@ def read_text_teacher(context: StageContext) -> TextTeacher | None:
     saved = read_safetensors(folder / "embeddings.safetensors")
     weighing = saved["random" if recipe.distill.weighting.by == "random_prompts" else "text"]
     clip: Clip | None = None
-    if needs_image_tower(recipe):
+    if looks and needs_image_tower(recipe):
         from pipeline.models.clip import build_clip, load_clip
         from pipeline.stages.shared.text_tower import read_tower_clip
 
@@ -253,9 +253,11 @@ def read_teacher_parts(context: StageContext, fabric: "Fabric", *, stages: bool 
     visual = read_classifier(context.run.folder("teacher"), recipe.teacher.visual.classifier, "teacher.visual")
     visual.tap_stages = stages
     text = read_text_teacher(context) if weighs_by_text(recipe) else None
-    clip = text.clip.to(fabric.device) if text is not None and text.clip is not None else None
+    clip = None if text is None else text.clip
     own = recipe.teacher.text.tower
     looks_once = isinstance(clip, TowerClip) and own is not None and own.is_teacher
+    if clip is not None and looks_once:
+        clip.model.visual.to(fabric.device)  # the projection
     with leader_first():  # a decision for a runtime is made and written once
         return TeacherParts(
             visual=deploy_visual(context, fabric, visual),
@@ -313,7 +315,7 @@ def read_anchors(context: StageContext, data: Data) -> "torch.Tensor | None":
     if recipe.teacher.text.anchors is not None:
         words = class_words(recipe.teacher.text.class_names, classes)
         return read_embeddings(Path(recipe.teacher.text.anchors).expanduser(), classes, words)
-    text = read_text_teacher(context)
+    text = read_text_teacher(context, looks=False)
     return None if text is None else text.embeddings[0]
 
 

@@ -25,6 +25,7 @@ from pipeline.stages.shared.inputs import (
 )
 from pipeline.stages.shared.networks import build_student, student_preprocessing
 from pipeline.stages.shared.teacher_cache import cached_teacher, student_augmentation
+from pipeline.stages.shared.teacher_runtime import run_by
 from pipeline.stages.shared.whole_images import weighed_by_whole_images
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ def student_upstream(recipe: Recipe) -> tuple[str, ...]:
 def student_parameters(recipe: Recipe) -> Mapping[str, Any]:
     """The settings that `train_student` follows from: everything about the student, its method and its schedule."""
     plain = ("distill.method", "distill.ce", "distill.teacher_cache")
-    taught = (
-        "distill", "teacher.runtime", "teacher.text.anchors", "teacher.visual.classifier", "teacher.visual.shard"
-    )  # fmt: skip
+    taught = ("distill", *run_by(recipe), "teacher.text.anchors", "teacher.visual.classifier")
     method = plain if recipe.distill.method == "ce" else taught
     names = ("teacher.text.class_names",) if _has_anchors(recipe) else ()
     followed = settings(recipe, "seed", "student", *method, *names, "train", "data.augment", "data.decode", *IMAGE_KEYS)

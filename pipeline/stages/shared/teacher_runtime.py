@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.distill.registry import needs_stages
+from pipeline.recipe.needs import needs_image_tower
+from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
 from pipeline.stages.shared.networks import image_geometry
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.models.deployment.choice import Place
     from pipeline.models.deployment.deployed import DeployedClassifier, DeployedTower
     from pipeline.models.tapped import TappedNetwork
+    from pipeline.recipe.schema.teacher import TextTeacherSettings, VisualTeacherSettings
 
 _LIBRARIES = ("torch", "torchvision", "timm", "open_clip_torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 _IMAGES = 8
@@ -32,38 +35,45 @@ def deploy_visual(context: StageContext, fabric: "Fabric", tapped: "TappedNetwor
     """
     from pipeline.models.deployment.deployed import DeployedClassifier
 
-    shards = _is_sharded(context)
+    shards = is_sharded(context.recipe.teacher.visual)
     place = _place(context, fabric, _visual_key(context, fabric, stages=tapped.tap_stages), on_cpu=shards)
     is_new = not place.record.is_file()
     shard_on = fabric.device if shards else None
     deployed = DeployedClassifier(tapped.to(place.device), context.recipe.teacher.runtime, place, shard_on)
-    if is_new:
-        context.console.say(deployed.decision.describe())
-    if deployed.sharded is not None:
-        held, total = deployed.sharded.held_bytes, deployed.sharded.total_bytes
-        context.console.say(
-            f"visual teacher: sharded; {held / 1e6:,.1f} MB of its {total / 1e6:,.1f} MB of parameters in this process"
-        )
-    elif context.recipe.teacher.visual.shard and is_new:
-        context.console.say("visual teacher: teacher.visual.shard has no effect in one process")
+    _report(context, deployed, is_new, "teacher.visual", context.recipe.teacher.visual.shard)
     return deployed
 
 
 def deploy_tower(context: StageContext, fabric: "Fabric", clip: "Clip") -> "DeployedTower":
-    """CLIP's image tower in its runtime; a decision that was made just now is told in one line.
+    """The image tower of a CLIP that is on the CPU, in its runtime on the device; a decision that was made just now is
+    told in one line. Among several processes it is sharded where the recipe says so.
 
     Raises:
         UnavailableError, GateError: as `pipeline.models.deployment.choice.choose`.
     """
+    from pipeline.models.clip import image_part
     from pipeline.models.deployment.deployed import DeployedTower
 
-    text = settings(context.recipe, "teacher.text")
-    place = _place(context, fabric, _key(context, fabric, ("text", "teacher"), text))
+    text, shards = settings(context.recipe, "teacher.text"), is_sharded(context.recipe.teacher.text)
+    place = _place(context, fabric, _key(context, fabric, ("text", "teacher"), text), on_cpu=shards)
     is_new = not place.record.is_file()
-    deployed = DeployedTower(clip, context.recipe.teacher.runtime, place)
+    shard_on = fabric.device if shards else None
+    tower = image_part(clip).to(place.device)
+    deployed = DeployedTower(tower, context.recipe.teacher.runtime, place, shard_on)
+    _report(context, deployed, is_new, "teacher.text", context.recipe.teacher.text.shard)
+    return deployed
+
+
+def _report(
+    context: StageContext, deployed: "DeployedClassifier | DeployedTower", is_new: bool, section: str, shard: bool
+) -> None:
+    """Report a new decision, and how a network is sharded."""
     if is_new:
         context.console.say(deployed.decision.describe())
-    return deployed
+    if deployed.sharded is not None:
+        context.console.say(deployed.sharded.describe())
+    elif shard and is_new:
+        context.console.say(f"{deployed.decision.network}: {section}.shard has no effect in one process")
 
 
 def visual_identity(context: StageContext, fabric: "Fabric") -> str | None:
@@ -73,13 +83,21 @@ def visual_identity(context: StageContext, fabric: "Fabric") -> str | None:
     distill = context.recipe.distill
     stages = needs_stages(distill.method, distill.base)
     kept = kept_decision(_folder(context) / f"{_visual_key(context, fabric, stages=stages)}.json")
-    return None if kept is None else kept.identity + (", sharded" if _is_sharded(context) else "")
+    sharded = ", sharded" if is_sharded(context.recipe.teacher.visual) else ""
+    return None if kept is None else kept.identity + sharded
 
 
-def _is_sharded(context: StageContext) -> bool:
+def run_by(recipe: Recipe) -> tuple[str, ...]:
+    """The settings of how frozen teachers are run, which the last bits of what they give follow from."""
+    clip = ("teacher.text.shard",) if needs_image_tower(recipe) else ()
+    return ("teacher.runtime", "teacher.visual.shard", *clip)
+
+
+def is_sharded(teacher: "VisualTeacherSettings | TextTeacherSettings") -> bool:
+    """Whether a frozen teacher is sharded: the recipe says so, and several processes do this work together."""
     from pipeline.distributed.collectives import process_count
 
-    return context.recipe.teacher.visual.shard and process_count() > 1
+    return teacher.shard and process_count() > 1
 
 
 def _visual_key(context: StageContext, fabric: "Fabric", *, stages: bool) -> str:

@@ -41,7 +41,8 @@ def whole_images(
     with folder.in_use():
         folder.open(_about(recipe, data, device), context.run.path)
         images, storage = len(data.index.splits["train"]), recipe.distill.teacher_cache.storage
-        yield WholeImages(folder.path, images, teacher.views.identities, teacher.embed, device, storage)
+        views, keep_step = teacher.views.identities, teacher.keep_embed_step
+        yield WholeImages(folder.path, images, views, teacher.embed, device, storage, keep_step)
 
 
 @contextmanager
@@ -64,7 +65,8 @@ def weighed_by_whole_images(
         if missing := from_leader(int(seen.missing(images).sum())):
             context.console.say(f"CLIP looks once at {missing:,} whole images, in {len(teacher.views)} views")
             size = max(1, EVALUATION_BATCH // len(teacher.views))
-            for batch in data.loader.evaluation_batches("train", data.geometry, size, part=this_part()):
+            batches = data.loader.evaluation_batches("train", data.geometry, size, part=this_part())
+            for batch in teacher.in_step(batches, looks=False, embeds=True):
                 seen.look(images_to_device(batch.images, device), batch.indices)
             of_all(None)  # each process will read what the others have written
         yield teacher.seeing(seen)

@@ -35,7 +35,7 @@ def test_zero_shot_accuracy_equals_that_of_numpy(specs: dict, sizes: list[int], 
         for start, size in zip(starts.tolist(), sizes, strict=True)
     ]
     embeddings = torch.from_numpy(texts).float()
-    accuracy = zero_shot_accuracy(clip, embeddings, views, batches, torch.device("cpu"))
+    accuracy = zero_shot_accuracy(clip.encode_image, embeddings, views, batches, torch.device("cpu"))
     assert list(accuracy) == list(views.names)
     assert list(accuracy.values()) == pytest.approx(expected.tolist())
     assert 0 < expected.min() <= expected.max() < 1

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from exporters.core.errors import TmkdError, UnavailableError, UsageError
 from exporters.core.files import sha256_file
-from pipeline.models.clip import Clip, build_clip, fetched_sha256, is_checkpoint, load_clip
+from pipeline.models.clip import Clip, build_clip, fetched_sha256, image_part, is_checkpoint, load_clip, text_part
 from tests.pipeline.models.small_clip import DESCRIPTION, small_clip, write_description
 
 TEXTS = ["a photo of a red-crested striped finch.", "a sketch of a teal.", ""]
@@ -52,6 +52,24 @@ def test_the_tiny_model_encodes_to_unit_length(tiny: Clip):
         assert not embeddings.requires_grad
         torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(count))
     assert not torch.allclose(texts[0], texts[1])
+
+
+def test_parts_look_and_read_as_the_whole_does_and_hold_nothing_of_each_other(small: Clip):
+    looks, reads, shown = image_part(small), text_part(small), torch.rand(2, 3, 20, 20)
+    assert torch.equal(looks.encode_image(shown), small.encode_image(shown))
+    assert torch.equal(reads.encode_text(TEXTS), small.encode_text(TEXTS))
+    assert looks.temperature == reads.temperature == small.temperature
+    names = {part: {name for name, _ in part.model.named_parameters()} for part in (looks, reads, small)}
+    assert names[looks] & names[reads] == {"logit_scale"} and names[looks] | names[reads] == names[small]
+    assert {name.partition(".")[0] for name in names[looks]} == {"visual", "logit_scale"}
+    assert all(part.model.logit_scale is small.model.logit_scale for part in (looks, reads))  # shared, not copied
+
+
+def test_parts_may_be_on_two_devices(small: Clip):
+    whole = copy.deepcopy(small)
+    looks, reads = image_part(whole), text_part(whole).to("meta")
+    assert reads.encode_text(TEXTS).device.type == "meta"
+    assert looks.encode_image(torch.rand(1, 3, 16, 16)).device.type == "cpu"
 
 
 def test_copy_reads_texts_alike_and_holds_no_second_vocabulary(small: Clip):

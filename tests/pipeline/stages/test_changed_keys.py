@@ -211,6 +211,11 @@ _CASES: dict[str, list[Case]] = {
     },
     "teacher.text.tower.classifier": [Case("fc", TEXT, TOWER)],
     "teacher.text.tower.image_size": [Case(48, TEXT, TOWER)],
+    "teacher.text.shard": [
+        Case(True, WEIGHED),
+        Case(True, "", CONFIDENCE),
+        Case(True, "bundle", CONFIDENCE | CONTRAST),
+    ],
     "teacher.text.fit.epochs": [Case(12, TEXT), Case(12, "", CONFIDENCE)],
     **{
         key: [Case(case.value, case.again, {"teacher.text.fit.optimizer": "sgd"} | case.beside) for case in cases]

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,14 +9,17 @@ from PIL import Image
 from torch import Tensor
 
 from exporters.student.architectures import Architecture, build
+from pipeline.models.clip import build_clip
+from pipeline.models.deployment import sharding
 from pipeline.models.deployment.choice import Place
-from pipeline.models.deployment.deployed import DeployedClassifier
+from pipeline.models.deployment.deployed import DeployedClassifier, DeployedTower
 from pipeline.models.tapped import TappedNetwork
 from pipeline.tmkd.choice import ScoreStatistics
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.settings import EdgeView, FlipView, HighFrequencyView
 from pipeline.tmkd.views.views import Views
 from pipeline.tmkd.weighting import ViewWeighting, confidence_weighting, uniform_weighting
+from tests.pipeline.models.small_clip import write_description
 
 CLASSES, SIZE = 6, 16
 SPECS = {"edge": EdgeView(strength=0.4), "high_frequency": HighFrequencyView(cutoff=0.3)}
@@ -330,7 +333,7 @@ def test_whole_images_take_the_place_of_what_clip_sees_of_a_crop() -> None:
 
 
 class Recording:
-    """Parts that were timed, and a sharded network's steps."""
+    """Parts that were timed, and a sharded network's calls for others."""
 
     def __init__(self) -> None:
         self.seen: list[object] = []
@@ -340,11 +343,8 @@ class Recording:
         self.seen.append(name)
         yield
 
-    def keep_step(self, looks: bool) -> None:
-        self.seen.append(looks)
-
-    def in_step(self, batches: list[int]) -> list[int]:
-        return batches[::-1]
+    def idle(self) -> None:
+        self.seen.append("idle")
 
 
 def test_parts_are_timed_by_their_names() -> None:
@@ -357,19 +357,63 @@ def test_parts_are_timed_by_their_names() -> None:
     assert timer.seen == ["views", "clip", "views", "cache"]
 
 
-def test_step_is_kept_where_the_visual_teacher_is_sharded_and_nowhere_else(tmp_path: Path) -> None:
-    images, _ = batch()
-    place = Place(tmp_path, "key", torch.device("cpu"), False, lambda: images, 1)
-    deployed = DeployedClassifier(visual(), "eager", place)
-    batches = [1, 2, 3]
-    for network in (visual(), deployed):
-        teacher = MultiViewTeacher(network, Views({}), uniform_weighting, 1.0)
-        teacher.keep_step(True)
-        assert teacher.in_step(batches) is batches
-    deployed.sharded = sharded = Recording()  # type: ignore[assignment]
-    for looks in (True, False):
-        teacher.keep_step(looks)
-    assert sharded.seen == [True, False] and teacher.in_step(batches) == [3, 2, 1]
+@pytest.fixture
+def deployed(tmp_path: Path) -> tuple[DeployedClassifier, DeployedTower]:
+    """A visual teacher and CLIP's image tower."""
+    place = Place(tmp_path, "key", torch.device("cpu"), False, lambda: batch()[0], 1)
+    clip = build_clip(str(write_description(tmp_path)))
+    return DeployedClassifier(visual(), "eager", place), DeployedTower(clip, "eager", place)
+
+
+def others_look(monkeypatch: pytest.MonkeyPatch, answers: Iterable[bool]) -> None:
+    """A second process, which looks or does not each time that it is asked."""
+    rest = iter(answers)
+    monkeypatch.setattr(sharding, "of_all", lambda value: [value, next(rest)])
+
+
+def test_step_is_kept_with_the_networks_that_are_sharded(
+    deployed: tuple[DeployedClassifier, DeployedTower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier, tower = deployed
+    teacher = MultiViewTeacher(classifier, Views({}), uniform_weighting, 1.0, tower)
+    seeing = teacher.seeing(lambda indices: torch.zeros(1, len(indices), 1))
+    others_look(monkeypatch, [])  # nobody is asked where nothing is sharded
+    for asked in (teacher, seeing):
+        asked.keep_step(False)
+        asked.keep_embed_step(False)
+    classifier.sharded, tower.sharded = looked, embedded = Recording(), Recording()  # type: ignore[assignment]
+    others_look(monkeypatch, [True] * 4)
+    teacher.keep_step(True)
+    assert (len(looked.seen), len(embedded.seen)) == (0, 0)
+    teacher.keep_step(False)
+    assert (len(looked.seen), len(embedded.seen)) == (1, 1)
+    seeing.keep_step(False)  # it looks at no crop
+    assert (len(looked.seen), len(embedded.seen)) == (2, 1)
+    seeing.keep_embed_step(False)
+    assert (len(looked.seen), len(embedded.seen)) == (2, 2)
+
+
+def test_batches_are_in_step_with_those_of_a_process_that_has_one_more(
+    deployed: tuple[DeployedClassifier, DeployedTower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier, tower = deployed
+    teacher, batches = MultiViewTeacher(classifier, Views({}), uniform_weighting, 1.0, tower), [1, 2, 3]
+    seeing = teacher.seeing(lambda indices: torch.zeros(1, len(indices), 1))
+    assert teacher.in_step(batches) is batches and teacher.in_step(batches, looks=False, embeds=True) is batches
+    classifier.sharded, tower.sharded = looked, embedded = Recording(), Recording()  # type: ignore[assignment]
+    others_look(monkeypatch, [True] * 4 + [False])
+    assert list(teacher.in_step(batches)) == batches
+    assert (len(looked.seen), len(embedded.seen)) == (1, 1)
+    others_look(monkeypatch, [True] * 4 + [True, False])  # the last time but one for what it embeds
+    assert list(seeing.in_step(batches, embeds=True)) == batches
+    assert (len(looked.seen), len(embedded.seen)) == (2, 2)
+    others_look(monkeypatch, [True] * 4 + [False, False])  # it knows that image already
+    assert list(teacher.in_step(batches, looks=False, embeds=True)) == batches
+    assert (len(looked.seen), len(embedded.seen)) == (2, 2)
+    classifier.sharded = None
+    others_look(monkeypatch, [True] * 4 + [True, False])
+    assert list(seeing.in_step(batches, embeds=True)) == batches
+    assert (len(looked.seen), len(embedded.seen)) == (2, 3)
 
 
 def test_teachers_are_shown_channels_last_and_embed_each_view() -> None:

@@ -127,7 +127,7 @@ def test_classifier_finds_the_nearest_prompt_on_plain_images(fit: TextFit):
         torch.testing.assert_close(scores, fit.clip.encode_image(images) @ texts.T)
     batch = Batch((images * 255).to(torch.uint8), scores.argmax(dim=1), torch.arange(6))
     plain = texts[None]
-    assert zero_shot_accuracy(fit.clip, plain, Views({}), [batch], torch.device("cpu"))["rgb"] == 1.0
+    assert zero_shot_accuracy(fit.clip.encode_image, plain, Views({}), [batch], torch.device("cpu"))["rgb"] == 1.0
 
 
 def test_prompts_of_views_that_are_not_shown_change_nothing(fit: TextFit):
@@ -168,6 +168,6 @@ def test_two_colours_are_learned_in_a_few_steps(fit: TextFit):
     embeddings = encode_prompts(fit.clip.encode_text, PROMPTS, NAMES, VIEWS.kinds)
     unseen, truth = pictures(60, seed=6)
     batch = Batch((unseen * 255).to(torch.uint8), truth, torch.arange(60))
-    accuracy = zero_shot_accuracy(fit.clip, embeddings, VIEWS, [batch], torch.device("cpu"))
+    accuracy = zero_shot_accuracy(fit.clip.encode_image, embeddings, VIEWS, [batch], torch.device("cpu"))
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert min(accuracy.values()) > 0.9

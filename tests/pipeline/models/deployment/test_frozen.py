@@ -28,5 +28,6 @@ def test_tower_gives_the_embeddings_of_clip(tmp_path: Path) -> None:
     clip = build_clip(str(write_description(tmp_path)))
     network = FrozenTower(clip)
     assert network.takes_half and not any(parameter.requires_grad for parameter in network.parameters())
+    assert not any("text" in name or "token" in name for name, _ in network.named_parameters())
     shown = images(2, clip.size)
     assert torch.equal(network(shown)[0], clip.encode_image(shown))

@@ -13,7 +13,7 @@ from pipeline.distributed.collectives import process_count, process_number, shar
 from pipeline.models.deployment.deployed import DeployedClassifier
 from pipeline.models.deployment.frozen import Frozen, FrozenClassifier
 from pipeline.models.deployment.settings import Runtime
-from pipeline.models.deployment.sharding import ShardedNetwork
+from pipeline.models.deployment.sharding import ShardedNetwork, in_step, keep_step
 from pipeline.models.outputs import NetworkOutput
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.settings import EdgeView
@@ -39,16 +39,18 @@ def images(count: int, size: int = networks.SIZE) -> Tensor:
 
 
 class Direct(Frozen):
-    """Uses a layer's parameters without calling it."""
+    """Uses a layer's parameters without calling it, or besides calling it."""
 
-    name, size, outputs = "direct network", 4, ("logits",)
+    name, section, size, outputs = "direct network", "teacher.visual", 4, ("logits",)
 
-    def __init__(self) -> None:
+    def __init__(self, calls: bool) -> None:
         super().__init__()
-        self.layer = nn.Linear(1024, 512).requires_grad_(False)
+        torch.manual_seed(0)
+        self.layer, self._calls = nn.Linear(1024, 1024).requires_grad_(False), calls
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return (nn.functional.linear(images.flatten(1)[:, :1].expand(-1, 1024), self.layer.weight),)
+        values = images.flatten(1)[:, :1].expand(-1, 1024)
+        return (nn.functional.linear(self.layer(values) if self._calls else values, self.layer.weight),)
 
 
 def deployed(runtime: Runtime) -> DeployedClassifier:
@@ -89,10 +91,11 @@ def shared_work() -> dict[str, Any]:
         eager, folded = deployed("eager"), deployed("torch")
         assert eager.sharded is not None
         mine = images(COUNTS[number])
-        stepped = [eager(batch).logits for batch in eager.sharded.in_step(images(BATCHES[number]).split(1))]
-        alike = eager.sharded.keep_step(True) and eager(mine) and eager.sharded.keep_step(False)
+        stepped = [eager(batch).logits for batch in in_step([eager.sharded], images(BATCHES[number]).split(1))]
+        alike = keep_step([eager.sharded], True) and eager(mine) and keep_step([eager.sharded], False)
+        direct = ShardedNetwork(Direct(calls=False), CPU)
         try:
-            refused = ShardedNetwork(Direct(), CPU)(images(1, 4))
+            refused = ShardedNetwork(Direct(calls=True), CPU)(images(1, 4))
         except UnavailableError as error:
             refused = error.message
         return {
@@ -104,6 +107,7 @@ def shared_work() -> dict[str, Any]:
             "partly cached": partly_cached(eager, Path(folder)),
             "taught": taught(eager, cached=False),
             "taught from a cache": taught(eager, cached=True),
+            "direct": direct(images(1, 4)),
             "refused": refused,
         }
 
@@ -158,6 +162,12 @@ def test_sharded_answers_have_an_identity_of_their_own(processes: list[dict[str,
     assert processes[0]["identity"] == f"{deployed('eager').identity}, sharded"
 
 
-def test_network_that_uses_a_layer_without_calling_it_is_refused(processes: list[dict[str, Any]]) -> None:
+def test_layer_that_is_used_without_a_call_is_gathered_with_what_uses_it(processes: list[dict[str, Any]]) -> None:
+    expected = Direct(calls=False)(images(1, 4))
+    for process in processes:
+        torch.testing.assert_close(process["direct"], expected)
+
+
+def test_network_that_uses_a_block_outside_of_its_call_is_refused(processes: list[dict[str, Any]]) -> None:
     for process in processes:
         assert "teacher.visual.shard: the direct network cannot be sharded" in process["refused"]

@@ -28,18 +28,20 @@ def test_slips_in_names_of_clip_are_named(values: dict, words: str) -> None:
         TextTeacherSettings.model_validate(values)
 
 
+@pytest.mark.parametrize("teacher", ["visual", "text"])
 @pytest.mark.parametrize("runtime", ["compile", "onnxruntime", "tensorrt"])
-def test_only_pytorch_runs_a_sharded_teacher(runtime: str) -> None:
-    assert TeacherSettings.model_validate({"runtime": runtime, "visual": {"shard": False}}).runtime == runtime
+def test_only_pytorch_runs_a_sharded_teacher(runtime: str, teacher: str) -> None:
+    assert TeacherSettings.model_validate({"runtime": runtime, teacher: {"shard": False}}).runtime == runtime
     with pytest.raises(
-        ValidationError, match=rf"expected auto, eager or torch where @visual\.shard is true, got {runtime}"
+        ValidationError, match=rf"expected auto, eager or torch where @{teacher}\.shard is true, got {runtime}"
     ):
-        TeacherSettings.model_validate({"runtime": runtime, "visual": {"shard": True}})
+        TeacherSettings.model_validate({"runtime": runtime, teacher: {"shard": True}})
 
 
 @pytest.mark.parametrize("runtime", ["auto", "eager", "torch"])
 def test_runtimes_of_pytorch_may_shard(runtime: str) -> None:
-    assert TeacherSettings.model_validate({"runtime": runtime, "visual": {"shard": True}}).visual.shard
+    both = TeacherSettings.model_validate({"runtime": runtime, "visual": {"shard": True}, "text": {"shard": True}})
+    assert both.visual.shard and both.text.shard
 
 
 def test_teacher_that_is_the_image_tower_is_not_sharded() -> None:
@@ -47,3 +49,6 @@ def test_teacher_that_is_the_image_tower_is_not_sharded() -> None:
     assert TeacherSettings.model_validate({"text": text}).text.tower is not None
     with pytest.raises(ValidationError, match=r"expected false for @text\.tower teacher"):
         TeacherSettings.model_validate({"text": text, "visual": {"shard": True}})
+    with pytest.raises(ValidationError, match="expected false for @tower teacher"):
+        TextTeacherSettings.model_validate({**text, "shard": True})
+    assert TextTeacherSettings.model_validate({**text, "tower": "resnet18", "shard": True}).shard

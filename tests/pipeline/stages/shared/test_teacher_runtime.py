@@ -55,14 +55,17 @@ def test_another_runtime_is_another_decision(finished: tuple[Run, Outcome], tmp_
     assert found.tower_identity == found.decisions[1].identity != other.tower_identity
 
 
-def test_sharding_in_one_process_is_reported_and_changes_nothing(finished: tuple[Run, Outcome], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("key", "network"), [("visual", "visual teacher"), ("text", "CLIP's image tower")])
+def test_sharding_in_one_process_is_reported_and_changes_nothing(
+    key: str, network: str, finished: tuple[Run, Outcome], tmp_path: Path
+) -> None:
     fabric, usual = make_fabric("cpu", "fp32"), context_of(finished[0])
     elsewhere = RunDirectory(finished[0].directory, cache=tmp_path)
-    chosen = replace(context_of(finished[0], teacher__visual__shard="true"), run=elsewhere)
+    chosen = replace(context_of(finished[0], **{f"teacher__{key}__shard": "true"}), run=elsewhere)
     stream = io.StringIO()
     chosen = replace(chosen, console=Console(stream, plain=True))
     found, images = read_teacher(chosen, fabric), torch.rand(3, 3, 32, 32)
     ours, theirs = found.look(images), read_teacher(usual, fabric).look(images)
-    assert torch.equal(ours.output.logits, theirs.output.logits)
+    assert torch.equal(ours.output.logits, theirs.output.logits) and torch.equal(ours.embeddings, theirs.embeddings)
     assert visual_identity(chosen, fabric) == visual_identity(usual, fabric)
-    assert stream.getvalue().count("teacher.visual.shard has no effect in one process") == 1
+    assert stream.getvalue().count(f"{network}: teacher.{key}.shard has no effect in one process") == 1
