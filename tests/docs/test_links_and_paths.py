@@ -1,4 +1,4 @@
-"""Links resolve, named files exist, and nothing refers to one particular machine."""
+"""Links resolve, named files exist, nothing is left to be filled in, and nothing refers to one particular machine."""
 
 import re
 from pathlib import Path
@@ -46,6 +46,14 @@ def test_project_files_named_in_the_text_exist(document: Path) -> None:
         path = re.fullmatch(r"(?:pipeline|exporters|configs|tests|docs)/[\w./-]*", span)
         if path is not None and not span.startswith(_MADE) and span not in _EXAMPLES:
             assert (ROOT / span).exists(), f"{name(document)}: {span} is not there"
+
+
+@each_document
+def test_documents_are_filled_in(document: Path) -> None:
+    text = document.read_text("utf-8")
+    assert not re.findall(
+        r"@[A-Z_]+@|\b(?:TODO|FIXME|TBD|XXX)\b|^(?:<<<<<<<|=======|>>>>>>>)(?: |$)", text, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize(
