@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exporters.core.wording import first_of
+
 if TYPE_CHECKING:
     import onnx
 
@@ -39,8 +41,7 @@ class Constant:
         """As one line of text."""
         if not self.sources:
             return "constant of the architecture"
-        more = f" and {len(self.sources) - _NAMED} more" if len(self.sources) > _NAMED else ""
-        return f"computed from {', '.join(self.sources[:_NAMED])}{more}"
+        return f"computed from {first_of(self.sources, _NAMED)}"
 
 
 def recompute(student: "TrainedStudent", opset: int, sizes: Iterable[int]) -> list[Constant]:

@@ -1,10 +1,10 @@
 """`benchmark.png`: latency of every runtime, and beside it throughput by batch size."""
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from exporters.benchmark.table import Result, entries, label, thread_counts, title
+from exporters.core.figure import png_of, reproducible_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,26 +21,16 @@ def draw_png(result: Result) -> bytes:
     Left: the median latency at the smallest batch, with a line up to the 95th percentile. Right: images a second by
     batch size, both axes logarithmic. The same figures give the same bytes.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     threads = thread_counts(result)
     names = list(dict.fromkeys(_name(entry) for entry in result["results"]))
     height = sum(_FRAME + max(3, len(entries(result, count))) * _ROW for count in threads)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a person's own style would change the bytes
-        matplotlib.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
-        figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
-        FigureCanvasAgg(figure)
+    with reproducible_figure((_WIDTH, height), _DPI) as figure:
         panels = figure.subplots(len(threads), 2, squeeze=False)
         for (left, right), count in zip(panels, threads, strict=True):
             _draw_latencies(left, entries(result, count), names)
             left.set_title(title(result, count), loc="left", fontsize=9, fontweight="bold")
             _draw_throughput(right, entries(result, count), names)
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+        return png_of(figure)
 
 
 def _name(entry: Mapping[str, Any]) -> str:

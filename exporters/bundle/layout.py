@@ -25,6 +25,7 @@ from exporters.bundle.openvino import openvino_files
 from exporters.bundle.signature import MOST_SIGNATURE_BYTES, SIGNATURE
 from exporters.bundle.triton import KSERVE, triton_copies, triton_engines, triton_texts
 from exporters.core.errors import GateError
+from exporters.core.wording import first_of
 
 _MOST_FOREIGN = 1000
 """Entries of a folder that are looked at beyond those that belong there."""
@@ -126,6 +127,4 @@ def _look(folder: Path, relative: str, allowed: set[str], folders: set[str], fou
 
 
 def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(name[:200] for name in names[:5]) + more
+    return first_of([name[:200] for name in names], 5)

@@ -9,6 +9,7 @@ from exporters.bundle.golden import report_of
 from exporters.bundle.known import none_of_these
 from exporters.bundle.manifest import GOLDEN_LIMITS, variant_of
 from exporters.core.licences import NOT_STATED
+from exporters.core.wording import first_of
 from exporters.images.preprocessing import Preprocessing
 
 
@@ -108,8 +109,7 @@ def _reproduction(facts: Mapping[str, Any]) -> str:
 
 
 def _some(labels: list[str]) -> str:
-    shown = ", ".join(labels[:20])
-    return shown if len(labels) <= 20 else f"{shown} and {len(labels) - 20} more (labels.json has all)"
+    return first_of(labels, 20) + (" (labels.json has all)" if len(labels) > 20 else "")
 
 
 def _model_facts(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.process_state import quiet
+from exporters.core.wording import first_of
 
 SIGNATURE = "model.sig"
 MOST_SIGNATURE_BYTES = 2**18
@@ -166,5 +167,4 @@ def _reason(error: Exception) -> str:
 
 
 def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(name[:200] for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return first_of([name[:200] for name in names], 5)

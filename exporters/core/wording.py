@@ -19,10 +19,16 @@ def was_or_were(number: int) -> str:
     return "was" if number == 1 else "were"
 
 
-def first_of(names: Sequence[str], most: int) -> str:
-    """`cat, dog and 3 more`: the first names, at most so many, and how many others there are."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+def first_of(names: Sequence[str], most: int, *, clauses: bool = False) -> str:
+    """`cat, dog and 3 more`: the first names, at most so many, and how many others there are.
+
+    Args:
+        names: all of them.
+        most: how many are written out.
+        clauses: whether they are whole clauses, which semicolons separate: `a is NaN; b is NaN; and 3 more`.
+    """
+    shown = ("; " if clauses else ", ").join(names[:most])
+    return f"{shown}{';' if clauses else ''} and {len(names) - most:,} more" if len(names) > most else shown
 
 
 def p_value(p: float, *, alone: bool = False) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from exporters.core.errors import UnavailableError
 from exporters.core.names import normalized
+from exporters.core.wording import first_of
 from exporters.images.scan import OUTPUT, Scan
 from exporters.images.splits import SplitName, find_splits, split_of
 from exporters.images.suffixes import has_image_suffix
@@ -147,5 +148,4 @@ def _alike(folders: list[list[str]]) -> bool:
 
 
 def _some(names: list[str]) -> str:
-    shown = [f"{name}/" for name in names[:3]]
-    return ", ".join(shown) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+    return first_of([f"{name}/" for name in names], 3)

@@ -3,11 +3,12 @@
 torch is imported when a file is read, not before.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporters.core.errors import UnavailableError
+from exporters.core.wording import first_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +36,7 @@ def require_finite(state: "Mapping[str, Tensor]", name: str, allowed: Collection
     broken = [key for key in non_finite(state) if key not in allowed]
     if broken:
         raise UnavailableError(
-            f"{name}: holds values that are NaN or infinite: {first_of(broken)}",
+            f"{name}: holds values that are NaN or infinite: {first_of(broken, NAMED, clauses=True)}",
             remedy="The training that wrote it had diverged, or the file is damaged; take an earlier checkpoint.",
         )
 
@@ -61,11 +62,6 @@ def read_safetensors(path: Path) -> "dict[str, Tensor]":
     state: dict[str, Tensor] = load_file(path)
     require_finite(state, str(path))
     return state
-
-
-def first_of(lines: Sequence[str]) -> str:
-    """The first five lines, and how many more there are."""
-    return "; ".join(lines[:NAMED]) + (f", and {len(lines) - NAMED} more" if len(lines) > NAMED else "")
 
 
 def _is_finite(value: "Tensor") -> bool:

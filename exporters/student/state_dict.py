@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from exporters.core.errors import UnavailableError
+from exporters.core.wording import first_of
 from exporters.student.architectures import Architecture
-from exporters.student.finite import first_of, non_finite, require_finite
+from exporters.student.finite import NAMED, non_finite, require_finite
 
 AUXILIARY_HEADS = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
 """Heads that help while these of torchvision are trained from scratch; ours are built without them."""
@@ -39,7 +40,7 @@ def load_exactly(network: nn.Module, state: Mapping[str, Tensor], name: str) -> 
     own = network.state_dict()
     mismatch = _compare(own, state)
     if lines := mismatch.lines(own, state):
-        raise UnavailableError(f"{name}: does not fit the network: {first_of(lines)}")
+        raise UnavailableError(f"{name}: does not fit the network: {first_of(lines, NAMED, clauses=True)}")
     require_finite(state, name, allowed=non_finite(own))
     _load(network, state)
 
@@ -76,7 +77,8 @@ def fit_state(
     head_differs = replace_head and _is_head(mismatch.reshaped, own, state)
     if lines := mismatch.lines(own, state, shapes=not head_differs):
         by_order = f". Nor can its keys be mapped by their order: {reason}" if reason else ""
-        raise UnavailableError(f"{name}: does not fit the network: {first_of(lines)}{by_order}", remedy=remedy)
+        shown = first_of(lines, NAMED, clauses=True)
+        raise UnavailableError(f"{name}: does not fit the network: {shown}{by_order}", remedy=remedy)
     require_finite({key: value for key, value in state.items() if key in own}, name, allowed=non_finite(own))
     _load(network, {key: value for key, value in state.items() if key in own and key not in mismatch.reshaped})
     return bool(mismatch.reshaped)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporters.core.errors import GateError
+from exporters.core.wording import first_of
 from exporters.tensorrt.libraries import Library
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -118,10 +119,9 @@ def check_precision(
     else:
         wrong = [layer for layer in apart if layer.precision != "fp32" or not set(layer.nodes) & set(fp32_nodes)]
     if wrong or not (precision == "fp32" or precision in counts):
-        names = ", ".join(f"{layer.nodes[0]} ({layer.precision})" for layer in wrong[:_MOST_NAMES])
-        more = f" and {len(wrong) - _MOST_NAMES} more" if len(wrong) > _MOST_NAMES else ""
+        names = first_of([f"{layer.nodes[0]} ({layer.precision})" for layer in wrong], _MOST_NAMES)
         raise GateError(
-            f"the {where} is not {precision}: {f'{names}{more}' if wrong else 'no layer of it is'}",
+            f"the {where} is not {precision}: {names if wrong else 'no layer of it is'}",
             remedy=f"The precision is in the ONNX file: build from one that is {precision}.",
         )
     return {"layers": dict(sorted(counts.items())), "apart": [layer.nodes[0] for layer in apart]}

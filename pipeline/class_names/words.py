@@ -11,6 +11,7 @@ from pathlib import Path
 
 from exporters.core.errors import UnavailableError, UsageError
 from exporters.core.names import normalized
+from exporters.core.wording import first_of
 from exporters.labels import read_rows
 from pipeline.class_names.libraries import LIBRARY_SETS
 
@@ -116,10 +117,9 @@ class _Names:
         numbered = all(map(_is_number, classes)) and not any(map(_is_number, self.labels))
         if numbered and len(classes) == len(self.words):
             return self._in_order(classes)
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise UsageError(
             f"{self.source}: has no words for {len(missing)} of the data set's {len(classes)} classes:"
-            f" {', '.join(missing[:5])}{more}",
+            f" {first_of(missing, 5)}",
             remedy=f"Its labels are: {', '.join(self.labels[:5])}{' …' if len(self.labels) > 5 else ''}",
         )
 

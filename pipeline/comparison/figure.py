@@ -1,11 +1,11 @@
 """`compare.png`: the accuracy of every arm, and next to it the difference of each from its reference."""
 
-import io
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporters.core.figure import png_of, reproducible_figure
 from pipeline.comparison.analysis import ArmFigures, ablations, main_arms
 from pipeline.comparison.results import Which
 from pipeline.comparison.text import points
@@ -37,19 +37,9 @@ def draw_png(figures: tuple[ArmFigures, ...]) -> bytes:
 
     As of `paint`.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a person's own style would change the bytes
-        matplotlib.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
-        figure = Figure(figsize=(WIDTH, height(figures)), dpi=_DPI, layout="constrained")
-        FigureCanvasAgg(figure)
+    with reproducible_figure((WIDTH, height(figures)), _DPI) as figure:
         paint(figure, figures)
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+        return png_of(figure)
 
 
 def height(figures: tuple[ArmFigures, ...]) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from exporters.core.errors import UnavailableError
+from exporters.core.wording import first_of
 from pipeline.class_names.words import plain_name
 
 _REMEDY = "The file is an .npz with `embeddings` [K, D] (float) and `class_names` [K] (text), one row a class."
@@ -52,10 +53,9 @@ def read_embeddings(path: Path, classes: Sequence[str], words: Sequence[str] | N
         key=lambda found: len(found[0]),
     )
     if missing:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise UnavailableError(
             f"{path}: has no embedding for {len(missing)} of the data set's {len(classes)} classes:"
-            f" {', '.join(missing[:5])}{more}",
+            f" {first_of(missing, 5)}",
             remedy=f"Its names are: {', '.join(names[:5])} …",
         )
     counts = Counter(map(plain_name, names))

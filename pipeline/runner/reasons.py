@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from exporters.core.wording import first_of
+
 SHOWN = 3
 _LONGEST = 120
 _WORDS = {"code": "its code changed", "libraries": "a library changed", "python": "Python changed"}
@@ -26,9 +28,8 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def brief(reasons: Sequence[str]) -> str:
     """The first reasons in one line, and how many more there are."""
-    shown = "; ".join(_shortened(reason) for reason in reasons[:SHOWN])
-    more = len(reasons) - SHOWN
-    return shown if more <= 0 else f"{shown}; and {more} more (`plan --verbose`)"
+    shown = first_of([_shortened(reason) for reason in reasons], SHOWN, clauses=True)
+    return f"{shown} (`plan --verbose`)" if len(reasons) > SHOWN else shown
 
 
 def _words(key: str, before: str | None, now: str | None) -> str:

@@ -1,8 +1,8 @@
 """`front.svg` and `front.png`: accuracy over latency, the size as the area of a mark, the front and the bounds."""
 
-import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from exporters.core.figure import png_of, reproducible_figure, svg_of
 from pipeline.search.outcome import Candidate, Outcome
 from pipeline.search.space import Bounds
 
@@ -23,26 +23,9 @@ def draw(outcome: Outcome, bounds: Bounds, threads: int) -> tuple[bytes, bytes]:
         bounds: drawn as lines.
         threads: of ONNX Runtime, for the label.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a person's own style would change the bytes
-        own: dict[Any, Any] = {
-            "font.size": 9,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "svg.hashsalt": "front",
-        }
-        matplotlib.rcParams.update(own)
-        figure = Figure(figsize=(8.0, 5.0), dpi=160, layout="constrained")
-        FigureCanvasAgg(figure)
+    with reproducible_figure((8.0, 5.0), 160, {"svg.hashsalt": "front"}) as figure:
         _paint(figure.subplots(), outcome, bounds, threads)
-        svg, png = io.BytesIO(), io.BytesIO()
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(png, format="png", metadata={"Software": None})
-    return svg.getvalue(), png.getvalue()
+        return svg_of(figure).encode(), png_of(figure)
 
 
 def _paint(axes: "Axes", outcome: Outcome, bounds: Bounds, threads: int) -> None:

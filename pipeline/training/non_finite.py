@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from exporters.core.errors import GateError
-from exporters.student.finite import first_of, non_finite
+from exporters.core.wording import first_of
+from exporters.student.finite import non_finite
 from pipeline.distributed.collectives import of_all, process_count, summed
 
 NAMED = 5
@@ -87,7 +88,7 @@ def require_finite_weights(name: str, epoch: int, module: nn.Module, allowed: Se
     if everywhere:
         raise GateError(
             f"{name}: weights are NaN or infinite after epoch {epoch}, so training has diverged:"
-            f" {first_of(everywhere[0])}",
+            f" {first_of(everywhere[0], NAMED, clauses=True)}",
             remedy="Lower the learning rate, or set a gradient_clip; then run again.",
         )
 

@@ -1,13 +1,12 @@
 """The page of `diff` as one file: figures, classes, and a contact sheet of the images that changed."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from exporters.core.errors import TmkdError
 from exporters.core.files import write_text
-from exporters.core.visible import visible
 from exporters.core.wording import count_of
 from exporters.images.decoding import open_rgb
 from pipeline.console import Console
@@ -19,7 +18,7 @@ from pipeline.diff.measure import Measured
 from pipeline.diff.report import answer_name
 from pipeline.report.page.figures.calibration import reliability_diagram
 from pipeline.report.page.html import fill
-from pipeline.report.page.thumbnails import Thumbnail, data_address
+from pipeline.report.page.thumbnails import Thumbnail, thumbnail
 from pipeline.report.page.words import Words
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -111,10 +110,6 @@ def _pictures(measured: Measured, rows: np.ndarray) -> list[Thumbnail]:
     asked, found = measured.asked, []
     for row in rows[:MOST_PICTURES].tolist():
         image = asked.images[row]
-        try:
-            source = data_address(open_rgb(image), _SIDE)
-        except (TmkdError, OSError):
-            continue
         name = measured.labels.classes[asked.truth[row]]
         caption = "\n".join(
             [
@@ -122,7 +117,9 @@ def _pictures(measured: Measured, rows: np.ndarray) -> list[Thumbnail]:
                 *(_said(measured, which, answers, row) for which, answers in (("old", asked.old), ("new", asked.new))),
             ]
         )
-        found.append(Thumbnail(source, visible(caption), visible(printable(str(image.relative_to(measured.folder))))))
+        shown = printable(str(image.relative_to(measured.folder)))
+        if made := thumbnail(partial(open_rgb, image), caption, shown, _SIDE):
+            found.append(made)
     return found
 
 

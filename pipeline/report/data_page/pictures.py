@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from exporters.core.errors import TmkdError
-from exporters.core.visible import visible
 from pipeline.data.inspection.inspect import Inspection
 from pipeline.data.path_table import printable
 from pipeline.data.stores.base import Store
 from pipeline.data.stores.registry import open_store
 from pipeline.explain.suspects import SuspectList
-from pipeline.report.page.thumbnails import Thumbnail, data_address
+from pipeline.report.page.thumbnails import Thumbnail, thumbnail
 
 PAIRS = 48
 """Of near-duplicates across two splits, shown."""
@@ -108,8 +107,4 @@ def _capital(text: str) -> str:
 
 
 def _picture(store: Store, key: str, caption: str) -> Thumbnail | None:
-    """None for an image that cannot be read any more."""
-    try:
-        return Thumbnail(data_address(store.image(key), 144), visible(caption), visible(printable(key)))
-    except (TmkdError, OSError):
-        return None
+    return thumbnail(partial(store.image, key), caption, printable(key), side=144)

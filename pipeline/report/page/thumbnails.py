@@ -2,12 +2,14 @@
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image
 
 from exporters.core.errors import TmkdError
+from exporters.core.visible import visible
 from pipeline.data.index import DataIndex
 from pipeline.data.listing import SplitName
 from pipeline.data.path_table import printable
@@ -41,12 +43,24 @@ def thumbnails(index: DataIndex, wanted: Iterable[tuple[SplitName, int, str]]) -
     store, found = open_store(index.store, index.root), []
     for split, position, caption in wanted:
         path = index.splits[split].paths[position]
-        try:
-            picture = store.image(path)
-        except (TmkdError, OSError):
-            continue
-        found.append(Thumbnail(data_address(picture), caption, printable(path)))
+        if made := thumbnail(partial(store.image, path), caption, printable(path)):
+            found.append(made)
     return found
+
+
+def thumbnail(read: Callable[[], Image.Image], caption: str, path: str, side: int = _SIDE) -> Thumbnail | None:
+    """The picture of an image; None for one that cannot be read any more.
+
+    Args:
+        read: opens the image.
+        caption, path: as of `Thumbnail`; what would steer a terminal in them is written out.
+        side: the longest, in pixels.
+    """
+    try:
+        source = data_address(read(), side)
+    except (TmkdError, OSError):
+        return None
+    return Thumbnail(source, visible(caption), visible(path))
 
 
 def data_address(picture: Image.Image, side: int = _SIDE) -> str:

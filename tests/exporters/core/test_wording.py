@@ -21,6 +21,8 @@ def test_the_verb_agrees() -> None:
 def test_long_lists_are_cut() -> None:
     assert first_of([], 2) == "" and first_of(["cat", "dog"], 2) == "cat, dog"
     assert first_of([str(number) for number in range(1202)], 2) == "0, 1 and 1,200 more"
+    assert first_of(["a is odd", "b is odd", "c is odd"], 2, clauses=True) == "a is odd; b is odd; and 1 more"
+    assert first_of(["a is odd", "b is odd"], 2, clauses=True) == "a is odd; b is odd"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_mismatched_keys_are_named_and_nothing_changes(change: str) -> None:
 
 
 def test_five_keys_are_named_and_the_others_counted() -> None:
-    with pytest.raises(UnavailableError, match=r"(missing [\w.]+; ){4}missing [\w.]+, and 4 more$"):
+    with pytest.raises(UnavailableError, match=r"(missing [\w.]+; ){4}missing [\w.]+; and 4 more$"):
         load_exactly(network(), {}, "net")
 
 

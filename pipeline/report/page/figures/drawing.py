@@ -1,6 +1,5 @@
 """What all figures share: size, type and colours, and how a figure becomes SVG and PNG."""
 
-import io
 import re
 import textwrap
 import unicodedata
@@ -13,6 +12,7 @@ from xml.sax.saxutils import quoteattr
 
 from rich.cells import cell_len, set_cell_size
 
+from exporters.core.figure import png_of, reproducible_figure, svg_of
 from exporters.core.visible import visible
 
 if TYPE_CHECKING:
@@ -83,31 +83,21 @@ def _saved(
     footnote: bool = False,
 ) -> tuple[str, bytes, frozenset[int]]:
     """A figure as SVG and as PNG, and the code points that none of the fonts has."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(), warnings.catch_warnings(record=True) as caught:
+    settings = {**_STYLE, "svg.hashsalt": name, "font.family": families}
+    with warnings.catch_warnings(record=True) as caught, reproducible_figure(size, _DPI, settings) as figure:
         warnings.filterwarnings("always", message="Glyph .* missing from")
-        matplotlib.rcdefaults()  # a person's own style would change the bytes
-        own = {"svg.hashsalt": name, "font.family": families}
-        settings: Any = {**_STYLE, **own}  # matplotlib's type has a name for each key
-        matplotlib.rcParams.update(settings)
-        figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
-        FigureCanvasAgg(figure)
         paint(figure)
-        svg, png = io.StringIO(), io.BytesIO()
-        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        svg = svg_of(figure, transparent=True)
         if footnote:
             figure.supxlabel(_BOXES, fontsize=6)
-        figure.savefig(png, format="png", facecolor="white", metadata={"Software": None})
+        png = png_of(figure, facecolor="white")
     missing = set()
     for each in caught:
         if match := _NO_GLYPH.match(str(each.message)):
             missing.add(int(match[1]))
         else:
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    return svg.getvalue(), png.getvalue(), frozenset(missing)
+    return svg, png, frozenset(missing)
 
 
 _BOXES = "Boxes stand for characters that no font on this machine has; the SVG file shows them."
@@ -149,10 +139,7 @@ def _code_points(file: str) -> frozenset[int]:
 
 
 _STYLE: dict[str, Any] = {
-    "font.size": 9,
     "axes.titlesize": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.linewidth": 0.8,
     "lines.linewidth": 1.6,
     "legend.frameon": False,

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.data.indexing import build_index
 from pipeline.data.settings import DataSettings
-from pipeline.report.page.thumbnails import data_address, thumbnails
+from pipeline.report.page.thumbnails import data_address, thumbnail, thumbnails
 
 
 def decoded(address: str) -> Image.Image:
@@ -31,3 +31,13 @@ def test_picture_is_that_of_the_image_and_lost_ones_are_left_out(tiny_data, tmp_
     # What is lost in a JPEG is fine texture: the means of 8 × 8 blocks stay.
     means = [picture.convert("RGB").reduce(8) for picture in (Image.open(root / paths[0]), decoded(found.source))]
     assert np.abs(np.subtract(*(np.asarray(mean, dtype=float) for mean in means))).max() < 6
+
+
+def test_unreadable_image_has_no_thumbnail_and_names_steer_no_terminal() -> None:
+    def unreadable() -> Image.Image:
+        raise OSError("gone")
+
+    assert thumbnail(unreadable, "a", "a.png") is None
+    found = thumbnail(lambda: Image.new("RGB", (400, 200)), "one\ntwo\x1b", "\u202egnp.a", side=100)
+    assert found is not None and (found.caption, found.path) == ("one\ntwo\\u001b", "\\u202egnp.a")
+    assert decoded(found.source).size == (100, 50)
