@@ -39,6 +39,8 @@ _PRECISION = re.compile(r"[A-Z][A-Z0-9]{1,15}")
 _LONGEST = 256
 _LONGEST_NAME = 512
 _MOST_DIMS = 16
+_MOST_VALUES = 2**32
+"""Of a port, with a dynamic dimension as one: what a runtime multiplies to reserve memory stays far from overflow."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ def _check_layer(layer: Layer) -> None:
     if not all(text.isprintable() for text in (layer.name, *texts)) or not all(map(_KEY.fullmatch, layer.data)):
         raise GateError(f"{what}: a name or attribute that no layer has")
     for port in (*layer.inputs, *layer.outputs):
-        if not _PRECISION.fullmatch(port.precision) or len(port.dims) > _MOST_DIMS:
+        too_large = len(port.dims) > _MOST_DIMS or math.prod(max(dim, 1) for dim in port.dims) > _MOST_VALUES
+        if too_large or not _PRECISION.fullmatch(port.precision):
             raise GateError(f"{what}: a port of {port.precision[:40]} {list(port.dims)[:20]}")
     is_end = layer.kind in ("Const", "Parameter")
     if is_end and (layer.inputs or len(layer.outputs) != 1):

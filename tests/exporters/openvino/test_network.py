@@ -55,6 +55,8 @@ def test_anything_besides_layers_and_edges_is_refused(xml: bytes) -> None:
         (changed(3, lambda each: replace(each, name="n" * 600)), "longer than a layer needs"),
         (with_data(3, note="x" * 300), "longer than a layer needs"),
         (changed(1, lambda each: replace(each, inputs=(Port(0, "u8; rm", (-1,)),))), "a port of u8; rm"),
+        (changed(1, lambda each: replace(each, inputs=(Port(0, "F32", (-1, 2**16, 2**17)),))), "a port of F32"),
+        (changed(1, lambda each: replace(each, inputs=(Port(0, "F32", (0, 2**16, 2**17)),))), "a port of F32"),
         (
             changed(2, lambda each: replace(each, inputs=(Port(7, "FP32", (1,)),))),
             "a Const has one output and no input",
