@@ -11,8 +11,8 @@ import onnx
 from benchmarks.matrix.plain import PlainError, run_plain
 from benchmarks.matrix.subjects import Subject
 from exporters.artifacts.kinds import VARIANT_KINDS
-from exporters.artifacts.make import make_variant
 from exporters.artifacts.prove import prove_variant
+from exporters.artifacts.variants import make_variant
 from exporters.audit import audit_export
 from exporters.benchmark.decision import times_as_fast
 from exporters.core.errors import GateError, UnavailableError

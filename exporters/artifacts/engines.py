@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from exporters.artifacts.context import Say, silent
-from exporters.artifacts.make import Variant
+from exporters.artifacts.variants import Variant
 from exporters.bundle.manifest import ENGINE_SOURCES, ENGINES, plan_name, variant_of
 from exporters.core.errors import GateError, TmkdError, UnavailableError
 from exporters.core.interrupts import interrupts_kept

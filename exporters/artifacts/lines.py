@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exporters.artifacts.make import Variant
+    from exporters.artifacts.variants import Variant
     from exporters.parity import ParityResult
 
 

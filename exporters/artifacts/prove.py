@@ -11,8 +11,8 @@ from exporters.artifacts.context import ArtifactContext
 from exporters.artifacts.decide import EngineVerdict, VariantVerdict, after_source, decide, with_figures
 from exporters.artifacts.engines import MadeEngine
 from exporters.artifacts.kinds import VARIANT_KINDS
-from exporters.artifacts.make import GUIDING_IMAGES, Variant
 from exporters.artifacts.status import Status
+from exporters.artifacts.variants import GUIDING_IMAGES, Variant
 from exporters.benchmark import is_useful, measure
 from exporters.bundle.golden import beyond_bundle, cam_beyond_bundle
 from exporters.bundle.manifest import ENGINES, MODEL, variant_of

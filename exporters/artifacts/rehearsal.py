@@ -91,7 +91,7 @@ def rehearse_cam(student: "TrainedStudent", fp32: Rehearsed) -> Rehearsed:
         UsageError: a student without class activation maps.
         UnavailableError, GateError: they cannot be added to the file, or are not the student's.
     """
-    from exporters.artifacts.make import check_has_cam
+    from exporters.artifacts.fp32 import check_has_cam
     from exporters.audit import audit_export
     from exporters.audit.network import audit_network
     from exporters.onnx.cam import find_cam_source, with_cam

@@ -8,9 +8,10 @@ from exporters.artifacts import lines
 from exporters.artifacts.context import Say, silent
 from exporters.artifacts.decide import unmet_engines, unmet_variants
 from exporters.artifacts.engines import MadeEngine, make_engines
-from exporters.artifacts.make import Fp32, make_fp32, make_variants
+from exporters.artifacts.fp32 import Fp32, make_fp32
 from exporters.artifacts.prove import prove_artifacts, prove_fp32
 from exporters.artifacts.status import Status
+from exporters.artifacts.variants import make_variants
 from exporters.command.bundle import bundle_name, check_bundle, pack_bundle
 from exporters.command.engines import OR_LESS, check_engines, tracked
 from exporters.command.images import ImageFolder, ProofImages

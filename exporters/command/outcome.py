@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporters.artifacts.decide import EngineVerdict, VariantVerdict
+from exporters.artifacts.fp32 import Fp32, check_metadata
 from exporters.artifacts.kinds import VARIANT_KINDS
-from exporters.artifacts.make import Fp32, Variant, check_metadata
 from exporters.artifacts.placing import copy_engine, set_aside
 from exporters.artifacts.status import Status
+from exporters.artifacts.variants import Variant
 from exporters.bundle.manifest import ENGINES
 from exporters.command.proof import prove_forms, with_resize
 from exporters.command.staging import UNPROVED, Staging

@@ -22,7 +22,8 @@ from pipeline.stages.shared.images import calibration_batches
 from pipeline.stages.shared.inputs import IMAGE_KEYS, Data, read_data
 
 if TYPE_CHECKING:
-    from exporters.artifacts.make import Fp32, Variant
+    from exporters.artifacts.fp32 import Fp32
+    from exporters.artifacts.variants import Variant
     from exporters.quantize import Calibration
     from exporters.student.student import TrainedStudent
     from exporters.tensorrt.progress import Progress
@@ -59,7 +60,7 @@ class ExportStage(Stage):
 
     def run(self, context: StageContext) -> dict[str, Any]:
         """Export, trace every initializer back to the student's own parameters, search each variant, build engines."""
-        from exporters.artifacts.make import make_fp32
+        from exporters.artifacts.fp32 import make_fp32
         from exporters.student.student import load_student
 
         recipe, folder = context.recipe, self.folder(context)
@@ -95,7 +96,7 @@ class ExportStage(Stage):
 
     def _variants(self, context: StageContext, student: "TrainedStudent", fp32: "Fp32") -> "dict[str, Variant]":
         """Write each variant and `variants.json`."""
-        from exporters.artifacts.make import make_variants
+        from exporters.artifacts.variants import make_variants
 
         recipe, folder, data = context.recipe, self.folder(context), read_data(context)
         variants = make_variants(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from exporters.artifacts.context import ArtifactContext
     from exporters.artifacts.decide import EngineVerdict
     from exporters.artifacts.engines import MadeEngine
-    from exporters.artifacts.make import Variant
     from exporters.artifacts.openvino import IrVerdict
+    from exporters.artifacts.variants import Variant
 
 PARITY, SHIPPED, REJECTED = "parity.json", "shipped.json", "rejected"
 
@@ -158,7 +158,7 @@ class ParityStage(Stage):
 def _made(context: StageContext) -> "tuple[dict[str, Variant], dict[str, MadeEngine]]":
     """What the stage `export` made: variants by name, engines by precision."""
     from exporters.artifacts.engines import MadeEngine
-    from exporters.artifacts.make import Variant
+    from exporters.artifacts.variants import Variant
 
     folder, asked = context.run.folder("export"), context.recipe.export
     variants = read_json(folder / VARIANTS_FILE) if asked.variants else {}

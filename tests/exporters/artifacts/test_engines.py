@@ -13,8 +13,8 @@ pytest.importorskip("tensorrt_rtx")
 
 from exporters.artifacts.engines import MadeEngine, build_engines, check_machine, make_engines
 from exporters.artifacts.kinds import VARIANT_KINDS
-from exporters.artifacts.make import Variant
 from exporters.artifacts.prove import prove_engine
+from exporters.artifacts.variants import Variant
 from exporters.bundle.manifest import ENGINE_SOURCES, plan_name, variant_of
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.files import sha256_file

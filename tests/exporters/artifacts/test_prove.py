@@ -13,9 +13,9 @@ from exporters.artifacts.context import ArtifactContext
 from exporters.artifacts.decide import unmet_engines
 from exporters.artifacts.engines import MadeEngine, build_engines, check_machine
 from exporters.artifacts.kinds import VARIANT_KINDS
-from exporters.artifacts.make import Variant, make_variant
 from exporters.artifacts.prove import prove_artifacts, prove_engine, prove_fp32, prove_variant
 from exporters.artifacts.status import Status
+from exporters.artifacts.variants import Variant, make_variant
 from exporters.bundle.manifest import ENGINE_SOURCES
 from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.fp16.convert import to_fp16

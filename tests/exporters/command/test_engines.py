@@ -137,7 +137,7 @@ def test_an_engine_of_a_rejected_file_is_not_built(
         raise GateError("planted")
 
     exports(trained.model)
-    monkeypatch.setattr("exporters.artifacts.make.make_variant", fail)
+    monkeypatch.setattr("exporters.artifacts.variants.make_variant", fail)
     report = export(trained, tmp_path, precisions=("fp16",), required=False)
     assert report["engines"]["fp16"]["status"] == "not made" and files(tmp_path) == PLAIN
     assert report["engines"]["fp16"]["reason"] == "model.fp16.onnx, which it is built from, could not be made"

@@ -207,7 +207,7 @@ class TestAFailedVariant:
             raise GateError("planted")
 
         exports(trained.model)
-        monkeypatch.setattr("exporters.artifacts.make.make_variant", fail)
+        monkeypatch.setattr("exporters.artifacts.variants.make_variant", fail)
         request = ExportRequest(("fp16",), required=required)
         if required:
             with pytest.raises(GateError, match=r"model\.fp16\.onnx must pass and did not: planted"):

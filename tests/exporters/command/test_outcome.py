@@ -6,8 +6,9 @@ import pytest
 
 from exporters.artifacts.decide import EngineVerdict, VariantVerdict
 from exporters.artifacts.engines import MadeEngine
-from exporters.artifacts.make import Fp32, Variant
+from exporters.artifacts.fp32 import Fp32
 from exporters.artifacts.status import Status
+from exporters.artifacts.variants import Variant
 from exporters.command.outcome import conclude_engine, conclude_variant
 from exporters.command.staging import Staging
 from exporters.tensorrt.sidecar import sidecar_path

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from exporters.artifacts.decide import VariantVerdict, with_figures
-from exporters.artifacts.make import make_variant
 from exporters.artifacts.status import Status
+from exporters.artifacts.variants import make_variant
 from exporters.parity import Evidence, ParityGate, ParityResult, compare
 from exporters.parity.agreement import refused_by_agreement_alone
 from exporters.quantize import Calibration

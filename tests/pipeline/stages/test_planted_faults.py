@@ -114,7 +114,7 @@ def test_parity_alone_finds_the_fault(run: Run, monkeypatch: pytest.MonkeyPatch,
     """The audit compares weights, parity compares outputs; only the audit finds faults that hardly change an output."""
     plant(monkeypatch, FAULTS[fault])
     monkeypatch.setattr(exporters.audit, "audit_export", lambda *_arguments: [])
-    monkeypatch.setattr("exporters.artifacts.make.check_metadata", lambda *_arguments: None)
+    monkeypatch.setattr("exporters.artifacts.fp32.check_metadata", lambda *_arguments: None)
     assert "model.onnx is not the student" in ends_with_nothing(run, AGAIN)
 
 
