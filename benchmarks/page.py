@@ -31,7 +31,8 @@ from pipeline.evaluation.probabilities import log_probabilities
 from pipeline.recipe import load_recipe
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.environment import describe_environment
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.shared.networks import build_student, build_visual_teacher, student_preprocessing
 
 SECONDS, GIGABYTES, MEGABYTES = 90, 2.0, 15

@@ -14,7 +14,8 @@ from pipeline.runner.fingerprint import digest
 from pipeline.runner.lock_file import write_lock
 from pipeline.runner.planning import PlannedStage, decide, needed_stages, plan, stage_inputs
 from pipeline.runner.reasons import brief
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from pipeline.runner.withdrawal import withdraw_bundle
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.reasons import differences
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from pipeline.recipe.schema.recipe import Recipe

@@ -4,9 +4,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from exporters.core.errors import UnavailableError, UsageError
 from exporters.core.files import atomic_directory, atomic_path, read_json, sha256_file, write_json
@@ -14,8 +14,7 @@ from exporters.core.locks import held, is_held
 from exporters.core.write_errors import WriteError
 from exporters.images.outputs import MARKER, write_marker
 from pipeline.runner.metrics_log import damaged_lines, log_epoch
-
-Status = Literal["running", "done", "failed", "skipped"]
+from pipeline.runner.record import StageRecord, parsed_record
 
 _LOCK = ".lock"
 _MARKS = (_LOCK, "recipe.lock.yaml")
@@ -26,62 +25,11 @@ _KEPT_PREFIX = ".kept-"
 _KEPT_RECORD = ".record.json"
 
 
-@dataclass(frozen=True)
-class StageRecord:
-    """What `stages/<stage>.json` says of a stage.
-
-    Attributes:
-        stage: its name.
-        status: running (or killed while running), done, failed, or skipped because the recipe does not need it.
-        fingerprint: digest of everything that the result depends on.
-        inputs: the parts of the fingerprint by name, so that a change can be named.
-        outputs: path below the run directory → sha256.
-        seconds: wall time of all its attempts, of one that goes on those of the attempts before.
-        summary: figures for people.
-        message: why it failed or was skipped.
-        gate: whether it failed at a gate, and so will again from the same inputs.
-    """
-
-    stage: str
-    status: Status
-    fingerprint: str
-    inputs: dict[str, str] = field(default_factory=dict)
-    outputs: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    summary: dict[str, Any] = field(default_factory=dict)
-    message: str = ""
-    gate: bool = False
-
-
 def _link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _parsed_record(stage: str, values: Any) -> StageRecord:
-    """The record of a stage, every part of which is what `StageRecord` says.
-
-    Raises:
-        TypeError: something is missing, unknown or of another type.
-    """
-    if not isinstance(values, dict):
-        raise TypeError("no mapping")
-    record = StageRecord(**values)
-    texts = (record.fingerprint, record.message, *record.inputs.values(), *record.outputs.values())
-    well_formed = (
-        record.stage == stage
-        and record.status in get_args(Status)
-        and all(isinstance(part, dict) for part in (record.inputs, record.outputs, record.summary))
-        and all(isinstance(text, str) for text in texts)
-        and isinstance(record.seconds, int | float)
-        and isinstance(record.gate, bool)
-        and bool(record.message.strip() or record.status not in ("failed", "skipped"))
-    )
-    if not well_formed:
-        raise TypeError("of another form")
-    return record
 
 
 def _remove(path: Path) -> None:
@@ -113,7 +61,7 @@ class RunDirectory:
     def record(self, stage: str) -> StageRecord | None:
         """A stage's record; None where there is none that can be read."""
         try:
-            return _parsed_record(stage, read_json(self._record_path(stage)))
+            return parsed_record(stage, read_json(self._record_path(stage)))
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return None
 

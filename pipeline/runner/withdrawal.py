@@ -3,7 +3,8 @@
 from contextlib import suppress
 
 from exporters.core.errors import UnavailableError
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 
 BUNDLE, ARCHIVE = "bundle", "bundle.tar"
 

@@ -9,7 +9,8 @@ from exporters.core.files import read_json
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.recipe.schema.track import TrackedFile
 from pipeline.runner.fingerprint import digest
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
 from pipeline.tracking.interface import Results, State
 from pipeline.tracking.names import figure_name

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from exporters.bundle.manifest import FORMAT
 from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
-from pipeline.runner.rundir import StageRecord
+from pipeline.runner.record import StageRecord
 from tests.docs.markdown import ROOT
 
 TEXT = (ROOT / "docs" / "contract.md").read_text("utf-8")

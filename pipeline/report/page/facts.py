@@ -11,7 +11,8 @@ from exporters.core.files import read_json
 from pipeline.data.index import DataIndex
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import digest
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
 
 State = Literal["shipped", "refused", "failed", "unfinished"]

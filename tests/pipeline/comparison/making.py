@@ -14,7 +14,8 @@ from pipeline.data.index import DataIndex, IndexedSplit
 from pipeline.data.path_table import PathTable
 from pipeline.evaluation.metrics import score
 from pipeline.evaluation.probabilities import log_probabilities
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.conftest import write_recipe
 
 CLASSES = ("ant", "bee", "cow")

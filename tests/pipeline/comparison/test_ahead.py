@@ -3,7 +3,8 @@ from pathlib import Path
 
 from pipeline.comparison.ahead import show_ahead
 from pipeline.console import Console
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 
 
 def finished(path: Path, seconds: float) -> RunDirectory:

@@ -10,7 +10,8 @@ from pipeline.costs.flops import NetworkSize
 from pipeline.costs.probe import Prices
 from pipeline.costs.seconds import Seconds, total
 from pipeline.costs.work import OPERATIONS, work_of
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.costs.recipes import small_recipe
 
 COUNTS = Counts(train=100, validation=20, test=40, classes=10)

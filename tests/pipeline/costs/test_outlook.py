@@ -12,7 +12,8 @@ from pipeline.costs.estimate import Estimate, StageCost
 from pipeline.costs.outlook import Outlook, in_words, show_outlook
 from pipeline.costs.seconds import Seconds
 from pipeline.runner.planning import PlannedStage
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.costs.recipes import small_recipe
 from tests.pipeline.costs.test_estimate import COUNTS, PRICES
 

@@ -6,7 +6,8 @@ from exporters.core.files import write_json
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.report.outcome import PAGE, outcome, outcome_line
 from pipeline.report.page import write
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 
 
 def made(folder: Path) -> RunDirectory:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from exporters.core.errors import GateError, UnavailableError, UsageError
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from pipeline.runner.stage import StageContext
 from tests.pipeline.runner.stages import Copying, Line
 

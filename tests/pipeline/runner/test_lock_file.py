@@ -11,7 +11,8 @@ from pipeline.recipe import load_recipe
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner import lock_file
 from pipeline.runner.lock_file import write_lock
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.conftest import assert_one_clear_error, draw, make_data, run_command, set_, write_recipe
 
 SMALLEST = {"distill.method": "ce", "train.epochs": 1}

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 from pipeline.runner.planning import decide
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from pipeline.runner.withdrawal import withdraw_bundle
 from tests.pipeline.runner.stages import Copying
 

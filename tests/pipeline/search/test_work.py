@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.console import Console
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from pipeline.search.halving import Costs
 from pipeline.search.journal import Done, Journal, Result
 from pipeline.search.space import Asked, Training

@@ -18,7 +18,8 @@ from exporters.core.files import sha256_file
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import digest
 from pipeline.runner.planning import needed_stages, plan, stage_inputs
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
 from tests.docs.test_recipe_reference import LEAVES
 

@@ -11,7 +11,8 @@ import pytest
 from pipeline.console import Console
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import digest
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
 from pipeline.tracking.interface import Epoch, TrackedRun
 from pipeline.tracking.live import describe

@@ -3,7 +3,8 @@ from pathlib import Path
 from exporters.core.files import write_json
 from pipeline.comparison.page.facts import read_comparison
 from pipeline.comparison.planned import RESULT
-from pipeline.runner.rundir import RunDirectory, StageRecord
+from pipeline.runner.record import StageRecord
+from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.comparison.making import make_folder
 
 

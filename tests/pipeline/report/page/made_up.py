@@ -9,7 +9,7 @@ from pipeline.data.index import DataIndex, IndexedSplit
 from pipeline.data.path_table import PathTable
 from pipeline.evaluation.metrics import per_class_accuracy, score
 from pipeline.report.page.facts import Facts
-from pipeline.runner.rundir import StageRecord
+from pipeline.runner.record import StageRecord
 from pipeline.stages.registry import STAGES
 
 NOTHING: dict[str, Any] = dict.fromkeys(

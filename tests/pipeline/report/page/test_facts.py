@@ -8,7 +8,8 @@ from pipeline.recipe import load_recipe
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.report.page.facts import read_facts
 from pipeline.runner.fingerprint import digest
-from pipeline.runner.rundir import RunDirectory, StageRecord, Status
+from pipeline.runner.record import StageRecord, Status
+from pipeline.runner.rundir import RunDirectory
 from pipeline.stages.registry import STAGES
 
 Recorded = Callable[..., RunDirectory]

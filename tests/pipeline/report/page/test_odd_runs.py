@@ -18,7 +18,7 @@ from pipeline.report.page.figures.from_facts import figures_of_files
 from pipeline.report.page.render import render
 from pipeline.report.page.steps import page_steps
 from pipeline.report.page.words import words
-from pipeline.runner.rundir import StageRecord
+from pipeline.runner.record import StageRecord
 from pipeline.stages.registry import STAGES
 from tests.pipeline.report.page.made_up import ended_at, validated
 
