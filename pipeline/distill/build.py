@@ -4,11 +4,12 @@ from torch import Tensor
 
 from exporters.core.errors import UsageError
 from pipeline.distill.balance import LossBalance
+from pipeline.distill.loss_settings import resolve_losses
 from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.base import Method
 from pipeline.distill.methods.tmkd import Tmkd
 from pipeline.distill.registry import METHODS, load_method
-from pipeline.distill.settings import DistillSettings, resolve_losses
+from pipeline.distill.settings import DistillSettings
 from pipeline.models.outputs import NetworkShape
 
 

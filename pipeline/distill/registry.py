@@ -142,7 +142,7 @@ METHODS: dict[str, MethodEntry] = {
         feature_weight=1.0,
         needs_stages=True,
     ),
-    # Its losses and weights are those of its base, completed by `pipeline.distill.settings.resolve_losses`.
+    # Its losses and weights are those of its base, completed by `pipeline.distill.loss_settings.resolve_losses`.
     "tmkd": MethodEntry(
         module="pipeline.distill.methods.tmkd:Tmkd",
         losses=frozenset({"feature", "logits"}),

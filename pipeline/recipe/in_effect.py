@@ -7,8 +7,9 @@ named to whoever wrote it.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pipeline.distill.loss_settings import LossSettings
 from pipeline.distill.registry import METHODS
-from pipeline.distill.settings import AUTO, LossSettings
+from pipeline.distill.settings import AUTO
 from pipeline.recipe.accelerator import may_be_cuda
 from pipeline.recipe.needs import has_views, needs_teacher, needs_text_embeddings
 from pipeline.recipe.schema.recipe import Recipe

@@ -6,8 +6,9 @@ augmentation.
 
 from typing import Any, TypeVar
 
+from pipeline.distill.loss_settings import CeSettings
 from pipeline.distill.registry import METHODS
-from pipeline.distill.settings import AUTO, CeSettings
+from pipeline.distill.settings import AUTO
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.training.settings import FitSettings, NetworkFitSettings
 

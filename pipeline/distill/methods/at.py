@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exporters.core.errors import UsageError
+from pipeline.distill.loss_settings import LossSettings
 from pipeline.distill.methods.base import Method, given_shape, require_places
-from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.tmkd.precision import full_precision, widen
 

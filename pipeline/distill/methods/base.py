@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from exporters.core.errors import UsageError
 from pipeline.distill.balance import LossBalance
+from pipeline.distill.loss_settings import LossSettings
 from pipeline.distill.losses import cross_entropy
 from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.registry import METHODS
-from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.randomness import Samples
 

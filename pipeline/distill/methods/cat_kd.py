@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from pipeline.distill.loss_settings import LossSettings
 from pipeline.distill.losses import class_attention_loss
 from pipeline.distill.methods.base import Method, given_shape, require_cam
-from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 
 

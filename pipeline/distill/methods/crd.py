@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
+from pipeline.distill.loss_settings import LossSettings
 from pipeline.distill.losses import representation_contrast
 from pipeline.distill.memory import ContrastMemory, TrainingSplit
 from pipeline.distill.methods.base import Method, given_shape, require_classifier
-from pipeline.distill.settings import LossSettings
 from pipeline.distributed.collectives import gathered, gathered_samples
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.randomness import Samples

@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from exporters.core.errors import UsageError
+from pipeline.distill.loss_settings import LossSettings
 from pipeline.distill.losses import decoupled_parts
 from pipeline.distill.methods.base import Method
-from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 
 

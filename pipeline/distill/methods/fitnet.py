@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
+from pipeline.distill.loss_settings import LossSettings
 from pipeline.distill.losses import mean_squared_error_of_maps
 from pipeline.distill.methods.base import Method, given_shape, require_stages
-from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.tmkd.precision import full_precision
 

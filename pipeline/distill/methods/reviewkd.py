@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.distill.loss_settings import LossSettings
 from pipeline.distill.losses import hierarchical_context_loss
 from pipeline.distill.methods.base import Method, given_shape, require_stages
-from pipeline.distill.settings import LossSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.tmkd.precision import full_precision
 

@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.distill.loss_settings import LossSettings
 from pipeline.distill.methods.base import Method, given_shape, require_feature_map
-from pipeline.distill.settings import LossSettings
 from pipeline.distributed.collectives import gathered, process_count
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.tmkd.precision import full_precision, widen

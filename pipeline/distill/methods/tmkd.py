@@ -3,11 +3,11 @@
 from torch import Tensor
 
 from exporters.core.errors import UsageError
+from pipeline.distill.loss_settings import LossSettings
 from pipeline.distill.losses import kl_logits
 from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.base import Method, given_shape, require_cam
 from pipeline.distill.methods.cat_kd import attention_transfer
-from pipeline.distill.settings import LossSettings
 from pipeline.distributed.collectives import gathered
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 from pipeline.randomness import Samples

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from pipeline.distill.settings import DistillSettings, LossSettings, resolve_losses
+from pipeline.distill.loss_settings import LossSettings, resolve_losses
+from pipeline.distill.settings import DistillSettings
 from pipeline.models.outputs import NetworkOutput, NetworkShape
 
 

@@ -4,8 +4,9 @@ import torch
 
 from exporters.student.architectures import Architecture, build
 from pipeline.distill.build import build_method
+from pipeline.distill.loss_settings import ContrastSettings
 from pipeline.distill.methods.ce import CrossEntropy
-from pipeline.distill.settings import ContrastSettings, DistillSettings
+from pipeline.distill.settings import DistillSettings
 from pipeline.distill.task import DistillationTask
 from pipeline.models.outputs import NetworkOutput
 from pipeline.models.tapped import TappedNetwork

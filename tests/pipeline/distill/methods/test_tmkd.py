@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from exporters.core.errors import UsageError
 from pipeline.distill.build import build_method
+from pipeline.distill.loss_settings import resolve_losses
 from pipeline.distill.losses import cross_entropy, kl_logits
 from pipeline.distill.memory import TrainingSplit
 from pipeline.distill.methods.base import Method
 from pipeline.distill.methods.cat_kd import ClassAttentionTransfer
 from pipeline.distill.methods.tmkd import Tmkd
 from pipeline.distill.registry import METHODS, base_methods, load_method
-from pipeline.distill.settings import DistillSettings, resolve_losses
+from pipeline.distill.settings import DistillSettings
 from pipeline.models.outputs import NetworkOutput
 from pipeline.randomness import Samples
 from pipeline.tmkd.contrast import centre_anchors, image_text_contrast
