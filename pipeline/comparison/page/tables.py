@@ -7,9 +7,9 @@ import numpy as np
 
 from pipeline.comparison.analysis import ArmFigures
 from pipeline.comparison.best import Best
-from pipeline.comparison.markdown import told_plain
 from pipeline.comparison.page.facts import ComparisonFacts
 from pipeline.comparison.page.figures.from_facts import epochs_by_arm, mean_seconds
+from pipeline.comparison.sentences import told_plain
 from pipeline.comparison.text import NONE, difference, interval, nats, percent, points, seconds, seeds, spread
 from pipeline.comparison.wins import Wins
 from pipeline.evaluation.paired import PairedDifference, mean_and_std

@@ -9,9 +9,9 @@ from exporters.core.wording import count_of
 from pipeline.comparison.analysis import plain_arm
 from pipeline.comparison.best import Best
 from pipeline.comparison.headline import headline
-from pipeline.comparison.markdown import difference_in_words, how_to_read, told_plain
 from pipeline.comparison.page.facts import ComparisonFacts
 from pipeline.comparison.page.tables import bounds, shared_seconds
+from pipeline.comparison.sentences import difference_in_words, how_to_read, told_plain
 from pipeline.comparison.text import interval, percent, points, without_marks
 from pipeline.explain.evidence import Evidence
 from pipeline.report.page.facts import State

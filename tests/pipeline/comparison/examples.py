@@ -81,3 +81,14 @@ def large_comparison(seeds: int = 3) -> Comparison:
     )
     command = "tmkd-pipeline compare recipes/quickstart.yaml --methods ce,kd,dkd,tmkd --seeds 3"
     return Comparison("cifar10", "ab" * 32, command, "folder, 10 classes, 6,000 training images", TEACHER, arms)
+
+
+def small(*arms: ArmResult) -> Comparison:
+    return Comparison("tiny", "00", "tmkd-pipeline compare", "data", {}, arms)
+
+
+def arm(name: str, right: list[str], reference: str | None = None, first: int = 0) -> ArmResult:
+    """An arm from rows such as `1101`, one a seed."""
+    rows = [np.array([character == "1" for character in row]) for row in right]
+    results = tuple(seed_result(row, row, first + seed) for seed, row in enumerate(rows))
+    return ArmResult(name, "kd", None, {}, reference, results)

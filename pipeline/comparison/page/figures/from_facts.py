@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.comparison import figure as accuracies
-from pipeline.comparison.markdown import told_plain
 from pipeline.comparison.page.facts import ArmRun, ComparisonFacts
 from pipeline.comparison.page.figures.curves import arm_curves
 from pipeline.comparison.page.figures.pairs import wins_by_pair
+from pipeline.comparison.sentences import told_plain
 from pipeline.comparison.wins import wins
 from pipeline.evaluation.probabilities import Reliability, reliability
 from pipeline.report.page.figures.calibration import reliability_diagram
