@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from exporters.bundle.documents import read_labels, read_preprocessing
 from exporters.bundle.manifest import (
     LABELS,
     PREPROCESS,
-    read_labels,
     read_listed,
     read_manifest,
-    read_preprocessing,
     temperature_of,
     variant_of,
 )

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from exporters.bundle.documents import read_labels, read_preprocessing
 from exporters.bundle.manifest import (
     LABELS,
     MODEL,
     PARITY,
     PREPROCESS,
     parse_json,
-    read_labels,
     read_listed,
-    read_preprocessing,
     variant_of,
 )
 from exporters.core.errors import GateError

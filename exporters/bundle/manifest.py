@@ -17,11 +17,8 @@ from typing import Any
 from exporters.bundle.manifest_form import malformed
 from exporters.bundle.not_a_bundle import check_is_bundle
 from exporters.bundle.openvino import check_entries
-from exporters.core.errors import GateError, UsageError
+from exporters.core.errors import GateError
 from exporters.core.files import dump_json, open_regular, sha256_bytes
-from exporters.drift import DriftReference
-from exporters.images.preprocessing import Preprocessing
-from exporters.student.student import check_labels
 
 FORMAT = "tmkd-bundle/1"
 MANIFEST = "manifest.json"
@@ -41,9 +38,6 @@ REQUIRED = (MODEL, PREPROCESS, LABELS, GOLDEN_INPUTS, GOLDEN_OUTPUTS, PARITY, BE
 
 SCHEMA = Path(__file__).with_name("manifest.schema.json")
 """The JSON Schema of a manifest, for other programs; `read_manifest` checks more, and without it."""
-
-LONGEST_LABEL = 256
-"""Characters of a label in a bundle."""
 
 GOLDEN_LIMITS = {"fp32": 1e-3, "fp16": 5e-2, "int8": 0.5}
 """The precisions of a bundle's models, and the largest `golden_tolerance` of each."""
@@ -214,40 +208,6 @@ def _check_canonical(name: str, value: Any, data: bytes) -> None:
         raise GateError(f"{name}: not JSON ({str(error)[:200]})") from error
     if not canonical:
         raise GateError(f"{name}: not JSON as a bundle has it, with sorted keys, each once, and nothing between them")
-
-
-def read_labels(data: bytes) -> list[str]:
-    """The labels of a bundle, from the bytes of `labels.json`; GateError where they are none."""
-    value = parse_json(LABELS, data)
-    try:
-        labels = check_labels(value if isinstance(value, list) else [])
-    except UsageError as error:
-        raise GateError(f"{LABELS}: {error.message}") from error
-    long = next((label for label in labels if len(label) > LONGEST_LABEL), None)
-    if long is not None:
-        raise GateError(f"{LABELS}: a label of {len(long):,} characters; the longest have {LONGEST_LABEL}")
-    return labels
-
-
-def read_drift(data: bytes, manifest: Mapping[str, Any]) -> DriftReference:
-    """The histograms of validation, from the bytes of `drift.json`; GateError where they are none of this bundle's."""
-    reference = DriftReference.from_json(DRIFT, parse_json(DRIFT, data), manifest["classes"])
-    if reference.images != manifest["drift"]["images"]:
-        raise GateError(
-            f"{DRIFT}: {reference.images:,} images, and {MANIFEST} tells of {manifest['drift']['images']:,}"
-        )
-    return reference
-
-
-def read_preprocessing(data: bytes) -> Preprocessing:
-    """The preprocessing of a bundle, from the bytes of `preprocess.json`, which it must give again; else GateError."""
-    try:
-        preprocessing = Preprocessing.from_json(parse_json(PREPROCESS, data))
-    except UsageError as error:
-        raise GateError(f"{PREPROCESS}: {error.message}") from error
-    if dump_json(preprocessing.to_json()).encode() != data:
-        raise GateError(f"{PREPROCESS}: not as a bundle has it")
-    return preprocessing
 
 
 def _check_manifest(manifest: Any) -> None:

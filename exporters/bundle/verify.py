@@ -16,6 +16,7 @@ from exporters.audit import audit_bundle
 from exporters.audit.network import audit_network
 from exporters.audit.openvino import audit_openvino
 from exporters.audit.texts import audit_manifest, audit_texts
+from exporters.bundle.documents import read_drift, read_labels, read_preprocessing
 from exporters.bundle.golden import check_tolerances, explained, judge_golden, judge_golden_maps, predicted
 from exporters.bundle.known import check_known
 from exporters.bundle.layout import BundleSize, bundle_size, check_folder, check_listed
@@ -35,12 +36,9 @@ from exporters.bundle.manifest import (
     describe_engine,
     map_size,
     parse_json,
-    read_drift,
     read_file,
-    read_labels,
     read_listed,
     read_manifest,
-    read_preprocessing,
 )
 from exporters.bundle.openvino import openvino_files, weights_of
 from exporters.bundle.regenerated import check_card, check_copies, check_metadata, check_regenerated

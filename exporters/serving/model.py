@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from exporters.bundle.documents import read_drift
 from exporters.bundle.golden import check_golden
 from exporters.bundle.manifest import (
     DRIFT,
     GOLDEN_INPUTS,
     GOLDEN_OUTPUTS,
     SEAL,
-    read_drift,
     read_file,
     read_listed,
     read_manifest,

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from exporters.bundle.contents import BundleContents
+from exporters.bundle.documents import read_drift
 from exporters.bundle.layout import allowed_files
-from exporters.bundle.manifest import SCHEMA, read_drift
+from exporters.bundle.manifest import SCHEMA
 from exporters.bundle.pack import pack
 from exporters.bundle.verify import verify_bundle
 from exporters.core.files import dump_json

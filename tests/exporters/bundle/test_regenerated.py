@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from exporters.bundle.manifest import read_labels, read_manifest, read_preprocessing
+from exporters.bundle.documents import read_labels, read_preprocessing
+from exporters.bundle.manifest import read_manifest
 from exporters.bundle.regenerated import check_card, check_copies, check_metadata, check_regenerated
 from exporters.core.errors import GateError
 from exporters.onnx.reader import read_onnx
