@@ -15,6 +15,7 @@ from pipeline.costs.counts import Counts
 from pipeline.costs.flops import NetworkSize, measure_size
 from pipeline.costs.networks import CachedRow, Networks
 from pipeline.costs.seconds import Seconds
+from pipeline.costs.trainings import Trainings
 from pipeline.data.loading import Batch
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.tmkd.cache_files import ArrayFile
@@ -109,6 +110,7 @@ class _Trials:
         self.device = self.fabric.device
         mixed = not computed_precision(self.fabric).startswith("32-true")
         self.networks = Networks(recipe, classes, counts.train, self.device, mixed)
+        self.trainings = Trainings(self.networks)
         self.prices: dict[str, Seconds] = {}
         self.sizes: dict[str, NetworkSize] = {}
         self.started = time.perf_counter()
@@ -178,7 +180,7 @@ class _Trials:
         student = self.networks.student.to(self.device)
         size = measure_size(student, self._floats(2, 1), lambda images: student(images).logits)
         self.sizes["student"] = size
-        self._trains("plain", self.networks.training("plain"), size.training)
+        self._trains("plain", self.trainings.of("plain"), size.training)
         self._passes("student", lambda images: student(images).logits, size.forward)
 
     def _teacher(self) -> None:
@@ -188,7 +190,7 @@ class _Trials:
         visual.eval().requires_grad_(False)
         self._passes("teacher", lambda images: visual(images).logits, size.forward)
         if self.recipe.teacher.visual.fit is not None:
-            self._trains("teacher fit", self.networks.training("teacher fit"), size.training)
+            self._trains("teacher fit", self.trainings.of("teacher fit"), size.training)
 
     def _look(self) -> int:
         """Looks, and the student's steps with what was seen; gives the bytes of a cached image."""
@@ -203,7 +205,7 @@ class _Trials:
         row = self.networks.cached(seen)
         self._disk(row, len(teacher.views))
         for name in self.networks.taught:
-            self._trains(name, self.networks.training(name), self.sizes["student"].training)
+            self._trains(name, self.trainings.of(name), self.sizes["student"].training)
         return row.bytes * len(teacher.views)
 
     def _disk(self, row: CachedRow, views: int) -> None:
@@ -252,7 +254,7 @@ class _Trials:
             with torch.no_grad():
                 self.prices["prompts"] = self._repeated(lambda: clip.encode_text(texts)) * (1 / _TEXTS)
         if self.recipe.teacher.text.weights == "fit":
-            training = self.networks.text_training()
+            training = self.trainings.of_text()
             if self.recipe.teacher.text.tower is None:
                 self._trains("text fit", training, 3 * forward)
             else:
