@@ -82,7 +82,7 @@ class Loader:
         decode: Literal["cpu", "gpu"] = "cpu",
     ) -> None:
         decoded_bytes = sum(3 * int(split.sizes.astype(np.int64).prod(axis=1).sum()) for split in index.splits.values())
-        fits = decoded_bytes <= cache_bytes
+        self.fits = fits = decoded_bytes <= cache_bytes
         self.index = index
         self.workers = (
             (0 if fits else max(1, available_processors() // this_rank().local_count)) if workers == "auto" else workers

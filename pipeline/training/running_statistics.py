@@ -4,6 +4,9 @@ In training a batch norm takes mean and variance from its batch (Ioffe and Szege
 running ones, which evaluation uses, only follow: with momentum m, in PyTorch's convention, they keep `(1 - m)^n` of
 their first values after n steps. With .1, which most networks have, 1 % is left after 44 steps; with .01, as in
 torchvision's MobileNetV3, after 459, and a training of 300 ends with a network that answers by chance in evaluation.
+
+Those of pretrained weights are a better beginning than 0 and 1: fine-tuned for some hundred steps, networks were more
+accurate with .01 than with .1 (docs/recipe/train.md), so that what they have is left.
 """
 
 import math
@@ -59,7 +62,8 @@ def _forgetting(steps: int) -> float:
 def chosen_momenta(training: Training) -> dict[str, tuple[float, float]]:
     """The batch norms whose momentum is another in this training: name → its own, and the one that it gets.
 
-    Norms without running statistics, and those that average over all steps (`momentum=None`), stay as they are.
+    `auto` is for norms that begin with mean 0 and variance 1, and raises their momentum to `least_momentum`. Norms
+    without running statistics, and those that average over all steps (`momentum=None`), stay as they are.
     """
     asked = training.settings.norm_momentum
     if asked == "network":
@@ -69,7 +73,7 @@ def chosen_momenta(training: Training) -> dict[str, tuple[float, float]]:
     for name, norm in _norms(training.task).items():
         own = norm.momentum
         assert own is not None
-        momentum = max(own, least) if asked == "auto" else asked
+        momentum = asked if asked != "auto" else max(own, least) if _is_untrained(norm) else own
         if own != momentum:
             found[name] = (own, momentum)
     return found
@@ -81,6 +85,11 @@ def _norms(task: nn.Module) -> dict[str, _NormBase]:
         for name, module in task.named_modules()
         if isinstance(module, _NormBase) and module.running_mean is not None and module.momentum is not None
     }
+
+
+def _is_untrained(norm: _NormBase) -> bool:
+    assert norm.running_mean is not None and norm.running_var is not None
+    return not norm.running_mean.any() and bool((norm.running_var == 1).all())
 
 
 @contextmanager
@@ -104,11 +113,14 @@ def describe_momenta(training: Training) -> str:
     own, momentum = min(chosen.values())
     if training.settings.norm_momentum != "auto":
         return f"batch norms get momentum {momentum:g} in place of {own:.3g} (batch_norm_momentum)"
-    steps = training.steps_per_epoch
+    steps, told = training.steps_per_epoch, f"an epoch of {training.steps_per_epoch} steps"
+    if momentum > USUAL_MOMENTUM:  # it follows from the whole training
+        steps *= training.settings.epochs
+        told = f"all {steps} steps"
     return (
-        f"batch norms get momentum {momentum:.3g} in place of {own:.3g}, by which their running statistics would still"
-        f" be {100 * (1 - own) ** steps:.0f} % the first ones after an epoch of {steps} steps"
-        " (batch_norm_momentum: network keeps theirs)"
+        f"batch norms get momentum {momentum:.3g} in place of {own:.3g}, which would leave"
+        f" {100 * (1 - own) ** steps:.0f} % of their running statistics' initial values after {told}"
+        " (batch_norm_momentum: network keeps it)"
     )
 
 

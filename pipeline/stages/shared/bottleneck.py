@@ -6,6 +6,7 @@ from typing import Any
 from exporters.core.wording import count_of
 from pipeline.data.checking import available_processors
 from pipeline.distill.registry import METHODS, needs_stages
+from pipeline.distributed.ranks import this_rank
 from pipeline.recipe.schema.recipe import Recipe
 
 _TEACHER = ("views", "teacher", "clip")
@@ -25,7 +26,9 @@ _CYCLE = 6
 """Epochs of a teacher cache that are proposed, at most half of the training's."""
 
 
-def describe_bottleneck(recipe: Recipe, history: Sequence[Mapping[str, Any]], device: str, workers: int) -> str:
+def describe_bottleneck(
+    recipe: Recipe, history: Sequence[Mapping[str, Any]], device: str, workers: int, fits: bool
+) -> str:
     """What took most of a student's training, and the key that helps where there is one.
 
     Args:
@@ -33,6 +36,7 @@ def describe_bottleneck(recipe: Recipe, history: Sequence[Mapping[str, Any]], de
         history: its epochs, each with the seconds of its `parts` under `time`.
         device: type of the device.
         workers: processes that made the images.
+        fits: whether the decoded images fit into memory, where they are kept if there are no such processes.
 
     Returns:
         Such as "61 % of the time went into the teacher (clip 30, teacher 26, views 5): distill.teacher_cache.passes: 6
@@ -48,15 +52,17 @@ def describe_bottleneck(recipe: Recipe, history: Sequence[Mapping[str, Any]], de
     told = sorted((part for part in _SHARES[name] if part in seconds), key=lambda part: -seconds[part])
     divided = ", ".join(f"{part} {100 * seconds[part] / total:.0f}" for part in told) if len(told) > 1 else ""
     sentence = f"{100 * shares[name]:.0f} % of the time went into {name}" + (f" ({divided})" if divided else "")
-    remedy = _remedy(name, recipe, told, device, workers)
+    remedy = _remedy(name, recipe, told, device, workers, fits)
     return f"{sentence}: {remedy}" if remedy else sentence
 
 
-def _remedy(name: str, recipe: Recipe, parts: Sequence[str], device: str, workers: int) -> str:
+def _remedy(name: str, recipe: Recipe, parts: Sequence[str], device: str, workers: int, fits: bool) -> str:
     """The key that helps; `parts` of what is named, the largest first."""
     if name == "waiting for images":
-        processors = available_processors()
-        if workers < processors and (workers or device != "cpu"):
+        processors = max(1, available_processors() // this_rank().local_count)
+        if workers and fits:
+            return "data.workers: auto would keep them decoded in memory"
+        if (not fits and workers < processors) or (not workers and device != "cpu"):
             return f"data.workers: {processors} would make them in {processors} processes beside the training"
         return "data.decode: gpu decodes JPEG files there" if device == "cuda" and recipe.data.decode == "cpu" else ""
     if name == "the teacher":

@@ -166,7 +166,8 @@ def train_student(context: StageContext, label: str, folder: Path, rivals: Seque
         f"student {recipe.student.model}: epoch {fitted.chosen_epoch} of {len(fitted.history)} was chosen,"
         f" validation top-1 {100 * fitted.chosen_score:.2f} %"
     )
-    spent = describe_bottleneck(recipe, fitted.history, fabric.device.type, data.loader.workers)
+    loader, device = data.loader, fabric.device.type
+    spent = describe_bottleneck(recipe, fitted.history, device, loader.workers, loader.fits)
     context.console.say(f"student {recipe.student.model}: {spent}")
     return {
         "chosen_epoch": fitted.chosen_epoch,

@@ -13,7 +13,7 @@ Preset = Literal["auto", "finetune", "scratch", "none"]
 PRESETS: tuple[Preset, ...] = ("auto", "finetune", "scratch", "none")
 
 NormMomentum = Literal["auto", "network"] | Annotated[float, Field(gt=0, le=1)]
-"""`auto`: each batch norm's own momentum, raised where the training is short; `network`: its own; or one for all."""
+"""`auto`: each batch norm's own momentum, raised where new ones train for short; `network`: its own; or a number."""
 
 
 class FitSettings(Settings):
@@ -233,8 +233,8 @@ class NetworkFitSettings(FitSettings):
     batch_norm_momentum: NormMomentum = Field(
         default="auto",
         description="Share of each batch in the running statistics of batch norms, which validation and what ships use."
-        " auto: the network's own, raised where these would otherwise remember for longer than an epoch what they began"
-        " with; network: its own; or a number for all.",
+        " auto: the network's own, raised in a network without pretrained weights where these would otherwise remember"
+        " for longer than an epoch what they began with; network: its own; or a number for all.",
     )
 
     @property

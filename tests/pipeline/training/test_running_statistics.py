@@ -129,12 +129,27 @@ def test_norms_without_moving_averages_are_left_alone(norm: nn.Module, asked: An
     assert chosen_momenta(training_of(asked, task)) == {}
 
 
+def test_statistics_of_pretrained_weights_are_kept_as_long_as_the_network_says():
+    network = mobilenet_v3_small()
+    training = replace(training_of("auto"), task=network)  # type: ignore[arg-type]
+    names = {name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert chosen_momenta(training).keys() == names
+    first = network.features[0][1]
+    first.running_var[3] = 0.5  # as trained
+    assert chosen_momenta(training).keys() == names - {"features.0.1"}
+    assert chosen_momenta(replace(training, settings=training_of(0.2).settings))["features.0.1"] == (0.01, 0.2)
+
+
 def test_choice_is_described():
     network = mobilenet_v3_small()
     training = replace(training_of("auto"), task=network)  # type: ignore[arg-type]
     assert describe_momenta(training) == (
-        "batch norms get momentum 0.1 in place of 0.01, by which their running statistics would still be 97 % the first"
-        " ones after an epoch of 3 steps (batch_norm_momentum: network keeps theirs)"
+        "batch norms get momentum 0.1 in place of 0.01, which would leave 97 % of their running statistics' initial"
+        " values after an epoch of 3 steps (batch_norm_momentum: network keeps it)"
+    )
+    assert describe_momenta(training_of("auto", Bright(0.1), epochs=10)) == (
+        "batch norms get momentum 0.142 in place of 0.1, which would leave 4 % of their running statistics' initial"
+        " values after all 30 steps (batch_norm_momentum: network keeps it)"
     )
     assert describe_momenta(training_of(0.25)) == (
         "batch norms get momentum 0.25 in place of 0.001 (batch_norm_momentum)"

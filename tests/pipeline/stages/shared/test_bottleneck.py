@@ -8,9 +8,11 @@ from pipeline.stages.shared.bottleneck import describe_bottleneck
 from pipeline.training.meters import PARTS
 
 
-def described(recipe: dict[str, Any], *epochs: dict[str, float], device: str = "cpu", workers: int = 0) -> str:
+def described(
+    recipe: dict[str, Any], *epochs: dict[str, float], device: str = "cpu", workers: int = 0, fits: bool = False
+) -> str:
     history = [{"time": {"parts": parts}} for parts in epochs]
-    return describe_bottleneck(Recipe.model_validate(recipe), history, device, workers)
+    return describe_bottleneck(Recipe.model_validate(recipe), history, device, workers, fits)
 
 
 def tmkd(passes: int = 0, epochs: int = 240, base: str = "cat_kd") -> dict[str, Any]:
@@ -65,7 +67,19 @@ def test_processes_are_proposed_where_there_are_processors_for_them(monkeypatch:
     assert described(plain, spent, device="cuda") == proposed
     assert described(plain, spent, workers=8) == share
     assert described(plain, spent, device="cuda", workers=8) == f"{share}: data.decode: gpu decodes JPEG files there"
-    assert described(plain, spent) == share  # in memory, on the processors that train
+    assert described(plain, spent) == proposed  # one processor decodes while the others wait
+    assert described(plain, spent, fits=True) == share  # in memory, on the processors that train
+    assert described(plain, spent, fits=True, device="cuda") == proposed
+    kept = f"{share}: data.workers: auto would keep them decoded in memory"
+    assert described(plain, spent, fits=True, workers=8) == kept
+
+
+def test_processes_that_train_together_share_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bottleneck, "available_processors", lambda: 8)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    proposed = described({}, {"data": 1.0})
+    assert proposed.endswith(": data.workers: 2 would make them in 2 processes beside the training")
 
 
 @pytest.mark.parametrize(
