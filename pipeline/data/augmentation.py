@@ -10,9 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from exporters.images.preprocessing import Geometry
+from pipeline.data.colour import jitter
 from pipeline.data.draws import ERASED, ERASED_ASPECT, Draws, area_boxes, rectangles, window_boxes
 from pipeline.data.mixing import Mixes, draw_mixes, mixes
-from pipeline.data.pixels import erase, jitter
+from pipeline.data.pixels import erase
 from pipeline.data.preparation import FILTERS, Preparation
 from pipeline.data.randaugment import rand_augment
 from pipeline.data.settings import AugmentSettings

@@ -1,63 +1,8 @@
-"""Changes to the pixels of many images at once, on any device: what Pillow gives for each, to the bit.
-
-Brightness, contrast and saturation are computed in float32 as Pillow's `ImageEnhance` does, with a rounding after each
-product. Where Pillow was built with fused products (as on ARM), a level may differ by 1 of 255.
-"""
+"""Rectangles and mixtures of the pixels of many images at once, on any device."""
 
 import numpy as np
 import torch
 from torch import Tensor
-
-_GREY = (19595, 38470, 7471)
-"""ITU-R 601-2 luma of red, green and blue, in 1/65536."""
-
-_CACHED_PIXELS = 2**17
-
-
-def jitter(images: Tensor, factors: np.ndarray, order: np.ndarray) -> Tensor:
-    """Brightness, contrast and saturation of each image by its factors, in its order.
-
-    Args:
-        images: uint8 `[B, H, W, 3]`.
-        factors: float64 `[B, 3]`, 0 or more; 1 changes nothing.
-        order: int64 `[B, 3]`, a permutation of 0 (brightness), 1 (contrast) and 2 (saturation) in each row.
-
-    Returns:
-        uint8 `[B, H, W, 3]`.
-    """
-    changed = torch.empty_like(images)
-    some = len(images)
-    if images.device.type == "cpu":  # as many as its cache holds
-        some = max(1, _CACHED_PIXELS // (images.shape[1] * images.shape[2]))
-    for start in range(0, len(images), some):
-        part = slice(start, start + some)
-        _jitter(images[part], factors[part], order[part], changed[part])
-    return changed
-
-
-def _jitter(images: Tensor, factors: np.ndarray, order: np.ndarray, changed: Tensor) -> None:
-    # A plane for each colour, of whole numbers as float32: several times as fast as pixel by pixel.
-    planes = images.permute(3, 0, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    rows = np.arange(len(order))
-    for place in range(3):
-        operation, factor = order[:, place], factors[rows, order[:, place]]
-        of_contrast, of_saturation, strength = (
-            torch.from_numpy(each).to(images.device, torch.float32).view(-1, 1, 1)
-            for each in (operation == 1, operation == 2, factor)
-        )
-        # What an image would be without brightness (black), contrast (its mean grey) or saturation (grey).
-        grey = _grey(planes)
-        mean = (_exact_sum(grey) / grey[0].numel() + 0.5).floor().to(torch.float32).view(-1, 1, 1)
-        without = grey.mul_(of_saturation).add_(mean * of_contrast)
-        planes.sub_(without).mul_(strength).add_(without).clamp_(0, 255).floor_()
-    for colour, plane in enumerate(planes):
-        changed[..., colour] = plane
-
-
-def _grey(planes: Tensor) -> Tensor:
-    """The luma `[B, H, W]` of planes `[3, B, H, W]`: all products and sums are whole numbers below 2^24, so exact."""
-    red, green, blue = (plane * weight for plane, weight in zip(planes, _GREY, strict=True))
-    return red.add_(green).add_(blue).add_(0x8000).mul_(2**-16).floor_()
 
 
 def erase(images: Tensor, boxes: np.ndarray) -> Tensor:

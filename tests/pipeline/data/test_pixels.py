@@ -1,36 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image, ImageEnhance
 
-from pipeline.data.pixels import blend, erase, jitter, paste
-
-ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+from pipeline.data.pixels import blend, erase, paste
 
 
 def noise(count: int, height: int, width: int, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     levels = random.integers(0, 256, (count, height, width, 3))
     return (levels * random.random((count, 1, 1, 3))).astype(np.uint8)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    factors=st.lists(st.tuples(*[st.one_of(st.just(1.0), st.just(0.0), st.floats(0, 3))] * 3), min_size=1, max_size=6),
-    shape=st.tuples(st.integers(1, 20), st.integers(1, 20)),
-    seed=st.integers(0, 99),
-)
-def test_colours_are_changed_as_pillow_changes_them(factors, shape, seed):
-    images = noise(len(factors), *shape, seed)
-    order = np.stack([np.random.default_rng(seed + row).permutation(3) for row in range(len(factors))])
-    changed = jitter(torch.from_numpy(images), np.array(factors), order).numpy()
-    for image, strengths, operations, found in zip(images, factors, order.tolist(), changed, strict=True):
-        expected = Image.fromarray(image)
-        for operation in operations:
-            expected = ENHANCERS[operation](expected).enhance(strengths[operation])
-        np.testing.assert_array_equal(found, np.asarray(expected))
 
 
 @pytest.mark.parametrize("side", [3, 32, 300])  # 300: sums beyond what float32 holds exactly
