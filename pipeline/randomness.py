@@ -69,19 +69,30 @@ class BatchGenerator:
 
     def __init__(self, key: np.ndarray, epoch: int, indices: np.ndarray) -> None:
         self._key = key
-        self._epoch = np.uint64(epoch)
+        self._epoch = np.array([epoch], dtype=np.uint64)
         self._indices = indices.astype(np.uint64)
-        self._words = np.empty((len(indices), 0), dtype=np.uint64)
-        self._used = np.zeros(len(indices), dtype=np.int64)  # words of each stream
+        self._every = np.arange(len(indices))
+        self._words = np.empty((0, len(indices)), dtype=np.uint64)
+        self._made = np.zeros(len(indices), dtype=np.int64)  # words of each stream, as many as it has used or more
+        self._used = np.zeros(len(indices), dtype=np.int64)
         # numpy takes 32-bit integers from one half of a word, and keeps the other half for the next.
         self._half = np.zeros(len(indices), dtype=np.uint64)
         self._has_half = np.zeros(len(indices), dtype=bool)
 
+    def streams(self, chosen: np.ndarray) -> "BatchGenerator":
+        """Some of the streams, at positions int64 `[n]` or where bool `[B]`, from where they are; these stay there."""
+        some = BatchGenerator(self._key, int(self._epoch[0]), self._indices[chosen])
+        some._words = self._words[:, chosen]
+        some._made, some._used = self._made[chosen], self._used[chosen]
+        some._half, some._has_half = self._half[chosen], self._has_half[chosen]
+        return some
+
     def random(self, size: int) -> np.ndarray:
         """float64 `[B, size]`, uniform in [0, 1), as `Generator.random(size)` gives each row."""
-        every = np.arange(len(self._indices))
-        words = np.stack([self._next_word(every) for _ in range(size)], axis=1)
-        return (words >> np.uint64(11)).astype(np.float64) / 2**53
+        drawn = np.empty((len(self._indices), size))
+        for column in range(size):
+            drawn[:, column] = self._next_word(self._every) >> np.uint64(11)
+        return np.divide(drawn, 2**53, out=drawn)
 
     def uniform(self, low: float, high: float, size: int) -> np.ndarray:
         """float64 `[B, size]`, uniform in [low, high), as `Generator.uniform(low, high, size)` gives each row."""
@@ -105,7 +116,7 @@ class BatchGenerator:
     def permutation(self, count: int) -> np.ndarray:
         """int64 `[B, count]`: in each row 0 to count - 1 in the order of `Generator.permutation(count)`."""
         permuted = np.tile(np.arange(count), (len(self._indices), 1))
-        rows = np.arange(len(permuted))
+        rows = self._every
         for last in range(count - 1, 0, -1):  # Fisher and Yates
             chosen = self._up_to(last)
             permuted[rows, chosen], permuted[:, last] = permuted[:, last], permuted[rows, chosen]
@@ -155,43 +166,69 @@ class BatchGenerator:
 
     def _up_to(self, last: int) -> np.ndarray:
         """int64 `[B]` in 0 to `last`: as many low bits as that needs, again where they are more."""
-        drawn = np.zeros(len(self._indices), dtype=np.int64)
-        rows = np.arange(len(drawn))
         mask = np.uint64(2 ** last.bit_length() - 1)
+        drawn = (self._next_half(self._every) & mask).astype(np.int64)
+        rows = np.flatnonzero(drawn > last)
         while len(rows):
-            drawn[rows] = self._next_half(rows) & mask
-            rows = rows[drawn[rows] > last]
+            again = (self._next_half(rows) & mask).astype(np.int64)
+            drawn[rows] = again
+            rows = rows[again > last]
         return drawn
 
     def _next_half(self, rows: np.ndarray) -> np.ndarray:
         """The next 32 bits of the streams in some rows, as uint64."""
-        halves = self._half[rows]
         had = self._has_half[rows]
-        fresh = rows[~had]
+        halves = self._half[rows]
+        fresh = rows if not had.any() else rows[~had]
         if len(fresh):
             words = self._next_word(fresh)
-            halves[~had], self._half[fresh] = words & _LOW, words >> _32
+            self._half[fresh] = words >> _32
+            if len(fresh) == len(rows):
+                halves = words & _LOW
+            else:
+                halves[~had] = words & _LOW
         self._has_half[rows] = ~had
         return halves
 
     def _next_word(self, rows: np.ndarray) -> np.ndarray:
         """The next 64 bits of the streams in some rows."""
         used = self._used[rows]
-        while len(used) and int(used.max()) >= self._words.shape[1]:
-            self._words = np.concatenate([self._words, self._block(self._words.shape[1] // 4 + 1)], axis=1)
-        self._used[rows] += 1
-        return self._words[rows, used]
+        lacking = rows[used == self._made[rows]]
+        if len(lacking):
+            self._make(lacking)
+        self._used[rows] = used + 1
+        if rows is self._every and len(used) and (used == used[0]).all():
+            return self._words[used[0]]
+        return self._words[used, rows]
 
-    def _block(self, number: int) -> np.ndarray:
-        """uint64 `[B, 4]`: a block of each stream, from 1; numpy counts up before it computes."""
-        x = [np.full_like(self._indices, number), self._indices]
-        x += [np.full_like(self._indices, self._epoch), np.zeros_like(self._indices)]
+    def _make(self, rows: np.ndarray) -> None:
+        """The next four words of the streams in some rows; numpy counts blocks from 1."""
+        made = self._made[rows]
+        room = int(made.max()) + 4 - len(self._words)
+        if room > 0:
+            more = np.empty((room, len(self._indices)), dtype=np.uint64)
+            self._words = np.concatenate([self._words, more]) if len(self._words) else more
+        alike = bool((made == made[0]).all())
+        number = made[:1] // 4 + 1 if alike else made // 4 + 1
+        whole = len(rows) == len(self._indices)
+        indices = self._indices if whole else self._indices[rows]
+        for place, words in enumerate(self._block(number.astype(np.uint64), indices)):
+            if whole and alike:
+                self._words[made[0] + place] = words
+            else:
+                self._words[made + place, rows] = words
+        self._made[rows] = made + 4
+
+    def _block(self, number: np.ndarray, indices: np.ndarray) -> list[np.ndarray]:
+        """Four words of streams by their indices `[n]` and the number of the block, `[n]` or one for all `[1]`."""
+        # What is the same for all streams stays one number, for the rounds in which it does.
+        x = [number, indices, self._epoch, np.zeros(1, dtype=np.uint64)]
         key = [int(word) for word in self._key]
         for _ in range(10):
             (high0, low0), (high1, low1) = _multiply(x[0], _MULTIPLIERS[0]), _multiply(x[2], _MULTIPLIERS[1])
             x = [high1 ^ x[1] ^ np.uint64(key[0]), low1, high0 ^ x[3] ^ np.uint64(key[1]), low0]
             key = [(word + weyl) % 2**64 for word, weyl in zip(key, _WEYL, strict=True)]
-        return np.stack(x, axis=1)
+        return x
 
 
 _MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)

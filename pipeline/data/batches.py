@@ -1,9 +1,10 @@
 """How a batch is made: images read, decoded, prepared and cut in whichever process, and varied on whichever device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +47,11 @@ class Batch(NamedTuple):
     indices: Tensor
     partners: Tensor | None = None
     shares: Tensor | None = None
+
+    def split(self, bounds: Sequence[int]) -> "Iterator[Batch]":
+        """Batches of the images between each bound and the next."""
+        for start, end in pairwise(bounds):
+            yield Batch(*(None if each is None else each[start:end] for each in self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -84,15 +84,14 @@ def rectangles(
 ) -> np.ndarray:
     """Rectangles with a share of the area in `scale` and an aspect ratio in `aspects`, log-uniform: int64 `[B, 4]`.
 
-    Left, top, right, bottom; an empty one where none of ten attempts fits. The number of draws is fixed, however many
-    attempts fit.
+    Left, top, right, bottom; an empty one where none of ten attempts fits. Where the streams end is not certain.
     """
-    draws = random.random(2 * ATTEMPTS + 2)
     lowest, highest = math.log(aspects[0]), math.log(aspects[1])
     boxes = np.zeros((len(sizes), 4), dtype=np.int64)
+    places = random.random(2)
     left_over = np.arange(len(sizes))
-    for attempt in range(ATTEMPTS):
-        across, down, share, position = draws[left_over][:, [0, 1, 2 + 2 * attempt, 3 + 2 * attempt]].T
+    for _ in range(ATTEMPTS):
+        (across, down), (share, position) = places[left_over].T, random.random(2).T
         width, height = sizes[left_over].T
         area = (scale[0] + share * (scale[1] - scale[0])) * width * height
         aspect = _each(math.exp, lowest + position * (highest - lowest))
@@ -101,7 +100,7 @@ def rectangles(
         left = (across * (width - box_width + 1)).astype(np.int64)
         top = (down * (height - box_height + 1)).astype(np.int64)
         boxes[left_over[fits]] = np.stack([left, top, left + box_width, top + box_height], axis=1)[fits]
-        left_over = left_over[~fits]
+        left_over, random = left_over[~fits], random.streams(~fits)
         if not len(left_over):
             break
     return boxes

@@ -12,7 +12,6 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,11 +23,12 @@ from exporters.core.errors import UnavailableError
 from exporters.core.progress import counted
 from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
-from pipeline.data.batches import CPU, Batch, BatchMaker, Crops, Failure, Request, Variation
+from pipeline.data.batches import CPU, Batch, BatchMaker, Crops, Failure, Request
 from pipeline.data.checking import available_processors
 from pipeline.data.index import DataIndex
 from pipeline.data.listing import SplitName
 from pipeline.data.path_table import printable
+from pipeline.data.together import batches_together
 from pipeline.distributed.parts import WHOLE, Part, own_batches, own_images
 from pipeline.distributed.ranks import this_rank
 from pipeline.randomness import generator
@@ -36,9 +36,6 @@ from pipeline.randomness import generator
 CACHE_BYTES = 512 * 2**20
 
 EVALUATION_BATCH = 256
-
-DRAWN_TOGETHER = 4096
-"""Images that are drawn for at once, where the process that draws makes all batches: it costs a tenth for each."""
 
 
 class _Requests:
@@ -192,7 +189,8 @@ class Loader:
         requests = [
             Request(split, transform, epoch, order[start : start + batch_size], device, decode) for start in starts
         ]
-        for made in self._from_memory(requests) if self.cached else self._from_loader(requests):
+        together = batches_together(self._maker, self.index, requests)
+        for made in together if self.cached else self._from_loader(requests):
             if isinstance(made, Failure):
                 # Workers that only the garbage collector finds, through the error's traceback, take seconds to end.
                 self.close()
@@ -204,13 +202,6 @@ class Loader:
                 yield made.finished(transform, device)
             else:
                 yield made
-
-    def _from_memory(self, requests: Sequence[Request]) -> Iterator[Batch | Crops | Failure]:
-        """Made here, from what is drawn for many batches together."""
-        some = max(1, DRAWN_TOGETHER // max(1, len(requests[0].indices))) if requests else 1
-        for first in range(0, len(requests), some):
-            for request in _drawn(requests[first : first + some], self.index):
-                yield self._maker.__getitems__(request)
 
     def _from_loader(self, requests: Sequence[Request]) -> Iterator[Batch | Crops | Failure]:
         """Made by torch's loader, in its processes where it has any."""
@@ -264,20 +255,6 @@ def _worker_errors() -> Iterator[None]:
             "a process that decodes images was killed, as happens when memory or /dev/shm runs out",
             remedy="try --set data.workers=0, or give a container more by --shm-size=2g",
         ) from error
-
-
-def _drawn(requests: Sequence[Request], index: DataIndex) -> Sequence[Request]:
-    """Requests of an epoch with what is drawn for them."""
-    transform = requests[0].transform
-    if isinstance(transform, Geometry):
-        return requests
-    together = np.concatenate([request.indices for request in requests])
-    variation = Variation.draw(transform, requests[0].epoch, together, index.splits[requests[0].split].sizes)
-    ends = np.cumsum([len(request.indices) for request in requests]).tolist()
-    return [
-        replace(request, variation=variation.rows(slice(end - len(request.indices), end)))
-        for request, end in zip(requests, ends, strict=True)
-    ]
 
 
 def _leave_signals_to_the_main_process(_worker: int) -> None:

@@ -18,12 +18,15 @@ def erase(images: Tensor, boxes: np.ndarray) -> Tensor:
         picked = images.index_select(0, rows)
         height, width = picked.shape[1:3]
         mean = (_exact_sum(picked) / (height * width)).round().to(torch.uint8)
-        if images.device.type == "cpu":  # several times as fast here, and a launch for each image elsewhere
-            pixels = images.numpy()
+        if (
+            images.device.type == "cpu" and images.is_contiguous()
+        ):  # several times as fast here, and a launch for each image elsewhere
+            lines = images.view(len(images), height, -1).numpy()
+            colours = np.tile(mean.numpy(), width)  # a line of each: copied in one piece
             for row, colour, (left, top, right, bottom) in zip(
-                chosen.tolist(), mean.numpy(), boxes[chosen].tolist(), strict=True
+                chosen.tolist(), colours, boxes[chosen].tolist(), strict=True
             ):
-                pixels[row, top:bottom, left:right] = colour
+                lines[row, top:bottom, 3 * left : 3 * right] = colour[3 * left : 3 * right]
         else:
             filled = _combined(picked, mean[:, None, None, :].expand_as(picked), boxes[chosen])
             images.index_copy_(0, rows, filled)
@@ -53,7 +56,8 @@ def _combined(outside: Tensor, inside: Tensor, boxes: np.ndarray) -> Tensor:
 
 
 def _exact_sum(levels: Tensor) -> Tensor:
-    """The sum of levels of up to 255 over height and width, `[B, H, W]` or `[B, H, W, C]`, as float64."""
-    small = 255 * levels.shape[1] * levels.shape[2] < 2**24  # each sum a whole number that float32 holds
-    lines = levels.reshape(*levels.shape[:2], -1).to(torch.float32 if small else torch.float64).sum(dim=1)
-    return lines.view(len(levels), levels.shape[2], *levels.shape[3:]).sum(dim=1).to(torch.float64)
+    """The sum of levels uint8 `[B, H, W, 3]` over height and width: float64 `[B, 3]`."""
+    count, height, width = levels.shape[:3]
+    small = 255 * height * width < 2**24  # each sum a whole number that float32 holds
+    lines = levels.reshape(count, height, -1).to(torch.float32 if small else torch.float64).sum(dim=1)
+    return lines.view(count, width, 3).sum(dim=1).to(torch.float64)

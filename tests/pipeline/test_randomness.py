@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.randomness import batch_generator, generator
+from pipeline.randomness import BatchGenerator, batch_generator, generator
 
 SEEDS = st.integers(0, 2**32 - 1)
 INDICES = st.integers(0, 2**40)
@@ -104,6 +104,30 @@ def test_shares_of_a_batch_are_those_of_numpys_beta_distribution(shapes: list[fl
     for _ in range(3):
         expected = [one.beta(shape, shape) for one, shape in zip(alone, shapes, strict=True)]
         assert together.beta(np.array(shapes)).tolist() == expected
+
+
+@settings(deadline=None, max_examples=80)
+@given(draws=st.lists(DRAWS, max_size=4), later=st.lists(DRAWS, min_size=1, max_size=4), count=st.integers(1, 9),
+       seed=st.integers(0, 99))  # fmt: skip
+def test_some_streams_go_on_from_where_they_are(draws: list, later: list, count: int, seed: int) -> None:
+    chosen = np.random.default_rng(seed).random(count) < 0.6
+    together, expected = (batch_generator(seed, "crop", 2, np.arange(count)) for _ in range(2))
+
+    def draw(random: BatchGenerator, name: str, numbers: list) -> np.ndarray:
+        if name in ("integers", "uniform"):
+            numbers = [numbers[0], numbers[0] + numbers[1], numbers[2]]
+        return getattr(random, name)(*numbers)
+
+    for name, *numbers in draws:
+        draw(together, name, numbers), draw(expected, name, numbers)
+    some = together.streams(chosen)
+    for name, *numbers in later:
+        np.testing.assert_array_equal(draw(some, name, numbers), draw(expected, name, numbers)[chosen])
+    assert draw(together, "random", [1]).shape == (count, 1)  # which are left where they were
+    again = batch_generator(seed, "crop", 2, np.arange(count))
+    for name, *numbers in draws:
+        draw(again, name, numbers)
+    np.testing.assert_array_equal(together.random(2)[:, 0], again.random(3)[:, 1])
 
 
 def test_batch_refuses_what_it_cannot_draw() -> None:

@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.data import image_memory
 from pipeline.data.image_memory import ImageMemory, pixels_of
 
 CPU = torch.device("cpu")
@@ -39,6 +42,8 @@ def test_squares_are_pillows_crops(shapes, same, squares, size):
         square = images[position].crop((left, top, left + size, top + size))
         expected.append(np.asarray(square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else square))
     np.testing.assert_array_equal(memory.squares(positions, corners, mirrored, size).numpy(), expected)
+    with mock.patch.object(image_memory, "_CACHED_PIXELS", 3 * size**2):
+        np.testing.assert_array_equal(memory.squares(positions, corners, mirrored, size).numpy(), expected)
     # As on other devices, and for images of several shapes.
     np.testing.assert_array_equal(memory._gathered(positions, corners, mirrored, size).numpy(), expected)
 

@@ -20,6 +20,8 @@ def test_rectangle_is_filled_with_the_mean_of_each_colour(side: int):
         expected = image.copy()
         expected[top:bottom, left:right] = np.rint(image.reshape(-1, 3).mean(axis=0, dtype=np.float64))
         np.testing.assert_array_equal(found, expected)
+    apart = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)  # not line by line in memory
+    np.testing.assert_array_equal(erase(apart, boxes).numpy(), filled)
     # As other devices have it: a box taken out of an image of one colour.
     mean = torch.from_numpy(filled[2:3, :1, :1]).expand(1, side, side, 3)
     pasted = paste(torch.from_numpy(images[2:3]), mean, np.array([[1, 0, 2, 3]])).numpy()
