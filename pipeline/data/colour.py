@@ -18,6 +18,9 @@ _GREY = (19595 / 65536, 38470 / 65536, 7471 / 65536)
 
 _HALF = torch.tensor(0.5)
 
+_MANY_PIXELS = 2**17
+"""From so many on, images of one order are enough for a call to cost little beside what it computes."""
+
 _CACHED_PIXELS = 3 * 2**14
 """As many as the cache of a core holds as float32, with their grey."""
 
@@ -33,12 +36,12 @@ def jitter(images: Tensor, factors: np.ndarray, order: np.ndarray) -> Tensor:
     Returns:
         uint8 `[B, H, W, 3]`.
     """
-    way = jitter_in_blocks if images.device.type == "cpu" else jitter_at_once
-    return way(images, factors, order)
+    many = images.device.type == "cpu" and images.numel() >= 3 * _MANY_PIXELS
+    return (jitter_in_blocks if many else jitter_at_once)(images, factors, order)
 
 
 def jitter_in_blocks(images: Tensor, factors: np.ndarray, order: np.ndarray) -> Tensor:
-    """`jitter` for a CPU: images of one order together, so that no operation is computed for images it is not for."""
+    """`jitter` of many images on a CPU: one order after the other, so that nothing is computed that is not needed."""
     pixels = images.numpy()
     height, width = pixels.shape[1:3]
     area, changed = height * width, np.empty_like(pixels)
@@ -84,6 +87,16 @@ def _join(levels: np.ndarray, pixels: np.ndarray) -> None:
         np.copyto(colours[..., colour], levels[colour], casting="unsafe")
 
 
+def _split_by_torch(pixels: Tensor, levels: Tensor) -> None:
+    """`_split` on any device."""
+    levels[:3] = pixels.flatten(1, 2).permute(2, 0, 1)
+
+
+def _join_by_torch(levels: Tensor, pixels: Tensor) -> None:
+    """`_join` on any device."""
+    pixels.flatten(1, 2)[:] = levels[:3].permute(1, 2, 0)
+
+
 def _change(levels: Tensor, strengths: Tensor, operations: list[int]) -> None:
     """Planes of whole levels, `[4, n, P]` with a place for grey, in place; the last operation's are not rounded."""
     planes, (*colours, grey) = levels[:3], levels.unbind()
@@ -101,10 +114,15 @@ def _change(levels: Tensor, strengths: Tensor, operations: list[int]) -> None:
 
 
 def jitter_at_once(images: Tensor, factors: np.ndarray, order: np.ndarray) -> Tensor:
-    """`jitter` in as few operations as possible, for a device on which each costs a launch."""
-    # A plane for each colour, of whole numbers as float32: several times as fast as pixel by pixel.
-    planes = images.permute(3, 0, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).flatten(2)
-    colours, grey, rows = planes.unbind(), torch.empty_like(planes[0]), np.arange(len(order))
+    """`jitter` in as few operations as possible: where a call or a launch costs more than what it computes."""
+    count, height, width = images.shape[:3]
+    levels = torch.empty((4, count, height * width), device=images.device)
+    changed = images.clone(memory_format=torch.contiguous_format)
+    if images.device.type == "cpu":
+        _split(changed.numpy(), levels.numpy())
+    else:
+        _split_by_torch(changed, levels)
+    planes, (*colours, grey), rows = levels[:3], levels.unbind(), np.arange(count)
     for place in range(3):
         operation, factor = order[:, place], factors[rows, order[:, place]]
         of_contrast, of_saturation, strength = (
@@ -115,7 +133,11 @@ def jitter_at_once(images: Tensor, factors: np.ndarray, order: np.ndarray) -> Te
         mean = _mean(_grey(colours, grey))
         without = grey.mul_(of_saturation).add_(mean * of_contrast)
         planes.sub_(without).mul_(strength).add_(without).clamp_(0, 255).floor_()
-    return planes.view(3, *images.shape[:3]).permute(1, 2, 3, 0).to(torch.uint8, memory_format=torch.contiguous_format)
+    if images.device.type == "cpu":
+        _join(levels.numpy(), changed.numpy())
+    else:
+        _join_by_torch(levels, changed)
+    return changed
 
 
 def _grey(colours: Sequence[Tensor], grey: Tensor) -> Tensor:

@@ -53,6 +53,25 @@ def test_large_images_have_the_mean_of_all_their_pixels(way, side: int):
     )
 
 
+def test_other_devices_take_apart_and_put_together_pixels_as_a_cpu_does(monkeypatch: pytest.MonkeyPatch):
+    images = torch.from_numpy(noise(6, 7, 5, 3))
+    factors, order = np.random.default_rng(2).uniform(0, 2, (6, 3)), np.array(ORDERS)
+    expected = jitter_at_once(images, factors, order)
+    monkeypatch.setattr(colour, "_split", lambda *both: colour._split_by_torch(*map(torch.from_numpy, both)))
+    monkeypatch.setattr(colour, "_join", lambda *both: colour._join_by_torch(*map(torch.from_numpy, both)))
+    assert torch.equal(jitter_at_once(images, factors, order), expected)
+
+
+def test_many_images_are_changed_as_few_are():
+    images = torch.from_numpy(noise(9, 128, 128, 5))
+    factors, order = np.random.default_rng(3).uniform(0, 2, (9, 3)), np.array([*ORDERS, *ORDERS[:3]])
+    together = jitter(images, factors, order)
+    assert images.numel() >= 3 * colour._MANY_PIXELS
+    for row in range(9):
+        part = slice(row, row + 1)
+        assert torch.equal(jitter(images[part], factors[part], order[part]), together[part])
+
+
 def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch):
     images = torch.from_numpy(noise(70, 8, 6, 4))
     random = np.random.default_rng(1)
