@@ -11,7 +11,9 @@ TITLES = {
     "torchdistill": "kd / torchdistill's kd",
     "plain_loop": "plain training / a plain PyTorch loop",
     "loader_share": "loader, from memory / plain training with it",
-    "augmentation": "augmentation image by image / in batches",
+    "augmentation": "shift and mirror, image by image / in batches",
+    "augmentation_erasing": "shift, mirror and erasing, image by image / in batches",
+    "augmentation_jitter": "shift, mirror and colour, image by image / in batches",
     "compare": "compare of ce, kd and tmkd / as many plain runs",
 }
 

@@ -5,18 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from benchmarks.training import naive, ours
 from benchmarks.training.__main__ import STEPWISE, main
+from benchmarks.training.augmenting import KINDS, decoded, image_by_image
 from benchmarks.training.comparison import recipe_of
-from benchmarks.training.loader import augmentation_of, image_by_image
 from benchmarks.training.measuring import Claim, Cost, cost_of, interleaved
-from benchmarks.training.subjects import PAIRS, TINY, Subjects, draw_folder
+from benchmarks.training.subjects import PAIRS, TINY, Subjects, drawn_index
 from benchmarks.training.table import TITLES, to_markdown
-from pipeline.data.indexing import build_index
+from exporters.images.preprocessing import Geometry
+from pipeline.data.augmentation import Augmentation
 from pipeline.data.loading import Loader
-from pipeline.data.settings import DataSettings
 from pipeline.recipe import load_recipe
 
 
@@ -30,13 +29,14 @@ def test_naive_loop_and_ours_have_the_same_losses() -> None:
     assert found["loss"] == pytest.approx(theirs, rel=1e-5)  # type: ignore[index]
 
 
-def test_augmentation_in_batches_and_image_by_image_give_the_same_pixels(tmp_path: Path) -> None:
-    root = draw_folder(tmp_path, TINY)
-    index = build_index(DataSettings(dataset="folder", root=str(root), image_size=32, resize=32))
-    images = [Image.open(index.root / path).convert("RGB") for path in index.splits["train"].paths]
+@pytest.mark.parametrize("kind", KINDS)
+def test_augmentation_in_batches_and_image_by_image_give_the_same_pixels(tmp_path: Path, kind: str) -> None:
+    index = drawn_index(tmp_path, TINY)
+    augmentation = Augmentation(KINDS[kind], Geometry(32, 32), 0)
     with Loader(index, index.root, 0) as loader:
-        for batch in loader.training_batches(augmentation_of(TINY), 8, seed=0, epoch=3):
-            assert torch.equal(batch.images, image_by_image(images, 0, 3, batch.indices.tolist()))
+        batches = loader.training_batches(augmentation, 8, seed=0, epoch=3)
+        for batch, images in zip(batches, image_by_image(decoded(index), augmentation, 8, 3), strict=True):
+            assert torch.equal(batch.images, images)
 
 
 def test_every_stepwise_ratio_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
