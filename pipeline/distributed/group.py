@@ -17,6 +17,7 @@ from torch import distributed
 from exporters.core.errors import UnavailableError
 from exporters.core.process_state import quiet
 from pipeline.distributed import collectives
+from pipeline.distributed.meeting import meet
 from pipeline.distributed.ranks import LAUNCHED, Rank, slurm_variables
 
 PATIENCE = timedelta(hours=2)
@@ -89,25 +90,18 @@ def joined(rank: Rank) -> Iterator[Group]:
 
     Raises:
         LostProcessError: what the block raised because another process had ended.
-        UnavailableError: the others cannot be reached.
+        UsageError, UnavailableError: the others cannot be reached.
     """
     os.environ.update(slurm_variables(os.environ))
-    for name in ("MASTER_ADDR", "MASTER_PORT"):
-        if name not in os.environ:
-            raise UnavailableError(
-                f"environment variable {name}: missing, so that the processes cannot find each other"
-            )
     _end_when_told()
+    store = meet(rank, PATIENCE)
     try:
-        store = next(iter(distributed.rendezvous("env://", rank.number, rank.count, timeout=PATIENCE)))[0]
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, store=store, rank=rank.number, world_size=rank.count, timeout=PATIENCE)
         collectives._objects.append(distributed.new_group(backend="gloo", timeout=PATIENCE))
     except Exception as error:
-        raise UnavailableError(
-            f"{rank.describe()} does not reach the others at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}:"
-            f" {str(error).splitlines()[0][:300]}"
-        ) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+        raise UnavailableError(f"the {rank.count} processes cannot speak with each other: {reason}") from error
     _joined.append(Group(rank, distributed.PrefixStore("tmkd", store)))
     try:
         yield _joined[-1]

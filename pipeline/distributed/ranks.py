@@ -53,11 +53,11 @@ def this_rank(variables: Mapping[str, str] | None = None) -> Rank:
         found = slurm_variables(found)
         if not found:
             return Rank()
-    count = _number(found, "WORLD_SIZE", least=1)
-    number = _number(found, "RANK", below=count)
-    local_count = _number(found, "LOCAL_WORLD_SIZE", least=1, default=count)
+    count = number_in(found, "WORLD_SIZE", least=1)
+    number = number_in(found, "RANK", below=count)
+    local_count = number_in(found, "LOCAL_WORLD_SIZE", least=1, default=count)
     return Rank(
-        number, count, _number(found, "LOCAL_RANK", below=local_count, default=number % local_count), local_count
+        number, count, number_in(found, "LOCAL_RANK", below=local_count, default=number % local_count), local_count
     )
 
 
@@ -77,19 +77,19 @@ def slurm_variables(found: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UsageError: a variable of the step is no number, or names no machine.
     """
-    if "SLURM_STEP_NUM_TASKS" not in found or _number(found, "SLURM_STEP_NUM_TASKS", least=1) == 1:
+    if "SLURM_STEP_NUM_TASKS" not in found or number_in(found, "SLURM_STEP_NUM_TASKS", least=1) == 1:
         return {}
     here = re.match(r"\d+", found.get("SLURM_STEP_TASKS_PER_NODE", ""))
-    nodes = _number(found, "SLURM_STEP_NUM_NODES", least=1, default=1)
-    tasks = _number(found, "SLURM_STEP_NUM_TASKS", least=1)
+    nodes = number_in(found, "SLURM_STEP_NUM_NODES", least=1, default=1)
+    tasks = number_in(found, "SLURM_STEP_NUM_TASKS", least=1)
     return {
-        "RANK": str(_number(found, "SLURM_PROCID", below=tasks)),
+        "RANK": str(number_in(found, "SLURM_PROCID", below=tasks)),
         "WORLD_SIZE": str(tasks),
-        "LOCAL_RANK": str(_number(found, "SLURM_LOCALID", below=tasks)),
+        "LOCAL_RANK": str(number_in(found, "SLURM_LOCALID", below=tasks)),
         "LOCAL_WORLD_SIZE": here.group() if here is not None else str(-(-tasks // nodes)),
         "MASTER_ADDR": found.get("MASTER_ADDR") or first_host(found.get("SLURM_STEP_NODELIST", "")),
         "MASTER_PORT": found.get("MASTER_PORT")
-        or str(20_000 + _number(found, "SLURM_JOB_ID", least=0, default=0) % 20_000),
+        or str(20_000 + number_in(found, "SLURM_JOB_ID", least=0, default=0) % 20_000),
     }
 
 
@@ -105,9 +105,21 @@ def first_host(nodes: str) -> str:
     return "".join(part or "" for part in found.groups())
 
 
-def _number(
+def number_in(
     found: Mapping[str, str], name: str, *, least: int = 0, below: int | None = None, default: int | None = None
 ) -> int:
+    """An environment variable that is a number.
+
+    Args:
+        found: the environment.
+        name: of the variable.
+        least: what it may be at least.
+        below: what it must be less than.
+        default: its value where it is not there; None: it must be.
+
+    Raises:
+        UsageError: it is missing, or no such number.
+    """
     text = found.get(name)
     if text is None and default is not None:
         return default

@@ -100,18 +100,26 @@ def test_the_end_of_one_process_ends_all_and_the_run_goes_on_afterwards(rank: st
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # two runs of two processes each
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
-def test_student_of_a_sharded_teacher_is_that_of_a_whole_one(run: Run, tmp_path: Path):
-    """With a teacher that is used as it is, in every stage that asks it, and a cache of half of the epochs."""
-    weights = run.directory / "teacher" / "student.safetensors"
-    taught = {"teacher.visual.weights": weights, "teacher.visual.fit": "null", "distill.teacher_cache.passes": 1}
+@pytest.mark.parametrize("seen", ["crop", "image"])
+def test_student_of_sharded_teachers_is_that_of_whole_ones(seen: str, run: Run, tmp_path: Path):
+    """With teachers that are used as they are, in every stage that asks them, and a cache of half of the epochs."""
+    taught = {
+        "teacher.visual.weights": run.directory / "teacher" / "student.safetensors",
+        "teacher.visual.fit": "null",
+        "teacher.text.weights": shutil.copy(run.directory / "text" / "clip.safetensors", tmp_path),
+        "teacher.runtime": "torch",
+        "distill.teacher_cache.passes": 1,
+        "distill.weighting.seen": seen,
+    }
     students = []
     for shard in ("false", "true"):
-        options = set_({**taught, "teacher.runtime": "torch", "teacher.visual.shard": shard})
+        options = set_({**taught, "teacher.visual.shard": shard, "teacher.text.shard": shard})
         folder = tmp_path / shard
         process = start_command("run", run.recipe, "--run-dir", folder, "--until", "distill", "--devices", 2, *options)
         output, errors = process.communicate()
         assert process.returncode == 0, output + errors
-        assert output.count("visual teacher: sharded; ") == (2 if shard == "true" else 0)  # stages fusion and distill
+        for network in ("visual teacher", "CLIP's image tower"):  # in the stages fusion and distill
+            assert output.count(f"{network}: sharded; ") == (2 if shard == "true" else 0)
         students.append(load_file(folder / "distill" / "final" / "student.safetensors"))
     for name, value in students[0].items():
         torch.testing.assert_close(students[1][name], value, rtol=1e-3, atol=1e-4)
