@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.training.measuring import Claim, circumstances
 from benchmarks.training.table import to_markdown
 
-STEPWISE = ("plain_loop", "timm_task", "torchdistill", "cold", "warm", "loader")
+STEPWISE = ("plain_loop", "timm_task", "torchdistill", "cold", "warm", "loader", "meters")
 NAMES = (*STEPWISE, "compare")
 
 
@@ -47,7 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measure(name: str, pixels: int, chosen: argparse.Namespace) -> list[Claim]:
-    from benchmarks.training import cold, comparison, loader, plain_loop, subjects, timm_task, torchdistill_box, warm
+    from benchmarks.training import (
+        cold,
+        comparison,
+        loader,
+        meters,
+        plain_loop,
+        subjects,
+        timm_task,
+        torchdistill_box,
+        warm,
+    )
 
     pair = subjects.TINY if chosen.tiny else subjects.PAIRS[pixels]
     changes = {key: value for key in ("batch", "steps", "classes") if (value := getattr(chosen, key)) is not None}
@@ -65,6 +75,7 @@ def _measure(name: str, pixels: int, chosen: argparse.Namespace) -> list[Claim]:
         "cold": cold,
         "warm": warm,
         "loader": loader,
+        "meters": meters,
     }
     return modules[name].measure(built, chosen.rounds)
 

@@ -14,6 +14,7 @@ TITLES = {
     "augmentation": "shift and mirror, image by image / in batches",
     "augmentation_erasing": "shift, mirror and erasing, image by image / in batches",
     "augmentation_jitter": "shift, mirror and colour, image by image / in batches",
+    "meters": "meters of a step / plain training",
     "compare": "compare of ce, kd and tmkd / as many plain runs",
 }
 

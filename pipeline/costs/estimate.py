@@ -134,7 +134,8 @@ def costs_of(
         cached: whether decoded images are kept in memory.
     """
     work = work_of(recipe, counts, cached=cached)
-    disk = bytes_of(recipe, counts, {name: size.parameters for name, size in prices.sizes.items()}, prices.cache_row)
+    parameters = {name: size.parameters for name, size in prices.sizes.items()}
+    disk = bytes_of(recipe, counts, parameters, prices.cache_row, prices.seen_row)
     before = earlier_recipe(recipe, run)
     earlier = {} if before is None else work_of(before, counts, cached=cached)
     costs = []

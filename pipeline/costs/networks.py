@@ -23,7 +23,7 @@ from pipeline.models.deployment.deployed import DeployedClassifier
 from pipeline.recipe.needs import needs_image_tower, needs_teacher, teacher_image_size, tower_image_size
 from pipeline.recipe.references import base_recipe, plain_recipe, trains_reference
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.stages.shared.cache_size import cache_bytes, kept_outputs
+from pipeline.stages.shared.cache_size import cache_bytes, kept_outputs, seen_bytes
 from pipeline.stages.shared.inputs import make_views
 from pipeline.tmkd.teacher import MultiViewTeacher, ViewedBatch
 from pipeline.tmkd.weighting import make_view_weighting, uniform_weighting
@@ -200,6 +200,14 @@ class Networks:
         if seen.embeddings is not None:
             kept["embeddings"], width = "embedding", seen.embeddings.shape[-1]
         return CachedRow(cache_bytes(recipe, kept, 1, 1, shape, width), len(kept))
+
+    @property
+    def seen_row(self) -> int:
+        """Bytes of a whole image that CLIP looks at once, in all views; 0 where it looks at crops."""
+        views = len(make_views(self.recipe))
+        if views == 1 or self.recipe.distill.weighting.seen == "crop" or not needs_image_tower(self.recipe):
+            return 0
+        return seen_bytes(self.recipe, 1, views, self.width_of(self.clip)) if self.clip is not None else 0
 
     def settings(self, name: str) -> DistillSettings:
         """The settings of a student's training; of a race, those of its most elaborate candidate."""

@@ -48,6 +48,7 @@ class Prices:
         sizes: network → its size.
         device: in words.
         cache_row: bytes of an image in the teacher cache, all views together.
+        seen_row: bytes of a whole image that CLIP looks at once, all views together; 0 where it looks at crops.
         took: seconds that finding out took.
     """
 
@@ -56,6 +57,7 @@ class Prices:
     device: str
     cache_row: int = 0
     took: float = 0.0
+    seen_row: int = 0
     notes: tuple[str, ...] = field(default=())
 
 
@@ -128,7 +130,8 @@ class _Trials:
         described = str(self.device) if self.device.type != "cuda" else torch.cuda.get_device_name(self.device)
         if self.device.type == "cpu":
             described = f"cpu, {torch.get_num_threads()} threads"
-        return Prices(self.prices, self.sizes, described, row, time.perf_counter() - self.started)
+        took, seen = time.perf_counter() - self.started, self.networks.seen_row
+        return Prices(self.prices, self.sizes, described, row, took, seen)
 
     def _repeated(self, work: Callable[[], object]) -> Seconds:
         return repeated(work, self.device, self.longest)

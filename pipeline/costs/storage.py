@@ -15,7 +15,9 @@ ROW = 100
 """Bytes of an image in the data index, its path included."""
 
 
-def bytes_of(recipe: Recipe, counts: Counts, parameters: Mapping[str, int], cache_row: int) -> dict[str, int]:
+def bytes_of(
+    recipe: Recipe, counts: Counts, parameters: Mapping[str, int], cache_row: int, seen_row: int = 0
+) -> dict[str, int]:
     """The disk that each stage needs at most at a time, its checkpoints while it trains included.
 
     Args:
@@ -23,6 +25,7 @@ def bytes_of(recipe: Recipe, counts: Counts, parameters: Mapping[str, int], cach
         counts: of its images.
         parameters: network (`student`, `teacher`, `clip`) → numbers in it.
         cache_row: bytes of an image in one epoch of the teacher cache.
+        seen_row: bytes of a whole training image that CLIP looks at once; 0 where it looks at crops.
 
     Returns:
         Stage → bytes; the cache counts for the stage that fills it.
@@ -47,6 +50,8 @@ def bytes_of(recipe: Recipe, counts: Counts, parameters: Mapping[str, int], cach
     if filled and may_cache(recipe):
         stage = "race" if recipe.distill.method == AUTO else "distill"
         found[stage] = found.get(stage, 0) + filled * counts.train * cache_row
+    stage = "race" if recipe.distill.method == AUTO else "distill"
+    found[stage] = found.get(stage, 0) + counts.train * seen_row
     return found
 
 

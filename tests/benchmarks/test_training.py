@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.training import naive, ours
+from benchmarks.training import meters, naive, ours
 from benchmarks.training.__main__ import STEPWISE, main
 from benchmarks.training.augmenting import KINDS, decoded, image_by_image
 from benchmarks.training.comparison import recipe_of
@@ -93,6 +93,17 @@ def test_recipe_of_the_comparison_is_valid(tmp_path: Path, train_images: int | N
     (tmp_path / "recipe.yaml").write_text(recipe_of(PAIRS[32], tmp_path, None, (30, 6), train_images))
     recipe = load_recipe(str(tmp_path / "recipe.yaml"), ()).recipe
     assert (recipe.train.epochs, recipe.distill.teacher_cache.passes, recipe.data.train_images) == (30, 6, train_images)
+
+
+def test_meters_are_timed_by_the_marks_of_a_real_step() -> None:
+    marks, losses = meters.marks_of_a_step(Subjects(TINY))
+    assert list(losses) == ["ce"]
+    opened, entered = 0, []
+    for name in marks:
+        opened += 1 if name is not None else -1
+        assert opened >= 0
+        entered += [] if name is None else [name]
+    assert opened == 0 and set(entered) == {"data", "forward", "backward", "optimizer"}
 
 
 def test_unknown_comparison_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

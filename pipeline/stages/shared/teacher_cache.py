@@ -7,13 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.core.errors import UnavailableError, UsageError
+from exporters.core.errors import UsageError
 from pipeline.distill.registry import needs_stages
 from pipeline.recipe.needs import has_views
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
-from pipeline.stages.shared.cache_size import SIZE_KEYS, cache_bytes, is_served, kept_outputs, room_problem
+from pipeline.stages.shared.cache_size import (
+    SIZE_KEYS,
+    amount,
+    cache_bytes,
+    is_served,
+    kept_outputs,
+    no_room,
+    room_problem,
+)
 from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, text_width
 from pipeline.stages.shared.teacher_runtime import visual_identity
 from pipeline.tmkd.cache_folders import CacheFolder
@@ -73,7 +81,7 @@ def cached_teacher(
         there = folder.bytes if folder.path.is_dir() else 0
         before = f"; {there / 1e6:.2f} MB are there from before" if there else ""
         console.say(
-            f"teacher cache: {_amount(needed)} on the disk once it is full: {', '.join(kept)} of {images:,} images in"
+            f"teacher cache: {amount(needed)} on the disk once it is full: {', '.join(kept)} of {images:,} images in"
             f" {len(teacher.views)} views and {cache.passes} epochs, as {cache.storage}{before}"
         )
         _check_room(context, needed, there)
@@ -120,15 +128,7 @@ def _check_room(context: StageContext, needed: int, there: int) -> None:
         raise UsageError(message, remedy=remedy)
     free = shutil.disk_usage(context.run.path).free
     if needed - there > free:
-        raise UnavailableError(
-            f"the teacher cache takes {_amount(needed - there)} more and the disk has {_amount(free)}",
-            remedy="Lower distill.teacher_cache.passes (0 turns it off), set distill.teacher_cache.storage to float16,"
-            " or choose another --run-dir.",
-        )
-
-
-def _amount(size: float) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.2f} MB"
+        raise no_room(needed - there, free)
 
 
 def _path(context: StageContext, fabric: "Fabric") -> Path:

@@ -1,13 +1,16 @@
 """What CLIP says of whole training images, in a run: the folder, its key, and who looks at them."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from exporters.core.errors import UnavailableError
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
-from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data
+from pipeline.stages.shared.cache_size import amount, seen_bytes
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, text_width
 from pipeline.tmkd.cache_folders import CacheFolder
 
 if TYPE_CHECKING:
@@ -30,6 +33,9 @@ def whole_images(
         data: of the run.
         teacher: with CLIP's image tower, on the device.
         device: of the teacher.
+
+    Raises:
+        UnavailableError: they would take more than the disk has.
     """
     recipe = context.recipe
     if teacher is None or not teacher.has_image_tower or recipe.distill.weighting.seen != "image":
@@ -38,9 +44,10 @@ def whole_images(
     from pipeline.tmkd.whole_images import WholeImages
 
     folder = CacheFolder(context.run.cache / "seen" / _key(context, teacher, device))
+    images, storage = len(data.index.splits["train"]), recipe.distill.teacher_cache.storage
     with folder.in_use():
+        _check_room(folder, seen_bytes(recipe, images, len(teacher.views), text_width(context)))
         folder.open(_about(recipe, data, device), context.run.path)
-        images, storage = len(data.index.splits["train"]), recipe.distill.teacher_cache.storage
         views, keep_step = teacher.views.identities, teacher.keep_embed_step
         yield WholeImages(folder.path, images, views, teacher.embed, device, storage, keep_step)
 
@@ -63,13 +70,28 @@ def weighed_by_whole_images(
             return
         images = np.arange(len(data.index.splits["train"]))
         if missing := from_leader(int(seen.missing(images).sum())):
-            context.console.say(f"CLIP looks once at {missing:,} whole images, in {len(teacher.views)} views")
-            size = max(1, EVALUATION_BATCH // len(teacher.views))
-            batches = data.loader.evaluation_batches("train", data.geometry, size, part=this_part())
+            size = amount(seen_bytes(context.recipe, len(images), len(teacher.views), text_width(context)))
+            context.console.say(
+                f"CLIP looks once at {missing:,} whole images, in {len(teacher.views)} views; what it says of"
+                f" {len(images):,} takes {size} on the disk"
+            )
+            at_once = max(1, EVALUATION_BATCH // len(teacher.views))
+            batches = data.loader.evaluation_batches("train", data.geometry, at_once, part=this_part())
             for batch in teacher.in_step(batches, looks=False, embeds=True):
                 seen.look(images_to_device(batch.images, device), batch.indices)
             of_all(None)  # each process will read what the others have written
         yield teacher.seeing(seen)
+
+
+def _check_room(folder: CacheFolder, needed: int) -> None:
+    there = folder.bytes if folder.path.is_dir() else 0
+    free = shutil.disk_usage(next(path for path in folder.path.parents if path.is_dir())).free
+    if needed - there > free:
+        raise UnavailableError(
+            f"what CLIP says of whole images takes {amount(needed - there)} more and the disk has {amount(free)}",
+            remedy="Set distill.teacher_cache.storage to float16 or distill.weighting.seen to crop, or choose another"
+            " --run-dir.",
+        )
 
 
 def _key(context: StageContext, teacher: "MultiViewTeacher", device: "torch.device") -> str:

@@ -33,6 +33,8 @@ def test_every_operation_of_the_work_has_a_price(tmp_path: Path, kind: str, monk
     if kind == "cached":
         # Logits, a map of 2 x 2 places in 64 channels and CLIP's embedding, each with a mark, in three views.
         assert found.cache_row == 3 * (4 * (10 + 4 * 64 + 64) + 3)
+    # CLIP's embedding of the whole image with a mark, in three views.
+    assert found.seen_row == (3 * (4 * 64 + 1) if kind == "whole images" else 0)
 
 
 def test_first_trial_does_not_count_and_the_median_of_the_others_does() -> None:

@@ -19,6 +19,12 @@ def test_cache_is_rows_of_all_images_in_each_epoch_of_its_cycle(tmp_path: Path) 
     assert race["race"] == 4 * 1000 * 64 and race["distill"] == 9 * 400
 
 
+def test_whole_images_that_clip_looks_at_are_a_row_each_whatever_the_cycle(tmp_path: Path) -> None:
+    recipe = small_recipe(tmp_path, *KINDS["whole images"])
+    found = (bytes_of(recipe, COUNTS, PARAMETERS, 64, seen_row)["distill"] for seen_row in (100, 0))
+    assert next(found) - next(found) == 1000 * 100
+
+
 @pytest.mark.parametrize(
     ("fit", "copies"),
     [("null", 1), ("{epochs: 2, optimizer: adamw}", 12), ("{epochs: 2, optimizer: sgd, ema: 0.9}", 12)],

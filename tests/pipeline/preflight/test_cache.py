@@ -1,8 +1,11 @@
 """A teacher cache that the recipe does not allow is refused before anything is trained."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from exporters.core.errors import UsageError
+from exporters.core.errors import UnavailableError, UsageError
+from pipeline.preflight import cache
 from pipeline.preflight.cache import check_room
 from tests.pipeline.preflight.conftest import Prospect
 
@@ -13,6 +16,16 @@ def test_a_cache_larger_than_allowed_is_refused_before_training(prospect: Prospe
     error, _ = prospect.before_training(CACHED, "distill.teacher_cache.max_gb=0.000001")
     assert isinstance(error, UsageError)
     assert error.message.startswith("distill.teacher_cache.max_gb: the teacher cache would take ")
+
+
+@pytest.mark.parametrize(("free", "refused"), [(1000, True), (10**9, False)])
+def test_a_disk_without_room_is_said_before_training(
+    prospect: Prospect, monkeypatch: pytest.MonkeyPatch, free: int, refused: bool
+) -> None:
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    errors = prospect.report(check_room, CACHED).errors
+    assert [type(error) for error in errors] == ([UnavailableError] if refused else [])
+    assert all("more and the disk has 0.00 MB" in error.message for error in errors)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,18 @@
 """A training whose view weights follow from whole images."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from safetensors.numpy import load_file
 
+from exporters.core.errors import UnavailableError
 from pipeline.stages.fusion import FusionStage
+from pipeline.stages.shared import whole_images
+from pipeline.stages.shared.cache_size import seen_bytes
 from pipeline.stages.shared.student_training import student_parameters
+from pipeline.tmkd.cache_folders import CacheFolder
 from tests.pipeline.conftest import Run, set_
 from tests.pipeline.stages.contexts import context_of
 
@@ -23,15 +30,27 @@ def test_where_nothing_is_cropped_both_ways_train_alike_and_clip_looks_once(run:
     whole = PLAIN | {"distill.weighting.seen": "image"}
     outcome = run(*set_(whole), "--until", "distill")
     assert outcome.code == 0 and outcome.stages_run == ["distill"], outcome.err
-    assert "CLIP looks once at 48 whole images, in 3 views" in outcome.out
+    assert "CLIP looks once at 48 whole images, in 3 views; what it says of 48 takes 0.04 MB" in outcome.out
     assert losses(run) == pytest.approx(expected, rel=1e-4)
     (folder,) = (run.directory / "cache" / "seen").iterdir()
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
+    contents = sum(path.stat().st_size - 128 for path in folder.glob("*.npy"))  # without NumPy's heads
+    text = load_file(run.directory / "text" / "embeddings.safetensors")["text"]
+    assert contents == seen_bytes(context_of(run).recipe, 48, 3, text.shape[-1])
     assert len(kept) == 6
     outcome = run(*set_(whole | {"seed": 5, "distill.teacher_cache.passes": 1}), "--until", "distill")
     assert outcome.code == 0 and "CLIP looks once" not in outcome.out
     assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")} == kept
     assert not list(run.directory.rglob("cache/teacher/*/embedding*"))
+
+
+def test_disk_without_room_for_them_is_said_before_clip_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = SimpleNamespace(total=10**6, used=10**6 - 500, free=500)
+    monkeypatch.setattr(whole_images.shutil, "disk_usage", lambda _: full)
+    folder = CacheFolder(tmp_path / "cache" / "seen" / "key")
+    whole_images._check_room(folder, 500)
+    with pytest.raises(UnavailableError, match=r"whole images takes 0\.60 MB more and the disk has 0\.00 MB"):
+        whole_images._check_room(folder, 600_000)
 
 
 def test_what_clip_looks_at_changes_the_student_and_not_what_the_teacher_knows(finished: tuple[Run, object]) -> None:
