@@ -65,15 +65,14 @@ def check_teacher_runtime(subject: Subject, report: Report) -> None:
         UnavailableError: it is not there.
     """
     recipe = subject.recipe
-    if recipe.teacher.runtime not in ("onnxruntime", "tensorrt") or not needs_teacher(recipe):
+    if recipe.teacher.runtime not in ("onnxruntime", "openvino", "tensorrt") or not needs_teacher(recipe):
         return
-    from exporters.runtimes.ort import find_provider
-    from pipeline.models.deployment.runners import provider_of
+    from pipeline.models.deployment.runners import find_library
     from pipeline.training.device import choose_device
 
     device, _precision = choose_device(recipe.device, recipe.train.precision)
     try:
-        find_provider(provider_of(recipe.teacher.runtime, device))
+        find_library(recipe.teacher.runtime, device)
     except TmkdError as error:
         error.message = f"teacher.runtime: {error.message.removeprefix('teacher.runtime: ')}"
         raise

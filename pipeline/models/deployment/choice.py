@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from exporters.core.errors import GateError, TmkdError
 from exporters.core.files import read_json, sha256_file, write_json
+from exporters.openvino.library import find, is_installed
 from pipeline.models.deployment import runners
 from pipeline.models.deployment.frozen import Frozen
 from pipeline.models.deployment.runners import Run
@@ -28,7 +29,7 @@ WORTH_EXPORTING = 2e12
 """Multiplications in one view of one epoch from which on `auto` exports a network. The export takes 5 to 10 s of a
 core, which at some 1e11 multiplications a second is won back within the first epochs in three views."""
 
-EXPORTED = ("onnxruntime", "tensorrt")
+EXPORTED = ("openvino", "onnxruntime", "tensorrt")
 """Runtimes that run an exported file."""
 
 _TIMED = 2
@@ -156,7 +157,7 @@ def choose(network: Frozen, runtime: Runtime, place: Place) -> tuple[Run, Decisi
     for name, precision in candidates(network, runtime, place):
         try:
             if name in EXPORTED:
-                runners.provider_of(name, place.device.type)
+                runners.check_device(name, place.device.type)
                 runners.write_onnx(network, place.exported)
             run = _make(network, name, precision, place, images)
             error = _largest_error(_answers(run, images), expected)
@@ -191,10 +192,11 @@ def choose(network: Frozen, runtime: Runtime, place: Place) -> tuple[Run, Decisi
 def candidates(network: Frozen, runtime: Runtime, place: Place) -> list[tuple[str, str]]:
     """Runtimes with their precision, the first of which that reproduces the network is taken.
 
-    `auto` on a CPU: ONNX Runtime, where one epoch in one view takes `WORTH_EXPORTING`; then PyTorch with batch norms
-    folded; then PyTorch as it is. Measured on one core, the first takes .52 of the time of eager PyTorch for a
-    ResNet-50 at 224 px, .48 for CLIP's ViT-B/32, .60 for a ResNet-56 at 32 px; the second .63, 1.00 and .66. On other
-    devices, and where PyTorch computes in half precision, PyTorch. CLIP's image tower is in fp16 on CUDA.
+    `auto` on a CPU, where one epoch in one view takes `WORTH_EXPORTING`: OpenVINO, if it is installed, then ONNX
+    Runtime; then PyTorch with batch norms folded; then PyTorch as it is. OpenVINO takes .84 to .95 of the time of ONNX
+    Runtime for ResNet-56 at 32 px, MobileNetV2, ConvNeXt-T, ViT-S/16 and Swin-T, .98 for CLIP's ViT-B/32, and up to
+    1.03 for ResNet-50 (`docs/recipe/teachers.md`). On other devices, and where PyTorch computes in half precision,
+    PyTorch. CLIP's image tower is in fp16 on CUDA.
     """
     halves = ["fp16", "fp32"] if network.takes_half and place.device.type == "cuda" else ["fp32"]
     torch_ = [("torch", precision) for precision in halves]
@@ -204,7 +206,8 @@ def candidates(network: Frozen, runtime: Runtime, place: Place) -> list[tuple[st
         return [(runtime, "fp32")]
     worth = place.device.type == "cpu" and not place.mixed and place.exports
     worth = worth and place.trained_on * multiplications(network, place.images()) >= WORTH_EXPORTING
-    return [*([("onnxruntime", "fp32")] if worth else []), *torch_, ("eager", "fp32")]
+    exported = [*(["openvino"] if is_installed() else []), "onnxruntime"] if worth else []
+    return [*((name, "fp32") for name in exported), *torch_, ("eager", "fp32")]
 
 
 def multiplications(network: nn.Module, images: Tensor) -> float:
@@ -266,6 +269,8 @@ def _seconds(run: Run, images: Tensor) -> float:
 
 
 def _version(runtime: str) -> str:
+    if runtime == "openvino":
+        return find().version
     if runtime in EXPORTED:
         import onnxruntime
 

@@ -83,33 +83,64 @@ def compiled(network: Frozen, images: Tensor) -> Run:
 
 
 def exported(path: Path, device: torch.device, runtime: str) -> Run:
-    """A file of `write_onnx` in ONNX Runtime: on the CPU with as many threads as PyTorch has, on CUDA, or by TensorRT.
+    """A file of `write_onnx` in ONNX Runtime or OpenVINO: on the CPU with as many threads as PyTorch has.
 
     Args:
         path: of the file.
         device: where images are and outputs go.
-        runtime: `onnxruntime`, or `tensorrt`, which is ONNX Runtime's provider of it.
+        runtime: `onnxruntime`; `openvino`; or `tensorrt`, which is ONNX Runtime's provider of it.
 
     Raises:
-        UnavailableError: onnxruntime or TensorRT is not installed, or has nothing for the device.
+        UnavailableError: the runtime is not installed, or has nothing for the device.
         GateError: the file cannot be loaded.
     """
+    check_device(runtime, device.type)
+    if runtime == "openvino":
+        from exporters.runtimes.openvino_features import OpenVinoFeatures
+
+        return _in_parts(OpenVinoFeatures(path), device.type)
     from exporters.runtimes.ort_features import OnnxFeatures
 
-    return _in_parts(OnnxFeatures(path, device, provider_of(runtime, device.type)), device.type)
+    return _in_parts(OnnxFeatures(path, device, _provider_of(runtime, device.type)), device.type)
 
 
-def provider_of(runtime: str, device: str) -> "Provider":
-    """ONNX Runtime's provider for a runtime on a device.
+def find_library(runtime: str, device: str) -> None:
+    """Look for the library of a runtime that runs an exported file.
 
     Raises:
-        UnavailableError: the runtime has nothing for the device.
+        UnavailableError: it is not installed, or has nothing for the device.
+    """
+    check_device(runtime, device)
+    if runtime == "openvino":
+        from exporters.openvino.library import find
+
+        find()
+    else:
+        from exporters.runtimes.ort import find_provider
+
+        find_provider(_provider_of(runtime, device))
+
+
+def check_device(runtime: str, device: str) -> None:
+    """See whether a runtime that runs an exported file has anything for a device.
+
+    Raises:
+        UnavailableError: it has not.
     """
     if runtime == "tensorrt" and device != "cuda":
         raise UnavailableError(
             f"teacher.runtime: tensorrt runs on NVIDIA GPUs alone, and the device here is {device}",
             remedy="Use --set teacher.runtime=auto, or a machine with such a GPU and pip install 'tmkd-pipeline[gpu]'",
         )
+    if runtime == "openvino" and device != "cpu":
+        raise UnavailableError(
+            f"teacher.runtime: openvino runs on the CPU alone, and the device here is {device}",
+            remedy="Use --set teacher.runtime=auto, or --set device=cpu",
+        )
+
+
+def _provider_of(runtime: str, device: str) -> "Provider":
+    """ONNX Runtime's provider for a runtime on a device that it has something for."""
     if runtime == "tensorrt":
         return "tensorrt"
     return "cuda" if device == "cuda" else "cpu"

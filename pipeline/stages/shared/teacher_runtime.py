@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pipeline.models.tapped import TappedNetwork
     from pipeline.recipe.schema.teacher import TextTeacherSettings, VisualTeacherSettings
 
-_LIBRARIES = ("torch", "torchvision", "timm", "open_clip_torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
+_LIBRARIES = (
+    "torch", "torchvision", "timm", "open_clip_torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu",
+    "openvino",
+)  # fmt: skip
 _IMAGES = 8
 """Training images on which a runtime must reproduce the network: few, because eager PyTorch looks at them too."""
 _IMAGE_KEYS = ("data.image_size", "data.resize", "data.interpolation")

@@ -30,7 +30,18 @@ def test_openvino_is_looked_for_where_it_is_required(prospect: Prospect, monkeyp
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here")
 def test_runtime_of_the_teachers_is_looked_for(prospect: Prospect) -> None:
-    for runtime in ("auto", "torch", "onnxruntime"):
+    for runtime in ("auto", "torch", "onnxruntime", "openvino"):
         assert not prospect.report(runtimes.check_teacher_runtime, f"teacher.runtime={runtime}", "device=cpu").errors
     (error,) = prospect.report(runtimes.check_teacher_runtime, "teacher.runtime=tensorrt", "device=cpu").errors
     assert error.exit_code == 4 and error.message.startswith("teacher.runtime: tensorrt ")
+
+
+def test_openvino_is_looked_for_where_it_is_to_run_the_teachers(
+    prospect: Prospect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    options = "teacher.runtime=openvino", "device=cpu"
+    (error,) = prospect.report(runtimes.check_teacher_runtime, *options).errors
+    assert error.exit_code == 4 and error.message.startswith("teacher.runtime: OpenVINO is not installed")
+    assert error.remedy == "pip install 'tmkd-pipeline[openvino]'"
+    assert not prospect.report(runtimes.check_teacher_runtime, "teacher.runtime=auto", "device=cpu").errors

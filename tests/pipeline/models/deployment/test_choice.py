@@ -1,4 +1,6 @@
+import importlib.metadata
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,8 +38,15 @@ def test_auto_exports_where_an_epoch_is_work_enough(tmp_path: Path) -> None:
     small = replace(place(tmp_path, int(images_for_it) - 1), images=lambda: torch.rand(2, 3, 8, 8))
     large = replace(small, trained_on=int(images_for_it) + 1)
     assert candidates(layer, "auto", small) == [("torch", "fp32"), ("eager", "fp32")]
-    assert candidates(layer, "auto", large) == [("onnxruntime", "fp32"), ("torch", "fp32"), ("eager", "fp32")]
+    names = ["openvino", "onnxruntime", "torch", "eager"]
+    assert candidates(layer, "auto", large) == [(name, "fp32") for name in names]
     assert candidates(layer, "auto", replace(large, mixed=True)) == candidates(layer, "auto", small)
+
+
+def test_auto_takes_openvino_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "is_installed", lambda: False)
+    found = candidates(FrozenClassifier(teacher()), "auto", place(tmp_path, MANY))
+    assert [name for name, _precision in found] == ["onnxruntime", "torch", "eager"]
 
 
 def test_clip_is_in_half_precision_on_cuda_alone(tmp_path: Path) -> None:
@@ -49,13 +58,16 @@ def test_clip_is_in_half_precision_on_cuda_alone(tmp_path: Path) -> None:
     assert candidates(layer, "torch", place(tmp_path)) == [("torch", "fp32")]
 
 
-def test_exported_network_gives_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+def test_exported_network_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
+    monkeypatch.setattr(choice, "is_installed", lambda: runtime == "openvino")
     network = FrozenClassifier(teacher(stages=True))
     run, decision = choose(network, "auto", place(tmp_path, MANY))
-    assert decision.runtime == "onnxruntime" and decision.error <= decision.bound == 1e-3
+    assert decision.runtime == runtime and decision.version == importlib.metadata.version(runtime)
+    assert decision.error <= decision.bound == 1e-3
     for ours, theirs in zip(run(images(20)), runners.eager(network)(images(20)), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
-    assert "runs in onnxruntime" in decision.describe() and decision.version in decision.identity
+    assert f"runs in {runtime}" in decision.describe() and f"{runtime} {decision.version}, " in decision.identity
 
     # Another attempt, or another run with this folder, goes on with what was decided.
     inode = place(tmp_path).exported.stat().st_mtime_ns
@@ -98,18 +110,25 @@ def test_explicit_runtime_that_does_not_reproduce_is_refused(tmp_path: Path, mon
     assert caught.value.exit_code == 3 and not place(tmp_path).record.exists()
 
 
-def test_auto_does_without_onnx_runtime_where_it_is_not_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(*_arguments: object) -> runners.Run:
-        raise UnavailableError("onnxruntime is not installed", remedy="pip install")
+def test_auto_does_without_runtimes_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_path: Path, _device: torch.device, runtime: str) -> runners.Run:
+        raise UnavailableError(f"{runtime} cannot be loaded", remedy="pip install")
 
     monkeypatch.setattr(runners, "write_onnx", lambda *_arguments: None)
     monkeypatch.setattr(runners, "exported", missing)
     network = FrozenClassifier(teacher())
-    assert choose(network, "auto", place(tmp_path, MANY))[1].passed_over == ("onnxruntime is not installed",)
-    with pytest.raises(UnavailableError, match="onnxruntime is not installed"):
-        choose(network, "onnxruntime", place(tmp_path, key="other"))
+    decision = choose(network, "auto", place(tmp_path, MANY))[1]
+    assert decision.passed_over == ("openvino cannot be loaded", "onnxruntime cannot be loaded")
+    for runtime in ("openvino", "onnxruntime"):
+        with pytest.raises(UnavailableError, match=f"{runtime} cannot be loaded"):
+            choose(network, runtime, place(tmp_path, key="other"))
+
+
+def test_openvino_that_is_not_installed_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UnavailableError, match="OpenVINO is not installed") as caught:
+        choose(FrozenClassifier(teacher()), "openvino", place(tmp_path))
+    assert caught.value.exit_code == 4 and caught.value.remedy == "pip install 'tmkd-pipeline[openvino]'"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

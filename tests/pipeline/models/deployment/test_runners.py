@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -52,12 +54,29 @@ def test_folded_outputs_can_be_used_where_gradients_are_taken() -> None:
     assert torch.equal(ours.grad, fused)
 
 
-def test_tensorrt_needs_cuda() -> None:
-    with pytest.raises(UnavailableError, match=r"teacher\.runtime: tensorrt .* the device here is cpu") as caught:
-        runners.provider_of("tensorrt", "cpu")
+@pytest.mark.parametrize(("runtime", "device", "where"), [("tensorrt", "cpu", "GPUs"), ("openvino", "cuda", "the CPU")])
+def test_runtime_of_other_devices_is_refused(runtime: str, device: str, where: str) -> None:
+    with pytest.raises(
+        UnavailableError, match=rf"teacher\.runtime: {runtime} runs on .*{where} alone, and the device here is {device}"
+    ) as caught:
+        runners.find_library(runtime, device)
     assert caught.value.exit_code == 4 and "auto" in str(caught.value.remedy)
-    assert runners.provider_of("tensorrt", "cuda") == "tensorrt"
-    assert [runners.provider_of("onnxruntime", device) for device in ("cpu", "cuda")] == ["cpu", "cuda"]
+
+
+def test_runtimes_that_have_something_for_a_device() -> None:
+    for runtime, device in (("tensorrt", "cuda"), ("onnxruntime", "cpu"), ("onnxruntime", "cuda"), ("openvino", "cpu")):
+        runners.check_device(runtime, device)
+    providers = [runners._provider_of(*pair) for pair in (("tensorrt", "cuda"), ("onnxruntime", "cpu"))]
+    assert providers == ["tensorrt", "cpu"] and runners._provider_of("onnxruntime", "cuda") == "cuda"
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_exported_network_gives_the_same_in_parts(tmp_path: Path, runtime: str) -> None:
+    network, shown = FrozenClassifier(teacher(stages=True)), images(2 * runners._AT_ONCE + 1)
+    runners.write_onnx(network, tmp_path / "net.onnx")
+    run = runners.exported(tmp_path / "net.onnx", torch.device("cpu"), runtime)
+    for ours, theirs in zip(run(shown), runners.eager(network)(shown), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_network_that_cannot_be_copied_is_unavailable() -> None:

@@ -29,7 +29,7 @@ def test_slips_in_names_of_clip_are_named(values: dict, words: str) -> None:
 
 
 @pytest.mark.parametrize("teacher", ["visual", "text"])
-@pytest.mark.parametrize("runtime", ["compile", "onnxruntime", "tensorrt"])
+@pytest.mark.parametrize("runtime", ["compile", "onnxruntime", "openvino", "tensorrt"])
 def test_only_pytorch_runs_a_sharded_teacher(runtime: str, teacher: str) -> None:
     assert TeacherSettings.model_validate({"runtime": runtime, teacher: {"shard": False}}).runtime == runtime
     with pytest.raises(

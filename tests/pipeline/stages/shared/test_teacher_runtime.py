@@ -38,7 +38,7 @@ def test_outcome_is_in_the_records_of_the_stages(finished: tuple[Run, Outcome]) 
         assert 0 <= visual["error"] <= visual["bound"] and visual["speed"] > 0
 
 
-@pytest.mark.parametrize("runtime", ["eager", "onnxruntime"])
+@pytest.mark.parametrize("runtime", ["eager", "onnxruntime", "openvino"])
 def test_another_runtime_is_another_decision(finished: tuple[Run, Outcome], tmp_path: Path, runtime: str) -> None:
     """It gives the same outputs and embeddings, and teacher caches are kept apart."""
     fabric, usual = make_fabric("cpu", "fp32"), context_of(finished[0])
