@@ -32,10 +32,9 @@ class OpenVinoFeatures:
             "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
             "ENABLE_CPU_PINNING": False,  # processes that train together would all be pinned to the first cores
         }
-        content = model.read_bytes()
         with interrupts_kept():
             try:
-                network = self._library.core.read_model(content)
+                network = self._library.core.read_model(str(model))
             except RuntimeError as error:
                 raise GateError(f"{model} cannot be loaded by {title}: {reason_of(error)}") from error
             try:
