@@ -24,7 +24,7 @@ from pipeline.recipe.needs import needs_image_tower, needs_teacher, teacher_imag
 from pipeline.recipe.references import base_recipe, plain_recipe, trains_reference
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.stages.shared.cache_size import cache_bytes, kept_outputs, seen_bytes
-from pipeline.stages.shared.inputs import make_views
+from pipeline.stages.shared.teachers import make_views
 from pipeline.tmkd.teacher import MultiViewTeacher, ViewedBatch
 from pipeline.tmkd.weighting import make_view_weighting, uniform_weighting
 

@@ -15,8 +15,8 @@ from pipeline.distill.registry import needs_stages
 from pipeline.distill.settings import AUTO, DistillSettings
 from pipeline.distill.task import DistillationTask
 from pipeline.recipe.needs import needs_image_tower
-from pipeline.stages.shared.inputs import make_fitted_views, make_views
 from pipeline.stages.shared.networks import image_geometry
+from pipeline.stages.shared.teachers import make_fitted_views, make_views
 from pipeline.tmkd.sampled_views import SampledViews
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.weighting import uniform_weighting

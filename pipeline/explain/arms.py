@@ -18,9 +18,10 @@ from pipeline.explain.evidence import (
 from pipeline.explain.sample import IMAGES, looked_at, sample, shown_of_arms
 from pipeline.recipe.needs import needs_teacher
 from pipeline.runner.stage import StageContext
-from pipeline.stages.shared.inputs import read_data, read_teacher
+from pipeline.stages.shared.inputs import read_data
 from pipeline.stages.shared.networks import read_classifier
 from pipeline.stages.shared.race import decided_recipe
+from pipeline.stages.shared.teachers import read_teacher
 
 if TYPE_CHECKING:
     from pipeline.tmkd.teacher import MultiViewTeacher

@@ -11,9 +11,10 @@ from pipeline.evaluation.sampling import spread_evenly
 from pipeline.explain.sample import IMAGES, looked_at, sample, shown
 from pipeline.recipe.needs import needs_teacher
 from pipeline.runner.stage import StageContext
-from pipeline.stages.shared.inputs import read_data, read_teacher
+from pipeline.stages.shared.inputs import read_data
 from pipeline.stages.shared.networks import read_classifier
 from pipeline.stages.shared.race import decided_recipe
+from pipeline.stages.shared.teachers import read_teacher
 
 if TYPE_CHECKING:
     from torch import Tensor, device

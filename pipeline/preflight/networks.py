@@ -15,7 +15,7 @@ def check_student(subject: Subject, report: Report) -> None:
     """Build the student.
 
     Raises:
-        UsageError, UnavailableError: as `pipeline.stages.shared.inputs.build_student`.
+        UsageError, UnavailableError: as `pipeline.stages.shared.networks.build_student`.
     """
     subject.student()
 
@@ -24,7 +24,7 @@ def check_teacher(subject: Subject, report: Report) -> None:
     """Build the visual teacher.
 
     Raises:
-        UsageError, UnavailableError: as `pipeline.stages.shared.inputs.build_visual_teacher`.
+        UsageError, UnavailableError: as `pipeline.stages.shared.networks.build_visual_teacher`.
     """
     subject.teacher()
 

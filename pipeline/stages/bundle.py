@@ -26,9 +26,10 @@ from pipeline.stages.parity import PARITY, SHIPPED
 from pipeline.stages.shared.artifacts import IRS_FILE, VARIANTS_FILE
 from pipeline.stages.shared.drift import drift_reference
 from pipeline.stages.shared.images import golden_images
-from pipeline.stages.shared.inputs import CHOICE, Data, read_data, read_json_output
+from pipeline.stages.shared.inputs import Data, read_data, read_json_output
 from pipeline.stages.shared.known import foreign_files, measure_known
 from pipeline.stages.shared.race import decided_recipe, race_verdict, read_race
+from pipeline.stages.shared.teachers import CHOICE
 
 if TYPE_CHECKING:
     from exporters.artifacts.ship import Passed

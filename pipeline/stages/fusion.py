@@ -11,16 +11,9 @@ from pipeline.recipe.references import baseline_epochs, trains_baseline
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.shared.history import chosen_score
-from pipeline.stages.shared.inputs import (
-    CHOICE,
-    IMAGE_KEYS,
-    TRAINING_LIBRARIES,
-    given_choice,
-    read_data,
-    read_json_output,
-    read_teacher_parts,
-)
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, read_data, read_json_output
 from pipeline.stages.shared.teacher_runtime import run_by
+from pipeline.stages.shared.teachers import CHOICE, given_choice, read_teacher_parts
 from pipeline.stages.shared.whole_images import whole_images
 from pipeline.tmkd.choice import FusionChoice
 

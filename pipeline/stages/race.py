@@ -23,7 +23,7 @@ from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.runner.together import together
 from pipeline.stages.shared.cache_size import cache_bytes, is_served, kept_outputs
 from pipeline.stages.shared.history import chosen_score
-from pipeline.stages.shared.inputs import Data, read_anchors, read_choice, read_data, text_width
+from pipeline.stages.shared.inputs import Data, read_data
 from pipeline.stages.shared.networks import build_student, read_classifier
 from pipeline.stages.shared.race import RACE, SECONDS, race_table, race_verdict
 from pipeline.stages.shared.student_training import (
@@ -35,6 +35,7 @@ from pipeline.stages.shared.student_training import (
     train_student,
 )
 from pipeline.stages.shared.teacher_cache import discard_cache
+from pipeline.stages.shared.teachers import read_anchors, read_choice, text_width
 
 if TYPE_CHECKING:
     from pipeline.models.outputs import NetworkShape

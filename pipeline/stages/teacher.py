@@ -7,16 +7,11 @@ from exporters.core.errors import UnavailableError
 from pipeline.recipe.needs import has_views, needs_teacher
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.shared.inputs import (
-    IMAGE_KEYS,
-    TRAINING_LIBRARIES,
-    Data,
-    make_fitted_views,
-    read_data,
-    weights_file,
-)
+from pipeline.stages.shared.file_identity import weights_file
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, read_data
 from pipeline.stages.shared.networks import build_visual_teacher, teacher_preprocessing
 from pipeline.stages.shared.teacher_runtime import is_sharded
+from pipeline.stages.shared.teachers import make_fitted_views
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -9,19 +9,11 @@ from pipeline.class_names.words import class_words
 from pipeline.recipe.needs import has_views, needs_text_embeddings
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
-from pipeline.stages.shared.inputs import (
-    IMAGE_KEYS,
-    TRAINING_LIBRARIES,
-    Data,
-    class_names_digest,
-    described_file,
-    make_fitted_views,
-    make_views,
-    read_data,
-    weights_file,
-)
+from pipeline.stages.shared.file_identity import class_names_digest, described_file, weights_file
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, read_data
 from pipeline.stages.shared.networks import resized_preprocessing
 from pipeline.stages.shared.teacher_runtime import is_sharded
+from pipeline.stages.shared.teachers import make_fitted_views, make_views
 from pipeline.stages.shared.text_tower import FOLDER, SECTION, build_text_tower, read_text_tower, require_features
 
 if TYPE_CHECKING:

@@ -21,13 +21,7 @@ from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.stages.distill import NOT_SHIPPED
 from pipeline.stages.shared.calibration import calibrate_student, calibration_in_words, shipped_error
-from pipeline.stages.shared.inputs import (
-    IMAGE_KEYS,
-    TRAINING_LIBRARIES,
-    Data,
-    read_data,
-    read_json_output,
-)
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, read_data, read_json_output
 from pipeline.stages.shared.networks import read_classifier
 from pipeline.stages.shared.race import read_race
 

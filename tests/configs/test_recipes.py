@@ -19,8 +19,8 @@ from pipeline.randomness import Samples
 from pipeline.recipe import load_recipe
 from pipeline.recipe.needs import teacher_image_size
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.stages.shared.inputs import make_views
 from pipeline.stages.shared.networks import build_student, image_geometry
+from pipeline.stages.shared.teachers import make_views
 from pipeline.stages.teacher import fit_views
 from pipeline.tmkd.prompts import Prompts, encode_prompts
 from pipeline.tmkd.sampled_views import SampledViews

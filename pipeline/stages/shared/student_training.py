@@ -12,20 +12,12 @@ from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import StageContext, settings
 from pipeline.runner.together import together
 from pipeline.stages.shared.bottleneck import describe_bottleneck
-from pipeline.stages.shared.inputs import (
-    IMAGE_KEYS,
-    TRAINING_LIBRARIES,
-    Data,
-    class_names_digest,
-    read_anchors,
-    read_data,
-    read_teacher,
-    student_views,
-    weights_file,
-)
+from pipeline.stages.shared.file_identity import class_names_digest, weights_file
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, read_data
 from pipeline.stages.shared.networks import build_student, student_preprocessing
 from pipeline.stages.shared.teacher_cache import cached_teacher, student_augmentation
 from pipeline.stages.shared.teacher_runtime import run_by
+from pipeline.stages.shared.teachers import read_anchors, read_teacher, student_views
 from pipeline.stages.shared.whole_images import weighed_by_whole_images
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from pipeline.stages.shared.cache_size import (
     no_room,
     room_problem,
 )
-from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, text_width
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data
 from pipeline.stages.shared.teacher_runtime import visual_identity
+from pipeline.stages.shared.teachers import text_width
 from pipeline.tmkd.cache_folders import CacheFolder
 
 if TYPE_CHECKING:

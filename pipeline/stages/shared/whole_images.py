@@ -10,7 +10,8 @@ from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
 from pipeline.stages.shared.cache_size import amount, seen_bytes
-from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data, text_width
+from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data
+from pipeline.stages.shared.teachers import text_width
 from pipeline.tmkd.cache_folders import CacheFolder
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from pipeline.evaluation.temperature import TEMPERATURES
 from pipeline.recipe import load_recipe
 from pipeline.stages.distill import DistillStage
 from pipeline.stages.fusion import FusionStage, show_teacher
-from pipeline.stages.shared.inputs import read_teacher
+from pipeline.stages.shared.teachers import read_teacher
 from pipeline.tmkd.choice import FusionChoice
 from pipeline.tmkd.views.candidates import CANDIDATES
 from pipeline.training.device import make_fabric

@@ -11,7 +11,8 @@ from exporters.core.files import read_json, sha256_file
 from exporters.student.student import load_student
 from pipeline.recipe import load_recipe
 from pipeline.stages.distill import DistillStage
-from pipeline.stages.shared.inputs import read_anchors, read_data, read_text_teacher
+from pipeline.stages.shared.inputs import read_data
+from pipeline.stages.shared.teachers import read_anchors, read_text_teacher
 from pipeline.stages.text import TextStage
 from pipeline.tmkd.prompts import Prompts, encode_prompts, encode_random_prompts
 from tests.pipeline.conftest import CLASSES, Outcome, Run, run_command, set_

@@ -15,9 +15,10 @@ from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.rundir import RunDirectory
 from pipeline.runner.stage import StageContext
 from pipeline.stages.distill import DistillStage
-from pipeline.stages.shared.inputs import Data, read_teacher_parts
+from pipeline.stages.shared.inputs import Data
 from pipeline.stages.shared.networks import image_geometry
 from pipeline.stages.shared.teacher_cache import _kept, _key, student_augmentation
+from pipeline.stages.shared.teachers import read_teacher_parts
 from pipeline.tmkd.choice import FusionChoice
 from pipeline.tmkd.views.settings import EdgeView
 from pipeline.training.device import make_fabric

@@ -8,8 +8,8 @@ import torch
 from pipeline.console import Console
 from pipeline.models.deployment.choice import kept_decision
 from pipeline.runner.rundir import RunDirectory
-from pipeline.stages.shared.inputs import read_teacher
 from pipeline.stages.shared.teacher_runtime import visual_identity
+from pipeline.stages.shared.teachers import read_teacher
 from pipeline.training.device import make_fabric
 from tests.pipeline.conftest import Outcome, Run
 from tests.pipeline.stages.contexts import context_of
