@@ -32,8 +32,9 @@ def to_markdown(lines: Iterable[Mapping[str, Any]]) -> str:
         holds = {True: "yes", False: "no", None: ""}[line["holds"]]
         ours, peer = (sum(seconds[name]["cpu"] for name in line[side].split("+")) for side in ("ours", "peer"))
         rows.append(
-            f"| {TITLES.get(line['comparison'], line['comparison'])} | {line['pixels'] or ''} | {ours:.3f} | {peer:.3f}"
-            f" | **{ratio['cpu']:.2f}** | {ratio['wall']:.2f} | {bound} | {holds}"
+            f"| {TITLES.get(line['comparison'], line['comparison'])} | {line['pixels'] or ''}"
+            f" | {_number(ours, 3)} | {_number(peer, 3)}"
+            f" | **{_number(ratio['cpu'], 2)}** | {_number(ratio['wall'], 2)} | {bound} | {holds}"
             f" | {line['rounds']} | {line['commit']} |"
         )
         machine, peers = line["machine"], line["peers"]
@@ -48,3 +49,8 @@ def to_markdown(lines: Iterable[Mapping[str, Any]]) -> str:
         "| ours / peer | px | CPU s, ours | CPU s, peer | ratio, CPU | ratio, wall | wanted | holds | rounds | commit |"
     )
     return "\n".join([head, "|---|---|---|---|---|---|---|---|---|---|", *rows, "", *facts])
+
+
+def _number(value: float, decimals: int) -> str:
+    """With so many decimals, or where these would hide it two significant digits."""
+    return f"{value:.{decimals}f}" if value >= 10.0 ** (1 - decimals) else f"{value:.2g}"

@@ -74,6 +74,14 @@ def test_ratio_is_the_median_of_the_rounds_and_parts_add_up() -> None:
     assert claim.to_json()["seconds"]["one"] == {"cpu": 3, "wall": 1}
 
 
+def test_table_shows_two_digits_of_what_is_small() -> None:
+    facts = {"machine": {"processor": "one", "python": "3", "packages": {"torch": "2"}}, "peers": {}, "threads": 1}
+    for seconds, shown in ((0.0123, "0.012 | 1.000 | **0.012** | 0.012"), (1.236, "1.236 | 1.000 | **1.24** | 1.24")):
+        costs = {"one": [Cost(seconds, seconds)], "two": [Cost(1, 1)]}
+        line = Claim("meters", "one", "two", costs, 32, 0.01, {}).to_json() | facts | {"commit": "abc"}
+        assert f"| {shown} | ≤ 0.01 |" in to_markdown([line])
+
+
 def test_contenders_take_turns_in_another_order_each_round() -> None:
     called: list[str] = []
     costs = interleaved({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, rounds=3)
