@@ -10,6 +10,7 @@ _PACKAGES = (
     "onnxruntime-gpu",
     "onnxscript",
     "open_clip_torch",
+    "openvino",
     "pillow",
     "safetensors",
     "timm",
