@@ -1,6 +1,6 @@
 """Stage `text`: the text teacher, and its embedding of every class in every view (line 4)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,13 +15,14 @@ from pipeline.stages.shared.networks import resized_preprocessing
 from pipeline.stages.shared.teacher_runtime import is_sharded
 from pipeline.stages.shared.teachers import make_fitted_views, make_views
 from pipeline.stages.shared.text_tower import FOLDER, SECTION, build_text_tower, read_text_tower, require_features
+from pipeline.stages.shared.zero_shot import measure_zero_shot
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor
 
     from pipeline.data.feature_batches import FeatureLoader
-    from pipeline.data.loading import Batch, Loader
+    from pipeline.data.loading import Loader
     from pipeline.models.clip import Clip
     from pipeline.models.tapped import TappedNetwork
     from pipeline.tmkd.class_texts import ClassTexts
@@ -135,7 +136,7 @@ class TextStage(Stage):
                 reads.encode_text, recipe.data.split_seed, len(classes), views.names
             )
         del reads  # its memory is free for the images
-        zero_shot = _measure(context, data, looks, embeddings, fabric)
+        zero_shot = measure_zero_shot(context, data, looks, embeddings, fabric)
         if not context.leads:
             return {}
         saved = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
@@ -286,43 +287,3 @@ def _read_classes(file: str, classes: Sequence[str], words: Sequence[str]) -> "T
     from pipeline.models.embeddings import read_embeddings
 
     return read_embeddings(Path(file).expanduser(), classes, words)
-
-
-def _measure(
-    context: StageContext, data: Data, clip: "Clip", embeddings: "Tensor", fabric: "Fabric"
-) -> dict[str, float]:
-    """Accuracy by prompts alone on validation, per view; said, with what to do where it is no better than chance."""
-    from exporters.parity.chance import are_too_few, chance_level, describe, is_above_chance
-    from pipeline.distributed.collectives import this_part
-    from pipeline.evaluation.zero_shot import zero_shot_accuracy
-    from pipeline.models.deployment.frozen import FrozenTower
-    from pipeline.models.deployment.sharding import ShardedNetwork, in_step
-
-    text, views = context.recipe.teacher.text, make_views(context.recipe)
-    batches: Iterable[Batch] = data.loader.evaluation_batches("validation", data.geometry, part=this_part())
-    look: Callable[[Tensor], Tensor] = clip.encode_image
-    if is_sharded(text) and text.weights != "fit":
-        sharded = ShardedNetwork(FrozenTower(clip), fabric.device)
-        look, batches = (lambda images: sharded(images)[0]), in_step([sharded], batches)
-    zero_shot = zero_shot_accuracy(look, embeddings.to(fabric.device), views, batches, fabric.device)
-    by_view = ", ".join(f"{view} {100 * accuracy:.2f} %" for view, accuracy in zero_shot.items())
-    tower = "" if text.tower is None else f" with the tower {text.tower.model}"
-    context.console.say(f"text teacher {text.model}{tower}: validation top-1 from prompts alone: {by_view}")
-    labels = data.index.splits["validation"].labels
-    chance, count = chance_level(labels), len(labels)
-    silent = [view for view, top1 in zero_shot.items() if not is_above_chance(round(top1 * count), count, chance)]
-    if silent:
-        where = "" if len(silent) == len(zero_shot) else f" in the view {', '.join(silent)}"
-        top1 = max(zero_shot[view] for view in silent)
-        best = describe(top1, count, chance, "validation")
-        remedy = "real CLIP weights (teacher.text.weights: laion2b_s34b_b79k for ViT-B-32)"
-        if text.weights == "fit" and text.tower is None:
-            remedy += " or a trained network as its tower (teacher.text.tower: teacher)"
-        context.console.warn(
-            f"so few images cannot show whether the text teacher says anything about them{where}: {best}."
-            f" What helps are more of them (data.validation), or {remedy}"
-            if are_too_few(round(top1 * count), count, chance)
-            else f"the text teacher says nothing about the images{where}, being at chance level: {best}."
-            f" What helps is {remedy}"
-        )
-    return zero_shot
