@@ -72,7 +72,9 @@ def _remedy(name: str, recipe: Recipe, parts: Sequence[str], device: str, worker
         return _precision_remedy(recipe, device)
     if name == "the optimizer":
         return "a larger train.batch_size has fewer steps"
-    return "a smaller data.validation has fewer of them" if name.startswith("the accuracy") else ""
+    if name.startswith("the accuracy"):
+        return "a smaller data.validation has fewer of them, unless the data bring a validation split"
+    return ""
 
 
 def _cache_remedy(recipe: Recipe) -> str:

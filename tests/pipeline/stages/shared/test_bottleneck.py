@@ -92,6 +92,13 @@ def test_student_is_computed_in_half_precision_on_a_gpu(device: str, precision: 
     assert found == f"{share} (backward 75, forward 25){remedy}"
 
 
+def test_fewer_validation_images_are_proposed_where_evaluation_takes_longest() -> None:
+    assert described({}, {"evaluation": 3.0, "forward": 1.0}) == (
+        "75 % of the time went into the accuracy on validation images: a smaller data.validation has fewer of them,"
+        " unless the data bring a validation split"
+    )
+
+
 def test_every_part_has_a_name() -> None:
     named = [part for parts in bottleneck._SHARES.values() for part in parts]
     assert sorted(named) == sorted(PARTS)
