@@ -2,14 +2,18 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType, SimpleNamespace
 from typing import Any, NoReturn
 
 _TERMINATION = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+_AGAIN = 0.05
+"""Seconds after which an interrupt comes again that was raised where errors are lost."""
 
 _fork = SimpleNamespace()
 
@@ -77,14 +81,19 @@ def interrupt_in(error: BaseException | None) -> KeyboardInterrupt | None:
 def interrupts_kept() -> Iterator[None]:
     """Raise an interrupt again at the end of the block if a library swallowed it or raised another error instead.
 
+    One that came while a finalizer or a callback of the garbage collector ran, whose errors Python prints and forgets,
+    is raised again at once, in the code that was running.
+
     A signal whose handler does not raise, such as a server's, is no interrupt. Only the main thread receives signals;
     in other threads, an interrupt behind an error is raised.
     """
     received: list[BaseException] = []
-    restore = _record(received) if threading.current_thread() is threading.main_thread() else {}
+    in_main = threading.current_thread() is threading.main_thread()
+    restore = _record(received) if in_main else {}
     try:
         try:
-            yield
+            with _not_lost_in_finalizers() if in_main else nullcontext():
+                yield
         except Exception as error:
             interrupt = received[-1] if received else interrupt_in(error)
             if interrupt is None:
@@ -94,6 +103,35 @@ def interrupts_kept() -> Iterator[None]:
         _put_back(restore)
     if received:
         raise _copy(received[-1])
+
+
+@contextmanager
+def _not_lost_in_finalizers() -> Iterator[None]:
+    previous = sys.unraisablehook
+
+    def hook(lost: "sys.UnraisableHookArgs") -> None:
+        if isinstance(lost.exc_value, KeyboardInterrupt):
+            number = lost.exc_value.number if isinstance(lost.exc_value, Terminated) else signal.SIGINT
+            timer = threading.Timer(_AGAIN, _signal_main_thread, (number,))  # here, it would be lost as well
+            timer.daemon = True
+            timer.start()
+        else:
+            previous(lost)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is hook:
+            sys.unraisablehook = previous
+
+
+def _signal_main_thread(number: int) -> None:
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)
+    else:
+        signal.raise_signal(number)
 
 
 class _Recorder:

@@ -94,7 +94,7 @@ def launch(count: int, arguments: Sequence[str]) -> None:
     )  # fmt: skip
     command = ["-m", "pipeline", *arguments]
     threads = max(1, _processors() // count)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # this process does nothing else
+    _silence_launcher()  # this process does nothing else
     with ExitStack() as stack:
         stack.enter_context(environment(LAUNCHED, str(os.getpid())))
         stack.enter_context(environment("OMP_NUM_THREADS", str(threads)))
@@ -106,6 +106,13 @@ def launch(count: int, arguments: Sequence[str]) -> None:
             if told.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from told
             raise Terminated(told.sigval) from told
+
+
+def _silence_launcher() -> None:
+    """Let PyTorch's launcher print nothing of its own; some of its loggers have a level that they do not inherit."""
+    for name in ("torch.distributed.elastic", *logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _takes_shutdown_timeout(config: type) -> bool:

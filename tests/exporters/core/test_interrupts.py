@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -231,3 +232,41 @@ def test_forked_process_ends_at_once_where_the_main_one_defers(termination: Any)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
         assert deferred.number == 0
+
+
+class Finalized:
+    """Hears a signal while it is finalized, where Python prints an error and goes on."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_that_a_finalizer_lost_is_raised_in_what_was_running(
+    termination: Any, number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    went_on = False
+    hook = sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt) as caught, interrupts_kept():
+        Finalized(number)
+        for _ in range(1000):
+            time.sleep(0.05)
+        went_on = True
+    assert not went_on and isinstance(caught.value, Terminated) is (number == signal.SIGTERM)
+    assert capfd.readouterr().err == "" and sys.unraisablehook is hook
+
+
+def test_other_errors_of_finalizers_are_printed_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: seen.append(lost.exc_type))
+
+    class Failing:
+        def __del__(self) -> None:
+            raise ValueError
+
+    with interrupts_kept():
+        Failing()
+    assert seen == [ValueError]

@@ -1,3 +1,5 @@
+import importlib
+import logging
 import signal
 from types import SimpleNamespace
 from typing import Any
@@ -62,3 +64,16 @@ def test_processes_do_not_start_others(monkeypatch: pytest.MonkeyPatch):
 def test_mps_is_one_device():
     with pytest.raises(UsageError, match="MPS is one device"):
         check_devices(2, "mps")
+
+
+def test_launcher_prints_nothing_of_its_own(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    """It would warn of each Ctrl-C, beside the message of the command."""
+    agent = importlib.import_module("torch.distributed.elastic.agent.server.api")
+    for name in ("torch.distributed.elastic", *logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):
+            monkeypatch.setattr(logging.getLogger(name), "level", logging.WARNING)
+            logging.getLogger(name)._cache.clear()  # type: ignore[attr-defined]
+    launch._silence_launcher()
+    agent.logger.warning("Received %s death signal, shutting down workers", 2)
+    agent.logger.error("failed")
+    assert not caplog.records and not agent.logger.isEnabledFor(logging.ERROR)
