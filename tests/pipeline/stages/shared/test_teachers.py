@@ -113,6 +113,8 @@ def test_text_teacher_is_loaded_frozen(finished: tuple[Run, Outcome]) -> None:
     assert np.allclose(text.embeddings.norm(dim=-1), 1, atol=1e-6) and text.embeddings.shape == (3, 3, 16)
     assert not text.clip.training and not any(parameter.requires_grad for parameter in text.clip.parameters())
     assert read_text_teacher(context_of(finished[0], distill__method="kd")) is None
+    unread = read_text_teacher(context_of(finished[0]), looks=False)
+    assert unread is not None and unread.clip is None and torch.equal(unread.embeddings, text.embeddings)
     assert np.array_equal(text.weighing, text.embeddings)
     control = read_text_teacher(context_of(finished[0], distill__weighting__by="random_prompts"))
     assert control is not None and control.clip is not None and np.array_equal(control.embeddings, text.embeddings)
