@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data.pixels import blend, erase, paste
+from pipeline.data.pixels import _combined, blend, erase, paste
 
 
 def noise(count: int, height: int, width: int, seed: int) -> np.ndarray:
@@ -24,8 +24,16 @@ def test_rectangle_is_filled_with_the_mean_of_each_colour(side: int):
     np.testing.assert_array_equal(erase(apart, boxes).numpy(), filled)
     # As other devices have it: a box taken out of an image of one colour.
     mean = torch.from_numpy(filled[2:3, :1, :1]).expand(1, side, side, 3)
-    pasted = paste(torch.from_numpy(images[2:3]), mean, np.array([[1, 0, 2, 3]])).numpy()
+    pasted = _combined(torch.from_numpy(images[2:3]), mean, np.array([[1, 0, 2, 3]])).numpy()
     assert (pasted[0, :3, 1:2] == filled[2, 0, 0]).all() and (pasted[0, :, 0] == images[2, :, 0]).all()
+
+
+def test_boxes_are_pasted_as_on_other_devices():
+    images, partners = (torch.from_numpy(noise(5, 9, 7, seed)) for seed in range(2))
+    boxes = np.array([[0, 0, 7, 9], [0, 0, 0, 0], [2, 3, 2, 8], [6, 8, 7, 9], [1, 0, 5, 4]])
+    before = images.clone()
+    assert torch.equal(paste(images, partners, boxes), _combined(images, partners, boxes))
+    assert torch.equal(images, before)
 
 
 def test_box_is_taken_from_the_partner_and_a_blend_is_rounded():
