@@ -85,7 +85,7 @@ def _save_teacher(path: Path) -> None:
 
 
 def _watched(command: Sequence[str], log: Path, seconds: float | None) -> int:
-    """The most memory that a command and what it starts hold: to its end, or for a while of the stage `distill`."""
+    """The most memory that a command and what it starts hold: in all, or of the stage `distill` for a while."""
     most, until = 0, None
     with log.open("w", encoding="utf-8") as written:
         environment = os.environ | {"CI": "1"}
@@ -93,7 +93,7 @@ def _watched(command: Sequence[str], log: Path, seconds: float | None) -> int:
             while process.poll() is None:
                 most = max(most, resident_bytes(process.pid))
                 if seconds is not None and until is None and "── distill" in log.read_text(encoding="utf-8"):
-                    until = time.monotonic() + seconds
+                    most, until = 0, time.monotonic() + seconds
                 if until is not None and time.monotonic() > until:
                     process.send_signal(signal.SIGTERM)
                     process.wait()

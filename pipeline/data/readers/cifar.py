@@ -15,6 +15,9 @@ from pipeline.data.readers.common import check_every_class, existing_root, reada
 from pipeline.data.stores.pickled import read_batch, unpickle_published
 from pipeline.data.stores.records import LAYOUTS
 
+_BLOCK = 1024
+"""Records that are read at a time."""
+
 OFFICIAL: dict[SplitName, int] = {"train": 50_000, "test": 10_000}
 
 
@@ -136,6 +139,8 @@ def _binary_labels(folder: Path, stem: str, dataset: str) -> list[int]:
             f"{path}: {size:,} bytes are no whole number of records of {layout.record_bytes:,} bytes",
             remedy="the file was cut; unpack the original archive again",
         )
-    records = np.memmap(path, dtype=np.uint8, mode="r").reshape(-1, layout.record_bytes)
-    labels: list[int] = records[:, layout.label_bytes - 1].tolist()
+    labels: list[int] = []
+    with path.open("rb") as file:  # in blocks: mapped, every page of the file would count as memory of the process
+        while block := file.read(_BLOCK * layout.record_bytes):
+            labels.extend(np.frombuffer(block, np.uint8)[layout.label_bytes - 1 :: layout.record_bytes].tolist())
     return labels
