@@ -117,7 +117,8 @@ class CachedTeacher:
             # Pooling and fusion are both linear: their order does not matter.
             maps = functional.adaptive_avg_pool2d(output.feature_map.flatten(0, 1).float(), self._pool)
             values["feature_map"] = maps.unflatten(0, output.logits.shape[:2])
-        return {name: value.float() for name in self._kept if (value := values.get(name)) is not None}
+        # Laid out as they will be read: sums over another layout differ in their last bits.
+        return {name: value.float().contiguous() for name in self._kept if (value := values.get(name)) is not None}
 
     def _viewed(self, values: Mapping[str, Tensor]) -> ViewedBatch:
         logits = values["logits"]

@@ -162,6 +162,7 @@ def test_outputs_are_the_same_to_the_bit_before_and_after_they_are_read(tmp_path
         read = cached(tmp_path / storage, teacher(), storage=storage)(torch.zeros_like(images), labels, 1, indices)
         for name in ("logits", "pooled", "feature_map"):
             assert torch.equal(getattr(fresh, name), getattr(read, name))
+            assert getattr(fresh, name).stride() == getattr(read, name).stride()  # sums follow from the layout too
     exact = teacher()(images, labels)
     torch.testing.assert_close(read.logits, exact.logits, rtol=2e-3, atol=2e-3)
     assert not torch.equal(read.logits, exact.logits) and 0 < behind.largest_error < 2**-11
