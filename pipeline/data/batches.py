@@ -130,10 +130,8 @@ class Crops(NamedTuple):
         if variation.mixes is not None and variation.partners is not None and self.partners is not None:
             mixed = variation.mixes.mixed
             if len(mixed):
-                rows = torch.from_numpy(mixed).to(device)
                 partners = _varied(self.partners, augmentation, variation.partners.rows(mixed), device)
-                together = variation.mixes.rows(mixed).mix(squares.index_select(0, rows), partners)
-                squares = squares.index_copy(0, rows, together)
+                variation.mixes.mix(squares, partners)
         return Batch(squares.permute(0, 3, 1, 2), self.labels, self.indices, self.partner_labels, self.shares)
 
 

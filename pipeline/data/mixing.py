@@ -54,15 +54,15 @@ class Mixes(Rows):
         """int64 `[M]`, the rows that are mixed."""
         return np.flatnonzero(self.shares < 1)
 
-    def mix(self, images: Tensor, partners: Tensor) -> Tensor:
-        """Images with their partners, all augmented, uint8 `[B, S, S, 3]`, as images of the same kind."""
-        mixed = torch.empty_like(images)
-        for chosen, function, how in ((self.pasted, paste, self.boxes), (~self.pasted, blend, self.shares)):
-            rows = torch.from_numpy(np.flatnonzero(chosen)).to(images.device)
-            if len(rows):
-                own, other = (each.index_select(0, rows) for each in (images, partners))
-                mixed.index_copy_(0, rows, function(own, other, how[chosen]))
-        return mixed
+    def mix(self, images: Tensor, partners: Tensor) -> None:
+        """Mix images uint8 `[B, S, S, 3]`, in place, with partners `[M, S, S, 3]` of those that are; all augmented."""
+        rows = self.mixed
+        pasted = self.pasted[rows]
+        for chosen, function, how in ((pasted, paste, self.boxes), (~pasted, blend, self.shares)):
+            if chosen.any():
+                places = torch.from_numpy(np.flatnonzero(chosen)).to(partners.device)
+                others = partners if chosen.all() else partners.index_select(0, places)
+                function(images, rows[chosen], others, how[rows[chosen]])
 
 
 def mixes(settings: AugmentSettings) -> bool:

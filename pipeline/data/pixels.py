@@ -1,8 +1,13 @@
 """Rectangles and mixtures of the pixels of many images at once, on any device."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
+
+_CACHED_LEVELS = 2**17
+"""As many as the cache of a core holds twice as float32."""
 
 
 def erase(images: Tensor, boxes: np.ndarray) -> Tensor:
@@ -33,21 +38,73 @@ def erase(images: Tensor, boxes: np.ndarray) -> Tensor:
     return images
 
 
-def paste(images: Tensor, partners: Tensor, boxes: np.ndarray) -> Tensor:
-    """Each image uint8 `[B, H, W, 3]` with what its partner shows in a box `[B, 4]` (CutMix)."""
+def paste(images: Tensor, rows: np.ndarray, partners: Tensor, boxes: np.ndarray) -> None:
+    """Boxes of some images show what their partners do there (CutMix); in place.
+
+    Args:
+        images: uint8 `[B, H, W, 3]`.
+        rows: int64 `[M]`, which of them.
+        partners: uint8 `[M, H, W, 3]`.
+        boxes: int64 `[M, 4]`, left, top, right, bottom.
+    """
     if images.device.type != "cpu":
-        return _combined(images, partners, boxes)
-    pasted = images.clone()
-    outside, inside = pasted.numpy(), partners.numpy()
-    for row, (left, top, right, bottom) in enumerate(boxes.tolist()):
-        outside[row, top:bottom, left:right] = inside[row, top:bottom, left:right]
-    return pasted
+        places = torch.from_numpy(rows).to(images.device)
+        images.index_copy_(0, places, _combined(images.index_select(0, places), partners, boxes))
+        return
+    outside, inside = images.numpy(), partners.numpy()
+    for row, partner, (left, top, right, bottom) in zip(rows.tolist(), inside, boxes.tolist(), strict=True):
+        outside[row, top:bottom, left:right] = partner[top:bottom, left:right]
 
 
-def blend(images: Tensor, partners: Tensor, shares: np.ndarray) -> Tensor:
-    """Each image uint8 `[B, H, W, 3]` and its partner, by the image's share float64 `[B]` (mixup), rounded."""
+def blend(images: Tensor, rows: np.ndarray, partners: Tensor, shares: np.ndarray) -> None:
+    """Some images and their partners become weighted means (mixup), float64 rounded half to even; in place.
+
+    Args:
+        images: uint8 `[B, H, W, 3]`.
+        rows: int64 `[M]`, which of them.
+        partners: uint8 `[M, H, W, 3]`.
+        shares: float64 `[M]` in [0, 1], the weight of the image itself.
+    """
+    if images.device.type != "cpu":
+        places = torch.from_numpy(rows).to(images.device)
+        images.index_copy_(0, places, _blended(images.index_select(0, places), partners, shares))
+        return
+    own, others, alike = images.numpy(), partners.numpy(), _rounds_alike(shares)
+    for one in np.flatnonzero(~alike)[:, None]:
+        own[rows[one]] = _blended(torch.from_numpy(own[rows[one]]), partners[one], shares[one]).numpy()
+    _blend_by_float32(own, rows[alike], others if alike.all() else others[alike], shares[alike])
+
+
+def _blended(images: Tensor, partners: Tensor, shares: np.ndarray) -> Tensor:
     own = torch.from_numpy(shares).to(images.device).view(-1, 1, 1, 1)
     return (own * images.to(torch.float64)).add_((1 - own) * partners).round_().to(torch.uint8)
+
+
+def _blend_by_float32(images: np.ndarray, rows: np.ndarray, partners: np.ndarray, shares: np.ndarray) -> None:
+    """`blend` in blocks, for shares by which float32 gives what float64 does."""
+    length = math.prod(images.shape[1:])
+    some = max(1, min(len(rows), _CACHED_LEVELS // max(1, length)))
+    scratch, weights = torch.empty((2, some, length)), torch.from_numpy(shares.astype(np.float32))[:, None]
+    for start in range(0, len(rows), some):
+        part = slice(start, start + some)
+        levels = images[rows[part]]
+        own, others = scratch[:, : len(levels)]
+        own.copy_(torch.from_numpy(levels.reshape(len(levels), -1)))
+        others.copy_(torch.from_numpy(partners[part].reshape(len(levels), -1)))
+        torch.lerp(others, own, weights[part], out=own).round_()
+        np.copyto(levels.reshape(len(levels), -1), own.numpy(), casting="unsafe")
+        images[rows[part]] = levels
+
+
+def _rounds_alike(shares: np.ndarray) -> np.ndarray:
+    """Of shares float64 `[M]`, those by which float32 surely gives what float64 does: bool `[M]`.
+
+    A mean is the partner's level and a share of the difference, which is one of 256 up to its sign. Where none of their
+    products is within 4e-5 of a half, errors do not matter: those of float32 are below 255 * 2^-23 for share and
+    product, and 2^-17 for a sum below 256.
+    """
+    products = np.multiply.outer(shares, np.arange(256.0))
+    return np.abs(products - np.rint(products)).max(axis=1, initial=0) < 0.5 - 4e-5
 
 
 def _combined(outside: Tensor, inside: Tensor, boxes: np.ndarray) -> Tensor:
