@@ -23,7 +23,8 @@ from exporters.core.errors import UnavailableError
 from exporters.core.progress import counted
 from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
-from pipeline.data.batches import CPU, Batch, BatchMaker, Crops, Failure, Request
+from pipeline.data.batch_maker import BatchMaker
+from pipeline.data.batches import CPU, Batch, Crops, Failure, Request
 from pipeline.data.checking import available_processors
 from pipeline.data.index import DataIndex
 from pipeline.data.listing import SplitName

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from exporters.images.preprocessing import Geometry
-from pipeline.data.batches import Batch, BatchMaker, Crops, Failure, Request, Variation
+from pipeline.data.batch_maker import BatchMaker
+from pipeline.data.batches import Batch, Crops, Failure, Request, Variation
 from pipeline.data.index import DataIndex
 
 DRAWN_TOGETHER = 4096
@@ -25,7 +26,8 @@ def batches_together(
 ) -> Iterator[Batch | Crops | Failure]:
     """The batches of some requests of one split, transform, epoch and device, in their order.
 
-    After a failure, which may be told some batches early, nothing follows.
+    The batches of a chunk are made together, so that a failure comes in the place of the first of its chunk; nothing
+    follows it.
     """
     if not requests:
         return
@@ -50,5 +52,7 @@ def batches_together(
             made = maker.__getitems__(replace(some[start], indices=indices[part], variation=variation.rows(part)))
             if isinstance(made, Batch):
                 yield from made.split([bound - bounds[0] for bound in bounds])
-            else:
-                yield made
+                continue
+            yield made
+            if isinstance(made, Failure):
+                return

@@ -9,7 +9,8 @@ from PIL import Image
 from exporters.core.errors import UnavailableError
 from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
-from pipeline.data.batches import CPU, Batch, BatchMaker, Failure, Request
+from pipeline.data.batch_maker import BatchMaker
+from pipeline.data.batches import CPU, Batch, Failure, Request
 from pipeline.data.indexing import build_index
 from pipeline.data.loading import Loader
 from pipeline.data.pictures import Pictures, is_plain_jpeg

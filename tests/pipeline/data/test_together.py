@@ -9,7 +9,8 @@ import torch
 from exporters.images.preprocessing import Geometry
 from pipeline.data import together
 from pipeline.data.augmentation import Augmentation
-from pipeline.data.batches import CPU, Batch, BatchMaker, Crops, Failure, Request
+from pipeline.data.batch_maker import BatchMaker
+from pipeline.data.batches import CPU, Batch, Crops, Failure, Request
 from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index
 from pipeline.data.together import batches_together
@@ -85,5 +86,14 @@ def test_broken_image_is_named(index: DataIndex):
     requests = requests_of(Augmentation(PLAIN, GEOMETRY, seed=5), 2)  # type: ignore[arg-type]
     broken = index.root / index.splits["train"].paths[int(requests[1].indices[0])]
     broken.write_bytes(b"no image")
-    failure = next(batches_together(BatchMaker(index, index.root, 2**20), index, requests))
+    (failure,) = batches_together(BatchMaker(index, index.root, 2**20), index, requests)
     assert isinstance(failure, Failure) and broken.name in failure.message
+
+
+def test_nothing_follows_a_broken_image(index: DataIndex, monkeypatch: pytest.MonkeyPatch):
+    requests = requests_of(Augmentation(PLAIN, GEOMETRY, seed=5), 2)  # type: ignore[arg-type]
+    monkeypatch.setattr(together, "_VARIED_PIXELS", 2 * PIXELS)
+    broken = index.root / index.splits["train"].paths[int(requests[1].indices[0])]
+    broken.write_bytes(b"no image")
+    made = list(batches_together(BatchMaker(index, index.root, 2**20), index, requests))
+    assert [type(each) for each in made] == [Batch, Failure]
