@@ -107,13 +107,14 @@ def interrupts_kept() -> Iterator[None]:
 
 @contextmanager
 def _not_lost_in_finalizers() -> Iterator[None]:
-    previous = sys.unraisablehook
+    previous, timers = sys.unraisablehook, list[threading.Timer]()
 
     def hook(lost: "sys.UnraisableHookArgs") -> None:
         if isinstance(lost.exc_value, KeyboardInterrupt):
             number = lost.exc_value.number if isinstance(lost.exc_value, Terminated) else signal.SIGINT
             timer = threading.Timer(_AGAIN, _signal_main_thread, (number,))  # here, it would be lost as well
             timer.daemon = True
+            timers.append(timer)
             timer.start()
         else:
             previous(lost)
@@ -124,6 +125,8 @@ def _not_lost_in_finalizers() -> Iterator[None]:
     finally:
         if sys.unraisablehook is hook:
             sys.unraisablehook = previous
+        for timer in timers:  # the end of the block raises it: once more, it would break off what tidies up
+            timer.cancel()
 
 
 def _signal_main_thread(number: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from exporters.core import interrupts
 from exporters.core.interrupts import (
     Terminated,
     interrupt_in,
@@ -257,6 +258,19 @@ def test_interrupt_that_a_finalizer_lost_is_raised_in_what_was_running(
         went_on = True
     assert not went_on and isinstance(caught.value, Terminated) is (number == signal.SIGTERM)
     assert capfd.readouterr().err == "" and sys.unraisablehook is hook
+
+
+def test_interrupt_that_the_end_of_the_block_raises_does_not_come_again(
+    termination: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again: list[int] = []
+    monkeypatch.setattr(interrupts, "_signal_main_thread", again.append)
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt), interrupts_kept():
+        Finalized(signal.SIGINT)
+    for timer in set(threading.enumerate()) - before:
+        timer.join()
+    assert again == []
 
 
 def test_other_errors_of_finalizers_are_printed_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
