@@ -21,7 +21,7 @@ def reproducible_figure(
     Args:
         size: width and height in inches.
         dpi: pixels an inch.
-        settings: of matplotlib, by name; they go before `PLAIN_STYLE`. An SVG needs `svg.hashsalt`.
+        settings: of matplotlib, by name; they override `PLAIN_STYLE`. An SVG needs `svg.hashsalt`.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -146,9 +146,15 @@ def describe_misfit(training: Training, fabric: "Fabric", metrics: Mapping[str, 
     return (
         f"the running statistics of batch norms do not fit the weights: of {total} training images,"
         f" {100 * running / total:.0f} % are classified right with them, as in validation, and"
-        f" {100 * (running + gained - lost) / total:.0f} % with those of each batch. Train for more steps, with larger"
-        " batches, or with batch_norm_momentum: auto"
+        f" {100 * (running + gained - lost) / total:.0f} % with those of each batch. {_remedy(training)}"
     )
+
+
+def _remedy(training: Training) -> str:
+    ways = ["for more steps", "with larger batches", "with a lower learning rate"]
+    if training.settings.norm_momentum != "auto":
+        ways[-1] = "with batch_norm_momentum: auto"
+    return f"Train {', '.join(ways[:-1])}, or {ways[-1]}"
 
 
 @torch.no_grad()
