@@ -78,7 +78,7 @@ def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch):
     factors, order = random.uniform(0, 2, (70, 3)), random.permuted(np.tile(np.arange(3), (70, 1)), axis=1)
     expected = jitter(images, factors, order)
     for pixels in (1, 48, 49, 200):
-        monkeypatch.setattr(colour, "_CACHED_PIXELS", pixels)
+        monkeypatch.setattr(colour, "_PIXELS_AT_ONCE", pixels)
         assert torch.equal(jitter_in_blocks(images, factors, order), expected)
 
 
