@@ -102,7 +102,8 @@ class Place:
         key: of everything that the network and its outputs follow from, and of the runtime that was asked for.
         device: the network's.
         mixed: whether the network runs under autocast, so that PyTorch computes it in half precision already.
-        images: gives the images that decide, `[n, 3, S, S]` in `[0, 1]` on the device; always the same ones.
+        images: gives the images that decide, of the network's size, `[n, 3, S, S]` in `[0, 1]` on the device; always
+            the same ones.
         trained_on: images in an epoch.
         exports: whether `auto` may take a runtime that runs an exported file.
     """

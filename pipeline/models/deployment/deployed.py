@@ -1,5 +1,7 @@
 """Frozen teachers behind the interfaces of the networks that they were."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -20,7 +22,7 @@ class DeployedClassifier:
 
     Args:
         tapped: on the place's device; not needed any more afterwards.
-        runtime, place: as for `choose`.
+        runtime, place: as for `choose`; the place's images may have any size.
         shard_on: device of this process, to shard the network's parameters over all processes: `runtime` is one of
             PyTorch's, and the place's device, where it is proven, the CPU. None: whole in each process.
 
@@ -99,7 +101,10 @@ class DeployedTower:
 def _deployed(
     network: Frozen, runtime: Runtime, place: Place, shard_on: torch.device | None
 ) -> tuple[Run, Decision, ShardedNetwork | None]:
-    """How a network is run: as `choose` decides, and sharded where it is to be."""
+    """How a network is run: as `choose` decides on the place's images at the network's size, and sharded where it is to
+    be."""
+    given = place.images
+    place = replace(place, images=lambda: resize_images(given(), network.size))
     run, decision = choose(network, runtime, place)
     if shard_on is None:
         return run, decision, None

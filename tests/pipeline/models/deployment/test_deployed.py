@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,17 @@ def test_deployed_tower_gives_embeddings_of_unit_length(tmp_path: Path) -> None:
     with torch.no_grad():
         assert torch.equal(found, clip.encode_image(images(3, 50)))
     torch.testing.assert_close(found.norm(dim=-1), torch.ones(3))
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_exported_teachers_are_proven_at_their_own_size_whatever_the_data_have(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    clip, network, shown = build_clip(str(write_description(tmp_path))), teacher(), images(4, 24)
+    larger = replace(place(tmp_path, key="clip"), images=lambda: images(3, 24))
+    tower = DeployedTower(clip, runtime, larger)
+    classifier = DeployedClassifier(network, runtime, replace(larger, key="visual"))
+    assert (tower.decision.runtime, classifier.decision.runtime) == (runtime, runtime)
+    with torch.no_grad():
+        torch.testing.assert_close(tower(shown), clip.encode_image(shown), rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(classifier(shown).logits, network(shown).logits, rtol=1e-3, atol=1e-4)
