@@ -10,6 +10,7 @@ from pipeline.costs.seconds import Seconds, total
 from pipeline.costs.storage import bytes_of
 from pipeline.costs.work import work_of
 from pipeline.data.indexing import read_listing
+from pipeline.distill.settings import AUTO
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.planning import PlannedStage
 from pipeline.runner.rundir import RunDirectory
@@ -133,11 +134,11 @@ def costs_of(
         prices: of every operation that is needed.
         cached: whether decoded images are kept in memory.
     """
-    work = work_of(recipe, counts, cached=cached)
+    work = work_of(_allowed(recipe, prices), counts, cached=cached)
     parameters = {name: size.parameters for name, size in prices.sizes.items()}
     disk = bytes_of(recipe, counts, parameters, prices.cache_row, prices.seen_row)
     before = earlier_recipe(recipe, run)
-    earlier = {} if before is None else work_of(before, counts, cached=cached)
+    earlier = {} if before is None else work_of(_allowed(before, prices), counts, cached=cached)
     costs = []
     checks = prices.prices["checks"]
     for stage, action in actions.items():
@@ -154,6 +155,16 @@ def costs_of(
                 seconds, checks = seconds + checks, Seconds()
             costs.append(StageCost(stage, seconds, disk.get(stage, 0), basis))  # type: ignore[arg-type]
     return costs
+
+
+def _allowed(recipe: Recipe, prices: "Prices") -> Recipe:
+    """The recipe, of whose race those candidates are left that the networks allow."""
+    distill = recipe.distill
+    if distill.method != AUTO or not prices.candidates:
+        return recipe
+    names = tuple(each.name for each in distill.candidates if each.name in prices.candidates)
+    auto = distill.auto.model_copy(update={"candidates": names})
+    return recipe.model_copy(update={"distill": distill.model_copy(update={"auto": auto})})
 
 
 def earlier_recipe(recipe: Recipe, run: RunDirectory) -> Recipe | None:

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from pipeline.distill.build import build_method
 from pipeline.distill.memory import TrainingSplit
+from pipeline.distill.race.refusals import workable_candidates
 from pipeline.distill.registry import METHODS, needs_stages
 from pipeline.distill.settings import AUTO, DistillSettings
 from pipeline.models.build import build_model
@@ -29,6 +31,7 @@ from pipeline.tmkd.teacher import MultiViewTeacher, ViewedBatch
 from pipeline.tmkd.weighting import make_view_weighting, uniform_weighting
 
 if TYPE_CHECKING:
+    from pipeline.distill.race.candidates import Candidate
     from pipeline.models.clip import Clip
     from pipeline.models.tapped import TappedNetwork
     from pipeline.recipe.schema.weights import NetworkSettings
@@ -218,7 +221,31 @@ class Networks:
             return base_recipe(self.recipe).distill
         if distill.method != AUTO:
             return distill
-        return distill.of(next((each for each in distill.candidates if each.method == "tmkd"), distill.candidates[-1]))
+        return distill.of(next((each for each in self.candidates if each.method == "tmkd"), self.candidates[-1]))
+
+    @cached_property
+    def candidates(self) -> "tuple[Candidate, ...]":
+        """The candidates of a race that the networks allow, as its stage finds them; none where the method is named.
+
+        Raises:
+            UsageError: the networks suit none that learns from a teacher, or not one that the recipe names.
+        """
+        if self.recipe.distill.method != AUTO:
+            return ()
+        shape = None if self.visual is None else self.visual.shape
+        anchors, smoothing = self.anchors, self.recipe.train.label_smoothing
+
+        def build(distill: DistillSettings) -> object:
+            return build_method(distill, self.student.shape, shape, anchors, smoothing, self.split)
+
+        return workable_candidates(self.recipe.distill, build)[0]
+
+    @property
+    def anchors(self) -> torch.Tensor | None:
+        """What stands for the text anchors of the contrast; None without a contrast."""
+        if not self.recipe.distill.contrast.weight:
+            return None
+        return torch.randn(len(self.classes), self.width_of(self.clip))
 
     def _build(self, network: "NetworkSettings", size: int, section: str) -> "TappedNetwork":
         return build_model(

@@ -50,6 +50,7 @@ class Prices:
         cache_row: bytes of an image in the teacher cache, all views together.
         seen_row: bytes of a whole image that CLIP looks at once, all views together; 0 where it looks at crops.
         took: seconds that finding out took.
+        candidates: names of those in a race that the networks allow; empty without a race.
     """
 
     prices: dict[str, Seconds]
@@ -59,6 +60,7 @@ class Prices:
     took: float = 0.0
     seen_row: int = 0
     notes: tuple[str, ...] = field(default=())
+    candidates: tuple[str, ...] = ()
 
 
 def repeated(work: Callable[[], object], device: torch.device, longest: float | None = None) -> Seconds:
@@ -131,7 +133,8 @@ class _Trials:
         if self.device.type == "cpu":
             described = f"cpu, {torch.get_num_threads()} threads"
         took, seen = time.perf_counter() - self.started, self.networks.seen_row
-        return Prices(self.prices, self.sizes, described, row, took, seen)
+        racing = tuple(each.name for each in self.networks.candidates)
+        return Prices(self.prices, self.sizes, described, row, took, seen, candidates=racing)
 
     def _repeated(self, work: Callable[[], object]) -> Seconds:
         return repeated(work, self.device, self.longest)

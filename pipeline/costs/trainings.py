@@ -55,9 +55,7 @@ class Trainings:
             student.tap_stages = needs_stages(distill.method, distill.base)
             shape = teacher.visual.shape
             remembered = self._remembered(teacher, distill, rgb=name == "base")
-        anchors = None
-        if distill.method == "tmkd" and distill.contrast.weight:
-            anchors = torch.randn(len(self._networks.classes), self._networks.width_of(self._networks.clip))
+        anchors = self._networks.anchors if distill.method == "tmkd" and distill.contrast.weight else None
         method = build_method(
             distill, student.shape, shape, anchors, recipe.train.label_smoothing, self._networks.split
         )

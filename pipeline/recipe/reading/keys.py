@@ -132,6 +132,17 @@ _LONGEST_SLIP = 100
 
 _OTHER_NAMES = {
     "learning_rate": "lr",
+    "color": "jitter",
+    "colour": "jitter",
+    "color_jitter": "jitter",
+    "colour_jitter": "jitter",
+    "brightness": "jitter",
+    "contrast": "jitter",
+    "saturation": "jitter",
+    "cutout": "erasing",
+    "horizontal_flip": "flip",
+    "hflip": "flip",
+    "rand_augment": "randaugment",
     "batch": "batch_size",
     "bs": "batch_size",
     "wd": "weight_decay",

@@ -1,4 +1,5 @@
-"""Numbers on another scale than their key: per cent where a share is expected, the reverse, and channels up to 255."""
+"""Numbers that are not written as their key takes them: per cent where a share is expected, the reverse, channels up to
+255, a unit behind the number, a list of one number."""
 
 import re
 from typing import Any
@@ -7,6 +8,7 @@ from pipeline.recipe.reading.keys import number_bounds
 from pipeline.yaml_document import KeyPath
 
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
+_WITH_UNIT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?[A-Za-z]{1,10}")
 _LEAST_PERCENT = 2.0
 """Below it a number such as 1.5 is more likely beyond the bound than meant as 1.5 %."""
 _CHANNELS = ("mean", "std")
@@ -14,7 +16,8 @@ _BRIGHTEST = 255
 
 
 def meant_number(path: KeyPath, value: Any) -> float | None:
-    """The number on the key's own scale that a number beyond its bounds, or a text such as `70%`, most likely means.
+    """The number on the key's own scale that a number beyond its bounds, a text such as `70%` or `64px`, or a list of
+    one number most likely means.
 
     Args:
         path: the key; an item of a list is taken for one of `mean` or `std`, or for nothing.
@@ -24,7 +27,12 @@ def meant_number(path: KeyPath, value: Any) -> float | None:
         The number, within the key's bounds, to ten significant digits, of channels to four; None where no other scale
         is likely.
     """
+    if isinstance(value, list):
+        only = value[0] if len(value) == 1 else None
+        return _within(path, only) if isinstance(only, int | float) and not isinstance(only, bool) else None
     if isinstance(value, str):
+        if (number := _WITH_UNIT.fullmatch(value.strip())) is not None and not _is_share(path):
+            return _within(path, float(number[1]))
         if (written := _PERCENT.fullmatch(value.strip())) is None or not _is_share(path):
             return None
         return _within(path, float(written[1]) / 100)

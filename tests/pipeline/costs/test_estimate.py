@@ -59,3 +59,14 @@ def test_failed_or_unreadable_history_is_no_history(tmp_path: Path) -> None:
     write_text(run.path / "recipe.lock.yaml", recipe.to_yaml())
     run.write_record(replace(run.record("distill"), status="failed"))  # type: ignore[type-var]
     assert costs_of(recipe, run, {"distill": "run"}, COUNTS, PRICES, True)[0].basis == "probe"
+
+
+def test_candidates_that_the_networks_do_not_allow_cost_nothing(tmp_path: Path) -> None:
+    recipe = small_recipe(tmp_path, "distill.method=auto", "distill.auto.candidates=[cat_kd,kd,dkd]")
+    fewer = small_recipe(tmp_path, "distill.method=auto", "distill.auto.candidates=[kd,dkd]")
+    allowed = replace(PRICES, candidates=("ce", "kd", "dkd", "dist"))
+    (whole,), (found,), (expected,) = (
+        costs_of(each, RunDirectory(tmp_path), {"race": "run"}, COUNTS, prices, True)
+        for each, prices in ((recipe, PRICES), (recipe, allowed), (fewer, PRICES))
+    )
+    assert found == expected and found.seconds.wall < whole.seconds.wall

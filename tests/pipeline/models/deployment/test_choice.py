@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from exporters.core.errors import GateError, UnavailableError
 from pipeline.models.deployment import choice, runners
-from pipeline.models.deployment.choice import candidates, choose, kept_decision, multiplications
+from pipeline.models.deployment.choice import Decision, candidates, choose, kept_decision, multiplications
 from pipeline.models.deployment.frozen import Frozen, FrozenClassifier
 from tests.pipeline.models.deployment.networks import images, place, teacher
 
@@ -88,6 +88,28 @@ def test_decision_is_the_same_when_it_is_made_again(tmp_path: Path) -> None:
     assert replace(first, speed=1.0) == replace(second, speed=1.0)
     assert kept_decision(place(tmp_path / "a").record) == first
     assert json.loads(place(tmp_path / "a").record.read_text())["runtime"] == "torch"
+
+
+def test_told_speed_is_a_median_of_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Eager and the runtime in turn; other work disturbs one round of each.
+    seconds = iter([3.0, 1.0, 60.0, 1.0, 3.0, 1.0, 3.0, 20.0, 3.0, 1.0, 3.0, 1.0, 3.0, 1.0])
+    monkeypatch.setattr(choice, "_seconds", lambda _run, _images: next(seconds))
+    decision = choose(FrozenClassifier(teacher()), "torch", place(tmp_path))[1]
+    assert decision.speed == 3.0
+
+
+@pytest.mark.parametrize(
+    ("speed", "words"),
+    [
+        (21.84, "runs in torch, 22 times as fast as eager PyTorch on the first images"),
+        (9.96, "runs in torch, 10 times as fast"),
+        (1.24, "runs in torch, 1.2 times as fast"),
+        (1.02, "runs in torch, about as fast as eager PyTorch"),
+        (0.5, "runs in torch, which took 2.0 times as long as eager PyTorch"),
+    ],
+)
+def test_speed_is_told_with_two_digits(speed: float, words: str) -> None:
+    assert words in Decision("x", "torch", "2", "fp32", 0.0, 1e-3, speed).describe()
 
 
 def _spoilt(network: Frozen, shown: Tensor, *, half: bool = False) -> runners.Run:

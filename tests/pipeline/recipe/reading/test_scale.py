@@ -30,6 +30,18 @@ from pipeline.yaml_document import KeyPath
         ("validate.min_top1", float("nan"), None),
         ("validate.min_top1", "seventy", None),
         ("train.epochs", "70%", None),
+        ("data.image_size", "64px", 64),
+        ("train.batch_size", "32 images", 32),
+        ("train.lr", "0.5 x", 0.5),
+        ("data.image_size", "4096px", None),  # beyond its bound
+        ("train.epochs", "2.5 epochs", None),
+        ("validate.min_top1", "1 percent", None),  # 0.01 or 1?
+        ("data.augment.flip", "1 x", None),
+        ("train.batch_size", [32], 32),
+        ("train.batch_size", [32, 64], None),
+        ("train.batch_size", [True], None),
+        ("train.batch_size", [], None),
+        ("train.batch_size", [[32]], None),
         ("train.epochs", 0.7, None),
         ("train.lr", 200, None),
         ("export.onnx.calibration.percentile", 0.9999, 99.99),
