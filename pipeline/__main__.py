@@ -1,6 +1,8 @@
 """The command `tmkd-pipeline`, also `python -m pipeline`: every error becomes one message and an exit code."""
 
+import difflib
 import os
+import re
 import shlex
 import signal
 import sys
@@ -88,6 +90,9 @@ def _invalid_line(error: click.ClickException) -> str:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error.format_message()
     message = visible(bounded(error.format_message())).rstrip(".").replace("\n", "\n  ")
+    for kind, noun in (("integer", "an integer"), ("float", "a number")):
+        message = re.sub(rf" is not a valid {kind}(?: range)?$", f" is not {noun}", message)
+    message += _nearest_choice(error)
     if message[1:2].islower():
         message = message[0].lower() + message[1:]
     lines = [f"error: {message}"]
@@ -95,6 +100,16 @@ def _invalid_line(error: click.ClickException) -> str:
         lines += error.ctx.get_usage().splitlines()
         lines.append(f"Try `{error.ctx.command_path} --help`.")
     return "\n  ".join(lines)
+
+
+def _nearest_choice(error: click.ClickException) -> str:
+    """The name that a value which is none of an option's names most likely means, as a question; empty without one."""
+    kind = error.param.type if isinstance(error, click.BadParameter) and error.param is not None else None
+    given = re.match(r"'(.{1,60}?)' is not one of ", error.message)
+    if not isinstance(kind, click.Choice) or given is None:
+        return ""
+    near = difflib.get_close_matches(given[1], [str(name) for name in kind.choices], n=1)
+    return f". Did you mean {near[0]!r}?" if near else ""
 
 
 def _is_one_of_several() -> bool:

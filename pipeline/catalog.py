@@ -56,6 +56,15 @@ def fragment_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (configs_directory() / "base").glob("*.yaml")))
 
 
+def _recipes_beside(path: Path) -> list[str]:
+    """YAML files of a path's folder with a name like its own, the nearest first; two at most."""
+    try:
+        files = sorted(file.name for file in path.parent.iterdir() if file.suffix in (".yaml", ".yml"))
+    except OSError:
+        return []
+    return [str(path.with_name(name)) for name in difflib.get_close_matches(path.name, files, n=2, cutoff=0.7)]
+
+
 def find_recipe(source: str) -> Path:
     """The file of a recipe: a path, else a name below `configs`.
 
@@ -84,6 +93,7 @@ def find_recipe(source: str) -> Path:
             )
         raise UsageError(f"{source}: expected a recipe, which is one YAML file, got a folder", remedy=remedy)
     nearest = difflib.get_close_matches(Path(name).name.removesuffix(".yml"), recipe_names(), n=3, cutoff=0.5)
+    nearest = [*_recipes_beside(path), *nearest][:3]
     hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
     raise UsageError(
         f"{source}: no such file, and no shipped recipe of that name.{hint}",

@@ -110,7 +110,10 @@ async def _no_route(request: Request, error: Any) -> Response:
 
 async def _malformed(_request: Request, error: Any) -> Response:
     first = error.errors()[0]
-    return _error_answer(400, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+    wrong = first["msg"]
+    if first["type"] == "int_parsing":
+        wrong = f"expected an integer, got {str(first['input'])[:60]!r}"
+    return _error_answer(400, f"{'.'.join(str(part) for part in first['loc'])}: {wrong}")
 
 
 async def _client_closed(_request: Request, _error: Any) -> Response:

@@ -48,6 +48,16 @@ def test_invalid_recipe_source_is_a_usage_error(source: str) -> None:
         find_recipe(source)
 
 
+def test_misspelt_file_suggests_its_neighbour(tmp_path: Path) -> None:
+    for name in ("photos.yaml", "other.yaml", "photos.txt"):
+        (tmp_path / name).touch()
+    for slip in ("photos.yml", "fotos.yaml"):
+        with pytest.raises(UsageError, match=r"no such file.*Did you mean \S*/photos\.yaml\?\n"):
+            find_recipe(str(tmp_path / slip))
+    with pytest.raises(UsageError, match=r"of that name\.\n"):
+        find_recipe(str(tmp_path / "nowhere" / "photos.yaml"))
+
+
 def test_cub_recipe_has_the_published_settings() -> None:
     recipe = load_recipe("cub_mobilenet").recipe
     assert (recipe.data.image_size, recipe.data.resize_to, recipe.data.augment.crop) == (224, 256, "random")

@@ -100,6 +100,12 @@ class TestCommands:
         outcome = run_command("run", "quickstart", "--until", "\x1b[31m")
         assert outcome.err.startswith("error: invalid value for '--until': '\\x1b[31m' is not one of 'data', ")
 
+    def test_wrong_value_of_an_option_suggests_the_nearest_name(self) -> None:
+        outcome = run_command("run", "quickstart", "--until", "destil")
+        assert "'parity', 'bundle'. Did you mean 'distill'?\n" in outcome.err
+        outcome = run_command("run", "quickstart", "--devices", "two")
+        assert outcome.err.startswith("error: invalid value for '--devices': 'two' is not an integer\n")
+
     @pytest.mark.parametrize("arguments", [[], ["data"]])
     def test_group_without_a_command_prints_its_help(self, arguments: list[str]) -> None:
         outcome = run_command(*arguments)

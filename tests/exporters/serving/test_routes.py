@@ -36,7 +36,8 @@ def test_inference_and_administration_routes_answer(bundle: LoadedBundle) -> Non
         assert (status, "GET / lists" in answer["error"]) == (404, True)
         status, _, answer = await app.ask("GET", "/predict", **key)
         assert (status, "does not answer GET" in answer["error"]) == (405, True)
-        assert (await app.ask("POST", "/predict?top=x", b"", **key))[0] == 400
+        status, _, answer = await app.ask("POST", "/predict?top=x", b"", **key)
+        assert (status, answer["error"]) == (400, "query.top: expected an integer, got 'x'")
 
     run(bundle, test, api_key=ApiKey(KEY, "key"))
 
