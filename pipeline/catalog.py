@@ -59,10 +59,11 @@ def fragment_names() -> tuple[str, ...]:
 def _recipes_beside(path: Path) -> list[str]:
     """YAML files of a path's folder with a name like its own, the nearest first; two at most."""
     try:
-        files = sorted(file.name for file in path.parent.iterdir() if file.suffix in (".yaml", ".yml"))
+        files = [file for file in sorted(path.parent.iterdir()) if file.suffix in (".yaml", ".yml")]
     except OSError:
         return []
-    return [str(path.with_name(name)) for name in difflib.get_close_matches(path.name, files, n=2, cutoff=0.7)]
+    stems = difflib.get_close_matches(path.stem, {file.stem for file in files}, n=2, cutoff=0.7)
+    return [str(file) for stem in stems for file in files if file.stem == stem][:2]
 
 
 def find_recipe(source: str) -> Path:
