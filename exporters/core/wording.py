@@ -31,6 +31,12 @@ def first_of(names: Sequence[str], most: int, *, clauses: bool = False) -> str:
     return f"{shown}{';' if clauses else ''} and {len(names) - most:,} more" if len(names) > most else shown
 
 
+def byte_count(size: float) -> str:
+    """Bytes as people read them: `1.25 GB`, `2.00 MB`, `3.10 kB`; powers of ten."""
+    unit, name = (1e9, "GB") if size >= 1e9 else (1e6, "MB") if size >= 1e4 else (1e3, "kB")
+    return f"{size / unit:,.2f} {name}"
+
+
 def p_value(p: float, *, alone: bool = False) -> str:
     """`p = 0.0052`, `p < 0.0001`; alone: `0.0052`, `< 0.0001`."""
     if p < 1e-4:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from exporters.core.wording import byte_count
 from pipeline.commands.group import LazyGroup
 from pipeline.commands.options import PATH, as_json
 from pipeline.streams import echo, echo_json
@@ -43,11 +44,11 @@ def list_caches(run_dir: Path | None, everything: bool, as_json: bool) -> None:
         return
     for folder in found:
         now = ", in use now" if folder.is_in_use else ""
-        echo(f"{folder.key}  {_amount(folder.bytes)}, last used {_ago(folder.last_used)}{now}")
+        echo(f"{folder.key}  {byte_count(folder.bytes)}, last used {_ago(folder.last_used)}{now}")
         echo(f"  of {_made_from(folder)}")
         for use in folder.uses:
             echo(f"  used by {use.run}")
-    echo(f"{_amount(sum(folder.bytes for folder in found))} in all")
+    echo(f"{byte_count(sum(folder.bytes for folder in found))} in all")
 
 
 @cache.command("prune")
@@ -82,7 +83,7 @@ def prune_caches(
         found = [folder for folder in found if folder.last_used <= latest]
     freed, going, kept = 0, [], []
     for folder in found:
-        size, name, described = folder.bytes, f"{folder.path} ({_amount(folder.bytes)})", _described(folder)
+        size, name, described = folder.bytes, f"{folder.path} ({byte_count(folder.bytes)})", _described(folder)
         if folder.is_in_use:
             echo(f"kept, because a run is using it: {name}", err=as_json)
             kept.append(described)
@@ -98,9 +99,9 @@ def prune_caches(
         freed += size
         going.append(described)
     if yes or not going:
-        echo(f"{_amount(freed)} freed" if going else "nothing to remove", err=as_json)
+        echo(f"{byte_count(freed)} freed" if going else "nothing to remove", err=as_json)
     else:
-        echo(f"{_amount(freed)} in all; add --yes to remove them", err=as_json)
+        echo(f"{byte_count(freed)} in all; add --yes to remove them", err=as_json)
     if as_json:
         echo_json({"removed": yes, "bytes": freed, "caches": going, "kept": kept})
 
@@ -144,10 +145,6 @@ def _made_from(folder: "CacheFolder") -> str:
         f"{about['teacher']} on {about['images']:,} images of {about['data']} at {about['image_size']} px,"
         f" {epochs}{about['precision']} on {about['device']}, kept as {about['storage']}"
     )
-
-
-def _amount(size: float) -> str:
-    return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.2f} MB"
 
 
 def _ago(then: "datetime") -> str:

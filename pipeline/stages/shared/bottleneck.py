@@ -25,6 +25,9 @@ _SHARES: dict[str, tuple[str, ...]] = {
 _CYCLE = 6
 """Epochs of a teacher cache that are proposed, at most half of the training's."""
 
+_SELDOM = 10
+"""Minutes between checkpoints, from which on a larger number is not proposed."""
+
 
 def describe_bottleneck(
     recipe: Recipe, history: Sequence[Mapping[str, Any]], device: str, workers: int, fits: bool
@@ -72,6 +75,10 @@ def _remedy(name: str, recipe: Recipe, parts: Sequence[str], device: str, worker
         return _precision_remedy(recipe, device)
     if name == "the optimizer":
         return "a larger train.batch_size has fewer steps"
+    if name == "checkpoints":
+        minutes = recipe.train.checkpoint.every_minutes
+        is_often = minutes is not None and minutes < _SELDOM  # else what takes the time is the one after each epoch
+        return "a larger train.checkpoint.every_minutes writes fewer of them" if is_often else ""
     if name.startswith("the accuracy"):
         return "a smaller data.validation has fewer of them, unless the data bring a validation split"
     return ""

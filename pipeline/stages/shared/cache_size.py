@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from exporters.core.errors import UnavailableError
+from exporters.core.wording import byte_count
 from pipeline.distill.registry import METHODS, needs_stages
 from pipeline.distill.settings import TeacherCacheSettings
 from pipeline.recipe.schema.recipe import Recipe
@@ -68,11 +69,6 @@ def seen_bytes(recipe: Recipe, images: int, views: int, text_width: int) -> int:
     return images * views * (text_width * _BYTES[recipe.distill.teacher_cache.storage] + 1)
 
 
-def amount(size: float) -> str:
-    """Bytes as people read them."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.2f} MB"
-
-
 def room_problem(cache: TeacherCacheSettings, needed: int) -> tuple[str, str] | None:
     """Message and remedy where a cache would be larger than the recipe allows; None where it is not."""
     if cache.max_gb is None or needed <= cache.max_gb * 1e9:
@@ -94,7 +90,7 @@ def room_problem(cache: TeacherCacheSettings, needed: int) -> tuple[str, str] | 
 def no_room(needed: float, free: float) -> UnavailableError:
     """The error where the disk has fewer bytes than a cache still needs."""
     return UnavailableError(
-        f"the teacher cache takes {amount(needed)} more and the disk has {amount(free)}",
+        f"the teacher cache takes {byte_count(needed)} more and the disk has {byte_count(free)}",
         remedy="Lower distill.teacher_cache.passes (0 turns it off), set distill.teacher_cache.storage to float16,"
         " or choose another --run-dir.",
     )

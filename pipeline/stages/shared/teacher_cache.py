@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporters.core.errors import UsageError
+from exporters.core.wording import byte_count
 from pipeline.distill.registry import needs_stages
 from pipeline.recipe.needs import has_views
 from pipeline.recipe.schema.recipe import Recipe
@@ -15,7 +16,6 @@ from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
 from pipeline.stages.shared.cache_size import (
     SIZE_KEYS,
-    amount,
     cache_bytes,
     is_served,
     kept_outputs,
@@ -80,10 +80,10 @@ def cached_teacher(
     needed = cache_bytes(recipe, kept, images, len(teacher.views), teacher.visual.shape, width)
     with folder.in_use():
         there = folder.bytes if folder.path.is_dir() else 0
-        before = f"; {there / 1e6:.2f} MB are there from before" if there else ""
+        before = f"; {byte_count(there)} are there from before" if there else ""
         console.say(
-            f"teacher cache: {amount(needed)} on the disk once it is full: {', '.join(kept)} of {images:,} images in"
-            f" {len(teacher.views)} views and {cache.passes} epochs, as {cache.storage}{before}"
+            f"teacher cache: {byte_count(needed)} on the disk once it is full: {', '.join(kept)} of {images:,} images"
+            f" in {len(teacher.views)} views and {cache.passes} epochs, as {cache.storage}{before}"
         )
         _check_room(context, needed, there)
         folder.open(_about(context, data, fabric), context.run.path)

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from exporters.core.errors import UnavailableError
+from exporters.core.wording import byte_count
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
-from pipeline.stages.shared.cache_size import amount, seen_bytes
+from pipeline.stages.shared.cache_size import seen_bytes
 from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data
 from pipeline.stages.shared.teachers import text_width
 from pipeline.tmkd.cache_folders import CacheFolder
@@ -71,7 +72,7 @@ def weighed_by_whole_images(
             return
         images = np.arange(len(data.index.splits["train"]))
         if missing := from_leader(int(seen.missing(images).sum())):
-            size = amount(seen_bytes(context.recipe, len(images), len(teacher.views), text_width(context)))
+            size = byte_count(seen_bytes(context.recipe, len(images), len(teacher.views), text_width(context)))
             context.console.say(
                 f"CLIP looks once at {missing:,} whole images, in {len(teacher.views)} views; what it says of"
                 f" {len(images):,} takes {size} on the disk"
@@ -89,7 +90,8 @@ def _check_room(folder: CacheFolder, needed: int) -> None:
     free = shutil.disk_usage(next(path for path in folder.path.parents if path.is_dir())).free
     if needed - there > free:
         raise UnavailableError(
-            f"what CLIP says of whole images takes {amount(needed - there)} more and the disk has {amount(free)}",
+            f"what CLIP says of whole images takes {byte_count(needed - there)} more and the disk has"
+            f" {byte_count(free)}",
             remedy="Set distill.teacher_cache.storage to float16 or distill.weighting.seen to crop, or choose another"
             " --run-dir.",
         )

@@ -1,6 +1,6 @@
 import pytest
 
-from exporters.core.wording import count_of, first_of, p_value, was_or_were
+from exporters.core.wording import byte_count, count_of, first_of, p_value, was_or_were
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,21 @@ def test_long_lists_are_cut() -> None:
     assert first_of([str(number) for number in range(1202)], 2) == "0, 1 and 1,200 more"
     assert first_of(["a is odd", "b is odd", "c is odd"], 2, clauses=True) == "a is odd; b is odd; and 1 more"
     assert first_of(["a is odd", "b is odd"], 2, clauses=True) == "a is odd; b is odd"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0.00 kB"),
+        (9_999, "10.00 kB"),
+        (10_000, "0.01 MB"),
+        (2e6, "2.00 MB"),
+        (1e9, "1.00 GB"),
+        (4e15, "4,000,000.00 GB"),
+    ],
+)
+def test_sizes_are_in_powers_of_ten(size: float, text: str) -> None:
+    assert byte_count(size) == text
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_teachers_are_made_once(compared_once: Compared) -> None:
 
 def test_seeds_and_arms_share_one_teacher_cache_and_the_report_says_so(compared_once: Compared) -> None:
     assert len(list((compared_once.folder / "cache" / "teacher").iterdir())) == 1
-    assert compared_once.outcome.out.count("MB are there from before") == 3  # of four students that have a teacher
+    assert compared_once.outcome.out.count("B are there from before") == 3  # of four students that have a teacher
     assert SHARED_AUGMENTATION in read_json(compared_once.folder / "compare.json")["weaknesses"]
     assert SHARED_AUGMENTATION in (compared_once.folder / "compare.md").read_text()
 

@@ -25,7 +25,7 @@ def test_a_disk_without_room_is_said_before_training(
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     errors = prospect.report(check_room, CACHED).errors
     assert [type(error) for error in errors] == ([UnavailableError] if refused else [])
-    assert all("more and the disk has 0.00 MB" in error.message for error in errors)
+    assert all("more and the disk has 1.00 kB" in error.message for error in errors)
 
 
 @pytest.mark.parametrize(

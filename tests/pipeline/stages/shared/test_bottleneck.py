@@ -99,6 +99,15 @@ def test_fewer_validation_images_are_proposed_where_evaluation_takes_longest() -
     )
 
 
+@pytest.mark.parametrize(("minutes", "is_proposed"), [(0.0, True), (9.0, True), (10.0, False), (None, False)])
+def test_fewer_checkpoints_are_proposed_where_many_are_written_within_an_epoch(
+    minutes: float | None, is_proposed: bool
+) -> None:
+    found = described({"train": {"checkpoint": {"every_minutes": minutes}}}, {"checkpoint": 3.0, "forward": 1.0})
+    remedy = ": a larger train.checkpoint.every_minutes writes fewer of them" if is_proposed else ""
+    assert found == f"75 % of the time went into checkpoints{remedy}"
+
+
 def test_every_part_has_a_name() -> None:
     named = [part for parts in bottleneck._SHARES.values() for part in parts]
     assert sorted(named) == sorted(PARTS)

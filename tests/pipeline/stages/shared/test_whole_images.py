@@ -36,7 +36,7 @@ def test_where_nothing_is_cropped_both_ways_train_alike_and_clip_looks_once(run:
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
     contents = sum(path.stat().st_size - 128 for path in folder.glob("*.npy"))  # without NumPy's heads
     text = load_file(run.directory / "text" / "embeddings.safetensors")["text"]
-    assert f"what it says of 48 takes {contents / 1e6:.2f} MB on the disk" in outcome.out
+    assert f"what it says of 48 takes {contents / 1e3:.2f} kB on the disk" in outcome.out
     assert contents == seen_bytes(context_of(run).recipe, 48, 3, text.shape[-1])
     assert len(kept) == 6
     outcome = run(*set_(whole | {"seed": 5, "distill.teacher_cache.passes": 1}), "--until", "distill")
@@ -50,7 +50,7 @@ def test_disk_without_room_for_them_is_said_before_clip_looks(tmp_path: Path, mo
     monkeypatch.setattr(whole_images.shutil, "disk_usage", lambda _: full)
     folder = CacheFolder(tmp_path / "cache" / "seen" / "key")
     whole_images._check_room(folder, 500)
-    with pytest.raises(UnavailableError, match=r"whole images takes 0\.60 MB more and the disk has 0\.00 MB"):
+    with pytest.raises(UnavailableError, match=r"whole images takes 0\.60 MB more and the disk has 0\.50 kB"):
         whole_images._check_room(folder, 600_000)
 
 
