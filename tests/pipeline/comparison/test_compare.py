@@ -140,7 +140,7 @@ def test_killed_comparison_repeats_no_finished_run(compared: Compared) -> None:
 
 
 def test_diverged_run_is_one_clear_error(compared: Compared) -> None:
-    outcome = compared(*ARGUMENTS, "--set", "train.lr=100", "--set", "train.momentum=0.99")
+    outcome = compared(*ARGUMENTS, *set_({"train.lr": 100, "train.weight_decay": 10, "train.epochs": 8}))
     assert outcome.code == 3 and "runs did not come through" in outcome.err and "Traceback" not in outcome.err
 
 
