@@ -13,8 +13,8 @@ STUDENTS = ("--students", "cifar:resnet8", "--budget", "1")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "Missing option '--students'"),
-        (("--students", "cifar:resnet8"), "Missing option '--budget'"),
+        ((), "missing option '--students'"),
+        (("--students", "cifar:resnet8"), "missing option '--budget'"),
         (("--students", "cifar:resnet9", "--budget", "1"), "cifar:resnet9"),
         (("--students", ",", "--budget", "1"), "--students: expected at least one name"),
         ((*STUDENTS, "--precisions", "int4"), "'int4' is not one of fp32,"),

@@ -99,7 +99,7 @@ class TestFormats:
         assert f"{section}: " in outcome.err and "does not fit" in outcome.err
         named = [f"missing layer1.1.{key}" for key in ("conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean",
                                                        "bn1.running_var")]  # fmt: skip
-        assert "; ".join(named) + ", and " in outcome.err
+        assert "; ".join(named) + "; and " in outcome.err
         assert "layer1.1.conv2" not in outcome.err
 
     @pytest.mark.parametrize(("section", "until"), [("teacher.visual", "teacher"), ("student", "distill")])
