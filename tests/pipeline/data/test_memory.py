@@ -56,7 +56,7 @@ tracemalloc.stop()
 
 import torch
 from PIL import Image
-import pipeline.data.batches as batches
+import pipeline.data.batch_maker as batch_maker
 from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.loading import Loader
@@ -71,7 +71,7 @@ class Store:  # any name is the same picture
         number = int(Path(path).stem.rpartition("_")[2]) + (count if path.startswith("val") else 0)
         return hashlib.sha256(number.to_bytes(8, "big")).digest(), self.picture
 
-batches.open_store = lambda *_: Store()
+batch_maker.open_store = lambda *_: Store()
 geometry = Geometry(32, 36)
 del index, fingerprint
 resident()
