@@ -83,9 +83,8 @@ def estimate_run(
 
     actions = {each.stage: each.action for each in planned}
     index = saved_index(run, usable=actions["data"] == "reuse")
-    listing = (
-        read_listing(recipe.data) if index is None else None
-    )  # data that are not there are said before torch loads
+    # Data that are not there are said before torch loads.
+    listing = read_listing(recipe.data) if index is None else None
     from pipeline.costs.loading import (
         fits_in_memory,
         loading_prices,

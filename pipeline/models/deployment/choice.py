@@ -196,7 +196,7 @@ def candidates(network: Frozen, runtime: Runtime, place: Place) -> list[tuple[st
     """Runtimes with their precision, the first of which that reproduces the network is taken.
 
     `auto` on a CPU, where one epoch in one view takes `WORTH_EXPORTING`: OpenVINO, if it is installed, then ONNX
-    Runtime; then PyTorch with batch norms folded; then PyTorch as it is. OpenVINO takes .84 to .95 of the time of ONNX
+    Runtime; then PyTorch with batch norms folded; then PyTorch as it is. OpenVINO takes .85 to .95 of the time of ONNX
     Runtime for ResNet-56 at 32 px, MobileNetV2, ConvNeXt-T, ViT-S/16 and Swin-T, .98 for CLIP's ViT-B/32, and up to
     1.03 for ResNet-50 (`docs/recipe/teachers.md`). On other devices, and where PyTorch computes in half precision,
     PyTorch. CLIP's image tower is in fp16 on CUDA.

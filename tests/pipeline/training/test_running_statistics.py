@@ -161,7 +161,7 @@ def test_choice_is_described():
 @pytest.mark.parametrize(("asked", "is_told"), [("network", True), ("auto", False)])
 def test_statistics_that_do_not_fit_the_weights_are_reported(asked: str, is_told: bool, tmp_path: Path):
     result, said = fitted(training_of(asked), tmp_path)
-    told = "toy: the running statistics of batch norms do not fit the weights: of 48 training images, 31 % are"
+    told = "toy: the running statistics of batch norms do not fit the weights: of 16 training images, 31 % are"
     assert (told in said) == is_told and ("running statistics of batch norms do not fit" in said) == is_told
     assert ("or with batch_norm_momentum: auto" in said) == is_told
     assert result.history[-1]["loss_ce"] < 0.7
