@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.data.index import DataIndex
+from pipeline.data.indexing import build_index
+
 
 @dataclass(frozen=True)
 class RandAugment:
@@ -70,6 +73,12 @@ def settings(tmp_path: Path) -> Callable[..., Data]:
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
     return write_folders(tmp_path, {"train/wood_duck": 8, "train/teal": 9, "test/wood_duck": 3, "test/teal": 2})
+
+
+@pytest.fixture
+def index(folders: Path, settings: Callable[..., Data]) -> DataIndex:
+    """The data set of `folders`, indexed."""
+    return build_index(settings())  # type: ignore[arg-type]
 
 
 @pytest.fixture

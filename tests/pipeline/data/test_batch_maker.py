@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,17 +10,11 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.data.batch_maker import BatchMaker
 from pipeline.data.batches import Crops, Failure, Request
 from pipeline.data.index import DataIndex
-from pipeline.data.indexing import build_index
 from pipeline.data.mixing import draw_mix
-from tests.pipeline.data.conftest import Augment, Data, write_image
+from tests.pipeline.data.conftest import Augment, write_image
 
 GEOMETRY = Geometry(16, 20)
 MIXED = Augmentation(Augment(crop="shift", mixup=1.0, jitter=0.3), GEOMETRY, seed=5)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def index(folders: Path, settings: Callable[..., Data]) -> DataIndex:
-    return build_index(settings())
 
 
 def test_a_broken_partner_is_named(index: DataIndex):

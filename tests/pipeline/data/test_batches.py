@@ -1,8 +1,4 @@
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
-import pytest
 import torch
 
 from exporters.images.preprocessing import Geometry
@@ -10,16 +6,10 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.data.batch_maker import BatchMaker
 from pipeline.data.batches import CPU, Batch, Crops, Request, Variation
 from pipeline.data.index import DataIndex
-from pipeline.data.indexing import build_index
-from tests.pipeline.data.conftest import Augment, Data
+from tests.pipeline.data.conftest import Augment
 
 GEOMETRY = Geometry(16, 20)
 MIXED = Augmentation(Augment(crop="shift", mixup=1.0, jitter=0.3), GEOMETRY, seed=5)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def index(folders: Path, settings: Callable[..., Data]) -> DataIndex:
-    return build_index(settings())
 
 
 def test_worker_leaves_to_another_device_what_follows_the_crop(index: DataIndex):

@@ -1,9 +1,8 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,11 +28,6 @@ from tests.pipeline.data.reference import augmented, blended
 GEOMETRY = Geometry(16, 20)
 AUGMENT = Augment(jitter=0.3, randaugment=RandAugment(), erasing=0.5)
 AUGMENTATION = Augmentation(AUGMENT, GEOMETRY, seed=5)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def index(folders: Path, settings: Callable[..., Data]) -> DataIndex:
-    return build_index(settings())
 
 
 def by_index(batches: Iterator[Batch]) -> dict[int, tuple[int, bytes]]:

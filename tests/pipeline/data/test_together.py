@@ -1,6 +1,4 @@
-from collections.abc import Callable
 from itertools import zip_longest
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,19 +10,13 @@ from pipeline.data.augmentation import Augmentation
 from pipeline.data.batch_maker import BatchMaker
 from pipeline.data.batches import CPU, Batch, Crops, Failure, Request
 from pipeline.data.index import DataIndex
-from pipeline.data.indexing import build_index
 from pipeline.data.together import batches_together
-from tests.pipeline.data.conftest import Augment, Data, RandAugment
+from tests.pipeline.data.conftest import Augment, RandAugment
 
 GEOMETRY = Geometry(16, 20)
 PIXELS = 16 * 16
 PLAIN = Augment(crop="shift", jitter=0.4, erasing=0.5)
 MIXED = Augment(mixup=0.5, cutmix=1.0, mix_probability=0.7, jitter=0.4, randaugment=RandAugment())
-
-
-@pytest.fixture
-def index(folders: Path, settings: Callable[..., Data]) -> DataIndex:
-    return build_index(settings())
 
 
 def requests_of(transform: Augmentation | Geometry, batch: int, device: torch.device = CPU) -> list[Request]:
