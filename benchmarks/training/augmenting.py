@@ -34,7 +34,7 @@ _ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color
 
 def measure_kinds(folder: Path, pair: Pair, rounds: int) -> list[Claim]:
     """Image by image over in batches, each from decoded pixels in memory: at least 20 for each kind."""
-    pair = replace(pair, images=3 * pair.images, batch=2 * pair.batch)
+    pair = replace(pair, images=10 * pair.images, batch=2 * pair.batch)
     index = drawn_index(folder, pair)
     facts = {"images": pair.images, "batch": pair.batch}
     with Loader(index, index.root, 0) as loader:

@@ -16,6 +16,13 @@ ORDERS = list(permutations(range(3)))
 FACTORS = st.one_of(st.sampled_from([0.0, 0.5, 1.0, 2.0]), st.floats(0, 3))
 
 
+def changed_by(way, images: np.ndarray, factors: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Copies of images, changed."""
+    changed = torch.from_numpy(images.copy())
+    way(changed, factors, order)
+    return changed.numpy()
+
+
 def by_pillow(images: np.ndarray, factors: np.ndarray, order: np.ndarray) -> np.ndarray:
     changed = []
     for pixels, strengths, operations in zip(images, factors.tolist(), order.tolist(), strict=True):
@@ -36,10 +43,7 @@ def by_pillow(images: np.ndarray, factors: np.ndarray, order: np.ndarray) -> np.
 def test_colours_are_changed_as_pillow_changes_them(way, drawn, shape, seed):
     images = noise(len(drawn), *shape, seed)
     factors, order = (np.array(each) for each in zip(*drawn, strict=True))
-    before = images.copy()
-    changed = way(torch.from_numpy(images), factors, order)
-    np.testing.assert_array_equal(changed.numpy(), by_pillow(images, factors, order))
-    assert changed.is_contiguous() and (images == before).all()
+    np.testing.assert_array_equal(changed_by(way, images, factors, order), by_pillow(images, factors, order))
 
 
 @pytest.mark.parametrize("side", [32, 256, 300])  # sums of more than 255 * 256 * 256 are beyond what float32 holds
@@ -48,44 +52,40 @@ def test_large_images_have_the_mean_of_all_their_pixels(way, side: int):
     images = np.maximum(noise(6, side, side, 1), 200)  # bright: a large sum
     random = np.random.default_rng(0)
     factors, order = random.uniform(0, 2, (6, 3)), np.array(ORDERS)
-    np.testing.assert_array_equal(
-        way(torch.from_numpy(images), factors, order).numpy(), by_pillow(images, factors, order)
-    )
-
-
-def test_other_devices_take_apart_and_put_together_pixels_as_a_cpu_does(monkeypatch: pytest.MonkeyPatch):
-    images = torch.from_numpy(noise(6, 7, 5, 3))
-    factors, order = np.random.default_rng(2).uniform(0, 2, (6, 3)), np.array(ORDERS)
-    expected = jitter_at_once(images, factors, order)
-    monkeypatch.setattr(colour, "_split", lambda *both: colour._split_by_torch(*map(torch.from_numpy, both)))
-    monkeypatch.setattr(colour, "_join", lambda *both: colour._join_by_torch(*map(torch.from_numpy, both)))
-    assert torch.equal(jitter_at_once(images, factors, order), expected)
+    np.testing.assert_array_equal(changed_by(way, images, factors, order), by_pillow(images, factors, order))
 
 
 def test_many_images_are_changed_as_few_are():
-    images = torch.from_numpy(noise(9, 128, 128, 5))
+    images = noise(9, 128, 128, 5)
     factors, order = np.random.default_rng(3).uniform(0, 2, (9, 3)), np.array([*ORDERS, *ORDERS[:3]])
-    together = jitter(images, factors, order)
-    assert images.numel() >= 3 * colour._MANY_PIXELS
+    together = changed_by(jitter, images, factors, order)
+    assert images.size >= 3 * colour._MANY_PIXELS
     for row in range(9):
         part = slice(row, row + 1)
-        assert torch.equal(jitter(images[part], factors[part], order[part]), together[part])
+        np.testing.assert_array_equal(changed_by(jitter, images[part], factors[part], order[part]), together[part])
 
 
-def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch):
-    images = torch.from_numpy(noise(70, 8, 6, 4))
+def test_blocks_of_any_size_and_threads_of_any_number_give_the_same(monkeypatch: pytest.MonkeyPatch):
+    images = noise(70, 8, 6, 4)
     random = np.random.default_rng(1)
     factors, order = random.uniform(0, 2, (70, 3)), random.permuted(np.tile(np.arange(3), (70, 1)), axis=1)
-    expected = jitter(images, factors, order)
+    expected = changed_by(jitter_at_once, images, factors, order)
     for pixels in (1, 48, 49, 200):
-        monkeypatch.setattr(colour, "_PIXELS_AT_ONCE", pixels)
-        assert torch.equal(jitter_in_blocks(images, factors, order), expected)
+        for threads in (1, 3):
+            monkeypatch.setattr(colour, "_PIXELS_AT_ONCE", pixels)
+            monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+            np.testing.assert_array_equal(changed_by(jitter_in_blocks, images, factors, order), expected)
 
 
-def test_images_in_another_layout_and_none_at_all_are_changed_too():
-    images = torch.from_numpy(noise(3, 5, 4, 2))
+def test_images_in_another_layout_are_put_together_as_on_other_devices():
+    images = noise(3, 5, 4, 2)
     factors, order = np.full((3, 3), 1.5), np.array(ORDERS[:3])
-    planes = images.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
+    planes = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
     assert not planes.is_contiguous()
-    assert torch.equal(jitter(planes, factors, order), jitter(images, factors, order))
-    assert jitter(images[:0], factors[:0], order[:0]).shape == (0, 5, 4, 3)
+    assert jitter(planes, factors, order) is planes
+    np.testing.assert_array_equal(planes.numpy(), changed_by(jitter, images, factors, order))
+
+
+def test_no_images_are_none_afterwards():
+    none = torch.empty((0, 5, 4, 3), dtype=torch.uint8)
+    assert jitter(none, np.empty((0, 3)), np.empty((0, 3), dtype=np.int64)).shape == none.shape
