@@ -1,10 +1,11 @@
 """Keys that a recipe gives and that have no effect beside its other keys."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from exporters.core.wording import count_of
-from pipeline.recipe.in_effect import rules
+from pipeline.recipe.in_effect import deciding_key, rules
 from pipeline.recipe.reading.load import LoadedRecipe
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.yaml_document import KeyPath, dotted
@@ -28,8 +29,16 @@ def no_effect_note(loaded: LoadedRecipe) -> str | None:
     if not found:
         return None
     more = f" and {count_of(len(found) - _MOST, 'more key')}" if len(found) > _MOST else ""
-    method = loaded.recipe.distill.method
-    return f"note: no effect in this recipe (distill.method {method}): {', '.join(found[:_MOST])}{more}"
+    groups: dict[str, list[str]] = {}
+    for key in found[:_MOST]:
+        groups.setdefault(deciding_key(loaded.recipe, key), []).append(key)
+    values = loaded.recipe.model_dump(mode="json")
+    told = (f"({key} {_shown(_value(values, key.split('.')))}): {', '.join(idle)}" for key, idle in groups.items())
+    return f"note: no effect in this recipe {'; '.join(told)}{more}"
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def keys_without_effect(recipe: Recipe, given: Iterable[KeyPath]) -> list[str]:
@@ -57,7 +66,11 @@ def _leaves(paths: list[KeyPath]) -> list[KeyPath]:
 
 
 def _is_off(values: Mapping[str, Any], path: KeyPath) -> bool:
+    return _value(values, path) in _OFF
+
+
+def _value(values: Mapping[str, Any], path: Iterable[str | int]) -> Any:
     value: Any = values
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
-    return value in _OFF
+    return value

@@ -41,6 +41,31 @@ def rules(recipe: Recipe) -> Mapping[str, Matters]:
     return {**_RULES, **dict(_of_schedules(recipe)), **dict(_of_views(recipe))}
 
 
+def deciding_key(recipe: Recipe, key: str) -> str:
+    """The key whose value makes another one have no effect; of several, the nearest.
+
+    Args:
+        recipe: the recipe.
+        key: a key or section that has no effect in it.
+    """
+    for section, decides in _DECIDED_BY.items():
+        if key == section or key.startswith(f"{section}."):
+            return decides
+    for section, _ in _schedules(recipe):
+        if (decides := _DECIDED_IN_SCHEDULE.get(key.removeprefix(f"{section}."))) is not None:
+            return f"{section}.{decides}"
+    if key.startswith("distill.teacher_cache.") and _learns_from_a_teacher(recipe) and not _caches(recipe):
+        return "distill.teacher_cache.passes"
+    if key.startswith("distill.weighting.") and has_views(recipe):
+        return "distill.weighting.by"
+    if key.startswith("teacher.text.") and needs_text_embeddings(recipe):
+        return "teacher.text.weights"
+    if key in dict(_of_views(recipe)):
+        view, _, name = key.rpartition(".")
+        return f"{view}.{'mode' if name == 'strength' else 'strength'}"
+    return "distill.method"
+
+
 def _as_meant(recipe: Recipe, values: Mapping[str, Any]) -> dict[str, Any]:
     meant: dict[str, Any] = {}
     if recipe.train.precision == "fp32" and not may_be_cuda(recipe):
@@ -202,6 +227,30 @@ _RULES: Mapping[str, Matters] = {
     "parity.int8": lambda recipe: any(name.startswith("int8") for name in recipe.export.variants),
 }
 """Key or section → whether it changes anything of a run, for the keys that any recipe may have."""
+
+_DECIDED_BY: Mapping[str, str] = {
+    "data.test": "data.dataset",
+    "data.augment.scale": "data.augment.crop",
+    "data.augment.padding": "data.augment.crop",
+    "data.augment.mix_probability": "data.augment.mixup",
+    "export.onnx.calibration.percentile": "export.onnx.calibration.method",
+    "export.onnx": "export.onnx.precision",
+    "export.tensorrt": "export.tensorrt.when",
+    "export.openvino": "export.openvino.when",
+    "known": "known.score",
+    "track": "track.to",
+    "parity": "export.onnx.precision",
+}
+"""Key or section → the key that decides whether it has an effect, where that is not the method."""
+
+_DECIDED_IN_SCHEDULE: Mapping[str, str] = {
+    "momentum": "optimizer",
+    "nesterov": "optimizer",
+    "decay_norms_and_biases": "weight_decay",
+    "schedule.gamma": "schedule.kind",
+    "early_stop": "epochs",
+    "max_skipped_batches": "on_nan",
+}
 
 
 def _schedules(recipe: Recipe) -> Iterator[tuple[str, FitSettings]]:

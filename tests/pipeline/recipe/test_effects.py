@@ -4,8 +4,11 @@ import pytest
 
 from pipeline.recipe import load_recipe
 from pipeline.recipe.effects import keys_without_effect, no_effect_note
+from pipeline.recipe.in_effect import deciding_key, rules
+from pipeline.recipe.reading.keys import all_paths
 from pipeline.recipe.reading.overrides import parse_override
 from pipeline.recipe.schema.recipe import Recipe
+from pipeline.yaml_document import dotted
 from tests.pipeline.conftest import run_command
 from tests.pipeline.recipe.reading.conftest import Write, files
 
@@ -94,6 +97,48 @@ def test_sections_are_named_once_and_in_one_line(files: Write) -> None:
         "note: no effect in this recipe (distill.method ce): teacher, distill.views, distill.student_views,"
         " distill.feature and 1 more key"
     )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "note"),
+    [
+        (
+            "distill: {teacher_cache: {share: seeds, max_gb: 1}}\n",
+            "(distill.teacher_cache.passes 0): distill.teacher_cache.share, distill.teacher_cache.max_gb",
+        ),
+        (
+            "distill: {method: ce, teacher_cache: {passes: 2, max_gb: 1}}\n",
+            "(distill.method ce): distill.teacher_cache.max_gb",
+        ),
+        (
+            "distill: {weighting: {by: uniform, temperature: 2}}\n",
+            "(distill.weighting.by uniform): distill.weighting.temperature",
+        ),
+        (
+            "distill: {method: kd, warmup: 3}\ntrain: {optimizer: adamw, momentum: 0.5}\n",
+            "(distill.method kd): distill.warmup; (train.optimizer adamw): train.momentum",
+        ),
+        (
+            "teacher: {visual: {fit: {early_stop: 90}}}\n",
+            "(teacher.visual.fit.epochs 60): teacher.visual.fit.early_stop",
+        ),
+        ("teacher: {text: {fit: {epochs: 3}}}\n", "(teacher.text.weights laion2b_s34b_b79k): teacher.text.fit"),
+        (
+            "distill: {views: {edge: {mode: replace, strength: 0.5}}}\n",
+            "(distill.views.edge.mode replace): distill.views.edge.strength",
+        ),
+        ("export: {onnx: {keep: all}}\n", '(export.onnx.precision ["fp32"]): export.onnx.keep'),
+        ("data: {augment: {crop: none, padding: 2}}\n", "(data.augment.crop none): data.augment.padding"),
+    ],
+)
+def test_note_names_the_key_that_decides(recipe: str, note: str, files: Write) -> None:
+    assert no_effect_note(load_recipe(files(one=recipe))) == f"note: no effect in this recipe {note}"
+
+
+def test_every_key_that_may_have_no_effect_is_decided_by_a_key_of_the_schema() -> None:
+    known = {dotted(path) for path in all_paths()}
+    recipe = load_recipe("quickstart", ["distill.method=ce"]).recipe
+    assert {deciding_key(recipe, key) for key in rules(recipe)} <= known
 
 
 def test_what_ships_is_for_several_methods_and_is_not_mentioned() -> None:
