@@ -155,8 +155,47 @@ _OTHER_NAMES = {
     "val_fraction": "validation",
     "validation_fraction": "validation",
     "val_split": "validation",
+    "grad_accumulation": "accumulate",
+    "gradient_accumulation": "accumulate",
+    "gradient_accumulation_steps": "accumulate",
+    "accumulate_grad_batches": "accumulate",
+    "ema_decay": "ema",
+    "model_ema": "ema",
+    "torch_compile": "compile",
+    "amp": "precision",
+    "mixed_precision": "precision",
+    "epochs": "passes",
+    "dtype": "storage",
+    "fp16": "storage",
+    "half": "storage",
 }
 """What other tools call a key → its name here, where the spelling does not tell."""
+
+_OTHER_VALUES = {
+    "fp16": "float16",
+    "fp32": "float32",
+    "half": "float16",
+    "float16": "fp16",
+    "float32": "fp32",
+    "bfloat16": "bf16",
+    "16-mixed": "fp16",
+    "bf16-mixed": "bf16",
+    "ort": "onnxruntime",
+    "trt": "tensorrt",
+    "pytorch": "torch",
+}
+"""What other tools, and other keys of a recipe, call a value → its name here, where the spelling does not tell."""
+
+
+def nearest_value(slip: str, names: Sequence[str]) -> list[str]:
+    """The one of several names that an unknown value most likely means: another name for it, a slip, or the only one
+    that begins with it; none where none is likely."""
+    if (meant := _OTHER_VALUES.get(slip.lower())) in names:
+        return [str(meant)]
+    if near := difflib.get_close_matches(slip, names, n=1):
+        return near
+    longer = [name for name in names if name.startswith(slip.lower())] if len(slip) > 1 else []
+    return longer if len(longer) == 1 else []
 
 
 def nearest(path: KeyPath) -> list[str]:

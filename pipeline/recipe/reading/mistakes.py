@@ -1,6 +1,5 @@
 """Every mistake of a recipe's values at once, in plain English."""
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -19,6 +18,7 @@ from pipeline.recipe.reading.keys import (
     is_free,
     known_keys,
     nearest,
+    nearest_value,
     takes_any_text,
 )
 from pipeline.recipe.reading.scale import meant_number
@@ -29,6 +29,8 @@ from pipeline.yaml_document import KeyPath, dotted, dump_yaml
 _LONGEST_VALUE = 60
 _MOST_HINTS = 200
 """Mistakes whose message says what may be meant."""
+_FEW_KEYS = 8
+"""Keys of a section that are listed beside one of another section, which may not be what was meant."""
 _SECTION = "a section of keys"
 _GOT_SECTION = f"got {_SECTION}"
 _GOT_LIST = "got ["
@@ -184,14 +186,17 @@ def _unknown_key(path: KeyPath) -> str:
     whole = tuple(str(path[-1]).split("."))
     if len(path) == 1 and len(whole) > 1 and whole in all_paths():
         return f"unknown key; dots are for --set: write {whole[-1]} below {dotted(whole[:-1])}"
-    if near := nearest(path):
-        return f"unknown key; did you mean {any_of(near)}?"
-    return f"unknown key; known here: {', '.join(known_keys(path[:-1]))}"
+    near, known = nearest(path), known_keys(path[:-1])
+    hint = f"; did you mean {any_of(near)}?" if near else ""
+    is_elsewhere = not any(dotted((*path[:-1], key)) in near for key in known)
+    if near and not (is_elsewhere and len(path) > 1 and len(known) <= _FEW_KEYS):
+        return f"unknown key{hint}"
+    return f"unknown key{hint or ';'} {'Known' if hint else 'known'} here: {', '.join(known)}"
 
 
 def _wrong_value(wanted: str, value: Any, names: Sequence[str] = (), near: Sequence[str] | None = None) -> str:
     if near is None:
-        near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
+        near = nearest_value(value, names) if isinstance(value, str) else []
     hint = f"; did you mean {any_of(near)}?" if near else ""
     if isinstance(value, str) and wanted.startswith(("an integer", "a number")) and _NUMBER.fullmatch(value):
         hint = f"; write {int(re.sub('[,_ ]', '', value))}"

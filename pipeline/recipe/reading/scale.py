@@ -1,5 +1,5 @@
 """Numbers that are not written as their key takes them: per cent where a share is expected, the reverse, channels up to
-255, a unit behind the number, a list of one number."""
+255, a unit behind the number, a list of one number, 1e3 for a whole number."""
 
 import re
 from typing import Any
@@ -45,6 +45,8 @@ def meant_number(path: KeyPath, value: Any) -> float | None:
         return _within(path, value / 100) if _LEAST_PERCENT <= value <= 100 else None
     if _is_percentage(path):
         return _within(path, value * 100) if 0 < value <= 1 else None
+    if isinstance(value, float) and value.is_integer():  # such as 1e3 where a whole number is expected
+        return _within(path, int(value))
     return None
 
 

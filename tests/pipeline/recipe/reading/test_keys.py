@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.data.registry import dataset_names
-from pipeline.recipe.reading.keys import all_paths, expected, known_keys, nearest
+from pipeline.recipe.reading.keys import all_paths, choices, expected, known_keys, nearest, nearest_value
 from pipeline.settings import any_of
 from pipeline.yaml_document import dotted
 
@@ -32,11 +32,34 @@ def path(text: str) -> tuple[str, ...]:
         ("data.augment.cutout", ["data.augment.erasing"]),
         ("data.test_fraction", ["data.test"]),
         ("data.val_split", ["data.validation"]),
+        ("distill.teacher_cache.epochs", ["distill.teacher_cache.passes"]),
+        ("distill.teacher_cache.fp16", ["distill.teacher_cache.storage"]),
+        ("train.gradient_accumulation_steps", ["train.accumulate"]),
+        ("teacher.visual.fit.ema_decay", ["teacher.visual.fit.ema"]),
         ("zzzzzz", []),
     ],
 )
 def test_nearest_key_is_suggested(slip: str, meant: list[str]) -> None:
     assert nearest(path(slip)) == meant
+
+
+@pytest.mark.parametrize(
+    ("key", "slip", "meant"),
+    [
+        ("teacher.runtime", "onnx", ["onnxruntime"]),
+        ("teacher.runtime", "TRT", ["tensorrt"]),
+        ("teacher.runtime", "comp", ["compile"]),
+        ("teacher.runtime", "t", []),  # torch or tensorrt
+        ("teacher.runtime", "cuda", []),
+        ("distill.teacher_cache.storage", "fp16", ["float16"]),
+        ("distill.teacher_cache.share", "seed", ["seeds"]),
+        ("train.precision", "float16", ["fp16"]),
+        ("train.precision", "bf16-mixed", ["bf16"]),
+        ("train.optimizer", "adam", ["adamw"]),
+    ],
+)
+def test_nearest_value_is_suggested(key: str, slip: str, meant: list[str]) -> None:
+    assert nearest_value(slip, choices(path(key))) == meant
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,19 @@ def test_all_mistakes_are_found_at_once_without_their_consequences() -> None:
     assert all(isinstance(mistake, Mistake) and not mistake.involves for mistake in mistakes)
 
 
+def test_unknown_key_that_stands_in_another_section_is_told_with_those_of_its_own_where_they_are_few() -> None:
+    def message(tree: dict[str, object]) -> str:
+        _, (mistake,) = validate(tree)
+        return mistake.message
+
+    assert message({"distill": {"teacher_cache": {"batch_size": 2}}}) == (
+        "unknown key; did you mean train.batch_size? Known here: passes, share, storage, max_gb, stages"
+    )
+    assert message({"train": {"jitter": 0.1}}) == "unknown key; did you mean data.augment.jitter?"
+    assert message({"distill": {"teacher_cache": {"zzz": 2}}}).startswith("unknown key; known here: passes, share")
+    assert message({"distill": {"teacher_cache": {"pases": 2}}}).endswith("did you mean distill.teacher_cache.passes?")
+
+
 def test_mistake_in_a_section_that_may_also_be_a_name_is_told_once() -> None:
     _, mistakes = validate({"train": {"class_weights": {"teal": -1}}})
     assert [(dotted(mistake.path), mistake.message) for mistake in mistakes] == [

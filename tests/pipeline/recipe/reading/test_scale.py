@@ -43,6 +43,9 @@ from pipeline.yaml_document import KeyPath
         ("train.batch_size", [], None),
         ("train.batch_size", [[32]], None),
         ("train.epochs", 0.7, None),
+        ("train.epochs", 1e3, 1000),
+        ("train.epochs", 1e9, None),  # beyond its bound
+        ("train.lr", 1e3, None),
         ("train.lr", 200, None),
         ("export.onnx.calibration.percentile", 0.9999, 99.99),
         ("export.onnx.calibration.percentile", 0.3, None),  # 30 is beyond its bound
