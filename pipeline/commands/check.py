@@ -15,12 +15,14 @@ from pipeline.streams import echo, echo_json
 def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Report every mistake in RECIPE and every file missing for it.
 
-    Mistakes exit with 2, missing files with 4; no data is read. Files that a shipped recipe only suggests, and data
-    sets that `data prepare` can fetch, are listed as not here yet and do not fail the check.
+    Mistakes exit with 2, missing files with 4; no data is read. Networks are built without their weights, where
+    PyTorch is installed. Files that a shipped recipe only suggests, data sets that `data prepare` can fetch, and what
+    this machine lacks for a run, are listed and do not fail the check.
     """
-    from exporters.core.errors import UnavailableError, UsageError
+    from exporters.core.errors import TmkdError, UnavailableError, UsageError
     from pipeline.preflight.batches import single_image_notes
-    from pipeline.preflight.files import missing_paths
+    from pipeline.preflight.files import unusable_paths
+    from pipeline.preflight.without_run import outlook
     from pipeline.recipe import load_recipe
     from pipeline.recipe.effects import no_effect_note
     from pipeline.stages.registry import STAGES
@@ -31,6 +33,7 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
         "mistakes": [],
         "missing": [],
         "not_here_yet": [],
+        "not_on_this_machine": [],
         "notes": [],
         "warnings": [],
     }
@@ -40,24 +43,34 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             echo_json(found | {"mistakes": error.message.splitlines()})
         raise
-    found["warnings"] = list(loaded.warnings)
     stages = [stage.name for stage in STAGES if stage.skipped(loaded.recipe) is None]
     missing: dict[bool, list[str]] = {False: [], True: []}
-    for named, absent in missing_paths(loaded.recipe, stages):
+    for named, absent in unusable_paths(loaded.recipe, stages):
         origin = loaded.origin(named.key)
         missing[named.prepared or origin.ships].append(f"{origin.shown}: {absent}")
+    with console.track("building the networks", None):
+        ahead = outlook(loaded.recipe, stages)
+
+    def placed(error: TmkdError) -> str:
+        return f"{loaded.origin(error.message.partition(': ')[0]).shown}: {error}"
+
+    mistakes, machine = list(map(placed, ahead.mistakes)), list(map(placed, ahead.machine))
+    notes = [note for note in (no_effect_note(loaded), *(f"not looked at: {text}" for text in ahead.left)) if note]
+    warnings = list(dict.fromkeys([*single_image_notes(loaded.recipe, stages), *ahead.warnings]))
     if as_json:
-        notes = [note for note in (no_effect_note(loaded),) if note]
-        notes += single_image_notes(loaded.recipe, stages)
-        echo_json(found | {"missing": missing[False], "not_here_yet": missing[True], "notes": notes})
+        found |= {"mistakes": mistakes, "missing": missing[False], "not_here_yet": missing[True]}
+        found |= {"not_on_this_machine": machine, "notes": [*notes, *warnings], "warnings": list(loaded.warnings)}
+        echo_json(found)
+    if mistakes:
+        raise UsageError("\n".join(mistakes + missing[False]))
     if missing[False]:
         raise UnavailableError("\n".join(missing[False] + missing[True]))
     if as_json:
         return
     echo(f"{loaded.path}: no mistakes")
-    if note := no_effect_note(loaded):
+    for note in notes:
         echo(note)
-    for note in single_image_notes(loaded.recipe, stages):
-        console.warn(note)
+    for warning in (*warnings, *(f"not on this machine: {text}" for text in machine)):
+        console.warn(warning)
     for text in missing[True]:
         echo(f"not here yet: {text}")

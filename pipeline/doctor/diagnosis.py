@@ -25,23 +25,23 @@ def diagnose(recipe: Recipe | None = None, *, network: bool = False) -> Iterator
     driver = read_driver()
     yield from examine_devices(driver, "auto" if recipe is None else recipe.device)
     yield from examine_onnx_runtime(has_nvidia=driver is not None)
-    requires_engines = recipe is not None and recipe.export.tensorrt.when == "required"
-    yield from examine_tensorrt("fault" if requires_engines else "note")
+    yield from examine_tensorrt()
     yield from examine_extras()
     yield from examine_caches()
     if recipe is not None:
         stages = frozenset(stage.name for stage in STAGES if stage.skipped(recipe) is None)
-        yield from _packages(recipe, stages)
+        yield from _lacks(recipe, stages)
         yield from examine_recipe(recipe, stages, network=network)
 
 
-def _packages(recipe: Recipe, stages: frozenset[str]) -> Iterator[Finding]:
-    """Packages that the recipe's stages import and that are missing."""
-    from pipeline.preflight.base import Report, Subject
-    from pipeline.preflight.packages import check
-    from pipeline.runner.rundir import RunDirectory
+def _lacks(recipe: Recipe, stages: frozenset[str]) -> Iterator[Finding]:
+    """Packages, devices and runtimes that the recipe's stages ask for and that are not here."""
+    from pipeline.preflight.without_run import outlook
 
-    report = Report()
-    check(Subject(recipe, RunDirectory(Path("runs") / recipe.name), stages), report)
-    for error in report.errors:
-        yield Finding("packages of the recipe", "fault", error.message, "its stages cannot run", error.remedy or "")
+    found = outlook(recipe, stages, ["machine"])
+    for error in found.machine:
+        about, colon, rest = error.message.partition(": ")
+        about, rest = (about, rest) if colon else ("packages of the recipe", error.message)
+        yield Finding(about, "fault", rest, "its stages cannot run", error.remedy or "")
+    for warning in found.warnings:
+        yield Finding("lock", "note", warning)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import Literal
 
 from exporters.core.errors import UnavailableError
 from exporters.tensorrt.libraries import Name, find
@@ -131,25 +130,14 @@ def why_it_does_not_run(provider: str) -> str | None:
     return None if answer == [0.0, 2.0] else f"the numbers are wrong: {answer} in place of [0, 2]"
 
 
-def examine_tensorrt(state: Literal["note", "fault"] = "note") -> Iterator[Finding]:
-    """Look for TensorRT and TensorRT for RTX.
-
-    Args:
-        state: of their absence: a fault where the recipe requires engines and neither is here.
-    """
-    missing: list[Finding] = []
+def examine_tensorrt() -> Iterator[Finding]:
+    """Look for TensorRT and TensorRT for RTX."""
     names: tuple[tuple[Name, str], ...] = (("tensorrt", "TensorRT"), ("tensorrt_rtx", "TensorRT for RTX"))
     for name, title in names:
         try:
             library = find(name)
         except UnavailableError as error:
-            missing.append(
-                Finding(title, "note", error.message, "no engines by it (export.tensorrt)", error.remedy or "")
-            )
+            yield Finding(title, "note", error.message, "no engines by it (export.tensorrt)", error.remedy or "")
             continue
         targets = f", builds for {', '.join(library.compute_capabilities)}" if library.compute_capabilities else ""
         yield Finding(title, "ok", f"{library.version}{targets}")
-    for number, finding in enumerate(missing):
-        is_fault = state == "fault" and len(missing) == len(names) and number == 0
-        means = "the recipe requires engines (export.tensorrt.when)" if is_fault else finding.means
-        yield Finding(finding.about, "fault" if is_fault else "note", finding.found, means, finding.remedy)

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
 
 from exporters.core.errors import GateError, TmkdError, UnavailableError, UsageError
 from exporters.core.progress import working
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from pipeline.models.tapped import TappedNetwork
 
 T = TypeVar("T")
+
+Follows = Literal["recipe", "machine", "run"]
+"""What a check's answer follows from: the recipe alone; the recipe and the machine; or data, weights and a run too."""
 
 
 @dataclass
@@ -91,6 +96,11 @@ class Subject:
     def classes(self) -> list[str]:
         """The data set's own names; only after the stage `data`."""
         return self.index.classes
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Of the training images, `[M]` int64; only after the stage `data`."""
+        return self.index.splits["train"].labels
 
     def student(self) -> "Model":
         """The untrained student, its first weights loaded, on the CPU; only after the stage `data`.
@@ -172,11 +182,14 @@ class Check:
         stages: names of the stages that need what is looked at; the check runs where one of these will run.
         slow: whether it loads torch or fetches something, whatever the recipe. Such a check waits until a stage that
             needs it is certain to run, and is left out where a quick one has found an error.
+        follows: what its answer follows from. All but `run` are also made where there is no run, by the commands
+            `check` and `doctor`, and ask the subject for nothing but its networks, classes and labels.
     """
 
     function: str
     stages: frozenset[str]
     slow: bool = False
+    follows: Follows = "run"
 
     def run(self, subject: Subject, report: Report) -> None:
         """Import the function and call it; while it works, its name is shown."""

@@ -52,6 +52,17 @@ class NamedPath:
         where = "" if self.path.is_absolute() else f" (looked in {Path.cwd()})"
         return UnavailableError(f"{self.key}: {self.path} {what}{where}", remedy=self.remedy)
 
+    def unusable(self) -> UnavailableError | None:
+        """The error that it is not here, or not the file whose hash the recipe gives; None where it is."""
+        if (error := self.missing()) is not None or self.sha256 is None:
+            return error
+        try:
+            checked_sha256(self.path, self.sha256)
+        except UnavailableError as other:
+            other.message = f"{self.key}: {other.message}"
+            return other
+        return None
+
 
 def named_paths(recipe: Recipe) -> Iterator[NamedPath]:
     """Every path that the recipe names, there or not; shipped names, tags and the like are none."""
@@ -110,23 +121,15 @@ def _data(recipe: Recipe) -> Iterator[NamedPath]:
         yield NamedPath("data.labels", labels, stages, remedy=remedy)
 
 
-def missing_paths(recipe: Recipe, stages: Iterable[str]) -> Iterator[tuple[NamedPath, UnavailableError]]:
-    """The paths that some of these stages read and that are not here."""
+def unusable_paths(recipe: Recipe, stages: Iterable[str]) -> Iterator[tuple[NamedPath, UnavailableError]]:
+    """The paths that some of these stages read and that are not here, or not the files that the recipe means."""
     wanted = frozenset(stages)
     for named in named_paths(recipe):
-        if named.stages & wanted and (error := named.missing()) is not None:
+        if named.stages & wanted and (error := named.unusable()) is not None:
             yield named, error
 
 
 def check(subject: Subject, report: Report) -> None:
     """Report paths that are missing, and files that are not those whose hash the recipe gives."""
-    for _, error in missing_paths(subject.recipe, subject.stages):
+    for _, error in unusable_paths(subject.recipe, subject.stages):
         report.add(error)
-    for named in named_paths(subject.recipe):
-        if named.sha256 is not None and named.stages & subject.stages and named.path.is_file():
-            with report.collecting():
-                try:
-                    checked_sha256(named.path, named.sha256)
-                except UnavailableError as error:
-                    error.message = f"{named.key.removesuffix('.weights')}: {error.message}"
-                    raise

@@ -123,7 +123,7 @@ def _try(
     """Run a step on random images, as many as the smallest batch has, two at most; warn of batch norms on one image."""
     import torch
 
-    labels = subject.index.splits["train"].labels
+    labels = subject.labels
     # An epoch leaves its last batch out where that is not full, unless it is the only one.
     smallest = max(1, min(settings.batch_size, len(labels)) // this_rank().count)
     count, side = min(smallest, _MOST_IMAGES), subject.recipe.data.image_size

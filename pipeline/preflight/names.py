@@ -1,5 +1,8 @@
 """What prompts are made of, the templates and the words for the classes; and classes that are weighted by name."""
 
+from pathlib import Path
+
+from pipeline.catalog import prompt_names
 from pipeline.class_names.words import class_words, code_name_warning
 from pipeline.preflight.base import Report, Subject
 from pipeline.tmkd.prompts import Prompts
@@ -7,13 +10,13 @@ from pipeline.training.class_weights import class_weights
 
 
 def check_prompts(subject: Subject, report: Report) -> None:
-    """Read the templates, where they are used.
+    """Read the templates, where they are used; `files` says where they are missing.
 
     Raises:
-        UsageError: no such file, or one with mistakes.
+        UsageError: a file with mistakes.
     """
     text = subject.recipe.teacher.text
-    if text.has_text_tower:
+    if text.has_text_tower and (text.prompts in prompt_names() or Path(text.prompts).is_file()):
         Prompts.load(text.prompts)
 
 
@@ -37,7 +40,7 @@ def check_class_weights(subject: Subject, report: Report) -> None:
     Raises:
         UsageError: one that the data set does not have.
     """
-    labels = subject.index.splits["train"].labels
+    labels = subject.labels
     fit = subject.recipe.teacher.visual.fit
     if fit is not None and "teacher" in subject.stages:
         class_weights(fit.class_weights, labels, subject.classes, "teacher.visual.fit")

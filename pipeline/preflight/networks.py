@@ -78,5 +78,5 @@ def _make_method(subject: Subject, distill: DistillSettings) -> "Method":
             teacher,
             torch.randn(classes, 8),
             recipe.train.label_smoothing,
-            TrainingSplit(subject.index.splits["train"].labels, recipe.seed),
+            TrainingSplit(subject.labels, recipe.seed),
         )

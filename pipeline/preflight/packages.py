@@ -1,5 +1,6 @@
 """Packages that the stages use."""
 
+from collections.abc import Collection
 from importlib.util import find_spec
 
 from exporters.core.errors import UnavailableError
@@ -28,11 +29,15 @@ _DISTRIBUTIONS = {
 }
 
 
+def missing_packages(stages: Collection[str]) -> list[str]:
+    """Packages of some stages that are not installed, by the names that pip has; nothing is imported."""
+    needed = dict.fromkeys(name for stage in NEEDED if stage in stages for name in NEEDED[stage])
+    return [_DISTRIBUTIONS.get(name, name) for name in needed if find_spec(name) is None]
+
+
 def check(subject: Subject, report: Report) -> None:
-    """Report packages that are not installed; nothing is imported."""
-    needed = dict.fromkeys(name for stage in NEEDED if stage in subject.stages for name in NEEDED[stage])
-    missing = [_DISTRIBUTIONS.get(name, name) for name in needed if find_spec(name) is None]
-    if missing:
+    """Report packages that are not installed."""
+    if missing := missing_packages(subject.stages):
         are = "is" if len(missing) == 1 else "are"
         report.add(
             UnavailableError(

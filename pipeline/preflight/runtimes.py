@@ -1,5 +1,8 @@
 """Where exported files have to run, the student's and the teachers': ONNX Runtime's providers, and TensorRT."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from exporters.core.errors import TmkdError
 from pipeline.preflight.base import Report, Subject
 from pipeline.recipe.needs import needs_teacher
@@ -17,11 +20,8 @@ def check_provider(subject: Subject, report: Report) -> None:
         return
     from exporters.runtimes.ort import find_provider
 
-    try:
+    with _about("parity.provider"):
         find_provider(provider)
-    except TmkdError as error:
-        error.message = f"parity.provider: {error.message}"
-        raise
 
 
 def check_library(subject: Subject, report: Report) -> None:
@@ -30,7 +30,8 @@ def check_library(subject: Subject, report: Report) -> None:
     Raises:
         UsageError, UnavailableError: as `exporters.artifacts.engines.check_library`.
     """
-    artifacts.check_machine(subject.recipe, run=False)
+    with _about("export.tensorrt"):
+        artifacts.check_machine(subject.recipe, run=False)
 
 
 def check_engines(subject: Subject, report: Report) -> None:
@@ -39,7 +40,8 @@ def check_engines(subject: Subject, report: Report) -> None:
     Raises:
         UsageError, UnavailableError: as `exporters.artifacts.engines.check_machine`.
     """
-    artifacts.check_machine(subject.recipe, run=True)
+    with _about("export.tensorrt"):
+        artifacts.check_machine(subject.recipe, run=True)
 
 
 def check_openvino(subject: Subject, report: Report) -> None:
@@ -51,11 +53,8 @@ def check_openvino(subject: Subject, report: Report) -> None:
     if subject.recipe.export.openvino.when == "required":
         from exporters.openvino.library import find
 
-        try:
+        with _about("export.openvino"):
             find()
-        except TmkdError as error:
-            error.message = f"export.openvino: {error.message}"
-            raise
 
 
 def check_teacher_runtime(subject: Subject, report: Report) -> None:
@@ -71,8 +70,15 @@ def check_teacher_runtime(subject: Subject, report: Report) -> None:
     from pipeline.training.device import choose_device
 
     device, _precision = choose_device(recipe.device, recipe.train.precision)
-    try:
+    with _about("teacher.runtime"):
         find_library(recipe.teacher.runtime, device)
+
+
+@contextmanager
+def _about(key: str) -> Iterator[None]:
+    """A block whose errors name a key of the recipe."""
+    try:
+        yield
     except TmkdError as error:
-        error.message = f"teacher.runtime: {error.message.removeprefix('teacher.runtime: ')}"
+        error.message = f"{key}: {error.message.removeprefix(f'{key}: ')}"
         raise

@@ -14,8 +14,9 @@ class TestWithoutTorch:
         code = (
             "import sys\nfrom pipeline.__main__ import main\n"
             f"folder = {str(tmp_path)!r}\n"
-            "commands = [['--help'], ['check', 'quickstart'], ['plan', 'quickstart', '--run-dir', folder],\n"
-            "    ['schema'], ['recipes', 'list'], ['run', 'nothing'], ['run', '--help']]\n"
+            "commands = [['--help'], ['check', 'quickstart', '--set', 'train.epoch=1'],\n"
+            "    ['plan', 'quickstart', '--run-dir', folder], ['schema'], ['recipes', 'list'],\n"
+            "    ['run', 'nothing'], ['run', '--help']]\n"
             "heavy = {'torch', 'torchvision', 'timm', 'open_clip', 'lightning_fabric', 'onnx', 'onnxruntime'}\n"
             "for command in commands:\n"
             "    sys.argv = ['tmkd-pipeline', *command]\n"
@@ -26,7 +27,7 @@ class TestWithoutTorch:
         out, err = start_command(code=code).communicate(timeout=120)
         ended = [line for line in out.splitlines() if line.startswith("ENDED")]
         assert ended == [
-            "ENDED --help 0 []", "ENDED check 0 []", "ENDED plan 0 []", "ENDED schema 0 []", "ENDED recipes 0 []",
+            "ENDED --help 0 []", "ENDED check 2 []", "ENDED plan 0 []", "ENDED schema 0 []", "ENDED recipes 0 []",
             "ENDED run 2 []", "ENDED run 0 []",
         ], out + err  # fmt: skip
 
