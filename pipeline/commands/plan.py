@@ -58,14 +58,17 @@ def plan(
         "stages": [{"stage": step.stage, "action": step.action, "why": list(step.why)} for step in steps],
         "cost": None,
     }
-    if cost:
-        from pipeline.costs.estimate import estimate_run
+    if cost and all(step.action in ("reuse", "skip") for step in steps):
+        console.say("nothing is left to be done, so that nothing is tried")
+        found["cost"] = {step.stage: {"seconds": 0.0, "processor_seconds": 0.0, "bytes": 0} for step in steps}
+    elif cost:
+        from pipeline.costs.estimate import compiled_networks, estimate_run
         from pipeline.costs.table import cost_table, price_lines
 
         with console.track("trying each network", None):
             estimate = estimate_run(loaded.recipe, directory, steps)
         console.table(*cost_table(estimate))
-        for line in price_lines(estimate):
+        for line in price_lines(estimate, compiled_networks(loaded.recipe)):
             console.say(line)
         found["cost"] = {
             each.stage: {"seconds": each.seconds.wall, "processor_seconds": each.seconds.cpu, "bytes": each.disk}

@@ -168,7 +168,7 @@ def _allowed(recipe: Recipe, prices: "Prices") -> Recipe:
 
 def earlier_recipe(recipe: Recipe, run: RunDirectory) -> Recipe | None:
     """The recipe that the run directory's seconds were measured under, if its networks and images are of the same
-    size; None otherwise."""
+    size, and run by the same means; None otherwise."""
     from pipeline.recipe import load_recipe
 
     path = run.path / "recipe.lock.yaml"
@@ -186,8 +186,21 @@ def earlier_recipe(recipe: Recipe, run: RunDirectory) -> Recipe | None:
         and before.teacher.visual.model == recipe.teacher.visual.model
         and before.teacher.visual.arguments == recipe.teacher.visual.arguments
         and before.teacher.text.model == recipe.teacher.text.model
+        and before.teacher.runtime == recipe.teacher.runtime
+        and compiled_networks(before) == compiled_networks(recipe)
     )
     return before if same else None
+
+
+def compiled_networks(recipe: Recipe) -> tuple[str, ...]:
+    """What is compiled, which takes minutes at first that no trial tells: the keys that ask for it."""
+    fit = recipe.teacher.visual.fit
+    asked = {
+        "train.compile": recipe.train.compile,
+        "teacher.visual.fit.compile": fit is not None and fit.compile,
+        "teacher.runtime": recipe.teacher.runtime == "compile",
+    }
+    return tuple(key for key, is_asked in asked.items() if is_asked)
 
 
 def _correction(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from exporters.core.errors import TmkdError
 from exporters.core.out_of_memory import is_out_of_memory
+from exporters.core.wording import count_of
 from pipeline.costs.table import plan_row
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.planning import PlannedStage
@@ -65,7 +66,7 @@ def outlook(
         return Outlook(whole, measured, basis)
     if not trial:
         return Outlook(whole, {}, "")
-    from pipeline.costs.estimate import estimate_run
+    from pipeline.costs.estimate import compiled_networks, estimate_run
 
     try:
         with console.track("estimating: trying each network for a moment", None):
@@ -77,7 +78,10 @@ def outlook(
             raise
         return Outlook(whole, {}, "")
     costs = {cost.stage: cost for cost in estimate.stages if cost.stage in pending}
-    return Outlook(whole, costs, f"estimated by a trial of {estimate.prices.took:.0f} s; `plan --cost` tries longer")
+    basis = f"estimated by a trial of {estimate.prices.took:.0f} s; `plan --cost` tries longer"
+    if keys := compiled_networks(recipe):
+        basis += f"; compiling ({', '.join(keys)}) takes minutes more at first"
+    return Outlook(whole, costs, basis)
 
 
 def _measured(recipe: Recipe, run: RunDirectory, pending: set[str]) -> "dict[str, StageCost]":
@@ -122,7 +126,7 @@ def show_outlook(ahead: Outlook, title: str, console: "Console") -> None:
     if ahead.costs:
         seconds = sum(cost.seconds.wall for cost in ahead.costs.values())
         disk = sum(cost.disk for cost in ahead.costs.values())
-        console.say(f"about {in_words(seconds)} and {max(disk / 1e9, 0.01):,.2f} GB of disk, {ahead.basis}")
+        console.say(f"about {in_words(seconds)} and at most {max(disk / 1e9, 0.01):,.2f} GB of disk, {ahead.basis}")
 
 
 def in_words(seconds: float) -> str:
@@ -130,5 +134,6 @@ def in_words(seconds: float) -> str:
     for unit, length, most in (("seconds", 1, 90), ("minutes", 60, 90), ("hours", 3600, 48)):
         amount = seconds / length
         if amount < most:
-            return f"{amount:.1f} {unit}" if unit == "hours" and amount < 10 else f"{max(1, round(amount))} {unit}"
+            is_long = unit == "hours" and amount < 10
+            return f"{amount:.1f} {unit}" if is_long else count_of(max(1, round(amount)), unit.removesuffix("s"))
     return f"{seconds / 86400:.1f} days"

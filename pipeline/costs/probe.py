@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from exporters.core.wording import count_of
 from pipeline.costs.counts import Counts
 from pipeline.costs.flops import NetworkSize, measure_size
 from pipeline.costs.networks import CachedRow, Networks
@@ -131,7 +132,7 @@ class _Trials:
         self.prices |= {name: Seconds(value, value) for name, value in FIXED.items()}
         described = str(self.device) if self.device.type != "cuda" else torch.cuda.get_device_name(self.device)
         if self.device.type == "cpu":
-            described = f"cpu, {torch.get_num_threads()} threads"
+            described = f"cpu, {count_of(torch.get_num_threads(), 'thread')}"
         took, seen = time.perf_counter() - self.started, self.networks.seen_row
         racing = tuple(each.name for each in self.networks.candidates)
         return Prices(self.prices, self.sizes, described, row, took, seen, candidates=racing)

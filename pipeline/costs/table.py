@@ -36,8 +36,13 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if value < 0.995 else f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
 
 
-def price_lines(estimate: Estimate) -> list[str]:
-    """What an image costs, and how fast the networks ran; and what the estimate leaves out."""
+def price_lines(estimate: Estimate, compiled: Sequence[str] = ()) -> list[str]:
+    """What an image costs, and how fast the networks ran; and what the estimate leaves out.
+
+    Args:
+        estimate: the estimate.
+        compiled: keys of the recipe by which networks are compiled.
+    """
     prices, sizes = estimate.prices.prices, estimate.prices.sizes
     names = {
         "plain": ("a training step of the student from labels", "student", 3.0),
@@ -61,5 +66,9 @@ def price_lines(estimate: Estimate) -> list[str]:
             f"The machine is busy: work took {busy:.1f} times as long as it kept a processor busy, and the minutes are"
             " those of a machine as busy as now."
         )
-    lines.append("Not foreseen: an early stop, downloads, and how long exact searches for int8 and fp16 files take.")
+    compiling = f"compiling ({', '.join(compiled)}), which takes minutes at first, " if compiled else ""
+    lines.append(
+        f"Not foreseen: {compiling}an early stop, downloads, the page of the run, and how long exact searches for int8"
+        " and fp16 files take."
+    )
     return lines

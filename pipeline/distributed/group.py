@@ -108,15 +108,29 @@ def joined(rank: Rank) -> Iterator[Group]:
         if not _joined[-1].failed:
             distributed.barrier(group=collectives._objects[-1])
     except Exception as error:
-        if _is_loss(error):
-            raise LostProcessError(
-                f"{rank.describe()} lost another one, which was ended or failed",
-                remedy="If it printed no message of its own, look for kills and for memory (dmesg); the same command"
-                " goes on from the last checkpoint.",
-            ) from error
-        raise
+        lost = as_lost_process(error, rank)
+        if lost is error:
+            raise
+        raise lost from error
     finally:
         _leave()
+
+
+def as_lost_process(error: Exception, rank: Rank) -> Exception:
+    """The error itself; where it, or what it follows from, is that of a connection to another process, one that says
+    so in place of what gloo or NCCL say.
+
+    Args:
+        error: any.
+        rank: of this process.
+    """
+    if isinstance(error, LostProcessError) or not _is_loss(error):
+        return error
+    return LostProcessError(
+        f"{rank.describe()} lost another one, which was ended or failed",
+        remedy="If it printed no message of its own, look for kills and for memory (dmesg); the same command"
+        " goes on from the last checkpoint.",
+    )
 
 
 def _leave() -> None:

@@ -52,8 +52,8 @@ def deciding_key(recipe: Recipe, key: str) -> str:
         if key == section or key.startswith(f"{section}."):
             return decides
     for section, _ in _schedules(recipe):
-        if (decides := _DECIDED_IN_SCHEDULE.get(key.removeprefix(f"{section}."))) is not None:
-            return f"{section}.{decides}"
+        if (decider := _DECIDED_IN_SCHEDULE.get(key.removeprefix(f"{section}."))) is not None:
+            return f"{section}.{decider}"
     if key.startswith("distill.teacher_cache.") and _learns_from_a_teacher(recipe) and not _caches(recipe):
         return "distill.teacher_cache.passes"
     if key.startswith("distill.weighting.") and has_views(recipe):

@@ -10,6 +10,7 @@ from exporters.core.errors import GateError, UnavailableError, UsageError
 from exporters.core.interrupts import interrupts_kept
 from exporters.core.out_of_memory import REMEDY, describe_out_of_memory, is_out_of_memory
 from exporters.core.progress import shown_by
+from pipeline.distributed.ranks import is_one_of_several, this_rank
 from pipeline.runner.fingerprint import digest
 from pipeline.runner.lock_file import write_lock
 from pipeline.runner.planning import PlannedStage, decide, needed_stages, plan, stage_inputs
@@ -219,9 +220,14 @@ def _run_or_reuse(
 
 
 def _told(error: Exception, stage: str) -> Exception:
-    """The error itself; where memory ran out, one that says in which stage."""
+    """The error itself; where memory ran out, one that says in which stage; where another process of the training was
+    lost, one that says so."""
     if not is_out_of_memory(error):
-        return error
+        if not is_one_of_several():
+            return error
+        from pipeline.distributed.group import as_lost_process
+
+        return as_lost_process(error, this_rank())
     return UnavailableError(f"{stage}: {describe_out_of_memory(error)}", remedy=REMEDY)
 
 

@@ -1,13 +1,16 @@
 """A network compiled for its training by PyTorch (`compile`): whole, else block by block, else not at all."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from exporters.core.process_state import quiet
 from pipeline.models.blocks import repeated_blocks
 
 if TYPE_CHECKING:
@@ -15,6 +18,19 @@ if TYPE_CHECKING:
 
 Compile = Callable[..., Callable[..., Any]]
 """Takes a function, and options of `torch.compile`."""
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """What compiling took, in vain or not.
+
+    Attributes:
+        seconds: on the clock.
+        cpu_seconds: of all threads of this process; compilers that it starts are left out.
+    """
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 @contextmanager
@@ -27,7 +43,7 @@ def compiled(
     compile_: Compile = torch.compile,
     *,
     cuda_graphs: bool = False,
-) -> Iterator[None]:
+) -> Iterator[Compiling]:
     """A block in which a network computes by compiled code while it is in train mode.
 
     Whether that works is tried before anything is trained, forward and backward, and leaves weights, statistics and
@@ -42,7 +58,11 @@ def compiled(
         autocast: the context in which the training computes.
         compile_: `torch.compile`.
         cuda_graphs: replay what was compiled as CUDA graphs.
+
+    Yields:
+        What it took.
     """
+    wall, cpu = time.perf_counter(), time.process_time()
     if cuda_graphs:
         compile_ = partial(compile_, mode="reduce-overhead")
     choices: tuple[tuple[str, Sequence[nn.Module]], ...]
@@ -58,13 +78,15 @@ def compiled(
                         trial.enter_context(_by(compile_, module))
                     _try(network, images)
                     stack.enter_context(trial.pop_all())
-                console.say(f"{name}: compiled {what}")
+                took = Compiling(time.perf_counter() - wall, time.process_time() - cpu)
+                console.say(f"{name}: compiled {what} in {took.seconds:.0f} s")
                 break
             except Exception as error:  # each stage of the compiler, and the C++ compiler that it calls, has its own
                 failure = failure or _first_line(error)
         else:
+            took = Compiling(time.perf_counter() - wall, time.process_time() - cpu)
             console.warn(f"{name}: compile: not compiled, and trained as it is: {failure}")
-        yield
+        yield took
 
 
 @contextmanager
@@ -94,7 +116,7 @@ def _try(network: nn.Module, images: Tensor) -> None:
     gradients = {parameter: parameter.grad for parameter in network.parameters()}
     device = [images.device] if images.device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices=device):
+        with torch.random.fork_rng(devices=device), quiet():  # the compiler logs what it does not find or need
             _total(network(images)).backward()
     finally:
         with torch.no_grad():

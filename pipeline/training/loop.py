@@ -21,7 +21,7 @@ from pipeline.distributed.collectives import average_statistics, process_count, 
 from pipeline.randomness import generator
 from pipeline.training.averaging import WeightAverage
 from pipeline.training.checkpoint import Checkpoint
-from pipeline.training.compilation import compiled
+from pipeline.training.compilation import Compiling, compiled
 from pipeline.training.device import computed_precision, distributed_task, seeded
 from pipeline.training.memory_limit import Beginning, in_smaller_pieces
 from pipeline.training.meters import EpochMeters, accuracy
@@ -105,9 +105,9 @@ def fit(
             with (
                 seeded(fabric.device, int(_state_stream(training).integers(2**63))),
                 momenta_chosen(training),  # before the network is compiled
-                _compiled(training, fabric, console) if training.settings.compiles else nullcontext(),
+                _compiled(training, fabric, console) if training.settings.compiles else nullcontext(None) as compiling,
             ):
-                return _fit(training, fabric, checkpoint, console, log_metrics)
+                return _fit(training, fabric, checkpoint, console, log_metrics, compiling)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -124,7 +124,12 @@ def _state_stream(training: Training) -> np.random.Generator:
 
 
 def _fit(
-    training: Training, fabric: Fabric, checkpoint: Checkpoint, console: "Console", log_metrics: LogMetrics
+    training: Training,
+    fabric: Fabric,
+    checkpoint: Checkpoint,
+    console: "Console",
+    log_metrics: LogMetrics,
+    compiling: Compiling | None,
 ) -> Fitted:
     settings = training.settings
     task: Any = training.task
@@ -153,6 +158,9 @@ def _fit(
             if state.meters is not None:
                 meters.load_state_dict(state.meters, fabric.device)
                 state.meters = None
+            if compiling is not None:
+                meters.add("compile", compiling.seconds, compiling.cpu_seconds)
+                compiling = None
             with meters.measured(fabric.device):
                 metrics = _train_epoch(training, trained, model, meters, console, state, saver)
                 average_statistics(task)
@@ -218,7 +226,7 @@ def _resumed(
     return state
 
 
-def _compiled(training: Training, fabric: Fabric, console: "Console") -> AbstractContextManager[None]:
+def _compiled(training: Training, fabric: Fabric, console: "Console") -> AbstractContextManager[Compiling]:
     """The student compiled, for batches of the size of each process's share."""
     task: Any = training.task
     share = -(-training.settings.batch_size // process_count() // training.pieces)

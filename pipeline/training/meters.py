@@ -15,15 +15,15 @@ from pipeline.distributed.collectives import averaged, process_count, summed
 from pipeline.timing import OUTSIDE, PartTimer
 from pipeline.training.non_finite import REMEDY, NameSamples, StepLosses, first_broken
 
-PARTS = ("data", "views", "teacher", "clip", "cache", "forward", "backward", "optimizer", "evaluation", "checkpoint",
-         OUTSIDE)  # fmt: skip
+PARTS = ("compile", "data", "views", "teacher", "clip", "cache", "forward", "backward", "optimizer", "evaluation",
+         "checkpoint", OUTSIDE)  # fmt: skip
 """What the time of an epoch is divided into.
 
-`data`: waiting for a batch, and bringing it to the device. `views`: making the views of images. `teacher`: the visual
-teacher's network and the fusion of its views. `clip`: CLIP's image tower. `cache`: reading and writing the teacher
-cache. `forward`, `backward`: the student with its losses, and the gradients with their clipping. `optimizer`: the step,
-and the average of the weights. `evaluation`: accuracy on validation images. `checkpoint`: checkpoints within the epoch.
-`other`: the rest.
+`compile`: compiling the network before the epoch, in the first epoch of each attempt. `data`: waiting for a batch, and
+bringing it to the device. `views`: making the views of images. `teacher`: the visual teacher's network and the fusion
+of its views. `clip`: CLIP's image tower. `cache`: reading and writing the teacher cache. `forward`, `backward`: the
+student with its losses, and the gradients with their clipping. `optimizer`: the step, and the average of the weights.
+`evaluation`: accuracy on validation images. `checkpoint`: checkpoints within the epoch. `other`: the rest.
 """
 
 T = TypeVar("T")
@@ -201,6 +201,11 @@ class EpochMeters:
         finally:
             self._cpu_before, self._cpu_began = self._cpu_seconds(), math.nan
 
+    def add(self, part: str, seconds: float, cpu_seconds: float) -> None:
+        """Count what was done for the epoch before it began, by wall clock and by all threads, for one of `PARTS`."""
+        self._earlier = self._earlier | {part: self._earlier.get(part, 0.0) + seconds}
+        self._cpu_before += cpu_seconds
+
     def part(self, name: str) -> AbstractContextManager[None]:
         """A block whose seconds count for one of `PARTS`; a block within another counts for itself alone."""
         return self._timer.part(name)
@@ -216,13 +221,14 @@ class EpochMeters:
             yield batch  # type: ignore[misc]
 
     def speed(self, wait: bool = True) -> dict[str, float]:
-        """Images trained on a second, and the percentage of the training's time that went into waiting for them.
+        """Images trained on a second, and the percentage of the training's time that went into waiting for them;
+        evaluation and compiling left out of both.
 
         Args:
             wait: for a GPU to end its work; else what it has done so far counts.
         """
         seconds = self._seconds(wait)
-        training = max(sum(seconds.values()) - seconds.get("evaluation", 0.0), 1e-9)
+        training = max(sum(seconds.values()) - seconds.get("evaluation", 0.0) - seconds.get("compile", 0.0), 1e-9)
         return {
             "images_per_second": round(process_count() * self._images / training, 1),
             "waiting_for_data": round(100 * seconds.get("data", 0.0) / training, 1),
@@ -232,9 +238,10 @@ class EpochMeters:
         """What an epoch's line in `metrics.jsonl` has as `time`: everything that differs between equal runs.
 
         Returns:
-            `seconds` of the epoch with its evaluation; `cpu_seconds`, those that the threads of this process computed,
-            processes that decode images left out; `parts`, the seconds of each of `PARTS` that took some;
-            `images_per_second` without evaluation; `waiting_for_data` in per cent of the same time;
+            `seconds` of the epoch with its evaluation and with compiling before it; `cpu_seconds`, those that the
+            threads of this process computed, processes that decode images left out; `parts`, the seconds of each of
+            `PARTS` that took some;
+            `images_per_second` without evaluation and compiling; `waiting_for_data` in per cent of the same time;
             `peak_memory_bytes`, the most that this process has had resident so far, None where the system does not
             say; on CUDA `peak_gpu_memory_bytes`, the most that tensors have taken so far.
         """

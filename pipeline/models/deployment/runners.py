@@ -11,6 +11,7 @@ from torch import Tensor
 
 from exporters.core.errors import UnavailableError
 from exporters.core.process_state import quiet
+from exporters.core.progress import working
 from pipeline.models.deployment.folding import fold_batch_norms
 from pipeline.models.deployment.frozen import Frozen
 
@@ -71,7 +72,8 @@ def compiled(network: Frozen, images: Tensor) -> Run:
             return function(images.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
 
     try:
-        with quiet():  # it warns of what it does not find and does not need
+        # It warns of what it does not find and does not need.
+        with quiet(), working(f"compiling the {network.name}"):
             run(images)
     except Exception as error:  # the compiler's, the linker's, or the network's own
         reason = (str(error) or type(error).__name__).strip().splitlines()[0][:200]

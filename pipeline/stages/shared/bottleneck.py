@@ -11,6 +11,7 @@ from pipeline.recipe.schema.recipe import Recipe
 
 _TEACHER = ("views", "teacher", "clip")
 _SHARES: dict[str, tuple[str, ...]] = {
+    "compiling": ("compile",),
     "waiting for images": ("data",),
     "the teacher": _TEACHER,
     "reading and writing the teacher cache": ("cache",),
@@ -73,6 +74,8 @@ def _remedy(name: str, recipe: Recipe, parts: Sequence[str], device: str, worker
         return "; ".join(filter(None, found)) or _precision_remedy(recipe, device)
     if name.startswith("the student's"):
         return _precision_remedy(recipe, device)
+    if name == "compiling":
+        return "train.compile: false trains without it"
     if name == "the optimizer":
         return "a larger train.batch_size has fewer steps"
     if name == "checkpoints":

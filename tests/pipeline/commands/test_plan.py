@@ -1,5 +1,6 @@
 """The command `plan`."""
 
+import json
 import re
 
 import pytest
@@ -28,6 +29,14 @@ def test_plan_names_three_changes_and_all_under_verbose(run: Run) -> None:
     verbose = run_command(*arguments, "--verbose").out
     reasons = verbose[verbose.index("│ distill") : verbose.index("│ validate")]
     assert len(reasons.splitlines()) > 10 and "more (" not in reasons
+
+
+def test_finished_run_is_not_tried(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.costs.estimate.estimate_run", lambda *_: pytest.fail("networks were tried"))
+    outcome = run_command("plan", run.recipe, "--run-dir", run.directory, "--cost")
+    assert outcome.code == 0 and outcome.out.endswith("nothing is left to be done, so that nothing is tried\n")
+    found = json.loads(run_command("plan", run.recipe, "--run-dir", run.directory, "--cost", "--json").out)
+    assert {each["seconds"] for each in found["cost"].values()} == {0.0} and "distill" in found["cost"]
 
 
 def test_plan_estimates_what_is_still_to_be_done(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

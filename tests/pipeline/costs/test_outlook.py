@@ -65,7 +65,17 @@ def test_other_work_is_tried_and_only_what_is_ahead_is_counted(
     recipe = small_recipe(tmp_path, "train.epochs=20")
     ahead = look(recipe, run)
     assert tried == [(PLANNED, True)] and set(ahead.costs) == {"distill"} and "a trial of 0 s" in ahead.basis
+    assert look(small_recipe(tmp_path, "train.epochs=20", "train.compile=true"), run).basis.endswith(
+        "compiling (train.compile) takes minutes more at first"
+    )
+    tried.pop()
     assert look(recipe, run, trial=False) == Outlook(tuple(PLANNED), {}, "") and len(tried) == 1
+
+
+def test_seconds_of_another_runtime_or_of_a_compiled_network_are_not_taken(run: RunDirectory, tmp_path: Path) -> None:
+    assert look(small_recipe(tmp_path), run, trial=False).costs
+    for override in ("teacher.runtime=compile", "teacher.runtime=eager", "train.compile=true"):
+        assert not look(small_recipe(tmp_path, override), run, trial=False).costs
 
 
 def test_what_cannot_be_estimated_is_left_to_the_checks(
@@ -90,7 +100,7 @@ def test_plan_names_what_is_reused_and_sums_the_rest() -> None:
     assert ["distill", "wait", "is reused if teacher gives the same files", "50", "1.0"] in rows
     assert not any(row[0] == "race" for row in rows)
     assert out.getvalue().splitlines()[-2:] == [
-        "reused: data", "about 51 minutes and 3.00 GB of disk, estimated by a trial of 2 s"
+        "reused: data", "about 51 minutes and at most 3.00 GB of disk, estimated by a trial of 2 s"
     ]  # fmt: skip
 
 
@@ -102,7 +112,7 @@ def test_finished_run_is_a_line() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.2, "1 seconds"), (40, "40 seconds"), (720, "12 minutes"), (19_800, "5.5 hours"), (276_480, "3.2 days")],
+    [(0.2, "1 second"), (40, "40 seconds"), (720, "12 minutes"), (19_800, "5.5 hours"), (276_480, "3.2 days")],
 )
 def test_times_are_said_as_people_do(seconds: float, words: str) -> None:
     assert in_words(seconds) == words

@@ -31,4 +31,5 @@ def test_table_has_what_is_to_be_paid_and_the_sum() -> None:
 def test_lines_say_speed_and_that_the_machine_is_busy() -> None:
     first, busy, last = price_lines(ESTIMATE)
     assert "3 ms (1,000 GFLOP/s)" in first  # three forward passes of 1 GFLOP in 3 ms
-    assert "3.0 times" in busy and "early stop" in last
+    assert "3.0 times" in busy and "Not foreseen: an early stop" in last
+    assert "Not foreseen: compiling (train.compile), which" in price_lines(ESTIMATE, ["train.compile"])[-1]

@@ -7,7 +7,7 @@ import time
 import pytest
 from torch import distributed
 
-from pipeline.distributed.group import Group, _is_loss, current_group
+from pipeline.distributed.group import Group, LostProcessError, _is_loss, as_lost_process, current_group
 from pipeline.distributed.ranks import Rank
 
 DEAF = """
@@ -59,6 +59,16 @@ def test_the_loss_of_another_process_is_told_from_other_errors(error: Exception,
     outer = KeyError("outer")
     outer.__context__ = error
     assert _is_loss(outer) is lost
+
+
+def test_what_gloo_says_of_a_lost_process_is_said_in_words_and_once():
+    other = ValueError("gloo")
+    assert as_lost_process(other, Rank(0, 2)) is other
+    lost = as_lost_process(RuntimeError("[gloo/transport/tcp/pair.cc:534] Read error"), Rank(0, 2))
+    assert isinstance(lost, LostProcessError)
+    assert str(lost).splitlines()[0] == "process 1 of 2 lost another one, which was ended or failed"
+    lost.__cause__ = RuntimeError("gloo")
+    assert as_lost_process(lost, Rank(0, 2)) is lost
 
 
 def test_a_process_that_does_not_hear_the_signal_ends_nevertheless():

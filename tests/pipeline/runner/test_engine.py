@@ -98,6 +98,20 @@ def test_stage_that_runs_out_of_memory_is_named(line: Line) -> None:
     assert record is not None and record.message.startswith("b: CUDA out of memory")
 
 
+def test_record_of_a_stage_that_lost_another_process_says_so_in_words(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(folder: Path) -> None:
+        monkeypatch.setenv("RANK", "0")
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        raise RuntimeError("[/build/gloo/transport/tcp/pair.cc:545] Read error [127.0.0.1]:1243: reset")
+
+    line.b.action = lose
+    with pytest.raises(UnavailableError, match=r"^process 1 of 2 lost another one"):
+        line.execute()
+    assert line.plan()[1] == ("continue", "it failed: process 1 of 2 lost another one, which was ended or failed")
+
+
 def test_failure_before_any_work_keeps_finished_outputs(line: Line) -> None:
     line.execute()
     before = line.directory.record("b")

@@ -1,4 +1,6 @@
 import copy
+import logging
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -92,6 +94,22 @@ def test_only_train_mode_is_compiled_and_the_block_ends_as_it_began() -> None:
     assert not any("forward" in module.__dict__ for module in network.modules())
 
 
+def test_what_the_compiler_logs_and_warns_of_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    def compiler(forward: Forward) -> Forward:
+        def fast(*arguments: Any) -> Any:
+            logging.getLogger("torch.utils.cpp_extension").warning("No CUDA runtime is found")
+            warnings.warn("slow", stacklevel=1)
+            return forward(*arguments)
+
+        return fast
+
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        compiled(tapped(), images(), console()[0], "student", compile_=compiler),
+    ):
+        assert not caplog.records and not caught
+
+
 def test_blocks_are_compiled_where_the_whole_is_not() -> None:
     network, compiler = tapped(), Compiler(fails_for=(TappedNetwork,))
     out, stream = console()
@@ -123,7 +141,9 @@ def test_training_is_the_same_to_the_bit_whatever_computes_its_passes(
         student = tapped(3)
         task: Any = DistillationTask(student, build_method(DistillSettings(method="ce"), student.shape, None, None))
         training = make_training(task, settings={"epochs": 2, "compile": compile_})
-        states.append(run(training, tmp_path / str(compile_)).final_state)
+        fitted = run(training, tmp_path / str(compile_))
+        states.append(fitted.final_state)
+        assert ["compile" in row["time"]["parts"] for row in fitted.history] == [compile_, False]
         assert compiler.calls == (1 + 2 * 3 if compile_ else 0)
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
 

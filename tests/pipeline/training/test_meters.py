@@ -104,6 +104,19 @@ def test_speed_leaves_evaluation_out_and_counts_waiting(monkeypatch: pytest.Monk
     assert time["parts"] == {"data": 2.0, "forward": 6.0, "evaluation": 100.0, "other": 2.0}
 
 
+def test_compiling_counts_for_the_epoch_that_follows_and_not_for_its_speed(monkeypatch: pytest.MonkeyPatch):
+    meters, now = EpochMeters("student", 0), [0.0]
+    monkeypatch.setattr("pipeline.timing._HostClock.__init__.__defaults__", (lambda: now[0],))
+    monkeypatch.setattr("pipeline.training.meters.process_time", lambda: now[0])
+    meters.add("compile", 60.0, 50.0)
+    with meters.measured(torch.device("cpu")), meters.part("forward"):
+        now[0] += 2.0
+        meters.update({"ce": torch.tensor(0.0)}, 4, 0, torch.arange(4))
+    time = meters.time(torch.device("cpu"))
+    assert time["parts"] == {"compile": 60.0, "forward": 2.0, "other": 0.0}
+    assert (time["seconds"], time["cpu_seconds"], time["images_per_second"]) == (62.0, 52.0, 2.0)
+
+
 def test_cpu_seconds_are_those_of_the_epoch_by_all_its_attempts(monkeypatch: pytest.MonkeyPatch):
     now = [50.0]
     monkeypatch.setattr("pipeline.training.meters.process_time", lambda: now[0])

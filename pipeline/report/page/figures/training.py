@@ -1,6 +1,7 @@
 """How training went: losses and validation accuracy by epoch, and where the time of an epoch went."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from pipeline.report.page.figures.drawing import PALETTE, Drawn, draw, plain_text
@@ -8,7 +9,10 @@ from pipeline.report.page.figures.drawing import PALETTE, Drawn, draw, plain_tex
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_PARTS = ("data", "views", "clip", "teacher", "cache", "forward", "backward", "optimizer", "evaluation", "other")
+_PARTS = (
+    "compile", "data", "views", "clip", "teacher", "cache", "forward", "backward", "optimizer", "evaluation",
+    "checkpoint", "other",
+)  # fmt: skip
 _LEGEND_INSIDE = 5
 """Trainings that a legend may name inside the axes."""
 
@@ -91,7 +95,7 @@ def time_by_part(seconds: Mapping[str, Mapping[str, float]]) -> Drawn:
         names = list(seconds)
         parts = [part for part in _PARTS if any(seconds[name].get(part, 0) > 0 for name in names)]
         left = [0.0] * len(names)
-        for colour, part in zip(PALETTE, parts, strict=False):
+        for colour, part in zip(cycle(PALETTE), parts, strict=False):
             values = [seconds[name].get(part, 0.0) for name in names]
             axes.barh(range(len(names)), values, left=left, color=colour, label=part, height=0.62)
             left = [before + value for before, value in zip(left, values, strict=True)]

@@ -51,6 +51,12 @@ def test_cache_is_proposed_where_it_would_help(recipe: dict[str, Any], expected:
     assert remedy.removeprefix(": ").startswith(expected)
 
 
+def test_compiling_for_longer_than_training_is_named() -> None:
+    assert described(tmkd(), {**TAUGHT, "compile": 300.0}, TAUGHT) == (
+        "60 % of the time went into compiling: train.compile: false trains without it"
+    )
+
+
 def test_nothing_is_proposed_that_is_in_use_already() -> None:
     recipe = tmkd(passes=4)
     recipe["distill"]["weighting"] = {"seen": "image"}
