@@ -24,7 +24,6 @@ def cpu_seconds(pid: int) -> float:
 
 
 _OWN = ("Pss_Anon:", "Pss_Shmem:")
-_RESIDENT = ("Pss:",)
 
 
 def own_bytes(pid: int) -> int:
@@ -32,20 +31,21 @@ def own_bytes(pid: int) -> int:
 
     Libraries would count more or less as others on the machine use them too.
     """
-    return _bytes(pid, _OWN)
+    return sum(_bytes(process, "smaps_rollup", _OWN) for process in tree(pid))
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory with the pages of mapped files that were read; pages that several processes share count once."""
-    return _bytes(pid, _RESIDENT)
+    """Memory with the pages of mapped files that were read; pages that several of the processes share count once.
+
+    Of files, those of the process that holds most of them: what it starts maps the same libraries and data. Who else
+    uses these on the machine makes no difference, as it would to their proportional share.
+    """
+    return own_bytes(pid) + max((_bytes(process, "status", ("RssFile:",)) for process in tree(pid)), default=0)
 
 
-def _bytes(pid: int, kinds: tuple[str, ...]) -> int:
-    total = 0
-    for process in tree(pid):
-        try:
-            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith(kinds))
-    return total
+def _bytes(process: int, file: str, kinds: tuple[str, ...]) -> int:
+    try:
+        lines = Path(f"/proc/{process}/{file}").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(kinds))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from exporters.core.errors import UsageError
+from exporters.core.growing import GrowingArray
 from exporters.core.progress import counted
 from exporters.parity.gate import ParityGate
 from exporters.parity.judging import judge
@@ -101,11 +102,12 @@ class Evidence:
         if self._complete:
             yield from zip(self._batches(), self._logits, strict=True)
             return
-        self._logits = []
+        found = GrowingArray()
         for batch in self._batches():
-            self._logits.append(self._reference.predict(batch[0]))
-            yield batch, self._logits[-1]
-        self._complete = True
+            logits = self._reference.predict(batch[0])
+            found.add(logits)
+            yield batch, logits
+        self._logits, self._complete = found.parts(), True
 
     def reference_logits(self, images: np.ndarray) -> np.ndarray:
         """The reference's logits `[B, K]`, float32, for other images, uint8 `[B, H, W, 3]`."""

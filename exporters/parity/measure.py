@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from exporters.core.errors import UsageError
+from exporters.core.growing import GrowingArray
 from exporters.parity.gate import ParityGate
 from exporters.parity.intervals import paired_interval
 
@@ -75,8 +76,8 @@ class ParityMeter:
     """Accumulates a comparison batch by batch; keeps a few numbers per image and no logits."""
 
     _names: list[str] = field(default_factory=list)
-    _rows: list[np.ndarray] = field(default_factory=list)
-    _hits: list[np.ndarray] = field(default_factory=list)
+    _rows: GrowingArray = field(default_factory=GrowingArray)
+    _hits: GrowingArray = field(default_factory=GrowingArray)
     _scale: float = 0.0
 
     def add(
@@ -107,24 +108,24 @@ class ParityMeter:
         top_a, top_b = (np.sort(np.argsort(-logits, axis=1, kind="stable")[:, :top], axis=1) for logits in (a, b))
         first_a, first_b = a.argmax(axis=1), b.argmax(axis=1)
         row = [error.max(axis=1), error.mean(axis=1), cosine, np.all(top_a == top_b, axis=1), first_a, first_b, finite]
-        self._rows.append(np.stack([column.astype(np.float64) for column in row], axis=1))
+        self._rows.add(np.stack([column.astype(np.float64) for column in row], axis=1))
         self._names += [str(name) for name in names]
         self._scale = float(np.abs(a).max(initial=self._scale))
         if labels is not None:
-            self._hits.append(np.stack([(first == labels) & finite for first in (first_a, first_b)], axis=1))
+            self._hits.add(np.stack([(first == labels) & finite for first in (first_a, first_b)], axis=1))
 
     def result(self) -> ParityResult:
         """The comparison over all batches; no images raise UsageError."""
         if not self._names:
             raise UsageError("parity: no images to compare on")
-        worst_error, mean_error, cosine, top, first_a, first_b, finite = np.concatenate(self._rows).T
+        worst_error, mean_error, cosine, top, first_a, first_b, finite = self._rows.array().T
         ok = finite > 0
         count, some = len(ok), bool(ok.any())
         scale = self._scale or 1.0  # all logits zero: errors are then absolute
         differing = int(np.sum(~ok | (first_a != first_b)))
         reference_accuracy = candidate_accuracy = drop = interval = None
-        if self._hits:
-            reference_hits, candidate_hits = np.concatenate(self._hits).T
+        if len(self._hits):
+            reference_hits, candidate_hits = self._hits.array().T
             reference_accuracy, candidate_accuracy = float(reference_hits.mean()), float(candidate_hits.mean())
             drop = reference_accuracy - candidate_accuracy
             lost, won = np.sum(reference_hits & ~candidate_hits), np.sum(candidate_hits & ~reference_hits)

@@ -101,6 +101,7 @@ def estimate_run(
         counts, (sampled, checked) = counts_of_listing(listing, recipe.data), sample_listing(listing, recipe, images)
     else:
         counts, sampled, checked = counts_of_index(index), sample_index(index, images), Seconds()
+    del index, listing  # of a million images; the networks need the room
     cached = fits_in_memory(sampled, counts.images) and recipe.data.workers in ("auto", 0)
     found: dict[str, Prices] = {}
 

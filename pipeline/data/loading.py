@@ -20,6 +20,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from exporters.core.errors import UnavailableError
+from exporters.core.freed_memory import give_back_freed_memory
 from exporters.core.progress import counted
 from exporters.images.preprocessing import Geometry
 from pipeline.data.augmentation import Augmentation
@@ -209,6 +210,8 @@ class Loader:
         self._requests.current = requests
         if self._loader is None:
             self._loader = self._new_loader()
+            if self.workers:
+                give_back_freed_memory()
         with _worker_errors():
             iterator = iter(self._loader)
         for _ in requests:

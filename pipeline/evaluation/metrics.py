@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporters.core.growing import GrowingArray
 from exporters.parity.chance import chance_level
 from exporters.parity.intervals import wilson_interval
 from pipeline.evaluation.probabilities import calibration_error, negative_log_likelihood
@@ -31,17 +32,17 @@ def predict(
     """
     import torch
 
-    from pipeline.distributed.collectives import interleaved
+    from pipeline.distributed.collectives import interleaved, process_count
 
-    logits, labels = [], []
+    logits, labels = GrowingArray(), GrowingArray()
     with torch.no_grad():
         for batch in batches:
             images = batch.images.to(on, non_blocking=True).to(torch.float32).div_(255)
-            logits.append(logits_of(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
-            labels.append(batch.labels.numpy())
-    if shared:
-        logits, labels = interleaved(logits), interleaved(labels)
-    return np.concatenate(logits), np.concatenate(labels)
+            logits.add(logits_of(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
+            labels.add(batch.labels.numpy())
+    if shared and process_count() > 1:
+        return np.concatenate(interleaved(logits.parts())), np.concatenate(interleaved(labels.parts()))
+    return logits.array(), labels.array()
 
 
 def top_k_correct(logits: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:

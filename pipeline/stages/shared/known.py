@@ -44,6 +44,7 @@ def measure_known(
         UnavailableError: no image of `known.foreign` can be read.
     """
     from exporters.bundle.contents import Known, KnownModel
+    from exporters.core.growing import GrowingArray
     from exporters.core.known import choose_threshold, known_scores
     from exporters.core.progress import working
     from exporters.runtimes import OnnxRuntime
@@ -55,12 +56,12 @@ def measure_known(
     scores: dict[str, dict[str, np.ndarray]] = {file: {} for file in runtimes}
     with working("none of these: images like the training data, and others"):
         for kind, batches in _kinds(context, data, preprocessing):
-            parts: dict[str, list[np.ndarray]] = {file: [] for file in runtimes}
+            parts = {file: GrowingArray() for file in runtimes}
             for images in batches:
                 for file, runtime in runtimes.items():
-                    parts[file].append(known_scores(settings.score, runtime.predict(images)))
+                    parts[file].add(known_scores(settings.score, runtime.predict(images)))
             for file, found in parts.items():
-                scores[file][kind] = np.concatenate(found)
+                scores[file][kind] = found.array()
     chosen = {file: choose_threshold(of["validation"], settings.false_alarms) for file, of in scores.items()}
     known = Known(
         settings.score,

@@ -1,15 +1,20 @@
+import weakref
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from exporters.core.files import write_text
+from pipeline.costs import estimate
 from pipeline.costs.counts import Counts
 from pipeline.costs.estimate import costs_of
 from pipeline.costs.flops import NetworkSize
 from pipeline.costs.probe import Prices
 from pipeline.costs.seconds import Seconds, total
 from pipeline.costs.work import OPERATIONS, work_of
+from pipeline.data.listing import Listing, Split
+from pipeline.runner.planning import PlannedStage
 from pipeline.runner.record import StageRecord
 from pipeline.runner.rundir import RunDirectory
 from tests.pipeline.costs.recipes import small_recipe
@@ -70,3 +75,26 @@ def test_candidates_that_the_networks_do_not_allow_cost_nothing(tmp_path: Path) 
         for each, prices in ((recipe, PRICES), (recipe, allowed), (fewer, PRICES))
     )
     assert found == expected and found.seconds.wall < whole.seconds.wall
+
+
+def test_a_listing_is_let_go_before_networks_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a million images takes as much memory as a network."""
+    listings: list[weakref.ref[Listing]] = []
+
+    def read(_settings: object) -> Listing:
+        listing = Listing(tmp_path, ["a"], {name: Split(["1"], [0]) for name in ("train", "test")})
+        listings.append(weakref.ref(listing))
+        return listing
+
+    def probe(*_: object) -> Prices:
+        assert [each() for each in listings] == [None]
+        return PRICES
+
+    monkeypatch.setattr(estimate, "read_listing", read)
+    monkeypatch.setattr("pipeline.costs.loading.sample_listing", lambda *_: (SimpleNamespace(classes=["a"]), Seconds()))
+    monkeypatch.setattr("pipeline.costs.loading.fits_in_memory", lambda *_: True)
+    monkeypatch.setattr("pipeline.costs.loading.loading_prices", lambda *_: {})
+    monkeypatch.setattr("pipeline.costs.probe.probe_networks", probe)
+    planned = [PlannedStage("data", "run", ()), PlannedStage("distill", "run", ())]
+    found = estimate.estimate_run(small_recipe(tmp_path), RunDirectory(tmp_path), planned, quick=True)
+    assert found.counts.classes == 1 and [each.stage for each in found.stages] == ["data", "distill"]

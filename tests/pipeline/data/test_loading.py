@@ -15,6 +15,7 @@ from PIL import Image
 from exporters.core.errors import UnavailableError
 from exporters.images.decoding import open_rgb
 from exporters.images.preprocessing import Geometry
+from pipeline.data import loading
 from pipeline.data.augmentation import Augmentation
 from pipeline.data.index import DataIndex
 from pipeline.data.indexing import build_index
@@ -316,6 +317,20 @@ class Watched(Geometry):
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(os.getpid(), number)
         return super().apply(image)
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(0, []), (1, [0])])
+def test_freed_memory_is_given_back_once_and_before_processes_are_forked(
+    index: DataIndex, monkeypatch: pytest.MonkeyPatch, workers: int, expected: list[int]
+) -> None:
+    forked: list[int] = []
+    monkeypatch.setattr(
+        loading, "give_back_freed_memory", lambda: forked.append(len(multiprocessing.active_children()))
+    )
+    with Loader(index, index.root, workers=workers, cache_bytes=0) as loader:
+        for epoch in (0, 1):
+            list(loader.training_batches(AUGMENTATION, 4, seed=5, epoch=epoch))
+    assert forked == expected
 
 
 def test_workers_leave_the_signals_that_end_a_run_to_the_main_process(index: DataIndex):
