@@ -1,5 +1,6 @@
 """Batch sizes: one image a batch with batch norms, and too few steps for a schedule."""
 
+import math
 from collections.abc import Collection, Iterator
 
 from exporters.core.errors import UsageError
@@ -8,7 +9,13 @@ from exporters.student.architectures import has_batch_norm
 from pipeline.distributed.ranks import this_rank
 from pipeline.preflight.base import Report, Subject
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.training.settings import FitSettings, NetworkFitSettings, fewer_images_a_step, steps_an_epoch
+from pipeline.training.settings import (
+    FitSettings,
+    NetworkFitSettings,
+    fewer_images_a_step,
+    images_a_step,
+    steps_an_epoch,
+)
 
 
 def single_image_notes(recipe: Recipe, stages: Collection[str]) -> Iterator[str]:
@@ -44,12 +51,15 @@ def more_images(section: str) -> str:
 
 
 def check_steps(subject: Subject, report: Report) -> None:
-    """Warn of schedules with few steps: small data sets at a batch size for large ones."""
+    """Warn of schedules with few steps, or with fewer images a step than they ask for: small data sets at settings for
+    large ones."""
     images = len(subject.index.splits["train"])
     for section, schedule in _schedules(subject):
         warning = few_steps_warning(section, images, schedule.batch_size, schedule.epochs, schedule.batches_per_update)
         if warning is not None:
             report.warn(warning)
+        if (_scales(schedule) or warning is None) and (short := short_steps_warning(section, images, schedule)):
+            report.warn(short)
 
 
 def _schedules(subject: Subject) -> Iterator[tuple[str, FitSettings]]:
@@ -110,6 +120,38 @@ def check_pieces(subject: Subject, report: Report) -> None:
                 remedy=f"{remedy}.",
             )
         )
+
+
+def _scales(schedule: FitSettings) -> bool:
+    return isinstance(schedule, NetworkFitSettings) and schedule.scale_lr
+
+
+def short_steps_warning(section: str, images: int, schedule: FitSettings) -> str | None:
+    """The warning about a step that takes fewer images than the schedule asks for, because an epoch ends before.
+
+    Args:
+        section: of the recipe that has the schedule.
+        images: in the training split.
+        schedule: that of the section.
+
+    Returns:
+        None where steps are as large as asked; or where only a batch is not and the learning rate does not follow.
+    """
+    batch, accumulate = schedule.batch_size, schedule.batches_per_update
+    batches, asked = steps_an_epoch(images, batch), schedule.images_per_update
+    taken = images_a_step(images, batch, accumulate)
+    if taken == asked or (batches >= accumulate and not _scales(schedule)):
+        return None
+    wanted = {"batch_size": (batch, min(batch, images)), "accumulate": (accumulate, min(accumulate, batches))}
+    remedy = " and ".join(f"{section}.{key} to {fits}" for key, (given, fits) in wanted.items() if fits < given)
+    short = f"{taken:,} images a step, not {asked:,}, because an epoch has {count_of(batches, 'batch', 'batches')}"
+    if not _scales(schedule):
+        return f"{section}.accumulate: {short}; a learning rate for {asked:,} is too high. Set {remedy}"
+    share = taken / asked if schedule.optimizer == "sgd" else math.sqrt(taken / asked)
+    return (
+        f"{section}.scale_lr: {short}: the learning rate is scaled to {schedule.peak_lr:.4g}, and {taken:,} images a"
+        f" step would make it {share * schedule.peak_lr:.4g}. Set {remedy}"
+    )
 
 
 def few_steps_warning(section: str, images: int, batch_size: int, epochs: int, accumulate: int = 1) -> str | None:

@@ -13,6 +13,17 @@ def steps_an_epoch(images: int, batch_size: int) -> int:
     return max(1, images // batch_size)
 
 
+def images_a_step(images: int, batch_size: int, accumulate: int) -> int:
+    """Images of a full step of the optimizer; fewer than are asked for where an epoch has fewer.
+
+    Args:
+        images: in the training split.
+        batch_size: images a batch.
+        accumulate: batches a step.
+    """
+    return min(batch_size, images) * min(accumulate, steps_an_epoch(images, batch_size))
+
+
 def fewer_images_a_step(images: int, batch_size: int, epochs: int) -> int | None:
     """A batch size that suits a small data set better: a power of two, at least 16.
 

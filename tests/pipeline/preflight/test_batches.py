@@ -1,9 +1,12 @@
 """Schedules with few steps, before anything is trained."""
 
+from typing import Literal
+
 import pytest
 
 from pipeline.preflight import batches
-from pipeline.preflight.batches import few_steps_warning, uneven_parts
+from pipeline.preflight.batches import few_steps_warning, short_steps_warning, uneven_parts
+from pipeline.training.settings import NetworkFitSettings
 from tests.pipeline.preflight.conftest import Prospect
 
 
@@ -33,6 +36,48 @@ def test_every_schedule_that_will_run_is_checked(prospect: Prospect) -> None:
         "train", "teacher.visual.fit", "teacher.text.fit"
     ]  # fmt: skip
     assert prospect.report(batches.check_steps, *large, stages=("fusion",)).warnings == []
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(
+    ("images", "batch", "accumulate", "taken", "fitting"),
+    [
+        (200, 64, 8, 192, {"accumulate": 3}),
+        (40, 64, 8, 40, {"batch_size": 40, "accumulate": 1}),
+        (40, 64, 1, 40, {"batch_size": 40}),
+    ],
+)
+def test_scaled_rate_of_steps_that_an_epoch_ends_before_is_warned_of(
+    optimizer: Literal["sgd", "adamw"], images: int, batch: int, accumulate: int, taken: int, fitting: dict[str, int]
+) -> None:
+    schedule = NetworkFitSettings(
+        lr=0.1, optimizer=optimizer, batch_size=batch, accumulate=accumulate, scale_lr=True, epochs=9000
+    )
+    warning = short_steps_warning("train", images, schedule) or ""
+    assert f"train.scale_lr: {taken} images a step, not {batch * accumulate}, because an epoch has " in warning
+    growth = taken / 256
+    right = 0.1 * (growth if optimizer == "sgd" else growth**0.5)
+    assert f"would make it {right:.4g}. Set {' and '.join(f'train.{k} to {v}' for k, v in fitting.items())}" in warning
+    followed = schedule.model_copy(update=fitting)
+    assert followed.peak_lr == pytest.approx(right) and short_steps_warning("train", images, followed) is None
+
+
+def test_steps_that_an_epoch_ends_before_are_warned_of_once(prospect: Prospect) -> None:
+    """Where the rate does not follow the images, the warning of few steps is enough."""
+    many = ("train.accumulate=64", "train.batch_size=16", "train.epochs=9000")
+    (warning,) = prospect.report(batches.check_steps, *many, stages=("distill",)).warnings
+    assert warning.startswith("train.accumulate: ") and "; a learning rate for 1,024 is too high. Set train" in warning
+    (warning,) = prospect.report(batches.check_steps, *many[:2], stages=("distill",)).warnings
+    assert warning.startswith("only 1 step an epoch")
+    scaled = ("train.scale_lr=true", "train.lr=0.1")
+    found = prospect.report(batches.check_steps, *many[:2], *scaled, stages=("distill",)).warnings
+    assert found[0].startswith("only 1 step an epoch") and found[1].startswith("train.scale_lr: ")
+
+
+@pytest.mark.parametrize(("images", "batch", "accumulate", "scale"), [(512, 64, 8, True), (40, 64, 1, False)])
+def test_steps_as_large_as_asked_are_not_warned_of(images: int, batch: int, accumulate: int, scale: bool) -> None:
+    schedule = NetworkFitSettings(lr=0.1, batch_size=batch, accumulate=accumulate, scale_lr=scale)
+    assert short_steps_warning("train", images, schedule) is None
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.training.settings.step_count import fewer_images_a_step, steps_an_epoch
+from pipeline.training.settings.step_count import fewer_images_a_step, images_a_step, steps_an_epoch
 
 
 @given(st.integers(1, 10_000), st.integers(1, 512))
@@ -16,3 +16,11 @@ def test_advice_is_smaller_and_gives_more_steps(images: int, batch: int, epochs:
     if advised is not None:
         assert advised < batch
         assert steps_an_epoch(images, advised) >= 2 * steps_an_epoch(images, batch)
+
+
+@given(st.integers(1, 5_000), st.integers(1, 512), st.integers(1, 64))
+def test_images_a_step_are_those_of_the_largest_group_of_batches(images: int, batch: int, accumulate: int) -> None:
+    sizes = [min(batch, images - start) for start in range(0, images, batch)]
+    full = [size for size in sizes if size == batch] or sizes
+    groups = [sum(full[start : start + accumulate]) for start in range(0, len(full), accumulate)]
+    assert images_a_step(images, batch, accumulate) == max(groups)
