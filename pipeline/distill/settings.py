@@ -48,7 +48,10 @@ class TeacherCacheSettings(Settings):
         default="float32", description="How numbers are kept; float16: half the size, rounded to 11 bits."
     )
     max_gb: float | None = Field(
-        default=None, gt=0, description="Gigabytes (10^9 bytes) that the cache may take; a larger one is refused."
+        default=None,
+        gt=0,
+        description="Gigabytes (10^9 bytes) that the cache may take, with what CLIP says of whole images"
+        " (distill.weighting.seen); more is refused.",
     )
     stages: bool = Field(
         default=False, description="fitnet and reviewkd only: keep the feature maps of all stages, which are large."

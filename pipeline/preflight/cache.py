@@ -1,11 +1,8 @@
 """The teacher cache: whether it stays below what the recipe allows, and whether the disk has room for it."""
 
-import shutil
-
-from exporters.core.errors import UsageError
 from pipeline.distill.settings import AUTO
 from pipeline.preflight.base import Report, Subject
-from pipeline.stages.shared.cache_size import cache_bytes, is_served, kept_outputs, no_room, room_problem
+from pipeline.stages.shared.cache_size import is_served, own_cache_bytes, require_allowed, require_cache_room
 from pipeline.tmkd.cache_folders import cache_folders
 
 
@@ -14,21 +11,17 @@ def check_room(subject: Subject, report: Report) -> None:
 
     CLIP's embeddings, whose width is not known yet, are left out, and so is what the stage `fusion` or a race decides:
     the stage that trains the student looks again.
+
+    Raises:
+        UsageError: it is larger than allowed.
+        UnavailableError: the disk has no room for it.
     """
     distill = subject.recipe.distill
-    cache = distill.teacher_cache
-    if not cache.passes or distill.method == AUTO or not is_served(subject.recipe):
+    if not distill.teacher_cache.passes or distill.method == AUTO or not is_served(subject.recipe):
         return
     views = 1 if distill.views == "auto" or not distill.uses_views else 1 + len(distill.views)
-    shape = subject.teacher().shape
-    kept = kept_outputs((subject.recipe,), shape)
-    needed = cache_bytes(subject.recipe, kept, len(subject.index.splits["train"]), views, shape, text_width=0)
-    if problem := room_problem(cache, needed):
-        message, remedy = problem
-        report.add(UsageError(message, remedy=remedy))
-        return
+    needed = own_cache_bytes(subject.recipe, len(subject.labels), views, subject.teacher().shape)
+    require_allowed(distill.teacher_cache, needed)
     # Caches that are there may be of other keys: which one it will be is not known before the teacher is.
     there = sum(folder.bytes for folder in cache_folders(subject.run.cache) if folder.kind == "teacher")
-    free = shutil.disk_usage(subject.run.path).free
-    if needed - there > free:
-        report.add(no_room(needed - there, free))
+    require_cache_room(needed - there, subject.run.path)

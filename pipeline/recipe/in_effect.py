@@ -199,7 +199,7 @@ _RULES: Mapping[str, Matters] = {
     "distill.contrast": _contrasts,
     "distill.teacher_cache.share": _caches,
     "distill.teacher_cache.storage": _keeps_outputs,
-    "distill.teacher_cache.max_gb": lambda recipe: _caches(recipe) and _learns_from_a_teacher(recipe),
+    "distill.teacher_cache.max_gb": _keeps_outputs,
     "distill.teacher_cache.stages": lambda recipe: (
         _caches(recipe) and not _methods(recipe).isdisjoint(("fitnet", "reviewkd"))
     ),

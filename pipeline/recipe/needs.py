@@ -32,6 +32,11 @@ def needs_image_tower(recipe: Recipe) -> bool:
     return has_views(recipe) and recipe.distill.weighting.by in IMAGE_TOWER_WEIGHTINGS
 
 
+def looks_at_whole_images(recipe: Recipe) -> bool:
+    """Whether CLIP looks once at each whole image, in place of its crops."""
+    return needs_image_tower(recipe) and recipe.distill.weighting.seen == "image"
+
+
 def tower_image_size(recipe: Recipe) -> int:
     """Side of the square that the text teacher's tower sees, where that is a network of the recipe's own."""
     tower = recipe.teacher.text.tower

@@ -8,20 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exporters.core.disk import free_bytes
 from exporters.core.errors import GateError
 from exporters.core.files import read_json, write_json
+from exporters.core.wording import byte_count
 from exporters.parity.intervals import wilson_interval
 from pipeline.distill.race.candidates import PLAIN, Candidate, by_promise
 from pipeline.distill.race.halving import rung_epochs, survivors, winner
 from pipeline.distill.race.refusals import workable_candidates
 from pipeline.distill.registry import METHODS
 from pipeline.distill.settings import AUTO, DistillSettings
-from pipeline.recipe.needs import has_views, needs_image_tower, needs_teacher
+from pipeline.recipe.needs import has_views, looks_at_whole_images, needs_image_tower, needs_teacher
 from pipeline.recipe.references import shortened
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.stage import Stage, StageContext, settings
 from pipeline.runner.together import together
-from pipeline.stages.shared.cache_size import cache_bytes, is_served, kept_outputs
+from pipeline.stages.shared.cache_size import cache_bytes, is_allowed, is_served, kept_outputs, seen_bytes
 from pipeline.stages.shared.history import chosen_score
 from pipeline.stages.shared.inputs import Data, read_data
 from pipeline.stages.shared.networks import build_student, read_classifier
@@ -233,7 +235,8 @@ def _workable(
 def _own_passes(
     context: StageContext, data: Data, teacher: "NetworkShape | None", candidates: Sequence[Candidate], epochs: int
 ) -> int:
-    """Epochs of a teacher cache for the race alone; 0 where none would be used or the disk has little room."""
+    """Epochs of a teacher cache for the race alone; 0 where none would be used, the disk has little room, or the recipe
+    allows less."""
     recipe = context.recipe
     passes = min(epochs, _MOST_PASSES)
     recipes = [race_recipe(recipe, each, epochs, passes) for each in candidates]
@@ -242,14 +245,19 @@ def _own_passes(
     if not (served := [each for each in recipes if is_served(each)]):
         return 0
     kept, views, width = list(kept_outputs(served, teacher)), len(read_choice(context).names), 0
-    if needs_image_tower(recipe) and views > 1:
+    images, looks = len(data.index.splits["train"]), needs_image_tower(recipe) and views > 1
+    seen = seen_bytes(recipe, images, views, text_width(context)) if looks and looks_at_whole_images(recipe) else 0
+    if looks and not seen:
         kept, width = [*kept, "embeddings"], text_width(context)
-    needed = cache_bytes(recipes[0], kept, len(data.index.splits["train"]), views, teacher, width)
-    free = shutil.disk_usage(context.run.path).free
-    if needed > _CACHE_SHARE * free:
-        context.console.say(
-            f"race: without a teacher cache, which would take {needed / 1e9:,.1f} GB of the {free / 1e9:,.1f} GB that"
-            " are free; each candidate asks the teacher again"
-        )
-        return 0
-    return passes
+    needed = cache_bytes(recipes[0], kept, images, views, teacher, width)
+    free, cache = free_bytes(context.run.path), recipe.distill.teacher_cache
+    if needed <= _CACHE_SHARE * free and is_allowed(cache, needed + seen):
+        return passes
+    room = f"of the {byte_count(free)} that are free"
+    if not is_allowed(cache, needed + seen):
+        room = f"and is more than distill.teacher_cache.max_gb allows ({cache.max_gb:g} GB)"
+    context.console.say(
+        f"race: without a teacher cache, which would take {byte_count(needed)} {room}; each candidate asks the teacher"
+        " again"
+    )
+    return 0

@@ -3,13 +3,13 @@
 import math
 import mmap
 import os
-import shutil
 import weakref
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from exporters.core.disk import require_room
 from exporters.core.errors import UnavailableError
 from exporters.core.files import new_temporary, writing
 
@@ -119,12 +119,8 @@ def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
     needed = math.prod(shape) * dtype.itemsize
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise UnavailableError(
-            f"the teacher cache needs {needed / 1e9:,.1f} GB for {path.name} and the disk has {free / 1e9:.1f} GB",
-            remedy="Lower distill.teacher_cache.passes (0 turns it off), or choose another --run-dir.",
-        )
+    remedy = "Lower distill.teacher_cache.passes (0 turns it off), or choose another --run-dir."
+    require_room(f"{path.name} of the teacher cache", needed, path.parent, remedy)
     temporary = new_temporary(path)
     try:
         with writing(path, temporary):

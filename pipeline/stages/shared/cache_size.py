@@ -1,10 +1,12 @@
 """What a teacher cache keeps of the teachers' outputs, and how much that is; known before anything is trained."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.core.errors import UnavailableError
-from exporters.core.wording import byte_count
+from exporters.core.disk import require_room
+from exporters.core.errors import UsageError
+from exporters.core.wording import byte_count, count_of
 from pipeline.distill.registry import METHODS, needs_stages
 from pipeline.distill.settings import TeacherCacheSettings
 from pipeline.recipe.schema.recipe import Recipe
@@ -64,36 +66,70 @@ def cache_bytes(
     return cache.passes * images * views * sum(widths[name] * _BYTES[cache.storage] + 1 for name in kept)
 
 
+def own_cache_bytes(recipe: Recipe, images: int, views: int, teacher: "NetworkShape") -> int:
+    """Bytes on the disk of the cache for the recipe's own method, without CLIP's embeddings; 0 where it has none.
+
+    Arguments as of `cache_bytes`.
+    """
+    if not recipe.distill.teacher_cache.passes or not is_served(recipe):
+        return 0
+    return cache_bytes(recipe, kept_outputs((recipe,), teacher), images, views, teacher, text_width=0)
+
+
 def seen_bytes(recipe: Recipe, images: int, views: int, text_width: int) -> int:
     """Bytes on the disk of CLIP's embeddings of whole images, of which weights of views follow; as `cache_bytes`."""
     return images * views * (text_width * _BYTES[recipe.distill.teacher_cache.storage] + 1)
 
 
-def room_problem(cache: TeacherCacheSettings, needed: int) -> tuple[str, str] | None:
-    """Message and remedy where a cache would be larger than the recipe allows; None where it is not."""
-    if cache.max_gb is None or needed <= cache.max_gb * 1e9:
-        return None
+def is_allowed(cache: TeacherCacheSettings, size: float) -> bool:
+    """Whether so many bytes of kept outputs stay below `max_gb`."""
+    return cache.max_gb is None or size <= cache.max_gb * 1e9
+
+
+def require_allowed(cache: TeacherCacheSettings, needed: int, seen: int = 0) -> None:
+    """Refuse kept outputs that are more than the recipe allows.
+
+    Args:
+        cache: the recipe's settings.
+        needed: bytes of the teacher cache, as of `cache_bytes`; 0 where there is none.
+        seen: bytes of `seen_bytes`; 0 where CLIP looks at no whole images.
+
+    Raises:
+        UsageError: together they are; says what would fit.
+    """
+    if cache.max_gb is None or is_allowed(cache, needed + seen):
+        return
+    allowed = cache.max_gb * 1e9
     ways = ["raise it"]
-    fitting = int(cache.max_gb * 1e9 * cache.passes / needed)
-    if fitting:
+    if seen:
+        ways.insert(0, "set distill.weighting.seen to crop")
+    if needed and (fitting := int(max(0, allowed - seen) * cache.passes / needed)):
         ways.insert(0, f"set distill.teacher_cache.passes to {fitting} or less")
     if cache.storage == "float32":
-        half = "" if needed / 2 <= cache.max_gb * 1e9 else " (not enough by itself)"
+        half = "" if is_allowed(cache, (needed + seen) / 2) else " (not enough by itself)"
         ways.insert(0, f"set distill.teacher_cache.storage to float16{half}")
-    message = (
-        f"distill.teacher_cache.max_gb: the teacher cache would take {needed / 1e9:.3g} GB in {cache.passes} epochs,"
-        f" and {cache.max_gb:g} GB are allowed"
+    parts = (
+        [f"the teacher cache would take {byte_count(needed)} in {count_of(cache.passes, 'epoch')}"] if needed else []
     )
-    return message, f"{' or '.join(ways).capitalize()}."
+    if seen:
+        parts.append(f"what CLIP says of whole images {'' if needed else 'would take '}{byte_count(seen)}")
+    raise UsageError(
+        f"distill.teacher_cache.max_gb: {' and '.join(parts)}, and {byte_count(allowed)} are allowed",
+        remedy=f"{' or '.join(ways).capitalize()}.",
+    )
 
 
-def no_room(needed: float, free: float) -> UnavailableError:
-    """The error where the disk has fewer bytes than a cache still needs."""
-    return UnavailableError(
-        f"the teacher cache takes {byte_count(needed)} more and the disk has {byte_count(free)}",
-        remedy="Lower distill.teacher_cache.passes (0 turns it off), set distill.teacher_cache.storage to float16,"
-        " or choose another --run-dir.",
+def require_cache_room(needed: float, path: Path) -> None:
+    """Refuse a teacher cache that still needs more bytes than the disk of a path has.
+
+    Raises:
+        UnavailableError: it does.
+    """
+    remedy = (
+        "Lower distill.teacher_cache.passes (0 turns it off), set distill.teacher_cache.storage to float16,"
+        " or choose another --run-dir."
     )
+    require_room("the teacher cache", needed, path, remedy)
 
 
 def _used(recipe: Recipe, teacher: "NetworkShape") -> set[str]:

@@ -1,16 +1,14 @@
 """The teacher cache of a run: its folder, its key, and which of the teachers' outputs it keeps."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporters.core.errors import UsageError
 from exporters.core.wording import byte_count
 from pipeline.distill.registry import needs_stages
-from pipeline.recipe.needs import has_views
+from pipeline.recipe.needs import has_views, looks_at_whole_images
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
@@ -19,8 +17,9 @@ from pipeline.stages.shared.cache_size import (
     cache_bytes,
     is_served,
     kept_outputs,
-    no_room,
-    room_problem,
+    require_allowed,
+    require_cache_room,
+    seen_bytes,
 )
 from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data
 from pipeline.stages.shared.teacher_runtime import visual_identity
@@ -85,7 +84,8 @@ def cached_teacher(
             f"teacher cache: {byte_count(needed)} on the disk once it is full: {', '.join(kept)} of {images:,} images"
             f" in {len(teacher.views)} views and {cache.passes} epochs, as {cache.storage}{before}"
         )
-        _check_room(context, needed, there)
+        require_allowed(cache, needed, _whole_image_bytes(context, teacher, images))
+        require_cache_room(needed - there, context.run.path)
         folder.open(_about(context, data, fabric), context.run.path)
         cached = CachedTeacher(
             teacher, folder.path, cache.passes, images, kept, recipe.distill.feature.pool, cache.storage
@@ -123,13 +123,11 @@ def discard_cache(context: StageContext) -> None:
         folder.remove()
 
 
-def _check_room(context: StageContext, needed: int, there: int) -> None:
-    if problem := room_problem(context.recipe.distill.teacher_cache, needed):
-        message, remedy = problem
-        raise UsageError(message, remedy=remedy)
-    free = shutil.disk_usage(context.run.path).free
-    if needed - there > free:
-        raise no_room(needed - there, free)
+def _whole_image_bytes(context: StageContext, teacher: "MultiViewTeacher", images: int) -> int:
+    """Bytes of what CLIP says of whole images, which is kept beside the cache; 0 where it looks at none."""
+    if not looks_at_whole_images(context.recipe):
+        return 0
+    return seen_bytes(context.recipe, images, len(teacher.views), text_width(context))
 
 
 def _path(context: StageContext, fabric: "Fabric") -> Path:

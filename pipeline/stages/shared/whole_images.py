@@ -1,16 +1,15 @@
 """What CLIP says of whole training images, in a run: the folder, its key, and who looks at them."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from exporters.core.errors import UnavailableError
+from exporters.core.disk import require_room
 from exporters.core.wording import byte_count
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
-from pipeline.stages.shared.cache_size import seen_bytes
+from pipeline.stages.shared.cache_size import own_cache_bytes, require_allowed, seen_bytes
 from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data
 from pipeline.stages.shared.teachers import text_width
 from pipeline.tmkd.cache_folders import CacheFolder
@@ -59,7 +58,12 @@ def weighed_by_whole_images(
     context: StageContext, data: Data, teacher: "MultiViewTeacher | None", device: "torch.device"
 ) -> "Iterator[MultiViewTeacher | None]":
     """The teacher for a training: where weights follow from whole images, CLIP has looked at all of them, and looks at
-    no crop. Arguments as of `whole_images`."""
+    no crop. Arguments as of `whole_images`.
+
+    Raises:
+        UsageError: with the teacher cache, it would take more than `distill.teacher_cache.max_gb`.
+        UnavailableError: as `whole_images`.
+    """
     import numpy as np
 
     from pipeline.data.loading import EVALUATION_BATCH
@@ -70,12 +74,14 @@ def weighed_by_whole_images(
         if seen is None or teacher is None:
             yield teacher
             return
-        images = np.arange(len(data.index.splits["train"]))
+        recipe, images = context.recipe, np.arange(len(data.index.splits["train"]))
+        size = seen_bytes(recipe, len(images), len(teacher.views), text_width(context))
+        own = own_cache_bytes(recipe, len(images), len(teacher.views), teacher.visual.shape)
+        require_allowed(recipe.distill.teacher_cache, own, size)
         if missing := from_leader(int(seen.missing(images).sum())):
-            size = byte_count(seen_bytes(context.recipe, len(images), len(teacher.views), text_width(context)))
             context.console.say(
                 f"CLIP looks once at {missing:,} whole images, in {len(teacher.views)} views; what it says of"
-                f" {len(images):,} takes {size} on the disk"
+                f" {len(images):,} takes {byte_count(size)} on the disk"
             )
             at_once = max(1, EVALUATION_BATCH // len(teacher.views))
             batches = data.loader.evaluation_batches("train", data.geometry, at_once, part=this_part())
@@ -87,14 +93,10 @@ def weighed_by_whole_images(
 
 def _check_room(folder: CacheFolder, needed: int) -> None:
     there = folder.bytes if folder.path.is_dir() else 0
-    free = shutil.disk_usage(next(path for path in folder.path.parents if path.is_dir())).free
-    if needed - there > free:
-        raise UnavailableError(
-            f"what CLIP says of whole images takes {byte_count(needed - there)} more and the disk has"
-            f" {byte_count(free)}",
-            remedy="Set distill.teacher_cache.storage to float16 or distill.weighting.seen to crop, or choose another"
-            " --run-dir.",
-        )
+    remedy = (
+        "Set distill.teacher_cache.storage to float16 or distill.weighting.seen to crop, or choose another --run-dir."
+    )
+    require_room("what CLIP says of whole images", needed - there, folder.path, remedy)
 
 
 def _key(context: StageContext, teacher: "MultiViewTeacher", device: "torch.device") -> str:

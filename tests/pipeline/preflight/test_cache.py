@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from exporters.core import disk
 from exporters.core.errors import UnavailableError, UsageError
-from pipeline.preflight import cache
 from pipeline.preflight.cache import check_room
 from tests.pipeline.preflight.conftest import Prospect
 
@@ -22,7 +22,7 @@ def test_a_cache_larger_than_allowed_is_refused_before_training(prospect: Prospe
 def test_a_disk_without_room_is_said_before_training(
     prospect: Prospect, monkeypatch: pytest.MonkeyPatch, free: int, refused: bool
 ) -> None:
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     errors = prospect.report(check_room, CACHED).errors
     assert [type(error) for error in errors] == ([UnavailableError] if refused else [])
     assert all("more and the disk has 1.00 kB" in error.message for error in errors)

@@ -311,7 +311,7 @@ _CASES: dict[str, list[Case]] = {
         Case("float16", ""),
         Case("float16", "", CACHE | CE),
     ],
-    "distill.teacher_cache.max_gb": [Case(5.0, "", CACHE)],
+    "distill.teacher_cache.max_gb": [Case(5.0, "", CACHE), Case(5.0, "", {"distill.weighting.seen": "image"})],
     "distill.teacher_cache.stages": [Case(True, TAUGHT, CACHE | {"distill.base": "fitnet"}), Case(True, "", CACHE)],
     "distill.warmup": [Case(5, TAUGHT), Case(2, ""), Case(5, "", KD), Case(5, TAUGHT, {"distill.method": "dkd"})],
     "distill.on_no_gain": [

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from exporters.core.files import read_json
+from pipeline.distill.race.candidates import candidate
 from pipeline.distill.race.halving import survivors, winner
+from pipeline.models.outputs import NetworkShape
 from pipeline.recipe import load_recipe
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.stages import distill as distill_file
 from pipeline.stages import race as stage_file
 from pipeline.stages.race import RaceStage, race_recipe
+from pipeline.stages.shared.inputs import read_data
 from tests.pipeline.conftest import Outcome, Run, assert_one_clear_error, set_
 from tests.pipeline.stages.contexts import context_of
 
@@ -93,6 +96,35 @@ def test_teacher_sees_each_image_of_the_race_once(raced: tuple[Run, Outcome, int
     assert not (run.directory / "cache" / "teacher").exists() or not list((run.directory / "cache").rglob("*.npy"))
     assert read_json(run.directory / "race" / "race.json")["teacher_cache_passes"] == 4
     assert "without a teacher cache" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("max_gb", "free", "passes", "why"),
+    [
+        ("null", 10**9, 4, None),
+        (1, 10**9, 4, None),
+        (1e-6, 10**9, 0, " MB and is more than distill.teacher_cache.max_gb allows (1e-06 GB); each candidate"),
+        ("null", 40_000, 0, " MB of the 0.04 MB that are free; each candidate asks the teacher again"),
+    ],
+)
+def test_race_does_without_a_cache_that_is_not_allowed_or_has_little_room(
+    raced: tuple[Run, Outcome, int],
+    monkeypatch: pytest.MonkeyPatch,
+    max_gb: object,
+    free: int,
+    passes: int,
+    why: str | None,
+) -> None:
+    run, _, _ = raced
+    monkeypatch.setattr(stage_file, "free_bytes", lambda _: free)
+    auto = {key.replace(".", "__"): value for key, value in AUTO.items()}
+    context = context_of(run, **auto, distill__teacher_cache__max_gb=max_gb)
+    said: list[str] = []
+    monkeypatch.setattr(context.console, "say", said.append)
+    candidates = [candidate(name) for name in NAMES]
+    shape = NetworkShape(3, 64, (2, 2), has_cam=True)
+    assert stage_file._own_passes(context, read_data(context), shape, candidates, 4) == passes
+    assert (not said and why is None) or (why is not None and why in said[0])
 
 
 def test_only_figures_are_left(raced: tuple[Run, Outcome, int]) -> None:

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from exporters.core.errors import UsageError
 from exporters.student.architectures import Architecture, build
+from pipeline.models.outputs import NetworkShape
 from pipeline.models.tapped import TappedNetwork
 from pipeline.recipe.schema.recipe import Recipe
-from pipeline.stages.shared.cache_size import cache_bytes, is_served, kept_outputs, room_problem
+from pipeline.stages.shared.cache_size import cache_bytes, is_served, kept_outputs, own_cache_bytes, require_allowed
 from pipeline.tmkd.cache_folders import cache_size
 from pipeline.tmkd.teacher import MultiViewTeacher
 from pipeline.tmkd.views.views import Views
@@ -65,14 +67,41 @@ def test_maps_of_stages_are_kept_where_asked() -> None:
     assert not is_served(recipe("fitnet")) and is_served(recipe("fitnet", stages=True))
 
 
-def test_a_cache_larger_than_allowed_is_refused_with_what_would_fit() -> None:
-    def problem(needed: float, **cache: object) -> tuple[str, str] | None:
-        return room_problem(recipe(passes=10, **cache).distill.teacher_cache, int(needed))
+def test_kept_outputs_larger_than_allowed_are_refused_with_what_would_fit() -> None:
+    def error(needed: float, seen: float = 0, **cache: object) -> UsageError:
+        with pytest.raises(UsageError) as caught:
+            require_allowed(recipe(passes=10, **cache).distill.teacher_cache, int(needed), int(seen))
+        return caught.value
 
-    assert problem(1e12) is None and problem(2e9, max_gb=2.0) is None
-    found = problem(3e9, max_gb=2.0)
-    assert found is not None and "would take 3 GB in 10 epochs, and 2 GB are allowed" in found[0]
-    assert found[1] == (
+    for size, allowed in ((1e12, None), (2e9, 2.0)):
+        require_allowed(recipe(passes=10, max_gb=allowed).distill.teacher_cache, int(size))
+        require_allowed(recipe(passes=10, max_gb=allowed).distill.teacher_cache, int(size) // 2, int(size) // 2)
+    found = error(3e9, max_gb=2.0)
+    assert found.message == (
+        "distill.teacher_cache.max_gb: the teacher cache would take 3.00 GB in 10 epochs, and 2.00 GB are allowed"
+    )
+    assert found.remedy == (
         "Set distill.teacher_cache.storage to float16 or set distill.teacher_cache.passes to 6 or less or raise it."
     )
-    assert (found := problem(3e9, max_gb=0.2, storage="float16")) is not None and found[1] == "Raise it."
+    assert error(3e9, max_gb=0.2, storage="float16").remedy == "Raise it."
+    found = error(3e9, 1e9, max_gb=3.1, storage="float16")
+    assert "3.00 GB in 10 epochs and what CLIP says of whole images 1.00 GB, and 3.10 GB are allowed" in found.message
+    assert found.remedy == (
+        "Set distill.teacher_cache.passes to 7 or less or set distill.weighting.seen to crop or raise it."
+    )
+    found = error(0, 5e9, max_gb=2.0)
+    assert found.message.endswith(": what CLIP says of whole images would take 5.00 GB, and 2.00 GB are allowed")
+    assert found.remedy == (
+        "Set distill.teacher_cache.storage to float16 (not enough by itself) or set distill.weighting.seen to crop or"
+        " raise it."
+    )
+
+
+def test_own_cache_is_that_of_the_method_alone() -> None:
+    shape = NetworkShape(10, 64, (4, 4), has_cam=True)
+    kept = list(kept_outputs((recipe(passes=3),), shape))
+    assert kept == ["logits", "feature_map"]
+    # 3 epochs of 50 images in 2 views: float32 logits and a map pooled to 2 × 2, each with a mark of a byte.
+    assert own_cache_bytes(recipe(passes=3), 50, 2, shape) == 3 * 50 * 2 * (4 * 10 + 1 + 4 * 64 * 4 + 1)
+    assert own_cache_bytes(recipe(passes=0), 50, 2, shape) == 0
+    assert own_cache_bytes(recipe("fitnet", passes=3), 50, 2, shape) == 0

@@ -1,12 +1,14 @@
 """A training whose view weights follow from whole images."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from safetensors.numpy import load_file
 
+from exporters.core import disk
 from exporters.core.errors import UnavailableError
 from pipeline.stages.fusion import FusionStage
 from pipeline.stages.shared import whole_images
@@ -45,9 +47,24 @@ def test_where_nothing_is_cropped_both_ways_train_alike_and_clip_looks_once(run:
     assert not list(run.directory.rglob("cache/teacher/*/embedding*"))
 
 
+@pytest.mark.parametrize("passes", [0, 1])
+def test_they_count_as_kept_outputs_where_these_are_bounded(run: Run, passes: int) -> None:
+    seen = PLAIN | {"distill.weighting.seen": "image", "distill.teacher_cache.passes": passes}
+    assert run(*set_(seen | {"distill.teacher_cache.max_gb": 1}), "--until", "distill").code == 0
+    kept = sum(path.stat().st_size - 128 for path in run.directory.glob("cache/*/*/*.npy"))  # without NumPy's heads
+    less = {"distill.teacher_cache.max_gb": (kept - 1) / 1e9, "seed": 5, "distill.teacher_cache.share": "seeds"}
+    outcome = run(*set_(seen | less), "--until", "distill")
+    assert outcome.code == 2 and "distill.weighting.seen to crop" in outcome.err
+    cache = "the teacher cache would take .* in 1 epoch and " if passes else ""
+    both = f"distill.teacher_cache.max_gb: {cache}what CLIP says of whole images "
+    assert re.search(both, outcome.err) and bool(re.search("whole images would take", outcome.err)) == (not passes)
+    enough = less | {"distill.teacher_cache.max_gb": kept / 1e9}
+    assert run(*set_(seen | enough), "--until", "distill").code == 0
+
+
 def test_disk_without_room_for_them_is_said_before_clip_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = SimpleNamespace(total=10**6, used=10**6 - 500, free=500)
-    monkeypatch.setattr(whole_images.shutil, "disk_usage", lambda _: full)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: full)
     folder = CacheFolder(tmp_path / "cache" / "seen" / "key")
     whole_images._check_room(folder, 500)
     with pytest.raises(UnavailableError, match=r"whole images takes 0\.60 MB more and the disk has 0\.50 kB"):
