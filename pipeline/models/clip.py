@@ -133,6 +133,22 @@ def build_clip(model: str, seed: int = 0) -> Clip:
         raise UsageError(f"teacher.text.model: {model} cannot be built ({_reason(error)})") from error
 
 
+def embedding_width(model: str) -> int:
+    """Width D of a CLIP's embeddings, by its description alone.
+
+    Args:
+        model: as for `build_clip`.
+
+    Raises:
+        UsageError: no such model, or a JSON that describes none.
+        UnavailableError: no such file.
+    """
+    import open_clip
+
+    described: int = open_clip.get_model_config(_register(model))["embed_dim"]
+    return described
+
+
 def load_clip(model: str, weights: str) -> Clip:
     """A pretrained CLIP.
 

@@ -66,14 +66,14 @@ def cache_bytes(
     return cache.passes * images * views * sum(widths[name] * _BYTES[cache.storage] + 1 for name in kept)
 
 
-def own_cache_bytes(recipe: Recipe, images: int, views: int, teacher: "NetworkShape") -> int:
-    """Bytes on the disk of the cache for the recipe's own method, without CLIP's embeddings; 0 where it has none.
-
-    Arguments as of `cache_bytes`.
+def own_cache_bytes(recipe: Recipe, images: int, views: int, teacher: "NetworkShape", text_width: int = 0) -> int:
+    """Bytes on the disk of the cache for the recipe's own method, with embeddings where these have a width; 0 where it
+    has no cache. Arguments as of `cache_bytes`.
     """
     if not recipe.distill.teacher_cache.passes or not is_served(recipe):
         return 0
-    return cache_bytes(recipe, kept_outputs((recipe,), teacher), images, views, teacher, text_width=0)
+    kept = [*kept_outputs((recipe,), teacher), *(["embeddings"] if text_width else [])]
+    return cache_bytes(recipe, kept, images, views, teacher, text_width)
 
 
 def seen_bytes(recipe: Recipe, images: int, views: int, text_width: int) -> int:
@@ -130,6 +130,18 @@ def require_cache_room(needed: float, path: Path) -> None:
         " or choose another --run-dir."
     )
     require_room("the teacher cache", needed, path, remedy)
+
+
+def require_seen_room(needed: float, path: Path) -> None:
+    """Refuse what CLIP says of whole images where it still needs more bytes than the disk of a path has.
+
+    Raises:
+        UnavailableError: it does.
+    """
+    remedy = (
+        "Set distill.teacher_cache.storage to float16 or distill.weighting.seen to crop, or choose another --run-dir."
+    )
+    require_room("what CLIP says of whole images", needed, path, remedy)
 
 
 def _used(recipe: Recipe, teacher: "NetworkShape") -> set[str]:

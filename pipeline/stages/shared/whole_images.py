@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from exporters.core.disk import require_room
 from exporters.core.wording import byte_count
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.runner.fingerprint import code_digest, digest, libraries_digest
 from pipeline.runner.stage import StageContext, settings
-from pipeline.stages.shared.cache_size import own_cache_bytes, require_allowed, seen_bytes
+from pipeline.stages.shared.cache_size import own_cache_bytes, require_allowed, require_seen_room, seen_bytes
 from pipeline.stages.shared.inputs import IMAGE_KEYS, TRAINING_LIBRARIES, Data
 from pipeline.stages.shared.teachers import text_width
 from pipeline.tmkd.cache_folders import CacheFolder
@@ -47,7 +46,8 @@ def whole_images(
     folder = CacheFolder(context.run.cache / "seen" / _key(context, teacher, device))
     images, storage = len(data.index.splits["train"]), recipe.distill.teacher_cache.storage
     with folder.in_use():
-        _check_room(folder, seen_bytes(recipe, images, len(teacher.views), text_width(context)))
+        there = folder.bytes if folder.path.is_dir() else 0
+        require_seen_room(seen_bytes(recipe, images, len(teacher.views), text_width(context)) - there, context.run.path)
         folder.open(_about(recipe, data, device), context.run.path)
         views, keep_step = teacher.views.identities, teacher.keep_embed_step
         yield WholeImages(folder.path, images, views, teacher.embed, device, storage, keep_step)
@@ -89,14 +89,6 @@ def weighed_by_whole_images(
                 seen.look(images_to_device(batch.images, device), batch.indices)
             of_all(None)  # each process will read what the others have written
         yield teacher.seeing(seen)
-
-
-def _check_room(folder: CacheFolder, needed: int) -> None:
-    there = folder.bytes if folder.path.is_dir() else 0
-    remedy = (
-        "Set distill.teacher_cache.storage to float16 or distill.weighting.seen to crop, or choose another --run-dir."
-    )
-    require_room("what CLIP says of whole images", needed - there, folder.path, remedy)
 
 
 def _key(context: StageContext, teacher: "MultiViewTeacher", device: "torch.device") -> str:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.catalog import recipe_names
-from tests.pipeline.conftest import assert_one_clear_error, run_command, write
+from tests.pipeline.conftest import Outcome, assert_one_clear_error, run_command, write
 
 RECIPE = """\
 data: {dataset: folder, root: photos}
@@ -28,9 +28,14 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("mine.yaml")
 
 
+def said(outcome: Outcome) -> list[str]:
+    """The lines of the output, without those that a machine prints that is slow to build networks."""
+    return [line for line in outcome.out.splitlines() if not line.endswith(" so far")]
+
+
 def test_existing_data_folder_is_not_read(recipe: Path) -> None:
     outcome = run_command("check", recipe)
-    assert (outcome.code, outcome.out, outcome.err) == (0, "mine.yaml: no mistakes\n", "")
+    assert (outcome.code, said(outcome), outcome.err) == (0, ["mine.yaml: no mistakes"], "")
 
 
 def test_networks_that_do_not_exist_are_mistakes_with_the_nearest_names(recipe: Path) -> None:
@@ -124,7 +129,8 @@ def test_what_this_machine_lacks_is_said_and_no_mistake(recipe: Path, monkeypatc
     outcome = run_command("check", recipe, *asked)
     lacks = "--set teacher.runtime=openvino: teacher.runtime: OpenVINO is not installed"
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.startswith(f"mine.yaml: no mistakes\nWARNING: not on this machine: {lacks}")
+    assert said(outcome)[0] == "mine.yaml: no mistakes"
+    assert said(outcome)[1].startswith(f"WARNING: not on this machine: {lacks}")
     found = json.loads(run_command("check", recipe, *asked, "--json").out)
     assert found["not_on_this_machine"][0].startswith(lacks) and not found["mistakes"] and not found["missing"]
 
@@ -178,4 +184,4 @@ def test_unknown_key_three_levels_deep_suggests_the_nearest(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_recipes_have_no_mistakes(name: str) -> None:
     outcome = run_command("check", name if len(name) % 2 else f"recipes/{name}.yaml")
-    assert outcome.code == 0 and outcome.out.splitlines()[0].endswith(f"{name}.yaml: no mistakes")
+    assert outcome.code == 0 and said(outcome)[0].endswith(f"{name}.yaml: no mistakes")

@@ -18,7 +18,16 @@ from safetensors.torch import save_file
 
 from exporters.core.errors import TmkdError, UnavailableError, UsageError
 from exporters.core.files import sha256_file
-from pipeline.models.clip import Clip, build_clip, fetched_sha256, image_part, is_checkpoint, load_clip, text_part
+from pipeline.models.clip import (
+    Clip,
+    build_clip,
+    embedding_width,
+    fetched_sha256,
+    image_part,
+    is_checkpoint,
+    load_clip,
+    text_part,
+)
 from tests.pipeline.models.small_clip import DESCRIPTION, small_clip, write_description
 
 TEXTS = ["a photo of a red-crested striped finch.", "a sketch of a teal.", ""]
@@ -302,3 +311,11 @@ def test_description_file_named_like_a_known_model_is_read(tmp_path: Path):
     path.write_text("{}")
     with pytest.raises(UsageError, match="is no open_clip model"):
         build_clip(str(path))
+
+
+def test_width_of_embeddings_is_read_from_the_description(tmp_path: Path) -> None:
+    for model in ("tiny", str(write_description(tmp_path))):
+        assert embedding_width(model) == build_clip(model).encode_text(["a"]).shape[1]
+    assert embedding_width("ViT-B-32") == 512 and embedding_width("ViT-L-14") == 768
+    with pytest.raises(UnavailableError):
+        embedding_width(str(tmp_path / "gone.json"))

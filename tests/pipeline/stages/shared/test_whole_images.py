@@ -2,19 +2,13 @@
 
 import json
 import re
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from safetensors.numpy import load_file
 
-from exporters.core import disk
-from exporters.core.errors import UnavailableError
 from pipeline.stages.fusion import FusionStage
-from pipeline.stages.shared import whole_images
 from pipeline.stages.shared.cache_size import seen_bytes
 from pipeline.stages.shared.student_training import student_parameters
-from pipeline.tmkd.cache_folders import CacheFolder
 from tests.pipeline.conftest import Run, set_
 from tests.pipeline.stages.contexts import context_of
 
@@ -60,15 +54,6 @@ def test_they_count_as_kept_outputs_where_these_are_bounded(run: Run, passes: in
     assert re.search(both, outcome.err) and bool(re.search("whole images would take", outcome.err)) == (not passes)
     enough = less | {"distill.teacher_cache.max_gb": kept / 1e9}
     assert run(*set_(seen | enough), "--until", "distill").code == 0
-
-
-def test_disk_without_room_for_them_is_said_before_clip_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    full = SimpleNamespace(total=10**6, used=10**6 - 500, free=500)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: full)
-    folder = CacheFolder(tmp_path / "cache" / "seen" / "key")
-    whole_images._check_room(folder, 500)
-    with pytest.raises(UnavailableError, match=r"whole images takes 0\.60 MB more and the disk has 0\.50 kB"):
-        whole_images._check_room(folder, 600_000)
 
 
 def test_what_clip_looks_at_changes_the_student_and_not_what_the_teacher_knows(finished: tuple[Run, object]) -> None:
