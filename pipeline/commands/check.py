@@ -52,7 +52,8 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
         ahead = outlook(loaded.recipe, stages)
 
     def placed(error: TmkdError) -> str:
-        return f"{loaded.origin(error.message.partition(': ')[0]).shown}: {error}"
+        key, colon, _ = error.message.partition(": ")
+        return f"{loaded.origin(key).shown}: {error}" if colon else str(error)
 
     mistakes, machine = list(map(placed, ahead.mistakes)), list(map(placed, ahead.machine))
     notes = [note for note in (no_effect_note(loaded), *(f"not looked at: {text}" for text in ahead.left)) if note]

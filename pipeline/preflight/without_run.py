@@ -96,7 +96,7 @@ def outlook(recipe: Recipe, stages: Iterable[str], kinds: Collection[Follows] = 
             continue
         if check.slow and incomplete:
             if check.follows == "recipe":
-                left.append(f"networks are not built, which takes {', '.join(incomplete)}")
+                left.append("networks, which cannot be built without the packages of a training")
             continue
         try:
             check.run(subject, reports[check.follows])

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from pipeline.catalog import recipe_names
+from pipeline.preflight import packages
 from tests.pipeline.conftest import Outcome, assert_one_clear_error, run_command, write
 
 RECIPE = """\
@@ -133,6 +134,17 @@ def test_what_this_machine_lacks_is_said_and_no_mistake(recipe: Path, monkeypatc
     assert said(outcome)[1].startswith(f"WARNING: not on this machine: {lacks}")
     found = json.loads(run_command("check", recipe, *asked, "--json").out)
     assert found["not_on_this_machine"][0].startswith(lacks) and not found["mistakes"] and not found["missing"]
+
+
+def test_without_pytorch_networks_are_left_to_the_run(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "torch" else object())
+    outcome = run_command("check", recipe, "--set", "student.arguments={no_such: 1}")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert said(outcome)[:3] == [
+        "mine.yaml: no mistakes",
+        "not looked at: networks, which cannot be built without the packages of a training",
+        "WARNING: not on this machine: torch is not installed, and this run needs it",
+    ]
 
 
 def test_json_keeps_mistakes_apart_from_what_is_missing(recipe: Path) -> None:

@@ -81,7 +81,7 @@ def test_what_a_machine_lacks_is_no_mistake(empty: Path, monkeypatch: pytest.Mon
 def test_networks_are_left_to_the_run_without_their_packages(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "timm" else object())
     found = look("student.arguments={no_such: 1}")
-    assert not found.mistakes and found.left == ("networks are not built, which takes timm",)
+    assert not found.mistakes and found.left == ("networks, which cannot be built without the packages of a training",)
     assert texts(found.machine).startswith("timm is not installed, and this run needs it")
 
 
