@@ -4,6 +4,7 @@ A setting is declared once, beside the code that it steers: in `pipeline/<room>/
 bounds and descriptions, and without torch. `pipeline.recipe.schema` puts these classes together to a recipe.
 """
 
+import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import Annotated
@@ -75,6 +76,20 @@ def any_of(names: Iterable[str]) -> str:
 def some_of(names: Sequence[str]) -> str:
     """`any_of`; of more names than a line holds, the first few and how many there are."""
     return any_of(names) if len(names) <= _MOST_NAMES else f"{', '.join(names[:3])} or another of {len(names)} names"
+
+
+def check_names(option: str, names: Sequence[str], known: Sequence[str] | None = None) -> None:
+    """Refuse, by UsageError, no names, names that stand twice, and those that are not known."""
+    listed = f"Known: {', '.join(known)}." if known else None
+    if not names:
+        raise UsageError(f"{option}: expected at least one name, got none", remedy=listed)
+    unknown = [name for name in names if known is not None and name not in known]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], known or (), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"{option}: there is no {', '.join(map(repr, unknown))}{hint}", remedy=listed)
+    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise UsageError(f"{option}: {', '.join(repeated)} stands there twice")
 
 
 def _known_licence(text: str) -> str:

@@ -118,7 +118,8 @@ def _find(run_dir: Path | None, everything: bool) -> "list[CacheFolder]":
         directories = [run_dir]
     else:
         raise UsageError(
-            f"{run_dir}: no such directory", remedy="Run directories are in runs/, unless --run-dir said so."
+            f"{run_dir}{' is a file, not the directory of a run' if run_dir.exists() else ': no such directory'}",
+            remedy="Run directories are in runs/, unless --run-dir said so.",
         )
     return [folder for directory in directories for folder in cache_folders(directory / "cache")]
 

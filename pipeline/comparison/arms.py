@@ -12,6 +12,7 @@ from pipeline.recipe import load_recipe
 from pipeline.recipe.reading.overrides import Override
 from pipeline.recipe.references import base_name
 from pipeline.recipe.schema.recipe import Recipe
+from pipeline.settings import check_names
 from pipeline.tmkd.settings import IMAGE_TOWER_WEIGHTINGS, WeightingSettings
 from pipeline.tmkd.views.settings import VIEW_KINDS, ViewSettings
 
@@ -109,7 +110,7 @@ def make_arms(
             arm that is no valid recipe.
     """
     recipe = source.load()
-    _check_names("--methods", methods, METHOD_NAMES)
+    check_names("--methods", methods, METHOD_NAMES)
     plugged = "tmkd" in methods
     if bases is not None and not plugged:
         raise UsageError("--bases: only tmkd plugs into a base, and --methods has no tmkd")
@@ -117,13 +118,13 @@ def make_arms(
         raise UsageError("--ablate: the switches are those of tmkd, and --methods has no tmkd")
     chosen = (recipe.distill.base,) if bases is None else tuple(bases)
     if plugged:
-        _check_names("--bases", chosen, base_methods())
+        check_names("--bases", chosen, base_methods())
     if ablate is not None:
-        _check_names("--ablate", ablate, ABLATIONS)
+        check_names("--ablate", ablate, ABLATIONS)
     if weightings is not None:
         if "weighting" not in (ablate or ()):
             raise UsageError("--weightings: only --ablate weighting turns to them")
-        _check_names("--weightings", weightings, WEIGHTINGS)
+        check_names("--weightings", weightings, WEIGHTINGS)
 
     arms = [_alone(recipe, method) for method in methods if method != "tmkd"]
     for base in chosen if plugged else ():
@@ -137,17 +138,6 @@ def make_arms(
     for arm in arms:
         source.load_arm(arm, recipe.seed)
     return tuple(arms)
-
-
-def _check_names(option: str, names: Sequence[str], known: Sequence[str]) -> None:
-    listed = f"Known: {', '.join(known)}."
-    if not names:
-        raise UsageError(f"{option}: expected at least one name, got none", remedy=listed)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise UsageError(f"{option}: there is no {', '.join(map(repr, unknown))}", remedy=listed)
-    if len(set(names)) < len(names):
-        raise UsageError(f"{option}: {', '.join(names)} has a name twice")
 
 
 def _alone(recipe: Recipe, method: str) -> Arm:

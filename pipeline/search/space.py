@@ -13,6 +13,7 @@ from pipeline.recipe.needs import has_views
 from pipeline.recipe.schema.recipe import Recipe
 from pipeline.recipe.schema.validate import ValidateSettings
 from pipeline.search.halving import schedule
+from pipeline.settings import check_names
 from pipeline.stages.race import race_recipe
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -245,15 +246,3 @@ def _filled(bounds: Bounds, own: ValidateSettings) -> Bounds:
         own.max_size_mb if bounds.size_mb is None else bounds.size_mb,
         own.min_top1 if bounds.top1 is None else bounds.top1,
     )
-
-
-def check_names(option: str, names: Sequence[str], known: Sequence[str] | None = None) -> None:
-    """Refuse, by UsageError, no names, names that stand twice, and those that are not known."""
-    listed = f"Known: {', '.join(known)}." if known else None
-    if not names:
-        raise UsageError(f"{option}: expected at least one name, got none", remedy=listed)
-    unknown = [name for name in names if known is not None and name not in known]
-    if unknown:
-        raise UsageError(f"{option}: there is no {', '.join(map(repr, unknown))}", remedy=listed)
-    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise UsageError(f"{option}: {', '.join(repeated)} stands there twice")

@@ -3,7 +3,8 @@ from typing import Annotated
 import pytest
 from pydantic import ValidationError
 
-from pipeline.settings import Licence, Settings, any_of, file_or, one_of, problem
+from exporters.core.errors import UsageError
+from pipeline.settings import Licence, Settings, any_of, check_names, file_or, one_of, problem
 
 
 class Example(Settings):
@@ -48,3 +49,16 @@ def test_problem_carries_the_keys_that_it_follows_from() -> None:
 
 def test_any_of_reads_as_a_list() -> None:
     assert [any_of(names) for names in ("a", "ab", "abc")] == ["a", "a or b", "a, b or c"]
+
+
+def test_names_of_an_option_are_checked_where_they_are_known() -> None:
+    check_names("--students", ["a", "b"])
+    for names, message in (
+        ([], "--methods: expected at least one name, got none\n  Known: kd, tmkd."),
+        (["kd", "tmdk"], "--methods: there is no 'tmdk'; did you mean tmkd?\n  Known: kd, tmkd."),
+        (["zzz"], "--methods: there is no 'zzz'\n  Known: kd, tmkd."),
+        (["kd", "kd"], "--methods: kd stands there twice"),
+    ):
+        with pytest.raises(UsageError) as error:
+            check_names("--methods", names, ["kd", "tmkd"])
+        assert str(error.value) == message

@@ -92,3 +92,9 @@ def test_prune_by_age_leaves_what_was_used_lately(runs: list[CacheFolder]) -> No
 )
 def test_usage_mistakes_are_one_clear_error(arguments: tuple[str, ...], runs: list[CacheFolder]) -> None:
     assert_one_clear_error(run_command("cache", *arguments), 2)
+
+
+def test_recipe_in_place_of_a_run_is_named_as_a_file(runs: list[CacheFolder], tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text("name: two\n")
+    outcome = run_command("cache", "list", tmp_path / "two.yaml")
+    assert outcome.code == 2 and "two.yaml is a file, not the directory of a run\n  Run directories" in outcome.err

@@ -124,13 +124,13 @@ def test_weightings_are_those_that_the_text_teacher_can_serve() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("kdd",), r"--methods: there is no 'kdd'"),
+        (("kdd",), r"--methods: there is no 'kdd'; did you mean kd\?"),
         ((), r"--methods: expected at least one name"),
         ((("tmkd",), ()), r"--bases: expected at least one name"),
         ((("tmkd",), ("ce",)), r"--bases: there is no 'ce'"),
         ((("tmkd",), ("tmkd",)), r"--bases: there is no 'tmkd'"),
         ((("kd", "ce"), ("kd",)), r"--bases: only tmkd plugs into a base"),
-        ((("kd", "kd"),), r"--methods: kd, kd has a name twice"),
+        ((("kd", "kd"),), r"--methods: kd stands there twice"),
         ((("kd",), None, ("views",)), r"--ablate: .* no tmkd"),
         ((("tmkd",), None, ()), r"--ablate: expected at least one name"),
         ((("tmkd",), None, ("colour",)), r"--ablate: there is no 'colour'"),

@@ -6,7 +6,7 @@ import pytest
 
 from exporters.core.errors import UsageError
 from pipeline.recipe import load_recipe
-from pipeline.search.space import Bounds, Training, check_names
+from pipeline.search.space import Bounds, Training
 from tests.pipeline.search.making import STUDENTS, asked_on
 
 
@@ -90,9 +90,3 @@ def test_all_unknown_students_are_named_at_once(tiny_recipe: Path) -> None:
         asked_on(tiny_recipe, students=("cifar:resnet9", "timm:mobilnet", "cifar:resnet8"))
     assert "cifar:resnet9" in str(error.value) and "mobilnet" in str(error.value)
     assert str(error.value).count("--students: expected a model") == 2 and "--set" not in str(error.value)
-
-
-def test_names_are_checked_only_where_they_are_known() -> None:
-    check_names("--students", ["a", "b"])
-    with pytest.raises(UsageError):
-        check_names("--students", ["a", "b"], ["a"])
