@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from exporters.core.growing import GrowingArray
 from exporters.images.preprocessing import Geometry
 from pipeline.data.listing import SplitName
 from pipeline.data.loading import Batch, Loader, epoch_order
-from pipeline.distributed.collectives import interleaved, this_part
+from pipeline.distributed.collectives import interleaved_rows, this_part
 from pipeline.distributed.parts import WHOLE, Part, own_batches, own_images
 
 if TYPE_CHECKING:
@@ -105,15 +106,15 @@ class FeatureLoader:
     def _look(self, split: SplitName, views: MakeViews) -> Batch:
         """Features `[N, V, C]`, labels and indices of a split, as far as there is room; each process sees a part."""
         limit: int | None = None
-        features, labels, indices = [], [], []
+        features, labels, indices = kept = (GrowingArray(), GrowingArray(), GrowingArray())
         for batch in self._loader.evaluation_batches(split, self._geometry, batch_size=1, limit=1):
             row_bytes = 4 * self._seen(batch.images, views).numel()
             limit = max(1, self._memory_bytes // row_bytes)
         for batch in self._loader.evaluation_batches(split, self._geometry, limit=limit, part=this_part()):
-            features.append(self._seen(batch.images, views))
-            labels.append(batch.labels)
-            indices.append(batch.indices)
-        return Batch(*(torch.cat(interleaved(values)) for values in (features, labels, indices)))
+            features.add(self._seen(batch.images, views).numpy())
+            labels.add(batch.labels.numpy())
+            indices.add(batch.indices.numpy())
+        return Batch(*(torch.from_numpy(interleaved_rows(rows)) for rows in kept))
 
     @torch.no_grad()
     def _seen(self, images: Tensor, views: MakeViews) -> Tensor:

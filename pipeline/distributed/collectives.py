@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from exporters.core.growing import GrowingArray
 from pipeline.distributed.parts import Part
 from pipeline.randomness import Samples
 
@@ -138,6 +140,11 @@ def interleaved(mine: Sequence[T]) -> list[T]:
     if process_count() == 1:
         return list(mine)
     return _interleaved(of_all(list(mine)))
+
+
+def interleaved_rows(mine: GrowingArray) -> np.ndarray:
+    """The rows that the processes added in turns, as `interleaved` puts them in order; no copy of one's own alone."""
+    return mine.array() if process_count() == 1 else np.concatenate(interleaved(mine.parts()))
 
 
 def interleaved_for_leader(mine: Sequence[T]) -> list[T]:

@@ -32,7 +32,7 @@ def predict(
     """
     import torch
 
-    from pipeline.distributed.collectives import interleaved, process_count
+    from pipeline.distributed.collectives import interleaved_rows
 
     logits, labels = GrowingArray(), GrowingArray()
     with torch.no_grad():
@@ -40,8 +40,8 @@ def predict(
             images = batch.images.to(on, non_blocking=True).to(torch.float32).div_(255)
             logits.add(logits_of(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
             labels.add(batch.labels.numpy())
-    if shared and process_count() > 1:
-        return np.concatenate(interleaved(logits.parts())), np.concatenate(interleaved(labels.parts()))
+    if shared:
+        return interleaved_rows(logits), interleaved_rows(labels)
     return logits.array(), labels.array()
 
 

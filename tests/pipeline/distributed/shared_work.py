@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from exporters.core.growing import GrowingArray
 from pipeline.data.loading import Batch
 from pipeline.distill.build import build_method
 from pipeline.distill.memory import TrainingSplit
@@ -20,6 +22,7 @@ from pipeline.distributed.collectives import (
     from_leader,
     gathered,
     interleaved,
+    interleaved_rows,
     leader_first,
     of_all,
     process_count,
@@ -196,6 +199,14 @@ def everything() -> dict[str, Any]:
         return alone | _everything()
 
 
+def _own_rows() -> GrowingArray:
+    """This process's parts of the numbers from 0 to 8, in parts of two, the last of one."""
+    rows = GrowingArray()
+    for part in own_batches(np.split(np.arange(9), [2, 4, 6, 8]), this_part()):
+        rows.add(part)
+    return rows
+
+
 def _everything() -> dict[str, Any]:
     return {
         "number": process_number(),
@@ -212,6 +223,7 @@ def _everything() -> dict[str, Any]:
         "resumed net": train_net_in_two_attempts(),
         "gathered": gathered(torch.arange(3) + 3 * process_number()),
         "interleaved": interleaved(own_batches(["a", "b", "c", "d", "e"], this_part())),
+        "interleaved rows": interleaved_rows(_own_rows()),
         "in turn": _in_turn(),
         "of all": of_all(process_number()),
         "from the leader": from_leader(f"said by {process_number()}"),

@@ -104,6 +104,7 @@ def test_what_is_exchanged_comes_in_the_order_of_the_processes(together: list[di
     for process in together:
         assert process["gathered"].tolist() == [0, 1, 2, 3, 4, 5]
         assert process["interleaved"] == ["a", "b", "c", "d", "e"]
+        assert process["interleaved rows"].tolist() == list(range(9))
         assert process["of all"] == [0, 1]
         assert process["in turn"] == [0, 1]
         assert process["from the leader"] == "said by 0"
