@@ -188,6 +188,7 @@ class DataIndex:
             )
             if index.fingerprint != described["fingerprint"]:
                 raise ValueError("the arrays do not give the fingerprint of index.json")
+            arrays.forget_pages()  # all were read for the fingerprint; a stage needs those of its images
         except Exception as error:  # a damaged archive raises whatever zipfile, json and numpy meet
             reason = f"{type(error).__name__}: {error}"
             raise UnavailableError(

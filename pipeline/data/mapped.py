@@ -5,6 +5,7 @@ import mmap
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,21 @@ import numpy as np
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
-def map_npz(path: Path) -> dict[str, np.ndarray]:
-    """Map what `numpy.savez` wrote; the arrays are read-only, and stay valid when the file is replaced.
+class MappedArrays(dict[str, np.ndarray]):
+    """Read-only arrays by name, in one mapped file; they stay valid when the file is replaced."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], mapped: mmap.mmap) -> None:
+        super().__init__(arrays)
+        self._mapped = mapped
+
+    def forget_pages(self) -> None:
+        """Let this process hold none of the pages that it has read, until it reads them again."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def map_npz(path: Path) -> MappedArrays:
+    """Map what `numpy.savez` wrote.
 
     Raises:
         ValueError: a damaged or compressed file, or one that is no `.npz`; zipfile's errors for the first too.
@@ -22,7 +36,7 @@ def map_npz(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive, path.open("rb") as stream:
         members = archive.infolist()
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    return {member.filename.removesuffix(".npy"): _array(mapped, member) for member in members}
+    return MappedArrays({member.filename.removesuffix(".npy"): _array(mapped, member) for member in members}, mapped)
 
 
 def _array(mapped: mmap.mmap, member: zipfile.ZipInfo) -> np.ndarray:

@@ -333,6 +333,18 @@ def test_freed_memory_is_given_back_once_and_before_processes_are_forked(
     assert forked == expected
 
 
+def test_freed_memory_is_given_back_every_few_batches_of_an_evaluation(
+    index: DataIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    given_back: list[int] = []
+    monkeypatch.setattr(loading, "_TRIMMED_EVERY", 2)
+    monkeypatch.setattr(loading, "give_back_freed_memory", lambda: given_back.append(len(seen)))
+    for batch in Loader(index, index.root, 0).evaluation_batches("train", GEOMETRY, 2):
+        seen.append(len(batch.labels))
+    assert seen == [2] * 6 + [1] and given_back == [2, 4, 6]
+
+
 def test_workers_leave_the_signals_that_end_a_run_to_the_main_process(index: DataIndex):
     with Loader(index, index.root, 1) as loader:
         batches = list(loader.evaluation_batches("test", Watched(**vars(GEOMETRY)), 1))

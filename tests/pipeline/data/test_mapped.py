@@ -27,6 +27,22 @@ def test_arrays_are_those_that_were_saved_and_read_only(tmp_path: Path):
         assert mapped[name].dtype == array.dtype and not mapped[name].flags.writeable
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells what is mapped")
+def test_pages_that_were_read_are_forgotten_and_read_again(tmp_path: Path):
+    def resident() -> int:
+        lines = Path("/proc/self/smaps").read_text().splitlines()
+        place = next(number for number, line in enumerate(lines) if line.endswith("large.npz"))
+        return int(next(line.split()[1] for line in lines[place:] if line.startswith("Rss:")))
+
+    numbers = np.arange(500_000)
+    np.savez(tmp_path / "large.npz", numbers=numbers)
+    mapped = map_npz(tmp_path / "large.npz")
+    assert resident() > 3900  # kB: the checksum has read it all
+    mapped.forget_pages()
+    assert resident() < 100
+    np.testing.assert_array_equal(mapped["numbers"], numbers)
+
+
 @settings(deadline=None, max_examples=60)
 @given(place=st.integers(0), bit=st.integers(0, 7))
 def test_a_flipped_bit_never_changes_an_array(tmp_path_factory: pytest.TempPathFactory, place: int, bit: int):
