@@ -66,7 +66,7 @@ def price_lines(estimate: Estimate, compiled: Sequence[str] = ()) -> list[str]:
             f"The machine is busy: work took {busy:.1f} times as long as it kept a processor busy, and the minutes are"
             " those of a machine as busy as now."
         )
-    compiling = f"compiling ({', '.join(compiled)}), which takes minutes at first, " if compiled else ""
+    compiling = f"compiling ({', '.join(compiled)}; minutes at first), " if compiled else ""
     lines.append(
         f"Not foreseen: {compiling}an early stop, downloads, the page of the run, and how long exact searches for int8"
         " and fp16 files take."

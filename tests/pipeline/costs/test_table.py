@@ -32,4 +32,7 @@ def test_lines_say_speed_and_that_the_machine_is_busy() -> None:
     first, busy, last = price_lines(ESTIMATE)
     assert "3 ms (1,000 GFLOP/s)" in first  # three forward passes of 1 GFLOP in 3 ms
     assert "3.0 times" in busy and "Not foreseen: an early stop" in last
-    assert "Not foreseen: compiling (train.compile), which" in price_lines(ESTIMATE, ["train.compile"])[-1]
+    assert (
+        "Not foreseen: compiling (train.compile; minutes at first), an early stop"
+        in price_lines(ESTIMATE, ["train.compile"])[-1]
+    )
