@@ -22,7 +22,7 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from exporters.core.errors import TmkdError, UnavailableError, UsageError
     from pipeline.preflight.batches import single_image_notes
     from pipeline.preflight.files import unusable_paths
-    from pipeline.preflight.without_run import outlook
+    from pipeline.preflight.without_run import key_of, outlook
     from pipeline.recipe import load_recipe
     from pipeline.recipe.effects import no_effect_note
     from pipeline.stages.registry import STAGES
@@ -47,13 +47,14 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     missing: dict[bool, list[str]] = {False: [], True: []}
     for named, absent in unusable_paths(loaded.recipe, stages):
         origin = loaded.origin(named.key)
-        missing[named.prepared or origin.ships].append(f"{origin.shown}: {absent}")
+        comes_later = (named.prepared or origin.ships) and named.missing() is not None
+        missing[comes_later].append(f"{origin.shown}: {absent}")
     with console.track("building the networks", None):
         ahead = outlook(loaded.recipe, stages)
 
     def placed(error: TmkdError) -> str:
-        key, colon, _ = error.message.partition(": ")
-        return f"{loaded.origin(key).shown}: {error}" if colon else str(error)
+        key = key_of(error)
+        return str(error) if key is None else f"{loaded.origin(key).shown}: {error}"
 
     mistakes, machine = list(map(placed, ahead.mistakes)), list(map(placed, ahead.machine))
     notes = [note for note in (no_effect_note(loaded), *(f"not looked at: {text}" for text in ahead.left)) if note]

@@ -36,12 +36,13 @@ def diagnose(recipe: Recipe | None = None, *, network: bool = False) -> Iterator
 
 def _lacks(recipe: Recipe, stages: frozenset[str]) -> Iterator[Finding]:
     """Packages, devices and runtimes that the recipe's stages ask for and that are not here."""
-    from pipeline.preflight.without_run import outlook
+    from pipeline.preflight.without_run import key_of, outlook
 
     found = outlook(recipe, stages, ["machine"])
     for error in found.machine:
-        about, colon, rest = error.message.partition(": ")
-        about, rest = (about, rest) if colon else ("packages of the recipe", error.message)
-        yield Finding(about, "fault", rest, "its stages cannot run", error.remedy or "")
+        key = key_of(error)
+        found_here = error.message.removeprefix(f"{key}: ")
+        about = key or "packages of the recipe"
+        yield Finding(about, "fault", found_here, "its stages cannot run", error.remedy or "")
     for warning in found.warnings:
         yield Finding("lock", "note", warning)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.models.tapped import TappedNetwork
 
 MOST_PARAMETERS = 100_000_000
-"""Of a network that is built here, which takes seconds, at 224 × 224; at other sizes the fewer, the more pixels."""
+"""Of a network that is built here, which takes seconds; fewer where images are larger than 224 × 224."""
 _REINSTALL = "`tmkd-pipeline doctor` says which; install it anew."
 _SIDE = 224
 _CLASSES, _IMAGES_OF_EACH = 8, 2
@@ -90,13 +90,12 @@ def outlook(recipe: Recipe, stages: Iterable[str], kinds: Collection[Follows] = 
     subject = _WithoutData(recipe, frozenset(stages))
     reports: dict[Follows, Report] = {"recipe": Report(), "machine": Report()}
     left = []
-    incomplete = missing_packages(subject.stages)
     for check in (*BEFORE_FIRST_STAGE, *AFTER_DATA):
         if check.follows == "run" or check.follows not in kinds or not check.stages & subject.stages:
             continue
-        if check.slow and incomplete:
+        if check.slow and missing_packages(check.stages & subject.stages):
             if check.follows == "recipe":
-                left.append("networks, which cannot be built without the packages of a training")
+                left.append("networks whose packages are not installed")
             continue
         try:
             check.run(subject, reports[check.follows])
@@ -110,6 +109,12 @@ def outlook(recipe: Recipe, stages: Iterable[str], kinds: Collection[Follows] = 
     warnings = dict.fromkeys(warning for report in reports.values() for warning in report.warnings)
     machine = (*reports["machine"].errors, *elsewhere)
     return Outlook(tuple(mistakes), machine, tuple(dict.fromkeys(left)), tuple(warnings))
+
+
+def key_of(error: TmkdError) -> str | None:
+    """The key of the recipe that a message begins with; None where it begins with none, such as about packages."""
+    key, colon, _ = error.message.partition(": ")
+    return key if colon and " " not in key else None
 
 
 def _without_weights(recipe: Recipe) -> Recipe:
@@ -133,7 +138,7 @@ def _require_small(section: str, model: str, size: int) -> None:
         _LeftToRunError: it has too many parameters for its image size.
     """
     facts = facts_of(model)
-    if facts is None or facts.parameters is None or facts.parameters * (size / _SIDE) ** 2 <= MOST_PARAMETERS:
+    if facts is None or facts.parameters is None or facts.parameters * max(1, size / _SIDE) ** 2 <= MOST_PARAMETERS:
         return
     raise _LeftToRunError(
         f"{section}.model: {model} ({facts.parameters / 1e6:,.0f} million parameters, {size} × {size} pixels) is not"

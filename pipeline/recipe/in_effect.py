@@ -56,6 +56,14 @@ def deciding_key(recipe: Recipe, key: str) -> str:
             return f"{section}.{decider}"
     if key.startswith("distill.teacher_cache.") and _learns_from_a_teacher(recipe) and not _caches(recipe):
         return "distill.teacher_cache.passes"
+    if recipe.distill.method == "tmkd":  # which may have each loss, by its weight or that of its base
+        for name, loss in (("feature", recipe.distill.feature), ("logits", recipe.distill.logits)):
+            if key.startswith(f"distill.{name}."):
+                return f"distill.{name}.weight" if loss.weight == 0 else "distill.base"
+        if key == "distill.contrast" or key.startswith("distill.contrast."):
+            return "distill.contrast.weight"
+        if key == "distill.teacher_cache.stages":
+            return "distill.base"
     if key.startswith("distill.weighting.") and has_views(recipe):
         return "distill.weighting.by"
     if key.startswith("teacher.text.") and needs_text_embeddings(recipe):

@@ -255,7 +255,8 @@ def _own_passes(
         return passes
     room = f"of the {byte_count(free)} that are free"
     if not is_allowed(cache, needed + seen):
-        room = f"and is more than distill.teacher_cache.max_gb allows ({cache.max_gb:g} GB)"
+        both = ", with what CLIP says of whole images," if seen else ""
+        room = f"and{both} is more than distill.teacher_cache.max_gb allows ({cache.max_gb:g} GB)"
     context.console.say(
         f"race: without a teacher cache, which would take {byte_count(needed)} {room}; each candidate asks the teacher"
         " again"

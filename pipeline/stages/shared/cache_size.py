@@ -101,7 +101,7 @@ def require_allowed(cache: TeacherCacheSettings, needed: int, seen: int = 0) -> 
         return
     allowed = cache.max_gb * 1e9
     ways = ["raise it"]
-    if seen:
+    if seen and not needed:  # a cache would keep what CLIP says of crops, which is no less
         ways.insert(0, "set distill.weighting.seen to crop")
     if needed and (fitting := int(max(0, allowed - seen) * cache.passes / needed)):
         ways.insert(0, f"set distill.teacher_cache.passes to {fitting} or less")

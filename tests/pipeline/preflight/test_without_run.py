@@ -9,7 +9,7 @@ import pytest
 from exporters.core.errors import TmkdError, UnavailableError, UsageError
 from pipeline.preflight import packages
 from pipeline.preflight.base import Follows
-from pipeline.preflight.without_run import MOST_PARAMETERS, Outlook, outlook
+from pipeline.preflight.without_run import MOST_PARAMETERS, Outlook, key_of, outlook
 from pipeline.recipe import load_recipe
 from tests.pipeline.preflight.conftest import TRAINING, Prospect
 
@@ -81,8 +81,21 @@ def test_what_a_machine_lacks_is_no_mistake(empty: Path, monkeypatch: pytest.Mon
 def test_networks_are_left_to_the_run_without_their_packages(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "timm" else object())
     found = look("student.arguments={no_such: 1}")
-    assert not found.mistakes and found.left == ("networks, which cannot be built without the packages of a training",)
+    assert not found.mistakes and found.left == ("networks whose packages are not installed",)
     assert texts(found.machine).startswith("timm is not installed, and this run needs it")
+
+
+def test_packages_of_other_stages_leave_networks_to_be_looked_at(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "onnxruntime" else object())
+    found = look("student.arguments={no_such: 1}")
+    assert "no_such" in texts(found.mistakes) and not found.left
+    assert texts(found.machine).startswith("onnxruntime is not installed, and this run needs it")
+
+
+def test_keys_are_told_from_other_words_before_a_colon() -> None:
+    assert key_of(UnavailableError("export.tensorrt: libnvinfer.so: cannot open")) == "export.tensorrt"
+    for message in ("a package cannot be imported (libcuda.so: cannot open)", "timm is not installed"):
+        assert key_of(UnavailableError(message)) is None
 
 
 def test_package_that_is_broken_is_named(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +110,9 @@ def test_large_networks_are_left_to_the_run(empty: Path) -> None:
     (left,) = found.left
     assert left.startswith("teacher.visual.model: vit_l_16 (304 million parameters, 224 × 224 pixels) is not built")
     assert MOST_PARAMETERS < 304e6
+    # Its size is that of its weights too, however few pixels it is to see.
+    (left,) = look("teacher.visual.model=vit_l_16", "data.image_size=32").left
+    assert "vit_l_16 (304 million parameters, 32 × 32 pixels)" in left
     # A small network beside it is still looked at, and so is one that is large for its pixels.
     found = look("teacher.visual.model=vit_l_16", "student.arguments={no_such: 1}", "data.image_size=224")
     (mistake,) = found.mistakes

@@ -127,6 +127,16 @@ def test_sections_are_named_once_and_in_one_line(files: Write) -> None:
             "distill: {views: {edge: {mode: replace, strength: 0.5}}}\n",
             "(distill.views.edge.mode replace): distill.views.edge.strength",
         ),
+        ("distill: {contrast: {temperature: 0.1}}\n", "(distill.contrast.weight 0.0): distill.contrast"),
+        (
+            "distill: {base: kd, feature: {bank: 64, pool: 3}, logits: {weight: 0, temperature: 2}}\n",
+            "(distill.base kd): distill.feature.pool, distill.feature.bank;"
+            " (distill.logits.weight 0.0): distill.logits.temperature",
+        ),
+        (
+            "distill: {teacher_cache: {passes: 2, stages: true}}\n",
+            "(distill.base cat_kd): distill.teacher_cache.stages",
+        ),
         ("export: {onnx: {keep: all}}\n", '(export.onnx.precision ["fp32"]): export.onnx.keep'),
         ("data: {augment: {crop: none, padding: 2}}\n", "(data.augment.crop none): data.augment.padding"),
     ],

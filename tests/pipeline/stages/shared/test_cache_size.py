@@ -86,9 +86,7 @@ def test_kept_outputs_larger_than_allowed_are_refused_with_what_would_fit() -> N
     assert error(3e9, max_gb=0.2, storage="float16").remedy == "Raise it."
     found = error(3e9, 1e9, max_gb=3.1, storage="float16")
     assert "3.00 GB in 10 epochs and what CLIP says of whole images 1.00 GB, and 3.10 GB are allowed" in found.message
-    assert found.remedy == (
-        "Set distill.teacher_cache.passes to 7 or less or set distill.weighting.seen to crop or raise it."
-    )
+    assert found.remedy == ("Set distill.teacher_cache.passes to 7 or less or raise it.")
     found = error(0, 5e9, max_gb=2.0)
     assert found.message.endswith(": what CLIP says of whole images would take 5.00 GB, and 2.00 GB are allowed")
     assert found.remedy == (
