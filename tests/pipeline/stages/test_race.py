@@ -127,6 +127,22 @@ def test_race_does_without_a_cache_that_is_not_allowed_or_has_little_room(
     assert (not said and why is None) or (why is not None and why in said[0])
 
 
+def test_what_clip_says_of_whole_images_counts_beside_a_cache_of_the_race(
+    raced: tuple[Run, Outcome, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_file, "seen_bytes", lambda *_: 10**9)
+    auto = {key.replace(".", "__"): value for key, value in AUTO.items()}
+    whole = {"distill__weighting__by": "image_text", "distill__weighting__seen": "image"}
+    context = context_of(raced[0], **auto | whole, distill__teacher_cache__max_gb=1)
+    said: list[str] = []
+    monkeypatch.setattr(context.console, "say", said.append)
+    shape, candidates = NetworkShape(3, 64, (2, 2), has_cam=True), [candidate(name) for name in NAMES]
+    assert stage_file._own_passes(context, read_data(context), shape, candidates, 4) == 0
+    assert (
+        "and, with what CLIP says of whole images, is more than distill.teacher_cache.max_gb allows (1 GB)" in said[0]
+    )
+
+
 def test_only_figures_are_left(raced: tuple[Run, Outcome, int]) -> None:
     run, _, _ = raced
     assert sorted(path.name for path in (run.directory / "race").iterdir()) == ["race.json", "seconds.json"]
