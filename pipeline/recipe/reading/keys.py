@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -131,67 +131,53 @@ _LONGEST_SLIP = 100
 
 
 _OTHER_NAMES = {
-    "learning_rate": "lr",
-    "color": "jitter",
-    "colour": "jitter",
-    "color_jitter": "jitter",
-    "colour_jitter": "jitter",
-    "brightness": "jitter",
-    "contrast": "jitter",
-    "saturation": "jitter",
-    "cutout": "erasing",
-    "horizontal_flip": "flip",
-    "hflip": "flip",
-    "rand_augment": "randaugment",
-    "batch": "batch_size",
-    "bs": "batch_size",
-    "wd": "weight_decay",
-    "path": "root",
-    "dir": "root",
-    "folder": "root",
-    "test_fraction": "test",
-    "test_split": "test",
-    "val": "validation",
-    "val_fraction": "validation",
-    "validation_fraction": "validation",
-    "val_split": "validation",
-    "grad_accumulation": "accumulate",
-    "gradient_accumulation": "accumulate",
-    "gradient_accumulation_steps": "accumulate",
-    "accumulate_grad_batches": "accumulate",
-    "ema_decay": "ema",
-    "model_ema": "ema",
-    "torch_compile": "compile",
-    "amp": "precision",
-    "mixed_precision": "precision",
-    "epochs": "passes",
-    "dtype": "storage",
-    "fp16": "storage",
-    "half": "storage",
-}
-"""What other tools call a key → its name here, where the spelling does not tell."""
+    "lr": ("learning_rate",),
+    "batch_size": ("batch", "bs"),
+    "weight_decay": ("wd",),
+    "epochs": ("max_epochs",),
+    "accumulate": (
+        "grad_accumulation", "gradient_accumulation", "gradient_accumulation_steps", "accumulate_grad_batches",
+    ),
+    "ema": ("ema_decay", "model_ema"),
+    "compile": ("torch_compile",),
+    "precision": ("amp", "mixed_precision", "dtype", "fp16", "bf16", "half"),
+    "passes": ("epochs",),
+    "storage": ("dtype", "fp16", "half"),
+    "root": ("path", "dir", "folder"),
+    "test": ("test_fraction", "test_split"),
+    "validation": ("val", "val_fraction", "validation_fraction", "val_split"),
+    "flip": ("horizontal_flip", "hflip"),
+    "jitter": (
+        "color", "colour", "color_jitter", "colour_jitter", "brightness", "contrast", "saturation",
+    ),
+    "erasing": ("cutout",),
+    "randaugment": ("rand_augment",),
+}  # fmt: skip
+"""A key → what other tools call it, where the spelling does not tell."""
 
 _OTHER_VALUES = {
-    "fp16": "float16",
-    "fp32": "float32",
-    "half": "float16",
-    "float16": "fp16",
-    "float32": "fp32",
-    "bfloat16": "bf16",
-    "16-mixed": "fp16",
-    "bf16-mixed": "bf16",
-    "ort": "onnxruntime",
-    "trt": "tensorrt",
-    "pytorch": "torch",
+    "fp32": ("float32",),
+    "fp16": ("float16", "half", "16-mixed"),
+    "bf16": ("bfloat16", "bf16-mixed"),
+    "float32": ("fp32",),
+    "float16": ("fp16", "half"),
+    "onnxruntime": ("ort",),
+    "tensorrt": ("trt",),
+    "torch": ("pytorch",),
+    "cuda": ("gpu",),
 }
-"""What other tools, and other keys of a recipe, call a value → its name here, where the spelling does not tell."""
+"""A value → what other tools, and other keys of a recipe, call it, where the spelling does not tell."""
+
+
+def _other_name(names: Mapping[str, Sequence[str]], slip: str, known: Sequence[str]) -> list[str]:
+    return [name for name in known if slip in names.get(name, ())][:1]
 
 
 def nearest_value(slip: str, names: Sequence[str]) -> list[str]:
     """The one of several names that an unknown value most likely means: another name for it, a slip, or the only one
     that begins with it; none where none is likely."""
-    if (meant := _OTHER_VALUES.get(slip.lower())) in names:
-        return [str(meant)]
+    if meant := _other_name(_OTHER_VALUES, slip.lower(), names):
+        return meant
     if near := difflib.get_close_matches(slip, names, n=1):
         return near
     longer = [name for name in names if name.startswith(slip.lower())] if len(slip) > 1 else []
@@ -207,8 +193,8 @@ def nearest(path: KeyPath) -> list[str]:
     parent, slip = path[:-1], str(path[-1])
     if len(slip) > _LONGEST_SLIP:
         return []
-    if (meant := _OTHER_NAMES.get(slip)) in known_keys(parent):
-        return [dotted((*parent, str(meant)))]
+    if meant := _other_name(_OTHER_NAMES, slip, known_keys(parent)):
+        return [dotted((*parent, meant[0]))]
     near = difflib.get_close_matches(slip, known_keys(parent), n=1)
     if near and _are_alike(slip, near[0], 0.8):
         return [dotted((*parent, near[0]))]
