@@ -137,6 +137,6 @@ def test_number_that_half_precision_cannot_hold_is_refused(tmp_path: Path) -> No
 
 
 def test_disk_without_room_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match=r"teacher cache needs 400,000.0 GB"):
+    with pytest.raises(UnavailableError, match=r"teacher cache takes 400,000\.00 GB more"):
         CacheColumn(tmp_path / "x", 100_000, 1_000_000, (1000,))
     assert not list(tmp_path.iterdir())
