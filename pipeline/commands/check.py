@@ -22,7 +22,7 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from exporters.core.errors import TmkdError, UnavailableError, UsageError
     from pipeline.preflight.batches import single_image_notes
     from pipeline.preflight.files import unusable_paths
-    from pipeline.preflight.without_run import key_of, outlook
+    from pipeline.preflight.without_run import foresee, key_of
     from pipeline.recipe import load_recipe
     from pipeline.recipe.effects import no_effect_note
     from pipeline.stages.registry import STAGES
@@ -50,7 +50,7 @@ def check(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
         comes_later = (named.prepared or origin.ships) and named.missing() is not None
         missing[comes_later].append(f"{origin.shown}: {absent}")
     with console.track("building the networks", None):
-        ahead = outlook(loaded.recipe, stages)
+        ahead = foresee(loaded.recipe, stages)
 
     def placed(error: TmkdError) -> str:
         key = key_of(error)

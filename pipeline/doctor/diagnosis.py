@@ -36,9 +36,9 @@ def diagnose(recipe: Recipe | None = None, *, network: bool = False) -> Iterator
 
 def _lacks(recipe: Recipe, stages: frozenset[str]) -> Iterator[Finding]:
     """Packages, devices and runtimes that the recipe's stages ask for and that are not here."""
-    from pipeline.preflight.without_run import key_of, outlook
+    from pipeline.preflight.without_run import foresee, key_of
 
-    found = outlook(recipe, stages, ["machine"])
+    found = foresee(recipe, stages, ["machine"])
     for error in found.machine:
         key = key_of(error)
         found_here = error.message.removeprefix(f"{key}: ")

@@ -28,7 +28,7 @@ _CLASSES, _IMAGES_OF_EACH = 8, 2
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Foreseen:
     """What a run of a recipe would end with before anything is trained, as far as it can be said without one.
 
     Attributes:
@@ -77,7 +77,7 @@ class _WithoutData(Subject):
         return super().text_tower()
 
 
-def outlook(recipe: Recipe, stages: Iterable[str], kinds: Collection[Follows] = ("recipe", "machine")) -> Outlook:
+def foresee(recipe: Recipe, stages: Iterable[str], kinds: Collection[Follows] = ("recipe", "machine")) -> Foreseen:
     """Make the checks of stages that would run.
 
     Networks are built where their packages are installed and they are small enough, at random, for a few classes.
@@ -108,7 +108,7 @@ def outlook(recipe: Recipe, stages: Iterable[str], kinds: Collection[Follows] = 
     elsewhere = [error for error in found if not isinstance(error, UsageError | _LeftToRunError)]
     warnings = dict.fromkeys(warning for report in reports.values() for warning in report.warnings)
     machine = (*reports["machine"].errors, *elsewhere)
-    return Outlook(tuple(mistakes), machine, tuple(dict.fromkeys(left)), tuple(warnings))
+    return Foreseen(tuple(mistakes), machine, tuple(dict.fromkeys(left)), tuple(warnings))
 
 
 def key_of(error: TmkdError) -> str | None:

@@ -2,12 +2,12 @@
 
 import contextlib
 import hashlib
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from exporters.core.disk import free_bytes
 from exporters.core.errors import UnavailableError
 from exporters.core.files import read_json, write_json, writing
 from exporters.core.progress import Steps
@@ -161,7 +161,7 @@ def _track(reporter: Reporter, description: str, answer: Answer) -> Iterator[Ste
 
 def _require_space(part: Path, answer: Answer, limit: int) -> None:
     missing = (limit // 2 if answer.total is None else answer.total) - answer.start
-    free = shutil.disk_usage(part.parent).free
+    free = free_bytes(part.parent)
     if missing + SPARE > free:
         raise RefusedError(
             f"needs {(missing + SPARE) / 1e6:,.0f} MB in {part.parent}, where {free / 1e6:,.0f} MB are free"

@@ -1,13 +1,13 @@
 """A data set from nothing to something that its reader reads: fetched, unpacked and counted."""
 
 import difflib
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from exporters.core.disk import free_bytes
 from exporters.core.errors import UnavailableError, UsageError
 from exporters.core.locks import held
 from pipeline.data.listing import SPLITS, Listing, SplitName
@@ -166,7 +166,7 @@ def _require_space(sources: list[Source], root: Path) -> None:
         for part in (root / source.folder / f"{source.name}.part" for source in sources)
         if part.exists()
     )
-    free = shutil.disk_usage(root).free
+    free = free_bytes(root)
     if missing - begun + SPARE > free:
         raise UnavailableError(
             f"{root}: {(missing - begun + SPARE) / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from exporters.core.visible import LONGEST_LINE, MOST_LINES
 from pipeline.catalog import configs_directory
-from pipeline.preflight.without_run import Outlook
+from pipeline.preflight.without_run import Foreseen
 from pipeline.yaml_document import dump_yaml
 from tests.docs.test_recipe_reference import LEAVES
 from tests.pipeline.conftest import Outcome, run_command
@@ -79,7 +79,7 @@ def assert_ends_well(*arguments: str) -> Outcome:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, where `check` builds no networks: their cost is not that of reading a text."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipeline.preflight.without_run.outlook", lambda *_: Outlook((), (), (), ()))
+    monkeypatch.setattr("pipeline.preflight.without_run.foresee", lambda *_: Foreseen((), (), (), ()))
     return tmp_path
 
 

@@ -9,7 +9,7 @@ import pytest
 from exporters.core.errors import TmkdError, UnavailableError, UsageError
 from pipeline.preflight import packages
 from pipeline.preflight.base import Follows
-from pipeline.preflight.without_run import MOST_PARAMETERS, Outlook, key_of, outlook
+from pipeline.preflight.without_run import MOST_PARAMETERS, Foreseen, foresee, key_of
 from pipeline.recipe import load_recipe
 from tests.pipeline.preflight.conftest import TRAINING, Prospect
 
@@ -26,10 +26,10 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def look(
     *overrides: str, kinds: Collection[Follows] = ("recipe", "machine"), stages: Collection[str] = STAGES
-) -> Outlook:
+) -> Foreseen:
     plain = ("teacher.visual.model=cifar:resnet8", "student.model=cifar:resnet8", "student.arguments={}")
     size = ("teacher.visual.arguments={}", "data.image_size=32", "device=cpu")
-    return outlook(load_recipe("quickstart", [*plain, *size, *overrides]).recipe, stages, kinds)
+    return foresee(load_recipe("quickstart", [*plain, *size, *overrides]).recipe, stages, kinds)
 
 
 def texts(errors: tuple[TmkdError, ...]) -> str:
@@ -40,7 +40,7 @@ def test_data_and_weights_that_are_not_here_are_not_asked_for(empty: Path) -> No
     found = look(
         "data.dataset=folder", "data.root=photos", "student.weights=gone.pth", "teacher.visual.weights=imagenet"
     )
-    assert found == Outlook((), (), (), ()) and not list(empty.iterdir())
+    assert found == Foreseen((), (), (), ()) and not list(empty.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_mistakes_are_those_that_a_run_finds(prospect: Prospect, overrides: tupl
     both = ("data.image_size=32", "device=cpu", *overrides)
     recipe = load_recipe(prospect.recipe, both).recipe
     error, warnings = prospect.before_training(*both)
-    found = outlook(recipe, ("data", *TRAINING))
+    found = foresee(recipe, ("data", *TRAINING))
     assert texts(found.mistakes) == ("" if error is None else str(error)), (error, found)
     assert set(found.warnings) <= set(warnings) and not found.machine and not found.left
 
